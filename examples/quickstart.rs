@@ -1,0 +1,141 @@
+//! API keys on hyper and tower alone.
+//!
+//! `cargo run --example quickstart` prints a curl line for each case. `PORT` chooses the port.
+#![allow(clippy::print_stdout, reason = "the example talks to its reader")]
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower::util::BoxCloneService;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ApiKeyLayer, Body, Grant, KeyRing, VerifiedKey};
+
+type Reply = Response<Full<Bytes>>;
+type Route = BoxCloneService<Request<Incoming>, Response<Body<Full<Bytes>>>, Infallible>;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let ring = KeyRing::builder("demo").build(MemoryStore::new())?;
+    let reader = ring.issue(Grant::new("alice").scopes(["read"])?).await?;
+    let writer = ring.issue(Grant::new("bob").scopes(["write"])?).await?;
+
+    // Each route is a service of its own, behind the layer that it needs.
+    let any_key = ApiKeyLayer::new(ring);
+    let public = any_key.layer(service_fn(public)).boxed_clone();
+    let admin = any_key
+        .require("write")
+        .layer(service_fn(admin))
+        .boxed_clone();
+    let router =
+        service_fn(move |request: Request<Incoming>| route(request, public.clone(), admin.clone()));
+
+    let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
+        .await
+        .map_err(|error| format!("cannot listen on port {port}: {error}; set PORT to another"))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let (read, write) = (reader.secret().expose(), writer.secret().expose());
+    println!("listening on {url}; Ctrl-C ends it\n");
+    println!("no key needed      curl -i {url}/open");
+    println!("any valid key      curl -i -H 'x-api-key: {read}' {url}/public");
+    println!("no key: 401        curl -i {url}/public");
+    println!("unknown key: 401   curl -i -H 'x-api-key: nonsense' {url}/public");
+    println!("scope held         curl -i -X POST -H 'x-api-key: {write}' {url}/admin");
+    println!("scope lacking: 403 curl -i -X POST -H 'x-api-key: {read}' {url}/admin");
+    println!("key in a URL: 400  curl -i '{url}/public?key={read}'");
+    println!(
+        "HTTP/2             curl -i --http2-prior-knowledge -H 'x-api-key: {read}' {url}/public"
+    );
+
+    let server = auto::Builder::new(TokioExecutor::new());
+    let connections = GracefulShutdown::new();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let service = TowerToHyperService::new(router.clone());
+                let connection = server
+                    .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                    .into_owned();
+                let connection = connections.watch(connection);
+                // A client that goes away in the middle is no concern of the others.
+                tokio::spawn(async move { connection.await.ok() });
+            }
+            interrupt = &mut interrupted => {
+                interrupt?;
+                break;
+            }
+        }
+    }
+    drop(listener);
+    println!("\nwaiting for open requests");
+    if tokio::time::timeout(Duration::from_secs(10), connections.shutdown())
+        .await
+        .is_err()
+    {
+        println!("some did not end in 10 s");
+    }
+    Ok(())
+}
+
+async fn route(
+    request: Request<Incoming>,
+    public: Route,
+    admin: Route,
+) -> Result<Response<Body<Full<Bytes>>>, Infallible> {
+    let plain = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/public") => return public.oneshot(request).await,
+        (&Method::POST, "/admin") => return admin.oneshot(request).await,
+        (&Method::GET, "/open") => reply(StatusCode::OK, &json!({"message": "open to all"})),
+        _ => reply(StatusCode::NOT_FOUND, &json!({"message": "no such route"})),
+    };
+    Ok(plain.map(Body::new))
+}
+
+async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
+    Ok(match request.extensions().get::<VerifiedKey>() {
+        Some(key) => reply(
+            StatusCode::OK,
+            &json!({
+                "message": "public data",
+                "subject": key.subject(),
+                "scopes": key.scopes().iter().collect::<Vec<_>>(),
+            }),
+        ),
+        None => reply(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &json!({"message": "no layer"}),
+        ),
+    })
+}
+
+async fn admin(request: Request<Incoming>) -> Result<Reply, Infallible> {
+    let subject = request.extensions().get().map(VerifiedKey::subject);
+    Ok(reply(
+        StatusCode::OK,
+        &json!({"message": "admin action executed", "subject": subject}),
+    ))
+}
+
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

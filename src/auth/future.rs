@@ -1,0 +1,190 @@
+//! The response future: passing through, waiting for the store, or refused.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderValue, VARY};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::service::Policy;
+use crate::body::Body;
+use crate::store::BoxFuture;
+use crate::verified::{Scheme, VerifiedKey, VerifyError};
+
+pin_project! {
+    /// The future of [`ApiKey`](crate::auth::ApiKey). The inner service's future is in it as it
+    /// is; only a request that waits for the store is boxed.
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Pass { #[pin] response: S::Future, guard: Guard },
+        Pending { call: Option<Box<PendingCall<S, B>>> },
+        Reject { response: Option<Response<Bytes>> },
+    }
+}
+
+/// A request that waits for the store's answer, with the service that is ready for it.
+pub(super) struct PendingCall<S, B> {
+    pub(super) verdict: BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
+    pub(super) scheme: Scheme,
+    pub(super) guard: Guard,
+    pub(super) request: Request<B>,
+    pub(super) service: S,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    #[inline]
+    pub(super) fn pass(response: S::Future, guard: Guard) -> Self {
+        Self {
+            state: State::Pass { response, guard },
+        }
+    }
+
+    pub(super) fn pending(call: PendingCall<S, B>) -> Self {
+        Self {
+            state: State::Pending {
+                call: Some(Box::new(call)),
+            },
+        }
+    }
+
+    pub(super) fn reject(response: Response<Bytes>) -> Self {
+        Self {
+            state: State::Reject {
+                response: Some(response),
+            },
+        }
+    }
+}
+
+impl<S, B, ResBody> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<Body<ResBody>>, S::Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProjection::Pass { response, guard } => {
+                    let mut response = ready!(response.poll(context))?;
+                    guard.apply(&mut response);
+                    return Poll::Ready(Ok(response.map(Body::new)));
+                }
+                StateProjection::Pending { call } => {
+                    let Some(waiting) = call else {
+                        panic!("ResponseFuture polled after it panicked");
+                    };
+                    let verdict = ready!(waiting.verdict.as_mut().poll(context));
+                    match call.take() {
+                        Some(waiting) => waiting.resume(verdict),
+                        None => unreachable!(),
+                    }
+                }
+                StateProjection::Reject { response } => {
+                    let Some(response) = response.take() else {
+                        panic!("ResponseFuture polled after it completed");
+                    };
+                    return Poll::Ready(Ok(response.map(Body::rejection)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, B> PendingCall<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn resume(mut self, verdict: Result<VerifiedKey, VerifyError>) -> State<S, B> {
+        match self.policy.admit(verdict, self.scheme, &mut self.request) {
+            Ok(()) => State::Pass {
+                response: self.service.call(self.request),
+                guard: self.guard,
+            },
+            Err(refusal) => State::Reject {
+                response: Some(self.policy.refuse(&refusal, self.request.headers())),
+            },
+        }
+    }
+}
+
+/// What is added to an accepted response, so that a cache does not hand it to others
+/// (RFC 9111 §3.5 protects `Authorization` only).
+pub(super) struct Guard {
+    vary: Option<HeaderValue>,
+    private: bool,
+}
+
+impl Guard {
+    #[inline]
+    pub(super) fn none() -> Self {
+        Self {
+            vary: None,
+            private: false,
+        }
+    }
+
+    pub(super) fn shared(vary: HeaderValue) -> Self {
+        Self {
+            vary: Some(vary),
+            private: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn private(vary: HeaderValue) -> Self {
+        Self {
+            vary: Some(vary),
+            private: true,
+        }
+    }
+
+    #[inline]
+    fn apply<B>(&mut self, response: &mut Response<B>) {
+        let Some(vary) = self.vary.take() else {
+            return;
+        };
+        let headers = response.headers_mut();
+        headers.append(VARY, vary);
+        if self.private {
+            headers
+                .entry(CACHE_CONTROL)
+                .or_insert(const { HeaderValue::from_static("private") });
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! What an authenticating layer is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, Response};
+use tower_layer::Layer;
+
+use super::service::{ApiKey, Policy};
+use crate::credential::{Source, Sources};
+use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
+use crate::ring::KeyRing;
+use crate::scope::{IntoRequirement, Requirement};
+
+/// Authenticates every request against a [`KeyRing`], attaches a
+/// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid
+/// key.
+///
+/// The default reads `x-api-key` alone, takes the credential out of the request, and keeps
+/// shared caches from storing the response.
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_api_key::{ApiKeyLayer, KeyRing, Source, StatusProfile, store::MemoryStore};
+///
+/// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+/// let layer = ApiKeyLayer::new(ring)
+///     .sources([Source::header(HeaderName::from_static("x-api-key"))?, Source::bearer()])
+///     .require("orders:write")
+///     .profile(StatusProfile::AwsGateway);
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct ApiKeyLayer {
+    ring: KeyRing,
+    sources: Sources,
+    required: Option<Requirement>,
+    optional: bool,
+    forward: bool,
+    guard_responses: bool,
+    profile: StatusProfile,
+    responder: Option<Arc<Responder>>,
+}
+
+impl ApiKeyLayer {
+    /// Authenticates by the keys of this ring, presented in `x-api-key`.
+    pub fn new(ring: KeyRing) -> Self {
+        Self {
+            ring,
+            sources: Sources::from_header(HeaderName::from_static("x-api-key")),
+            required: None,
+            optional: false,
+            forward: false,
+            guard_responses: true,
+            profile: StatusProfile::default(),
+            responder: None,
+        }
+    }
+
+    /// Reads the key from these places instead. One request may use one of them; without any,
+    /// every request is refused as [`Missing`](crate::RejectionKind::Missing).
+    pub fn sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
+        self.sources = Sources::new(sources);
+        self
+    }
+
+    /// Requires scopes of every key, as a [`RequireScopeLayer`](crate::RequireScopeLayer)
+    /// directly inside would.
+    ///
+    /// # Panics
+    ///
+    /// When a text is not a scope, so that a typo in a route ends the start of the program. Text
+    /// that comes from elsewhere goes through [`Requirement::scope`] first.
+    #[track_caller]
+    pub fn require(mut self, requirement: impl IntoRequirement) -> Self {
+        self.required = Some(crate::guard::parsed(requirement));
+        self
+    }
+
+    /// Lets requests without any credential pass, with no
+    /// [`VerifiedKey`](crate::VerifiedKey). A credential that is presented must still be valid,
+    /// and a scope that is [`require`](Self::require)d still needs a key.
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// Leaves the credential in its header for the inner service, marked sensitive.
+    pub fn forward_credential(mut self) -> Self {
+        self.forward = true;
+        self
+    }
+
+    /// Chooses the statuses for missing and invalid keys.
+    pub fn profile(mut self, profile: StatusProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Replaces the response to a refusal whole: status, headers and body. gRPC requests keep
+    /// their trailers-only response, because their clients read no other.
+    ///
+    /// ```
+    /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
+    /// # let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let layer = ApiKeyLayer::new(ring).responder(|rejection| {
+    ///     let mut response = http::Response::new(rejection.detail().to_owned().into());
+    ///     *response.status_mut() = rejection.status();
+    ///     response
+    /// });
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn responder(
+        mut self,
+        responder: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.responder = Some(Arc::new(responder));
+        self
+    }
+
+    /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
+    ///
+    /// RFC 9111 §3.5 keeps shared caches from storing responses to `Authorization` only. Without
+    /// the guard, a cache in front of the service may answer one key's holder with what another
+    /// was told.
+    pub fn danger_without_cache_guard(mut self) -> Self {
+        self.guard_responses = false;
+        self
+    }
+}
+
+impl<S> Layer<S> for ApiKeyLayer {
+    type Service = ApiKey<S>;
+
+    fn layer(&self, inner: S) -> ApiKey<S> {
+        let responses = Responses::new(
+            self.ring.realm(),
+            &self.sources,
+            self.profile,
+            self.responder.clone(),
+        );
+        let policy = Policy {
+            ring: self.ring.clone(),
+            sources: self.sources.clone(),
+            required: self
+                .required
+                .clone()
+                .map(|required| Required::new(required, self.responder.clone())),
+            optional: self.optional && self.required.is_none(),
+            forward: self.forward,
+            guard_responses: self.guard_responses,
+            responses: Arc::new(responses),
+        };
+        ApiKey::new(inner, policy)
+    }
+}
+
+impl fmt::Debug for ApiKeyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyLayer")
+            .field("ring", &self.ring)
+            .field("sources", &self.sources)
+            .field("required", &self.required)
+            .field("optional", &self.optional)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! The request path.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::future::{Guard, PendingCall, ResponseFuture};
+use crate::body::Body;
+use crate::credential::{Sources, hide};
+use crate::rejection::{Anonymous, Refusal, Required, Responses};
+use crate::ring::{KeyRing, Verifying};
+use crate::store::BoxFuture;
+use crate::verified::{Scheme, VerifiedKey, VerifyError};
+
+/// Everything that a request is judged by, made ready when the layer wraps a service.
+pub(super) struct Policy {
+    pub(super) ring: KeyRing,
+    pub(super) sources: Sources,
+    pub(super) required: Option<Required>,
+    pub(super) optional: bool,
+    pub(super) forward: bool,
+    pub(super) guard_responses: bool,
+    pub(super) responses: Arc<Responses>,
+}
+
+/// How far a request is with its authentication.
+enum Step {
+    Admitted(Guard),
+    Refused(Refusal),
+    Pending(
+        BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
+        Scheme,
+        Guard,
+    ),
+}
+
+impl Policy {
+    /// Finds the credential, verifies and hides it.
+    #[inline]
+    fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
+        // Whoever put it there, it is not the proof of this layer.
+        request.extensions_mut().remove::<VerifiedKey>();
+
+        let found = self
+            .sources
+            .find(request.uri(), request.headers(), self.ring.format());
+        let (header, scheme, verifying) = match found {
+            Ok(Some(presented)) => (
+                presented.header,
+                presented.scheme,
+                self.ring.begin(presented.token),
+            ),
+            Ok(None) if self.optional => {
+                let marker = Anonymous::new(Arc::clone(&self.responses));
+                request.extensions_mut().insert(marker);
+                return Step::Admitted(self.guard_anonymous());
+            }
+            Ok(None) => return Step::Refused(Refusal::Missing),
+            Err(refusal) => return Step::Refused(refusal),
+        };
+        hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
+        let guard = match header {
+            Some(header) if self.guard_responses => {
+                Guard::private(HeaderValue::from(header.clone()))
+            }
+            _ => Guard::none(),
+        };
+        match verifying {
+            Verifying::Done(verdict) => match self.admit(verdict, scheme, request) {
+                Ok(()) => Step::Admitted(guard),
+                Err(refusal) => Step::Refused(refusal),
+            },
+            Verifying::Pending(verdict) => Step::Pending(verdict, scheme, guard),
+        }
+    }
+
+    /// The one way to the inner service: a positive verdict on a key that meets the requirement.
+    #[inline]
+    pub(super) fn admit<B>(
+        &self,
+        verdict: Result<VerifiedKey, VerifyError>,
+        scheme: Scheme,
+        request: &mut Request<B>,
+    ) -> Result<(), Refusal> {
+        let key = verdict?.presented_as(scheme);
+        if let Some(required) = &self.required
+            && !required.is_met_by(&key)
+        {
+            return Err(Refusal::InsufficientScope(key));
+        }
+        request.extensions_mut().insert(key);
+        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn refuse(&self, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
+        self.responses
+            .refuse(refusal, self.required.as_ref(), request)
+    }
+
+    /// A response to nobody in particular may be shared, but not with holders of keys.
+    fn guard_anonymous(&self) -> Guard {
+        if self.guard_responses {
+            Guard::shared(self.responses.vary().clone())
+        } else {
+            Guard::none()
+        }
+    }
+}
+
+/// The service that [`ApiKeyLayer`](crate::ApiKeyLayer) makes.
+#[derive(Clone)]
+pub struct ApiKey<S> {
+    inner: S,
+    policy: Arc<Policy>,
+}
+
+impl<S> ApiKey<S> {
+    pub(super) fn new(inner: S, policy: Policy) -> Self {
+        Self {
+            inner,
+            policy: Arc::new(policy),
+        }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without authentication.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for ApiKey<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+{
+    type Response = Response<Body<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.policy.authenticate(&mut request) {
+            Step::Admitted(guard) => ResponseFuture::pass(self.inner.call(request), guard),
+            Step::Refused(refusal) => {
+                ResponseFuture::reject(self.policy.refuse(&refusal, request.headers()))
+            }
+            Step::Pending(verdict, scheme, guard) => {
+                let clone = self.inner.clone();
+                ResponseFuture::pending(PendingCall {
+                    verdict,
+                    scheme,
+                    guard,
+                    request,
+                    // The one that said it is ready.
+                    service: std::mem::replace(&mut self.inner, clone),
+                    policy: Arc::clone(&self.policy),
+                })
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ApiKey<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("inner", &self.inner)
+            .field("ring", &self.policy.ring)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! Time, and the only way to it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A point in time, in whole seconds since the Unix epoch.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::Timestamp;
+///
+/// let noon = Timestamp::from_unix(1_000_000);
+/// assert_eq!(noon.checked_add(Duration::from_secs(5)), Some(Timestamp::from_unix(1_000_005)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The last representable moment; no key is valid at it.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The moment `seconds` after the Unix epoch.
+    pub const fn from_unix(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub const fn as_unix(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `duration` after it, a started second counting as none; `None` beyond
+    /// [`Timestamp::MAX`].
+    pub const fn checked_add(self, duration: Duration) -> Option<Self> {
+        match self.0.checked_add(duration.as_secs()) {
+            Some(seconds) => Some(Self(seconds)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The only source of time in the crate.
+///
+/// A ring reads its clock once for each verdict. [`SystemClock`] is the default;
+/// `ManualClock`, behind the feature `testing`, is moved by hand.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The time now.
+    ///
+    /// It may jump back: a ring never judges a key that it once denied as expired by an earlier
+    /// time than that key's end.
+    fn now(&self) -> Timestamp;
+
+    /// Completes after `duration`; it bounds the wait for a store.
+    ///
+    /// The default needs no runtime: one timer thread for the whole process, started at first
+    /// use.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(futures_timer::Delay::new(duration))
+    }
+}
+
+/// The wall clock of the operating system.
+///
+/// On Linux it is the coarse one (`CLOCK_REALTIME_COARSE`), at most a timer tick behind: a few
+/// milliseconds, where expiry counts whole seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[inline]
+    #[cfg(target_os = "linux")]
+    fn now(&self) -> Timestamp {
+        use rustix::time::{ClockId, clock_gettime};
+
+        // A clock that stands before 1970 is broken: no key is valid at MAX.
+        u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec)
+            .map_or(Timestamp::MAX, Timestamp)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one reading of the wall clock"
+    )]
+    fn now(&self) -> Timestamp {
+        // A clock that stands before 1970 is broken: no key is valid at MAX.
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(Timestamp::MAX, |elapsed| Timestamp(elapsed.as_secs()))
+    }
+}
+
+#[cfg(feature = "testing")]
+mod manual {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::{Clock, Timestamp};
+
+    /// A clock that stands still until a test moves it.
+    ///
+    /// Clones share one time. Sleepers wake when the time they wait for has been passed by
+    /// [`advance`](Self::advance); [`set`](Self::set) moves the wall clock alone, as an
+    /// administrator would, and wakes nobody.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_api_key::{Clock, ManualClock, Timestamp};
+    ///
+    /// let clock = ManualClock::new(Timestamp::from_unix(100));
+    /// clock.advance(Duration::from_secs(7));
+    /// assert_eq!(clock.now(), Timestamp::from_unix(107));
+    /// ```
+    #[derive(Debug, Clone)]
+    pub struct ManualClock(Arc<Mutex<State>>);
+
+    #[derive(Debug)]
+    struct State {
+        now: Timestamp,
+        elapsed: Duration,
+        sleepers: Vec<Waker>,
+    }
+
+    impl ManualClock {
+        /// A clock that stands at `now`.
+        pub fn new(now: Timestamp) -> Self {
+            Self(Arc::new(Mutex::new(State {
+                now,
+                elapsed: Duration::ZERO,
+                sleepers: Vec::new(),
+            })))
+        }
+
+        /// Moves time forward and wakes the sleepers; the wall clock stops at
+        /// [`Timestamp::MAX`].
+        pub fn advance(&self, duration: Duration) {
+            let mut state = self.state();
+            state.now = state.now.checked_add(duration).unwrap_or(Timestamp::MAX);
+            state.elapsed = state.elapsed.saturating_add(duration);
+            let sleepers = std::mem::take(&mut state.sleepers);
+            drop(state);
+            sleepers.into_iter().for_each(Waker::wake);
+        }
+
+        /// Sets the wall clock, forward or back.
+        pub fn set(&self, now: Timestamp) {
+            self.state().now = now;
+        }
+
+        /// How many sleeps are waiting.
+        pub fn sleepers(&self) -> usize {
+            self.state().sleepers.len()
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn now(&self) -> Timestamp {
+            self.state().now
+        }
+
+        fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let wake_at = self.state().elapsed.saturating_add(duration);
+            Box::pin(Sleep {
+                clock: self.clone(),
+                wake_at,
+            })
+        }
+    }
+
+    struct Sleep {
+        clock: ManualClock,
+        wake_at: Duration,
+    }
+
+    impl Future for Sleep {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            let mut state = self.clock.state();
+            if state.elapsed >= self.wake_at {
+                return Poll::Ready(());
+            }
+            if !state
+                .sleepers
+                .iter()
+                .any(|waker| waker.will_wake(context.waker()))
+            {
+                state.sleepers.push(context.waker().clone());
+            }
+            Poll::Pending
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+pub use manual::ManualClock;

@@ -1,0 +1,324 @@
+//! Where a request carries its key: which headers count, what is ambiguous, what has leaked.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Uri};
+
+use crate::digest::hex_byte;
+use crate::error::{Error, ErrorKind};
+use crate::format::{Format, KeyId};
+use crate::rejection::{Ambiguity, Leak, Refusal};
+use crate::verified::Scheme;
+
+/// A place in a request where a key may be: a header of its own, or a scheme of
+/// `Authorization`. Nothing else authenticates: no query, no path, no cookie, no body.
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_api_key::Source;
+///
+/// let sources = [
+///     Source::header(HeaderName::from_static("x-api-key"))?,
+///     Source::bearer(),
+/// ];
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Header(HeaderName),
+    Authorization(Scheme),
+}
+
+/// Headers that mean something else to clients, proxies or servers.
+const NOT_CARRIERS: [HeaderName; 21] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::EXPECT,
+    header::FORWARDED,
+    header::HOST,
+    header::ORIGIN,
+    header::RANGE,
+    header::REFERER,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::USER_AGENT,
+    header::VARY,
+    header::VIA,
+    header::ACCEPT,
+];
+
+impl Source {
+    /// A header whose whole value is the key.
+    ///
+    /// A name from [`HeaderName::from_static`] costs nothing when it is written to a response's
+    /// `Vary`; one made at run time is counted by reference.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCarrier`] for a header that has a meaning of its own, such as
+    /// `Authorization`, `Cookie` or `Host`.
+    pub fn header(name: HeaderName) -> Result<Self, Error> {
+        if NOT_CARRIERS.contains(&name) {
+            return Err(ErrorKind::InvalidCarrier.into());
+        }
+        Ok(Self(Kind::Header(name)))
+    }
+
+    /// `Authorization: Bearer …` (RFC 6750 §2.1).
+    pub const fn bearer() -> Self {
+        Self(Kind::Authorization(Scheme::Bearer))
+    }
+
+    /// `Authorization: ApiKey …`.
+    pub const fn api_key() -> Self {
+        Self(Kind::Authorization(Scheme::ApiKey))
+    }
+}
+
+/// The sources that a layer accepts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    headers: Vec<HeaderName>,
+    schemes: Vec<Scheme>,
+    /// One bit for each length of a header name that is of interest, so that most headers are
+    /// passed over by their length alone.
+    lengths: u64,
+}
+
+/// A credential that was found, still in its header.
+pub(crate) struct Presented<'sources, 'request> {
+    pub(crate) token: &'request [u8],
+    pub(crate) scheme: Scheme,
+    /// The header that carries it, unless it is `Authorization`.
+    pub(crate) header: Option<&'sources HeaderName>,
+}
+
+impl Sources {
+    pub(crate) fn new(sources: impl IntoIterator<Item = Source>) -> Self {
+        let mut these = Self::default();
+        for Source(kind) in sources {
+            match kind {
+                Kind::Header(name) if !these.headers.contains(&name) => these.headers.push(name),
+                Kind::Authorization(scheme) if !these.schemes.contains(&scheme) => {
+                    these.schemes.push(scheme);
+                }
+                _ => {}
+            }
+        }
+        these.lengths = these
+            .headers
+            .iter()
+            .chain([
+                &header::CONNECTION,
+                &header::REFERER,
+                &header::AUTHORIZATION,
+            ])
+            .fold(0, |lengths, name| lengths | length_bit(name));
+        these
+    }
+
+    pub(crate) fn from_header(name: HeaderName) -> Self {
+        Self::new([Source(Kind::Header(name))])
+    }
+
+    /// The headers whose presence changes the response.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
+        let authorization = (!self.schemes.is_empty()).then_some(&header::AUTHORIZATION);
+        self.headers.iter().chain(authorization)
+    }
+
+    /// The schemes to challenge with; a header of its own counts as `ApiKey`.
+    pub(crate) fn schemes(&self) -> Vec<Scheme> {
+        let mut schemes = self.schemes.clone();
+        if !self.headers.is_empty() || schemes.is_empty() {
+            schemes.push(Scheme::ApiKey);
+        }
+        schemes.sort_unstable();
+        schemes.dedup();
+        schemes
+    }
+
+    /// Finds the one credential of a request, in one pass over its headers.
+    ///
+    /// `None` where there is none; a refusal where there is more than one, or where a key stands
+    /// in the URI or in `Referer`.
+    #[inline]
+    pub(crate) fn find<'sources, 'request>(
+        &'sources self,
+        uri: &Uri,
+        headers: &'request HeaderMap,
+        format: &Format,
+    ) -> Result<Option<Presented<'sources, 'request>>, Refusal> {
+        if let Some(key_id) = find_in_uri(uri, format) {
+            return Err(Refusal::KeyInUrl(Leak::Uri, key_id));
+        }
+        let mut presented = None;
+        let mut authorizations = 0;
+        for (name, value) in headers {
+            if self.lengths & length_bit(name) == 0 {
+                continue;
+            }
+            let found = if let Some(carrier) = self.carrier_like(name) {
+                if carrier != name {
+                    return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
+                }
+                Presented {
+                    token: value.as_bytes(),
+                    scheme: Scheme::ApiKey,
+                    header: Some(carrier),
+                }
+            } else if name == header::AUTHORIZATION && !self.schemes.is_empty() {
+                authorizations += 1;
+                if authorizations > 1 {
+                    return Err(Refusal::Ambiguous(Ambiguity::RepeatedHeader));
+                }
+                match self.authorization(value.as_bytes()) {
+                    Some(found) => found,
+                    None => continue,
+                }
+            } else if name == header::CONNECTION && self.is_named_in(value) {
+                return Err(Refusal::Ambiguous(Ambiguity::NamedInConnection));
+            } else if name == header::REFERER {
+                match find_in_bytes(value.as_bytes(), format) {
+                    Some(key_id) => return Err(Refusal::KeyInUrl(Leak::Referer, key_id)),
+                    None => continue,
+                }
+            } else {
+                continue;
+            };
+            if let Some(Presented { header, .. }) = presented.replace(found) {
+                let repeated = header.is_some_and(|carrier| carrier == name);
+                return Err(Refusal::Ambiguous(if repeated {
+                    Ambiguity::RepeatedHeader
+                } else {
+                    Ambiguity::SeveralCarriers
+                }));
+            }
+        }
+        Ok(presented.filter(|presented| !presented.token.is_empty()))
+    }
+
+    /// The carrier that a header is, or whose name it has but for `_` and `-`: some servers and
+    /// gateways take the two for one.
+    #[inline]
+    fn carrier_like(&self, name: &HeaderName) -> Option<&HeaderName> {
+        self.headers.iter().find(|carrier| {
+            *carrier == name
+                || (carrier.as_str().len() == name.as_str().len() && is_twin(carrier, name))
+        })
+    }
+
+    /// The token of an enabled scheme (RFC 9110 §11.4: one space after the scheme; whatever else
+    /// stands there is part of a token that is no key). Another scheme is another's credential.
+    fn authorization<'request>(&self, value: &'request [u8]) -> Option<Presented<'_, 'request>> {
+        let end = value
+            .iter()
+            .position(|byte| !byte.is_ascii_alphanumeric())
+            .unwrap_or(value.len());
+        let (presented_scheme, rest) = value.split_at(end);
+        let scheme = self
+            .schemes
+            .iter()
+            .find(|scheme| presented_scheme.eq_ignore_ascii_case(scheme.as_str().as_bytes()))?;
+        Some(Presented {
+            token: rest.strip_prefix(b" ").unwrap_or(rest),
+            scheme: *scheme,
+            header: None,
+        })
+    }
+
+    /// Whether `Connection` names a carrier, which asks a proxy to drop it on the way.
+    fn is_named_in(&self, connection: &HeaderValue) -> bool {
+        connection
+            .as_bytes()
+            .split(|&byte| byte == b',')
+            .any(|option| {
+                let option = option.trim_ascii();
+                self.carriers()
+                    .any(|carrier| option.eq_ignore_ascii_case(carrier.as_str().as_bytes()))
+            })
+    }
+}
+
+#[inline]
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << (name.as_str().len() & 63)
+}
+
+#[cold]
+fn is_twin(carrier: &HeaderName, name: &HeaderName) -> bool {
+    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
+    carrier
+        .as_str()
+        .bytes()
+        .map(dashed)
+        .eq(name.as_str().bytes().map(dashed))
+}
+
+/// Removes the credential from its header, or hides it there where it is to be forwarded.
+pub(crate) fn hide<B>(request: &mut Request<B>, header: &HeaderName, forward: bool) {
+    if forward {
+        for value in request
+            .headers_mut()
+            .iter_mut()
+            .filter(|(name, _)| *name == header)
+        {
+            value.1.set_sensitive(true);
+        }
+    } else {
+        request.headers_mut().remove(header);
+    }
+}
+
+#[inline]
+fn find_in_uri(uri: &Uri, format: &Format) -> Option<KeyId> {
+    // The length rules out almost every URI before a byte of it is read.
+    let parts = [
+        uri.path_and_query().map(http::uri::PathAndQuery::as_str),
+        uri.authority().map(http::uri::Authority::as_str),
+    ];
+    parts
+        .into_iter()
+        .flatten()
+        .filter(|part| part.len() >= format.key_len())
+        .find_map(|part| find_in_bytes(part.as_bytes(), format))
+}
+
+/// Looks for a key as it stands, and once percent-decoded (RFC 3986 §2.1).
+fn find_in_bytes(text: &[u8], format: &Format) -> Option<KeyId> {
+    if text.len() < format.key_len() {
+        return None;
+    }
+    format
+        .find_in(text)
+        .or_else(|| memchr::memchr(b'%', text).and_then(|_| format.find_in(&percent_decode(text))))
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let escaped = match after {
+            [high, low, ..] if byte == b'%' => hex_byte([*high, *low]),
+            _ => None,
+        };
+        match escaped {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = &after[2..];
+            }
+            None => decoded.push(byte),
+        }
+    }
+    decoded
+}

@@ -1,0 +1,250 @@
+//! Digests of presented keys, and the only constant-time compare.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// What a store keeps of a key: 32 bytes, SHA-256 of the exact presented bytes, or HMAC-SHA-256
+/// of them under a [`Pepper`].
+///
+/// A prefix of at most 9 characters makes a minted key of at most 55 bytes, which SHA-256 takes
+/// in a single compression. Two digests are compared in constant time. `Debug` shows nothing,
+/// because the digest of a weak imported key gives that key away.
+#[derive(Clone, Copy)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The SHA-256 of these exact bytes.
+    #[inline]
+    pub fn sha256(presented: &[u8]) -> Self {
+        Self(Sha256::digest(presented).into())
+    }
+
+    /// A digest that was computed elsewhere.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes, for a store to keep.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn words(&self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        words
+    }
+}
+
+impl PartialEq for KeyDigest {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let mut difference = 0;
+        for (ours, theirs) in self.words().into_iter().zip(other.words()) {
+            difference |= ours ^ theirs;
+        }
+        difference.ct_eq(&0).into()
+    }
+}
+
+impl Eq for KeyDigest {}
+
+impl Hash for KeyDigest {
+    /// A digest is uniform already: its first eight bytes are as good a hash as any.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.words()[0]);
+    }
+}
+
+impl FromStr for KeyDigest {
+    type Err = Error;
+
+    /// Reads 64 hexadecimal digits, as `sha256sum` prints them.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(ErrorKind::InvalidDigest.into());
+        }
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            *byte = hex_byte(*pair).ok_or(ErrorKind::InvalidDigest)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The byte that two hexadecimal digits write.
+pub(crate) fn hex_byte(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? << 4 | low?).ok()
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(…)")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for KeyDigest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use std::fmt::Write as _;
+
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        serializer.serialize_str(&text)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for KeyDigest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A secret outside the database, without which its digests verify nothing.
+///
+/// Keep it where the database's readers cannot: an environment variable, a secret manager. Give
+/// each new pepper a higher version, and hand the old ones to
+/// [`RingBuilder::earlier_pepper`](crate::RingBuilder::earlier_pepper) until no live record
+/// names their version.
+///
+/// ```
+/// use tower_api_key::{KeyRing, Pepper, store::MemoryStore};
+///
+/// let ring = KeyRing::builder("acme")
+///     .pepper(Pepper::new(2, vec![0x5a; 32])?)
+///     .earlier_pepper(Pepper::new(1, vec![0xa5; 32])?)
+///     .build(MemoryStore::new())?;
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+pub struct Pepper {
+    version: u32,
+    secret: Zeroizing<Vec<u8>>,
+}
+
+impl Pepper {
+    /// A pepper of this version.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidPepper`] for under 32 bytes.
+    pub fn new(version: u32, secret: Vec<u8>) -> Result<Self, Error> {
+        let secret = Zeroizing::new(secret);
+        if secret.len() < 32 {
+            return Err(ErrorKind::InvalidPepper.into());
+        }
+        Ok(Self { version, secret })
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pepper")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a ring turns presented bytes into digests.
+pub(crate) enum Digester {
+    Sha256,
+    Hmac {
+        current: Keyed,
+        earlier: Box<[Keyed]>,
+    },
+}
+
+pub(crate) struct Keyed {
+    version: u32,
+    /// The state after the pepper's own block, so that no request hashes it again.
+    state: Hmac<Sha256>,
+}
+
+impl Digester {
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidPepper`] for two peppers of one version, or for earlier ones alone.
+    pub(crate) fn new(current: Option<&Pepper>, earlier: &[Pepper]) -> Result<Self, Error> {
+        let mut versions: Vec<u32> = current
+            .iter()
+            .copied()
+            .chain(earlier)
+            .map(|pepper| pepper.version)
+            .collect();
+        versions.sort_unstable();
+        let distinct = versions.windows(2).all(|pair| pair[0] != pair[1]);
+        match current {
+            Some(current) if distinct => Ok(Self::Hmac {
+                current: Keyed::new(current)?,
+                earlier: earlier.iter().map(Keyed::new).collect::<Result<_, _>>()?,
+            }),
+            None if earlier.is_empty() => Ok(Self::Sha256),
+            _ => Err(ErrorKind::InvalidPepper.into()),
+        }
+    }
+
+    /// The digest under which new keys are kept.
+    #[inline]
+    pub(crate) fn current(&self, presented: &[u8]) -> KeyDigest {
+        match self {
+            Self::Sha256 => KeyDigest::sha256(presented),
+            Self::Hmac { current, .. } => current.digest(presented),
+        }
+    }
+
+    /// The digests under which older keys are kept, one for each earlier pepper.
+    pub(crate) fn earlier(&self, presented: &[u8]) -> Vec<KeyDigest> {
+        match self {
+            Self::Sha256 => Vec::new(),
+            Self::Hmac { earlier, .. } => earlier
+                .iter()
+                .map(|keyed| keyed.digest(presented))
+                .collect(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_earlier(&self) -> bool {
+        matches!(self, Self::Hmac { earlier, .. } if !earlier.is_empty())
+    }
+
+    pub(crate) fn version(&self) -> Option<u32> {
+        match self {
+            Self::Sha256 => None,
+            Self::Hmac { current, .. } => Some(current.version),
+        }
+    }
+}
+
+impl Keyed {
+    fn new(pepper: &Pepper) -> Result<Self, Error> {
+        Ok(Self {
+            version: pepper.version,
+            state: Hmac::new_from_slice(&pepper.secret)
+                .map_err(|error| Error::with_source(ErrorKind::InvalidPepper, error))?,
+        })
+    }
+
+    fn digest(&self, presented: &[u8]) -> KeyDigest {
+        let mut state = self.state.clone();
+        state.update(presented);
+        KeyDigest(state.finalize().into_bytes().into())
+    }
+}

@@ -1,0 +1,40 @@
+//! Extractors for axum handlers.
+//!
+//! - `VerifiedKey` takes the proof that an [`ApiKeyLayer`](crate::ApiKeyLayer) attached. Where
+//!   the layer is optional and no key came, it refuses as the layer would have; where there is
+//!   no layer, with 500.
+//! - `Option<VerifiedKey>` is `None` for a request that an optional layer let pass without a
+//!   key. Where there is no layer it refuses with 500, like the other.
+
+use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::Response;
+use http::request::Parts;
+
+use crate::guard::proof;
+use crate::rejection::Anonymous;
+use crate::verified::VerifiedKey;
+
+impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
+    /// A response whose extensions hold the [`Rejection`](crate::Rejection).
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        proof(&parts.extensions, &parts.headers)
+            .cloned()
+            .map_err(|response| response.map(Body::from))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
+    /// A response whose extensions hold the [`Rejection`](crate::Rejection).
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response> {
+        match proof(&parts.extensions, &parts.headers) {
+            Ok(key) => Ok(Some(key.clone())),
+            Err(_) if parts.extensions.get::<Anonymous>().is_some() => Ok(None),
+            Err(response) => Err(response.map(Body::from)),
+        }
+    }
+}

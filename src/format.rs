@@ -1,0 +1,303 @@
+//! The wire format: `{prefix}_{id:12}_{secret:26}{checksum:6}`.
+//!
+//! Id, secret and checksum are base62 (`0-9A-Za-z`). The id holds 71 bits and is public. The
+//! secret holds 154.8 bits, drawn without bias from the operating system's generator. The
+//! checksum is the CRC-32 (IEEE) of everything before it; it filters typos and serves secret
+//! scanners, and is no security.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use memchr::memmem::Finder;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::{Error, ErrorKind};
+use crate::secret::SecretKey;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const ID_LEN: usize = 12;
+const SECRET_LEN: usize = 26;
+const CHECKSUM_LEN: usize = 6;
+/// `_`, the id, `_`, the secret and the checksum.
+const SUFFIX_LEN: usize = 1 + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
+const MAX_PREFIX_LEN: usize = 20;
+
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+
+/// The public, loggable id inside every minted key: twelve base62 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; ID_LEN]);
+
+impl KeyId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // Only base62 is ever stored, so the fallback is never taken.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Draws an id for a record whose key does not name one.
+    pub(crate) fn random() -> Result<Self, Error> {
+        let mut id = [0; ID_LEN];
+        fill_base62(&mut id, system_generator)?;
+        Ok(Self(id))
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match <[u8; ID_LEN]>::try_from(text.as_bytes()) {
+            Ok(id) if is_base62(&id) => Ok(Self(id)),
+            _ => Err(ErrorKind::InvalidKeyId.into()),
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({})", self.as_str())
+    }
+}
+
+#[cfg(feature = "serde")]
+crate::serde_text!(KeyId);
+
+/// The format of one ring's keys.
+pub(crate) struct Format {
+    /// The prefix with its `_`, as every key of the ring begins.
+    start: Box<str>,
+    finder: Finder<'static>,
+}
+
+impl Format {
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidPrefix`] outside `[a-z][a-z0-9_]{0,19}`, or with a `_` at the end.
+    pub(crate) fn new(prefix: &str) -> Result<Self, Error> {
+        let bytes = prefix.as_bytes();
+        let valid = bytes.len() <= MAX_PREFIX_LEN
+            && bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes.last().is_some_and(|&last| last != b'_')
+            && bytes
+                .iter()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !valid {
+            return Err(ErrorKind::InvalidPrefix.into());
+        }
+        let start = format!("{prefix}_").into_boxed_str();
+        let finder = Finder::new(start.as_bytes()).into_owned();
+        Ok(Self { start, finder })
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.start[..self.start.len() - 1]
+    }
+
+    /// The length of every key of this format, in bytes.
+    #[inline]
+    pub(crate) fn key_len(&self) -> usize {
+        self.start.len() - 1 + SUFFIX_LEN
+    }
+
+    /// Mints a key from the operating system's generator.
+    pub(crate) fn mint(&self) -> Result<(KeyId, SecretKey), Error> {
+        self.mint_from(system_generator)
+    }
+
+    fn mint_from(
+        &self,
+        mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<(KeyId, SecretKey), Error> {
+        let mut id = [0; ID_LEN];
+        fill_base62(&mut id, &mut generator)?;
+        let id = KeyId(id);
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        fill_base62(&mut secret[..], &mut generator)?;
+
+        // Filled within its capacity, so that no copy of the secret is left in freed memory.
+        let mut text = Zeroizing::new(String::with_capacity(self.key_len()));
+        text.push_str(&self.start);
+        text.push_str(id.as_str());
+        let public_len = text.len();
+        text.push('_');
+        for &character in &secret[..] {
+            text.push(char::from(character));
+        }
+        for character in checksum(text.as_bytes()) {
+            text.push(char::from(character));
+        }
+        Ok((id, SecretKey::new(text, public_len)))
+    }
+
+    /// The id of a well-formed key of this prefix with a right checksum.
+    #[inline]
+    pub(crate) fn parse(&self, presented: &[u8]) -> Option<KeyId> {
+        if presented.len() != self.key_len() || !presented.starts_with(self.start.as_bytes()) {
+            return None;
+        }
+        let (body, presented_checksum) = presented.split_at(presented.len() - CHECKSUM_LEN);
+        let rest = &presented[self.start.len()..];
+        let (id, secret) = split_id(rest)?;
+        let well_formed = is_base62(id) & is_base62(secret);
+        if !well_formed || checksum(body) != presented_checksum {
+            return None;
+        }
+        Some(KeyId(*id))
+    }
+
+    /// The id of the first key-shaped text in `haystack`, whatever its checksum says.
+    pub(crate) fn find_in(&self, haystack: &[u8]) -> Option<KeyId> {
+        if haystack.len() < self.key_len() {
+            return None;
+        }
+        self.finder.find_iter(haystack).find_map(|at| {
+            let rest = haystack.get(at + self.start.len()..at + self.key_len())?;
+            let (id, secret) = split_id(rest)?;
+            (is_base62(id) && is_base62(secret)).then_some(KeyId(*id))
+        })
+    }
+
+    /// The regular expression that matches every key of this prefix.
+    pub(crate) fn scanner_pattern(&self) -> String {
+        format!(
+            r"\b{}[0-9A-Za-z]{{{ID_LEN}}}_[0-9A-Za-z]{{{}}}\b",
+            self.start,
+            SECRET_LEN + CHECKSUM_LEN
+        )
+    }
+}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Format")
+            .field("prefix", &self.prefix())
+            .finish()
+    }
+}
+
+/// Splits what follows the prefix into the id and the secret with its checksum.
+#[inline]
+fn split_id(rest: &[u8]) -> Option<(&[u8; ID_LEN], &[u8; SECRET_LEN + CHECKSUM_LEN])> {
+    let (id, rest) = rest.split_first_chunk::<ID_LEN>()?;
+    let secret = rest.strip_prefix(b"_")?.first_chunk()?;
+    Some((id, secret))
+}
+
+#[inline]
+fn is_base62(bytes: &[u8]) -> bool {
+    // Without an early exit, the compiler checks many bytes at a time.
+    bytes
+        .iter()
+        .fold(true, |valid, byte| valid & byte.is_ascii_alphanumeric())
+}
+
+#[inline]
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut value = CRC.checksum(body);
+    let mut text = [b'0'; CHECKSUM_LEN];
+    for digit in text.iter_mut().rev() {
+        *digit = ALPHABET[(value % 62) as usize];
+        value /= 62;
+    }
+    text
+}
+
+fn system_generator(bytes: &mut [u8]) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(|error| Error::with_source(ErrorKind::Generator, error))
+}
+
+/// Fills `out` with unbiased base62 characters: six random bits each, and what is beyond the
+/// alphabet thrown away.
+fn fill_base62(
+    out: &mut [u8],
+    mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut random = [0; 64];
+    let mut filled = 0;
+    while filled < out.len() {
+        generator(&mut random)?;
+        for byte in random {
+            if let (Some(&character), Some(slot)) =
+                (ALPHABET.get(usize::from(byte & 0x3f)), out.get_mut(filled))
+            {
+                *slot = character;
+                filled += 1;
+            }
+        }
+    }
+    random.zeroize();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r28_a_failing_generator_mints_no_key() {
+        let format = Format::new("acme").unwrap();
+        for failing_call in 0..2 {
+            let mut calls = 0;
+            let minted = format.mint_from(|bytes| {
+                calls += 1;
+                if calls > failing_call {
+                    return Err(ErrorKind::Generator.into());
+                }
+                bytes.fill(0);
+                Ok(())
+            });
+            assert_eq!(minted.unwrap_err().kind(), ErrorKind::Generator);
+        }
+    }
+
+    #[test]
+    fn r28_characters_beyond_the_alphabet_are_drawn_again() {
+        let format = Format::new("acme").unwrap();
+        let mut next = 0_u8;
+        let (id, secret) = format
+            .mint_from(|bytes| {
+                for byte in bytes {
+                    *byte = next;
+                    next = next.wrapping_add(1);
+                }
+                Ok(())
+            })
+            .unwrap();
+        // 64 values a call, 62 and 63 thrown away: the secret starts anew at the alphabet's start.
+        assert_eq!(id.as_str(), "0123456789AB");
+        assert!(
+            secret
+                .expose()
+                .starts_with("acme_0123456789AB_0123456789ABCDEFGHIJKLMNOP")
+        );
+        let mut only_beyond = true;
+        let mut out = [0; 4];
+        fill_base62(&mut out, |bytes| {
+            bytes.fill(if only_beyond { 0xff } else { 61 });
+            only_beyond = false;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(&out, b"zzzz");
+    }
+
+    #[test]
+    fn checksum_is_the_crc32_of_everything_before_it() {
+        // CRC-32 of "123456789" is the check value 0xCBF43926 of the CRC catalogue.
+        assert_eq!(CRC.checksum(b"123456789"), 0xcbf4_3926);
+        let mut value = 0_u64;
+        for digit in checksum(b"123456789") {
+            let at = ALPHABET.iter().position(|&letter| letter == digit).unwrap();
+            value = value * 62 + u64::try_from(at).unwrap();
+        }
+        assert_eq!(value, 0xcbf4_3926);
+    }
+}

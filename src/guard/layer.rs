@@ -1,0 +1,75 @@
+//! What a scope guard is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use tower_layer::Layer;
+
+use super::parsed;
+use super::service::RequireScope;
+use crate::rejection::{Rejection, Required, Responder};
+use crate::scope::{IntoRequirement, Requirement};
+
+/// Refuses requests whose key lacks the required scopes, before the inner service runs.
+///
+/// It stands inside an [`ApiKeyLayer`](crate::ApiKeyLayer). Without one it refuses everything
+/// with 500: no authentication is no permission.
+///
+/// ```
+/// use tower_api_key::{RequireScopeLayer, Requirement};
+///
+/// let one = RequireScopeLayer::new("orders:read");
+/// let either = RequireScopeLayer::new(Requirement::any(["orders:write", "admin"])?);
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct RequireScopeLayer {
+    requirement: Requirement,
+    responder: Option<Arc<Responder>>,
+}
+
+impl RequireScopeLayer {
+    /// Requires a scope, or what a [`Requirement`] says.
+    ///
+    /// # Panics
+    ///
+    /// When a text is not a scope, so that a typo in a route ends the start of the program. Text
+    /// that comes from elsewhere goes through [`Requirement::scope`] first.
+    #[track_caller]
+    pub fn new(requirement: impl IntoRequirement) -> Self {
+        Self {
+            requirement: parsed(requirement),
+            responder: None,
+        }
+    }
+
+    /// Replaces the response to a key that lacks a scope, as
+    /// [`ApiKeyLayer::responder`](crate::ApiKeyLayer::responder) does.
+    pub fn responder(
+        mut self,
+        responder: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.responder = Some(Arc::new(responder));
+        self
+    }
+}
+
+impl<S> Layer<S> for RequireScopeLayer {
+    type Service = RequireScope<S>;
+
+    fn layer(&self, inner: S) -> RequireScope<S> {
+        let required = Required::new(self.requirement.clone(), self.responder.clone());
+        RequireScope::new(inner, required)
+    }
+}
+
+impl fmt::Debug for RequireScopeLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireScopeLayer")
+            .field("requirement", &self.requirement)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Requires scopes of a request that an [`ApiKeyLayer`](crate::ApiKeyLayer) further out has
+//! authenticated.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{HeaderValue, Request, Response, StatusCode};
+//! use http_body_util::Empty;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
+//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let writer = ring.issue(Grant::new("bob").scopes(["orders:write"])?).await?;
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(ApiKeyLayer::new(ring))
+//!     .layer(RequireScopeLayer::new("orders:write"))
+//!     .service(tower::service_fn(|_: Request<()>| async {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+//!     }));
+//!
+//! for (issued, status) in [(writer, StatusCode::OK), (reader, StatusCode::FORBIDDEN)] {
+//!     let mut request = Request::new(());
+//!     let value = HeaderValue::from_str(issued.secret().expose())?;
+//!     request.headers_mut().insert("x-api-key", value);
+//!     let response = service.clone().oneshot(request).await?;
+//!     assert_eq!(response.status(), status);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod future;
+mod layer;
+mod service;
+
+pub use future::ResponseFuture;
+pub use layer::RequireScopeLayer;
+pub use service::RequireScope;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
+use http::{Extensions, Response};
+
+use crate::rejection::{Anonymous, Required, not_authenticated};
+use crate::scope::{IntoRequirement, Requirement};
+use crate::verified::VerifiedKey;
+
+/// Parses what a route requires, when the route is built.
+#[track_caller]
+pub(crate) fn parsed(requirement: impl IntoRequirement) -> Requirement {
+    match requirement.into_requirement() {
+        Ok(requirement) => requirement,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The proof that a request carries, or the response to a request without one.
+#[inline]
+pub(crate) fn proof<'a>(
+    extensions: &'a Extensions,
+    headers: &HeaderMap,
+) -> Result<&'a VerifiedKey, Box<Response<Bytes>>> {
+    extensions.get::<VerifiedKey>().ok_or_else(|| {
+        Box::new(match extensions.get::<Anonymous>() {
+            Some(anonymous) => anonymous.refuse(headers),
+            None => not_authenticated(headers),
+        })
+    })
+}
+
+/// Whether a request may pass, and the response where it may not.
+#[inline]
+fn authorise(
+    required: &Required,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+) -> Result<(), Box<Response<Bytes>>> {
+    let key = proof(extensions, headers)?;
+    if required.is_met_by(key) {
+        return Ok(());
+    }
+    // Which headers carry keys, the authenticating layer knows, not this one.
+    let vary = HeaderValue::from_static("*");
+    Err(Box::new(required.refuse(key, &vary, headers)))
+}

@@ -1,0 +1,62 @@
+//! Protection spaces.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+
+/// A protection space (RFC 9110 §11.5): 1 to 64 printable ASCII characters without `"` and `\`.
+///
+/// A key belongs to exactly one realm. Presented in another, it is simply unknown, whatever the
+/// store holds.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// Records share their ring's text, and `Arc` compares pointers before it reads any.
+pub struct Realm(Arc<str>);
+
+impl Realm {
+    /// Parses a realm.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRealm`] for text that an RFC 9110 quoted string cannot hold as it is.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        let valid = (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+        if valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(ErrorKind::InvalidRealm.into())
+        }
+    }
+
+    /// The realm as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Realm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(feature = "serde")]
+crate::serde_text!(Realm);

@@ -1,0 +1,463 @@
+//! What trusted code asks for, and what a store holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::error::{Error, ErrorKind};
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::scope::ScopeSet;
+
+/// What trusted code asks a ring to mint or to import.
+///
+/// The subject is the caller's word for who holds the key: 1 to 256 bytes without control
+/// characters. Nothing in a request may choose it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::Grant;
+///
+/// let grant = Grant::new("alice")
+///     .scopes(["orders:read"])?
+///     .expires_in(Duration::from_secs(30 * 24 * 60 * 60))
+///     .label("laptop");
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub(crate) subject: String,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) label: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// How long a key is to live, from the moment it is issued or becomes valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the ring allows, and 90 days where the ring sets no limit.
+    Default,
+    For(Duration),
+    Until(Timestamp),
+    Never,
+}
+
+impl Grant {
+    /// A key for this subject, with no scope, that lives as long as the ring grants: 90 days
+    /// where nothing else is said.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            scopes: ScopeSet::empty(),
+            lifetime: Lifetime::Default,
+            not_before: None,
+            label: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the scopes, parsing each text.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidScope`] when one of them is not a scope.
+    pub fn scopes<I>(self, scopes: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        Ok(self.scope_set(ScopeSet::new(scopes)?))
+    }
+
+    /// Sets the scopes from a parsed set.
+    #[must_use]
+    pub fn scope_set(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Lets the key live this long, in whole seconds, from now or from its not-before.
+    #[must_use]
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Lifetime::For(lifetime);
+        self
+    }
+
+    /// Lets the key live until just before this moment.
+    #[must_use]
+    pub fn expires_at(mut self, end: Timestamp) -> Self {
+        self.lifetime = Lifetime::Until(end);
+        self
+    }
+
+    /// Lets the key live until it is revoked; only a ring built with
+    /// [`unlimited_lifetime`](crate::RingBuilder::unlimited_lifetime) grants that.
+    #[must_use]
+    pub fn never_expires(mut self) -> Self {
+        self.lifetime = Lifetime::Never;
+        self
+    }
+
+    /// Keeps the key invalid before this moment.
+    #[must_use]
+    pub fn not_before(mut self, start: Timestamp) -> Self {
+        self.not_before = Some(start);
+        self
+    }
+
+    /// Names the key for people.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Adds an entry to what the key carries for the application.
+    #[must_use]
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// Why a key was revoked, in the words of RFC 5280 §5.3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum RevocationReason {
+    /// No reason was given.
+    Unspecified,
+    /// The secret is known, or thought to be known, to someone else.
+    KeyCompromise,
+    /// The subject is no longer who it was.
+    AffiliationChanged,
+    /// A newer key took its place.
+    Superseded,
+    /// The key is no longer needed.
+    CessationOfOperation,
+    /// The subject lost the privilege.
+    PrivilegeWithdrawn,
+}
+
+impl RevocationReason {
+    const ALL: [Self; 6] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::PrivilegeWithdrawn,
+    ];
+
+    /// The reason as a `snake_case` word, for a store to keep.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "key_compromise",
+            Self::AffiliationChanged => "affiliation_changed",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessation_of_operation",
+            Self::PrivilegeWithdrawn => "privilege_withdrawn",
+        }
+    }
+}
+
+impl fmt::Display for RevocationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RevocationReason {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| ErrorKind::InvalidReason.into())
+    }
+}
+
+/// When and why a key was revoked. There is no way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// The fields of a [`KeyRecord`], as a store keeps them.
+///
+/// A store builds a record with `KeyRecord::from(parts)` and takes one apart with
+/// [`KeyRecord::to_parts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct KeyRecordParts {
+    /// The public id, unique in the store.
+    pub id: KeyId,
+    /// The realm in which the key is known.
+    pub realm: Realm,
+    /// The digest, unique in the store.
+    pub digest: KeyDigest,
+    /// The version of the pepper in the digest, if the ring has one.
+    pub pepper_version: Option<u32>,
+    /// Whose key it is.
+    pub subject: String,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// When it was minted or imported.
+    pub issued_at: Timestamp,
+    /// The first moment at which it is valid.
+    pub not_before: Timestamp,
+    /// The first moment at which it is no longer valid; `None` if it never expires.
+    pub expires_at: Option<Timestamp>,
+    /// The end of its grace, once it has been rotated.
+    pub retire_at: Option<Timestamp>,
+    /// The id of the first key in its chain of rotations and regrants.
+    pub lineage: KeyId,
+    /// How many rotations and regrants lie between that first key and this one.
+    pub generation: u32,
+    /// Rises by one with every change of this record; starts at 1.
+    pub version: u64,
+    /// Whether and why it is revoked.
+    pub revocation: Option<Revocation>,
+    /// A name for people.
+    pub label: Option<String>,
+    /// What the key carries for the application.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What a store holds of a key; never the plaintext.
+///
+/// What a request's verdict reads comes first, in one or two cache lines.
+#[derive(Clone, PartialEq, Eq)]
+#[repr(C)]
+pub struct KeyRecord {
+    digest: KeyDigest,
+    not_before: Timestamp,
+    /// The earlier of `expires_at` and `retire_at`, and the epoch once revoked.
+    valid_until: Timestamp,
+    scopes: ScopeSet,
+    realm: Realm,
+    id: KeyId,
+    lineage: KeyId,
+    subject: Box<str>,
+    generation: u32,
+    pepper_version: Option<u32>,
+    version: u64,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    retire_at: Option<Timestamp>,
+    revocation: Option<Revocation>,
+    label: Option<Box<str>>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// What a record is worth at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It authenticates.
+    Live,
+    /// Its not-before lies ahead.
+    NotYetValid,
+    /// Its lifetime is over.
+    Expired,
+    /// Its grace after a rotation is over.
+    Retired,
+    /// It was revoked.
+    Revoked,
+}
+
+impl KeyRecord {
+    /// Whether the key authenticates at `now`: `not_before ≤ now < min(expires_at, retire_at)`,
+    /// and not revoked.
+    #[inline]
+    pub fn is_live_at(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now < self.valid_until
+    }
+
+    /// What the key is worth at `now`, and where nothing, why.
+    pub fn state_at(&self, now: Timestamp) -> KeyState {
+        if self.revocation.is_some() {
+            KeyState::Revoked
+        } else if self.is_live_at(now) {
+            KeyState::Live
+        } else if now < self.not_before {
+            KeyState::NotYetValid
+        } else if self.retire_at == Some(self.valid_until) {
+            KeyState::Retired
+        } else {
+            KeyState::Expired
+        }
+    }
+
+    /// The first moment at which the key is no longer valid: the earlier of its expiry and its
+    /// retirement, [`Timestamp::MAX`] where there is neither, and the epoch once it is revoked.
+    pub fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+
+    /// The public id.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The realm in which the key is known.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// The digest by which the key is found.
+    pub fn digest(&self) -> &KeyDigest {
+        &self.digest
+    }
+
+    /// The version of the pepper in the digest, if the ring has one.
+    pub fn pepper_version(&self) -> Option<u32> {
+        self.pepper_version
+    }
+
+    /// Whose key it is.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What it may do.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// When it was minted or imported.
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// The first moment at which it is valid.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// The first moment at which it is no longer valid; `None` if it never expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// The end of its grace, once it has been rotated.
+    pub fn retire_at(&self) -> Option<Timestamp> {
+        self.retire_at
+    }
+
+    /// The id of the first key in its chain of rotations and regrants.
+    pub fn lineage(&self) -> KeyId {
+        self.lineage
+    }
+
+    /// How many rotations and regrants lie between that first key and this one.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Rises by one with every change of this record; starts at 1.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether and why it is revoked.
+    pub fn revocation(&self) -> Option<Revocation> {
+        self.revocation
+    }
+
+    /// A name for people.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// What the key carries for the application.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The fields, for a store to keep.
+    pub fn to_parts(&self) -> KeyRecordParts {
+        KeyRecordParts {
+            id: self.id,
+            realm: self.realm.clone(),
+            digest: self.digest,
+            pepper_version: self.pepper_version,
+            subject: self.subject.to_string(),
+            scopes: self.scopes.clone(),
+            issued_at: self.issued_at,
+            not_before: self.not_before,
+            expires_at: self.expires_at,
+            retire_at: self.retire_at,
+            lineage: self.lineage,
+            generation: self.generation,
+            version: self.version,
+            revocation: self.revocation,
+            label: self.label.as_deref().map(str::to_owned),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
+impl From<KeyRecordParts> for KeyRecord {
+    fn from(parts: KeyRecordParts) -> Self {
+        let valid_until = match parts.revocation {
+            Some(_) => Timestamp::from_unix(0),
+            None => [parts.expires_at, parts.retire_at]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(Timestamp::MAX),
+        };
+        Self {
+            digest: parts.digest,
+            not_before: parts.not_before,
+            valid_until,
+            scopes: parts.scopes,
+            realm: parts.realm,
+            id: parts.id,
+            lineage: parts.lineage,
+            subject: parts.subject.into_boxed_str(),
+            generation: parts.generation,
+            pepper_version: parts.pepper_version,
+            version: parts.version,
+            issued_at: parts.issued_at,
+            expires_at: parts.expires_at,
+            retire_at: parts.retire_at,
+            revocation: parts.revocation,
+            label: parts.label.map(String::into_boxed_str),
+            metadata: parts.metadata,
+        }
+    }
+}
+
+impl fmt::Debug for KeyRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_parts(), f)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for KeyRecord {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_parts().serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for KeyRecord {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        KeyRecordParts::deserialize(deserializer).map(Self::from)
+    }
+}

@@ -1,0 +1,213 @@
+//! Why a request was refused, and the response that says so.
+//!
+//! | kind | status | detail | challenge | gRPC |
+//! |---|---|---|---|---|
+//! | [`Missing`](RejectionKind::Missing) | 401 | API key missing | scheme and realm | 16 |
+//! | [`Ambiguous`](RejectionKind::Ambiguous) | 400 | says which | – | 3 |
+//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where | – | 3 |
+//! | [`Invalid`](RejectionKind::Invalid) | 401 | Invalid API key | `invalid_token` | 16 |
+//! | [`InsufficientScope`](RejectionKind::InsufficientScope) | 403 | names what is required | `insufficient_scope` | 7 |
+//! | [`StoreUnavailable`](RejectionKind::StoreUnavailable) | 503 | Key store unavailable | – | 14 |
+//! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
+//!
+//! Bodies are `application/problem+json` (RFC 9457) with `title`, `status` and `detail`. Every
+//! rejection has `Cache-Control: no-store` and `Vary`. A request whose content type starts with
+//! `application/grpc` gets a trailers-only response. The [`Rejection`] itself is in the
+//! response's extensions, for outer layers to read.
+
+mod response;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
+
+use crate::format::KeyId;
+use crate::verified::{InvalidCause, VerifiedKey, VerifyError};
+
+/// Why a request was refused; found in the extensions of the response.
+///
+/// It holds no key material. The cause of an invalid key is here for logs and audit; the
+/// response does not tell it.
+///
+/// ```
+/// use tower_api_key::{Rejection, RejectionKind};
+///
+/// fn count_denials<B>(response: &http::Response<B>, denied: &mut u64) {
+///     if let Some(rejection) = response.extensions().get::<Rejection>() {
+///         if rejection.kind() == RejectionKind::InsufficientScope {
+///             *denied += 1;
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Rejection {
+    kind: RejectionKind,
+    status: StatusCode,
+    detail: Detail,
+    cause: Option<InvalidCause>,
+    key_id: Option<KeyId>,
+}
+
+/// What kind of refusal a [`Rejection`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// No credential was presented.
+    Missing,
+    /// More than one credential was presented, or one in a way that others may read otherwise.
+    Ambiguous,
+    /// A key-shaped text stands in the URI or in `Referer`.
+    KeyInUrl,
+    /// The credential is no key that is valid here and now.
+    Invalid,
+    /// The key is valid, and lacks what the route requires.
+    InsufficientScope,
+    /// The store gave no verdict.
+    StoreUnavailable,
+    /// A scope is required where no layer authenticates.
+    NotAuthenticated,
+}
+
+impl Rejection {
+    /// What kind of refusal this is.
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// The HTTP status of the response; a gRPC response has 200 instead.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What the response tells the client.
+    pub fn detail(&self) -> &str {
+        match &self.detail {
+            Detail::Static(text) => text,
+            Detail::Shared(text) => text,
+        }
+    }
+
+    /// Why the key is invalid, where [`kind`](Self::kind) is [`RejectionKind::Invalid`]. It must
+    /// not reach the client: told apart, the causes are an oracle.
+    pub fn cause(&self) -> Option<InvalidCause> {
+        self.cause
+    }
+
+    /// The public id of the key in question, where there is one. For an unknown key or one in a
+    /// URL it is what the client claims.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.key_id
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("kind", &self.kind)
+            .field("status", &self.status)
+            .field("detail", &self.detail())
+            .field("cause", &self.cause)
+            .field("key_id", &self.key_id)
+            .finish()
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail())
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+#[derive(Clone)]
+enum Detail {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+/// Which statuses tell a client that its key is missing or invalid.
+///
+/// A profile changes the status only; headers, body and gRPC codes stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StatusProfile {
+    /// 401 for a missing and for an invalid key, as RFC 9110 §15.5.2 has it.
+    #[default]
+    Rfc9110,
+    /// 401 for a missing key and 403 for an invalid one, as tutorials for that framework do.
+    FastApi,
+    /// 403 for both, as AWS API Gateway does.
+    AwsGateway,
+}
+
+impl StatusProfile {
+    fn status(self, kind: RejectionKind) -> StatusCode {
+        match (kind, self) {
+            (RejectionKind::Missing, Self::Rfc9110 | Self::FastApi)
+            | (RejectionKind::Invalid, Self::Rfc9110) => StatusCode::UNAUTHORIZED,
+            (RejectionKind::Missing, Self::AwsGateway)
+            | (RejectionKind::Invalid, Self::FastApi | Self::AwsGateway)
+            | (RejectionKind::InsufficientScope, _) => StatusCode::FORBIDDEN,
+            (RejectionKind::Ambiguous | RejectionKind::KeyInUrl, _) => StatusCode::BAD_REQUEST,
+            (RejectionKind::StoreUnavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (RejectionKind::NotAuthenticated, _) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// A refusal before it becomes a response.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Missing,
+    Ambiguous(Ambiguity),
+    KeyInUrl(Leak, KeyId),
+    Unverified(VerifyError),
+    InsufficientScope(VerifiedKey),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ambiguity {
+    RepeatedHeader,
+    SeveralCarriers,
+    UnderscoreTwin,
+    NamedInConnection,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Leak {
+    Uri,
+    Referer,
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        Self::Unverified(error)
+    }
+}
+
+impl Ambiguity {
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::RepeatedHeader => "Ambiguous API key: the header is repeated",
+            Self::SeveralCarriers => "Ambiguous API key: several headers carry one",
+            Self::UnderscoreTwin => {
+                "Ambiguous API key: a header differs from the expected one only in _ and -"
+            }
+            Self::NamedInConnection => "Ambiguous API key: Connection names the header",
+        }
+    }
+}
+
+impl Leak {
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::Uri => "API key in URL: send it in a header, and replace this key",
+            Self::Referer => "API key in Referer: send it in a header, and replace this key",
+        }
+    }
+}

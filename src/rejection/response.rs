@@ -1,0 +1,377 @@
+//! Responses that refuse, made ready when a layer is built.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::{Detail, Refusal, Rejection, RejectionKind, StatusProfile};
+use crate::credential::Sources;
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::scope::Requirement;
+use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+const MISSING: &str = "API key missing";
+const INVALID: &str = "Invalid API key";
+const STORE_UNAVAILABLE: &str = "Key store unavailable";
+const NOT_AUTHENTICATED: &str = "Authentication layer missing";
+
+pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+
+/// Every refusal of one layer.
+pub(crate) struct Responses {
+    missing: Answer,
+    invalid: Answer,
+    store_unavailable: Answer,
+    profile: StatusProfile,
+    vary: HeaderValue,
+    responder: Option<Arc<Responder>>,
+}
+
+impl Responses {
+    pub(crate) fn new(
+        realm: &Realm,
+        sources: &Sources,
+        profile: StatusProfile,
+        responder: Option<Arc<Responder>>,
+    ) -> Self {
+        let challenges = |error: &str| -> Vec<HeaderValue> {
+            sources
+                .schemes()
+                .into_iter()
+                .map(|scheme| ascii(format!("{} realm=\"{realm}\"{error}", scheme.as_str())))
+                .collect()
+        };
+        let answer = |kind, detail, challenges| {
+            Answer::new(
+                kind,
+                Detail::Static(detail),
+                profile.status(kind),
+                challenges,
+            )
+        };
+        let carriers: Vec<&str> = sources.carriers().map(HeaderName::as_str).collect();
+        Self {
+            missing: answer(RejectionKind::Missing, MISSING, challenges("")),
+            invalid: answer(
+                RejectionKind::Invalid,
+                INVALID,
+                challenges(", error=\"invalid_token\""),
+            ),
+            store_unavailable: answer(
+                RejectionKind::StoreUnavailable,
+                STORE_UNAVAILABLE,
+                Vec::new(),
+            ),
+            profile,
+            vary: match carriers.as_slice() {
+                [] => HeaderValue::from_static("*"),
+                carriers => ascii(carriers.join(", ")),
+            },
+            responder,
+        }
+    }
+
+    /// The headers of a request that change the response.
+    pub(crate) fn vary(&self) -> &HeaderValue {
+        &self.vary
+    }
+
+    /// The response to a refusal; `required` is what the layer requires, if it does.
+    #[cold]
+    pub(crate) fn refuse(
+        &self,
+        refusal: &Refusal,
+        required: Option<&Required>,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
+        match refusal {
+            Refusal::Missing => self.answer(&self.missing, None, None, request),
+            Refusal::Ambiguous(ambiguity) => {
+                let answer = self.bad_request(RejectionKind::Ambiguous, ambiguity.detail());
+                self.answer(&answer, None, None, request)
+            }
+            Refusal::KeyInUrl(leak, key_id) => {
+                let answer = self.bad_request(RejectionKind::KeyInUrl, leak.detail());
+                self.answer(&answer, None, Some(*key_id), request)
+            }
+            Refusal::Unverified(error) => match error.kind() {
+                VerifyErrorKind::Invalid(cause) => {
+                    self.answer(&self.invalid, Some(cause), error.key_id(), request)
+                }
+                VerifyErrorKind::StoreUnavailable => {
+                    self.answer(&self.store_unavailable, None, error.key_id(), request)
+                }
+            },
+            Refusal::InsufficientScope(key) => match required {
+                Some(required) => required.refuse(key, &self.vary, request),
+                // Nothing was required, so nothing can be lacking: a mistake in this crate.
+                None => not_authenticated(request),
+            },
+        }
+    }
+
+    fn bad_request(&self, kind: RejectionKind, detail: &'static str) -> Answer {
+        Answer::new(
+            kind,
+            Detail::Static(detail),
+            self.profile.status(kind),
+            Vec::new(),
+        )
+    }
+
+    fn answer(
+        &self,
+        answer: &Answer,
+        cause: Option<InvalidCause>,
+        key_id: Option<KeyId>,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
+        let rejection = answer.rejection(cause, key_id);
+        let responder = self.responder.as_deref();
+        answer.respond(
+            rejection,
+            &answer.challenges,
+            &self.vary,
+            responder,
+            request,
+        )
+    }
+}
+
+/// Left in the extensions of a request that passes without a key, so that a guard further in
+/// answers as the layer would have, and does not take it for a missing layer.
+#[derive(Clone)]
+pub(crate) struct Anonymous(Arc<Responses>);
+
+impl Anonymous {
+    pub(crate) fn new(responses: Arc<Responses>) -> Self {
+        Self(responses)
+    }
+
+    /// The response where a key is needed after all.
+    pub(crate) fn refuse(&self, request: &HeaderMap) -> Response<Bytes> {
+        self.0.refuse(&Refusal::Missing, None, request)
+    }
+}
+
+/// A requirement with the response to keys that do not meet it.
+pub(crate) struct Required {
+    requirement: Requirement,
+    /// The `scope` attribute of the challenge (RFC 6750 §3).
+    scopes: String,
+    answer: Answer,
+    responder: Option<Arc<Responder>>,
+}
+
+impl Required {
+    pub(crate) fn new(requirement: Requirement, responder: Option<Arc<Responder>>) -> Self {
+        let kind = RejectionKind::InsufficientScope;
+        let detail = format!("Insufficient scope: expected {requirement}");
+        Self {
+            scopes: requirement.mentioned().to_string(),
+            answer: Answer::new(
+                kind,
+                Detail::Shared(detail.into()),
+                StatusProfile::default().status(kind),
+                Vec::new(),
+            ),
+            requirement,
+            responder,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_met_by(&self, key: &VerifiedKey) -> bool {
+        self.requirement.is_met_by(key.scopes())
+    }
+
+    /// The response to a key that lacks what is required.
+    #[cold]
+    pub(crate) fn refuse(
+        &self,
+        key: &VerifiedKey,
+        vary: &HeaderValue,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
+        let challenge = ascii(format!(
+            "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
+            key.scheme().as_str(),
+            key.realm(),
+            self.scopes
+        ));
+        let rejection = self.answer.rejection(None, Some(key.id()));
+        let responder = self.responder.as_deref();
+        self.answer
+            .respond(rejection, &[challenge], vary, responder, request)
+    }
+}
+
+/// The response where a scope is required and nothing authenticates.
+#[cold]
+pub(crate) fn not_authenticated(request: &HeaderMap) -> Response<Bytes> {
+    let kind = RejectionKind::NotAuthenticated;
+    let status = StatusProfile::default().status(kind);
+    let answer = Answer::new(kind, Detail::Static(NOT_AUTHENTICATED), status, Vec::new());
+    let rejection = answer.rejection(None, None);
+    answer.respond(
+        rejection,
+        &[],
+        &HeaderValue::from_static("*"),
+        None,
+        request,
+    )
+}
+
+/// One kind of refusal, but for what differs between requests.
+struct Answer {
+    kind: RejectionKind,
+    status: StatusCode,
+    detail: Detail,
+    challenges: Vec<HeaderValue>,
+    problem: Bytes,
+    grpc_message: HeaderValue,
+}
+
+impl Answer {
+    fn new(
+        kind: RejectionKind,
+        detail: Detail,
+        status: StatusCode,
+        challenges: Vec<HeaderValue>,
+    ) -> Self {
+        let text = match &detail {
+            Detail::Static(text) => text,
+            Detail::Shared(text) => text.as_ref(),
+        };
+        // No detail holds a character that JSON escapes: scopes exclude `"` and `\`.
+        let problem = format!(
+            r#"{{"title":"{}","status":{},"detail":"{text}"}}"#,
+            status.canonical_reason().unwrap_or("Error"),
+            status.as_u16()
+        );
+        Self {
+            kind,
+            status,
+            challenges,
+            problem: problem.into(),
+            grpc_message: ascii(percent_encode(text)),
+            detail,
+        }
+    }
+
+    fn rejection(&self, cause: Option<InvalidCause>, key_id: Option<KeyId>) -> Rejection {
+        Rejection {
+            kind: self.kind,
+            status: self.status,
+            detail: self.detail.clone(),
+            cause,
+            key_id,
+        }
+    }
+
+    fn respond(
+        &self,
+        rejection: Rejection,
+        challenges: &[HeaderValue],
+        vary: &HeaderValue,
+        responder: Option<&Responder>,
+        request: &HeaderMap,
+    ) -> Response<Bytes> {
+        let grpc = grpc_content_type(request);
+        let mut response = match (grpc, responder) {
+            (Some(content_type), _) => self.trailers_only(content_type, vary),
+            (None, Some(responder)) => responder(&rejection),
+            (None, None) => self.problem(challenges, vary),
+        };
+        response.extensions_mut().insert(rejection);
+        response
+    }
+
+    fn problem(&self, challenges: &[HeaderValue], vary: &HeaderValue) -> Response<Bytes> {
+        let mut response = Response::new(self.problem.clone());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        for challenge in challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        if self.kind == RejectionKind::StoreUnavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        forbid_storing(headers, vary);
+        response
+    }
+
+    /// A gRPC response that is over with its headers; an empty body ends the stream with them.
+    fn trailers_only(&self, content_type: HeaderValue, vary: &HeaderValue) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_code(self.kind)));
+        headers.insert(GRPC_MESSAGE, self.grpc_message.clone());
+        forbid_storing(headers, vary);
+        response
+    }
+}
+
+fn forbid_storing(headers: &mut HeaderMap, vary: &HeaderValue) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, vary.clone());
+}
+
+const fn grpc_code(kind: RejectionKind) -> &'static str {
+    match kind {
+        RejectionKind::Missing | RejectionKind::Invalid => "16",
+        RejectionKind::Ambiguous | RejectionKind::KeyInUrl => "3",
+        RejectionKind::InsufficientScope => "7",
+        RejectionKind::StoreUnavailable => "14",
+        RejectionKind::NotAuthenticated => "13",
+    }
+}
+
+/// The content type of the answer to a gRPC request, `None` for any other request.
+fn grpc_content_type(request: &HeaderMap) -> Option<HeaderValue> {
+    let asked = request.get(header::CONTENT_TYPE)?.as_bytes();
+    let is = |family: &str| {
+        asked
+            .get(..family.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
+    };
+    [
+        "application/grpc-web-text",
+        "application/grpc-web",
+        "application/grpc",
+    ]
+    .into_iter()
+    .find(|family| is(family))
+    .map(HeaderValue::from_static)
+}
+
+/// Percent-encodes what the gRPC protocol's `Percent-Byte-Unencoded` leaves out.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// A header value of realms, scopes and literals, all of them printable ASCII by construction.
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

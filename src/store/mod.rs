@@ -1,0 +1,211 @@
+//! Where records live: the storage port and its implementations.
+//!
+//! A store holds records and applies changes; it knows no rule of the lifecycle. The contract
+//! is on [`KeyStore`].
+
+mod memory;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use memory::MemoryStore;
+
+use crate::digest::KeyDigest;
+use crate::error::{Error, ErrorKind};
+use crate::format::KeyId;
+pub use crate::lifecycle::{Change, Expected, Write};
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+
+/// A boxed future, as the object-safe [`KeyStore`] returns them.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a look-up finds: the record of a digest in a realm, or nothing.
+pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
+
+/// The answer to a look-up: at once, or later.
+///
+/// A store that has its records at hand answers [`Ready`](Self::Ready), and the request goes on
+/// without a box. A pending answer owns what it needs, so that it can outlive the call.
+pub enum Lookup {
+    /// The answer.
+    Ready(Found),
+    /// The answer will come. The ring bounds the wait.
+    Pending(BoxFuture<'static, Found>),
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(found) => f.debug_tuple("Ready").field(found).finish(),
+            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Which records to list.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ListQuery {
+    /// Only keys of this subject.
+    pub subject: Option<String>,
+    /// Only keys of this lineage.
+    pub lineage: Option<KeyId>,
+    /// Only keys whose id sorts after this one: the last id of the page before.
+    pub after: Option<KeyId>,
+    /// At most this many; `None` for all.
+    pub limit: Option<usize>,
+}
+
+impl ListQuery {
+    /// All records of the realm.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only keys of this subject.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Only keys of this lineage.
+    #[must_use]
+    pub fn lineage(mut self, lineage: KeyId) -> Self {
+        self.lineage = Some(lineage);
+        self
+    }
+
+    /// Only keys whose id sorts after this one.
+    #[must_use]
+    pub fn after(mut self, id: KeyId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
+    /// At most this many.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Whether a record is asked for, but for the limit.
+    pub fn matches(&self, record: &KeyRecord) -> bool {
+        self.subject
+            .as_deref()
+            .is_none_or(|subject| subject == record.subject())
+            && self
+                .lineage
+                .is_none_or(|lineage| lineage == record.lineage())
+            && self.after.is_none_or(|after| after < record.id())
+    }
+}
+
+/// The storage port.
+///
+/// # Contract
+///
+/// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none. No look-up
+///   sees two keys live that a change swaps for one another.
+/// - **Compare-and-swap.** A write applies only where its [`Expected`] holds; else the commit
+///   fails with [`StoreErrorKind::Conflict`].
+/// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms;
+///   else the commit fails with [`StoreErrorKind::Duplicate`].
+/// - **Visibility.** A commit that returned is seen by every look-up that begins after it.
+/// - **Realm.** A record is found, got and listed only in its own realm.
+/// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
+///   is an invalid key.
+///
+/// A store may panic or never answer; the ring turns both into a 503.
+pub trait KeyStore: Send + Sync + 'static {
+    /// Looks up the record of a digest in a realm. It is called once for a request, so it must
+    /// not block.
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
+
+    /// Applies a change, whole or not at all.
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The record of an id in a realm.
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found>;
+
+    /// The records of a realm that the query asks for, in the order of their ids.
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure a [`StoreError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// A record is not at the version that the change expects.
+    Conflict,
+    /// The id or the digest of a new record is taken.
+    Duplicate,
+    /// The store cannot be reached, or failed.
+    Unavailable,
+}
+
+impl StoreError {
+    /// The store cannot be reached, or failed, because of `source`.
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Unavailable,
+            source: Some(source.into()),
+        }
+    }
+
+    /// What went wrong, to match on.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl From<StoreErrorKind> for StoreError {
+    fn from(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match error.kind {
+            StoreErrorKind::Conflict => ErrorKind::Conflict,
+            StoreErrorKind::Duplicate => ErrorKind::Duplicate,
+            StoreErrorKind::Unavailable => ErrorKind::Store,
+        };
+        Self::with_source(kind, error)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Conflict => "the record is at another version",
+            StoreErrorKind::Duplicate => "the id or the digest is taken",
+            StoreErrorKind::Unavailable => "the store is unavailable",
+        })
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,197 @@
+//! The proof that a request was authenticated, or why there is none.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+use crate::scope::ScopeSet;
+
+/// The proof, in a request's extensions, that *this* request was authenticated.
+///
+/// Only the crate can make one. It is one reference-counted pointer to the record that the
+/// verdict was about, and it gives no access to the digest.
+///
+/// ```
+/// use tower_api_key::VerifiedKey;
+///
+/// fn greet<B>(request: &http::Request<B>) -> Option<String> {
+///     let key = request.extensions().get::<VerifiedKey>()?;
+///     Some(format!("{} may {}", key.subject(), key.scopes()))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct VerifiedKey {
+    record: Arc<KeyRecord>,
+    scheme: Scheme,
+}
+
+/// The authentication scheme that a challenge to the presenter of a key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scheme {
+    ApiKey,
+    Bearer,
+}
+
+impl Scheme {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "ApiKey",
+            Self::Bearer => "Bearer",
+        }
+    }
+}
+
+impl VerifiedKey {
+    /// The one place where a verdict becomes a proof.
+    #[inline]
+    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
+        Self {
+            record,
+            scheme: Scheme::ApiKey,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn presented_as(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The public id of the key.
+    pub fn id(&self) -> KeyId {
+        self.record.id()
+    }
+
+    /// Whose key it is.
+    pub fn subject(&self) -> &str {
+        self.record.subject()
+    }
+
+    /// What it may do.
+    #[inline]
+    pub fn scopes(&self) -> &ScopeSet {
+        self.record.scopes()
+    }
+
+    /// The realm in which it was verified.
+    pub fn realm(&self) -> &Realm {
+        self.record.realm()
+    }
+
+    /// The id of the first key in its chain of rotations and regrants.
+    pub fn lineage(&self) -> KeyId {
+        self.record.lineage()
+    }
+
+    /// When the key stops being valid by itself: the earlier of its expiry and the end of its
+    /// grace; `None` if it never expires.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        Some(self.record.valid_until()).filter(|&end| end != Timestamp::MAX)
+    }
+
+    /// A name for people.
+    pub fn label(&self) -> Option<&str> {
+        self.record.label()
+    }
+
+    /// What the key carries for the application.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        self.record.metadata()
+    }
+}
+
+impl fmt::Debug for VerifiedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedKey")
+            .field("id", &self.id())
+            .field("realm", self.realm())
+            .field("subject", &self.subject())
+            .field("scopes", self.scopes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why presented bytes were not accepted.
+///
+/// Its `Display` is fit for the presenter; the kind and the id are for logs and audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyError {
+    kind: VerifyErrorKind,
+    key_id: Option<KeyId>,
+}
+
+/// What kind of failure a [`VerifyError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyErrorKind {
+    /// The bytes are no valid key of this ring, for a cause that must not reach the presenter.
+    Invalid(InvalidCause),
+    /// The store failed, panicked or did not answer in time, so there is no verdict.
+    StoreUnavailable,
+}
+
+impl VerifyError {
+    pub(crate) const fn invalid(cause: InvalidCause, key_id: Option<KeyId>) -> Self {
+        Self {
+            kind: VerifyErrorKind::Invalid(cause),
+            key_id,
+        }
+    }
+
+    pub(crate) const fn store_unavailable(key_id: Option<KeyId>) -> Self {
+        Self {
+            kind: VerifyErrorKind::StoreUnavailable,
+            key_id,
+        }
+    }
+
+    /// What went wrong, to match on.
+    pub fn kind(&self) -> VerifyErrorKind {
+        self.kind
+    }
+
+    /// The public id that a well-formed key names, or that its record has. Where the cause is
+    /// [`InvalidCause::Unknown`] it is what the presenter claims.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.key_id
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            VerifyErrorKind::Invalid(_) => "invalid API key",
+            VerifyErrorKind::StoreUnavailable => "key store unavailable",
+        })
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+/// Why a key is invalid: for logs and audit, never for the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidCause {
+    /// It is not shaped like a key of this ring.
+    Malformed,
+    /// No record of this realm has its digest.
+    Unknown,
+    /// The store answered with a record of another realm.
+    OtherRealm,
+    /// Its not-before lies ahead.
+    NotYetValid,
+    /// Its lifetime is over.
+    Expired,
+    /// Its grace after a rotation is over.
+    Retired,
+    /// It was revoked.
+    Revoked,
+}

@@ -1,0 +1,6 @@
+//! Every test that uses the crate from outside, a file for each area.
+//!
+//! A test that holds a rule of the threat model carries the rule's number in its name.
+
+mod hiding;
+mod support;

@@ -1,0 +1,163 @@
+//! What the areas share: rings, keys, an inner service that keeps count, and whole responses.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tower::{Service, ServiceExt};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{Grant, Issued, KeyRing, ManualClock, Rejection, RejectionKind, Timestamp};
+
+/// The time at which every test begins.
+pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// A ring `acme` with the realm `orders` over an empty store, and the clock that it reads.
+pub(crate) fn ring_and_clock() -> (KeyRing, ManualClock) {
+    let clock = ManualClock::new(START);
+    let ring = KeyRing::builder("acme")
+        .realm("orders")
+        .clock(clock.clone())
+        .build(MemoryStore::new())
+        .unwrap();
+    (ring, clock)
+}
+
+pub(crate) fn ring() -> KeyRing {
+    ring_and_clock().0
+}
+
+/// A key of this ring for `alice` with these scopes, separated by spaces.
+pub(crate) async fn issue(ring: &KeyRing, scopes: &str) -> Issued {
+    let grant = Grant::new("alice").scope_set(scopes.parse().unwrap());
+    ring.issue(grant).await.unwrap()
+}
+
+/// The plaintext of a key of this ring for `alice` with these scopes.
+pub(crate) async fn key(ring: &KeyRing, scopes: &str) -> String {
+    issue(ring, scopes).await.secret().expose().to_owned()
+}
+
+/// An inner service that keeps what it was called with, and answers 200 with the body `inner`
+/// and the headers that it was told to.
+#[derive(Clone, Default)]
+pub(crate) struct Inner {
+    calls: Arc<Mutex<Vec<Parts>>>,
+    headers: HeaderMap,
+}
+
+impl Inner {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.append(name, HeaderValue::from_static(value));
+        self
+    }
+
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+
+    /// The head of the last request that reached it.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Parts {
+        self.calls
+            .lock()
+            .unwrap()
+            .last()
+            .expect("the inner service was called")
+            .clone()
+    }
+}
+
+impl<B> Service<Request<B>> for Inner {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.calls.lock().unwrap().push(request.into_parts().0);
+        let mut response = Response::new(Full::from("inner"));
+        *response.headers_mut() = self.headers.clone();
+        std::future::ready(Ok(response))
+    }
+}
+
+/// A response with its body read to the end.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) rejection: Option<Rejection>,
+}
+
+impl Whole {
+    pub(crate) fn kind(&self) -> Option<RejectionKind> {
+        self.rejection.as_ref().map(Rejection::kind)
+    }
+
+    /// The values of a header, in order.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Sends one request through a clone of the service, once it is ready.
+pub(crate) async fn send<S, B, ResBody>(service: &S, request: Request<B>) -> Whole
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    S::Error: std::fmt::Debug,
+    ResBody: http_body::Body<Data = Bytes>,
+    ResBody::Error: std::fmt::Debug,
+{
+    let response = service.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Whole {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+        rejection: parts.extensions.get().cloned(),
+    }
+}
+
+/// A request for `/` with these headers, in this order.
+pub(crate) fn request<N, V>(headers: impl IntoIterator<Item = (N, V)>) -> Request<()>
+where
+    N: TryInto<HeaderName, Error: std::fmt::Debug>,
+    V: AsRef<[u8]>,
+{
+    let mut request = Request::new(());
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
+        request
+            .headers_mut()
+            .append(name.try_into().unwrap(), value);
+    }
+    request
+}
+
+/// A request for `/` with this key in `x-api-key`.
+pub(crate) fn with_key(key: &str) -> Request<()> {
+    request([(X_API_KEY, key)])
+}
