@@ -167,10 +167,8 @@ impl Sources {
             if self.lengths & length_bit(name) == 0 {
                 continue;
             }
-            let found = if let Some(carrier) = self.carrier_like(name) {
-                if carrier != name {
-                    return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
-                }
+            let found = if let Some(carrier) = self.headers.iter().find(|carrier| *carrier == name)
+            {
                 Presented {
                     token: value.as_bytes(),
                     scheme: Scheme::ApiKey,
@@ -192,6 +190,8 @@ impl Sources {
                     Some(key_id) => return Err(Refusal::KeyInUrl(Leak::Referer, key_id)),
                     None => continue,
                 }
+            } else if self.is_twin(name) {
+                return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
             } else {
                 continue;
             };
@@ -207,14 +207,14 @@ impl Sources {
         Ok(presented.filter(|presented| !presented.token.is_empty()))
     }
 
-    /// The carrier that a header is, or whose name it has but for `_` and `-`: some servers and
-    /// gateways take the two for one.
-    #[inline]
-    fn carrier_like(&self, name: &HeaderName) -> Option<&HeaderName> {
-        self.headers.iter().find(|carrier| {
-            *carrier == name
-                || (carrier.as_str().len() == name.as_str().len() && is_twin(carrier, name))
-        })
+    /// Whether a header's name is a carrier's but for `_` and `-`: some servers and gateways take
+    /// the two for one.
+    fn is_twin(&self, name: &HeaderName) -> bool {
+        let dashed = |byte| if byte == b'_' { b'-' } else { byte };
+        let twin = name.as_str().bytes().map(dashed);
+        self.headers
+            .iter()
+            .any(|carrier| carrier.as_str().bytes().map(dashed).eq(twin.clone()))
     }
 
     /// The token of an enabled scheme (RFC 9110 §11.4: one space after the scheme; whatever else
@@ -252,16 +252,6 @@ impl Sources {
 #[inline]
 fn length_bit(name: &HeaderName) -> u64 {
     1 << (name.as_str().len() & 63)
-}
-
-#[cold]
-fn is_twin(carrier: &HeaderName, name: &HeaderName) -> bool {
-    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
-    carrier
-        .as_str()
-        .bytes()
-        .map(dashed)
-        .eq(name.as_str().bytes().map(dashed))
 }
 
 /// Removes the credential from its header, or hides it there where it is to be forwarded.

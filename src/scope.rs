@@ -103,12 +103,14 @@ impl ScopeSet {
     }
 
     /// Whether exactly this scope is in the set.
-    #[inline]
     pub fn contains(&self, scope: &str) -> bool {
-        let scopes = self.0.as_str();
-        // Most keys carry one scope; the empty text is in no set, not even in the empty one.
-        (scopes == scope && !scope.is_empty() && !scope.contains(' '))
-            || (scopes.len() > scope.len() && self.iter().any(|held| held == scope))
+        self.iter().any(|held| held == scope)
+    }
+
+    /// As [`contains`](Self::contains); of most keys the set is the one scope.
+    #[inline]
+    fn holds(&self, scope: &Scope) -> bool {
+        self.0 == scope.0 || (self.0.len() > scope.0.len() && self.contains(scope.as_str()))
     }
 
     /// The scopes in order.
@@ -236,7 +238,7 @@ impl Requirement {
     #[inline]
     pub fn is_met_by(&self, scopes: &ScopeSet) -> bool {
         match &self.0 {
-            Node::Scope(scope) => scopes.contains(scope.as_str()),
+            Node::Scope(scope) => scopes.holds(scope),
             Node::All(several) => several.iter().all(|one| one.is_met_by(scopes)),
             Node::Any(several) => several.iter().any(|one| one.is_met_by(scopes)),
         }

@@ -146,11 +146,17 @@ impl VerifyError {
         }
     }
 
-    pub(crate) const fn store_unavailable(key_id: Option<KeyId>) -> Self {
+    pub(crate) const fn store_unavailable() -> Self {
         Self {
             kind: VerifyErrorKind::StoreUnavailable,
-            key_id,
+            key_id: None,
         }
+    }
+
+    /// Adds the id that the presented key names, where no record said it.
+    pub(crate) fn claimed_by(mut self, key_id: impl FnOnce() -> Option<KeyId>) -> Self {
+        self.key_id = self.key_id.or_else(key_id);
+        self
     }
 
     /// What went wrong, to match on.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -27,71 +26,82 @@ impl KeyRing {
     /// Verifies as far as the store answers at once.
     #[inline]
     pub(crate) fn begin(&self, presented: &[u8]) -> Verifying {
-        let key_id = self.0.format.parse(presented);
-        if key_id.is_none() && !(self.0.accepts_imports && is_importable(presented)) {
+        let well_formed =
+            self.0.format.is_key(presented) || (self.0.accepts_imports && is_importable(presented));
+        if !well_formed {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed, None)));
         }
         let digest = self.0.digester.current(presented);
-        let verdict = match self.0.find(&digest) {
-            Lookup::Ready(found) => self.0.judge(found, &digest, key_id),
-            Lookup::Pending(found) => {
-                let earlier = self.0.digester.earlier(presented);
-                return self.wait(found, digest, earlier, key_id);
-            }
-        };
-        if is_unknown(&verdict) && self.0.digester.has_earlier() {
-            return self.try_earlier(presented, verdict, key_id);
+        match self.0.find(&digest) {
+            Lookup::Ready(found) => match self.0.judge(found, &digest) {
+                Ok(key) => Verifying::Done(Ok(key)),
+                Err(error) => self.fail(error, presented),
+            },
+            Lookup::Pending(found) => self.wait(found, digest, presented),
         }
-        Verifying::Done(verdict)
+    }
+
+    /// The end of a verification that failed at the first look-up, or its way on to the digests
+    /// of earlier peppers.
+    #[cold]
+    fn fail(&self, mut error: VerifyError, presented: &[u8]) -> Verifying {
+        let mut earlier = self.0.digester.earlier(presented).into_iter();
+        while is_unknown(error)
+            && let Some(digest) = earlier.next()
+        {
+            let found = match self.0.find(&digest) {
+                Lookup::Ready(found) => found,
+                Lookup::Pending(found) => {
+                    return self.wait_for(found, digest, earlier.collect(), presented);
+                }
+            };
+            match self.0.judge(found, &digest) {
+                Ok(key) => return Verifying::Done(Ok(key)),
+                Err(other) => error = other,
+            }
+        }
+        Verifying::Done(Err(error.claimed_by(|| self.0.format.id_of(presented))))
     }
 
     #[cold]
-    fn try_earlier(
-        &self,
-        presented: &[u8],
-        mut verdict: Verdict,
-        key_id: Option<KeyId>,
-    ) -> Verifying {
-        let mut earlier = self.0.digester.earlier(presented).into_iter();
-        while let Some(digest) = earlier.next().filter(|_| is_unknown(&verdict)) {
-            match self.0.find(&digest) {
-                Lookup::Ready(found) => verdict = self.0.judge(found, &digest, key_id),
-                Lookup::Pending(found) => {
-                    return self.wait(found, digest, earlier.collect(), key_id);
-                }
-            }
-        }
-        Verifying::Done(verdict)
-    }
-
-    /// Waits for this look-up and, while the key is unknown, for those of the earlier digests,
-    /// all together no longer than the ring's bound.
     fn wait(
         &self,
         found: BoxFuture<'static, Found>,
         digest: KeyDigest,
+        presented: &[u8],
+    ) -> Verifying {
+        let earlier = self.0.digester.earlier(presented);
+        self.wait_for(found, digest, earlier, presented)
+    }
+
+    /// Waits for this look-up and, while the key is unknown, for those of the earlier digests,
+    /// all together no longer than the ring's bound.
+    fn wait_for(
+        &self,
+        found: BoxFuture<'static, Found>,
+        digest: KeyDigest,
         earlier: Vec<KeyDigest>,
-        key_id: Option<KeyId>,
+        presented: &[u8],
     ) -> Verifying {
         let ring = self.clone();
         let verdict = async move {
-            let mut verdict = ring.0.judge(found.await, &digest, key_id);
+            let mut verdict = ring.0.judge(found.await, &digest);
             for digest in earlier {
-                if !is_unknown(&verdict) {
+                if !verdict.as_ref().is_err_and(|error| is_unknown(*error)) {
                     break;
                 }
                 let found = match ring.0.find(&digest) {
                     Lookup::Ready(found) => found,
                     Lookup::Pending(found) => found.await,
                 };
-                verdict = ring.0.judge(found, &digest, key_id);
+                verdict = ring.0.judge(found, &digest);
             }
             verdict
         };
         Verifying::Pending(Box::pin(Bounded {
             verdict: Box::pin(verdict),
             timeout: self.0.clock.sleep(self.0.lookup_timeout),
-            key_id,
+            claimed: self.0.format.id_of(presented),
         }))
     }
 }
@@ -106,11 +116,11 @@ impl Inner {
 
     /// The one place where a record becomes a verdict.
     #[inline]
-    fn judge(&self, found: Found, digest: &KeyDigest, key_id: Option<KeyId>) -> Verdict {
+    fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,
-            Ok(_) => return Err(VerifyError::invalid(InvalidCause::Unknown, key_id)),
-            Err(_) => return Err(VerifyError::store_unavailable(key_id)),
+            Ok(_) => return Err(VerifyError::invalid(InvalidCause::Unknown, None)),
+            Err(_) => return Err(VerifyError::store_unavailable()),
         };
         let now = self.clock.now().max(Timestamp::from_unix(
             self.earliest_now.load(Ordering::Relaxed),
@@ -118,20 +128,15 @@ impl Inner {
         if *record.realm() == self.realm && record.is_live_at(now) {
             return Ok(VerifiedKey::new(record));
         }
-        Err(VerifyError::invalid(
-            self.cause(&record, now),
-            Some(record.id()),
-        ))
+        Err(self.refused(&record, now))
     }
 
     /// Why a record is not accepted. The end of a key that is denied for its age is remembered,
     /// so that a clock that is set back does not revive it.
     #[cold]
-    fn cause(&self, record: &Arc<KeyRecord>, now: Timestamp) -> InvalidCause {
-        if *record.realm() != self.realm {
-            return InvalidCause::OtherRealm;
-        }
-        match record.state_at(now) {
+    fn refused(&self, record: &KeyRecord, now: Timestamp) -> VerifyError {
+        let cause = match record.state_at(now) {
+            _ if *record.realm() != self.realm => InvalidCause::OtherRealm,
             KeyState::NotYetValid => InvalidCause::NotYetValid,
             KeyState::Revoked => InvalidCause::Revoked,
             ended => {
@@ -146,21 +151,21 @@ impl Inner {
                     InvalidCause::Expired
                 }
             }
-        }
+        };
+        VerifyError::invalid(cause, Some(record.id()))
     }
 }
 
-fn is_unknown(verdict: &Verdict) -> bool {
-    verdict
-        .as_ref()
-        .is_err_and(|error| error.kind() == VerifyErrorKind::Invalid(InvalidCause::Unknown))
+fn is_unknown(error: VerifyError) -> bool {
+    error.kind() == VerifyErrorKind::Invalid(InvalidCause::Unknown)
 }
 
 /// A verdict that comes in time or not at all.
 struct Bounded {
     verdict: BoxFuture<'static, Verdict>,
     timeout: BoxFuture<'static, ()>,
-    key_id: Option<KeyId>,
+    /// The id that the presented key names.
+    claimed: Option<KeyId>,
 }
 
 impl Future for Bounded {
@@ -168,10 +173,13 @@ impl Future for Bounded {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
         let polled = catch_unwind(AssertUnwindSafe(|| self.verdict.as_mut().poll(context)));
-        match polled {
-            Ok(Poll::Ready(verdict)) => Poll::Ready(verdict),
-            Ok(Poll::Pending) if self.timeout.as_mut().poll(context).is_pending() => Poll::Pending,
-            _ => Poll::Ready(Err(VerifyError::store_unavailable(self.key_id))),
-        }
+        let verdict = match polled {
+            Ok(Poll::Ready(verdict)) => verdict,
+            Ok(Poll::Pending) if self.timeout.as_mut().poll(context).is_pending() => {
+                return Poll::Pending;
+            }
+            _ => Err(VerifyError::store_unavailable()),
+        };
+        Poll::Ready(verdict.map_err(|error| error.claimed_by(|| self.claimed)))
     }
 }

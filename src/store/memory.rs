@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
 use std::fmt;
 use std::future::ready;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use scc::HashIndex;
 use scc::hash_index::Entry;
+use scc::{Equivalent, HashIndex};
 
 use super::{
     BoxFuture, Change, Expected, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind,
@@ -40,7 +40,7 @@ pub struct MemoryStore(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     /// What requests read.
-    by_digest: HashIndex<KeyDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
+    by_digest: HashIndex<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
     /// What writers read; holding it is the right to write to both.
     by_id: Mutex<BTreeMap<KeyId, Arc<KeyRecord>>>,
 }
@@ -78,7 +78,7 @@ impl MemoryStore {
         for write in changed.into_iter().chain(new) {
             let record = Arc::new(write.record.clone());
             records.insert(record.id(), Arc::clone(&record));
-            match self.0.by_digest.entry_sync(*record.digest()) {
+            match self.0.by_digest.entry_sync(ByDigest(*record.digest())) {
                 Entry::Occupied(mut entry) => entry.update(record),
                 Entry::Vacant(entry) => {
                     entry.insert_entry(record);
@@ -158,6 +158,34 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("records", &self.records().len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A digest as the index compares it: which of two digests is stored is no secret to keep from
+/// a presenter who knows neither, and the ring compares what was found in constant time.
+#[derive(Clone, Copy)]
+struct ByDigest(KeyDigest);
+
+impl PartialEq for ByDigest {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes() == other.0.as_bytes()
+    }
+}
+
+impl Eq for ByDigest {}
+
+impl Hash for ByDigest {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Equivalent<ByDigest> for KeyDigest {
+    #[inline]
+    fn equivalent(&self, key: &ByDigest) -> bool {
+        self.as_bytes() == key.0.as_bytes()
     }
 }
 

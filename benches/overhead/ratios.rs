@@ -1,0 +1,143 @@
+//! Medians and ratios of one run in which the candidates take turns.
+
+use std::sync::Barrier;
+use std::time::Instant;
+
+use http::Request;
+
+use crate::candidates::{Bench, Candidate, Keys, Subject};
+
+/// Requests that are built before the clock starts: few enough to stay in the cache, where a
+/// server that just parsed them has them too.
+const BATCH: usize = 32;
+const ROUNDS: usize = 4_000;
+
+/// Prints nanoseconds per request and what they are to the floor and to the hand-written layer.
+pub(crate) fn one_thread(bench: &Bench, once: bool) {
+    let rounds = if once { 1 } else { ROUNDS };
+    let mut keys = Keys::random();
+    let mut subjects: Vec<(Candidate, Subject, Vec<f64>)> = Candidate::ALL
+        .iter()
+        .map(|&candidate| (candidate, bench.subject(candidate), Vec::new()))
+        .collect();
+    for _ in 0..rounds {
+        for (candidate, subject, samples) in &mut subjects {
+            let requests = requests(bench, *candidate, &mut keys, BATCH);
+            samples.push(time(requests, subject));
+        }
+    }
+    let medians: Vec<(Candidate, f64)> = subjects
+        .into_iter()
+        .map(|(candidate, _, samples)| (candidate, median(samples)))
+        .collect();
+    let of = |wanted| {
+        medians
+            .iter()
+            .find(|(candidate, _)| *candidate == wanted)
+            .map_or(f64::NAN, |(_, median)| *median)
+    };
+    println!("\n{} keys, drawn at random, one thread", bench.size());
+    for (candidate, median) in &medians {
+        println!("  {:<26} {median:>8.1} ns", candidate.name());
+    }
+    let (layer, guarded) = (of(Candidate::Layer), of(Candidate::LayerGuard));
+    println!(
+        "  layer / floor                     {:.2}",
+        layer / of(Candidate::Floor)
+    );
+    println!(
+        "  layer / hand_rolled               {:.2}",
+        layer / of(Candidate::HandRolled)
+    );
+    println!(
+        "  layer / hand_rolled, Arc          {:.2}",
+        layer / of(Candidate::HandTuned)
+    );
+    println!(
+        "  default layer / floor + 2 headers {:.2}",
+        guarded / of(Candidate::FloorGuard)
+    );
+    let budget = guarded - of(Candidate::Bare) + of(Candidate::Refusal);
+    for refused in [Candidate::Missing, Candidate::Malformed, Candidate::Unknown] {
+        let share = of(refused) / budget;
+        println!(
+            "  {} / (valid key + building it) {share:.2}",
+            refused.name()
+        );
+    }
+}
+
+/// Prints how much more two threads do than one, on random keys and on one hot key.
+pub(crate) fn two_threads(bench: &Bench, once: bool) {
+    let rounds = if once { 1 } else { ROUNDS };
+    println!("{} keys, two threads to one", bench.size());
+    for candidate in [Candidate::Floor, Candidate::Layer] {
+        for (name, hot) in [("random keys", false), ("one hot key", true)] {
+            let ratios = (0..if once { 1 } else { 5 })
+                .map(|_| {
+                    let single = together(bench, candidate, hot, 1, rounds / 20 + 1);
+                    let pair = together(bench, candidate, hot, 2, rounds / 20 + 1);
+                    2.0 * single / pair
+                })
+                .collect();
+            println!("  {:<16} {name} {:.2} x", candidate.name(), median(ratios));
+        }
+    }
+}
+
+/// The median nanoseconds per request of threads that work at the same time.
+fn together(bench: &Bench, candidate: Candidate, hot: bool, threads: usize, rounds: usize) -> f64 {
+    let barrier = Barrier::new(threads);
+    let samples = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|index| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    let mut keys = if hot { Keys::Hot } else { Keys::random() };
+                    // Each thread draws its own keys.
+                    for _ in 0..index {
+                        drop(bench.request(candidate, &mut keys));
+                    }
+                    let mut subject = bench.subject(candidate);
+                    (0..rounds)
+                        .map(|_| {
+                            let requests = requests(bench, candidate, &mut keys, 8 * BATCH);
+                            // All are in the timed part together.
+                            barrier.wait();
+                            time(requests, &mut subject)
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("no candidate panics"))
+            .collect()
+    });
+    median(samples)
+}
+
+fn requests(
+    bench: &Bench,
+    candidate: Candidate,
+    keys: &mut Keys,
+    count: usize,
+) -> Vec<Request<()>> {
+    (0..count).map(|_| bench.request(candidate, keys)).collect()
+}
+
+/// Nanoseconds per request over one batch.
+fn time(requests: Vec<Request<()>>, subject: &mut Subject) -> f64 {
+    let count = u32::try_from(requests.len()).expect("a batch is small");
+    let start = Instant::now();
+    for request in requests {
+        subject(request);
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
