@@ -2,5 +2,10 @@
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
 
+mod ambiguity;
 mod hiding;
+mod leaks;
+mod methods;
+mod raw;
+mod sources;
 mod support;

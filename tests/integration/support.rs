@@ -1,6 +1,7 @@
 //! What the areas share: rings, keys, an inner service that keeps count, and whole responses.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -8,9 +9,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tower::{Service, ServiceExt};
-use tower_api_key::store::MemoryStore;
-use tower_api_key::{Grant, Issued, KeyRing, ManualClock, Rejection, RejectionKind, Timestamp};
+use tower::{Layer, Service, ServiceExt};
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{
+    ApiKeyLayer, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm,
+    Rejection, RejectionKind, Timestamp,
+};
 
 /// The time at which every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -41,6 +47,89 @@ pub(crate) async fn issue(ring: &KeyRing, scopes: &str) -> Issued {
 /// The plaintext of a key of this ring for `alice` with these scopes.
 pub(crate) async fn key(ring: &KeyRing, scopes: &str) -> String {
     issue(ring, scopes).await.secret().expose().to_owned()
+}
+
+/// What an import brings in: no shape of ours, and nothing that a header cannot carry.
+pub(crate) const IMPORTED: &str = "Legacy.token~9f3A7b2C5d8E1f4G6h0J-k+/=";
+
+/// A ring like [`ring`] over this store that accepts imports.
+pub(crate) fn importing_ring(store: impl KeyStore) -> KeyRing {
+    KeyRing::builder("acme")
+        .realm("orders")
+        .clock(ManualClock::new(START))
+        .accept_imports()
+        .build(store)
+        .unwrap()
+}
+
+/// A ring and a key of it with the scope `read`: minted, minted on a ring that accepts imports,
+/// and imported.
+pub(crate) async fn every_kind_of_key() -> [(KeyRing, String); 3] {
+    let plain = ring();
+    let minted = key(&plain, "read").await;
+    let importing = importing_ring(MemoryStore::new());
+    let minted_beside = key(&importing, "read").await;
+    let grant = Grant::new("alice").scopes(["read"]).unwrap();
+    importing.import_plaintext(grant, IMPORTED).await.unwrap();
+    [
+        (plain, minted),
+        (importing.clone(), minted_beside),
+        (importing, IMPORTED.to_owned()),
+    ]
+}
+
+/// A store in memory that counts its look-ups, and can answer them later instead of at once.
+#[derive(Clone, Default)]
+pub(crate) struct ObservedStore {
+    store: MemoryStore,
+    lookups: Arc<AtomicUsize>,
+    later: bool,
+}
+
+impl ObservedStore {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers every look-up as a future that is pending first.
+    pub(crate) fn answering_later(mut self) -> Self {
+        self.later = true;
+        self
+    }
+
+    /// How often it was asked for a digest.
+    pub(crate) fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::SeqCst)
+    }
+}
+
+impl KeyStore for ObservedStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        match self.store.find(realm, digest) {
+            Lookup::Ready(found) if self.later => Lookup::Pending(Box::pin(async move {
+                tokio::task::yield_now().await;
+                found
+            })),
+            lookup => lookup,
+        }
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.store.list(realm, query)
+    }
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`
@@ -121,6 +210,67 @@ impl Whole {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
+}
+
+/// What became of a request: the status, the kind of the refusal, and what it says.
+pub(crate) type Outcome = (u16, Option<RejectionKind>, &'static str);
+
+pub(crate) const PASSES: Outcome = (200, None, "");
+pub(crate) const MISSING: Outcome = (401, Some(RejectionKind::Missing), "API key missing");
+pub(crate) const INVALID: Outcome = (401, Some(RejectionKind::Invalid), "Invalid API key");
+pub(crate) const REPEATED: Outcome = (
+    400,
+    Some(RejectionKind::Ambiguous),
+    "Ambiguous API key: the header is repeated",
+);
+pub(crate) const SEVERAL: Outcome = (
+    400,
+    Some(RejectionKind::Ambiguous),
+    "Ambiguous API key: several headers carry one",
+);
+pub(crate) const TWIN: Outcome = (
+    400,
+    Some(RejectionKind::Ambiguous),
+    "Ambiguous API key: a header differs from the expected one only in _ and -",
+);
+pub(crate) const NAMED: Outcome = (
+    400,
+    Some(RejectionKind::Ambiguous),
+    "Ambiguous API key: Connection names the header",
+);
+pub(crate) const IN_URI: Outcome = (
+    400,
+    Some(RejectionKind::KeyInUrl),
+    "API key in URL: send it in a header, and replace this key",
+);
+pub(crate) const IN_REFERER: Outcome = (
+    400,
+    Some(RejectionKind::KeyInUrl),
+    "API key in Referer: send it in a header, and replace this key",
+);
+
+/// Sends a request through this layer, asserts what became of it, and that the inner service was
+/// called where it passed and only there.
+pub(crate) async fn check(
+    layer: &ApiKeyLayer,
+    request: Request<()>,
+    expected: Outcome,
+) -> (Whole, Inner) {
+    let inner = Inner::new();
+    let sent = format!("{request:?}");
+    let response = send(&layer.layer(inner.clone()), request).await;
+
+    let detail = response.rejection.as_ref().map_or("", Rejection::detail);
+    let outcome = (response.status.as_u16(), response.kind(), detail);
+    assert_eq!(outcome, expected, "{sent}");
+    assert_eq!(inner.calls(), usize::from(expected == PASSES), "{sent}");
+    if expected == PASSES {
+        assert_eq!(response.body, "inner", "{sent}");
+    } else {
+        assert_eq!(response.json()["status"], expected.0, "{sent}");
+        assert_eq!(response.json()["detail"], expected.2, "{sent}");
+    }
+    (response, inner)
 }
 
 /// Sends one request through a clone of the service, once it is ready.
