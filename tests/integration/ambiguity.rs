@@ -4,10 +4,8 @@
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName};
 use tower_api_key::{ApiKeyLayer, Source};
 
-use crate::support::{
-    MISSING, NAMED, Outcome, PASSES, REPEATED, SEVERAL, TWIN, X_API_KEY, check, every_kind_of_key,
-    request,
-};
+use crate::outcome::{MISSING, NAMED, Outcome, PASSES, REPEATED, SEVERAL, TWIN, check};
+use crate::support::{X_API_KEY, every_kind_of_key, request};
 
 type Headers = Vec<(HeaderName, String)>;
 

@@ -8,9 +8,10 @@ use tower_api_key::{
     ApiKeyLayer, KeyRing, ManualClock, RejectionKind, RequireScopeLayer, Source, VerifiedKey,
 };
 
+use crate::outcome::{INVALID, MISSING, PASSES, TWIN, check};
 use crate::support::{
-    INVALID, Inner, MISSING, ObservedStore, PASSES, START, TWIN, X_API_KEY, check,
-    every_kind_of_key, importing_ring, key, request, ring, send, with_key,
+    Inner, ObservedStore, START, X_API_KEY, every_kind_of_key, importing_ring, key, request, ring,
+    send, with_key,
 };
 
 const OUTER_KEY: HeaderName = HeaderName::from_static("x-outer-key");

@@ -4,9 +4,8 @@ use http::{HeaderName, Method, Request, StatusCode, Uri};
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind};
 
-use crate::support::{
-    INVALID, Inner, MISSING, PASSES, check, every_kind_of_key, key, request, ring, send, with_key,
-};
+use crate::outcome::{INVALID, MISSING, PASSES, check};
+use crate::support::{Inner, every_kind_of_key, key, request, ring, send, with_key};
 
 const METHODS: [&str; 14] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PURGE",
