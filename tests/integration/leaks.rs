@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONTENT_TYPE, REFERER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, REFERER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, KeyId, KeyRing, RejectionKind, RevocationReason, Source};
@@ -244,6 +244,34 @@ async fn r05_what_is_not_shaped_like_a_key_of_the_ring_is_none_of_its_business()
     }
     // A fragment never leaves a client, and `http` keeps none.
     check(&layer, at(&format!("/#{key}")), MISSING).await;
+}
+
+/// Its owner has to hear of a leak, whatever else is wrong with the request, and wherever in it.
+#[tokio::test]
+async fn r05_a_leak_is_reported_beside_an_ambiguity_in_either_order() {
+    let scene = Scene::new().await;
+    let layer = ApiKeyLayer::new(scene.ring.clone());
+    let referer = (
+        REFERER,
+        format!("https://example.com/?key={}", scene.leaked),
+    );
+    let ambiguities = [
+        vec![(X_API_KEY, "a".to_owned()), (X_API_KEY, "b".to_owned())],
+        vec![(HeaderName::from_static("x_api_key"), "a".to_owned())],
+        vec![(CONNECTION, "x-api-key".to_owned())],
+    ];
+    for ambiguity in ambiguities {
+        let before = [vec![referer.clone()], ambiguity.clone()].concat();
+        let after = [ambiguity.clone(), vec![referer.clone()]].concat();
+        for headers in [before, after] {
+            let (response, _) = check(&layer, request(headers), IN_REFERER).await;
+            assert_eq!(response.rejection.unwrap().key_id(), Some(scene.leaked_id));
+        }
+        let mut leaking = request(ambiguity);
+        *leaking.uri_mut() = format!("/{}", scene.leaked).parse().unwrap();
+        let (response, _) = check(&layer, leaking, IN_URI).await;
+        assert_eq!(response.rejection.unwrap().key_id(), Some(scene.leaked_id));
+    }
 }
 
 /// The prefix of such a ring begins again at its own end, so that a search that goes on behind

@@ -168,13 +168,17 @@ async fn nothing_but_an_enabled_source_authenticates() {
     }
 }
 
-/// Whatever its length, a value that cannot be a key costs no look-up.
+/// Whatever its length, a value that cannot be a key costs no look-up; neither does a typo.
 #[tokio::test]
 async fn r09_a_length_cap_comes_before_any_work() {
     let store = ObservedStore::new();
     let ring = KeyRing::builder("acme").build(store.clone()).unwrap();
     let minted = key(&ring, "read").await;
     let layer = ApiKeyLayer::new(ring);
+    let mut mistyped = minted.clone();
+    let last = if minted.ends_with('Q') { "R" } else { "Q" };
+    mistyped.replace_range(minted.len() - 1.., last);
+    check(&layer, request([(X_API_KEY, mistyped)]), INVALID).await;
     for length in [1, minted.len() - 1, minted.len() + 1, 512, 1 << 16] {
         let value: String = minted.chars().cycle().take(length).collect();
         check(&layer, request([(X_API_KEY, value)]), INVALID).await;
