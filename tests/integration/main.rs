@@ -1,6 +1,19 @@
 //! Every test that uses the crate from outside, a file for each area.
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
 
+mod ambiguity;
 mod hiding;
+mod leaks;
+mod methods;
+mod outcome;
+mod raw;
+mod schemes;
+mod sources;
 mod support;
+mod wire;

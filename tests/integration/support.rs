@@ -1,6 +1,7 @@
 //! What the areas share: rings, keys, an inner service that keeps count, and whole responses.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -9,8 +10,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt};
-use tower_api_key::store::MemoryStore;
-use tower_api_key::{Grant, Issued, KeyRing, ManualClock, Rejection, RejectionKind, Timestamp};
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{
+    Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm, Rejection,
+    RejectionKind, Timestamp,
+};
 
 /// The time at which every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -41,6 +47,89 @@ pub(crate) async fn issue(ring: &KeyRing, scopes: &str) -> Issued {
 /// The plaintext of a key of this ring for `alice` with these scopes.
 pub(crate) async fn key(ring: &KeyRing, scopes: &str) -> String {
     issue(ring, scopes).await.secret().expose().to_owned()
+}
+
+/// What an import brings in: no shape of ours, and nothing that a header cannot carry.
+pub(crate) const IMPORTED: &str = "Legacy.token~9f3A7b2C5d8E1f4G6h0J-k+/=";
+
+/// A ring like [`ring`] over this store that accepts imports.
+pub(crate) fn importing_ring(store: impl KeyStore) -> KeyRing {
+    KeyRing::builder("acme")
+        .realm("orders")
+        .clock(ManualClock::new(START))
+        .accept_imports()
+        .build(store)
+        .unwrap()
+}
+
+/// A ring and a key of it with the scope `read`: minted, minted on a ring that accepts imports,
+/// and imported.
+pub(crate) async fn every_kind_of_key() -> [(KeyRing, String); 3] {
+    let plain = ring();
+    let minted = key(&plain, "read").await;
+    let importing = importing_ring(MemoryStore::new());
+    let minted_beside = key(&importing, "read").await;
+    let grant = Grant::new("alice").scopes(["read"]).unwrap();
+    importing.import_plaintext(grant, IMPORTED).await.unwrap();
+    [
+        (plain, minted),
+        (importing.clone(), minted_beside),
+        (importing, IMPORTED.to_owned()),
+    ]
+}
+
+/// A store in memory that counts its look-ups, and can answer them later instead of at once.
+#[derive(Clone, Default)]
+pub(crate) struct ObservedStore {
+    store: MemoryStore,
+    lookups: Arc<AtomicUsize>,
+    later: bool,
+}
+
+impl ObservedStore {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers every look-up as a future that is pending first.
+    pub(crate) fn answering_later(mut self) -> Self {
+        self.later = true;
+        self
+    }
+
+    /// How often it was asked for a digest.
+    pub(crate) fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::SeqCst)
+    }
+}
+
+impl KeyStore for ObservedStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        match self.store.find(realm, digest) {
+            Lookup::Ready(found) if self.later => Lookup::Pending(Box::pin(async move {
+                tokio::task::yield_now().await;
+                found
+            })),
+            lookup => lookup,
+        }
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.store.list(realm, query)
+    }
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`

@@ -1,0 +1,344 @@
+//! A key in a URI or in `Referer` is refused before the store is asked, reported by its id, and
+//! told to nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, REFERER};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tower::Layer;
+use tower_api_key::{ApiKeyLayer, KeyId, KeyRing, RejectionKind, RevocationReason, Source};
+
+use crate::outcome::{IN_REFERER, IN_URI, MISSING, Outcome, PASSES, check};
+use crate::support::{
+    IMPORTED, Inner, ObservedStore, Whole, X_API_KEY, importing_ring, issue, request, send,
+};
+
+/// A ring over a store that counts, a key to leak, and another key to send properly.
+struct Scene {
+    ring: KeyRing,
+    store: ObservedStore,
+    leaked: String,
+    leaked_id: KeyId,
+    proper: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let store = ObservedStore::new();
+        let ring = importing_ring(store.clone());
+        let leaked = issue(&ring, "read").await;
+        Self {
+            leaked_id: leaked.record().id(),
+            leaked: leaked.into_secret().expose().to_owned(),
+            proper: issue(&ring, "read").await.secret().expose().to_owned(),
+            ring,
+            store,
+        }
+    }
+
+    /// What no response may hold: the key as it was sent, its secret part and its id.
+    #[track_caller]
+    fn assert_untold(&self, response: &Whole, sent: &str) {
+        let secret = self.leaked.rsplit('_').next().unwrap();
+        let mut told = format!("{:?}", response.headers).into_bytes();
+        told.extend(&response.body);
+        let told = String::from_utf8(told).unwrap();
+        for canary in [
+            &percent_encoded(&self.leaked),
+            secret,
+            self.leaked_id.as_str(),
+        ] {
+            assert!(!told.contains(canary), "{sent}: {told}");
+        }
+        let rejection = format!("{:?}", response.rejection);
+        assert!(!rejection.contains(secret), "{sent}: {rejection}");
+    }
+
+    /// Refused whatever else the request has, whatever the mode, without a look-up.
+    async fn assert_refused(&self, leak: impl Fn() -> Request<()>, expected: Outcome) {
+        let layer = ApiKeyLayer::new(self.ring.clone());
+        let bearer = layer.clone().sources([Source::bearer()]);
+        let beside = |key: &str| {
+            let mut request = leak();
+            let value = HeaderValue::from_str(key).unwrap();
+            request.headers_mut().insert(X_API_KEY, value);
+            request
+        };
+        for (layer, request) in [
+            (&layer, leak()),
+            (&layer, beside(&self.proper)),
+            (&layer, beside(&self.leaked)),
+            (&layer, beside("nonsense")),
+            (&bearer, leak()),
+            (&layer.clone().optional(), leak()),
+            (&layer.clone().optional(), beside(&self.proper)),
+            (&layer.clone().forward_credential(), beside(&self.proper)),
+            (&layer.clone().require("write"), beside(&self.proper)),
+        ] {
+            let sent = format!("{request:?}");
+            let (response, _) = check(layer, request, expected).await;
+            let rejection = response.rejection.as_ref().unwrap();
+            assert_eq!(rejection.key_id(), Some(self.leaked_id), "{sent}");
+            assert_eq!(rejection.cause(), None, "{sent}");
+            self.assert_untold(&response, &sent);
+        }
+        assert_eq!(self.store.lookups(), 0, "{:?}", leak());
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| {
+        format!("{encoded}%{byte:02x}")
+    })
+}
+
+fn at(uri: &str) -> Request<()> {
+    let uri: Uri = uri.parse().unwrap_or_else(|error| panic!("{uri}: {error}"));
+    Request::builder().uri(uri).body(()).unwrap()
+}
+
+fn referred_by(referer: impl AsRef<[u8]>) -> Request<()> {
+    request([(REFERER, referer)])
+}
+
+#[tokio::test]
+async fn r05_a_key_in_the_target_is_refused_and_reported_by_id() {
+    let scene = Scene::new().await;
+    let key = &scene.leaked;
+    let encoded = percent_encoded(key);
+    let targets = [
+        format!("/{key}"),
+        format!("/keys/{key}/orders"),
+        format!("/x{key}y"),
+        format!("/?api_key={key}"),
+        format!("/?a=b&api_key={key}&c=d"),
+        format!("/?{key}"),
+        format!("/?key=acme_&key={key}"),
+        format!("/?key=acme_000000000000_&key={key}"),
+        format!("/?key=%zz%4&key={key}&%"),
+        format!("/?api_key={encoded}"),
+        format!("/?api_key={}", encoded.to_uppercase()),
+        format!("/?api_key={}", key.replace('_', "%5F")),
+        format!("/?api_key={}", key.replace('_', "%5f")),
+        format!("/?api_key={}", key.replacen("acme", "%61cme", 1)),
+        format!("/%zz%{encoded}"),
+        format!("/{encoded}/orders"),
+        format!("//{key}"),
+        format!("/;key={key}"),
+        format!("http://example.com/{key}"),
+        format!("http://example.com?key={key}"),
+        format!("http://example.com/?key={encoded}"),
+        format!("https://{key}@example.com/"),
+        format!("https://{key}:@example.com/"),
+        format!("https://alice:{key}@example.com/"),
+        format!("https://alice:{}@example.com/", key.replace('_', "%5F")),
+        format!("https://{key}/"),
+        format!("https://{key}.example.com:8443/orders"),
+        format!("{key}:443"),
+        format!("{key}.example.com"),
+        format!("{key}@example.com:443"),
+    ];
+    for target in targets {
+        for method in [Method::GET, Method::OPTIONS, Method::CONNECT] {
+            let leak = || {
+                let mut request = at(&target);
+                *request.method_mut() = method.clone();
+                request
+            };
+            scene.assert_refused(leak, IN_URI).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn r05_a_key_in_the_referer_is_refused_and_reported_by_id() {
+    let scene = Scene::new().await;
+    let key = &scene.leaked;
+    let referers = [
+        key.clone().into_bytes(),
+        format!("https://example.com/?api_key={key}").into_bytes(),
+        format!("https://example.com/{key}#top").into_bytes(),
+        format!("https://example.com/#{key}").into_bytes(),
+        format!("https://{key}@example.com/").into_bytes(),
+        format!("https://example.com/?k={}", percent_encoded(key)).into_bytes(),
+        format!("https://example.com/?k={}", key.replace('_', "%5F")).into_bytes(),
+        [b"https://\xff/", key.as_bytes(), b"\x80"].concat(),
+    ];
+    for referer in referers {
+        scene
+            .assert_refused(|| referred_by(&referer), IN_REFERER)
+            .await;
+        let repeated = || {
+            let mut request = referred_by("https://example.com/");
+            let leak = HeaderValue::from_bytes(&referer).unwrap();
+            request.headers_mut().append(REFERER, leak);
+            request
+        };
+        scene.assert_refused(repeated, IN_REFERER).await;
+    }
+}
+
+/// Revoked, unknown or mistyped: a leaked key is what its owner has to hear about, not whether
+/// it is valid.
+#[tokio::test]
+async fn r05_a_key_shape_is_enough() {
+    let mut scene = Scene::new().await;
+    let target = format!("/?key={}", scene.leaked);
+    let reason = RevocationReason::KeyCompromise;
+    scene.ring.revoke(scene.leaked_id, reason).await.unwrap();
+    scene.assert_refused(|| at(&target), IN_URI).await;
+    // The first character of the secret and the last of the checksum.
+    for at_byte in [18, 49] {
+        let old = &scene.leaked[at_byte..=at_byte];
+        let new = if old == "Q" { "R" } else { "Q" };
+        scene.leaked.replace_range(at_byte..=at_byte, new);
+        let target = format!("/?key={}", scene.leaked);
+        scene.assert_refused(|| at(&target), IN_URI).await;
+    }
+    scene.leaked_id = "000000000000".parse().unwrap();
+    scene.leaked = format!("acme_000000000000_{}", "z".repeat(32));
+    let target = format!("/?key={}", scene.leaked);
+    scene.assert_refused(|| at(&target), IN_URI).await;
+}
+
+#[tokio::test]
+async fn r05_what_is_not_shaped_like_a_key_of_the_ring_is_none_of_its_business() {
+    let scene = Scene::new().await;
+    let layer = ApiKeyLayer::new(scene.ring.clone());
+    let key = &scene.leaked;
+    let rest = key.strip_prefix("acme").unwrap();
+    let harmless = [
+        format!("beta{rest}"),
+        format!("acm{rest}"),
+        format!("ACME{rest}"),
+        format!("acme-{}", &rest[1..]),
+        format!("acme{}", &rest[1..]),
+        format!("acme_{rest}"),
+        key[..key.len() - 1].to_owned(),
+        format!("{}-{}", &key[..30], &key[31..]),
+        format!("{}-{}", &key[..17], &key[18..]),
+        format!("{}_{}", &key[..10], &key[11..]),
+        format!("{}/{}", &key[..20], &key[20..]),
+        format!("{}%20{}", &key[..20], &key[21..]),
+        percent_encoded(&key[1..]),
+        IMPORTED.replace(['/', '='], "."),
+        "acme_".repeat(40),
+        "%61".repeat(60),
+    ];
+    for text in harmless {
+        for harmless in [
+            at(&format!("/{text}")),
+            at(&format!("/?key={text}")),
+            referred_by(format!("https://example.com/?key={text}")),
+        ] {
+            let lookups = scene.store.lookups();
+            check(&layer, harmless.clone(), MISSING).await;
+            assert_eq!(scene.store.lookups(), lookups, "{text}");
+            let mut proper = harmless;
+            let value = HeaderValue::from_str(&scene.proper).unwrap();
+            proper.headers_mut().insert(X_API_KEY, value);
+            check(&layer, proper, PASSES).await;
+            assert_eq!(scene.store.lookups(), lookups + 1, "{text}");
+        }
+    }
+    // A fragment never leaves a client, and `http` keeps none.
+    check(&layer, at(&format!("/#{key}")), MISSING).await;
+}
+
+/// Its owner has to hear of a leak, whatever else is wrong with the request, and wherever in it.
+#[tokio::test]
+async fn r05_a_leak_is_reported_beside_an_ambiguity_in_either_order() {
+    let scene = Scene::new().await;
+    let layer = ApiKeyLayer::new(scene.ring.clone());
+    let referer = (
+        REFERER,
+        format!("https://example.com/?key={}", scene.leaked),
+    );
+    let ambiguities = [
+        vec![(X_API_KEY, "a".to_owned()), (X_API_KEY, "b".to_owned())],
+        vec![(HeaderName::from_static("x_api_key"), "a".to_owned())],
+        vec![(CONNECTION, "x-api-key".to_owned())],
+    ];
+    for ambiguity in ambiguities {
+        let before = [vec![referer.clone()], ambiguity.clone()].concat();
+        let after = [ambiguity.clone(), vec![referer.clone()]].concat();
+        for headers in [before, after] {
+            let (response, _) = check(&layer, request(headers), IN_REFERER).await;
+            assert_eq!(response.rejection.unwrap().key_id(), Some(scene.leaked_id));
+        }
+        let mut leaking = request(ambiguity);
+        *leaking.uri_mut() = format!("/{}", scene.leaked).parse().unwrap();
+        let (response, _) = check(&layer, leaking, IN_URI).await;
+        assert_eq!(response.rejection.unwrap().key_id(), Some(scene.leaked_id));
+    }
+}
+
+/// The prefix of such a ring begins again at its own end, so that a search that goes on behind
+/// a false start steps over the key.
+#[tokio::test]
+async fn r05_a_prefix_that_overlaps_itself_hides_no_key() {
+    for (prefix, false_start) in [("a_a", "a_"), ("live_live", "live_"), ("x1_x1_x1", "x1_")] {
+        let ring = KeyRing::builder(prefix)
+            .build(ObservedStore::new())
+            .unwrap();
+        let issued = issue(&ring, "read").await;
+        let layer = ApiKeyLayer::new(ring);
+        for before in [
+            "",
+            false_start,
+            &false_start.repeat(2),
+            &false_start.repeat(3),
+        ] {
+            let leak = format!("/{before}{}", issued.secret().expose());
+            let (response, _) = check(&layer, at(&leak), IN_URI).await;
+            let reported = response.rejection.unwrap().key_id();
+            assert_eq!(reported, Some(issued.record().id()), "{leak}");
+            let (response, _) = check(&layer, referred_by(&leak), IN_REFERER).await;
+            let reported = response.rejection.unwrap().key_id();
+            assert_eq!(reported, Some(issued.record().id()), "{leak}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r05_no_form_of_response_tells_the_key() {
+    let scene = Scene::new().await;
+    let key = &scene.leaked;
+    let reported = Arc::new(AtomicUsize::new(0));
+    let layer = ApiKeyLayer::new(scene.ring.clone());
+    let counting = {
+        let (reported, id) = (Arc::clone(&reported), scene.leaked_id);
+        layer.clone().responder(move |rejection| {
+            assert_eq!(rejection.key_id(), Some(id));
+            reported.fetch_add(1, Ordering::SeqCst);
+            let mut response = Response::new(format!("{rejection} {rejection:?}").into());
+            *response.status_mut() = StatusCode::IM_A_TEAPOT;
+            response
+        })
+    };
+    let leaks = [at(&format!("/?key={key}")), referred_by(key)];
+    for leak in leaks {
+        let inner = Inner::new();
+        let response = send(&counting.layer(inner.clone()), leak.clone()).await;
+        assert_eq!(response.status, StatusCode::IM_A_TEAPOT);
+        let secret = key.rsplit('_').next().unwrap();
+        let body = String::from_utf8(response.body.to_vec()).unwrap();
+        assert!(!body.contains(secret), "{body}");
+
+        let mut grpc = leak;
+        let content_type = HeaderValue::from_static("application/grpc");
+        grpc.headers_mut().insert(CONTENT_TYPE, content_type);
+        for layer in [&layer, &counting] {
+            let response = send(&layer.layer(inner.clone()), grpc.clone()).await;
+            assert_eq!(response.status, StatusCode::OK);
+            assert_eq!(response.values("grpc-status"), ["3"]);
+            assert_eq!(response.kind(), Some(RejectionKind::KeyInUrl));
+            assert_eq!(response.body, "");
+            scene.assert_untold(&response, "gRPC");
+        }
+        assert_eq!(inner.calls(), 0);
+    }
+    assert_eq!(reported.load(Ordering::SeqCst), 2);
+    assert_eq!(scene.store.lookups(), 0);
+}
