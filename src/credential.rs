@@ -32,7 +32,7 @@ enum Kind {
 }
 
 /// Headers that mean something else to clients, proxies or servers.
-const NOT_CARRIERS: [HeaderName; 21] = [
+const NOT_CARRIERS: [HeaderName; 27] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::CONNECTION,
@@ -54,6 +54,12 @@ const NOT_CARRIERS: [HeaderName; 21] = [
     header::VARY,
     header::VIA,
     header::ACCEPT,
+    header::CACHE_CONTROL,
+    header::SET_COOKIE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
 ];
 
 impl Source {
@@ -161,6 +167,16 @@ impl Sources {
         if let Some(key_id) = find_in_uri(uri, format) {
             return Err(Refusal::KeyInUrl(Leak::Uri, key_id));
         }
+        self.scan(headers, format)
+            .map_err(|refusal| leaked_referer(headers, format).unwrap_or(refusal))
+    }
+
+    #[inline]
+    fn scan<'sources, 'request>(
+        &'sources self,
+        headers: &'request HeaderMap,
+        format: &Format,
+    ) -> Result<Option<Presented<'sources, 'request>>, Refusal> {
         let mut presented = None;
         let mut authorizations = 0;
         for (name, value) in headers {
@@ -222,7 +238,7 @@ impl Sources {
     fn authorization<'request>(&self, value: &'request [u8]) -> Option<Presented<'_, 'request>> {
         let end = value
             .iter()
-            .position(|byte| !byte.is_ascii_alphanumeric())
+            .position(|&byte| !is_token(byte))
             .unwrap_or(value.len());
         let (presented_scheme, rest) = value.split_at(end);
         let scheme = self
@@ -252,6 +268,21 @@ impl Sources {
 #[inline]
 fn length_bit(name: &HeaderName) -> u64 {
     1 << (name.as_str().len() & 63)
+}
+
+/// A character of a `token` (RFC 9110 §5.6.2), as a scheme's name is one.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A leak is reported whatever else is wrong with the request.
+#[cold]
+fn leaked_referer(headers: &HeaderMap, format: &Format) -> Option<Refusal> {
+    headers
+        .get_all(header::REFERER)
+        .iter()
+        .find_map(|value| find_in_bytes(value.as_bytes(), format))
+        .map(|key_id| Refusal::KeyInUrl(Leak::Referer, key_id))
 }
 
 /// Removes the credential from its header, or hides it there where it is to be forwarded.

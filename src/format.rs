@@ -175,11 +175,20 @@ impl Format {
         if haystack.len() < self.key_len() {
             return None;
         }
-        self.finder.find_iter(haystack).find_map(|at| {
+        // One step at a time: a prefix such as `a_a` begins again within a false start.
+        let mut from = 0;
+        while let Some(offset) = self.finder.find(haystack.get(from..)?) {
+            let at = from + offset;
             let rest = haystack.get(at + self.start.len()..at + self.key_len())?;
-            let (id, secret) = split_id(rest)?;
-            (is_base62(id) && is_base62(secret)).then_some(KeyId(*id))
-        })
+            if let Some((id, secret)) = split_id(rest)
+                && is_base62(id)
+                && is_base62(secret)
+            {
+                return Some(KeyId(*id));
+            }
+            from = at + 1;
+        }
+        None
     }
 
     /// The regular expression that matches every key of this prefix.
