@@ -1,8 +1,77 @@
-//! API keys for any tower service.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//! API-key authentication and scope authorisation for any tower service.
+//!
+//! A request comes in, its key is authenticated, the key's subject and scopes are attached as a
+//! [`VerifiedKey`] extension, and a request whose key lacks the required scope is refused before
+//! the inner service runs.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{HeaderValue, Request, Response, StatusCode};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_api_key::{
+//!     ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, VerifiedKey, store::MemoryStore,
+//! };
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! // One protection space. The prefix is part of every key that it mints: acme_live_….
+//! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
+//!
+//! // Minted by trusted code, shown once, kept as a digest.
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(ApiKeyLayer::new(ring.clone()))
+//!     .layer(RequireScopeLayer::new("orders:read"))
+//!     .service(tower::service_fn(|request: Request<()>| async move {
+//!         let key = request.extensions().get::<VerifiedKey>().expect("authenticated");
+//!         let greeting = format!("hello {}", key.subject());
+//!         Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(greeting)))
+//!     }));
+//!
+//! let mut request = Request::new(());
+//! let value = HeaderValue::from_str(issued.secret().expose())?;
+//! request.headers_mut().insert("x-api-key", value);
+//! assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
+//!
+//! let without_a_key = service.oneshot(Request::new(())).await?;
+//! assert_eq!(without_a_key.status(), StatusCode::UNAUTHORIZED);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`KeyRing`] issues, imports, verifies and revokes keys; [`Grant`] says what a key may do.
+//! - [`ApiKeyLayer`] authenticates requests; [`RequireScopeLayer`] requires scopes further in.
+//! - [`Source`] says where a key may be; `x-api-key` where nothing is said.
+//! - [`rejection`] has the table of refusals, [`Rejection`] tells outer layers about one.
+//! - [`store::KeyStore`] is the port for records, [`store::MemoryStore`] its first
+//!   implementation.
+//!
+//! # The life of a key
+//!
+//! A key's subject, realm, scopes and lifetime are fixed when it is issued. From then on they
+//! can only shrink: nothing in this crate widens a key. A key expires after 90 days where its
+//! [`Grant`] says nothing else.
+//!
+//! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
+//! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
+//! most 9 characters a key is at most 55 bytes long, which SHA-256 takes in one step.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `serde`: records, scopes, ids and realms serialise; a secret never does.
+//! - `testing`: `ManualClock`, for tests that move time by hand.
+
+#![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod guard;
+pub mod rejection;
 pub mod store;
 
 mod body;
@@ -16,7 +85,6 @@ mod format;
 mod lifecycle;
 mod realm;
 mod record;
-pub mod rejection;
 mod ring;
 mod scope;
 mod secret;
@@ -44,3 +112,8 @@ pub use ring::{Issued, KeyRing, RingBuilder};
 pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
 pub use secret::SecretKey;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
