@@ -109,6 +109,7 @@ impl RingBuilder {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
         Ok(KeyRing(Arc::new(Inner {
+            memory: store.memory().cloned(),
             store: Arc::new(store),
             clock: self.clock,
             realm,

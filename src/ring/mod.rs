@@ -19,7 +19,7 @@ use crate::lifecycle::{self, Minted, Policy};
 use crate::realm::Realm;
 use crate::record::{Grant, KeyRecord, RevocationReason};
 use crate::secret::SecretKey;
-use crate::store::{KeyStore, ListQuery};
+use crate::store::{KeyStore, ListQuery, MemoryStore};
 use crate::verified::{VerifiedKey, VerifyError};
 
 /// The longest key that may be imported or presented, in bytes.
@@ -52,6 +52,9 @@ pub struct KeyRing(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn KeyStore>,
+    /// The store's records, where they are in memory: a look-up then needs no virtual call and
+    /// nothing to catch.
+    memory: Option<MemoryStore>,
     clock: Arc<dyn Clock>,
     realm: Realm,
     format: Format,

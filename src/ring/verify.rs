@@ -110,6 +110,9 @@ impl Inner {
     /// Asks the store; a panic of it is an outage.
     #[inline]
     fn find(&self, digest: &KeyDigest) -> Lookup {
+        if let Some(memory) = &self.memory {
+            return Lookup::Ready(Ok(memory.record(&self.realm, digest)));
+        }
         catch_unwind(AssertUnwindSafe(|| self.store.find(&self.realm, digest)))
             .unwrap_or_else(|_| Lookup::Ready(Err(StoreErrorKind::Unavailable.into())))
     }

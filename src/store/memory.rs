@@ -51,6 +51,15 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// The record of a digest in a realm, without waiting.
+    #[inline]
+    pub(crate) fn record(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let found = self.0.by_digest.peek_with(digest, |_, record| {
+            (record.realm() == realm).then(|| Arc::clone(record))
+        });
+        found.flatten()
+    }
+
     fn records(&self) -> MutexGuard<'_, BTreeMap<KeyId, Arc<KeyRecord>>> {
         // Everything that can be refused is refused before the first write, so a panic
         // elsewhere leaves no half-applied change behind.
@@ -110,16 +119,12 @@ impl MemoryStore {
 }
 
 impl KeyStore for MemoryStore {
-    #[inline]
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        let found = self
-            .0
-            .by_digest
-            .peek_with(digest, |_, record| {
-                (record.realm() == realm).then(|| Arc::clone(record))
-            })
-            .flatten();
-        Lookup::Ready(Ok(found))
+        Lookup::Ready(Ok(self.record(realm, digest)))
+    }
+
+    fn memory(&self) -> Option<&MemoryStore> {
+        Some(self)
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -127,6 +127,12 @@ pub trait KeyStore: Send + Sync + 'static {
     /// not block.
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
 
+    /// The memory in which this store holds all its records, if it does. The ring then reads
+    /// them there instead of calling [`find`](Self::find), which must answer the same.
+    fn memory(&self) -> Option<&MemoryStore> {
+        None
+    }
+
     /// Applies a change, whole or not at all.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
 
