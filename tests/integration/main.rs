@@ -2,5 +2,9 @@
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
 
+mod challenges;
 mod hiding;
+mod indistinguishable;
+mod rejections;
+mod stores;
 mod support;
