@@ -2,9 +2,13 @@
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
 
+mod cache_guard;
 mod challenges;
+mod faults;
+mod guards;
 mod hiding;
 mod indistinguishable;
+mod readiness;
 mod rejections;
 mod stores;
 mod support;
