@@ -5,6 +5,7 @@
 mod cache_guard;
 mod challenges;
 mod faults;
+mod grpc;
 mod guards;
 mod hiding;
 mod indistinguishable;
