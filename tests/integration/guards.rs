@@ -15,10 +15,8 @@ use crate::support::{Inner, Whole, key, ring, send, with_key};
 const INVALID_SCOPE: &str =
     "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\";
 
-/// Sends a key with these scopes through a layer that requires something, and through a guard
-/// that does so inside a plain layer; whether both let it pass.
 #[track_caller]
-fn assert_same(responses: &[(Whole, usize)], passes: bool, what: &str) {
+fn assert_all(responses: &[(Whole, usize)], passes: bool, what: &str) {
     for (response, calls) in responses {
         if passes {
             assert_eq!(response.status, StatusCode::OK, "{what}");
@@ -32,6 +30,8 @@ fn assert_same(responses: &[(Whole, usize)], passes: bool, what: &str) {
     }
 }
 
+/// Sends a key with these scopes through a layer that requires something, and through a guard
+/// that does so inside a plain layer; the responses, and how often the inner service ran.
 async fn both_ways(ring: &KeyRing, held: &str, required: &Requirement) -> [(Whole, usize); 2] {
     let key = key(ring, held).await;
     let layer = ApiKeyLayer::new(ring.clone());
@@ -169,7 +169,7 @@ async fn nested_requirements_are_met_as_they_read() {
     for (required, text, held, passes) in table {
         assert_eq!(required.to_string(), text);
         let responses = both_ways(&ring, held, required).await;
-        assert_same(&responses, passes, &format!("{held:?} for {text}"));
+        assert_all(&responses, passes, &format!("{held:?} for {text}"));
         if !passes {
             let detail = format!("Insufficient scope: expected {text}");
             for (response, _) in &responses {
@@ -207,7 +207,7 @@ async fn r30_a_scope_matches_itself_and_nothing_else() {
     for (held, required, passes) in table {
         let requirement = Requirement::scope(required).unwrap();
         let responses = both_ways(&ring, held, &requirement).await;
-        assert_same(&responses, passes, &format!("{held:?} for {required:?}"));
+        assert_all(&responses, passes, &format!("{held:?} for {required:?}"));
     }
 }
 
@@ -242,17 +242,14 @@ async fn stacked_guards_all_have_to_be_met_and_the_outermost_answers() {
     for (held, lacking) in table {
         let before = inner.calls();
         let response = send(&service, with_key(&key(&ring, held).await)).await;
-        match lacking {
-            Some(scope) => {
-                let detail = format!("Insufficient scope: expected {scope}");
-                assert_eq!(response.status, StatusCode::FORBIDDEN, "{held:?}");
-                assert_eq!(response.json()["detail"], detail, "{held:?}");
-                assert_eq!(inner.calls(), before, "{held:?}");
-            }
-            None => {
-                assert_eq!(response.status, StatusCode::OK, "{held:?}");
-                assert_eq!(inner.calls(), before + 1, "{held:?}");
-            }
+        if let Some(scope) = lacking {
+            let detail = format!("Insufficient scope: expected {scope}");
+            assert_eq!(response.status, StatusCode::FORBIDDEN, "{held:?}");
+            assert_eq!(response.json()["detail"], detail, "{held:?}");
+            assert_eq!(inner.calls(), before, "{held:?}");
+        } else {
+            assert_eq!(response.status, StatusCode::OK, "{held:?}");
+            assert_eq!(inner.calls(), before + 1, "{held:?}");
         }
     }
 }

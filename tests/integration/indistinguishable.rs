@@ -209,8 +209,8 @@ async fn on_the_wire(layer: &ApiKeyLayer, header: &str, value: &[u8]) -> Vec<u8>
         client.read_to_end(&mut response).await.unwrap();
         response
     };
-    let (served, response) = tokio::join!(connection, exchange);
-    served.unwrap();
+    let (end, response) = tokio::join!(connection, exchange);
+    end.unwrap();
     response
 }
 

@@ -1,101 +1,27 @@
 //! Rule 17: the service that said it is ready is the one that is called, once, and only for a
 //! request that passed.
 
+mod tracked;
+
 use std::collections::BTreeSet;
-use std::future::{Ready, ready};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tower::buffer::Buffer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_api_key::auth::ApiKey;
 use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind, RequireScopeLayer};
 
+use self::tracked::{Failure, Tracked};
 use crate::stores::{Outcome, scripted_ring};
 use crate::support::{Inner, key, poll_once, ring, send, with_key};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Failure(&'static str);
-
-/// What the clones of one service have in common.
-#[derive(Default)]
-struct Shared {
-    clones: AtomicUsize,
-    was_ready: Mutex<Vec<usize>>,
-    was_called: Mutex<Vec<usize>>,
-    readiness: Mutex<Option<Poll<Result<(), Failure>>>>,
-    fails: Mutex<Option<Failure>>,
-}
-
-/// A service of which each clone has a number and a readiness of its own, and which panics when
-/// it is called without having been ready.
-struct Tracked {
-    number: usize,
-    ready: bool,
-    shared: Arc<Shared>,
-}
-
-impl Tracked {
-    fn new() -> (Self, Arc<Shared>) {
-        let shared = Arc::new(Shared::default());
-        let service = Self {
-            number: 0,
-            ready: false,
-            shared: Arc::clone(&shared),
-        };
-        (service, shared)
-    }
-}
-
-impl Clone for Tracked {
-    fn clone(&self) -> Self {
-        Self {
-            number: self.shared.clones.fetch_add(1, Ordering::Relaxed) + 1,
-            ready: false,
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl<B> Service<Request<B>> for Tracked {
-    type Response = Response<Full<Bytes>>;
-    type Error = Failure;
-    type Future = Ready<Result<Self::Response, Failure>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if let Some(readiness) = *self.shared.readiness.lock().unwrap() {
-            return readiness;
-        }
-        if !std::mem::replace(&mut self.ready, true) {
-            self.shared.was_ready.lock().unwrap().push(self.number);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        assert!(self.ready, "clone {} was called unready", self.number);
-        self.ready = false;
-        self.shared.was_called.lock().unwrap().push(self.number);
-        ready(match *self.shared.fails.lock().unwrap() {
-            Some(failure) => Err(failure),
-            None => Ok(Response::new(Full::from("inner"))),
-        })
-    }
-}
-
-impl Shared {
-    fn was_ready(&self) -> Vec<usize> {
-        self.was_ready.lock().unwrap().clone()
-    }
-
-    fn was_called(&self) -> Vec<usize> {
-        self.was_called.lock().unwrap().clone()
-    }
-}
 
 fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Error>> {
     service.poll_ready(&mut Context::from_waker(Waker::noop()))
@@ -298,5 +224,31 @@ async fn r17_a_buffer_that_reserves_on_ready_works_inside() {
     assert_eq!(store.held(), 2);
     assert!(store.release(1, Outcome::Honest));
     assert_eq!(response.await.status, 200);
+    assert_eq!(inner.calls(), 1);
+}
+
+#[tokio::test]
+async fn r17_a_refused_post_leaves_its_connection_to_the_next_request() {
+    let ring = ring();
+    let key = key(&ring, "read").await;
+    let inner = Inner::new();
+    let service = TowerToHyperService::new(ApiKeyLayer::new(ring).layer(inner.clone()));
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+    let (mut sender, connection) = client::handshake(TokioIo::new(client)).await.unwrap();
+    let exchange = async move {
+        let body = Full::new(Bytes::from(vec![b'x'; 1000]));
+        let refused = Request::post("/").body(body.clone()).unwrap();
+        let refused = sender.send_request(refused).await.unwrap();
+        assert_eq!(refused.status(), 401);
+        refused.into_body().collect().await.unwrap();
+
+        let accepted = Request::post("/").header("x-api-key", key);
+        let accepted = sender.send_request(accepted.body(body).unwrap());
+        assert_eq!(accepted.await.unwrap().status(), 200);
+    };
+    let (end, connected, ()) = tokio::join!(serving, connection, exchange);
+    end.unwrap();
+    connected.unwrap();
     assert_eq!(inner.calls(), 1);
 }
