@@ -250,3 +250,8 @@ where
 pub(crate) fn with_key(key: &str) -> Request<()> {
     request([(X_API_KEY, key)])
 }
+
+/// Polls a future once, with a waker that does nothing.
+pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop()))
+}

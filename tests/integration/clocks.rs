@@ -1,0 +1,240 @@
+//! Rule 24: the edges of a key's life, and clocks that run back, ahead or over.
+
+use std::time::Duration;
+
+use tower::Layer;
+use tower_api_key::store::{ListQuery, MemoryStore};
+use tower_api_key::{
+    ApiKeyLayer, ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind, Timestamp,
+    VerifyErrorKind,
+};
+
+use crate::stores::scripted_ring;
+use crate::support::{Inner, START, issue, ring_and_clock, send, with_key};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn issued(ring: &KeyRing, grant: Grant) -> Vec<u8> {
+    let issued = ring.issue(grant).await.unwrap();
+    issued.secret().expose().as_bytes().to_vec()
+}
+
+async fn cause(ring: &KeyRing, presented: &[u8]) -> Option<InvalidCause> {
+    match ring.verify(presented).await.map_err(|error| error.kind()) {
+        Ok(_) => None,
+        Err(VerifyErrorKind::Invalid(cause)) => Some(cause),
+        Err(other) => panic!("{other:?} is no verdict"),
+    }
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(START.as_unix() + seconds)
+}
+
+#[tokio::test]
+async fn r24_a_key_ends_at_its_expiry_and_not_a_second_earlier() {
+    let expiries = [
+        Grant::new("alice").expires_in(Duration::from_secs(100)),
+        Grant::new("alice").expires_at(at(100)),
+        // A started second counts as none.
+        Grant::new("alice").expires_in(Duration::from_millis(100_999)),
+    ];
+    for grant in expiries {
+        let (ring, clock) = ring_and_clock();
+        let key = issued(&ring, grant.clone()).await;
+        clock.set(at(99));
+        assert_eq!(cause(&ring, &key).await, None, "{grant:?}");
+        clock.set(at(100));
+        assert_eq!(
+            cause(&ring, &key).await,
+            Some(InvalidCause::Expired),
+            "{grant:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r24_a_key_begins_at_its_not_before_and_not_a_second_earlier() {
+    let (ring, clock) = ring_and_clock();
+    let grant = Grant::new("alice").not_before(at(100)).expires_at(at(101));
+    let key = issued(&ring, grant).await;
+    for (seconds, expected) in [
+        (0, Some(InvalidCause::NotYetValid)),
+        (99, Some(InvalidCause::NotYetValid)),
+        (100, None),
+        (101, Some(InvalidCause::Expired)),
+    ] {
+        clock.set(at(seconds));
+        assert_eq!(cause(&ring, &key).await, expected, "at {seconds}");
+    }
+}
+
+#[tokio::test]
+async fn r24_a_retired_key_ends_at_the_end_of_its_grace_and_stays_ended() {
+    let (ring, clock, store) = scripted_ring();
+    let issued = issue(&ring, "read").await;
+    store.edit(issued.record().id(), |parts| parts.retire_at = Some(at(10)));
+    let key = issued.secret().expose().as_bytes();
+    for (seconds, expected) in [
+        (9, None),
+        (10, Some(InvalidCause::Retired)),
+        (9, Some(InvalidCause::Retired)),
+        (0, Some(InvalidCause::Retired)),
+    ] {
+        clock.set(at(seconds));
+        assert_eq!(cause(&ring, key).await, expected, "at {seconds}");
+    }
+}
+
+#[tokio::test]
+async fn r24_a_key_that_was_denied_as_expired_stays_denied_when_the_clock_is_set_back() {
+    let (ring, clock) = ring_and_clock();
+    let short = issued(&ring, Grant::new("alice").expires_at(at(100))).await;
+    let long = issued(&ring, Grant::new("alice").expires_at(at(1_000))).await;
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring.clone()).layer(inner.clone());
+    let short_text = String::from_utf8(short.clone()).unwrap();
+
+    clock.set(at(100));
+    let denied = send(&service, with_key(&short_text)).await;
+    assert_eq!(denied.kind(), Some(RejectionKind::Invalid));
+    for seconds in [99, 50, 0] {
+        clock.set(at(seconds));
+        let expired = Some(InvalidCause::Expired);
+        assert_eq!(cause(&ring, &short).await, expired, "at {seconds}");
+        let denied = send(&service, with_key(&short_text)).await;
+        assert_eq!(denied.kind(), Some(RejectionKind::Invalid), "at {seconds}");
+        assert_eq!(cause(&ring, &long).await, None, "at {seconds}");
+    }
+    // A clone of the ring is the same node.
+    assert_eq!(
+        cause(&ring.clone(), &short).await,
+        Some(InvalidCause::Expired)
+    );
+    assert_eq!(inner.calls(), 0);
+}
+
+#[tokio::test]
+async fn r24_no_denial_of_one_key_lets_another_begin_before_the_clock_says_so() {
+    let (ring, clock) = ring_and_clock();
+    let ended = issued(&ring, Grant::new("alice").expires_at(at(1_000))).await;
+    let early = issued(&ring, Grant::new("alice").not_before(at(500))).await;
+
+    // A clock that ran ahead for a moment, and was set right.
+    clock.set(at(2_000));
+    assert_eq!(cause(&ring, &ended).await, Some(InvalidCause::Expired));
+    clock.set(START);
+
+    assert_eq!(cause(&ring, &early).await, Some(InvalidCause::NotYetValid));
+}
+
+#[tokio::test]
+async fn r24_lifetimes_that_overflow_are_typed_errors() {
+    let clock = ManualClock::new(START);
+    let builder = || KeyRing::builder("acme").clock(clock.clone());
+    let limited = builder().build(MemoryStore::new()).unwrap();
+    let unlimited = builder()
+        .unlimited_lifetime()
+        .build(MemoryStore::new())
+        .unwrap();
+    let overflowing_limit = builder()
+        .longest_lifetime(Duration::MAX)
+        .build(MemoryStore::new())
+        .unwrap();
+    let days_90 = Duration::from_secs(90 * 24 * 60 * 60);
+    let too_long = ErrorKind::LifetimeTooLong { longest: days_90 };
+    let grant = || Grant::new("alice");
+    let table = [
+        (
+            &limited,
+            grant().expires_in(Duration::MAX),
+            ErrorKind::InvalidLifetime,
+        ),
+        (&limited, grant().expires_at(Timestamp::MAX), too_long),
+        (&limited, grant().expires_in(days_90 + SECOND), too_long),
+        (&limited, grant().never_expires(), too_long),
+        // A late start does not stretch the limit.
+        (
+            &limited,
+            grant().not_before(at(10)).expires_in(days_90),
+            too_long,
+        ),
+        (
+            &limited,
+            grant().not_before(Timestamp::MAX),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &limited,
+            grant().expires_at(START),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &limited,
+            grant().expires_in(Duration::ZERO),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &limited,
+            grant().expires_in(Duration::from_millis(999)),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &limited,
+            grant().not_before(at(10)).expires_at(at(10)),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &unlimited,
+            grant().expires_in(Duration::MAX),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &unlimited,
+            grant().not_before(Timestamp::MAX),
+            ErrorKind::InvalidLifetime,
+        ),
+        (
+            &unlimited,
+            grant().not_before(Timestamp::MAX).expires_in(SECOND),
+            ErrorKind::InvalidLifetime,
+        ),
+        (&overflowing_limit, grant(), ErrorKind::InvalidLifetime),
+        (
+            &overflowing_limit,
+            grant().expires_in(Duration::MAX),
+            ErrorKind::InvalidLifetime,
+        ),
+    ];
+    for (ring, grant, expected) in table {
+        let told = format!("{ring:?} {grant:?}");
+        let error = ring.issue(grant).await.unwrap_err();
+        assert_eq!(error.kind(), expected, "{told}");
+        assert!(ring.list(&ListQuery::new()).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn r24_no_key_is_valid_at_the_end_of_time_and_one_that_never_expires_survives_it() {
+    let clock = ManualClock::new(START);
+    let ring = KeyRing::builder("acme")
+        .clock(clock.clone())
+        .unlimited_lifetime()
+        .build(MemoryStore::new())
+        .unwrap();
+    let never = issued(&ring, Grant::new("alice").never_expires()).await;
+    let last = issued(&ring, Grant::new("alice").expires_at(Timestamp::MAX)).await;
+    let just_before = Timestamp::from_unix(u64::MAX - 1);
+
+    for (now, expected) in [
+        (START, None),
+        (just_before, None),
+        // What a broken clock says.
+        (Timestamp::MAX, Some(InvalidCause::Expired)),
+        (START, None),
+    ] {
+        clock.set(now);
+        assert_eq!(cause(&ring, &never).await, expected, "never, at {now}");
+        assert_eq!(cause(&ring, &last).await, expected, "last, at {now}");
+    }
+}

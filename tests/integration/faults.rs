@@ -1,0 +1,211 @@
+//! A store that fails, hangs or panics (rule 20): 503, and the inner service uncalled.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use tower::Layer;
+use tower_api_key::{ApiKeyLayer, Pepper, RejectionKind, RingBuilder, VerifyErrorKind};
+
+use crate::stores::{Outcome, scripted_ring, scripted_ring_with};
+use crate::support::{Inner, Whole, issue, key, poll_once, ring, send, with_key};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+#[track_caller]
+fn assert_unavailable(response: &Whole, inner: &Inner, what: &str) {
+    assert_eq!(
+        response.kind(),
+        Some(RejectionKind::StoreUnavailable),
+        "{what}"
+    );
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
+    assert_eq!(response.values("retry-after"), ["1"], "{what}");
+    assert_eq!(inner.calls(), 0, "{what}");
+}
+
+#[tokio::test]
+async fn r20_an_error_or_a_panic_at_once_is_an_outage_and_then_over() {
+    for outcome in [Outcome::Error, Outcome::Panic] {
+        for optional in [false, true] {
+            let (ring, _, store) = scripted_ring();
+            let issued = issue(&ring, "read").await;
+            let layer = ApiKeyLayer::new(ring.clone());
+            let layer = if optional { layer.optional() } else { layer };
+            let inner = Inner::new();
+            let service = layer.layer(inner.clone());
+            let key = issued.secret().expose();
+
+            store.answer(outcome);
+            for _ in 0..3 {
+                let response = send(&service, with_key(key)).await;
+                assert_unavailable(&response, &inner, &format!("{outcome:?}"));
+                let rejection = response.rejection.unwrap();
+                assert_eq!(rejection.key_id(), Some(issued.record().id()));
+                assert_eq!(rejection.cause(), None);
+            }
+            let error = ring.verify(key.as_bytes()).await.unwrap_err();
+            assert_eq!(error.kind(), VerifyErrorKind::StoreUnavailable);
+
+            store.answer(Outcome::Honest);
+            let response = send(&service, with_key(key)).await;
+            assert_eq!(response.status, StatusCode::OK, "{outcome:?}");
+            assert_eq!(inner.calls(), 1, "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r20_an_error_or_a_panic_after_a_wait_is_an_outage_and_then_over() {
+    let (ring, _, store) = scripted_ring();
+    let issued = issue(&ring, "read").await;
+    let key = issued.secret().expose();
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring).optional().layer(inner.clone());
+    store.hold();
+
+    for (index, outcome) in [Outcome::Error, Outcome::Panic, Outcome::Panic]
+        .into_iter()
+        .enumerate()
+    {
+        let mut response = Box::pin(send(&service, with_key(key)));
+        assert!(poll_once(&mut response).is_pending());
+        assert!(store.release(index, outcome));
+        let response = response.await;
+        assert_unavailable(&response, &inner, &format!("{outcome:?}"));
+        let rejection = response.rejection.unwrap();
+        assert_eq!(rejection.key_id(), Some(issued.record().id()));
+    }
+
+    let mut response = Box::pin(send(&service, with_key(key)));
+    assert!(poll_once(&mut response).is_pending());
+    assert!(store.release(3, Outcome::Honest));
+    assert_eq!(response.await.status, StatusCode::OK);
+    store.answer(Outcome::Honest);
+    assert_eq!(send(&service, with_key(key)).await.status, StatusCode::OK);
+    assert_eq!(inner.calls(), 2);
+}
+
+#[tokio::test]
+async fn r20_the_wait_for_a_store_that_never_answers_is_bounded() {
+    let none: fn(RingBuilder) -> RingBuilder = |builder| builder;
+    let quarter: fn(RingBuilder) -> RingBuilder =
+        |builder| builder.lookup_timeout(Duration::from_millis(250));
+    for (options, bound) in [(none, 2 * SECOND), (quarter, 250 * MILLISECOND)] {
+        let (ring, clock, store) = scripted_ring_with(options);
+        let key = key(&ring, "read").await;
+        store.hold();
+        let inner = Inner::new();
+        let service = ApiKeyLayer::new(ring).layer(inner.clone());
+
+        let mut response = Box::pin(send(&service, with_key(&key)));
+        assert!(poll_once(&mut response).is_pending());
+        clock.advance(bound.checked_sub(MILLISECOND).unwrap());
+        assert!(poll_once(&mut response).is_pending(), "{bound:?}");
+        clock.advance(MILLISECOND);
+        assert_unavailable(&response.await, &inner, &format!("{bound:?}"));
+        assert!(!store.release(0, Outcome::Honest), "the look-up is dropped");
+
+        // The next request has a bound of its own.
+        let mut response = Box::pin(send(&service, with_key(&key)));
+        assert!(poll_once(&mut response).is_pending());
+        assert!(store.release(1, Outcome::Honest));
+        assert_eq!(response.await.status, StatusCode::OK, "{bound:?}");
+    }
+}
+
+#[tokio::test]
+async fn r20_the_end_of_the_wait_and_the_answer_wake_the_request() {
+    let (ring, clock, store) = scripted_ring();
+    let key = key(&ring, "read").await;
+    store.hold();
+    let service = ApiKeyLayer::new(ring).layer(Inner::new());
+    let statuses = [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE];
+    for (index, status) in statuses.into_iter().enumerate() {
+        let (service, key) = (service.clone(), key.clone());
+        let request = tokio::spawn(async move { send(&service, with_key(&key)).await });
+        while store.held() == index || clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        if status == StatusCode::OK {
+            assert!(store.release(index, Outcome::Honest));
+        } else {
+            clock.advance(2 * SECOND);
+        }
+        assert_eq!(request.await.unwrap().status, status);
+        // The sleeper of the answered request is still listed; let it go.
+        clock.advance(SECOND);
+    }
+}
+
+#[tokio::test]
+async fn r20_an_answer_that_comes_with_the_end_of_the_wait_still_counts() {
+    let (ring, clock, store) = scripted_ring();
+    let key = key(&ring, "read").await;
+    store.hold();
+    let service = ApiKeyLayer::new(ring).layer(Inner::new());
+
+    let mut response = Box::pin(send(&service, with_key(&key)));
+    assert!(poll_once(&mut response).is_pending());
+    assert!(store.release(0, Outcome::Honest));
+    clock.advance(2 * SECOND);
+
+    assert_eq!(response.await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn r20_one_bound_covers_the_look_ups_under_earlier_peppers() {
+    let pepper = |version, byte| Pepper::new(version, vec![byte; 32]).unwrap();
+    let (ring, clock, store) =
+        scripted_ring_with(|builder| builder.pepper(pepper(2, 2)).earlier_pepper(pepper(1, 1)));
+    let unknown = key(&self::ring(), "read").await;
+    store.hold();
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring).layer(inner.clone());
+
+    let mut response = Box::pin(send(&service, with_key(&unknown)));
+    assert!(poll_once(&mut response).is_pending());
+    clock.advance(SECOND);
+    assert!(store.release(0, Outcome::Honest));
+    assert!(poll_once(&mut response).is_pending());
+    assert_eq!(store.held(), 2, "the earlier pepper is tried");
+    clock.advance(SECOND);
+
+    assert_unavailable(&response.await, &inner, "the second look-up");
+}
+
+#[tokio::test]
+async fn r20_an_outage_under_one_pepper_is_not_an_unknown_key() {
+    let pepper = |version, byte| Pepper::new(version, vec![byte; 32]).unwrap();
+    let (ring, _, store) =
+        scripted_ring_with(|builder| builder.pepper(pepper(2, 2)).earlier_pepper(pepper(1, 1)));
+    let unknown = key(&self::ring(), "read").await;
+    store.hold();
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring).layer(inner.clone());
+
+    for (first, (earlier, what)) in [(Outcome::Error, "error"), (Outcome::Panic, "panic")]
+        .into_iter()
+        .enumerate()
+    {
+        let mut response = Box::pin(send(&service, with_key(&unknown)));
+        assert!(poll_once(&mut response).is_pending());
+        assert!(store.release(2 * first, Outcome::Honest));
+        assert!(poll_once(&mut response).is_pending());
+        assert!(store.release(2 * first + 1, earlier));
+        assert_unavailable(&response.await, &inner, what);
+    }
+}
+
+#[tokio::test]
+async fn r20_a_request_without_a_key_does_not_depend_on_the_store() {
+    let (ring, _, store) = scripted_ring();
+    let service = ApiKeyLayer::new(ring).layer(Inner::new());
+    store.answer(Outcome::Panic);
+
+    let missing = send(&service, Request::new(())).await;
+    assert_eq!(missing.kind(), Some(RejectionKind::Missing));
+    let malformed = send(&service, with_key("nonsense")).await;
+    assert_eq!(malformed.kind(), Some(RejectionKind::Invalid));
+    assert_eq!(store.finds(), 0);
+}
