@@ -2,5 +2,13 @@
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
 
+mod canary;
+mod compile_fail;
+mod composition;
 mod hiding;
+mod keys;
+mod ring;
+mod scopes;
+#[cfg(feature = "serde")]
+mod serde;
 mod support;
