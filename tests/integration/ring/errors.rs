@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use tower_api_key::store::{KeyStore, MemoryStore, StoreError, StoreErrorKind};
@@ -25,17 +26,17 @@ fn error<T>(outcome: Result<T, Error>) -> Error {
     outcome.map(|_| ()).unwrap_err()
 }
 
+fn assert_texts(table: impl IntoIterator<Item = (Error, ErrorKind, &'static str)>) {
+    for (error, kind, text) in table {
+        assert_eq!(error.kind(), kind);
+        assert_eq!(error.to_string(), text);
+    }
+}
+
 #[tokio::test]
-async fn every_error_says_what_to_do() {
+async fn what_does_not_parse_is_told_what_would() {
     let plain = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
-    let importing = KeyRing::builder("acme")
-        .accept_imports()
-        .build(MemoryStore::new())
-        .unwrap();
-    let nobody: KeyId = "0123456789AB".parse().unwrap();
     let nothing: [&str; 0] = [];
-    let digest = KeyDigest::sha256(b"x");
-    let alice = || Grant::new("alice");
     let table = [
         (
             error(KeyRing::builder("Acme").build(MemoryStore::new())),
@@ -82,8 +83,23 @@ async fn every_error_says_what_to_do() {
             ErrorKind::InvalidCarrier,
             "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()",
         ),
+    ];
+    assert_texts(table);
+}
+
+#[tokio::test]
+async fn what_a_ring_refuses_is_told_what_it_grants() {
+    let plain = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
+    let importing = KeyRing::builder("acme")
+        .accept_imports()
+        .build(MemoryStore::new())
+        .unwrap();
+    let nobody: KeyId = "0123456789AB".parse().unwrap();
+    let digest = KeyDigest::sha256(b"x");
+    let alice = || Grant::new("alice");
+    let table = [
         (
-            error(plain.issue(alice().expires_in(super::DAY * 0)).await),
+            error(plain.issue(alice().expires_in(Duration::ZERO)).await),
             ErrorKind::InvalidLifetime,
             "invalid lifetime: a key must end after it begins, within the range of a timestamp",
         ),
@@ -135,10 +151,7 @@ async fn every_error_says_what_to_do() {
             "the key store failed",
         ),
     ];
-    for (error, kind, text) in table {
-        assert_eq!(error.kind(), kind);
-        assert_eq!(error.to_string(), text);
-    }
+    assert_texts(table);
 }
 
 #[tokio::test]
