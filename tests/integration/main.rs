@@ -25,5 +25,14 @@ mod indistinguishable;
 mod readiness;
 mod rejections;
 mod stores;
+mod canary;
+mod compile_fail;
+mod composition;
+mod digests;
+mod keys;
+mod ring;
+mod scopes;
+#[cfg(feature = "serde")]
+mod serde;
 mod support;
 mod wire;

@@ -1,0 +1,240 @@
+//! What the layer allocates, counted: on a valid key nothing beyond what `http::Extensions` and
+//! the response's two headers need, and on a refusal the response.
+//!
+//! It is a test binary of its own, because the counting allocator is that of the whole program.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, VARY};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, Service};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ApiKeyLayer, Grant, KeyRing, Source, VerifiedKey};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// An inner service that allocates nothing.
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        drop(black_box(request));
+        ready(Ok(Response::new(Full::from("inner"))))
+    }
+}
+
+struct Fixture {
+    ring: KeyRing,
+    key: String,
+    unknown: String,
+    verified: VerifiedKey,
+}
+
+fn fixture() -> Fixture {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(async {
+            let ring = || {
+                KeyRing::builder("acme")
+                    .realm("orders")
+                    .build(MemoryStore::new())
+                    .unwrap()
+            };
+            let mint = async |ring: &KeyRing| {
+                let grant = Grant::new("alice").scopes(["read"]).unwrap();
+                let issued = ring.issue(grant).await.unwrap();
+                issued.secret().expose().to_owned()
+            };
+            let (ring, elsewhere) = (ring(), ring());
+            let key = mint(&ring).await;
+            Fixture {
+                unknown: mint(&elsewhere).await,
+                verified: ring.verify(key.as_bytes()).await.unwrap(),
+                key,
+                ring,
+            }
+        })
+}
+
+fn request(headers: &[(HeaderName, &str)]) -> Request<()> {
+    let mut request = Request::new(());
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(value).unwrap();
+        request.headers_mut().append(name, value);
+    }
+    request
+}
+
+/// How many allocations one request costs, from the call to the dropped response.
+///
+/// The first requests are not counted: they fill what the store and the thread keep for later
+/// ones. All others must cost the same.
+fn allocations<S, ResBody>(
+    mut service: S,
+    headers: &[(HeaderName, &str)],
+    status: StatusCode,
+) -> u64
+where
+    S: Service<Request<()>, Response = Response<ResBody>, Error = Infallible>,
+{
+    let counts: Vec<u64> = (0..64)
+        .map(|_| {
+            let request = request(headers);
+            let mut answered = None;
+            let counted = measure(|| {
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(service.poll_ready(&mut context).is_ready());
+                let mut response = pin!(service.call(request));
+                let Poll::Ready(Ok(response)) = response.as_mut().poll(&mut context) else {
+                    panic!("the memory store answers at once");
+                };
+                answered = Some(response.status());
+                drop(black_box(response));
+            });
+            assert_eq!(answered, Some(status));
+            counted.count_total
+        })
+        .skip(32)
+        .collect();
+    assert!(
+        counts.iter().all(|count| *count == counts[0]),
+        "requests differ: {counts:?}"
+    );
+    counts[0]
+}
+
+/// What `http::Extensions` needs to take a proof.
+fn extension(verified: &VerifiedKey) -> u64 {
+    let mut verified = Some(verified.clone());
+    let counted = measure(|| {
+        let mut extensions = Extensions::new();
+        extensions.insert(verified.take().unwrap());
+        drop(black_box(extensions));
+    });
+    counted.count_total
+}
+
+/// What a response without headers needs to take the guard's two.
+fn guard_headers() -> u64 {
+    let counted = measure(|| {
+        let mut headers = HeaderMap::new();
+        headers.append(VARY, HeaderValue::from(X_API_KEY));
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("private"));
+        drop(black_box(headers));
+    });
+    counted.count_total
+}
+
+#[test]
+fn a_valid_key_costs_the_extension_and_the_two_headers() {
+    let Fixture {
+        ring,
+        key,
+        verified,
+        ..
+    } = fixture();
+    let headers = [(X_API_KEY, key.as_str())];
+    let bare = allocations(Inner, &headers, StatusCode::OK);
+    let needed = extension(&verified) + guard_headers();
+    assert_eq!((bare, extension(&verified), guard_headers()), (0, 3, 2));
+
+    let layer = ApiKeyLayer::new(ring);
+    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+    assert_eq!(counted, bare + needed);
+    let counted = allocations(
+        layer.clone().require("read").layer(Inner),
+        &headers,
+        StatusCode::OK,
+    );
+    assert_eq!(counted, bare + needed, "with a required scope");
+    let guarded = layer.layer(tower_api_key::RequireScopeLayer::new("read").layer(Inner));
+    let counted = allocations(guarded, &headers, StatusCode::OK);
+    assert_eq!(counted, bare + needed, "with a guard of its own");
+    let counted = allocations(
+        layer.forward_credential().layer(Inner),
+        &headers,
+        StatusCode::OK,
+    );
+    assert_eq!(counted, bare + needed, "with the credential forwarded");
+}
+
+#[test]
+fn a_valid_key_without_response_headers_costs_the_extension() {
+    let Fixture {
+        ring,
+        key,
+        verified,
+        ..
+    } = fixture();
+    let layer = ApiKeyLayer::new(ring.clone()).danger_without_cache_guard();
+    let headers = [(X_API_KEY, key.as_str())];
+    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+    assert_eq!(counted, extension(&verified));
+
+    // RFC 9111 §3.5 guards `Authorization` already.
+    let layer = ApiKeyLayer::new(ring).sources([Source::bearer()]);
+    let bearer = format!("Bearer {key}");
+    let headers = [(http::header::AUTHORIZATION, bearer.as_str())];
+    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+    assert_eq!(counted, extension(&verified));
+}
+
+#[test]
+fn a_refusal_costs_its_response() {
+    let Fixture {
+        ring, key, unknown, ..
+    } = fixture();
+    let service = ApiKeyLayer::new(ring).require("write").layer(Inner);
+    let key = key.as_str();
+    let unauthorized = StatusCode::UNAUTHORIZED;
+    // Three for the rejection in the extensions, two for the headers, and two for a challenge that
+    // names the scopes; what is ambiguous is said anew each time.
+    for (name, headers, status, expected) in [
+        ("missing", vec![], unauthorized, 5),
+        ("malformed", vec![(X_API_KEY, "nonsense")], unauthorized, 5),
+        (
+            "unknown",
+            vec![(X_API_KEY, unknown.as_str())],
+            unauthorized,
+            5,
+        ),
+        (
+            "lacking a scope",
+            vec![(X_API_KEY, key)],
+            StatusCode::FORBIDDEN,
+            7,
+        ),
+        (
+            "ambiguous",
+            vec![(X_API_KEY, key), (X_API_KEY, key)],
+            StatusCode::BAD_REQUEST,
+            9,
+        ),
+    ] {
+        let counted = allocations(service.clone(), &headers, status);
+        assert_eq!(counted, expected, "{name}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Keys that were minted elsewhere.
+
+use tower_api_key::store::{ListQuery, MemoryStore};
+use tower_api_key::{Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, Pepper};
+
+use super::{invalid, verdict};
+
+const STRONG: &str = "sk-4f9A.7Yq~Zr01_mLw8Vx6pT+e2Nd";
+
+fn importing() -> KeyRing {
+    KeyRing::builder("acme")
+        .accept_imports()
+        .build(MemoryStore::new())
+        .unwrap()
+}
+
+fn alice() -> Grant {
+    Grant::new("alice")
+}
+
+#[track_caller]
+fn assert_refused<T>(outcome: Result<T, Error>, kind: ErrorKind) {
+    assert_eq!(outcome.map(|_| ()).unwrap_err().kind(), kind);
+}
+
+#[tokio::test]
+async fn an_imported_digest_verifies_the_plaintext() {
+    let ring = importing();
+    let digest = KeyDigest::sha256(b"from elsewhere");
+    let record = ring.import_digest(alice(), digest).await.unwrap();
+    assert_eq!(*record.digest(), digest);
+    assert_eq!(record.lineage(), record.id());
+    // A space is in no presented key, so this digest is held and never found.
+    assert_eq!(
+        verdict(&ring, "from elsewhere").await,
+        invalid(InvalidCause::Malformed)
+    );
+
+    let digest: KeyDigest = KeyDigest::sha256(b"from-elsewhere");
+    ring.import_digest(alice(), digest).await.unwrap();
+    assert_eq!(
+        verdict(&ring, "from-elsewhere").await,
+        Ok("alice".to_owned())
+    );
+    assert_eq!(
+        verdict(&ring, "from-Elsewhere").await,
+        invalid(InvalidCause::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn an_imported_plaintext_verifies_and_is_not_kept() {
+    let ring = importing();
+    let record = ring.import_plaintext(alice(), STRONG).await.unwrap();
+    assert_eq!(*record.digest(), KeyDigest::sha256(STRONG.as_bytes()));
+    assert!(!format!("{record:?}").contains(STRONG));
+    assert_eq!(verdict(&ring, STRONG).await, Ok("alice".to_owned()));
+    assert_eq!(
+        ring.verify(STRONG.as_bytes()).await.unwrap().id(),
+        record.id()
+    );
+    for other in [&STRONG[1..], &STRONG.to_uppercase(), &format!("{STRONG}.")] {
+        assert_eq!(verdict(&ring, other).await, invalid(InvalidCause::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_the_rings_own_shape_can_be_imported() {
+    let elsewhere = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
+    let issued = elsewhere.issue(alice()).await.unwrap();
+    let ring = importing();
+    ring.import_plaintext(Grant::new("bob"), issued.secret().expose())
+        .await
+        .unwrap();
+    assert_eq!(
+        verdict(&ring, issued.secret().expose()).await,
+        Ok("bob".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_weak_plaintext_needs_a_name_that_says_so() {
+    let ring = importing();
+    // Digits hold 3.32 bits each, hexadecimal digits and base62 more than they look.
+    for (plaintext, weak) in [
+        ("1".repeat(38), true),
+        ("1".repeat(39), false),
+        ("a".repeat(27), true),
+        ("a".repeat(28), false),
+        ("a1".repeat(12), true),
+        ("a1".repeat(13), false),
+        ("aB1".repeat(7), true),
+        ("aB1x".repeat(5) + "zz", false),
+        ("hunter2".to_owned(), true),
+        ("-".repeat(25), true),
+        ("-".repeat(26), false),
+    ] {
+        let outcome = ring.import_plaintext(alice(), &plaintext).await;
+        let refused = outcome.map_or_else(|error| Some(error.kind()), |_| None);
+        let expected = weak.then_some(ErrorKind::WeakPlaintext);
+        assert_eq!(refused, expected, "{plaintext}");
+        if weak {
+            assert_eq!(
+                verdict(&ring, &plaintext).await,
+                invalid(InvalidCause::Unknown)
+            );
+            ring.import_insecure_plaintext(alice(), &plaintext)
+                .await
+                .unwrap();
+        }
+        assert_eq!(verdict(&ring, &plaintext).await, Ok("alice".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_no_header_can_carry_is_not_imported() {
+    let ring = importing();
+    for plaintext in [
+        format!("{STRONG},"),
+        format!("{STRONG},{STRONG}"),
+        format!("{STRONG} "),
+        format!(" {STRONG}"),
+        format!("{STRONG} {STRONG}"),
+        format!("{STRONG}\t"),
+        format!("{STRONG}\n"),
+        format!("{STRONG}\0"),
+        format!("{STRONG}\u{7f}"),
+        format!("{STRONG}é"),
+        "aB3-".repeat(128) + "x",
+    ] {
+        assert_refused(
+            ring.import_plaintext(alice(), &plaintext).await,
+            ErrorKind::InvalidPlaintext,
+        );
+        assert_refused(
+            ring.import_insecure_plaintext(alice(), &plaintext).await,
+            ErrorKind::InvalidPlaintext,
+        );
+        assert_eq!(
+            verdict(&ring, &plaintext).await,
+            invalid(InvalidCause::Malformed)
+        );
+    }
+    assert_refused(
+        ring.import_insecure_plaintext(alice(), "").await,
+        ErrorKind::InvalidPlaintext,
+    );
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+
+    let longest = "aB3-".repeat(128);
+    ring.import_plaintext(alice(), &longest).await.unwrap();
+    assert_eq!(verdict(&ring, &longest).await, Ok("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn a_ring_that_does_not_say_so_accepts_no_import() {
+    let store = MemoryStore::new();
+    let ring = KeyRing::builder("acme").build(store.clone()).unwrap();
+    let refused = ErrorKind::ImportRefused;
+    assert_refused(ring.import_plaintext(alice(), STRONG).await, refused);
+    assert_refused(ring.import_insecure_plaintext(alice(), "x").await, refused);
+    let digest = KeyDigest::sha256(STRONG.as_bytes());
+    assert_refused(ring.import_digest(alice(), digest).await, refused);
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+
+    // What another ring imported into the same realm has no shape here, and is not looked up.
+    let importing = KeyRing::builder("acme")
+        .accept_imports()
+        .build(store)
+        .unwrap();
+    importing.import_plaintext(alice(), STRONG).await.unwrap();
+    assert_eq!(verdict(&importing, STRONG).await, Ok("alice".to_owned()));
+    assert_eq!(
+        verdict(&ring, STRONG).await,
+        invalid(InvalidCause::Malformed)
+    );
+}
+
+#[tokio::test]
+async fn r08_a_peppered_ring_imports_plaintext_but_no_bare_digest() {
+    let ring = KeyRing::builder("acme")
+        .accept_imports()
+        .pepper(Pepper::new(7, vec![7; 32]).unwrap())
+        .build(MemoryStore::new())
+        .unwrap();
+    let digest = KeyDigest::sha256(STRONG.as_bytes());
+    assert_refused(
+        ring.import_digest(alice(), digest).await,
+        ErrorKind::ImportRefused,
+    );
+    assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Unknown));
+
+    let record = ring.import_plaintext(alice(), STRONG).await.unwrap();
+    assert_eq!(record.pepper_version(), Some(7));
+    assert_ne!(*record.digest(), digest);
+    assert_eq!(verdict(&ring, STRONG).await, Ok("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_is_imported_once_over_all_realms() {
+    let store = MemoryStore::new();
+    let rings = ["orders", "billing"].map(|realm| {
+        KeyRing::builder("acme")
+            .realm(realm)
+            .accept_imports()
+            .build(store.clone())
+            .unwrap()
+    });
+    let first = rings[0].import_plaintext(alice(), STRONG).await.unwrap();
+    for ring in &rings {
+        let digest = KeyDigest::sha256(STRONG.as_bytes());
+        let mallory = || Grant::new("mallory");
+        assert_refused(
+            ring.import_plaintext(mallory(), STRONG).await,
+            ErrorKind::Duplicate,
+        );
+        assert_refused(
+            ring.import_digest(mallory(), digest).await,
+            ErrorKind::Duplicate,
+        );
+    }
+    // What was refused left nothing behind.
+    let held = rings[0].list(&ListQuery::new()).await.unwrap();
+    assert_eq!(held.len(), 1);
+    assert_eq!(*held[0], first);
+    assert_eq!(rings[1].list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(verdict(&rings[0], STRONG).await, Ok("alice".to_owned()));
+    assert_eq!(
+        verdict(&rings[1], STRONG).await,
+        invalid(InvalidCause::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn an_import_is_within_the_rings_policy() {
+    let ring = importing();
+    let longest = super::DAY * 90;
+    assert_refused(
+        ring.import_plaintext(alice().never_expires(), STRONG).await,
+        ErrorKind::LifetimeTooLong { longest },
+    );
+    assert_refused(
+        ring.import_plaintext(Grant::new(""), STRONG).await,
+        ErrorKind::InvalidSubject,
+    );
+    assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Unknown));
+}

@@ -1,0 +1,197 @@
+//! How long keys live, and how long they may.
+
+use std::time::Duration;
+
+use tower_api_key::store::{ListQuery, MemoryStore};
+use tower_api_key::{ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RingBuilder, Timestamp};
+
+use super::{DAY, invalid, verdict};
+use crate::support::{START, ring_and_clock};
+
+const NINETY_DAYS: Duration = Duration::from_secs(7_776_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn later(duration: Duration) -> Timestamp {
+    START.checked_add(duration).unwrap()
+}
+
+fn alice() -> Grant {
+    Grant::new("alice")
+}
+
+/// The end that each grant gets from a ring built like this, or why there is none.
+async fn assert_ends(
+    build: fn(RingBuilder) -> RingBuilder,
+    table: impl IntoIterator<Item = (Grant, Result<Option<Timestamp>, ErrorKind>)>,
+) {
+    let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
+    let ring = build(builder).build(MemoryStore::new()).unwrap();
+    let mut issued = 0;
+    for (row, (grant, expected)) in table.into_iter().enumerate() {
+        let text = format!("row {row}: {grant:?}");
+        let end = ring
+            .issue(grant)
+            .await
+            .map(|issued| issued.record().expires_at())
+            .map_err(|error| error.kind());
+        assert_eq!(end, expected, "{text}");
+        issued += usize::from(end.is_ok());
+    }
+    // What was refused left no record.
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap().len(), issued);
+}
+
+#[tokio::test]
+async fn r33_a_grant_that_says_nothing_ends_after_90_days() {
+    let end = Ok(Some(later(NINETY_DAYS)));
+    assert_ends(|ring| ring, [(alice(), end)]).await;
+    assert_ends(RingBuilder::unlimited_lifetime, [(alice(), end)]).await;
+    let shorter = |ring: RingBuilder| ring.longest_lifetime(DAY);
+    assert_ends(shorter, [(alice(), Ok(Some(later(DAY))))]).await;
+    let longer = |ring: RingBuilder| ring.longest_lifetime(365 * DAY);
+    assert_ends(longer, [(alice(), Ok(Some(later(365 * DAY))))]).await;
+}
+
+#[tokio::test]
+async fn r33_a_lifetime_is_at_most_what_the_ring_grants() {
+    let too_long = Err(ErrorKind::LifetimeTooLong {
+        longest: NINETY_DAYS,
+    });
+    let invalid = Err(ErrorKind::InvalidLifetime);
+    let last = Ok(Some(later(NINETY_DAYS)));
+    assert_ends(
+        |ring| ring,
+        [
+            (alice().never_expires(), too_long),
+            (alice().expires_in(SECOND), Ok(Some(later(SECOND)))),
+            (alice().expires_in(NINETY_DAYS), last),
+            // Whole seconds: a started one does not count.
+            (
+                alice().expires_in(NINETY_DAYS + Duration::from_millis(999)),
+                last,
+            ),
+            (alice().expires_in(NINETY_DAYS + SECOND), too_long),
+            (alice().expires_in(Duration::from_secs(1 << 60)), too_long),
+            (alice().expires_in(Duration::ZERO), invalid),
+            (alice().expires_in(Duration::from_millis(999)), invalid),
+            (alice().expires_in(Duration::MAX), invalid),
+            (alice().expires_at(later(NINETY_DAYS)), last),
+            (alice().expires_at(later(NINETY_DAYS + SECOND)), too_long),
+            (alice().expires_at(Timestamp::MAX), too_long),
+            (alice().expires_at(START), invalid),
+            (alice().expires_at(Timestamp::from_unix(0)), invalid),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn r33_never_must_be_said_by_ring_and_grant() {
+    assert_ends(
+        RingBuilder::unlimited_lifetime,
+        [
+            (alice().never_expires(), Ok(None)),
+            (alice().expires_in(1000 * DAY), Ok(Some(later(1000 * DAY)))),
+            (
+                alice().expires_in(Duration::MAX),
+                Err(ErrorKind::InvalidLifetime),
+            ),
+            (
+                alice().expires_in(Duration::ZERO),
+                Err(ErrorKind::InvalidLifetime),
+            ),
+            (alice().expires_at(Timestamp::MAX), Ok(Some(Timestamp::MAX))),
+            (alice().expires_at(START), Err(ErrorKind::InvalidLifetime)),
+        ],
+    )
+    .await;
+    // The last word counts.
+    let limited = |ring: RingBuilder| ring.unlimited_lifetime().longest_lifetime(DAY);
+    let too_long = Err(ErrorKind::LifetimeTooLong { longest: DAY });
+    assert_ends(limited, [(alice().never_expires(), too_long)]).await;
+}
+
+#[tokio::test]
+async fn r33_a_late_start_does_not_stretch_the_limit() {
+    let too_long = Err(ErrorKind::LifetimeTooLong {
+        longest: NINETY_DAYS,
+    });
+    let invalid = Err(ErrorKind::InvalidLifetime);
+    let last = Ok(Some(later(NINETY_DAYS)));
+    let tomorrow = || alice().not_before(later(DAY));
+    assert_ends(
+        |ring| ring,
+        [
+            (tomorrow(), last),
+            (tomorrow().expires_in(89 * DAY), last),
+            (tomorrow().expires_in(89 * DAY + SECOND), too_long),
+            (tomorrow().expires_at(later(DAY)), invalid),
+            (
+                tomorrow().expires_at(later(DAY + SECOND)),
+                Ok(Some(later(DAY + SECOND))),
+            ),
+            (alice().not_before(later(NINETY_DAYS)), invalid),
+            (alice().not_before(Timestamp::MAX), invalid),
+            (
+                alice().not_before(Timestamp::MAX).expires_in(SECOND),
+                invalid,
+            ),
+            // A start in the past is now.
+            (
+                alice().not_before(Timestamp::from_unix(0)).expires_in(DAY),
+                Ok(Some(later(DAY))),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn r24_no_lifetime_runs_over_the_end_of_time() {
+    for (clock, lifetime, expected) in [
+        (u64::MAX, Duration::ZERO, Err(ErrorKind::InvalidLifetime)),
+        (u64::MAX - 10, SECOND * 10, Ok(Some(Timestamp::MAX))),
+        (u64::MAX - 10, SECOND * 11, Err(ErrorKind::InvalidLifetime)),
+    ] {
+        let ring = KeyRing::builder("acme")
+            .clock(ManualClock::new(Timestamp::from_unix(clock)))
+            .unlimited_lifetime()
+            .build(MemoryStore::new())
+            .unwrap();
+        let end = ring
+            .issue(alice().expires_in(lifetime))
+            .await
+            .map(|issued| issued.record().expires_at())
+            .map_err(|error| error.kind());
+        assert_eq!(end, expected, "{lifetime:?} from {clock}");
+    }
+    let limited = KeyRing::builder("acme")
+        .clock(ManualClock::new(Timestamp::MAX))
+        .build(MemoryStore::new())
+        .unwrap();
+    for grant in [alice(), alice().never_expires(), alice().expires_in(SECOND)] {
+        let error = limited.issue(grant).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidLifetime);
+    }
+}
+
+#[tokio::test]
+async fn r24_a_key_is_valid_in_a_half_open_interval() {
+    let (ring, clock) = ring_and_clock();
+    let grant = alice().not_before(later(DAY)).expires_at(later(2 * DAY));
+    let issued = ring.issue(grant).await.unwrap();
+    let key = issued.secret().expose();
+    for (now, expected) in [
+        (0, invalid(InvalidCause::NotYetValid)),
+        (later(DAY).as_unix() - 1, invalid(InvalidCause::NotYetValid)),
+        (later(DAY).as_unix(), Ok("alice".to_owned())),
+        (later(2 * DAY).as_unix() - 1, Ok("alice".to_owned())),
+        (later(2 * DAY).as_unix(), invalid(InvalidCause::Expired)),
+        // Set back: what was denied as expired stays so.
+        (later(DAY).as_unix(), invalid(InvalidCause::Expired)),
+        (u64::MAX, invalid(InvalidCause::Expired)),
+    ] {
+        clock.set(Timestamp::from_unix(now));
+        assert_eq!(verdict(&ring, key).await, expected, "at {now}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Stores that misbehave in one way, over one that does not.
+
+use std::sync::{Arc, Mutex};
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm};
+
+type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
+type Commit = dyn Fn(&Change) -> Result<(), StoreError> + Send + Sync;
+
+/// A [`MemoryStore`] whose look-ups and commits a test can take over.
+pub(crate) struct Tapped {
+    store: MemoryStore,
+    find: Box<Find>,
+    before_commit: Box<Commit>,
+}
+
+impl Tapped {
+    pub(crate) fn new(store: &MemoryStore) -> Self {
+        Self {
+            store: store.clone(),
+            find: Box::new(KeyStore::find),
+            before_commit: Box::new(|_| Ok(())),
+        }
+    }
+
+    /// Every look-up is answered by this.
+    pub(crate) fn on_find(
+        mut self,
+        find: impl Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync + 'static,
+    ) -> Self {
+        self.find = Box::new(find);
+        self
+    }
+
+    /// Every look-up is answered as the store below does, but later.
+    pub(crate) fn pending(self) -> Self {
+        self.on_find(|store, realm, digest| match store.find(realm, digest) {
+            Lookup::Ready(found) => Lookup::Pending(Box::pin(async {
+                tokio::task::yield_now().await;
+                found
+            })),
+            pending @ Lookup::Pending(_) => pending,
+        })
+    }
+
+    /// A commit goes through only where this lets it.
+    pub(crate) fn before_commit(
+        mut self,
+        check: impl Fn(&Change) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_commit = Box::new(check);
+        self
+    }
+
+    /// Keeps a copy of every change that is committed.
+    pub(crate) fn recording(self, changes: &Arc<Mutex<Vec<Change>>>) -> Self {
+        let changes = Arc::clone(changes);
+        self.before_commit(move |change| {
+            changes.lock().unwrap().push(change.clone());
+            Ok(())
+        })
+    }
+}
+
+impl KeyStore for Tapped {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        (self.find)(&self.store, realm, digest)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            (self.before_commit)(change)?;
+            self.store.commit(change).await
+        })
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.store.list(realm, query)
+    }
+}

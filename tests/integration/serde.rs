@@ -1,0 +1,234 @@
+//! Records, scopes, ids and realms as JSON, each through its own parser on the way back.
+
+use std::fmt::Debug;
+
+use ::serde::Serialize;
+use ::serde::de::DeserializeOwned;
+use serde_json::{Value, from_value, json, to_value};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{
+    Grant, KeyDigest, KeyId, KeyRecord, KeyRecordParts, KeyRing, ManualClock, Realm, Revocation,
+    RevocationReason, Scope, ScopeSet, Timestamp,
+};
+
+use crate::support::START;
+
+#[track_caller]
+fn assert_round_trip<T>(value: &T, expected: &Value)
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    assert_eq!(to_value(value).unwrap(), *expected);
+    assert_eq!(from_value::<T>(expected.clone()).unwrap(), *value);
+    // From text and from a reader: one lends its strings, the other cannot.
+    let text = expected.to_string();
+    assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value);
+    assert_eq!(
+        serde_json::from_reader::<_, T>(text.as_bytes()).unwrap(),
+        *value
+    );
+}
+
+#[track_caller]
+fn assert_refused<T: DeserializeOwned + Debug>(value: Value, message: &str) {
+    assert_eq!(from_value::<T>(value).unwrap_err().to_string(), message);
+}
+
+#[test]
+fn each_type_is_its_own_text() {
+    assert_round_trip(
+        &"0123456789AB".parse::<KeyId>().unwrap(),
+        &json!("0123456789AB"),
+    );
+    assert_round_trip(&Realm::new("orders eu").unwrap(), &json!("orders eu"));
+    assert_round_trip(&Scope::new("orders:read").unwrap(), &json!("orders:read"));
+    assert_round_trip(&ScopeSet::empty(), &json!(""));
+    assert_round_trip(&"b a".parse::<ScopeSet>().unwrap(), &json!("a b"));
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_round_trip(&KeyDigest::sha256(b"abc"), &json!(digest));
+    for seconds in [0, 1, 1_800_000_000, u64::MAX] {
+        assert_round_trip(&Timestamp::from_unix(seconds), &json!(seconds));
+    }
+    for (reason, text) in [
+        (RevocationReason::Unspecified, "unspecified"),
+        (RevocationReason::KeyCompromise, "key_compromise"),
+        (RevocationReason::AffiliationChanged, "affiliation_changed"),
+        (RevocationReason::Superseded, "superseded"),
+        (
+            RevocationReason::CessationOfOperation,
+            "cessation_of_operation",
+        ),
+        (RevocationReason::PrivilegeWithdrawn, "privilege_withdrawn"),
+    ] {
+        assert_round_trip(&reason, &json!(text));
+        assert_eq!(reason.as_str(), text);
+        assert_eq!(reason.to_string(), text);
+        assert_eq!(text.parse::<RevocationReason>().unwrap(), reason);
+    }
+}
+
+#[test]
+fn text_that_does_not_parse_is_refused_with_the_parsers_words() {
+    let scope = "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\";
+    for text in ["", " ", "a b", "a\"b", "a\\b", "é", "a\n"] {
+        assert_refused::<Scope>(json!(text), scope);
+    }
+    for text in [" ", "a  b", " a", "a ", "a,\u{e9}", "a\tb"] {
+        assert_refused::<ScopeSet>(json!(text), scope);
+    }
+    let id = "invalid key id: expected 12 characters of 0-9, A-Z and a-z";
+    for text in ["", "0123456789A", "0123456789A-"] {
+        assert_refused::<KeyId>(json!(text), id);
+    }
+    let realm = "invalid realm: use 1 to 64 printable ASCII characters without \" and \\";
+    for text in ["", "a\"b", "a\r\nb", &"a".repeat(65)] {
+        assert_refused::<Realm>(json!(text), realm);
+    }
+    assert_refused::<KeyDigest>(
+        json!("ab"),
+        "invalid digest: expected 64 hexadecimal digits",
+    );
+    assert_refused::<Timestamp>(json!(-1), "invalid value: integer `-1`, expected u64");
+    assert_refused::<RevocationReason>(
+        json!("Superseded"),
+        "unknown variant `Superseded`, expected one of `unspecified`, `key_compromise`, \
+         `affiliation_changed`, `superseded`, `cessation_of_operation`, `privilege_withdrawn`",
+    );
+    assert_refused::<ScopeSet>(
+        json!(["a", "b"]),
+        "invalid type: sequence, expected a string",
+    );
+}
+
+/// A record in which every field says something, and its JSON.
+fn full() -> (KeyRecordParts, Value) {
+    let parts = KeyRecordParts {
+        id: "0123456789AB".parse().unwrap(),
+        realm: Realm::new("orders").unwrap(),
+        digest: KeyDigest::sha256(b"abc"),
+        pepper_version: Some(3),
+        subject: "Ålice \"A\"".to_owned(),
+        scopes: "read write".parse().unwrap(),
+        issued_at: Timestamp::from_unix(1),
+        not_before: Timestamp::from_unix(2),
+        expires_at: Some(Timestamp::from_unix(9)),
+        retire_at: Some(Timestamp::from_unix(8)),
+        lineage: "ABCDEFGHIJKL".parse().unwrap(),
+        generation: 4,
+        version: 5,
+        revocation: Some(Revocation {
+            at: Timestamp::from_unix(7),
+            reason: RevocationReason::Superseded,
+        }),
+        label: Some("laptop".to_owned()),
+        metadata: [("tier".to_owned(), "gold".to_owned())].into(),
+    };
+    let json = json!({
+        "id": "0123456789AB",
+        "realm": "orders",
+        "digest": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "pepper_version": 3,
+        "subject": "Ålice \"A\"",
+        "scopes": "read write",
+        "issued_at": 1,
+        "not_before": 2,
+        "expires_at": 9,
+        "retire_at": 8,
+        "lineage": "ABCDEFGHIJKL",
+        "generation": 4,
+        "version": 5,
+        "revocation": { "at": 7, "reason": "superseded" },
+        "label": "laptop",
+        "metadata": { "tier": "gold" },
+    });
+    (parts, json)
+}
+
+#[test]
+fn a_record_is_its_parts() {
+    let (parts, json) = full();
+    assert_round_trip(&parts, &json);
+    assert_round_trip(&KeyRecord::from(parts.clone()), &json);
+
+    // What a record derives from its parts is derived anew.
+    let mut revoked = json.clone();
+    revoked["revocation"] = Value::Null;
+    let record: KeyRecord = from_value(revoked).unwrap();
+    assert_eq!(record.valid_until(), Timestamp::from_unix(8));
+    let record: KeyRecord = from_value(json).unwrap();
+    assert_eq!(record.valid_until(), Timestamp::from_unix(0));
+}
+
+#[test]
+fn a_record_with_one_bad_field_is_refused() {
+    let (_, json) = full();
+    for (field, bad, message) in [
+        (
+            "id",
+            json!("x"),
+            "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+        ),
+        (
+            "lineage",
+            json!(""),
+            "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+        ),
+        (
+            "scopes",
+            json!("read  write"),
+            "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\",
+        ),
+        (
+            "realm",
+            json!(""),
+            "invalid realm: use 1 to 64 printable ASCII characters without \" and \\",
+        ),
+        (
+            "digest",
+            json!("00"),
+            "invalid digest: expected 64 hexadecimal digits",
+        ),
+        (
+            "version",
+            json!("5"),
+            "invalid type: string \"5\", expected u64",
+        ),
+    ] {
+        let mut bad_json = json.clone();
+        bad_json[field] = bad;
+        assert_refused::<KeyRecord>(bad_json.clone(), message);
+        assert_refused::<KeyRecordParts>(bad_json, message);
+    }
+    for field in [
+        "id",
+        "realm",
+        "digest",
+        "subject",
+        "scopes",
+        "not_before",
+        "version",
+    ] {
+        let mut without = json.clone();
+        without.as_object_mut().unwrap().remove(field);
+        assert_refused::<KeyRecord>(without, &format!("missing field `{field}`"));
+    }
+}
+
+#[tokio::test]
+async fn r06_no_record_on_disk_holds_the_secret() {
+    let ring = KeyRing::builder("acme")
+        .clock(ManualClock::new(START))
+        .build(MemoryStore::new())
+        .unwrap();
+    let issued = ring.issue(Grant::new("alice")).await.unwrap();
+    let json = to_value(issued.record()).unwrap();
+    assert_round_trip(issued.record(), &json);
+    let secret = &issued.secret().expose()[18..];
+    assert!(!json.to_string().contains(secret));
+    // The way back is as good as the original.
+    let read: KeyRecord = from_value(json).unwrap();
+    assert_eq!(
+        *read.digest(),
+        KeyDigest::sha256(issued.secret().expose().as_bytes())
+    );
+}

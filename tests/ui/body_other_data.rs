@@ -1,0 +1,9 @@
+use std::collections::VecDeque;
+
+use http_body_util::Full;
+
+fn is_body<B: http_body::Body>(_: B) {}
+
+fn main() {
+    is_body(tower_api_key::Body::new(Full::new(VecDeque::from([1_u8]))));
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = tower_api_key::RequireScopeLayer::new(42);
+}
