@@ -34,5 +34,11 @@ mod ring;
 mod scopes;
 #[cfg(feature = "serde")]
 mod serde;
+mod examples;
+#[cfg(feature = "axum")]
+mod extractors;
+mod process;
+mod quickstart;
+mod rows;
 mod support;
 mod wire;

@@ -1,0 +1,153 @@
+//! Programs that a test starts: the examples, and clients that are not written in Rust.
+
+use std::env;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Only a program that hangs takes longer for one line.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An example that runs; it is killed when the test is over, however that comes.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// What an example that is over has left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// The lines of standard output that were not read before.
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: String,
+}
+
+impl Running {
+    pub(crate) fn start(example: &str, arguments: &[&str], port: u16) -> Self {
+        let path = path_of(example);
+        let mut child = Command::new(&path)
+            .args(arguments)
+            .env("PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
+        let lines = lines_of(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Starts an example that serves, on a free port, and reads its URL from its first line.
+    pub(crate) fn serve(example: &str, arguments: &[&str]) -> (Self, String) {
+        let running = Self::start(example, arguments, 0);
+        let Some(line) = running.next_line() else {
+            panic!("{example} serves nothing: {:?}", running.end());
+        };
+        let url = line
+            .strip_prefix("listening on ")
+            .and_then(|rest| rest.strip_suffix("; Ctrl-C ends it"))
+            .unwrap_or_else(|| panic!("the first line of {example} is {line:?}"));
+        assert!(url.starts_with("http://127.0.0.1:"), "{example}: {url}");
+        (running, url.to_owned())
+    }
+
+    /// The next so many lines of standard output that show a command, without their labels.
+    pub(crate) fn commands(&self, first_word: &str, count: usize) -> Vec<String> {
+        let mut commands = Vec::with_capacity(count);
+        while commands.len() < count {
+            let line = self.next_line().expect("a line for each command");
+            if let Some(start) = line.find(first_word) {
+                commands.push(line[start..].to_owned());
+            }
+        }
+        commands
+    }
+
+    /// Presses Ctrl-C, and asserts that the example ends well and left no request behind.
+    #[track_caller]
+    pub(crate) fn interrupt(self) {
+        let process = self.child.id().to_string();
+        let kill = run("kill", ["-INT", &process]);
+        assert!(kill.status.success(), "{kill:?}");
+        let ended = self.end();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        let gave_up = ended.stdout.iter().any(|line| line.contains("did not end"));
+        assert!(!gave_up, "{ended:?}");
+    }
+
+    /// Waits until the example has ended by itself.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Ended {
+        let stdout = std::iter::from_fn(|| self.next_line()).collect();
+        let mut stderr = String::new();
+        let mut pipe = self.child.stderr.take().unwrap();
+        pipe.read_to_string(&mut stderr).unwrap();
+        Ended {
+            status: self.child.wait().unwrap(),
+            stdout,
+            stderr,
+        }
+    }
+
+    /// The next line of standard output, `None` once it is closed.
+    #[track_caller]
+    fn next_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the example neither speaks nor ends"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A thread reads the lines, so that a test that waits for one can lose its patience.
+fn lines_of(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody reads on, but the pipe stays open, so that the example can.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Where cargo puts the examples: next to the folder of the test's own program.
+fn path_of(example: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let path = profile
+        .join("examples")
+        .join(format!("{example}{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is missing; `cargo build --examples --all-features` makes it, with the profile of \
+         this test",
+        path.display()
+    );
+    path
+}
+
+/// Runs a program to its end.
+#[track_caller]
+pub(crate) fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Output {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("this test needs `{program}`, which is not installed")
+        }
+        Err(error) => panic!("cannot run `{program}`: {error}"),
+    }
+}
