@@ -43,6 +43,13 @@ impl<B> Body<B> {
     }
 }
 
+impl<B> Default for Body<B> {
+    /// The empty body, which layers such as CORS and timeouts answer with.
+    fn default() -> Self {
+        Self::rejection(Bytes::new())
+    }
+}
+
 impl<B> http_body::Body for Body<B>
 where
     B: http_body::Body<Data = Bytes>,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::service::Policy;
 use crate::body::Body;
+use crate::rejection::Rejection;
 use crate::store::BoxFuture;
 use crate::verified::{Scheme, VerifiedKey, VerifyError};
 
@@ -170,12 +171,30 @@ impl Guard {
         let Some(vary) = self.vary.take() else {
             return;
         };
+        if response.extensions().get::<Rejection>().is_some() {
+            return vary_of_refusal(response.headers_mut(), vary);
+        }
         let headers = response.headers_mut();
         headers.append(VARY, vary);
         if self.private {
             headers
                 .entry(CACHE_CONTROL)
                 .or_insert(const { HeaderValue::from_static("private") });
+        }
+    }
+}
+
+/// A refusal from further in is not to be stored at all. Where it could not know which headers
+/// carry keys, it is told here.
+#[cold]
+fn vary_of_refusal(headers: &mut HeaderMap, vary: HeaderValue) {
+    match headers.get(VARY) {
+        Some(known) if *known == vary => {}
+        Some(known) if known == "*" => {
+            headers.insert(VARY, vary);
+        }
+        _ => {
+            headers.append(VARY, vary);
         }
     }
 }

@@ -120,7 +120,7 @@ impl RingBuilder {
             },
             lookup_timeout: self.lookup_timeout,
             accepts_imports: self.accepts_imports,
-            earliest_now: AtomicU64::new(0),
+            latest_end: AtomicU64::new(0),
         })))
     }
 }

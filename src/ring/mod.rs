@@ -62,9 +62,9 @@ struct Inner {
     policy: Policy,
     lookup_timeout: Duration,
     accepts_imports: bool,
-    /// No key is judged by an earlier time than this: the latest end of a key that was denied
-    /// because of it. Written only when such a key is denied.
-    earliest_now: AtomicU64,
+    /// The latest end of a key that was denied because of it: no end is judged by an earlier
+    /// time. Written only when such a key is denied.
+    latest_end: AtomicU64,
 }
 
 /// A key that was just minted: its record, and the one sight of its plaintext.

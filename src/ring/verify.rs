@@ -125,27 +125,31 @@ impl Inner {
             Ok(_) => return Err(VerifyError::invalid(InvalidCause::Unknown, None)),
             Err(_) => return Err(VerifyError::store_unavailable()),
         };
-        let now = self.clock.now().max(Timestamp::from_unix(
-            self.earliest_now.load(Ordering::Relaxed),
+        // Set back, the clock revives no key that it ended, and begins none ahead of its time.
+        let now = self.clock.now();
+        let latest = now.max(Timestamp::from_unix(
+            self.latest_end.load(Ordering::Relaxed),
         ));
-        if *record.realm() == self.realm && record.is_live_at(now) {
+        let live = record.not_before() <= now && latest < record.valid_until();
+        if live && *record.realm() == self.realm {
             return Ok(VerifiedKey::new(record));
         }
-        Err(self.refused(&record, now))
+        Err(self.refused(&record, latest))
     }
 
     /// Why a record is not accepted. The end of a key that is denied for its age is remembered,
     /// so that a clock that is set back does not revive it.
     #[cold]
-    fn refused(&self, record: &KeyRecord, now: Timestamp) -> VerifyError {
-        let cause = match record.state_at(now) {
+    fn refused(&self, record: &KeyRecord, latest: Timestamp) -> VerifyError {
+        let cause = match record.state_at(latest) {
             _ if *record.realm() != self.realm => InvalidCause::OtherRealm,
-            KeyState::NotYetValid => InvalidCause::NotYetValid,
+            // Live but for the clock that was set back.
+            KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
             KeyState::Revoked => InvalidCause::Revoked,
             ended => {
                 // MAX is no end of a key, but what a broken clock says.
                 if record.valid_until() != Timestamp::MAX {
-                    self.earliest_now
+                    self.latest_end
                         .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
                 }
                 if ended == KeyState::Retired {

@@ -8,37 +8,37 @@
 )]
 
 mod ambiguity;
-mod hiding;
-mod leaks;
-mod methods;
-mod outcome;
-mod raw;
-mod schemes;
-mod sources;
 mod cache_guard;
+mod canary;
 mod challenges;
 mod clocks;
-mod faults;
-mod grpc;
-mod guards;
-mod indistinguishable;
-mod readiness;
-mod rejections;
-mod stores;
-mod canary;
 mod compile_fail;
 mod composition;
 mod digests;
-mod keys;
-mod ring;
-mod scopes;
-#[cfg(feature = "serde")]
-mod serde;
 mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
+mod faults;
+mod grpc;
+mod guards;
+mod hiding;
+mod indistinguishable;
+mod keys;
+mod leaks;
+mod methods;
+mod outcome;
 mod process;
 mod quickstart;
+mod raw;
+mod readiness;
+mod rejections;
+mod ring;
 mod rows;
+mod schemes;
+mod scopes;
+#[cfg(feature = "serde")]
+mod serde;
+mod sources;
+mod stores;
 mod support;
 mod wire;
