@@ -128,6 +128,28 @@ async fn r24_no_denial_of_one_key_lets_another_begin_before_the_clock_says_so() 
     assert_eq!(cause(&ring, &early).await, Some(InvalidCause::NotYetValid));
 }
 
+#[test]
+fn r24_time_ends_where_it_cannot_be_counted_any_further() {
+    let unix = Timestamp::from_unix;
+    let table = [
+        (unix(0), Duration::from_secs(u64::MAX), Some(Timestamp::MAX)),
+        (unix(1), Duration::from_secs(u64::MAX), None),
+        (unix(u64::MAX - 1), SECOND, Some(Timestamp::MAX)),
+        (Timestamp::MAX, Duration::ZERO, Some(Timestamp::MAX)),
+        (
+            Timestamp::MAX,
+            Duration::from_millis(999),
+            Some(Timestamp::MAX),
+        ),
+        (Timestamp::MAX, SECOND, None),
+        (Timestamp::MAX, Duration::MAX, None),
+        (START, Duration::MAX, None),
+    ];
+    for (start, duration, end) in table {
+        assert_eq!(start.checked_add(duration), end, "{start} + {duration:?}");
+    }
+}
+
 #[tokio::test]
 async fn r24_lifetimes_that_overflow_are_typed_errors() {
     let clock = ManualClock::new(START);
