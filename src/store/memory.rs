@@ -8,8 +8,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use scc::hash_index::Entry;
-use scc::{Equivalent, HashIndex};
+use papaya::{Equivalent, HashMap};
 
 use super::{
     BoxFuture, Change, Expected, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind,
@@ -40,7 +39,7 @@ pub struct MemoryStore(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     /// What requests read.
-    by_digest: HashIndex<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
+    by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
     /// What writers read; holding it is the right to write to both.
     by_id: Mutex<BTreeMap<KeyId, Arc<KeyRecord>>>,
 }
@@ -54,10 +53,9 @@ impl MemoryStore {
     /// The record of a digest in a realm, without waiting.
     #[inline]
     pub(crate) fn record(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let found = self.0.by_digest.peek_with(digest, |_, record| {
-            (record.realm() == realm).then(|| Arc::clone(record))
-        });
-        found.flatten()
+        let index = self.0.by_digest.pin();
+        let record = index.get(digest)?;
+        (record.realm() == realm).then(|| Arc::clone(record))
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<KeyId, Arc<KeyRecord>>> {
@@ -87,12 +85,11 @@ impl MemoryStore {
         for write in changed.into_iter().chain(new) {
             let record = Arc::new(write.record.clone());
             records.insert(record.id(), Arc::clone(&record));
-            match self.0.by_digest.entry_sync(ByDigest(*record.digest())) {
-                Entry::Occupied(mut entry) => entry.update(record),
-                Entry::Vacant(entry) => {
-                    entry.insert_entry(record);
-                }
-            }
+            // Swapped in one step: no look-up finds a gap between the two versions.
+            self.0
+                .by_digest
+                .pin()
+                .insert(ByDigest(*record.digest()), record);
         }
         Ok(())
     }
@@ -104,7 +101,11 @@ impl MemoryStore {
     ) -> Result<(), StoreError> {
         let held = records.get(&write.record.id());
         match (write.expected, held) {
-            (Expected::Absent, None) if !self.0.by_digest.contains(write.record.digest()) => Ok(()),
+            (Expected::Absent, None)
+                if !self.0.by_digest.pin().contains_key(write.record.digest()) =>
+            {
+                Ok(())
+            }
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
                 if held.version() == version
