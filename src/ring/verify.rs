@@ -147,8 +147,8 @@ impl Inner {
             KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
             KeyState::Revoked => InvalidCause::Revoked,
             ended => {
-                // MAX is what a broken clock says: it denies, and ends no key for later.
-                if latest != Timestamp::MAX {
+                // MAX is no end of a key, but where time itself ends.
+                if record.valid_until() != Timestamp::MAX {
                     self.latest_end
                         .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
                 }

@@ -6,28 +6,16 @@ mod timeouts;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName};
-use http::{Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::buffer::Buffer;
 use tower::util::{BoxCloneService, BoxCloneSyncService};
 use tower::{Layer, ServiceBuilder, ServiceExt};
-use tower_api_key::{
-    ApiKeyLayer, Body, RejectionKind, RequireScopeLayer, Requirement, VerifiedKey,
-};
+use tower_api_key::{ApiKeyLayer, RejectionKind, RequireScopeLayer, Requirement, VerifiedKey};
 use tower_http::sensitive_headers::{SetSensitiveHeadersLayer, SetSensitiveRequestHeadersLayer};
 use tower_http::trace::TraceLayer;
 
 use crate::support::{Inner, X_API_KEY, key, ring, send, with_key};
-
-/// `Cors` and `Timeout` answer with `Default::default()`, so they ask for a body that has one.
-fn boxed<B, E>(response: Response<Body<B>>) -> Response<UnsyncBoxBody<Bytes, E>>
-where
-    B: http_body::Body<Data = Bytes, Error = E> + Send + 'static,
-    E: 'static,
-{
-    response.map(UnsyncBoxBody::new)
-}
 
 #[tokio::test]
 async fn sensitive_headers_on_either_side() {

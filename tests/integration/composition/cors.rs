@@ -1,54 +1,14 @@
 //! CORS on either side.
 
-use std::marker::PhantomData;
-
-use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN,
 };
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
 use tower::ServiceBuilder;
-use tower::util::MapResponseLayer;
-use tower_api_key::{ApiKeyLayer, Body, RejectionKind};
+use tower_api_key::{ApiKeyLayer, RejectionKind};
 use tower_http::cors::CorsLayer;
 
-use super::boxed;
 use crate::support::{Inner, X_API_KEY, key, request, ring, send, with_key};
-
-struct Probe<T>(PhantomData<T>);
-
-trait HasNoDefault {
-    const HAS_DEFAULT: bool = false;
-}
-
-impl<T> HasNoDefault for Probe<T> {}
-
-#[allow(dead_code, reason = "whether it is used is the question")]
-impl<T: Default> Probe<T> {
-    const HAS_DEFAULT: bool = true;
-}
-
-/// Without it, neither `CorsLayer` nor `TimeoutLayer` can stand directly outside a layer of this
-/// crate, and rule 16 tells users to put a `CorsLayer` there.
-#[allow(
-    clippy::assertions_on_constants,
-    reason = "a constant is what is asked for"
-)]
-#[test]
-fn r16_the_body_has_the_default_that_cors_and_timeout_ask_for() {
-    struct NoDefault;
-    assert!(
-        Probe::<Full<Bytes>>::HAS_DEFAULT,
-        "the probe sees a Default"
-    );
-    assert!(
-        !Probe::<NoDefault>::HAS_DEFAULT,
-        "the probe sees where none is"
-    );
-    assert!(Probe::<Body<Full<Bytes>>>::HAS_DEFAULT);
-    assert!(Probe::<Body<NoDefault>>::HAS_DEFAULT);
-}
 
 const ALLOWED_ORIGIN: HeaderValue = HeaderValue::from_static("https://app.example");
 
@@ -79,7 +39,6 @@ async fn r16_cors_outside_answers_preflights_and_lets_browsers_read_refusals() {
     let inner = Inner::new();
     let service = ServiceBuilder::new()
         .layer(cors())
-        .layer(MapResponseLayer::new(boxed))
         .layer(ApiKeyLayer::new(ring))
         .service(inner.clone());
 

@@ -6,13 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::util::MapResponseLayer;
 use tower::{ServiceBuilder, service_fn};
 use tower_api_key::store::{Lookup, MemoryStore};
 use tower_api_key::{ApiKeyLayer, KeyRing, ManualClock, RejectionKind};
 use tower_http::timeout::TimeoutLayer;
 
-use super::boxed;
 use crate::ring::stores::Tapped;
 use crate::support::{Inner, START, key, ring, send, with_key};
 
@@ -61,7 +59,6 @@ async fn r20_a_timeout_outside_bounds_the_store_too() {
             StatusCode::GATEWAY_TIMEOUT,
             SECOND,
         ))
-        .layer(MapResponseLayer::new(boxed))
         .layer(ApiKeyLayer::new(ring))
         .service(inner.clone());
 
