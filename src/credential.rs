@@ -95,8 +95,10 @@ impl Source {
 pub(crate) struct Sources {
     headers: Vec<HeaderName>,
     schemes: Vec<Scheme>,
-    /// One bit for each length of a header name that is of interest, so that most headers are
-    /// passed over by their length alone.
+    /// One bit for each length of a carrier's name, which is that of its twins too.
+    carrier_lengths: u64,
+    /// The same with the other names that are of interest, so that most headers are passed over
+    /// by their length alone.
     lengths: u64,
 }
 
@@ -120,15 +122,9 @@ impl Sources {
                 _ => {}
             }
         }
-        these.lengths = these
-            .headers
-            .iter()
-            .chain([
-                &header::CONNECTION,
-                &header::REFERER,
-                &header::AUTHORIZATION,
-            ])
-            .fold(0, |lengths, name| lengths | length_bit(name));
+        these.carrier_lengths = length_bits(&these.headers);
+        these.lengths = these.carrier_lengths
+            | length_bits(&[header::AUTHORIZATION, header::CONNECTION, header::REFERER]);
         these
     }
 
@@ -206,7 +202,7 @@ impl Sources {
                     Some(key_id) => return Err(Refusal::KeyInUrl(Leak::Referer, key_id)),
                     None => continue,
                 }
-            } else if self.is_twin(name) {
+            } else if self.carrier_lengths & length_bit(name) != 0 && self.is_twin(name) {
                 return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
             } else {
                 continue;
@@ -263,6 +259,10 @@ impl Sources {
                     .any(|carrier| option.eq_ignore_ascii_case(carrier.as_str().as_bytes()))
             })
     }
+}
+
+fn length_bits(names: &[HeaderName]) -> u64 {
+    names.iter().fold(0, |bits, name| bits | length_bit(name))
 }
 
 #[inline]
