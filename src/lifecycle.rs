@@ -6,8 +6,9 @@ use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
+use crate::grant::{Grant, Lifetime};
 use crate::realm::Realm;
-use crate::record::{Grant, KeyRecord, KeyRecordParts, Lifetime, Revocation, RevocationReason};
+use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 
 /// How long a key lives where neither grant nor ring says: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);

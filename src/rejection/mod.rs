@@ -15,6 +15,7 @@
 //! `application/grpc` gets a trailers-only response. The [`Rejection`] itself is in the
 //! response's extensions, for outer layers to read.
 
+mod grpc;
 mod response;
 
 use std::fmt;

@@ -1,21 +1,17 @@
 //! Responses that refuse, made ready when a layer is built.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Detail, Refusal, Rejection, RejectionKind, StatusProfile};
+use super::{Detail, Refusal, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::credential::Sources;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::scope::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";
@@ -261,7 +257,7 @@ impl Answer {
             status,
             challenges,
             problem: problem.into(),
-            grpc_message: ascii(percent_encode(text)),
+            grpc_message: ascii(grpc::percent_encode(text)),
             detail,
         }
     }
@@ -284,9 +280,11 @@ impl Answer {
         responder: Option<&Responder>,
         request: &HeaderMap,
     ) -> Response<Bytes> {
-        let grpc = grpc_content_type(request);
+        let grpc = grpc::content_type(request);
         let mut response = match (grpc, responder) {
-            (Some(content_type), _) => self.trailers_only(content_type, vary),
+            (Some(content_type), _) => {
+                grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
+            }
             (None, Some(responder)) => responder(&rejection),
             (None, None) => self.problem(challenges, vary),
         };
@@ -311,64 +309,12 @@ impl Answer {
         forbid_storing(headers, vary);
         response
     }
-
-    /// A gRPC response that is over with its headers; an empty body ends the stream with them.
-    fn trailers_only(&self, content_type: HeaderValue, vary: &HeaderValue) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type);
-        headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_code(self.kind)));
-        headers.insert(GRPC_MESSAGE, self.grpc_message.clone());
-        forbid_storing(headers, vary);
-        response
-    }
 }
 
-fn forbid_storing(headers: &mut HeaderMap, vary: &HeaderValue) {
+/// What every refusal tells caches.
+pub(super) fn forbid_storing(headers: &mut HeaderMap, vary: &HeaderValue) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, vary.clone());
-}
-
-const fn grpc_code(kind: RejectionKind) -> &'static str {
-    match kind {
-        RejectionKind::Missing | RejectionKind::Invalid => "16",
-        RejectionKind::Ambiguous | RejectionKind::KeyInUrl => "3",
-        RejectionKind::InsufficientScope => "7",
-        RejectionKind::StoreUnavailable => "14",
-        RejectionKind::NotAuthenticated => "13",
-    }
-}
-
-/// The content type of the answer to a gRPC request, `None` for any other request.
-fn grpc_content_type(request: &HeaderMap) -> Option<HeaderValue> {
-    let asked = request.get(header::CONTENT_TYPE)?.as_bytes();
-    let is = |family: &str| {
-        asked
-            .get(..family.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
-    };
-    [
-        "application/grpc-web-text",
-        "application/grpc-web",
-        "application/grpc",
-    ]
-    .into_iter()
-    .find(|family| is(family))
-    .map(HeaderValue::from_static)
-}
-
-/// Percent-encodes what the gRPC protocol's `Percent-Byte-Unencoded` leaves out.
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a `String` cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// A header value of realms, scopes and literals, all of them printable ASCII by construction.

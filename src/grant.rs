@@ -1,0 +1,121 @@
+//! What trusted code asks for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::scope::ScopeSet;
+
+/// What trusted code asks a ring to mint or to import.
+///
+/// The subject is the caller's word for who holds the key: 1 to 256 bytes without control
+/// characters. Nothing in a request may choose it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::Grant;
+///
+/// let grant = Grant::new("alice")
+///     .scopes(["orders:read"])?
+///     .expires_in(Duration::from_secs(30 * 24 * 60 * 60))
+///     .label("laptop");
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub(crate) subject: String,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) label: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// How long a key is to live, from the moment it is issued or becomes valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as the ring allows, and 90 days where the ring sets no limit.
+    Default,
+    For(Duration),
+    Until(Timestamp),
+    Never,
+}
+
+impl Grant {
+    /// A key for this subject, with no scope, that lives as long as the ring grants: 90 days
+    /// where nothing else is said.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            scopes: ScopeSet::empty(),
+            lifetime: Lifetime::Default,
+            not_before: None,
+            label: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the scopes, parsing each text.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidScope`](crate::ErrorKind::InvalidScope) when one of them is not a scope.
+    pub fn scopes<I>(self, scopes: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        Ok(self.scope_set(ScopeSet::new(scopes)?))
+    }
+
+    /// Sets the scopes from a parsed set.
+    #[must_use]
+    pub fn scope_set(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Lets the key live this long, in whole seconds, from now or from its not-before.
+    #[must_use]
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Lifetime::For(lifetime);
+        self
+    }
+
+    /// Lets the key live until just before this moment.
+    #[must_use]
+    pub fn expires_at(mut self, end: Timestamp) -> Self {
+        self.lifetime = Lifetime::Until(end);
+        self
+    }
+
+    /// Lets the key live until it is revoked; only a ring built with
+    /// [`unlimited_lifetime`](crate::RingBuilder::unlimited_lifetime) grants that.
+    #[must_use]
+    pub fn never_expires(mut self) -> Self {
+        self.lifetime = Lifetime::Never;
+        self
+    }
+
+    /// Keeps the key invalid before this moment.
+    #[must_use]
+    pub fn not_before(mut self, start: Timestamp) -> Self {
+        self.not_before = Some(start);
+        self
+    }
+
+    /// Names the key for people.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Adds an entry to what the key carries for the application.
+    #[must_use]
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+}
