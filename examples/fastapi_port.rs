@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -88,8 +88,7 @@ async fn rotate() -> Json<Value> {
 
 /// This endpoint of the tutorial tells a missing key and an unknown one alike.
 ///
-/// A responder replaces the response whole, so the headers that every refusal needs are its
-/// own to write: a challenge with each 401 (RFC 9110 §15.5.2), and no storing.
+/// What no refusal may lack, the layer adds: the challenge of a 401, and no storing.
 fn refuse_rotation(rejection: &Rejection) -> Response<Bytes> {
     let unauthorised = matches!(
         rejection.kind(),
@@ -102,14 +101,9 @@ fn refuse_rotation(rejection: &Rejection) -> Response<Bytes> {
     };
     let mut response = Response::new(Bytes::from(json!({"detail": text}).to_string()));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_static("x-api-key"));
-    if unauthorised {
-        let challenge = HeaderValue::from_static("ApiKey realm=\"tutorial\"");
-        headers.insert(WWW_AUTHENTICATE, challenge);
-    }
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

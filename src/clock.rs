@@ -69,6 +69,16 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        (**self).sleep(duration)
+    }
+}
+
 /// The wall clock of the operating system.
 ///
 /// On Linux it is the coarse one (`CLOCK_REALTIME_COARSE`), at most a timer tick behind: a few

@@ -132,6 +132,10 @@ impl Sources {
         Self::new([Source(Kind::Header(name))])
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.schemes.is_empty()
+    }
+
     /// The headers whose presence changes the response.
     pub(crate) fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
         let authorization = (!self.schemes.is_empty()).then_some(&header::AUTHORIZATION);
@@ -222,11 +226,9 @@ impl Sources {
     /// Whether a header's name is a carrier's but for `_` and `-`: some servers and gateways take
     /// the two for one.
     fn is_twin(&self, name: &HeaderName) -> bool {
-        let dashed = |byte| if byte == b'_' { b'-' } else { byte };
-        let twin = name.as_str().bytes().map(dashed);
         self.headers
             .iter()
-            .any(|carrier| carrier.as_str().bytes().map(dashed).eq(twin.clone()))
+            .any(|carrier| is_same_but_for_dashes(carrier, name.as_str().as_bytes()))
     }
 
     /// The token of an enabled scheme (RFC 9110 §11.4: one space after the scheme; whatever else
@@ -256,9 +258,22 @@ impl Sources {
             .any(|option| {
                 let option = option.trim_ascii();
                 self.carriers()
-                    .any(|carrier| option.eq_ignore_ascii_case(carrier.as_str().as_bytes()))
+                    .any(|carrier| is_same_but_for_dashes(carrier, option))
             })
     }
+}
+
+fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {
+    let folded = |byte: u8| match byte {
+        b'_' => b'-',
+        _ => byte.to_ascii_lowercase(),
+    };
+    carrier.as_str().len() == name.len()
+        && carrier
+            .as_str()
+            .bytes()
+            .map(folded)
+            .eq(name.iter().copied().map(folded))
 }
 
 fn length_bits(names: &[HeaderName]) -> u64 {

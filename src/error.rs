@@ -67,7 +67,7 @@ pub enum ErrorKind {
     Conflict,
     /// An id or a digest that the store already holds.
     Duplicate,
-    /// The store failed or did not answer.
+    /// The store failed.
     Store,
 }
 

@@ -31,9 +31,12 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response> {
-        match proof(&parts.extensions, &parts.headers) {
+        let extensions = &parts.extensions;
+        if extensions.get::<Self>().is_none() && extensions.get::<Anonymous>().is_some() {
+            return Ok(None);
+        }
+        match proof(extensions, &parts.headers) {
             Ok(key) => Ok(Some(key.clone())),
-            Err(_) if parts.extensions.get::<Anonymous>().is_some() => Ok(None),
             Err(response) => Err(response.map(Body::from)),
         }
     }

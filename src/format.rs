@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use memchr::memmem::Finder;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::secret::SecretKey;
@@ -258,11 +258,11 @@ fn fill_base62(
     out: &mut [u8],
     mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut random = [0; 64];
+    let mut random = Zeroizing::new([0; 64]);
     let mut filled = 0;
     while filled < out.len() {
-        generator(&mut random)?;
-        for byte in random {
+        generator(&mut random[..])?;
+        for byte in *random {
             if let (Some(&character), Some(slot)) =
                 (ALPHABET.get(usize::from(byte & 0x3f)), out.get_mut(filled))
             {
@@ -271,7 +271,6 @@ fn fill_base62(
             }
         }
     }
-    random.zeroize();
     Ok(())
 }
 

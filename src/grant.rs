@@ -35,7 +35,7 @@ pub struct Grant {
 /// How long a key is to live, from the moment it is issued or becomes valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// As long as the ring allows, and 90 days where the ring sets no limit.
+    /// 90 days, or as long as the ring allows where that is shorter.
     Default,
     For(Duration),
     Until(Timestamp),
@@ -43,8 +43,8 @@ pub(crate) enum Lifetime {
 }
 
 impl Grant {
-    /// A key for this subject, with no scope, that lives as long as the ring grants: 90 days
-    /// where nothing else is said.
+    /// A key for this subject, with no scope, that lives for 90 days, or as long as the ring
+    /// grants where that is shorter.
     pub fn new(subject: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),

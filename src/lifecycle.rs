@@ -10,7 +10,7 @@ use crate::grant::{Grant, Lifetime};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 
-/// How long a key lives where neither grant nor ring says: 90 days.
+/// How long a key lives where its grant does not say, and the ring allows it: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const MAX_SUBJECT_LEN: usize = 256;
 
@@ -130,21 +130,17 @@ fn expiry(
     not_before: Timestamp,
     policy: Policy,
 ) -> Result<Option<Timestamp>, Error> {
-    let limit = match policy.longest_lifetime {
-        Some(longest) => Some((
-            longest,
-            now.checked_add(longest).ok_or(ErrorKind::InvalidLifetime)?,
-        )),
-        None => None,
-    };
+    let limit = policy
+        .longest_lifetime
+        .map(|longest| (longest, now.checked_add(longest).unwrap_or(Timestamp::MAX)));
     let start = now.max(not_before);
     let end = match lifetime {
-        Lifetime::Default => match limit {
-            Some((_, last)) => last,
-            None => start
+        Lifetime::Default => {
+            let end = start
                 .checked_add(DEFAULT_LIFETIME)
-                .ok_or(ErrorKind::InvalidLifetime)?,
-        },
+                .ok_or(ErrorKind::InvalidLifetime)?;
+            limit.map_or(end, |(_, last)| end.min(last))
+        }
         Lifetime::For(lifetime) => start
             .checked_add(lifetime)
             .ok_or(ErrorKind::InvalidLifetime)?,

@@ -234,6 +234,10 @@ impl Requirement {
         non_empty(requirements).map(|several| Self(Node::Any(several)))
     }
 
+    pub(crate) fn and(self, further: Self) -> Self {
+        Self(Node::All(Box::new([self, further])))
+    }
+
     /// Whether a key with these scopes may pass.
     #[inline]
     pub fn is_met_by(&self, scopes: &ScopeSet) -> bool {

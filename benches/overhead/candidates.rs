@@ -97,7 +97,12 @@ pub(crate) enum Keys {
 
 impl Keys {
     pub(crate) const fn random() -> Self {
-        Self::Random(0x9e37_79b9_7f4a_7c15)
+        Self::seeded(0)
+    }
+
+    /// Another sequence for each thread.
+    pub(crate) const fn seeded(thread: u64) -> Self {
+        Self::Random(0x9e37_79b9_7f4a_7c15 ^ (thread + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9))
     }
 
     /// An index below `count`, from a xorshift generator: the same sequence in every run.

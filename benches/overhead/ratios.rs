@@ -89,15 +89,12 @@ pub(crate) fn two_threads(bench: &Bench, once: bool) {
 fn together(bench: &Bench, candidate: Candidate, hot: bool, threads: usize, rounds: usize) -> f64 {
     let barrier = Barrier::new(threads);
     let samples = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
+        let workers: Vec<_> = (0..threads as u64)
             .map(|index| {
                 let barrier = &barrier;
                 scope.spawn(move || {
-                    let mut keys = if hot { Keys::Hot } else { Keys::random() };
                     // Each thread draws its own keys.
-                    for _ in 0..index {
-                        drop(bench.request(candidate, &mut keys));
-                    }
+                    let mut keys = if hot { Keys::Hot } else { Keys::seeded(index) };
                     let mut subject = bench.subject(candidate);
                     (0..rounds)
                         .map(|_| {

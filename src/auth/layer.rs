@@ -67,7 +67,7 @@ impl ApiKeyLayer {
     }
 
     /// Requires scopes of every key, as a [`RequireScopeLayer`](crate::RequireScopeLayer)
-    /// directly inside would.
+    /// directly inside would. Called again, it requires both.
     ///
     /// # Panics
     ///
@@ -75,7 +75,11 @@ impl ApiKeyLayer {
     /// that comes from elsewhere goes through [`Requirement::scope`] first.
     #[track_caller]
     pub fn require(mut self, requirement: impl IntoRequirement) -> Self {
-        self.required = Some(crate::guard::parsed(requirement));
+        let further = crate::guard::parsed(requirement);
+        self.required = Some(match self.required.take() {
+            Some(required) => required.and(further),
+            None => further,
+        });
         self
     }
 
@@ -99,8 +103,10 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Replaces the response to a refusal whole: status, headers and body. gRPC requests keep
-    /// their trailers-only response, because their clients read no other.
+    /// Replaces the response to a refusal whole: status, headers and body. What no refusal may
+    /// lack is added where the closure leaves it out: `Cache-Control: no-store`, `Vary`, and the
+    /// challenge of a 401. gRPC requests keep their trailers-only response, because their clients
+    /// read no other.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
@@ -148,7 +154,7 @@ impl<S> Layer<S> for ApiKeyLayer {
                 .required
                 .clone()
                 .map(|required| Required::new(required, self.responder.clone())),
-            optional: self.optional && self.required.is_none(),
+            optional: self.optional && self.required.is_none() && !self.sources.is_empty(),
             forward: self.forward,
             guard_responses: self.guard_responses,
             responses: Arc::new(responses),

@@ -44,7 +44,11 @@ impl Policy {
     #[inline]
     fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
         // Whoever put it there, it is not the proof of this layer.
-        request.extensions_mut().remove::<VerifiedKey>();
+        let extensions = request.extensions_mut();
+        if !extensions.is_empty() {
+            extensions.remove::<VerifiedKey>();
+            extensions.remove::<Anonymous>();
+        }
 
         let found = self
             .sources

@@ -43,8 +43,11 @@ pub(super) fn content_type(request: &HeaderMap) -> Option<HeaderValue> {
     let asked = request.get(header::CONTENT_TYPE)?.as_bytes();
     let is = |family: &str| {
         asked
-            .get(..family.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(family.as_bytes()))
+            .split_at_checked(family.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(family.as_bytes())
+                    && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
+            })
     };
     [
         "application/grpc-web-text",

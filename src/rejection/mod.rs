@@ -79,7 +79,8 @@ impl Rejection {
         self.kind
     }
 
-    /// The HTTP status of the response; a gRPC response has 200 instead.
+    /// The HTTP status of the response, unless a responder chose another; a gRPC response has 200
+    /// instead.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -192,6 +193,13 @@ impl From<VerifyError> for Refusal {
 }
 
 impl Ambiguity {
+    const ALL: [Self; 4] = [
+        Self::RepeatedHeader,
+        Self::SeveralCarriers,
+        Self::UnderscoreTwin,
+        Self::NamedInConnection,
+    ];
+
     const fn detail(self) -> &'static str {
         match self {
             Self::RepeatedHeader => "Ambiguous API key: the header is repeated",
@@ -205,6 +213,8 @@ impl Ambiguity {
 }
 
 impl Leak {
+    const ALL: [Self; 2] = [Self::Uri, Self::Referer];
+
     const fn detail(self) -> &'static str {
         match self {
             Self::Uri => "API key in URL: send it in a header, and replace this key",

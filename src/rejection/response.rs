@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Detail, Refusal, Rejection, RejectionKind, StatusProfile, grpc};
+use super::{Ambiguity, Detail, Leak, Refusal, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::credential::Sources;
 use crate::format::KeyId;
 use crate::realm::Realm;
@@ -25,7 +25,10 @@ pub(crate) struct Responses {
     missing: Answer,
     invalid: Answer,
     store_unavailable: Answer,
-    profile: StatusProfile,
+    /// One for each [`Ambiguity`], in its order.
+    ambiguous: [Answer; Ambiguity::ALL.len()],
+    /// One for each [`Leak`], in its order.
+    key_in_url: [Answer; Leak::ALL.len()],
     vary: HeaderValue,
     responder: Option<Arc<Responder>>,
 }
@@ -65,7 +68,10 @@ impl Responses {
                 STORE_UNAVAILABLE,
                 Vec::new(),
             ),
-            profile,
+            ambiguous: Ambiguity::ALL
+                .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), Vec::new())),
+            key_in_url: Leak::ALL
+                .map(|leak| answer(RejectionKind::KeyInUrl, leak.detail(), Vec::new())),
             vary: match carriers.as_slice() {
                 [] => HeaderValue::from_static("*"),
                 carriers => ascii(carriers.join(", ")),
@@ -90,13 +96,14 @@ impl Responses {
         match refusal {
             Refusal::Missing => self.answer(&self.missing, None, None, request),
             Refusal::Ambiguous(ambiguity) => {
-                let answer = self.bad_request(RejectionKind::Ambiguous, ambiguity.detail());
-                self.answer(&answer, None, None, request)
+                self.answer(&self.ambiguous[*ambiguity as usize], None, None, request)
             }
-            Refusal::KeyInUrl(leak, key_id) => {
-                let answer = self.bad_request(RejectionKind::KeyInUrl, leak.detail());
-                self.answer(&answer, None, Some(*key_id), request)
-            }
+            Refusal::KeyInUrl(leak, key_id) => self.answer(
+                &self.key_in_url[*leak as usize],
+                None,
+                Some(*key_id),
+                request,
+            ),
             Refusal::Unverified(error) => match error.kind() {
                 VerifyErrorKind::Invalid(cause) => {
                     self.answer(&self.invalid, Some(cause), error.key_id(), request)
@@ -111,15 +118,6 @@ impl Responses {
                 None => not_authenticated(request),
             },
         }
-    }
-
-    fn bad_request(&self, kind: RejectionKind, detail: &'static str) -> Answer {
-        Answer::new(
-            kind,
-            Detail::Static(detail),
-            self.profile.status(kind),
-            Vec::new(),
-        )
     }
 
     fn answer(
@@ -285,7 +283,7 @@ impl Answer {
             (Some(content_type), _) => {
                 grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
             }
-            (None, Some(responder)) => responder(&rejection),
+            (None, Some(responder)) => completed(responder(&rejection), challenges, vary),
             (None, None) => self.problem(challenges, vary),
         };
         response.extensions_mut().insert(rejection);
@@ -309,6 +307,28 @@ impl Answer {
         forbid_storing(headers, vary);
         response
     }
+}
+
+/// A user's refusal with what none may lack, where it does.
+fn completed(
+    mut response: Response<Bytes>,
+    challenges: &[HeaderValue],
+    vary: &HeaderValue,
+) -> Response<Bytes> {
+    let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    if unauthorized && !headers.contains_key(header::WWW_AUTHENTICATE) {
+        for challenge in challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if !headers.contains_key(header::VARY) {
+        headers.insert(header::VARY, vary.clone());
+    }
+    response
 }
 
 /// What every refusal tells caches.

@@ -52,6 +52,9 @@ impl RingBuilder {
     }
 
     /// Keeps HMAC-SHA-256 digests under this pepper instead of plain SHA-256.
+    ///
+    /// A ring with a pepper knows no key that was issued without one, so choose before the first
+    /// key, or issue those keys anew.
     pub fn pepper(mut self, current: Pepper) -> Self {
         self.pepper = Some(current);
         self

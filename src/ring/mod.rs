@@ -158,6 +158,7 @@ impl KeyRing {
         grant: Grant,
         plaintext: &str,
     ) -> Result<KeyRecord, Error> {
+        self.check_importable(plaintext)?;
         if strength_bits(plaintext) < 128.0 {
             return Err(ErrorKind::WeakPlaintext.into());
         }
@@ -174,9 +175,7 @@ impl KeyRing {
         grant: Grant,
         plaintext: &str,
     ) -> Result<KeyRecord, Error> {
-        if !is_importable(plaintext.as_bytes()) {
-            return Err(ErrorKind::InvalidPlaintext.into());
-        }
+        self.check_importable(plaintext)?;
         let digest = self.0.digester.current(plaintext.as_bytes());
         self.import(grant, digest, self.0.digester.version()).await
     }
@@ -246,6 +245,16 @@ impl KeyRing {
 
     pub(crate) fn format(&self) -> &Format {
         &self.0.format
+    }
+
+    fn check_importable(&self, plaintext: &str) -> Result<(), Error> {
+        if !self.0.accepts_imports {
+            return Err(ErrorKind::ImportRefused.into());
+        }
+        if !is_importable(plaintext.as_bytes()) {
+            return Err(ErrorKind::InvalidPlaintext.into());
+        }
+        Ok(())
     }
 
     async fn import(

@@ -45,7 +45,11 @@ impl KeyRing {
     /// of earlier peppers.
     #[cold]
     fn fail(&self, mut error: VerifyError, presented: &[u8]) -> Verifying {
-        let mut earlier = self.0.digester.earlier(presented).into_iter();
+        let mut earlier = if is_unknown(error) {
+            self.0.digester.earlier(presented).into_iter()
+        } else {
+            Vec::new().into_iter()
+        };
         while is_unknown(error)
             && let Some(digest) = earlier.next()
         {
@@ -98,10 +102,17 @@ impl KeyRing {
             }
             verdict
         };
+        let claimed = self.0.format.id_of(presented);
+        let sleep = || self.0.clock.sleep(self.0.lookup_timeout);
+        let Ok(timeout) = catch_unwind(AssertUnwindSafe(sleep)) else {
+            // Without a timer there is no bound, and so no wait.
+            let error = VerifyError::store_unavailable();
+            return Verifying::Done(Err(error.claimed_by(|| claimed)));
+        };
         Verifying::Pending(Box::pin(Bounded {
             verdict: Box::pin(verdict),
-            timeout: self.0.clock.sleep(self.0.lookup_timeout),
-            claimed: self.0.format.id_of(presented),
+            timeout,
+            claimed,
         }))
     }
 }
@@ -122,8 +133,9 @@ impl Inner {
     fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,
-            Ok(_) => return Err(VerifyError::invalid(InvalidCause::Unknown, None)),
-            Err(_) => return Err(VerifyError::store_unavailable()),
+            Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown, None)),
+            // A store that answers with another key's record is out of order.
+            Ok(Some(_)) | Err(_) => return Err(VerifyError::store_unavailable()),
         };
         // Set back, the clock revives no key that it ended, and begins none ahead of its time.
         let now = self.clock.now();
@@ -179,13 +191,17 @@ impl Future for Bounded {
     type Output = Verdict;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.verdict.as_mut().poll(context)));
-        let verdict = match polled {
-            Ok(Poll::Ready(verdict)) => verdict,
-            Ok(Poll::Pending) if self.timeout.as_mut().poll(context).is_pending() => {
-                return Poll::Pending;
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            match self.verdict.as_mut().poll(context) {
+                Poll::Pending => (self.timeout.as_mut().poll(context))
+                    .map(|()| Err(VerifyError::store_unavailable())),
+                ready @ Poll::Ready(_) => ready,
             }
-            _ => Err(VerifyError::store_unavailable()),
+        }));
+        let verdict = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(verdict)) => verdict,
+            Err(_) => Err(VerifyError::store_unavailable()),
         };
         Poll::Ready(verdict.map_err(|error| error.claimed_by(|| self.claimed)))
     }

@@ -121,10 +121,11 @@ impl ListQuery {
 /// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
 ///   is an invalid key.
 ///
-/// A store may panic or never answer; the ring turns both into a 503.
+/// In [`find`](Self::find) a store may panic or never answer; the ring turns both into a 503.
+/// The other calls are management: they take as long as the store does.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Looks up the record of a digest in a realm. It is called once for a request, so it must
-    /// not block.
+    /// Looks up the record of a digest in a realm. Requests call it, once and, for an unknown
+    /// key, once more for each earlier pepper, so it must not block.
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
 
     /// The memory in which this store holds all its records, if it does. The ring then reads
@@ -145,6 +146,33 @@ pub trait KeyStore: Send + Sync + 'static {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+}
+
+/// A store that is shared, such as one `Arc<dyn KeyStore>` for the rings of several realms.
+impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        (**self).find(realm, digest)
+    }
+
+    fn memory(&self) -> Option<&MemoryStore> {
+        (**self).memory()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).commit(change)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        (**self).get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        (**self).list(realm, query)
+    }
 }
 
 /// Why a store could not do what it was asked.

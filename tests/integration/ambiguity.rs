@@ -146,6 +146,7 @@ async fn r10_a_carrier_that_connection_names_is_ambiguous() {
             "close,X-Api-Key,te",
             "close ,\tx-api-key\t, te",
             ",,x-api-key",
+            "x_api_key",
         ];
         for options in named {
             let connection = pair("connection", options);

@@ -165,7 +165,6 @@ mod on_axum {
                     None => row,
                 };
                 let challenge = match (status, key) {
-                    (401, _) if path == "/keys/rotate" => Some(r#"ApiKey realm="tutorial""#),
                     (200, _) => None,
                     (_, None) => Some(r#"ApiKey realm="tutorial""#),
                     (_, Some("nonsense")) => {

@@ -1,6 +1,9 @@
 //! The axum extractors: a proof, or a refusal that fits the layer outside; never a handler
 //! without what it asked for.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
@@ -190,4 +193,17 @@ async fn the_extracted_proof_tells_everything_but_the_digest() {
     .await;
     let id = issued.record().id();
     assert_eq!(response.body, format!("{id} alice orders read write"));
+}
+
+#[tokio::test]
+async fn no_responder_is_asked_about_a_request_that_is_not_refused() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let layer = ApiKeyLayer::new(ring()).optional().responder(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Response::new(Bytes::new())
+    });
+    let response = ask(&handlers().layer(layer), "/takes", without_key()).await;
+    assert_passed(&response, "nobody");
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
 }

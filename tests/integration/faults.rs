@@ -1,14 +1,17 @@
 //! A store that fails, hangs or panics (rule 20): 503, and the inner service uncalled.
 
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower::Layer;
-use tower_api_key::{ApiKeyLayer, Pepper, RejectionKind, RingBuilder, VerifyErrorKind};
+use tower_api_key::{
+    ApiKeyLayer, Clock, Pepper, RejectionKind, RingBuilder, Timestamp, VerifyErrorKind,
+};
 
 use crate::stores::{Outcome, scripted_ring, scripted_ring_with};
-use crate::support::{Inner, Whole, issue, key, poll_once, ring, send, with_key};
+use crate::support::{Inner, START, Whole, issue, key, poll_once, ring, send, with_key};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -219,4 +222,29 @@ async fn r20_a_request_without_a_key_does_not_depend_on_the_store() {
     let malformed = send(&service, with_key("nonsense")).await;
     assert_eq!(malformed.kind(), Some(RejectionKind::Invalid));
     assert_eq!(store.finds(), 0);
+}
+
+/// A clock that tells the time and cannot wait.
+#[derive(Debug)]
+struct NoTimer;
+
+impl Clock for NoTimer {
+    fn now(&self) -> Timestamp {
+        START
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        panic!("no timer")
+    }
+}
+
+#[tokio::test]
+async fn r20_where_no_timer_can_be_set_there_is_no_wait() {
+    let (ring, _, store) = scripted_ring_with(|builder| builder.clock(NoTimer));
+    let key = key(&ring, "read").await;
+    store.hold();
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring).layer(inner.clone());
+    let response = send(&service, with_key(&key)).await;
+    assert_unavailable(&response, &inner, "no timer");
 }

@@ -315,3 +315,18 @@ proptest! {
         prop_assert!(!requirement.is_met_by(&ScopeSet::empty()));
     }
 }
+
+#[tokio::test]
+async fn r15_a_layer_that_requires_twice_requires_both() {
+    let ring = ring();
+    let layer = ApiKeyLayer::new(ring.clone()).require("a").require("b");
+    for (scopes, status) in [
+        ("a", StatusCode::FORBIDDEN),
+        ("b", StatusCode::FORBIDDEN),
+        ("a b", StatusCode::OK),
+    ] {
+        let key = key(&ring, scopes).await;
+        let response = send(&layer.layer(Inner::new()), with_key(&key)).await;
+        assert_eq!(response.status, status, "{scopes}");
+    }
+}

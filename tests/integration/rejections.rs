@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, ServiceBuilder};
 use tower_api_key::{
     ApiKeyLayer, Rejection, RejectionKind, RequireScopeLayer, Source, StatusProfile,
 };
 
 use self::case::{Case, refused};
-use crate::support::{Inner, Whole, X_API_KEY, issue, ring, send, with_key};
+use crate::support::{Inner, Whole, X_API_KEY, issue, request, ring, send, with_key};
 
 fn sorted_headers(response: &Whole) -> Vec<(&str, &str)> {
     let mut headers: Vec<(&str, &str)> = response
@@ -132,7 +132,7 @@ fn teapot(rejection: &Rejection) -> Response<Bytes> {
 }
 
 #[tokio::test]
-async fn a_responder_replaces_the_response_whole() {
+async fn a_responder_replaces_status_headers_and_body() {
     for case in Case::ALL
         .into_iter()
         .filter(|case| case.reaches_responder())
@@ -144,9 +144,15 @@ async fn a_responder_replaces_the_response_whole() {
         let detail = problem["detail"].as_str().unwrap();
         assert_eq!(response.status, StatusCode::IM_A_TEAPOT, "{case:?}");
         let kind = format!("{:?}", expected.kind);
+        // What no refusal may lack is added to what the responder says.
+        let vary = response.values("vary").concat();
         assert_eq!(
             sorted_headers(&response),
-            [("x-kind", kind.as_str())],
+            [
+                ("cache-control", "no-store"),
+                ("vary", vary.as_str()),
+                ("x-kind", kind.as_str())
+            ],
             "{case:?}"
         );
         assert_eq!(
@@ -160,6 +166,44 @@ async fn a_responder_replaces_the_response_whole() {
         let named = expected.names_key.then_some(id);
         assert_eq!(rejection.key_id(), named, "{case:?}");
     }
+}
+
+#[tokio::test]
+async fn a_responder_is_completed_with_what_no_refusal_may_lack_and_never_overruled() {
+    let layer = ApiKeyLayer::new(ring());
+    let bare = |rejection: &Rejection| {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = rejection.status();
+        response
+    };
+    let service = layer.clone().responder(bare).layer(Inner::new());
+    let response = send(&service, Request::new(())).await;
+    assert_eq!(
+        sorted_headers(&response),
+        [
+            ("cache-control", "no-store"),
+            ("vary", "x-api-key"),
+            ("www-authenticate", r#"ApiKey realm="orders""#)
+        ]
+    );
+
+    let own = [
+        ("cache-control", "max-age=1"),
+        ("vary", "origin"),
+        ("www-authenticate", "Own"),
+    ];
+    let outspoken = move |rejection: &Rejection| {
+        let mut response = bare(rejection);
+        for (name, value) in own {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    };
+    let service = layer.responder(outspoken).layer(Inner::new());
+    let response = send(&service, Request::new(())).await;
+    assert_eq!(sorted_headers(&response), own);
 }
 
 #[tokio::test]
@@ -196,7 +240,14 @@ async fn a_guard_has_a_responder_of_its_own_for_lacking_scopes() {
 
     let lacking = send(&service, with_key(issued.secret().expose())).await;
     assert_eq!(lacking.status, StatusCode::IM_A_TEAPOT);
-    assert_eq!(sorted_headers(&lacking), [("x-kind", "InsufficientScope")]);
+    assert_eq!(
+        sorted_headers(&lacking),
+        [
+            ("cache-control", "no-store"),
+            ("vary", "*"),
+            ("x-kind", "InsufficientScope")
+        ]
+    );
     assert_eq!(
         lacking.body,
         "403 Insufficient scope: expected orders:write"
@@ -227,5 +278,27 @@ async fn vary_names_every_carrier_of_the_layer() {
         let response = send(&service, Request::new(())).await;
         assert_eq!(response.kind(), Some(RejectionKind::Missing), "{sources:?}");
         assert_eq!(response.values("vary"), [vary], "{sources:?}");
+    }
+}
+
+#[tokio::test]
+async fn r18_only_the_name_of_a_grpc_content_type_asks_for_a_grpc_answer() {
+    let service = ApiKeyLayer::new(ring()).layer(Inner::new());
+    for (content_type, grpc) in [
+        ("application/grpc", true),
+        ("Application/gRPC+proto", true),
+        ("application/grpc;charset=utf-8", true),
+        ("application/grpc-web+json", true),
+        ("application/grpc-web-text", true),
+        ("application/grpcat", false),
+        ("application/grpc-webs", false),
+        ("application/grp", false),
+        ("text/application/grpc", false),
+    ] {
+        let response = send(&service, request([("content-type", content_type)])).await;
+        let status = if grpc { 200 } else { 401 };
+        assert_eq!(response.status, status, "{content_type}");
+        let code = if grpc { vec!["16"] } else { vec![] };
+        assert_eq!(response.values("grpc-status"), code, "{content_type}");
     }
 }
