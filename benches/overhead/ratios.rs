@@ -12,11 +12,79 @@ use crate::candidates::{Bench, Candidate, Keys, Subject};
 const BATCH: usize = 32;
 const ROUNDS: usize = 4_000;
 
+/// Who takes turns with whom. In one group no two candidates read the same records, so that
+/// none is helped by what another left in the cache.
+const LIKE_WITH_LIKE: [Candidate; 4] = [
+    Candidate::Floor,
+    Candidate::HandRolled,
+    Candidate::HandTuned,
+    Candidate::Layer,
+];
+const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::LayerGuard];
+/// What a refusal costs, beside a valid key: here all read the ring.
+const REFUSALS: [Candidate; 7] = [
+    Candidate::Bare,
+    Candidate::LayerGuard,
+    Candidate::Refusal,
+    Candidate::Missing,
+    Candidate::Malformed,
+    Candidate::Unknown,
+    Candidate::Insufficient,
+];
+
 /// Prints nanoseconds per request and what they are to the floor and to the hand-written layer.
 pub(crate) fn one_thread(bench: &Bench, once: bool) {
     let rounds = if once { 1 } else { ROUNDS };
+    println!("\n{} keys, drawn at random, one thread", bench.size());
+
+    let medians = take_turns(bench, &LIKE_WITH_LIKE, rounds);
+    let layer = medians.of(Candidate::Layer);
+    for other in [
+        Candidate::Floor,
+        Candidate::HandRolled,
+        Candidate::HandTuned,
+    ] {
+        print_ratio("layer", layer, other.name(), medians.of(other));
+    }
+
+    let medians = take_turns(bench, &WITH_GUARD, rounds);
+    let (guarded, floor) = (Candidate::LayerGuard, Candidate::FloorGuard);
+    print_ratio(
+        guarded.name(),
+        medians.of(guarded),
+        floor.name(),
+        medians.of(floor),
+    );
+
+    let medians = take_turns(bench, &REFUSALS, rounds);
+    // The request is dropped once, so what the bare service does counts once.
+    let budget = medians.of(guarded) - medians.of(Candidate::Bare) + medians.of(Candidate::Refusal);
+    for refused in [Candidate::Missing, Candidate::Malformed, Candidate::Unknown] {
+        let name = refused.name();
+        print_ratio(name, medians.of(refused), "valid key + building it", budget);
+    }
+}
+
+fn print_ratio(ours: &str, cost: f64, others: &str, reference: f64) {
+    println!("    {ours} / {others}: {:.2}", cost / reference);
+}
+
+/// Median nanoseconds per request.
+struct Medians(Vec<(Candidate, f64)>);
+
+impl Medians {
+    fn of(&self, wanted: Candidate) -> f64 {
+        self.0
+            .iter()
+            .find(|(candidate, _)| *candidate == wanted)
+            .map_or(f64::NAN, |(_, median)| *median)
+    }
+}
+
+/// Measures and prints a group whose candidates take turns, batch by batch.
+fn take_turns(bench: &Bench, group: &[Candidate], rounds: usize) -> Medians {
     let mut keys = Keys::random();
-    let mut subjects: Vec<(Candidate, Subject, Vec<f64>)> = Candidate::ALL
+    let mut subjects: Vec<(Candidate, Subject, Vec<f64>)> = group
         .iter()
         .map(|&candidate| (candidate, bench.subject(candidate), Vec::new()))
         .collect();
@@ -30,41 +98,10 @@ pub(crate) fn one_thread(bench: &Bench, once: bool) {
         .into_iter()
         .map(|(candidate, _, samples)| (candidate, median(samples)))
         .collect();
-    let of = |wanted| {
-        medians
-            .iter()
-            .find(|(candidate, _)| *candidate == wanted)
-            .map_or(f64::NAN, |(_, median)| *median)
-    };
-    println!("\n{} keys, drawn at random, one thread", bench.size());
     for (candidate, median) in &medians {
         println!("  {:<26} {median:>8.1} ns", candidate.name());
     }
-    let (layer, guarded) = (of(Candidate::Layer), of(Candidate::LayerGuard));
-    println!(
-        "  layer / floor                     {:.2}",
-        layer / of(Candidate::Floor)
-    );
-    println!(
-        "  layer / hand_rolled               {:.2}",
-        layer / of(Candidate::HandRolled)
-    );
-    println!(
-        "  layer / hand_rolled, Arc          {:.2}",
-        layer / of(Candidate::HandTuned)
-    );
-    println!(
-        "  default layer / floor + 2 headers {:.2}",
-        guarded / of(Candidate::FloorGuard)
-    );
-    let budget = guarded - of(Candidate::Bare) + of(Candidate::Refusal);
-    for refused in [Candidate::Missing, Candidate::Malformed, Candidate::Unknown] {
-        let share = of(refused) / budget;
-        println!(
-            "  {} / (valid key + building it) {share:.2}",
-            refused.name()
-        );
-    }
+    Medians(medians)
 }
 
 /// Prints how much more two threads do than one, on random keys and on one hot key.
