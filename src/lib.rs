@@ -59,6 +59,17 @@
 //! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
 //! most 9 characters a key is at most 55 bytes long, which SHA-256 takes in one step.
 //!
+//! # In a stack
+//!
+//! Layers that log a request's head stand outside, and see the key before this crate can hide
+//! it: with tower-http, put `SetSensitiveRequestHeadersLayer::new([x_api_key])` outside
+//! `TraceLayer`. A `CorsLayer` stands outside too, for preflights carry no key. What counts as
+//! one request's time, a `TimeoutLayer` outside bounds together with the store; the ring bounds
+//! the store alone, at [two seconds](RingBuilder::lookup_timeout).
+//!
+//! An [`ApiKeyLayer`] removes the proof of any other layer outside it: the innermost ring is the
+//! one that counts.
+//!
 //! # Features
 //!
 //! None is on by default.
