@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Ambiguity, Detail, Leak, Refusal, Rejection, RejectionKind, StatusProfile, grpc};
+use super::{Detail, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::credential::Sources;
 use crate::format::KeyId;
 use crate::realm::Realm;
+use crate::refusal::{Ambiguity, Leak, Refusal};
 use crate::scope::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
