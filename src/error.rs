@@ -18,6 +18,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    /// The value of the limit that was passed, where the kind cannot hold it.
+    limit: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -50,6 +52,34 @@ pub enum ErrorKind {
         /// The ring's longest lifetime.
         longest: Duration,
     },
+    /// A grace of under a second, or beyond what a timestamp holds.
+    InvalidGrace,
+    /// A grace beyond the longest that the ring grants.
+    GraceTooLong {
+        /// The ring's longest grace.
+        longest: Duration,
+    },
+    /// A scope that the ring does not grant; the message names those that it does.
+    ScopeNotGrantable,
+    /// One key more than the ring lets a subject hold.
+    TooManyKeys {
+        /// The ring's limit.
+        limit: usize,
+    },
+    /// A key that was to be narrowed to nothing.
+    EmptyScopes,
+    /// A key that was to be narrowed to scopes that it does not have.
+    WouldWiden,
+    /// A key that was rotated already, or whose predecessor is still in its grace.
+    InGrace,
+    /// A key whose lifetime is over.
+    KeyExpired,
+    /// A key whose grace after a rotation is over.
+    KeyRetired,
+    /// A key that is revoked.
+    KeyRevoked,
+    /// A ring's limit or interval of zero.
+    InvalidPolicy,
     /// A pepper of under 32 bytes, or two peppers of one version.
     InvalidPepper,
     /// The operating system's random generator failed, so there is no key.
@@ -78,7 +108,17 @@ impl Error {
     ) -> Self {
         Self {
             kind,
+            limit: None,
             source: Some(source.into()),
+        }
+    }
+
+    /// The message of this kind ends with the limit's value.
+    pub(crate) fn with_limit(kind: ErrorKind, limit: &str) -> Self {
+        Self {
+            kind,
+            limit: Some(limit.into()),
+            source: None,
         }
     }
 
@@ -90,7 +130,11 @@ impl Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            limit: None,
+            source: None,
+        }
     }
 }
 
@@ -125,6 +169,39 @@ impl fmt::Display for Error {
                     "lifetime too long: this ring grants at most {} s",
                     longest.as_secs()
                 );
+            }
+            ErrorKind::InvalidGrace => {
+                "invalid grace: use at least one second, within the range of a timestamp, or rotate_at_once for none"
+            }
+            ErrorKind::GraceTooLong { longest } => {
+                return write!(
+                    f,
+                    "grace too long: this ring grants at most {} s",
+                    longest.as_secs()
+                );
+            }
+            ErrorKind::ScopeNotGrantable => {
+                let grantable = self.limit.as_deref().unwrap_or_default();
+                return match grantable {
+                    "" => f.write_str("scope not grantable: this ring grants none"),
+                    _ => write!(f, "scope not grantable: this ring grants only {grantable}"),
+                };
+            }
+            ErrorKind::TooManyKeys { limit } => {
+                return write!(f, "too many keys: this ring lets a subject hold {limit}");
+            }
+            ErrorKind::EmptyScopes => "empty scopes: to take every scope away, revoke the key",
+            ErrorKind::WouldWiden => {
+                "narrowing cannot add scopes: regrant the key to change what it may do"
+            }
+            ErrorKind::InGrace => {
+                "rotation in progress: a key in its grace is only waiting to end; use the key that replaced it, and rotate_at_once to cut the grace short"
+            }
+            ErrorKind::KeyExpired => "the key has expired: issue a new one",
+            ErrorKind::KeyRetired => "the key is retired: use the key that replaced it",
+            ErrorKind::KeyRevoked => "the key is revoked: issue a new one",
+            ErrorKind::InvalidPolicy => {
+                "invalid policy: limits and intervals of a ring are at least one second, or one key"
             }
             ErrorKind::InvalidPepper => {
                 "invalid pepper: use at least 32 random bytes, and each version once"

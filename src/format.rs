@@ -41,6 +41,9 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 pub struct KeyId([u8; ID_LEN]);
 
 impl KeyId {
+    /// The id that sorts before all others, but for itself.
+    pub(crate) const FIRST: Self = Self([ALPHABET[0]; ID_LEN]);
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         // Only base62 is ever stored, so the fallback is never taken.

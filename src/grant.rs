@@ -56,6 +56,10 @@ impl Grant {
         }
     }
 
+    pub(crate) fn subject_name(&self) -> &str {
+        &self.subject
+    }
+
     /// Sets the scopes, parsing each text.
     ///
     /// # Errors

@@ -90,6 +90,7 @@ mod clock;
 mod credential;
 mod digest;
 mod error;
+mod event;
 #[cfg(feature = "axum")]
 mod extract;
 mod format;
@@ -104,7 +105,10 @@ mod scope;
 mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
+mod sync;
+mod uses;
 mod verified;
+mod watchers;
 
 #[cfg(feature = "serde")]
 pub(crate) use serde_text::serde_text;
@@ -117,13 +121,14 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::Source;
 pub use digest::{KeyDigest, Pepper};
 pub use error::{Error, ErrorKind};
+pub use event::{Event, EventKind, Observer};
 pub use format::KeyId;
 pub use grant::Grant;
 pub use guard::RequireScopeLayer;
 pub use realm::Realm;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, Revocation, RevocationReason};
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
-pub use ring::{Issued, KeyRing, RingBuilder};
+pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
 pub use secret::SecretKey;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

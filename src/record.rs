@@ -193,6 +193,27 @@ impl KeyRecord {
         self.valid_until
     }
 
+    /// When the key ended or will end: its revocation, else the earlier of its expiry and its
+    /// retirement; `None` where none of them is set.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self.revocation {
+            Some(revocation) => Some(revocation.at),
+            None => [self.expires_at, self.retire_at]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+
+    /// Whether a newer key took this one's place: it was rotated, or regranted. Presented once it
+    /// is dead, such a key is in the wrong hands or in a client that was forgotten.
+    pub fn is_replaced(&self) -> bool {
+        self.retire_at.is_some()
+            || self
+                .revocation
+                .is_some_and(|revocation| revocation.reason == RevocationReason::Superseded)
+    }
+
     /// The public id.
     pub fn id(&self) -> KeyId {
         self.id

@@ -1,7 +1,29 @@
 //! Why a request goes no further, before it becomes a response.
 
+use crate::event::{Event, EventKind};
 use crate::format::KeyId;
-use crate::verified::{VerifiedKey, VerifyError};
+use crate::realm::Realm;
+use crate::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
+
+/// What kind of refusal a [`Rejection`](crate::Rejection) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// No credential was presented.
+    Missing,
+    /// More than one credential was presented, or one in a way that others may read otherwise.
+    Ambiguous,
+    /// A key-shaped text stands in the URI or in `Referer`.
+    KeyInUrl,
+    /// The credential is no key that is valid here and now.
+    Invalid,
+    /// The key is valid, and lacks what the route requires.
+    InsufficientScope,
+    /// The store gave no verdict.
+    StoreUnavailable,
+    /// A scope is required where no layer authenticates.
+    NotAuthenticated,
+}
 
 /// A refusal before it becomes a response.
 #[derive(Debug)]
@@ -25,6 +47,45 @@ pub(crate) enum Ambiguity {
 pub(crate) enum Leak {
     Uri,
     Referer,
+}
+
+impl Refusal {
+    /// The refusal as an observer is told of it.
+    #[cold]
+    pub(crate) fn event<'a>(&'a self, realm: &'a Realm) -> Event<'a> {
+        let rejected = |kind, cause| EventKind::Rejected { kind, cause };
+        match self {
+            Self::Missing => {
+                Event::without_record(rejected(RejectionKind::Missing, None), Some(realm), None)
+            }
+            Self::Ambiguous(_) => {
+                Event::without_record(rejected(RejectionKind::Ambiguous, None), Some(realm), None)
+            }
+            Self::KeyInUrl(_, key_id) => Event::without_record(
+                rejected(RejectionKind::KeyInUrl, None),
+                Some(realm),
+                Some(*key_id),
+            ),
+            Self::Unverified(error) => {
+                let kind = match error.kind() {
+                    VerifyErrorKind::Invalid(cause) => {
+                        rejected(RejectionKind::Invalid, Some(cause))
+                    }
+                    VerifyErrorKind::StoreUnavailable => {
+                        rejected(RejectionKind::StoreUnavailable, None)
+                    }
+                };
+                match error.record() {
+                    Some(record) => Event::about(kind, record),
+                    None => Event::without_record(kind, Some(realm), error.key_id()),
+                }
+            }
+            Self::InsufficientScope(key) => Event::about(
+                rejected(RejectionKind::InsufficientScope, None),
+                key.record(),
+            ),
+        }
+    }
 }
 
 impl From<VerifyError> for Refusal {

@@ -61,6 +61,10 @@ impl VerifiedKey {
         self
     }
 
+    pub(crate) fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -122,10 +126,19 @@ impl fmt::Debug for VerifiedKey {
 /// Why presented bytes were not accepted.
 ///
 /// Its `Display` is fit for the presenter; the kind and the id are for logs and audit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
-    key_id: Option<KeyId>,
+    key: RefusedKey,
+}
+
+/// Which key was refused, as far as that is known.
+#[derive(Clone)]
+enum RefusedKey {
+    Nameless,
+    /// The presenter says so.
+    Named(KeyId),
+    Recorded(Arc<KeyRecord>),
 }
 
 /// What kind of failure a [`VerifyError`] is.
@@ -139,23 +152,33 @@ pub enum VerifyErrorKind {
 }
 
 impl VerifyError {
-    pub(crate) const fn invalid(cause: InvalidCause, key_id: Option<KeyId>) -> Self {
+    pub(crate) const fn invalid(cause: InvalidCause) -> Self {
         Self {
             kind: VerifyErrorKind::Invalid(cause),
-            key_id,
+            key: RefusedKey::Nameless,
         }
     }
 
     pub(crate) const fn store_unavailable() -> Self {
         Self {
             kind: VerifyErrorKind::StoreUnavailable,
-            key_id: None,
+            key: RefusedKey::Nameless,
         }
+    }
+
+    /// Adds the record that was judged.
+    pub(crate) fn of(mut self, record: Arc<KeyRecord>) -> Self {
+        self.key = RefusedKey::Recorded(record);
+        self
     }
 
     /// Adds the id that the presented key names, where no record said it.
     pub(crate) fn claimed_by(mut self, key_id: impl FnOnce() -> Option<KeyId>) -> Self {
-        self.key_id = self.key_id.or_else(key_id);
+        if matches!(self.key, RefusedKey::Nameless)
+            && let Some(key_id) = key_id()
+        {
+            self.key = RefusedKey::Named(key_id);
+        }
         self
     }
 
@@ -167,7 +190,35 @@ impl VerifyError {
     /// The public id that a well-formed key names, or that its record has. Where the cause is
     /// [`InvalidCause::Unknown`] it is what the presenter claims.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.key_id
+        match &self.key {
+            RefusedKey::Nameless => None,
+            RefusedKey::Named(id) => Some(*id),
+            RefusedKey::Recorded(record) => Some(record.id()),
+        }
+    }
+
+    pub(crate) fn record(&self) -> Option<&KeyRecord> {
+        match &self.key {
+            RefusedKey::Recorded(record) => Some(record),
+            RefusedKey::Nameless | RefusedKey::Named(_) => None,
+        }
+    }
+}
+
+impl PartialEq for VerifyError {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.key_id() == other.key_id()
+    }
+}
+
+impl Eq for VerifyError {}
+
+impl fmt::Debug for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyError")
+            .field("kind", &self.kind)
+            .field("key_id", &self.key_id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -196,8 +247,9 @@ pub enum InvalidCause {
     NotYetValid,
     /// Its lifetime is over.
     Expired,
-    /// Its grace after a rotation is over.
-    Retired,
+    /// A newer key took its place, by a rotation whose grace is over or by a regrant: whoever
+    /// presents it has kept or stolen an old secret (RFC 9700 §4.14.2).
+    Reuse,
     /// It was revoked.
     Revoked,
 }

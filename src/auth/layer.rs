@@ -9,6 +9,7 @@ use tower_layer::Layer;
 
 use super::service::{ApiKey, Policy};
 use crate::credential::{Source, Sources};
+use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::ring::KeyRing;
 use crate::scope::{IntoRequirement, Requirement};
@@ -42,12 +43,14 @@ pub struct ApiKeyLayer {
     guard_responses: bool,
     profile: StatusProfile,
     responder: Option<Arc<Responder>>,
+    observer: Observed,
 }
 
 impl ApiKeyLayer {
     /// Authenticates by the keys of this ring, presented in `x-api-key`.
     pub fn new(ring: KeyRing) -> Self {
         Self {
+            observer: ring.observer().clone(),
             ring,
             sources: Sources::from_header(HeaderName::from_static("x-api-key")),
             required: None,
@@ -126,6 +129,13 @@ impl ApiKeyLayer {
         self
     }
 
+    /// Sets who is told of each authenticated and each refused request, in place of the ring's
+    /// observer.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Observed::by(observer);
+        self
+    }
+
     /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
     ///
     /// RFC 9111 §3.5 keeps shared caches from storing responses to `Authorization` only. Without
@@ -158,6 +168,7 @@ impl<S> Layer<S> for ApiKeyLayer {
             forward: self.forward,
             guard_responses: self.guard_responses,
             responses: Arc::new(responses),
+            observer: self.observer.clone(),
         };
         ApiKey::new(inner, policy)
     }

@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::future::{Guard, PendingCall, ResponseFuture};
 use crate::body::Body;
 use crate::credential::{Sources, hide};
+use crate::event::{Event, EventKind, Observed};
 use crate::refusal::Refusal;
 use crate::rejection::{Anonymous, Required, Responses};
 use crate::ring::{KeyRing, Verifying};
@@ -27,6 +28,7 @@ pub(super) struct Policy {
     pub(super) forward: bool,
     pub(super) guard_responses: bool,
     pub(super) responses: Arc<Responses>,
+    pub(super) observer: Observed,
 }
 
 /// How far a request is with its authentication.
@@ -98,12 +100,20 @@ impl Policy {
         {
             return Err(Refusal::InsufficientScope(key));
         }
+        self.observer
+            .tell(|| Event::about(EventKind::Authenticated, key.record()));
         request.extensions_mut().insert(key);
         Ok(())
     }
 
     #[cold]
     pub(super) fn refuse(&self, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
+        let realm = self.ring.realm();
+        if let Refusal::KeyInUrl(_, key_id) = refusal {
+            self.observer
+                .tell(|| Event::without_record(EventKind::KeyInUrl, Some(realm), Some(*key_id)));
+        }
+        self.observer.tell(|| refusal.event(realm));
         self.responses
             .refuse(refusal, self.required.as_ref(), request)
     }

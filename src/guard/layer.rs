@@ -9,6 +9,7 @@ use tower_layer::Layer;
 
 use super::parsed;
 use super::service::RequireScope;
+use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder};
 use crate::scope::{IntoRequirement, Requirement};
 
@@ -29,6 +30,7 @@ use crate::scope::{IntoRequirement, Requirement};
 pub struct RequireScopeLayer {
     requirement: Requirement,
     responder: Option<Arc<Responder>>,
+    observer: Observed,
 }
 
 impl RequireScopeLayer {
@@ -43,6 +45,7 @@ impl RequireScopeLayer {
         Self {
             requirement: parsed(requirement),
             responder: None,
+            observer: Observed::default(),
         }
     }
 
@@ -55,6 +58,13 @@ impl RequireScopeLayer {
         self.responder = Some(Arc::new(responder));
         self
     }
+
+    /// Sets who is told of each request that this guard refuses; nobody where nothing is said,
+    /// for a guard knows no ring.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Observed::by(observer);
+        self
+    }
 }
 
 impl<S> Layer<S> for RequireScopeLayer {
@@ -62,7 +72,7 @@ impl<S> Layer<S> for RequireScopeLayer {
 
     fn layer(&self, inner: S) -> RequireScope<S> {
         let required = Required::new(self.requirement.clone(), self.responder.clone());
-        RequireScope::new(inner, required)
+        RequireScope::new(inner, required, self.observer.clone())
     }
 }
 

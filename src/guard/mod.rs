@@ -43,7 +43,8 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Extensions, Response};
 
-use crate::rejection::{Anonymous, Required, not_authenticated};
+use crate::event::{Event, EventKind, Observed};
+use crate::rejection::{Anonymous, Rejection, Required, not_authenticated};
 use crate::scope::{IntoRequirement, Requirement};
 use crate::verified::VerifiedKey;
 
@@ -84,4 +85,20 @@ fn authorise(
     // Which headers carry keys, the authenticating layer knows, not this one.
     let vary = HeaderValue::from_static("*");
     Err(Box::new(required.refuse(key, &vary, headers)))
+}
+
+/// Tells the observer of a refusal.
+#[cold]
+fn report(observer: &Observed, extensions: &Extensions, response: &Response<Bytes>) {
+    let Some(rejection) = response.extensions().get::<Rejection>() else {
+        return;
+    };
+    let kind = EventKind::Rejected {
+        kind: rejection.kind(),
+        cause: None,
+    };
+    observer.tell(|| match extensions.get::<VerifiedKey>() {
+        Some(key) => Event::about(kind, key.record()),
+        None => Event::without_record(kind, None, None),
+    });
 }

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::authorise;
 use super::future::ResponseFuture;
+use super::{authorise, report};
 use crate::body::Body;
+use crate::event::Observed;
 use crate::rejection::Required;
 
 /// The service that [`RequireScopeLayer`](crate::RequireScopeLayer) makes.
@@ -17,13 +18,15 @@ use crate::rejection::Required;
 pub struct RequireScope<S> {
     inner: S,
     required: Arc<Required>,
+    observer: Observed,
 }
 
 impl<S> RequireScope<S> {
-    pub(super) fn new(inner: S, required: Required) -> Self {
+    pub(super) fn new(inner: S, required: Required, observer: Observed) -> Self {
         Self {
             inner,
             required: Arc::new(required),
+            observer,
         }
     }
 
@@ -59,7 +62,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match authorise(&self.required, request.extensions(), request.headers()) {
             Ok(()) => ResponseFuture::pass(self.inner.call(request)),
-            Err(response) => ResponseFuture::reject(response),
+            Err(response) => {
+                report(&self.observer, request.extensions(), &response);
+                ResponseFuture::reject(response)
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use http::StatusCode;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::format::KeyId;
+pub use crate::refusal::RejectionKind;
 use crate::verified::InvalidCause;
 
 /// Why a request was refused; found in the extensions of the response.
@@ -51,26 +52,6 @@ pub struct Rejection {
     detail: Detail,
     cause: Option<InvalidCause>,
     key_id: Option<KeyId>,
-}
-
-/// What kind of refusal a [`Rejection`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RejectionKind {
-    /// No credential was presented.
-    Missing,
-    /// More than one credential was presented, or one in a way that others may read otherwise.
-    Ambiguous,
-    /// A key-shaped text stands in the URI or in `Referer`.
-    KeyInUrl,
-    /// The credential is no key that is valid here and now.
-    Invalid,
-    /// The key is valid, and lacks what the route requires.
-    InsufficientScope,
-    /// The store gave no verdict.
-    StoreUnavailable,
-    /// A scope is required where no layer authenticates.
-    NotAuthenticated,
 }
 
 impl Rejection {

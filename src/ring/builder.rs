@@ -7,15 +7,26 @@ use std::time::Duration;
 use super::{Inner, KeyRing};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::{Digester, Pepper};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Observed, Observer};
 use crate::format::Format;
-use crate::lifecycle::{DEFAULT_LIFETIME, Policy};
+use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, Policy};
 use crate::realm::Realm;
+use crate::scope::ScopeSet;
 use crate::store::KeyStore;
+use crate::sync;
+use crate::uses::Uses;
+use crate::watchers::Watchers;
 
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
 /// up behind a sick one.
 const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Half a second: a stream whose key another process revoked ends within a second.
+const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// A minute: last uses are for people, who think in days.
+const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// 30 days: a client that was forgotten in a rotation shows itself within a month.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Builds a [`KeyRing`]; from [`KeyRing::builder`].
 #[derive(Debug)]
@@ -27,7 +38,16 @@ pub struct RingBuilder {
     pepper: Option<Pepper>,
     earlier_peppers: Vec<Pepper>,
     longest_lifetime: Option<Duration>,
+    longest_grace: Duration,
+    grantable: Option<Vec<String>>,
+    keys_per_subject: Option<usize>,
+    revokes_on_reuse: bool,
+    observer: Observed,
     lookup_timeout: Duration,
+    watch_interval: Duration,
+    tracks_last_use: bool,
+    upkeep_interval: Duration,
+    retention: Duration,
     accepts_imports: bool,
 }
 
@@ -40,7 +60,16 @@ impl RingBuilder {
             pepper: None,
             earlier_peppers: Vec::new(),
             longest_lifetime: Some(DEFAULT_LIFETIME),
+            longest_grace: DEFAULT_GRACE,
+            grantable: None,
+            keys_per_subject: None,
+            revokes_on_reuse: false,
+            observer: Observed::default(),
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
+            watch_interval: DEFAULT_WATCH_INTERVAL,
+            tracks_last_use: false,
+            upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
+            retention: DEFAULT_RETENTION,
             accepts_imports: false,
         }
     }
@@ -80,6 +109,78 @@ impl RingBuilder {
         self
     }
 
+    /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds; 24 hours where
+    /// nothing is said.
+    pub fn longest_grace(mut self, longest: Duration) -> Self {
+        self.longest_grace = longest;
+        self
+    }
+
+    /// Lets only these scopes be granted; all where nothing is said. A ring whose keys anybody
+    /// can have should grant next to nothing.
+    pub fn grantable_scopes<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.grantable = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Lets a subject hold this many keys at a time; any number where nothing is said. A key in
+    /// its grace is not counted beside the one that replaced it.
+    pub fn keys_per_subject(mut self, limit: usize) -> Self {
+        self.keys_per_subject = Some(limit);
+        self
+    }
+
+    /// Revokes the whole lineage when a key that another has replaced is presented after its end,
+    /// as RFC 9700 §4.14.2 has it for refresh tokens.
+    ///
+    /// It ends what a thief may have got by a stolen secret, and it lets whoever kept an old
+    /// secret end the keys that came after. Without it, reuse is only
+    /// [reported](crate::EventKind::Reuse).
+    pub fn revoke_lineage_on_reuse(mut self) -> Self {
+        self.revokes_on_reuse = true;
+        self
+    }
+
+    /// Sets who is told of the ring's events, and of those of the layers over it that have no
+    /// observer of their own; nobody where nothing is said.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Observed::by(observer);
+        self
+    }
+
+    /// Keeps the records of dead keys for this long, in whole seconds, before a
+    /// [purge](KeyRing::purge) removes them; 30 days where nothing is said. While it is kept, a key
+    /// that comes back is known as reused, expired or revoked, and cannot be imported again.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Collects when each key was last used, for [`KeyRing::upkeep`] to write to the store. A use
+    /// is an accepted verification, whatever its scopes allow. A crash loses at most the uses
+    /// since the last upkeep.
+    pub fn track_last_use(mut self) -> Self {
+        self.tracks_last_use = true;
+        self
+    }
+
+    /// Sets how often [`KeyRing::upkeep`] takes its turn; a minute where nothing is said.
+    pub fn upkeep_interval(mut self, interval: Duration) -> Self {
+        self.upkeep_interval = interval;
+        self
+    }
+
+    /// Sets how often a [watch](KeyRing::watch) reads its record again, to see what other rings
+    /// and processes did; half a second where nothing is said.
+    pub fn watch_interval(mut self, interval: Duration) -> Self {
+        self.watch_interval = interval;
+        self
+    }
+
     /// Bounds the wait for the store in a verification; two seconds where nothing is said.
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.lookup_timeout = longest;
@@ -106,11 +207,24 @@ impl RingBuilder {
     /// # Errors
     ///
     /// [`InvalidPrefix`](crate::ErrorKind::InvalidPrefix),
-    /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm) or
-    /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper).
+    /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm),
+    /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
+    /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
+    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a limit or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
+        let second = Duration::from_secs(1);
+        let zero = self
+            .longest_lifetime
+            .is_some_and(|longest| longest < second)
+            || self.longest_grace < second
+            || self.keys_per_subject == Some(0)
+            || self.watch_interval.is_zero()
+            || self.upkeep_interval.is_zero();
+        if zero {
+            return Err(ErrorKind::InvalidPolicy.into());
+        }
         Ok(KeyRing(Arc::new(Inner {
             memory: store.memory().cloned(),
             store: Arc::new(store),
@@ -120,7 +234,17 @@ impl RingBuilder {
             digester: Digester::new(self.pepper.as_ref(), &self.earlier_peppers)?,
             policy: Policy {
                 longest_lifetime: self.longest_lifetime,
+                longest_grace: self.longest_grace,
+                grantable: self.grantable.map(ScopeSet::new).transpose()?,
+                keys_per_subject: self.keys_per_subject,
             },
+            revokes_on_reuse: self.revokes_on_reuse,
+            observer: self.observer,
+            watchers: sync::Arc::new(Watchers::default()),
+            watch_interval: self.watch_interval,
+            uses: self.tracks_last_use.then(Uses::default),
+            upkeep_interval: self.upkeep_interval,
+            retention: self.retention,
             lookup_timeout: self.lookup_timeout,
             accepts_imports: self.accepts_imports,
             latest_end: AtomicU64::new(0),

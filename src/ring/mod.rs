@@ -1,34 +1,39 @@
 //! One realm over one store.
 
+mod bounded;
 mod builder;
+mod change;
+mod issue;
+mod upkeep;
 mod verify;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use builder::RingBuilder;
 pub(crate) use verify::Verifying;
+pub use watch::Watch;
 
-use crate::clock::Clock;
-use crate::digest::{Digester, KeyDigest};
-use crate::error::{Error, ErrorKind};
+use crate::clock::{Clock, Timestamp};
+use crate::digest::Digester;
+use crate::error::Error;
+use crate::event::Observed;
 use crate::format::{Format, KeyId};
-use crate::grant::Grant;
-use crate::lifecycle::{self, Minted, Policy};
+use crate::lifecycle::{Policy, Reading};
 use crate::realm::Realm;
-use crate::record::{KeyRecord, RevocationReason};
+use crate::record::KeyRecord;
 use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore};
+use crate::sync;
+use crate::uses::Uses;
 use crate::verified::{VerifiedKey, VerifyError};
+use crate::watchers::Watchers;
 
-/// The longest key that may be imported or presented, in bytes.
-const MAX_IMPORTED_LEN: usize = 512;
-/// How often a change is computed anew when another writer was first.
-const MAX_ATTEMPTS: usize = 8;
-
-/// One realm over one store: it issues, imports, verifies, revokes and lists keys.
+/// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, revokes
+/// and lists keys.
 ///
 /// It is cheap to clone, and knows nothing of HTTP.
 ///
@@ -66,6 +71,26 @@ struct Inner {
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
     latest_end: AtomicU64,
+    revokes_on_reuse: bool,
+    observer: Observed,
+    watchers: sync::Arc<Watchers>,
+    watch_interval: Duration,
+    /// The uses that the store does not know yet, where they are tracked.
+    uses: Option<Uses>,
+    upkeep_interval: Duration,
+    retention: Duration,
+}
+
+impl Inner {
+    #[inline]
+    fn reading(&self) -> Reading {
+        let now = self.clock.now();
+        let latest_end = Timestamp::from_unix(self.latest_end.load(Ordering::Relaxed));
+        Reading {
+            now,
+            latest: now.max(latest_end),
+        }
+    }
 }
 
 /// A key that was just minted: its record, and the one sight of its plaintext.
@@ -100,23 +125,6 @@ impl KeyRing {
         RingBuilder::new(prefix.into())
     }
 
-    /// Mints a key.
-    ///
-    /// # Errors
-    ///
-    /// A kind that names what the ring does not grant: [`ErrorKind::InvalidSubject`],
-    /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`]; else
-    /// [`ErrorKind::Generator`], [`ErrorKind::Duplicate`] or [`ErrorKind::Store`]. There is no
-    /// key then.
-    pub async fn issue(&self, grant: Grant) -> Result<Issued, Error> {
-        let (id, secret) = self.0.format.mint()?;
-        let digest = self.0.digester.current(secret.expose().as_bytes());
-        let record = self
-            .add(id, digest, self.0.digester.version(), grant)
-            .await?;
-        Ok(Issued { secret, record })
-    }
-
     /// Whether these exact bytes are a key that is valid now.
     ///
     /// Nothing is trimmed, folded or decoded.
@@ -129,78 +137,6 @@ impl KeyRing {
             Verifying::Done(verdict) => verdict,
             Verifying::Pending(verdict) => verdict.await,
         }
-    }
-
-    /// Imports a key that was minted elsewhere, by the SHA-256 of its plaintext.
-    ///
-    /// Nothing is known of the plaintext: make sure that it had 128 bits of randomness.
-    ///
-    /// # Errors
-    ///
-    /// As [`issue`](Self::issue), and [`ErrorKind::ImportRefused`] on a ring that does not
-    /// accept imports or that has a pepper, which a bare digest lacks.
-    pub async fn import_digest(&self, grant: Grant, digest: KeyDigest) -> Result<KeyRecord, Error> {
-        if self.0.digester.version().is_some() {
-            return Err(ErrorKind::ImportRefused.into());
-        }
-        self.import(grant, digest, None).await
-    }
-
-    /// Imports a key that was minted elsewhere, by its plaintext, which is not kept.
-    ///
-    /// # Errors
-    ///
-    /// As [`issue`](Self::issue), and [`ErrorKind::ImportRefused`] on a ring that does not
-    /// accept imports, [`ErrorKind::InvalidPlaintext`] for what no header can carry, and
-    /// [`ErrorKind::WeakPlaintext`] for under 128 bits by length and alphabet.
-    pub async fn import_plaintext(
-        &self,
-        grant: Grant,
-        plaintext: &str,
-    ) -> Result<KeyRecord, Error> {
-        self.check_importable(plaintext)?;
-        if strength_bits(plaintext) < 128.0 {
-            return Err(ErrorKind::WeakPlaintext.into());
-        }
-        self.import_insecure_plaintext(grant, plaintext).await
-    }
-
-    /// Imports a key however weak it is. Whoever can guess it, or has its digest, has the key.
-    ///
-    /// # Errors
-    ///
-    /// As [`import_plaintext`](Self::import_plaintext), but for the weakness.
-    pub async fn import_insecure_plaintext(
-        &self,
-        grant: Grant,
-        plaintext: &str,
-    ) -> Result<KeyRecord, Error> {
-        self.check_importable(plaintext)?;
-        let digest = self.0.digester.current(plaintext.as_bytes());
-        self.import(grant, digest, self.0.digester.version()).await
-    }
-
-    /// Revokes a key for good; a key that is revoked already stays as it is.
-    ///
-    /// Once this returns, no request that begins is authenticated by the key.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Conflict`]
-    /// when other writers were first eight times over, [`ErrorKind::Store`] when the store
-    /// failed.
-    pub async fn revoke(&self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
-            let Some(change) = lifecycle::revoke(&record, reason, self.0.clock.now()) else {
-                return Ok(());
-            };
-            match self.0.store.commit(&change).await.map_err(Error::from) {
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                outcome => return outcome,
-            }
-        }
-        Err(ErrorKind::Conflict.into())
     }
 
     /// The record of an id in this realm.
@@ -247,45 +183,8 @@ impl KeyRing {
         &self.0.format
     }
 
-    fn check_importable(&self, plaintext: &str) -> Result<(), Error> {
-        if !self.0.accepts_imports {
-            return Err(ErrorKind::ImportRefused.into());
-        }
-        if !is_importable(plaintext.as_bytes()) {
-            return Err(ErrorKind::InvalidPlaintext.into());
-        }
-        Ok(())
-    }
-
-    async fn import(
-        &self,
-        grant: Grant,
-        digest: KeyDigest,
-        pepper_version: Option<u32>,
-    ) -> Result<KeyRecord, Error> {
-        if !self.0.accepts_imports {
-            return Err(ErrorKind::ImportRefused.into());
-        }
-        self.add(KeyId::random()?, digest, pepper_version, grant)
-            .await
-    }
-
-    async fn add(
-        &self,
-        id: KeyId,
-        digest: KeyDigest,
-        pepper_version: Option<u32>,
-        grant: Grant,
-    ) -> Result<KeyRecord, Error> {
-        let minted = Minted {
-            id,
-            realm: self.0.realm.clone(),
-            digest,
-            pepper_version,
-        };
-        let (record, change) = lifecycle::issue(minted, grant, self.0.policy, self.0.clock.now())?;
-        self.0.store.commit(&change).await?;
-        Ok(record)
+    pub(crate) fn observer(&self) -> &Observed {
+        &self.0.observer
     }
 }
 
@@ -296,29 +195,4 @@ impl fmt::Debug for KeyRing {
             .field("prefix", &self.prefix())
             .finish_non_exhaustive()
     }
-}
-
-/// What a header value can carry as one credential: visible ASCII without commas.
-#[inline]
-fn is_importable(presented: &[u8]) -> bool {
-    (1..=MAX_IMPORTED_LEN).contains(&presented.len())
-        && presented
-            .iter()
-            .all(|&byte| byte.is_ascii_graphic() && byte != b',')
-}
-
-/// The most that a plaintext of this length and alphabet can hold.
-fn strength_bits(plaintext: &str) -> f64 {
-    let holds = |class: fn(&u8) -> bool| plaintext.as_bytes().iter().any(class);
-    let mut alphabet = 0_u32;
-    for (held, size) in [
-        (holds(u8::is_ascii_digit), 10),
-        (holds(u8::is_ascii_lowercase), 26),
-        (holds(u8::is_ascii_uppercase), 26),
-        (holds(|byte| !byte.is_ascii_alphanumeric()), 32),
-    ] {
-        alphabet += if held { size } else { 0 };
-    }
-    let length = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
-    f64::from(length) * f64::from(alphabet.max(1)).log2()
 }

@@ -1,16 +1,17 @@
 //! From presented bytes to a verdict.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
-use super::{Inner, KeyRing, is_importable};
+use super::bounded::Bounded;
+use super::issue::is_importable;
+use super::{Inner, KeyRing};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
-use crate::format::KeyId;
-use crate::record::{KeyRecord, KeyState};
+use crate::event::{Event, EventKind};
+use crate::lifecycle::Reading;
+use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreErrorKind};
 use crate::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
@@ -29,7 +30,7 @@ impl KeyRing {
         let well_formed =
             self.0.format.is_key(presented) || (self.0.accepts_imports && is_importable(presented));
         if !well_formed {
-            return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed, None)));
+            return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
@@ -45,12 +46,12 @@ impl KeyRing {
     /// of earlier peppers.
     #[cold]
     fn fail(&self, mut error: VerifyError, presented: &[u8]) -> Verifying {
-        let mut earlier = if is_unknown(error) {
+        let mut earlier = if is_unknown(&error) {
             self.0.digester.earlier(presented).into_iter()
         } else {
             Vec::new().into_iter()
         };
-        while is_unknown(error)
+        while is_unknown(&error)
             && let Some(digest) = earlier.next()
         {
             let found = match self.0.find(&digest) {
@@ -64,7 +65,16 @@ impl KeyRing {
                 Err(other) => error = other,
             }
         }
-        Verifying::Done(Err(error.claimed_by(|| self.0.format.id_of(presented))))
+        let error = error.claimed_by(|| self.0.format.id_of(presented));
+        if self.answers_reuse(&error) {
+            let (ring, verdict) = (self.clone(), error.clone());
+            let answer = async move {
+                ring.answer_reuse(&verdict).await;
+                Err(verdict)
+            };
+            return self.within_bound(Box::pin(answer), error);
+        }
+        Verifying::Done(Err(error))
     }
 
     #[cold]
@@ -88,10 +98,11 @@ impl KeyRing {
         presented: &[u8],
     ) -> Verifying {
         let ring = self.clone();
+        let claimed = self.0.format.id_of(presented);
         let verdict = async move {
             let mut verdict = ring.0.judge(found.await, &digest);
             for digest in earlier {
-                if !verdict.as_ref().is_err_and(|error| is_unknown(*error)) {
+                if !verdict.as_ref().is_err_and(is_unknown) {
                     break;
                 }
                 let found = match ring.0.find(&digest) {
@@ -100,20 +111,44 @@ impl KeyRing {
                 };
                 verdict = ring.0.judge(found, &digest);
             }
-            verdict
+            if let Err(error) = &verdict
+                && ring.answers_reuse(error)
+            {
+                ring.answer_reuse(error).await;
+            }
+            verdict.map_err(|error| error.claimed_by(|| claimed))
         };
-        let claimed = self.0.format.id_of(presented);
+        let late = VerifyError::store_unavailable().claimed_by(|| claimed);
+        self.within_bound(Box::pin(verdict), late)
+    }
+
+    /// Waits no longer than the ring's bound, and decides like this where there is no answer then.
+    fn within_bound(
+        &self,
+        verdict: BoxFuture<'static, Verdict>,
+        otherwise: VerifyError,
+    ) -> Verifying {
         let sleep = || self.0.clock.sleep(self.0.lookup_timeout);
         let Ok(timeout) = catch_unwind(AssertUnwindSafe(sleep)) else {
             // Without a timer there is no bound, and so no wait.
-            let error = VerifyError::store_unavailable();
-            return Verifying::Done(Err(error.claimed_by(|| claimed)));
+            return Verifying::Done(Err(otherwise));
         };
-        Verifying::Pending(Box::pin(Bounded {
-            verdict: Box::pin(verdict),
-            timeout,
-            claimed,
-        }))
+        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise));
+        Verifying::Pending(Box::pin(bounded))
+    }
+
+    /// Whether this refusal is of a replaced key, on a ring that then ends its lineage.
+    fn answers_reuse(&self, error: &VerifyError) -> bool {
+        self.0.revokes_on_reuse && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Reuse)
+    }
+
+    async fn answer_reuse(&self, error: &VerifyError) {
+        if let Some(record) = error.record() {
+            // The key is refused whatever comes of it, and the next reuse tries again.
+            let _ = self
+                .revoke_lineage(record.lineage(), RevocationReason::KeyCompromise)
+                .await;
+        }
     }
 }
 
@@ -133,76 +168,52 @@ impl Inner {
     fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,
-            Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown, None)),
+            Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown)),
             // A store that answers with another key's record is out of order.
             Ok(Some(_)) | Err(_) => return Err(VerifyError::store_unavailable()),
         };
         // Set back, the clock revives no key that it ended, and begins none ahead of its time.
-        let now = self.clock.now();
-        let latest = now.max(Timestamp::from_unix(
-            self.latest_end.load(Ordering::Relaxed),
-        ));
-        let live = record.not_before() <= now && latest < record.valid_until();
+        let at = self.reading();
+        let live = record.not_before() <= at.now && at.latest < record.valid_until();
         if live && *record.realm() == self.realm {
+            if let Some(uses) = &self.uses {
+                uses.mark(record.id(), at.now);
+            }
             return Ok(VerifiedKey::new(record));
         }
-        Err(self.refused(&record, latest))
+        Err(self.refused(record, at))
     }
 
     /// Why a record is not accepted. The end of a key that is denied for its age is remembered,
     /// so that a clock that is set back does not revive it.
     #[cold]
-    fn refused(&self, record: &KeyRecord, latest: Timestamp) -> VerifyError {
-        let cause = match record.state_at(latest) {
-            _ if *record.realm() != self.realm => InvalidCause::OtherRealm,
+    fn refused(&self, record: Arc<KeyRecord>, at: Reading) -> VerifyError {
+        if *record.realm() != self.realm {
+            return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
+        }
+        let state = record.state_at(at.latest);
+        // MAX is no end of a key, but where time itself ends.
+        if matches!(state, KeyState::Expired | KeyState::Retired)
+            && record.valid_until() != Timestamp::MAX
+        {
+            self.latest_end
+                .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
+        }
+        let cause = match state {
             // Live but for the clock that was set back.
             KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
+            KeyState::Expired | KeyState::Retired | KeyState::Revoked if record.is_replaced() => {
+                self.observer
+                    .tell(|| Event::about(EventKind::Reuse, &record));
+                InvalidCause::Reuse
+            }
             KeyState::Revoked => InvalidCause::Revoked,
-            ended => {
-                // MAX is no end of a key, but where time itself ends.
-                if record.valid_until() != Timestamp::MAX {
-                    self.latest_end
-                        .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
-                }
-                if ended == KeyState::Retired {
-                    InvalidCause::Retired
-                } else {
-                    InvalidCause::Expired
-                }
-            }
+            KeyState::Expired | KeyState::Retired => InvalidCause::Expired,
         };
-        VerifyError::invalid(cause, Some(record.id()))
+        VerifyError::invalid(cause).of(record)
     }
 }
 
-fn is_unknown(error: VerifyError) -> bool {
+fn is_unknown(error: &VerifyError) -> bool {
     error.kind() == VerifyErrorKind::Invalid(InvalidCause::Unknown)
-}
-
-/// A verdict that comes in time or not at all.
-struct Bounded {
-    verdict: BoxFuture<'static, Verdict>,
-    timeout: BoxFuture<'static, ()>,
-    /// The id that the presented key names.
-    claimed: Option<KeyId>,
-}
-
-impl Future for Bounded {
-    type Output = Verdict;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            match self.verdict.as_mut().poll(context) {
-                Poll::Pending => (self.timeout.as_mut().poll(context))
-                    .map(|()| Err(VerifyError::store_unavailable())),
-                ready @ Poll::Ready(_) => ready,
-            }
-        }));
-        let verdict = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(verdict)) => verdict,
-            Err(_) => Err(VerifyError::store_unavailable()),
-        };
-        Poll::Ready(verdict.map_err(|error| error.claimed_by(|| self.claimed)))
-    }
 }

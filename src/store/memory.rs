@@ -1,7 +1,6 @@
 //! Records in memory.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::ready;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -9,11 +8,13 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papaya::{Equivalent, HashMap};
+use smol_str::SmolStr;
 
 use super::{
     BoxFuture, Change, Expected, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind,
-    Write,
+    StoreId, SubjectKeys, Write,
 };
+use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
@@ -41,7 +42,19 @@ struct Shared {
     /// What requests read.
     by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
     /// What writers read; holding it is the right to write to both.
-    by_id: Mutex<BTreeMap<KeyId, Arc<KeyRecord>>>,
+    records: Mutex<Records>,
+}
+
+#[derive(Default)]
+struct Records {
+    keys: BTreeMap<KeyId, Entry>,
+    lineages: BTreeSet<(KeyId, KeyId)>,
+    subjects: BTreeSet<(SmolStr, KeyId)>,
+}
+
+struct Entry {
+    record: Arc<KeyRecord>,
+    last_used: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -58,10 +71,13 @@ impl MemoryStore {
         (record.realm() == realm).then(|| Arc::clone(record))
     }
 
-    fn records(&self) -> MutexGuard<'_, BTreeMap<KeyId, Arc<KeyRecord>>> {
+    fn records(&self) -> MutexGuard<'_, Records> {
         // Everything that can be refused is refused before the first write, so a panic
         // elsewhere leaves no half-applied change behind.
-        self.0.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apply(&self, change: &Change) -> Result<(), StoreError> {
@@ -77,6 +93,11 @@ impl MemoryStore {
                 return Err(StoreErrorKind::Duplicate.into());
             }
         }
+        for expected in change.subjects() {
+            if records.keys_of(expected.realm(), expected.subject()) != *expected {
+                return Err(StoreErrorKind::Conflict.into());
+            }
+        }
         // What dies is dead before what takes its place lives.
         let (new, changed): (Vec<&Write>, Vec<&Write>) = change
             .writes()
@@ -84,7 +105,7 @@ impl MemoryStore {
             .partition(|write| write.expected == Expected::Absent);
         for write in changed.into_iter().chain(new) {
             let record = Arc::new(write.record.clone());
-            records.insert(record.id(), Arc::clone(&record));
+            records.put(&record);
             // Swapped in one step: no look-up finds a gap between the two versions.
             self.0
                 .by_digest
@@ -94,13 +115,9 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn check(
-        &self,
-        records: &BTreeMap<KeyId, Arc<KeyRecord>>,
-        write: &Write,
-    ) -> Result<(), StoreError> {
-        let held = records.get(&write.record.id());
-        match (write.expected, held) {
+    fn check(&self, records: &Records, write: &Write) -> Result<(), StoreError> {
+        let held = records.keys.get(&write.record.id());
+        match (write.expected, held.map(|entry| &entry.record)) {
             (Expected::Absent, None)
                 if !self.0.by_digest.pin().contains_key(write.record.digest()) =>
             {
@@ -110,12 +127,108 @@ impl MemoryStore {
             (Expected::Version(version), Some(held))
                 if held.version() == version
                     && held.digest() == write.record.digest()
-                    && held.realm() == write.record.realm() =>
+                    && held.realm() == write.record.realm()
+                    && held.subject() == write.record.subject()
+                    && held.lineage() == write.record.lineage() =>
             {
                 Ok(())
             }
             (Expected::Version(_), _) => Err(StoreErrorKind::Conflict.into()),
         }
+    }
+
+    fn remove_ended(&self, realm: &Realm, ended_by: Timestamp) -> u64 {
+        let mut records = self.records();
+        let ended: Vec<Arc<KeyRecord>> = records
+            .keys
+            .values()
+            .map(|entry| &entry.record)
+            .filter(|record| record.realm() == realm)
+            .filter(|record| record.ended_at().is_some_and(|end| end <= ended_by))
+            .cloned()
+            .collect();
+        for record in &ended {
+            self.0.by_digest.pin().remove(record.digest());
+            records.remove(record);
+        }
+        ended.len() as u64
+    }
+}
+
+impl Records {
+    fn put(&mut self, record: &Arc<KeyRecord>) {
+        if let Some(entry) = self.keys.get_mut(&record.id()) {
+            entry.record = Arc::clone(record);
+            return;
+        }
+        self.lineages.insert((record.lineage(), record.id()));
+        self.subjects.insert((record.subject().into(), record.id()));
+        let entry = Entry {
+            record: Arc::clone(record),
+            last_used: None,
+        };
+        self.keys.insert(record.id(), entry);
+    }
+
+    fn remove(&mut self, record: &KeyRecord) {
+        self.lineages.remove(&(record.lineage(), record.id()));
+        self.subjects
+            .remove(&(record.subject().into(), record.id()));
+        self.keys.remove(&record.id());
+    }
+
+    fn get(&self, realm: &Realm, id: KeyId) -> Option<&Entry> {
+        self.keys
+            .get(&id)
+            .filter(|entry| entry.record.realm() == realm)
+    }
+
+    fn get_mut(&mut self, realm: &Realm, id: KeyId) -> Option<&mut Entry> {
+        self.keys
+            .get_mut(&id)
+            .filter(|entry| entry.record.realm() == realm)
+    }
+
+    /// The records that a query asks for, found by the narrowest index.
+    fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
+        let after = query.after;
+        let asked = |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record);
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let record = |id: KeyId| self.keys.get(&id).map(|entry| &entry.record);
+        let first = after.unwrap_or(KeyId::FIRST);
+        if let Some(lineage) = query.lineage {
+            self.lineages
+                .range((lineage, first)..)
+                .take_while(|(other, _)| *other == lineage)
+                .filter_map(|&(_, id)| record(id))
+                .filter(asked)
+                .take(limit)
+                .cloned()
+                .collect()
+        } else if let Some(subject) = &query.subject {
+            self.subjects
+                .range((SmolStr::new(subject), first)..)
+                .take_while(|(other, _)| other == subject)
+                .filter_map(|&(_, id)| record(id))
+                .filter(asked)
+                .take(limit)
+                .cloned()
+                .collect()
+        } else {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            self.keys
+                .range((start, Bound::Unbounded))
+                .map(|(_, entry)| &entry.record)
+                .filter(asked)
+                .take(limit)
+                .cloned()
+                .collect()
+        }
+    }
+
+    fn keys_of(&self, realm: &Realm, subject: &str) -> SubjectKeys {
+        let query = ListQuery::new().subject(subject).unrevoked();
+        SubjectKeys::new(realm, subject, &self.list(realm, &query))
     }
 }
 
@@ -128,6 +241,10 @@ impl KeyStore for MemoryStore {
         Some(self)
     }
 
+    fn identity(&self) -> Option<StoreId> {
+        Some(StoreId::of(&self.0))
+    }
+
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(ready(self.apply(change)))
     }
@@ -135,9 +252,8 @@ impl KeyStore for MemoryStore {
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         let found = self
             .records()
-            .get(&id)
-            .filter(|record| record.realm() == realm)
-            .cloned();
+            .get(realm, id)
+            .map(|entry| Arc::clone(&entry.record));
         Box::pin(ready(Ok(found)))
     }
 
@@ -146,23 +262,49 @@ impl KeyStore for MemoryStore {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(ready(Ok(self.records().list(realm, query))))
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(ready(Ok(self.remove_ended(realm, ended_by))))
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let mut records = self.records();
+        for &(id, at) in uses {
+            if let Some(entry) = records.get_mut(realm, id) {
+                entry.last_used = entry.last_used.max(Some(at));
+            }
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         let records = self.records();
-        let start = query.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rest: Range<'_, KeyId, Arc<KeyRecord>> = records.range((start, Bound::Unbounded));
-        let page = rest
-            .map(|(_, record)| record)
-            .filter(|record| record.realm() == realm && query.matches(record))
-            .take(query.limit.unwrap_or(usize::MAX))
-            .cloned()
+        let uses = ids
+            .iter()
+            .map(|&id| records.get(realm, id)?.last_used)
             .collect();
-        Box::pin(ready(Ok(page)))
+        Box::pin(ready(Ok(uses)))
     }
 }
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("records", &self.records().len())
+            .field("records", &self.records().keys.len())
             .finish_non_exhaustive()
     }
 }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 pub use memory::MemoryStore;
 
+use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
-pub use crate::lifecycle::{Change, Expected, Write};
+pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 
@@ -54,6 +55,8 @@ pub struct ListQuery {
     pub subject: Option<String>,
     /// Only keys of this lineage.
     pub lineage: Option<KeyId>,
+    /// Only keys that are not revoked.
+    pub unrevoked: bool,
     /// Only keys whose id sorts after this one: the last id of the page before.
     pub after: Option<KeyId>,
     /// At most this many; `None` for all.
@@ -80,6 +83,13 @@ impl ListQuery {
         self
     }
 
+    /// Only keys that are not revoked, whether they have expired or not.
+    #[must_use]
+    pub fn unrevoked(mut self) -> Self {
+        self.unrevoked = true;
+        self
+    }
+
     /// Only keys whose id sorts after this one.
     #[must_use]
     pub fn after(mut self, id: KeyId) -> Self {
@@ -102,7 +112,22 @@ impl ListQuery {
             && self
                 .lineage
                 .is_none_or(|lineage| lineage == record.lineage())
+            && !(self.unrevoked && record.revocation().is_some())
             && self.after.is_none_or(|after| after < record.id())
+    }
+}
+
+/// Which records a store holds: two stores of one identity hold the same.
+///
+/// It tells a ring whether it can promote a key of another in a single commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(usize);
+
+impl StoreId {
+    /// The identity of whatever all the clones of a store share. It is one among stores that live
+    /// at the same time.
+    pub fn of<T: ?Sized>(shared: &Arc<T>) -> Self {
+        Self(Arc::as_ptr(shared).cast::<()>().addr())
     }
 }
 
@@ -111,18 +136,25 @@ impl ListQuery {
 /// # Contract
 ///
 /// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none. No look-up
-///   sees two keys live that a change swaps for one another.
-/// - **Compare-and-swap.** A write applies only where its [`Expected`] holds; else the commit
-///   fails with [`StoreErrorKind::Conflict`].
+///   sees two keys live that a change swaps for one another, and an answer of
+///   [`list`](Self::list) is one state of the store.
+/// - **Compare-and-swap.** A change applies only where the [`Expected`] of each of its writes
+///   holds, and where each of its [`SubjectKeys`] is what the store has; else the commit fails
+///   with [`StoreErrorKind::Conflict`].
 /// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms;
 ///   else the commit fails with [`StoreErrorKind::Duplicate`].
 /// - **Visibility.** A commit that returned is seen by every look-up that begins after it.
-/// - **Realm.** A record is found, got and listed only in its own realm.
+/// - **Realm.** A record is found, got and listed only in its own realm. A change may write
+///   records of several.
 /// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
 ///   is an invalid key.
+/// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
+///   else: no field of a record, no version, and no record that is gone.
 ///
 /// In [`find`](Self::find) a store may panic or never answer; the ring turns both into a 503.
 /// The other calls are management: they take as long as the store does.
+///
+/// `testing::contract`, behind the feature `testing`, holds a store against every clause.
 pub trait KeyStore: Send + Sync + 'static {
     /// Looks up the record of a digest in a realm. Requests call it, once and, for an unknown
     /// key, once more for each earlier pepper, so it must not block.
@@ -131,6 +163,11 @@ pub trait KeyStore: Send + Sync + 'static {
     /// The memory in which this store holds all its records, if it does. The ring then reads
     /// them there instead of calling [`find`](Self::find), which must answer the same.
     fn memory(&self) -> Option<&MemoryStore> {
+        None
+    }
+
+    /// Which records this store holds, where that can be told; `None` shares them with nobody.
+    fn identity(&self) -> Option<StoreId> {
         None
     }
 
@@ -146,6 +183,30 @@ pub trait KeyStore: Send + Sync + 'static {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+
+    /// Removes the records of a realm whose [end](KeyRecord::ended_at) is not after `ended_by`,
+    /// and says how many there were.
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Remembers when keys of a realm were last used; each is the later of what is known and what
+    /// is told. Keys that are gone are passed over.
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// When these keys of a realm were last used, in their order; `None` for one that is unknown or
+    /// was never used.
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>>;
 }
 
 /// A store that is shared, such as one `Arc<dyn KeyStore>` for the rings of several realms.
@@ -156,6 +217,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
 
     fn memory(&self) -> Option<&MemoryStore> {
         (**self).memory()
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        (**self).identity().or_else(|| Some(StoreId::of(self)))
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -173,6 +238,30 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         (**self).list(realm, query)
     }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        (**self).purge(realm, ended_by)
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).record_uses(realm, uses)
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        (**self).last_uses(realm, ids)
+    }
 }
 
 /// Why a store could not do what it was asked.
@@ -186,7 +275,8 @@ pub struct StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// A record is not at the version that the change expects.
+    /// A record is not at the version that the change expects, or a subject has other keys than it
+    /// expects.
     Conflict,
     /// The id or the digest of a new record is taken.
     Duplicate,
@@ -229,7 +319,7 @@ impl From<StoreError> for Error {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            StoreErrorKind::Conflict => "the record is at another version",
+            StoreErrorKind::Conflict => "the records are not as the change expects them",
             StoreErrorKind::Duplicate => "the id or the digest is taken",
             StoreErrorKind::Unavailable => "the store is unavailable",
         })

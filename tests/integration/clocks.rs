@@ -77,9 +77,9 @@ async fn r24_a_retired_key_ends_at_the_end_of_its_grace_and_stays_ended() {
     let key = issued.secret().expose().as_bytes();
     for (seconds, expected) in [
         (9, None),
-        (10, Some(InvalidCause::Retired)),
-        (9, Some(InvalidCause::Retired)),
-        (0, Some(InvalidCause::Retired)),
+        (10, Some(InvalidCause::Reuse)),
+        (9, Some(InvalidCause::Reuse)),
+        (0, Some(InvalidCause::Reuse)),
     ] {
         clock.set(at(seconds));
         assert_eq!(cause(&ring, key).await, expected, "at {seconds}");

@@ -96,7 +96,7 @@ async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
     add(
         "retired",
         retired.secret().expose().as_bytes(),
-        InvalidCause::Retired,
+        InvalidCause::Reuse,
     );
     let revoked = issue(&ring, "read").await;
     ring.revoke(revoked.record().id(), RevocationReason::KeyCompromise)

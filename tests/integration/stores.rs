@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
-};
+use tower_api_key::store::{BoxFuture, Change, Found, KeyStore, Lookup, MemoryStore, StoreError};
 use tower_api_key::{
     KeyDigest, KeyId, KeyRecord, KeyRecordParts, KeyRing, ManualClock, Realm, RingBuilder,
 };
@@ -122,17 +120,7 @@ impl KeyStore for ScriptedStore {
         self.records.commit(change)
     }
 
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.records.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.records.list(realm, query)
-    }
+    crate::support::forward_management!(records);
 }
 
 /// A ring `acme` with the realm `orders`, as [`support::ring`](crate::support::ring), over a

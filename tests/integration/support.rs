@@ -10,13 +10,62 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt};
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
-};
+use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
 use tower_api_key::{
-    Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm, Rejection,
-    RejectionKind, Timestamp,
+    Grant, Issued, KeyDigest, KeyRing, ManualClock, Realm, Rejection, RejectionKind, Timestamp,
 };
+
+/// The part of a [`KeyStore`] that a wrapper around another leaves to it.
+macro_rules! forward_management {
+    ($inner:ident) => {
+        fn get<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            id: tower_api_key::KeyId,
+        ) -> tower_api_key::store::BoxFuture<'a, tower_api_key::store::Found> {
+            self.$inner.get(realm, id)
+        }
+
+        fn list<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            query: &'a tower_api_key::store::ListQuery,
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<Vec<std::sync::Arc<tower_api_key::KeyRecord>>, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.list(realm, query)
+        }
+
+        fn purge<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            ended_by: tower_api_key::Timestamp,
+        ) -> tower_api_key::store::BoxFuture<'a, Result<u64, tower_api_key::store::StoreError>> {
+            self.$inner.purge(realm, ended_by)
+        }
+
+        fn record_uses<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            uses: &'a [(tower_api_key::KeyId, tower_api_key::Timestamp)],
+        ) -> tower_api_key::store::BoxFuture<'a, Result<(), tower_api_key::store::StoreError>> {
+            self.$inner.record_uses(realm, uses)
+        }
+
+        fn last_uses<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            ids: &'a [tower_api_key::KeyId],
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<Vec<Option<tower_api_key::Timestamp>>, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.last_uses(realm, ids)
+        }
+    };
+}
+pub(crate) use forward_management;
 
 /// The time at which every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -119,17 +168,7 @@ impl KeyStore for ObservedStore {
         self.store.commit(change)
     }
 
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.store.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
+    crate::support::forward_management!(store);
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`

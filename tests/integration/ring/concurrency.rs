@@ -102,7 +102,7 @@ fn a_record_is_never_missing_while_it_changes() {
         }
         for issued in &issued {
             let id = issued.record().id();
-            block_on(ring.revoke(id, RevocationReason::Superseded)).unwrap();
+            block_on(ring.revoke(id, RevocationReason::CessationOfOperation)).unwrap();
             current.fetch_add(1, Ordering::Relaxed);
         }
     });

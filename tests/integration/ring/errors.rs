@@ -167,7 +167,10 @@ async fn a_store_error_is_the_source_of_the_rings() {
     assert_eq!(source.source().unwrap().to_string(), "connection refused");
 
     for (kind, text) in [
-        (StoreErrorKind::Conflict, "the record is at another version"),
+        (
+            StoreErrorKind::Conflict,
+            "the records are not as the change expects them",
+        ),
         (StoreErrorKind::Duplicate, "the id or the digest is taken"),
         (StoreErrorKind::Unavailable, "the store is unavailable"),
     ] {
@@ -176,8 +179,8 @@ async fn a_store_error_is_the_source_of_the_rings() {
 }
 
 #[tokio::test]
-async fn a_revocation_is_tried_eight_times() {
-    for (conflicts, expected) in [(0, Ok(())), (7, Ok(())), (8, Err(ErrorKind::Conflict))] {
+async fn a_change_is_tried_thirty_two_times() {
+    for (conflicts, expected) in [(0, Ok(())), (31, Ok(())), (32, Err(ErrorKind::Conflict))] {
         let store = MemoryStore::new();
         let plain = KeyRing::builder("acme").build(store.clone()).unwrap();
         let issued = plain.issue(Grant::new("alice")).await.unwrap();
@@ -191,11 +194,11 @@ async fn a_revocation_is_tried_eight_times() {
         });
         let ring = KeyRing::builder("acme").build(contended).unwrap();
         let outcome = ring
-            .revoke(issued.record().id(), RevocationReason::Superseded)
+            .revoke(issued.record().id(), RevocationReason::CessationOfOperation)
             .await
             .map_err(|error| error.kind());
         assert_eq!(outcome, expected, "after {conflicts} conflicts");
-        assert_eq!(attempts.load(Ordering::Relaxed), 8.min(conflicts + 1));
+        assert_eq!(attempts.load(Ordering::Relaxed), 32.min(conflicts + 1));
         let key = verdict(&plain, issued.secret().expose()).await;
         if expected.is_ok() {
             assert_eq!(key, invalid(InvalidCause::Revoked));
@@ -234,7 +237,9 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
     let ring = KeyRing::builder("acme").build(recording).unwrap();
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let id = issued.record().id();
-    ring.revoke(id, RevocationReason::Superseded).await.unwrap();
+    ring.revoke(id, RevocationReason::CessationOfOperation)
+        .await
+        .unwrap();
     let [issue, revoke] =
         <[_; 2]>::try_from(std::mem::take(&mut *changes.lock().unwrap())).unwrap();
     let revoked = ring.get(id).await.unwrap().unwrap();

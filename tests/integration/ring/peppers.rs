@@ -179,7 +179,7 @@ async fn r08_an_outage_or_a_dead_key_ends_the_search() {
     }
 
     let ring = build(&[2, 1], store.clone()).unwrap();
-    let reason = tower_api_key::RevocationReason::Superseded;
+    let reason = tower_api_key::RevocationReason::CessationOfOperation;
     ring.revoke(issued.record().id(), reason).await.unwrap();
     for tapped in [Tapped::new(&store), Tapped::new(&store).pending()] {
         let ring = build(&[3, 1, 2], tapped).unwrap();

@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
-};
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm};
+use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
+use tower_api_key::{KeyDigest, Realm};
 
 type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
 type Commit = dyn Fn(&Change) -> Result<(), StoreError> + Send + Sync;
@@ -77,15 +75,5 @@ impl KeyStore for Tapped {
         })
     }
 
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.store.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
+    crate::support::forward_management!(store);
 }

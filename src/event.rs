@@ -1,0 +1,177 @@
+//! What happened, told to whoever keeps logs, counts or an audit trail.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::record::{KeyRecord, RevocationReason};
+use crate::refusal::RejectionKind;
+use crate::verified::InvalidCause;
+
+/// Is told of every [`Event`] of a ring, of a layer, or of both.
+///
+/// It is called on the request path and must not block: count, or hand the event to a channel
+/// that drops what it cannot hold. A panic of it is caught and changes no verdict.
+///
+/// Every `Fn(&Event<'_>)` is one:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Arc;
+/// use tower_api_key::{Event, EventKind, Grant, KeyRing, store::MemoryStore};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let issued = Arc::new(AtomicU64::new(0));
+/// let counter = Arc::clone(&issued);
+/// let ring = KeyRing::builder("acme")
+///     .observer(move |event: &Event<'_>| {
+///         if event.kind() == EventKind::Issued {
+///             counter.fetch_add(1, Ordering::Relaxed);
+///         }
+///     })
+///     .build(MemoryStore::new())?;
+/// ring.issue(Grant::new("alice")).await?;
+/// assert_eq!(issued.load(Ordering::Relaxed), 1);
+/// # Ok::<(), tower_api_key::Error>(())
+/// # }).unwrap();
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Takes note of an event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Something that happened to a key or a request. It never holds key material.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    kind: EventKind,
+    realm: Option<&'a Realm>,
+    key_id: Option<KeyId>,
+    subject: Option<&'a str>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A request was authenticated and met what its layer requires.
+    Authenticated,
+    /// A request was refused. Each refused request is one of these, whatever else is told of it.
+    Rejected {
+        /// What the client was told.
+        kind: RejectionKind,
+        /// Why its key is invalid; the client was not told.
+        cause: Option<InvalidCause>,
+    },
+    /// A key of the ring stood in a URL: it has leaked.
+    KeyInUrl,
+    /// A key that another has replaced was presented after its end: it has leaked, or a client
+    /// was forgotten.
+    Reuse,
+    /// A key was minted.
+    Issued,
+    /// A key that was minted elsewhere was imported.
+    Imported,
+    /// A key was rotated; the event is about the new one.
+    Rotated {
+        /// The key in whose place it came.
+        replaced: KeyId,
+    },
+    /// A key was regranted or promoted; the event is about the new one.
+    Regranted {
+        /// The key in whose place it came.
+        replaced: KeyId,
+    },
+    /// A key lost scopes.
+    Narrowed,
+    /// A key was revoked, by itself or because another took its place.
+    Revoked {
+        /// Why.
+        reason: RevocationReason,
+    },
+}
+
+impl<'a> Event<'a> {
+    /// What happened.
+    pub fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// The realm; `None` where a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a
+    /// request that nobody authenticated.
+    pub fn realm(&self) -> Option<&'a Realm> {
+        self.realm
+    }
+
+    /// The public id of the key. For an unknown key, and for one in a URL, it is what the client
+    /// claims.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.key_id
+    }
+
+    /// Whose key it is, where there is a record of it.
+    pub fn subject(&self) -> Option<&'a str> {
+        self.subject
+    }
+
+    /// Something that happened to this very record.
+    pub(crate) fn about(kind: EventKind, record: &'a KeyRecord) -> Self {
+        Self {
+            kind,
+            realm: Some(record.realm()),
+            key_id: Some(record.id()),
+            subject: Some(record.subject()),
+        }
+    }
+
+    /// Something that happened where no record is known to be concerned.
+    pub(crate) fn without_record(
+        kind: EventKind,
+        realm: Option<&'a Realm>,
+        key_id: Option<KeyId>,
+    ) -> Self {
+        Self {
+            kind,
+            realm,
+            key_id,
+            subject: None,
+        }
+    }
+}
+
+/// The observer that was set, if one was.
+#[derive(Clone, Default)]
+pub(crate) struct Observed(Option<Arc<dyn Observer>>);
+
+impl Observed {
+    pub(crate) fn by(observer: impl Observer) -> Self {
+        Self(Some(Arc::new(observer)))
+    }
+
+    /// Tells the observer, if there is one. Without, it costs one comparison.
+    #[inline]
+    pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        if let Some(observer) = &self.0 {
+            tell(&**observer, event());
+        }
+    }
+}
+
+#[cold]
+fn tell(observer: &dyn Observer, event: Event<'_>) {
+    // Whatever becomes of the observer, the verdict stands.
+    let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(&event)));
+}
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "none" })
+    }
+}

@@ -1,0 +1,152 @@
+//! What a store applies.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
+
+/// A set of writes that a store applies all together or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    writes: Vec<Write>,
+    subjects: Vec<SubjectKeys>,
+}
+
+impl Change {
+    pub(crate) fn new(writes: Vec<Write>) -> Self {
+        Self {
+            writes,
+            subjects: Vec::new(),
+        }
+    }
+
+    /// Makes the change apply only while a subject has exactly these keys.
+    pub(crate) fn only_while(mut self, keys: SubjectKeys) -> Self {
+        self.subjects.push(keys);
+        self
+    }
+
+    /// The writes with this expectation left out, and those alone, with the conditions on
+    /// subjects.
+    pub(crate) fn split_by(&self, expected: Expected) -> (Self, Self) {
+        let (with, without) = self
+            .writes
+            .iter()
+            .cloned()
+            .partition(|write| write.expected == expected);
+        let subjects = self.subjects.clone();
+        (
+            Self::new(without),
+            Self {
+                writes: with,
+                subjects,
+            },
+        )
+    }
+
+    /// The record of this id as the change leaves it.
+    pub(crate) fn record(&self, id: KeyId) -> Option<&KeyRecord> {
+        let mut records = self.writes.iter().map(|write| &write.record);
+        records.find(|record| record.id() == id)
+    }
+
+    /// The writes, in order; each names another record.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// What must be true of all the keys of a subject for the change to apply.
+    pub fn subjects(&self) -> &[SubjectKeys] {
+        &self.subjects
+    }
+}
+
+/// One record to put, and what must stand in its place before.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The record as it shall be.
+    pub record: KeyRecord,
+    /// What the store must find under its id for the change to apply.
+    pub expected: Expected,
+}
+
+impl Write {
+    pub(crate) fn new(record: KeyRecord) -> Self {
+        Self {
+            record,
+            expected: Expected::Absent,
+        }
+    }
+
+    /// The next version of a record.
+    pub(super) fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
+        let mut parts = record.to_parts();
+        edit(&mut parts);
+        parts.version = record.version().saturating_add(1);
+        Self {
+            record: parts.into(),
+            expected: Expected::Version(record.version()),
+        }
+    }
+
+    pub(super) fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
+        Self::next(record, |parts| {
+            parts.revocation = Some(Revocation { at: now, reason });
+        })
+    }
+}
+
+/// What a store must find under a record's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: the record is new, and its digest is in no other record.
+    Absent,
+    /// The same record at exactly this version, with the same digest, realm, subject and lineage.
+    Version(u64),
+}
+
+/// The keys of a subject that a change was computed from: the store must find exactly these,
+/// at these versions, among the subject's records that are not revoked.
+///
+/// It is what makes a limit on the keys of a subject hold, and a subject's revocation complete,
+/// while others issue keys to the same subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectKeys {
+    realm: Realm,
+    subject: String,
+    keys: Vec<(KeyId, u64)>,
+}
+
+impl SubjectKeys {
+    /// From the records of the subject that are not revoked.
+    pub(crate) fn new(realm: &Realm, subject: &str, records: &[Arc<KeyRecord>]) -> Self {
+        let mut keys: Vec<_> = records
+            .iter()
+            .filter(|record| record.revocation().is_none())
+            .map(|record| (record.id(), record.version()))
+            .collect();
+        keys.sort_unstable();
+        Self {
+            realm: realm.clone(),
+            subject: subject.to_owned(),
+            keys,
+        }
+    }
+
+    /// The realm of the keys.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// Whose keys they are.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The id and the version of each, in the order of the ids.
+    pub fn keys(&self) -> &[(KeyId, u64)] {
+        &self.keys
+    }
+}

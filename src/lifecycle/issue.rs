@@ -1,0 +1,172 @@
+//! New keys, within what the ring allows.
+
+use std::sync::Arc;
+
+use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::error::{Error, ErrorKind};
+use crate::format::KeyId;
+use crate::grant::{Grant, Lifetime};
+use crate::realm::Realm;
+use crate::record::{KeyRecord, KeyRecordParts, KeyState};
+use crate::scope::ScopeSet;
+
+const MAX_SUBJECT_LEN: usize = 256;
+
+/// The identity of a key that is about to exist.
+#[derive(Debug, Clone)]
+pub(crate) struct Minted {
+    pub(crate) id: KeyId,
+    pub(crate) realm: Realm,
+    pub(crate) digest: KeyDigest,
+    pub(crate) pepper_version: Option<u32>,
+}
+
+/// Where a key stands in its chain of rotations and regrants.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descent {
+    pub(super) lineage: KeyId,
+    pub(super) generation: u32,
+}
+
+impl Descent {
+    /// The place after this key.
+    pub(super) fn after(record: &KeyRecord) -> Self {
+        Self {
+            lineage: record.lineage(),
+            generation: record.generation().saturating_add(1),
+        }
+    }
+}
+
+/// A new key of a new lineage: its record and the change that brings it.
+pub(crate) fn issue(
+    minted: Minted,
+    grant: Grant,
+    policy: &Policy,
+    subject_keys: &[Arc<KeyRecord>],
+    at: Reading,
+) -> Result<(KeyRecord, Change), Error> {
+    let descent = Descent {
+        lineage: minted.id,
+        generation: 0,
+    };
+    let record = granted(minted, descent, grant, policy, at)?;
+    let change = Change::new(vec![Write::new(record.clone())]);
+    let change = within_limit(change, &record, policy, subject_keys, at)?;
+    Ok((record, change))
+}
+
+/// The record of a new key with what the grant asks for, if the ring allows it.
+pub(super) fn granted(
+    minted: Minted,
+    descent: Descent,
+    grant: Grant,
+    policy: &Policy,
+    at: Reading,
+) -> Result<KeyRecord, Error> {
+    let valid_subject = (1..=MAX_SUBJECT_LEN).contains(&grant.subject.len())
+        && !grant.subject.chars().any(char::is_control);
+    if !valid_subject {
+        return Err(ErrorKind::InvalidSubject.into());
+    }
+    grantable(&grant.scopes, policy)?;
+    let not_before = grant.not_before.unwrap_or(at.now);
+    Ok(KeyRecord::from(KeyRecordParts {
+        id: minted.id,
+        realm: minted.realm,
+        digest: minted.digest,
+        pepper_version: minted.pepper_version,
+        subject: grant.subject,
+        scopes: grant.scopes,
+        issued_at: at.now,
+        not_before,
+        expires_at: expiry(grant.lifetime, at.now, not_before, policy)?,
+        retire_at: None,
+        lineage: descent.lineage,
+        generation: descent.generation,
+        version: 1,
+        revocation: None,
+        label: grant.label,
+        metadata: grant.metadata,
+    }))
+}
+
+/// Refuses scopes beyond those of the ring.
+pub(super) fn grantable(scopes: &ScopeSet, policy: &Policy) -> Result<(), Error> {
+    match &policy.grantable {
+        Some(grantable) if !scopes.is_subset(grantable) => Err(Error::with_limit(
+            ErrorKind::ScopeNotGrantable,
+            grantable.as_str(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the change where its new record is one key too many for the subject, and makes it
+/// apply only while that is so.
+pub(super) fn within_limit(
+    change: Change,
+    new: &KeyRecord,
+    policy: &Policy,
+    subject_keys: &[Arc<KeyRecord>],
+    at: Reading,
+) -> Result<Change, Error> {
+    let Some(limit) = policy.keys_per_subject else {
+        return Ok(change);
+    };
+    let rewritten = |id| change.writes().iter().any(|write| write.record.id() == id);
+    let held = subject_keys
+        .iter()
+        .filter(|record| !rewritten(record.id()) && record.retire_at().is_none())
+        .filter(|record| {
+            matches!(
+                record.state_at(at.now),
+                KeyState::Live | KeyState::NotYetValid
+            )
+        })
+        .count();
+    if held >= limit {
+        return Err(ErrorKind::TooManyKeys { limit }.into());
+    }
+    let keys = SubjectKeys::new(new.realm(), new.subject(), subject_keys);
+    Ok(change.only_while(keys))
+}
+
+/// When a key that becomes valid at `not_before` expires. The limit counts from now, so that a
+/// late start cannot stretch it.
+pub(super) fn expiry(
+    lifetime: Lifetime,
+    now: Timestamp,
+    not_before: Timestamp,
+    policy: &Policy,
+) -> Result<Option<Timestamp>, Error> {
+    let limit = policy
+        .longest_lifetime
+        .map(|longest| (longest, now.checked_add(longest).unwrap_or(Timestamp::MAX)));
+    let start = now.max(not_before);
+    let end = match lifetime {
+        Lifetime::Default => {
+            let end = start
+                .checked_add(DEFAULT_LIFETIME)
+                .ok_or(ErrorKind::InvalidLifetime)?;
+            limit.map_or(end, |(_, last)| end.min(last))
+        }
+        Lifetime::For(lifetime) => start
+            .checked_add(lifetime)
+            .ok_or(ErrorKind::InvalidLifetime)?,
+        Lifetime::Until(end) => end,
+        Lifetime::Never => match limit {
+            Some((longest, _)) => return Err(ErrorKind::LifetimeTooLong { longest }.into()),
+            None => return Ok(None),
+        },
+    };
+    if end <= start {
+        return Err(ErrorKind::InvalidLifetime.into());
+    }
+    match limit {
+        Some((longest, last)) if end > last => Err(ErrorKind::LifetimeTooLong { longest }.into()),
+        _ => Ok(Some(end)),
+    }
+}

@@ -1,0 +1,86 @@
+//! The pure rules: records, a policy and one clock reading make a [`Change`]. No I/O, no waiting.
+//!
+//! Nothing here widens a key: [`replace`] makes new keys beside dying ones, [`shrink`] takes away.
+
+mod change;
+mod issue;
+mod replace;
+mod shrink;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use change::{Change, Expected, SubjectKeys, Write};
+pub(crate) use issue::{Minted, issue};
+pub(crate) use replace::{Ending, regrant, rotate};
+pub(crate) use shrink::{narrow, revoke, revoke_subject};
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind};
+use crate::format::KeyId;
+use crate::record::{KeyRecord, KeyState};
+use crate::scope::ScopeSet;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a key lives where its grant does not say, and the ring allows it: 90 days.
+pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
+/// The longest grace where the ring does not say: 24 hours.
+pub(crate) const DEFAULT_GRACE: Duration = DAY;
+
+/// What a ring allows.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// The longest lifetime; `None` where keys may live for ever.
+    pub(crate) longest_lifetime: Option<Duration>,
+    /// The longest grace of a rotated key.
+    pub(crate) longest_grace: Duration,
+    /// The scopes that may be granted; `None` for all.
+    pub(crate) grantable: Option<ScopeSet>,
+    /// How many keys a subject may hold, those in grace not counted; `None` for any number.
+    pub(crate) keys_per_subject: Option<usize>,
+}
+
+/// One reading of the clock, and the latest end of a key that was denied for its age: no end is
+/// judged by an earlier time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) now: Timestamp,
+    pub(crate) latest: Timestamp,
+}
+
+impl Reading {
+    /// Refuses a key that is dead, with the kind that says how it died.
+    fn living(self, record: &KeyRecord) -> Result<(), Error> {
+        match record.state_at(self.latest) {
+            KeyState::Live | KeyState::NotYetValid => Ok(()),
+            KeyState::Expired => Err(ErrorKind::KeyExpired.into()),
+            KeyState::Retired => Err(ErrorKind::KeyRetired.into()),
+            KeyState::Revoked => Err(ErrorKind::KeyRevoked.into()),
+        }
+    }
+
+    /// Refuses a key that is dead, or that another has replaced already.
+    fn at_the_head(self, record: &KeyRecord) -> Result<(), Error> {
+        self.living(record)?;
+        if record.retire_at().is_some() {
+            return Err(ErrorKind::InGrace.into());
+        }
+        Ok(())
+    }
+}
+
+/// Splits a lineage into the key in question and the others that are not revoked.
+fn split(
+    lineage: &[Arc<KeyRecord>],
+    id: KeyId,
+) -> Result<(&KeyRecord, impl Iterator<Item = &KeyRecord> + Clone), Error> {
+    let key = lineage
+        .iter()
+        .find(|record| record.id() == id)
+        .ok_or(ErrorKind::NotFound)?;
+    let others = lineage
+        .iter()
+        .map(|record| &**record)
+        .filter(move |record| record.id() != id && record.revocation().is_none());
+    Ok((key, others))
+}

@@ -1,0 +1,148 @@
+//! A new key in the place of an old one: with the same authority, or with another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::issue::{Descent, expiry, grantable, granted, within_limit};
+use super::{Change, Minted, Policy, Reading, Write, split};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind};
+use crate::format::KeyId;
+use crate::grant::{Grant, Lifetime};
+use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
+
+/// What becomes of a key that is rotated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// It works on for this long, and no longer than it would have.
+    After(Duration),
+    /// It is dead at once.
+    Now,
+}
+
+/// A new secret with the authority of the record, and the old one on its way out.
+///
+/// Everything that the new key may do comes from the record; its lifetime is as long as the old
+/// one's was, within what the ring allows today.
+pub(crate) fn rotate(
+    id: KeyId,
+    lineage: &[Arc<KeyRecord>],
+    minted: Minted,
+    ending: Ending,
+    policy: &Policy,
+    at: Reading,
+) -> Result<(KeyRecord, Change), Error> {
+    let (old, others) = split(lineage, id)?;
+    at.at_the_head(old)?;
+    grantable(old.scopes(), policy)?;
+    let new = successor(old, minted, policy, at.now)?;
+    let retiring = match ending {
+        Ending::After(grace) => {
+            let retire_at = retirement(old, grace, policy, at.now)?;
+            if others.clone().any(|other| at.living(other).is_ok()) {
+                return Err(ErrorKind::InGrace.into());
+            }
+            Write::next(old, |parts| parts.retire_at = Some(retire_at))
+        }
+        Ending::Now => Write::revoked(old, RevocationReason::Superseded, at.now),
+    };
+    // Of a lineage at most two are ever live, whatever the clock will say: what is over its
+    // grace by this reading is over for good.
+    let writes = [Write::new(new.clone()), retiring]
+        .into_iter()
+        .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
+        .collect();
+    Ok((new, Change::new(writes)))
+}
+
+/// A new secret with a new authority, and every key of the old lineage dead in the same commit.
+///
+/// The new key may be of another realm: then the lineage is that of a temporary key, and what
+/// takes its place is the real one.
+pub(crate) fn regrant(
+    id: KeyId,
+    lineage: &[Arc<KeyRecord>],
+    minted: Minted,
+    grant: Grant,
+    policy: &Policy,
+    subject_keys: &[Arc<KeyRecord>],
+    at: Reading,
+) -> Result<(KeyRecord, Change), Error> {
+    let (old, others) = split(lineage, id)?;
+    at.at_the_head(old)?;
+    let new = granted(minted, Descent::after(old), grant, policy, at)?;
+    let writes = [
+        Write::new(new.clone()),
+        Write::revoked(old, RevocationReason::Superseded, at.now),
+    ]
+    .into_iter()
+    .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
+    .collect();
+    let change = within_limit(Change::new(writes), &new, policy, subject_keys, at)?;
+    Ok((new, change))
+}
+
+fn successor(
+    old: &KeyRecord,
+    minted: Minted,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<KeyRecord, Error> {
+    let descent = Descent::after(old);
+    let old = old.to_parts();
+    Ok(KeyRecord::from(KeyRecordParts {
+        id: minted.id,
+        realm: minted.realm,
+        digest: minted.digest,
+        pepper_version: minted.pepper_version,
+        issued_at: now,
+        expires_at: renewed(&old, policy, now)?,
+        lineage: descent.lineage,
+        generation: descent.generation,
+        version: 1,
+        retire_at: None,
+        revocation: None,
+        ..old
+    }))
+}
+
+/// The end of a lifetime as long as the old one's, cut to what the ring allows.
+fn renewed(
+    old: &KeyRecordParts,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    let lifetime = match (old.expires_at, policy.longest_lifetime) {
+        (None, None) => Lifetime::Never,
+        (None, Some(_)) => Lifetime::Default,
+        (Some(end), longest) => {
+            let begun = old.issued_at.max(old.not_before);
+            let length = Duration::from_secs(end.as_unix().saturating_sub(begun.as_unix()));
+            let end = now
+                .max(old.not_before)
+                .checked_add(length)
+                .ok_or(ErrorKind::InvalidLifetime)?;
+            let last = longest.and_then(|longest| now.checked_add(longest));
+            Lifetime::Until(last.map_or(end, |last| end.min(last)))
+        }
+    };
+    expiry(lifetime, now, old.not_before, policy)
+}
+
+/// `min(now + grace, expiry)`, where the grace is one that the ring allows.
+fn retirement(
+    old: &KeyRecord,
+    grace: Duration,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Timestamp, Error> {
+    let longest = policy.longest_grace;
+    if grace > longest {
+        return Err(ErrorKind::GraceTooLong { longest }.into());
+    }
+    let end = now.checked_add(grace).ok_or(ErrorKind::InvalidGrace)?;
+    if end == now {
+        return Err(ErrorKind::InvalidGrace.into());
+    }
+    Ok(old.expires_at().map_or(end, |expiry| end.min(expiry)))
+}
