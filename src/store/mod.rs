@@ -4,6 +4,8 @@
 //! is on [`KeyStore`].
 
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -282,13 +284,26 @@ pub enum StoreErrorKind {
     Duplicate,
     /// The store cannot be reached, or failed.
     Unavailable,
+    /// Another process holds what the store needs, for longer than it waits.
+    Busy,
+    /// The store cannot be written to.
+    ReadOnly,
+    /// The store's schema is missing, or of another version than this crate reads.
+    Schema,
+    /// What is in the store is damaged.
+    Corrupt,
 }
 
 impl StoreError {
     /// The store cannot be reached, or failed, because of `source`.
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(StoreErrorKind::Unavailable, source)
+    }
+
+    /// An error of this kind, because of `source`.
+    pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
-            kind: StoreErrorKind::Unavailable,
+            kind,
             source: Some(source.into()),
         }
     }
@@ -310,7 +325,11 @@ impl From<StoreError> for Error {
         let kind = match error.kind {
             StoreErrorKind::Conflict => ErrorKind::Conflict,
             StoreErrorKind::Duplicate => ErrorKind::Duplicate,
-            StoreErrorKind::Unavailable => ErrorKind::Store,
+            StoreErrorKind::Unavailable
+            | StoreErrorKind::Busy
+            | StoreErrorKind::ReadOnly
+            | StoreErrorKind::Schema
+            | StoreErrorKind::Corrupt => ErrorKind::Store,
         };
         Self::with_source(kind, error)
     }
@@ -322,6 +341,10 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Conflict => "the records are not as the change expects them",
             StoreErrorKind::Duplicate => "the id or the digest is taken",
             StoreErrorKind::Unavailable => "the store is unavailable",
+            StoreErrorKind::Busy => "another process holds the store",
+            StoreErrorKind::ReadOnly => "the store cannot be written to",
+            StoreErrorKind::Schema => "the schema of the store does not fit",
+            StoreErrorKind::Corrupt => "the store is damaged",
         })
     }
 }
