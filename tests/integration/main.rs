@@ -38,7 +38,11 @@ mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "axum")]
+mod signup;
 mod sources;
 mod stores;
+#[cfg(feature = "axum")]
+mod streams;
 mod support;
 mod wire;
