@@ -139,8 +139,10 @@
 //! With [`revoke_lineage_on_reuse`](crate::RingBuilder::revoke_lineage_on_reuse), the ring also
 //! revokes whatever is live of the lineage. A thief who rotated a stolen key loses what that
 //! brought. The price: any forgotten instance ends the new key too, and whoever finds an old secret
-//! in a backup can do so at will. It fits secrets that one program holds and rotates by itself. It
-//! does not fit a key in ten configuration files.
+//! in a backup can do so at will. After `rotate_at_once` and after a regrant, which have no grace,
+//! the holder's next request with the old secret is enough: hand out the new one before it is made,
+//! or do without. It fits secrets that one program holds and rotates by itself. It does not fit a
+//! key in ten configuration files.
 //!
 //! ```
 //! # use std::time::Duration;

@@ -28,6 +28,7 @@ mod leaks;
 mod methods;
 mod outcome;
 mod process;
+mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
