@@ -28,6 +28,7 @@ mod leaks;
 mod methods;
 mod outcome;
 mod process;
+mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
@@ -38,7 +39,11 @@ mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "axum")]
+mod signup;
 mod sources;
 mod stores;
+#[cfg(feature = "axum")]
+mod streams;
 mod support;
 mod wire;
