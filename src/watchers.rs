@@ -74,8 +74,10 @@ impl Ticket {
             if std::mem::take(&mut slot.changed) {
                 return Poll::Ready(());
             }
-            slot.waker = Some(context.waker().clone());
+            let stale = slot.waker.replace(context.waker().clone());
             drop(slots);
+            // Outside the lock: the last waker of a task may end the task, and its watches leave.
+            drop(stale);
             pause.as_mut().poll(context)
         })
         .await;
@@ -84,6 +86,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.watchers.slots().by_key.remove(&self.place);
+        let left = self.watchers.slots().by_key.remove(&self.place);
+        // The lock is open again, for the same reason as in `wait`.
+        drop(left);
     }
 }

@@ -2,12 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::bounded::Bounded;
 use super::issue::is_importable;
 use super::{Inner, KeyRing};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
@@ -192,12 +190,8 @@ impl Inner {
             return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
         }
         let state = record.state_at(at.latest);
-        // MAX is no end of a key, but where time itself ends.
-        if matches!(state, KeyState::Expired | KeyState::Retired)
-            && record.valid_until() != Timestamp::MAX
-        {
-            self.latest_end
-                .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
+        if matches!(state, KeyState::Expired | KeyState::Retired) {
+            self.remember_end(&record);
         }
         let cause = match state {
             // Live but for the clock that was set back.
