@@ -98,6 +98,31 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// What happened as a `snake_case` word, for logs and metrics. The words are stable: a change of
+    /// one is a breaking change.
+    ///
+    /// ```
+    /// use tower_api_key::EventKind;
+    ///
+    /// assert_eq!(EventKind::KeyInUrl.as_str(), "key_in_url");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Rejected { .. } => "rejected",
+            Self::KeyInUrl => "key_in_url",
+            Self::Reuse => "reuse",
+            Self::Issued => "issued",
+            Self::Imported => "imported",
+            Self::Rotated { .. } => "rotated",
+            Self::Regranted { .. } => "regranted",
+            Self::Narrowed => "narrowed",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
+}
+
 impl<'a> Event<'a> {
     /// What happened.
     pub fn kind(&self) -> EventKind {

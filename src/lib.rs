@@ -77,6 +77,7 @@
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
+//! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
 #![forbid(unsafe_code)]
 
@@ -106,6 +107,8 @@ mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod sync;
+#[cfg(feature = "tracing")]
+mod trace;
 mod uses;
 mod verified;
 mod watchers;
@@ -131,6 +134,8 @@ pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
 pub use secret::SecretKey;
+#[cfg(feature = "tracing")]
+pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The README's code compiles.
