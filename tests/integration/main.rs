@@ -15,6 +15,7 @@ mod clocks;
 mod compile_fail;
 mod composition;
 mod digests;
+mod events;
 mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
@@ -32,6 +33,7 @@ mod quickstart;
 mod raw;
 mod readiness;
 mod rejections;
+mod reuse;
 mod ring;
 mod rows;
 mod schemes;
