@@ -1,7 +1,7 @@
 //! From presented bytes to a verdict.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::bounded::Bounded;
 use super::issue::is_importable;
@@ -70,7 +70,7 @@ impl KeyRing {
                 ring.answer_reuse(&verdict).await;
                 Err(verdict)
             };
-            return self.within_bound(Box::pin(answer), error);
+            return self.within_bound(Box::pin(answer), move || error);
         }
         Verifying::Done(Err(error))
     }
@@ -97,6 +97,10 @@ impl KeyRing {
     ) -> Verifying {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
+        // A reused key is refused as such, whatever becomes of its lineage: answered in another
+        // way than an unknown one, it would be told apart.
+        let refused = Arc::new(OnceLock::new());
+        let decided = Arc::clone(&refused);
         let verdict = async move {
             let mut verdict = ring.0.judge(found.await, &digest);
             for digest in earlier {
@@ -112,26 +116,29 @@ impl KeyRing {
             if let Err(error) = &verdict
                 && ring.answers_reuse(error)
             {
+                let _ = decided.set(error.clone());
                 ring.answer_reuse(error).await;
             }
             verdict.map_err(|error| error.claimed_by(|| claimed))
         };
-        let late = VerifyError::store_unavailable().claimed_by(|| claimed);
-        self.within_bound(Box::pin(verdict), late)
+        self.within_bound(Box::pin(verdict), move || {
+            let late = || VerifyError::store_unavailable().claimed_by(|| claimed);
+            refused.get().cloned().unwrap_or_else(late)
+        })
     }
 
     /// Waits no longer than the ring's bound, and decides like this where there is no answer then.
     fn within_bound(
         &self,
         verdict: BoxFuture<'static, Verdict>,
-        otherwise: VerifyError,
+        otherwise: impl FnOnce() -> VerifyError + Send + Unpin + 'static,
     ) -> Verifying {
         let sleep = || self.0.clock.sleep(self.0.lookup_timeout);
         let Ok(timeout) = catch_unwind(AssertUnwindSafe(sleep)) else {
             // Without a timer there is no bound, and so no wait.
-            return Verifying::Done(Err(otherwise));
+            return Verifying::Done(Err(otherwise()));
         };
-        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise));
+        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise()));
         Verifying::Pending(Box::pin(bounded))
     }
 
