@@ -223,10 +223,13 @@ async fn what_the_store_did_not_take_is_not_told() {
     }
 }
 
+/// What was told, and what the store had of the key then.
+type Seen = (EventKind, Option<Arc<KeyRecord>>);
+
 #[tokio::test]
 async fn an_event_comes_after_its_commit() {
     let store = MemoryStore::new();
-    let seen: Arc<Mutex<Vec<(EventKind, Option<Arc<KeyRecord>>)>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let (reading, writing) = (store.clone(), Arc::clone(&seen));
     let observer = move |event: &Event<'_>| {
         let (realm, id) = (event.realm().unwrap(), event.key_id().unwrap());

@@ -49,6 +49,7 @@ fn fixture(later: bool) -> Fixture {
 }
 
 /// A request for every outcome of a layer that requires `read`, and what is told of it.
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
     let ring = &fixture.ring;
     let valid = issue(ring, "read").await;

@@ -158,6 +158,7 @@ async fn each_operation_has_its_level_and_fields() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_outcome_of_a_request_has_its_level_and_fields() {
     let collector = Collector::default();
     let _guard =
