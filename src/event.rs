@@ -63,7 +63,8 @@ pub struct Event<'a> {
 pub enum EventKind {
     /// A request was authenticated and met what its layer requires.
     Authenticated,
-    /// A request was refused. Each refused request is one of these, whatever else is told of it.
+    /// A request was refused by a layer, or by a guard that has an observer. It is one of these,
+    /// whatever else is told of it. An extractor tells nobody.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,

@@ -73,6 +73,22 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
 }
 
 #[tokio::test]
+async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder.keys_per_subject(2));
+    let alice = || Grant::new("alice");
+    let first = issue(&ring, "read").await;
+    let second = ring.rotate(first.record().id(), MINUTE).await.unwrap();
+    let third = ring.issue(alice()).await.unwrap();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    for (issued, held) in [(&first, "read"), (&second, "read"), (&third, "")] {
+        assert_eq!(verdict(&ring, issued).await, Ok(held.to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows() {
     let house = House::new();
     for (ring, expected) in [
