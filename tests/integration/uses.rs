@@ -1,132 +1,23 @@
 //! When keys were last used: off the request path, and never more than a note beside the record.
 
+mod noting;
+
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tower::Layer;
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-};
+use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, ErrorKind, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock,
-    Realm, RevocationReason, RingBuilder, Timestamp,
+    ApiKeyLayer, ErrorKind, Grant, Issued, KeyRing, ManualClock, RevocationReason, RingBuilder,
+    Timestamp,
 };
 
+use self::noting::{Noting, Taking};
 use crate::support::{Inner, START, issue, key, poll_once, ring, send, with_key};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-type Uses = Vec<(KeyId, Timestamp)>;
-
-/// What becomes of uses on their way in.
-#[derive(Debug, Clone, Copy)]
-enum Taking {
-    Honest,
-    Fail,
-    /// Takes them once it is told to.
-    Hold,
-}
-
-/// A store that counts what upkeep asks of it.
-#[derive(Clone)]
-struct Noting {
-    store: MemoryStore,
-    taking: Arc<Mutex<Taking>>,
-    released: Arc<Notify>,
-    told: Arc<Mutex<Vec<Uses>>>,
-    purges: Arc<AtomicUsize>,
-    purges_fail: Arc<Mutex<bool>>,
-}
-
-impl Noting {
-    fn new() -> Self {
-        Self {
-            store: MemoryStore::new(),
-            taking: Arc::new(Mutex::new(Taking::Honest)),
-            released: Arc::default(),
-            told: Arc::default(),
-            purges: Arc::default(),
-            purges_fail: Arc::default(),
-        }
-    }
-
-    fn take(&self, taking: Taking) {
-        *self.taking.lock().unwrap() = taking;
-    }
-
-    /// What it was told since the last time.
-    fn told(&self) -> Vec<Uses> {
-        std::mem::take(&mut *self.told.lock().unwrap())
-    }
-
-    fn purges(&self) -> usize {
-        self.purges.load(Ordering::Relaxed)
-    }
-}
-
-impl KeyStore for Noting {
-    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        self.store.find(realm, digest)
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.commit(change)
-    }
-
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.store.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
-
-    fn purge<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.purges.fetch_add(1, Ordering::Relaxed);
-        if *self.purges_fail.lock().unwrap() {
-            return Box::pin(async { Err(StoreErrorKind::Unavailable.into()) });
-        }
-        self.store.purge(realm, ended_by)
-    }
-
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.told.lock().unwrap().push(uses.to_vec());
-        let taking = *self.taking.lock().unwrap();
-        Box::pin(async move {
-            match taking {
-                Taking::Honest => {}
-                Taking::Fail => return Err(StoreErrorKind::Unavailable.into()),
-                Taking::Hold => self.released.notified().await,
-            }
-            self.store.record_uses(realm, uses).await
-        })
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
-}
 
 fn tracking(
     store: impl KeyStore,
@@ -301,7 +192,7 @@ async fn invariant_2_a_last_use_neither_overwrites_a_record_nor_brings_one_back(
     let narrowed = ring.narrow(ids[0], &read).await.unwrap();
     let before = ring.list(&ListQuery::new()).await.unwrap();
     assert_eq!(before.len(), 3);
-    store.released.notify_one();
+    store.release();
     recording.await.unwrap();
 
     assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), before);
@@ -367,7 +258,7 @@ async fn upkeep_tries_again_what_failed_at_its_next_turn() {
     let mut upkeep = pin!(ring.upkeep());
     let mut turn = || assert!(poll_once(&mut upkeep).is_pending());
     store.take(Taking::Fail);
-    *store.purges_fail.lock().unwrap() = true;
+    store.fail_purges(true);
     turn();
     for count in 1..4 {
         assert_eq!(store.purges(), count);
@@ -376,7 +267,7 @@ async fn upkeep_tries_again_what_failed_at_its_next_turn() {
         assert_eq!(store.told(), [[(issued.record().id(), START)]]);
     }
     store.take(Taking::Honest);
-    *store.purges_fail.lock().unwrap() = false;
+    store.fail_purges(false);
     for _ in 0..4 {
         clock.advance(MINUTE);
         turn();

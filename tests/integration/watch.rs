@@ -1,17 +1,17 @@
 //! Watching a key for as long as a connection lasts.
 
-use std::sync::{Arc, Mutex};
+mod blind;
+
 use std::task::Poll;
 use std::time::Duration;
 
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-};
+use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, KeyState,
-    ManualClock, Realm, RevocationReason, RingBuilder, Timestamp, VerifyErrorKind, Watch,
+    Error, ErrorKind, Grant, InvalidCause, KeyRing, KeyState, ManualClock, RevocationReason,
+    RingBuilder, VerifyErrorKind, Watch,
 };
 
+use self::blind::{Blind, Get};
 use crate::support::{START, issue, poll_once};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -241,88 +241,16 @@ async fn r31_a_key_that_this_realm_does_not_know_cannot_be_watched() {
     assert_eq!(state(poll_once(&mut watch)), gone);
 }
 
-/// How a record is got.
-#[derive(Debug, Clone, Copy)]
-enum Get {
-    Honest,
-    Fail,
-    Panic,
-    Hang,
-}
-
-#[derive(Clone)]
-struct Blind {
-    store: MemoryStore,
-    get: Arc<Mutex<Get>>,
-}
-
-impl KeyStore for Blind {
-    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        self.store.find(realm, digest)
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.commit(change)
-    }
-
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        let get = *self.get.lock().unwrap();
-        Box::pin(async move {
-            match get {
-                Get::Honest => self.store.get(realm, id).await,
-                Get::Fail => Err(StoreErrorKind::Unavailable.into()),
-                Get::Panic => panic!("the store panicked, as the test told it to"),
-                Get::Hang => std::future::pending().await,
-            }
-        })
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
-
-    fn purge<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.store.purge(realm, ended_by)
-    }
-
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.record_uses(realm, uses)
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
-}
-
 #[tokio::test]
 async fn r20_a_store_that_fails_or_hangs_ends_the_watch() {
     for get in [Get::Fail, Get::Panic, Get::Hang] {
         let clock = ManualClock::new(START);
-        let store = Blind {
-            store: MemoryStore::new(),
-            get: Arc::new(Mutex::new(Get::Honest)),
-        };
+        let store = Blind::new();
         let ring = ring_over(store.clone(), &clock, |builder| builder);
         let id = issue(&ring, "read").await.record().id();
         let mut watch = ring.watch(id);
         assert_goes_on(&mut watch, "live");
-        *store.get.lock().unwrap() = get;
+        store.answer(get);
         clock.advance(Duration::from_millis(500));
         if matches!(get, Get::Hang) {
             assert_goes_on(&mut watch, "waiting for the store");

@@ -14,18 +14,18 @@ use super::{Later, Recorder, Told, about, invalid, nameless, rejected};
 use crate::stores::{Outcome, ScriptedStore};
 use crate::support::{Inner, START, X_API_KEY, issue, key, request, ring, send, with_key};
 
-type Case = (&'static str, Request<()>, Vec<Told>);
+pub(super) type Case = (&'static str, Request<()>, Vec<Told>);
 
 const SECONDS: Duration = Duration::from_secs(10);
 
-struct Fixture {
-    ring: KeyRing,
+pub(super) struct Fixture {
+    pub(super) ring: KeyRing,
     recorder: Recorder,
     store: ScriptedStore,
     clock: ManualClock,
 }
 
-fn fixture(later: bool) -> Fixture {
+pub(super) fn fixture(later: bool) -> Fixture {
     let recorder = Recorder::default();
     let store = ScriptedStore::default();
     let clock = ManualClock::new(START);
@@ -50,7 +50,7 @@ fn fixture(later: bool) -> Fixture {
 
 /// A request for every outcome of a layer that requires `read`, and what is told of it.
 #[expect(clippy::too_many_lines, reason = "a table")]
-async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
+pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
     let ring = &fixture.ring;
     let valid = issue(ring, "read").await;
     let (record, secret) = (valid.record(), valid.secret().expose());
