@@ -97,6 +97,7 @@
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
+//! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
 #![forbid(unsafe_code)]
 
@@ -129,6 +130,8 @@ mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod sync;
+#[cfg(feature = "tracing")]
+mod trace;
 mod uses;
 mod verified;
 mod watchers;
@@ -154,6 +157,8 @@ pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
 pub use secret::SecretKey;
+#[cfg(feature = "tracing")]
+pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The README's code compiles.

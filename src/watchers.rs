@@ -74,8 +74,10 @@ impl Ticket {
             if std::mem::take(&mut slot.changed) {
                 return Poll::Ready(());
             }
-            slot.waker = Some(context.waker().clone());
+            let stale = slot.waker.replace(context.waker().clone());
             drop(slots);
+            // Outside the lock: the last waker of a task may end the task, and its watches leave.
+            drop(stale);
             pause.as_mut().poll(context)
         })
         .await;
@@ -84,6 +86,72 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.watchers.slots().by_key.remove(&self.place);
+        let left = self.watchers.slots().by_key.remove(&self.place);
+        // The lock is open again, for the same reason as in `wait`.
+        drop(left);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests {
+    use std::sync::Mutex;
+    use std::task::{Context, Wake};
+
+    use super::*;
+
+    #[track_caller]
+    fn id(text: &str) -> KeyId {
+        text.parse().unwrap()
+    }
+
+    /// A waker that holds on to something.
+    struct Holding(#[expect(dead_code, reason = "it is only dropped")] Mutex<Option<Ticket>>);
+
+    impl Wake for Holding {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
+    fn poll(ticket: &Ticket, waker: &Waker) -> Poll<()> {
+        let wait = std::pin::pin!(ticket.wait(Box::pin(std::future::pending())));
+        wait.poll(&mut Context::from_waker(waker))
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_leaves() {
+        let watchers = Arc::new(Watchers::default());
+        let (first, second) = (id("000000000001"), id("000000000002"));
+        let tickets = [first, first, second].map(|id| watchers.enter(id));
+        assert!(poll(&tickets[0], Waker::noop()).is_pending());
+        assert_eq!(watchers.slots().by_key.len(), 3);
+        watchers.tell(first);
+        assert_eq!(watchers.slots().by_key.len(), 3);
+        for (index, told) in [true, true, false].into_iter().enumerate() {
+            let polled = poll(&tickets[index], Waker::noop());
+            assert_eq!(polled.is_ready(), told, "{index}");
+            // Told once, it waits again.
+            assert!(poll(&tickets[index], Waker::noop()).is_pending());
+        }
+        drop(tickets);
+        assert_eq!(watchers.slots().by_key.len(), 0);
+        watchers.tell(first);
+        assert_eq!(watchers.slots().by_key.len(), 0);
+    }
+
+    #[test]
+    fn a_waker_that_ends_another_watch_blocks_nobody() {
+        let watchers = Arc::new(Watchers::default());
+        let ticket = watchers.enter(id("000000000001"));
+        let holding = || {
+            let other = watchers.enter(id("000000000002"));
+            Waker::from(std::sync::Arc::new(Holding(Mutex::new(Some(other)))))
+        };
+        // The second poll drops the first waker, and the end of the watch the second.
+        for _ in 0..2 {
+            assert!(poll(&ticket, &holding()).is_pending());
+        }
+        assert_eq!(watchers.slots().by_key.len(), 2);
+        drop(ticket);
+        assert_eq!(watchers.slots().by_key.len(), 0);
     }
 }

@@ -220,6 +220,7 @@ impl RingBuilder {
             .is_some_and(|longest| longest < second)
             || self.longest_grace < second
             || self.keys_per_subject == Some(0)
+            || self.lookup_timeout.is_zero()
             || self.watch_interval.is_zero()
             || self.upkeep_interval.is_zero();
         if zero {

@@ -107,7 +107,12 @@ async fn r03_every_change_of_privilege_ends_a_grace() {
                 assert_eq!(ring.revoke_lineage(id, reason).await.unwrap(), 2);
             }
         }
-        assert_eq!(verdict(&ring, &old).await, Err(REUSE), "{change}");
+        let cause = match change {
+            "regrant" | "rotate_at_once" => InvalidCause::Reuse,
+            _ => InvalidCause::Revoked,
+        };
+        let refused = Err(VerifyErrorKind::Invalid(cause));
+        assert_eq!(verdict(&ring, &old).await, refused, "{change}");
     }
 }
 
