@@ -92,3 +92,6 @@ impl Drop for Ticket {
         drop(slot);
     }
 }
+
+#[cfg(test)]
+mod tests;
