@@ -25,6 +25,7 @@ mod hiding;
 mod indistinguishable;
 mod keys;
 mod leaks;
+mod lineages;
 mod methods;
 mod outcome;
 mod process;
