@@ -32,7 +32,7 @@ fn invariant_3_a_temporary_key_is_dead_before_the_real_one_is_found() {
         let (visitors, customers) = rings(&store);
         for _ in 0..150 {
             let temporary = block_on(visitors.issue(visitor())).unwrap();
-            let old = [(&visitors, temporary.secret().expose())];
+            let old = [(&visitors, &temporary)];
             swap_is_one_step(&store, &arrivals, &old, || {
                 let id = temporary.record().id();
                 block_on(customers.promote(&visitors, id, customer())).unwrap();

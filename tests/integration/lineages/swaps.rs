@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use tower_api_key::store::{Change, Expected};
-use tower_api_key::{Grant, InvalidCause, KeyDigest, KeyRing, Realm};
+use tower_api_key::{Grant, InvalidCause, Issued, KeyDigest, KeyRing, Realm};
 
 use super::{Steps, await_some, block_on, invalid, ring_over, verdict};
 
@@ -61,26 +61,37 @@ impl Arrivals {
 pub(crate) fn swap_is_one_step(
     store: &Steps,
     arrivals: &Arrivals,
-    old: &[(&KeyRing, &str)],
+    old: &[(&KeyRing, &Issued)],
     swap: impl FnOnce() + Send,
 ) {
     for (ring, key) in old {
-        assert_eq!(verdict(ring, key), Ok("alice".to_owned()));
+        assert_eq!(verdict(ring, key.secret().expose()), Ok("alice".to_owned()));
     }
     arrivals.clear();
     thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
                 arrivals.await_newest(store);
+                // At once, before anything else takes time.
                 for (ring, key) in old {
-                    assert_eq!(verdict(ring, key), invalid(InvalidCause::Reuse));
+                    let found = store.look_up(ring.realm(), key.record().digest());
+                    assert!(found.is_none_or(|record| record.revocation().is_some()));
+                }
+                for (ring, key) in old {
+                    assert_eq!(
+                        verdict(ring, key.secret().expose()),
+                        invalid(InvalidCause::Reuse)
+                    );
                 }
             });
         }
         swap();
         // Returned, it is seen by whoever begins now.
         for (ring, key) in old {
-            assert_eq!(verdict(ring, key), invalid(InvalidCause::Reuse));
+            assert_eq!(
+                verdict(ring, key.secret().expose()),
+                invalid(InvalidCause::Reuse)
+            );
         }
     });
     assert_eq!(arrivals.commits(), 1, "one commit for both");
@@ -96,10 +107,7 @@ fn invariant_3_no_look_up_finds_the_new_key_and_an_old_one_live() {
             let grace = Duration::from_secs(600);
             let second = block_on(ring.rotate(first.record().id(), grace)).unwrap();
             let id = second.record().id();
-            let old = [
-                (&ring, first.secret().expose()),
-                (&ring, second.secret().expose()),
-            ];
+            let old = [(&ring, &first), (&ring, &second)];
             swap_is_one_step(&store, &arrivals, &old, || {
                 let replaced = if round % 2 == 0 {
                     block_on(ring.regrant(id, Grant::new("bob")))
@@ -121,7 +129,7 @@ fn invariant_3_without_a_shared_store_the_temporary_key_is_dead_first() {
     let customers = KeyRing::builder("real").build(real.clone()).unwrap();
     for _ in 0..100 {
         let issued = block_on(visitors.issue(Grant::new("alice"))).unwrap();
-        let old = [(&visitors, issued.secret().expose())];
+        let old = [(&visitors, &issued)];
         swap_is_one_step(&real, &arrivals, &old, || {
             let promotion = customers.promote(&visitors, issued.record().id(), Grant::new("alice"));
             block_on(promotion).unwrap();
