@@ -28,6 +28,7 @@ mod indistinguishable;
 mod keys;
 mod leaks;
 mod lifecycle;
+mod lineages;
 mod methods;
 mod outcome;
 mod process;
