@@ -30,6 +30,7 @@ mod leaks;
 mod lifecycle;
 mod lineages;
 mod methods;
+mod model;
 mod outcome;
 mod process;
 mod promises;
