@@ -40,6 +40,8 @@ mod scopes;
 #[cfg(feature = "serde")]
 mod serde;
 mod sources;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stores;
 mod support;
 mod wire;
