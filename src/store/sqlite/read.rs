@@ -29,7 +29,7 @@ const FIND: &str = select!("digest = ?1 AND realm = ?2");
 const GET: &str = select!("id = ?1 AND realm = ?2");
 const LIST: &str = select!("realm = ?1");
 
-/// Why a look-up has no answer: what `SQLite` said, which may be that it is busy, or a row that is
+/// Why a look-up has no answer: what SQLite said, which may be that it is busy, or a row that is
 /// no record.
 pub(super) enum Unread {
     Sqlite(rusqlite::Error),
