@@ -233,7 +233,7 @@ async fn r20_a_damaged_file_is_an_error() {
     connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
-    let root: usize = connection
+    let root: u32 = connection
         .query_row(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'api_keys'",
             [],
@@ -245,7 +245,8 @@ async fn r20_a_damaged_file_is_an_error() {
 
     // The schema is whole, and the table is not.
     let mut bytes = fs::read(&path).unwrap();
-    bytes[4096 * (root - 1)..4096 * root].fill(0xff);
+    let end = 4096 * usize::try_from(root).unwrap();
+    bytes[end - 4096..end].fill(0xff);
     fs::write(&path, &bytes).unwrap();
     let store = SqliteStore::open(&path).unwrap();
     let found = store.find(issued.record().realm(), issued.record().digest());

@@ -68,12 +68,14 @@ async fn invariant_8_keys_outlive_quickstart_and_a_revocation_by_another_process
     running.interrupt();
 
     // A subject whose key is gone gets a new one; the other keeps what it has.
-    let (running, _) = Running::serve_keys_of("quickstart", &folder.keys());
+    let (running, url) = Running::serve_keys_of("quickstart", &folder.keys());
     let commands = running.commands("curl", 8);
     let [new, "nonsense", "<the key of bob>"] = keys_in(&commands)[..] else {
         panic!("{commands:?}");
     };
     assert!(new.starts_with("demo_") && new != read, "{new}");
+    assert_eq!(status(&format!("{url}/public"), new), "200");
+    assert_eq!(status(&format!("{url}/public"), read), "401");
     running.interrupt();
 }
 

@@ -141,7 +141,7 @@ fn invariant_1_a_key_gains_no_scope() {
     ];
     all_refused(KEY, &edits, SCOPES);
     let none = KEY.replace("'read write'", "''");
-    all_refused(&none, &["scopes = 'read'", "scopes = ' '"], SCOPES);
+    all_refused(&none, &["scopes = 'read'", "scopes = 'a b'"], SCOPES);
 }
 
 #[test]
