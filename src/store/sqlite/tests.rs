@@ -254,3 +254,32 @@ async fn the_thread_of_a_dropped_worker_ends() {
     drop(worker);
     ended.recv_timeout(PATIENCE).unwrap();
 }
+
+/// A page of a list costs as much as the page is long, whatever the store holds beside it.
+#[test]
+fn no_statement_sorts_or_reads_everything() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
+    let page = || ListQuery::new().after(id).limit(10);
+    for query in [
+        page(),
+        page().unrevoked(),
+        page().subject("alice"),
+        page().subject("alice").unrevoked(),
+        page().lineage(id),
+        page().lineage(id).subject("alice").unrevoked(),
+    ] {
+        let (sql, values) = super::read::list_statement("acme", &query);
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let plan: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(plan.len(), 1, "{query:?}: {plan:?}");
+        assert!(plan[0].starts_with("SEARCH"), "{query:?}: {plan:?}");
+    }
+}
