@@ -6,6 +6,8 @@
 mod memory;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,6 +16,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -156,7 +160,8 @@ impl StoreId {
 /// - **Fidelity.** A write puts every field of its record, and the record comes back as it was
 ///   put: texts to the byte, times to the second. Times that an `i64` cannot hold, and texts with
 ///   U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
-///   else.
+///   else. So may a write that would widen a key, or change what a key is issued with: no rule of
+///   this crate makes one.
 /// - **Listing.** A list is in the order of the ids, which is that of their bytes. It compares
 ///   subjects to the byte, and begins after [`after`](ListQuery::after) whether that id exists or
 ///   not, so that pages show everything once.

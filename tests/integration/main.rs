@@ -48,6 +48,8 @@ mod serde;
 #[cfg(feature = "axum")]
 mod signup;
 mod sources;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stores;
 #[cfg(feature = "axum")]
 mod streams;

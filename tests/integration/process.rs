@@ -28,8 +28,8 @@ pub(crate) struct Ended {
 
 impl Running {
     pub(crate) fn start(example: &str, arguments: &[&str], port: u16) -> Self {
-        let mut command = Command::new(path_of(example));
-        command.args(arguments).env("PORT", port.to_string());
+        let mut command = command(example, port);
+        command.args(arguments);
         Self::spawn(command)
     }
 
@@ -53,7 +53,31 @@ impl Running {
 
     /// Starts an example that serves, on a free port, and reads its URL from its first line.
     pub(crate) fn serve(example: &str, arguments: &[&str]) -> (Self, String) {
-        let running = Self::start(example, arguments, 0);
+        Self::serving(example, Self::start(example, arguments, 0))
+    }
+
+    /// As [`serve`](Self::serve), with its keys in this file.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn serve_keys_of(example: &str, keys: &std::path::Path) -> (Self, String) {
+        let mut command = command(example, 0);
+        command.env("KEYS_DB", keys);
+        Self::serving(example, Self::spawn(command))
+    }
+
+    /// Starts an example that cannot serve the keys of this file, and waits for its end.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn fail_on_keys_of(
+        example: &str,
+        keys: &std::path::Path,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Ended {
+        let mut command = command(example, 0);
+        command.env("KEYS_DB", keys);
+        prepare(&mut command);
+        Self::spawn(command).end()
+    }
+
+    fn serving(example: &str, running: Self) -> (Self, String) {
         let Some(line) = running.next_line() else {
             panic!("{example} serves nothing: {:?}", running.end());
         };
@@ -142,6 +166,12 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
         }
     });
     receiver
+}
+
+fn command(example: &str, port: u16) -> Command {
+    let mut command = Command::new(path_of(example));
+    command.env("PORT", port.to_string()).env_remove("KEYS_DB");
+    command
 }
 
 /// Where cargo puts the examples: next to the folder of the test's own program.

@@ -1,0 +1,79 @@
+//! What a store is opened with.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::SqliteStore;
+use super::connection::Access;
+use crate::store::StoreError;
+
+/// How a [`SqliteStore`] is opened, from [`SqliteStore::options`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tower_api_key::store::SqliteStore;
+///
+/// let store = SqliteStore::options()
+///     .busy_timeout(Duration::from_secs(1))
+///     .open("/var/lib/orders/keys.db")?;
+/// # Ok::<(), tower_api_key::store::StoreError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    pub(super) busy_timeout: Duration,
+    pub(super) synchronous: &'static str,
+}
+
+impl SqliteOptions {
+    pub(super) fn new() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            synchronous: "FULL",
+        }
+    }
+
+    /// How long a write, and what else has to wait for a lock, waits for other processes before it
+    /// fails as [`Busy`](crate::store::StoreErrorKind::Busy); 5 s where nothing is said, and whole
+    /// milliseconds, up to 24 days.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()));
+        self
+    }
+
+    /// Lets a commit return before it is on the disk (`PRAGMA synchronous = NORMAL`): many more of
+    /// them fit into a second. A power failure may undo the last of them, so that a key that was
+    /// revoked works again. The end of the process undoes none.
+    #[must_use]
+    pub fn danger_lose_commits_at_power_failure(mut self) -> Self {
+        self.synchronous = "NORMAL";
+        self
+    }
+
+    /// As [`SqliteStore::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteStore::with(path.as_ref(), Access::Create, self)
+    }
+
+    /// As [`SqliteStore::open_existing`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub fn open_existing(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteStore::with(path.as_ref(), Access::Existing, self)
+    }
+
+    /// As [`SqliteStore::open_read_only`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteStore::with(path.as_ref(), Access::ReadOnly, self)
+    }
+}

@@ -1,0 +1,212 @@
+//! Statements that read.
+
+use std::sync::Arc;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, ToSql, params, params_from_iter};
+
+use super::failure::{Place, is_busy};
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::format::KeyId;
+use crate::lifecycle::SubjectKeys;
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+use crate::store::row::{Row, time};
+use crate::store::{ListQuery, StoreError};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
+             expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, \
+             label, metadata FROM api_keys WHERE ",
+            $rest
+        )
+    };
+}
+
+const FIND: &str = select!("digest = ?1 AND realm = ?2");
+const GET: &str = select!("id = ?1 AND realm = ?2");
+const LIST: &str = select!("realm = ?1");
+/// The `+` keeps SQLite from the index of subjects, which it would have to sort for each page; in
+/// the index of ids it begins where the page does.
+const LIST_ALL: &str = select!("+realm = ?1");
+
+/// Why a look-up has no answer: what SQLite said, which may be that it is busy, or a row that is
+/// no record.
+pub(super) enum Unread {
+    Sqlite(rusqlite::Error),
+    Row(StoreError),
+}
+
+impl Unread {
+    /// Whether to ask again may help.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if is_busy(error))
+    }
+
+    pub(super) fn at(self, place: &Place) -> StoreError {
+        match self {
+            Self::Sqlite(error) => place.sqlite(error),
+            Self::Row(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Unread {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Row(error)
+    }
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    realm: &Realm,
+    digest: &KeyDigest,
+) -> Result<Option<Arc<KeyRecord>>, Unread> {
+    one(connection, FIND, realm, &digest.as_bytes())
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    realm: &Realm,
+    id: KeyId,
+) -> Result<Option<Arc<KeyRecord>>, Unread> {
+    one(connection, GET, realm, &id.as_str())
+}
+
+#[inline]
+fn one(
+    connection: &Connection,
+    sql: &str,
+    realm: &Realm,
+    key: &dyn ToSql,
+) -> Result<Option<Arc<KeyRecord>>, Unread> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![key, realm.as_str()])?;
+    match rows.next()? {
+        Some(row) => Ok(Some(Arc::new(record(row, realm)?))),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    realm: &Realm,
+    query: &ListQuery,
+) -> Result<Vec<Arc<KeyRecord>>, Unread> {
+    let (sql, values) = list_statement(realm.as_str(), query);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(Arc::new(record(row, realm)?));
+    }
+    Ok(records)
+}
+
+/// The statement of a query, and its parameters in order.
+pub(super) fn list_statement(realm: &str, query: &ListQuery) -> (String, Vec<Value>) {
+    let all = query.subject.is_none() && query.lineage.is_none();
+    let mut sql = if all { LIST_ALL } else { LIST }.to_owned();
+    let mut values = vec![Value::from(realm.to_owned())];
+    let mut with = |condition: &str, value: Value| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(subject) = &query.subject {
+        with(" AND subject = ?", subject.clone().into());
+    }
+    if let Some(lineage) = query.lineage {
+        with(" AND lineage = ?", lineage.to_string().into());
+    }
+    if let Some(after) = query.after {
+        with(" AND id > ?", after.to_string().into());
+    }
+    if query.unrevoked {
+        sql.push_str(" AND revoked_at IS NULL");
+    }
+    sql.push_str(" ORDER BY id");
+    if let Some(limit) = query.limit {
+        sql.push_str(" LIMIT ?");
+        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+    }
+    (sql, values)
+}
+
+/// Whether a subject has exactly these keys.
+pub(super) fn has_exactly(connection: &Connection, keys: &SubjectKeys) -> Result<bool, Unread> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, version FROM api_keys \
+         WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL ORDER BY id",
+    )?;
+    let mut rows = statement.query(params![keys.realm().as_str(), keys.subject()])?;
+    let mut expected = keys.keys().iter();
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let version: i64 = row.get(1)?;
+        let same = expected.next().is_some_and(|(other, at)| {
+            other.as_str() == id && i64::try_from(*at).is_ok_and(|at| at == version)
+        });
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(expected.next().is_none())
+}
+
+pub(super) fn last_uses(
+    connection: &mut Connection,
+    realm: &Realm,
+    ids: &[KeyId],
+) -> Result<Vec<Option<Timestamp>>, Unread> {
+    // One state of the store for all of them.
+    let reading = connection.transaction()?;
+    let mut statement =
+        reading.prepare_cached("SELECT last_used_at FROM api_keys WHERE id = ?1 AND realm = ?2")?;
+    let mut uses = Vec::with_capacity(ids.len());
+    for id in ids {
+        let mut rows = statement.query(params![id.as_str(), realm.as_str()])?;
+        let at: Option<i64> = match rows.next()? {
+            Some(row) => row.get(0)?,
+            None => None,
+        };
+        uses.push(at.map(|at| time("last_used_at", at)).transpose()?);
+    }
+    Ok(uses)
+}
+
+fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
+    let text = |column| -> Result<&str, rusqlite::Error> {
+        row.get_ref(column)?.as_str().map_err(Into::into)
+    };
+    let optional_text = |column| -> Result<Option<&str>, rusqlite::Error> {
+        row.get_ref(column)?.as_str_or_null().map_err(Into::into)
+    };
+    let row = Row {
+        id: text(0)?,
+        digest: row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?,
+        pepper_version: row.get(2)?,
+        subject: text(3)?,
+        scopes: text(4)?,
+        issued_at: row.get(5)?,
+        not_before: row.get(6)?,
+        expires_at: row.get(7)?,
+        retire_at: row.get(8)?,
+        lineage: text(9)?,
+        generation: row.get(10)?,
+        version: row.get(11)?,
+        revoked_at: row.get(12)?,
+        revocation_reason: optional_text(13)?,
+        label: optional_text(14)?,
+        metadata: text(15)?,
+    };
+    Ok(row.into_record(realm)?)
+}

@@ -1,0 +1,48 @@
+//! Folders that are gone after the test.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A folder of this test alone, removed when it is dropped.
+pub(super) struct Folder {
+    path: PathBuf,
+    files: AtomicU64,
+}
+
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tower-api-key-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Left by a process of the same number that was killed.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self {
+            path,
+            files: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of the file that most tests have.
+    pub(super) fn keys(&self) -> PathBuf {
+        self.path.join("keys.db")
+    }
+
+    /// The name of a file that no other call gave.
+    pub(super) fn fresh(&self) -> PathBuf {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("keys-{number}.db"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
