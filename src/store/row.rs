@@ -82,13 +82,13 @@ impl Row<'_> {
 ///
 /// # Errors
 ///
-/// [`Corrupt`](super::StoreErrorKind::Corrupt) for a moment beyond that.
+/// [`Unavailable`](super::StoreErrorKind::Unavailable) for a moment beyond that.
 pub(super) fn column_time(at: Timestamp) -> Result<i64, StoreError> {
-    i64::try_from(at.as_unix()).map_err(|_| unfit("time"))
+    i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
 }
 
 pub(super) fn column_version(version: u64) -> Result<i64, StoreError> {
-    i64::try_from(version).map_err(|_| unfit("version"))
+    i64::try_from(version).map_err(|_| beyond("version"))
 }
 
 pub(super) fn column_metadata(metadata: &BTreeMap<String, String>) -> Result<String, StoreError> {
@@ -126,11 +126,20 @@ fn metadata(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
 }
 
 fn unfit(column: &'static str) -> StoreError {
+    refused(StoreErrorKind::Corrupt, column)
+}
+
+/// What a column cannot hold; nothing in the store is damaged.
+fn beyond(column: &'static str) -> StoreError {
+    refused(StoreErrorKind::Unavailable, column)
+}
+
+fn refused(kind: StoreErrorKind, column: &'static str) -> StoreError {
     let source = Unfit {
         column,
         source: None,
     };
-    StoreError::new(StoreErrorKind::Corrupt, source)
+    StoreError::new(kind, source)
 }
 
 fn unfit_because(
