@@ -50,6 +50,19 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The id that `number` writes in base62; greater numbers are later ids.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn numbered(mut number: u64) -> Self {
+        let mut id = [ALPHABET[0]; ID_LEN];
+        let mut place = ID_LEN;
+        while place > 0 {
+            place -= 1;
+            id[place] = ALPHABET[(number % 62) as usize];
+            number /= 62;
+        }
+        Self(id)
+    }
+
     /// Draws an id for a record whose key does not name one.
     pub(crate) fn random() -> Result<Self, Error> {
         let mut id = [0; ID_LEN];

@@ -76,7 +76,8 @@
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
-//! - `testing`: `ManualClock`, for tests that move time by hand.
+//! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
+//!   holds a store to the contract of [`store::KeyStore`].
 
 #![forbid(unsafe_code)]
 
@@ -84,6 +85,8 @@ pub mod auth;
 pub mod guard;
 pub mod rejection;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 mod body;
 mod clock;

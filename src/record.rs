@@ -32,7 +32,7 @@ pub enum RevocationReason {
 }
 
 impl RevocationReason {
-    const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Unspecified,
         Self::KeyCompromise,
         Self::AffiliationChanged,

@@ -81,7 +81,7 @@ impl Write {
     }
 
     /// The next version of a record.
-    pub(super) fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
+    pub(crate) fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
         let mut parts = record.to_parts();
         edit(&mut parts);
         parts.version = record.version().saturating_add(1);
@@ -91,7 +91,7 @@ impl Write {
         }
     }
 
-    pub(super) fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
+    pub(crate) fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
         Self::next(record, |parts| {
             parts.revocation = Some(Revocation { at: now, reason });
         })

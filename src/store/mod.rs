@@ -141,21 +141,37 @@ impl StoreId {
 ///
 /// # Contract
 ///
-/// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none. No look-up
-///   sees two keys live that a change swaps for one another, and an answer of
-///   [`list`](Self::list) is one state of the store.
+/// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none, also where
+///   its future is dropped half-way. No look-up sees two keys live that a change swaps for one
+///   another, none misses a record while it is changed, and an answer of [`list`](Self::list) is
+///   one state of the store.
 /// - **Compare-and-swap.** A change applies only where the [`Expected`] of each of its writes
-///   holds, and where each of its [`SubjectKeys`] is what the store has; else the commit fails
-///   with [`StoreErrorKind::Conflict`].
-/// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms;
-///   else the commit fails with [`StoreErrorKind::Duplicate`].
+///   holds; else the commit fails with [`StoreErrorKind::Conflict`], or with
+///   [`Duplicate`](StoreErrorKind::Duplicate) where a record was to be new. Of changes that
+///   expect the same version, one applies, in whatever order they name their records.
+/// - **Subject keys.** A change applies only where each of its [`SubjectKeys`] is what the store
+///   has before it; else the commit fails with [`StoreErrorKind::Conflict`]. This holds against
+///   every commit at the same time, also of keys that come with no such condition.
+/// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms
+///   and within a change; else the commit fails with [`StoreErrorKind::Duplicate`].
 /// - **Visibility.** A commit that returned is seen by every look-up that begins after it.
 /// - **Realm.** A record is found, got and listed only in its own realm. A change may write
 ///   records of several.
-/// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
-///   is an invalid key.
+/// - **Fidelity.** A write puts every field of its record, and the record comes back as it was
+///   put: texts to the byte, times to the second. Times that an `i64` cannot hold, and texts with
+///   U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
+///   else.
+/// - **Listing.** A list is in the order of the ids, which is that of their bytes. It compares
+///   subjects to the byte, and begins after [`after`](ListQuery::after) whether that id exists or
+///   not, so that pages show everything once.
+/// - **Purge.** [`purge`](Self::purge) removes all that ended by its time and nothing else. What
+///   it removed is unknown, its last use too; its id and its digest are free.
 /// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
-///   else: no field of a record, no version, and no record that is gone.
+///   else: no field of a record, no version, and no record that is gone. A call may name many
+///   keys, and one several times. A time that an `i64` cannot hold may be refused.
+/// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
+///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
+///   a database is a conflict.
 ///
 /// In [`find`](Self::find) a store may panic or never answer; the ring turns both into a 503.
 /// The other calls are management: they take as long as the store does.

@@ -14,6 +14,7 @@ mod challenges;
 mod clocks;
 mod compile_fail;
 mod composition;
+mod contract;
 mod digests;
 mod examples;
 #[cfg(feature = "axum")]

@@ -1,0 +1,197 @@
+//! A record comes back as it was put.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
+use crate::clock::Timestamp;
+use crate::lifecycle::{Change, Write};
+use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
+use crate::scope::ScopeSet;
+use crate::store::{KeyStore, StoreErrorKind};
+
+/// The last moment that every store holds: what a signed 64-bit integer does.
+const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);
+
+/// Texts that a store may fold, trim, cut, escape or normalise.
+const TEXTS: [&str; 12] = [
+    "",
+    " ",
+    " padded ",
+    "Alice",
+    "null",
+    "O'Brien; DROP TABLE keys; --",
+    r#"{"a": "b\"c", "d": [\\]}"#,
+    "100 % _ ? $1 :name @p",
+    "line\nline\r\n\ttab",
+    // One letter and its accent, in one character and in two.
+    "\u{e9} e\u{301}",
+    "\u{5bc6}\u{94a5} \u{43a}\u{43b}\u{44e}\u{447} \u{5d0}\u{5d1} \u{1f511}\u{200d}\u{1f512}",
+    "\u{feff}\u{fffd}\u{10ffff}",
+];
+
+pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    for (what, parts) in records(trial) {
+        let record = trial.put(parts.into()).await?;
+        trial
+            .shows(&record, &format!("of a key with {what}"))
+            .await?;
+    }
+    every_field_changes(trial).await?;
+    reasons(trial).await?;
+    beyond_the_range(trial).await
+}
+
+fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
+    let key = |subject: &str| trial.key(&realm("orders"), subject);
+    let mut bare = key("alice");
+    bare.scopes = ScopeSet::empty();
+    bare.expires_at = None;
+
+    let mut times = key("alice");
+    times.issued_at = Timestamp::from_unix(0);
+    times.not_before = LAST;
+    times.expires_at = Some(LAST);
+    times.retire_at = Some(Timestamp::from_unix(0));
+    times.revocation = Some(Revocation {
+        at: LAST,
+        reason: RevocationReason::Unspecified,
+    });
+
+    let mut numbers = key("alice");
+    numbers.generation = u32::MAX;
+    numbers.pepper_version = Some(u32::MAX);
+    let mut zeros = key("alice");
+    zeros.pepper_version = Some(0);
+
+    let mut long = key(&"\u{1f511}".repeat(64));
+    long.scopes = many_scopes();
+    long.label = Some("long ".repeat(1_000));
+    long.metadata = (0..100)
+        .map(|number| (format!("key {number}"), "value ".repeat(100)))
+        .collect();
+
+    let mut all = vec![
+        ("no option set".to_owned(), bare),
+        ("times at both ends".to_owned(), times),
+        ("numbers at their ends".to_owned(), numbers),
+        ("a pepper of version 0".to_owned(), zeros),
+        ("long texts".to_owned(), long),
+    ];
+    for text in TEXTS {
+        // A ring lets no subject be empty or hold a control character.
+        let usable = !text.is_empty() && !text.chars().any(char::is_control);
+        let mut parts = key(if usable { text } else { "alice" });
+        parts.label = Some(text.to_owned());
+        parts.metadata = BTreeMap::from([
+            (text.to_owned(), "value".to_owned()),
+            ("key".to_owned(), text.to_owned()),
+        ]);
+        all.push((format!("the text {text:?}"), parts));
+    }
+    all
+}
+
+fn many_scopes() -> ScopeSet {
+    let texts: Vec<String> = (0..100).map(|number| format!("{number:0>128}")).collect();
+    scopes(&texts.join(" "))
+}
+
+/// A write puts the whole record: each field but those by which it is the same record.
+async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let held = trial.held(&realm("billing"), "alice").await?;
+    let full = trial
+        .edit(&held, |parts| {
+            parts.pepper_version = Some(7);
+            parts.scopes = scopes("read");
+            parts.issued_at = after(1);
+            parts.not_before = after(2);
+            parts.expires_at = Some(after(3));
+            parts.retire_at = Some(after(4));
+            parts.generation = 5;
+            parts.revocation = Some(Revocation {
+                at: after(6),
+                reason: RevocationReason::Superseded,
+            });
+            parts.label = Some("label".to_owned());
+            parts.metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
+        })
+        .await?;
+    trial.shows(&full, "after every field was set").await?;
+    let bare = trial
+        .edit(&full, |parts| {
+            parts.pepper_version = None;
+            parts.scopes = ScopeSet::empty();
+            parts.issued_at = ISSUED;
+            parts.not_before = ISSUED;
+            parts.expires_at = None;
+            parts.retire_at = None;
+            parts.generation = 0;
+            parts.revocation = None;
+            parts.label = None;
+            parts.metadata = BTreeMap::new();
+        })
+        .await?;
+    trial.shows(&bare, "after every field was unset").await
+}
+
+async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    for reason in RevocationReason::ALL {
+        let mut parts = trial.key(&realm("reasons"), "alice");
+        parts.revocation = Some(Revocation { at: ISSUED, reason });
+        let record = trial.put(parts.into()).await?;
+        trial
+            .shows(&record, &format!("of a key revoked as {reason}"))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Beyond what every store holds, it holds the record whole or refuses it.
+async fn beyond_the_range<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("late");
+    let first_beyond = Timestamp::from_unix(LAST.as_unix() + 1);
+    let mut records: Vec<(&str, KeyRecordParts)> = Vec::new();
+    for at in [first_beyond, Timestamp::MAX] {
+        let mut expiry = trial.key(&realm, "alice");
+        expiry.expires_at = Some(at);
+        let mut start = trial.key(&realm, "alice");
+        (start.not_before, start.expires_at) = (at, None);
+        let mut grace = trial.key(&realm, "alice");
+        grace.retire_at = Some(at);
+        let mut revoked = trial.key(&realm, "alice");
+        let reason = RevocationReason::Unspecified;
+        revoked.revocation = Some(Revocation { at, reason });
+        let mut issued = trial.key(&realm, "alice");
+        issued.issued_at = at;
+        records.extend([
+            ("an expiry beyond an i64", expiry),
+            ("a not-before beyond an i64", start),
+            ("a retirement beyond an i64", grace),
+            ("a revocation beyond an i64", revoked),
+            ("an issue beyond an i64", issued),
+        ]);
+    }
+    let mut nul = trial.key(&realm, "alice");
+    nul.label = Some("a\0b".to_owned());
+    nul.expires_at = Some(EXPIRES);
+    records.push(("U+0000 in its label", nul));
+    for (what, parts) in records {
+        let record = KeyRecord::from(parts);
+        let change = Change::new(vec![Write::new(record.clone())]);
+        match trial.store.commit(&change).await {
+            Ok(()) => {
+                trial
+                    .shows(&record, &format!("of a key with {what}"))
+                    .await?;
+            }
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
+                trial
+                    .hides(&record, &format!("after a key with {what} was refused"))
+                    .await?;
+            }
+            Err(error) => return Err(failed(&format!("commit of a key with {what}"), &error)),
+        }
+    }
+    Ok(())
+}

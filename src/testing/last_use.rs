@@ -1,0 +1,183 @@
+//! A last use moves forward and changes nothing else.
+
+use super::Violation;
+use super::race::race;
+use super::trial::{Trial, after, realm, scopes};
+use crate::clock::Timestamp;
+use crate::format::KeyId;
+use crate::lifecycle::{Change, Write};
+use crate::realm::Realm;
+use crate::record::{KeyRecord, RevocationReason};
+use crate::store::KeyStore;
+
+const CONTENDERS: u64 = 8;
+const ROUNDS: u64 = CONTENDERS;
+/// How many keys one call names: more than a store may bind in one statement without a thought.
+const MANY: u64 = 2_000;
+
+pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    forward(trial).await?;
+    nothing_else(trial).await?;
+    unknown(trial).await?;
+    no_resurrection(trial).await?;
+    late(trial).await?;
+    raced(trial).await
+}
+
+async fn expect<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    ids: &[KeyId],
+    due: &[Option<Timestamp>],
+    when: &str,
+) -> Result<(), Violation> {
+    let uses = trial.last_uses(realm, ids).await?;
+    trial.require(
+        uses == due,
+        format!("{when}, last_uses gave {uses:?}; {due:?} was due"),
+    )
+}
+
+async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("forward");
+    let id = trial.held(&realm, "alice").await?.id();
+    let other = trial.held(&realm, "alice").await?.id();
+    expect(trial, &realm, &[id, other], &[None, None], "before any use").await?;
+    for (told, due) in [(10, 10), (5, 10), (10, 10), (11, 11), (0, 11)] {
+        trial.record_uses(&realm, &[(id, after(told))]).await?;
+        let due = [Some(after(due)), None];
+        let when = format!("after a use at {told} s was told");
+        expect(trial, &realm, &[id, other], &due, &when).await?;
+    }
+    let several = [
+        (id, after(20)),
+        (other, after(3)),
+        (id, after(40)),
+        (id, after(30)),
+    ];
+    trial.record_uses(&realm, &several).await?;
+    let due = [Some(after(40)), Some(after(3))];
+    expect(
+        trial,
+        &realm,
+        &[id, other],
+        &due,
+        "after several uses of a key",
+    )
+    .await?;
+    trial.record_uses(&realm, &[]).await?;
+    expect(trial, &realm, &[id, other], &due, "after no use").await
+}
+
+/// The record stays as it is, version included; and a change of the record keeps its last use.
+async fn nothing_else<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("nothing else");
+    let issued = trial.held(&realm, "alice").await?;
+    let (id, used) = (issued.id(), [Some(after(7))]);
+    trial.record_uses(&realm, &[(id, after(7))]).await?;
+    trial.shows(&issued, "after a use").await?;
+    let narrowed = trial
+        .edit(&issued, |parts| parts.scopes = scopes("read"))
+        .await?;
+    expect(trial, &realm, &[id], &used, "after the record changed").await?;
+    let write = Write::revoked(&narrowed, RevocationReason::KeyCompromise, after(8));
+    let revoked = write.record.clone();
+    trial
+        .accepts(&Change::new(vec![write]), "a revocation after a use")
+        .await?;
+    expect(trial, &realm, &[id], &used, "after the key was revoked").await?;
+    trial.record_uses(&realm, &[(id, after(9))]).await?;
+    trial.shows(&revoked, "after a use of a revoked key").await
+}
+
+/// Ids that the realm does not know are passed over, and answered in their place.
+async fn unknown<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let (known, elsewhere) = (realm("known"), realm("elsewhere"));
+    let first = trial.held(&known, "alice").await?.id();
+    let second = trial.held(&known, "alice").await?.id();
+    let stranger = trial.held(&elsewhere, "alice").await?.id();
+    let never = KeyRecord::from(trial.key(&known, "alice"));
+    let uses = [
+        (never.id(), after(1)),
+        (second, after(2)),
+        (stranger, after(3)),
+        (first, after(4)),
+    ];
+    trial.record_uses(&known, &uses).await?;
+    trial.hides(&never, "after a use of an unknown key").await?;
+    let ids = [second, never.id(), first, stranger, second, first];
+    let (one, two) = (Some(after(4)), Some(after(2)));
+    let due = [two, None, one, None, two, one];
+    expect(trial, &known, &ids, &due, "of known and unknown keys").await?;
+    expect(trial, &elsewhere, &[stranger], &[None], "in another realm").await?;
+    expect(trial, &elsewhere, &[first], &[None], "in another realm").await?;
+    expect(trial, &known, &[], &[], "of no key").await?;
+
+    let many: Vec<KeyId> = (0..MANY).map(|_| trial.id()).chain([first]).collect();
+    let uses: Vec<_> = many.iter().map(|&id| (id, after(50))).collect();
+    trial.record_uses(&known, &uses).await?;
+    let mut due = vec![None; many.len()];
+    due[many.len() - 1] = Some(after(50));
+    let seen = trial.last_uses(&known, &many).await?;
+    trial.require(
+        seen == due,
+        format!(
+            "of {} keys in one call, last_uses gave other answers",
+            many.len()
+        ),
+    )
+}
+
+async fn no_resurrection<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("purged");
+    let mut parts = trial.key(&realm, "alice");
+    parts.expires_at = Some(after(1));
+    let record = trial.put(parts.into()).await?;
+    trial.purge(&realm, after(1)).await?;
+    trial
+        .record_uses(&realm, &[(record.id(), after(2))])
+        .await?;
+    trial.hides(&record, "after a use of a purged key").await?;
+    let when = "after a use of a purged key";
+    expect(trial, &realm, &[record.id()], &[None], when).await
+}
+
+/// A time beyond what every store holds is held exactly, or refused, and nothing moves.
+async fn late<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("late");
+    let id = trial.held(&realm, "alice").await?.id();
+    trial.record_uses(&realm, &[(id, after(1))]).await?;
+    let told = Timestamp::from_unix(u64::MAX - 1);
+    let due = match trial.store.record_uses(&realm, &[(id, told)]).await {
+        Ok(()) => told,
+        Err(_) => after(1),
+    };
+    expect(
+        trial,
+        &realm,
+        &[id],
+        &[Some(due)],
+        "after a use beyond an i64",
+    )
+    .await
+}
+
+async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("raced");
+    let id = trial.held(&realm, "alice").await?.id();
+    for round in 1..=ROUNDS {
+        let contenders = (0..CONTENDERS).map(|number| {
+            let (trial, realm) = (trial.clone(), realm.clone());
+            // Each contender is once the one with the latest.
+            let at = after(100 * round + (number + round) % CONTENDERS);
+            async move { trial.record_uses(&realm, &[(id, at)]).await }
+        });
+        race(contenders.collect())
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        let latest = after(100 * round + CONTENDERS - 1);
+        expect(trial, &realm, &[id], &[Some(latest)], "after uses at once").await?;
+    }
+    Ok(())
+}

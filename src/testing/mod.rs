@@ -1,0 +1,172 @@
+//! What tests of a service, and tests of a store, need.
+//!
+//! - [`ManualClock`] is moved by hand.
+//! - [`contract`] proves that a store keeps the contract of [`KeyStore`].
+//!
+//! # Proving a store
+//!
+//! A store of your own is one that this crate's rules hold over, once the suite passes. Give it a
+//! constructor of empty stores, each with records of its own, and run it as one test:
+//!
+//! ```
+//! use tower_api_key::store::MemoryStore;
+//! use tower_api_key::testing::{Violation, contract};
+//!
+//! # // In a test: #[tokio::test(flavor = "multi_thread")]
+//! # #[tokio::main(flavor = "multi_thread", worker_threads = 4)]
+//! # async fn main() -> Result<(), Violation> {
+//! let verdict = contract(async || MemoryStore::new()).await;
+//! assert!(verdict.is_ok());
+//! # verdict
+//! # }
+//! ```
+//!
+//! The constructor may connect, create a schema and wait: it runs on the runtime that the suite
+//! runs on. A dozen stores are made, one after the other, each dropped before the next.
+//!
+//! A [`Violation`] names the clause that was broken and says what was seen. What is wrong in a
+//! store only when two commits meet shows when they do: the suite lets many tasks race many
+//! times, and a store that it passed once and fails later is broken.
+//!
+//! It commits some hundred changes and asks some thousand questions, so a store that takes a
+//! millisecond for each is through in seconds.
+
+mod atomicity;
+mod compare_and_swap;
+mod fidelity;
+mod last_use;
+mod listing;
+mod purge;
+mod race;
+mod realm;
+mod subject_keys;
+mod trial;
+mod uniqueness;
+mod visibility;
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+pub use crate::clock::ManualClock;
+use crate::store::KeyStore;
+use trial::Trial;
+
+/// A clause of the contract that is in the docs of [`KeyStore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Clause {
+    /// A change is applied whole or not at all, and seen so.
+    Atomicity,
+    /// A write applies only to the version, and the identity, that it expects.
+    CompareAndSwap,
+    /// A change applies only while a subject has the keys that it expects.
+    SubjectKeys,
+    /// An id and a digest are in one record at most.
+    Uniqueness,
+    /// What was committed is seen at once.
+    Visibility,
+    /// A record is known in its own realm alone.
+    Realm,
+    /// A record comes back as it was put.
+    Fidelity,
+    /// A list holds what was asked for, in order, and pages of it hold everything once.
+    Listing,
+    /// A purge removes what ended by its time in its realm, all of it and nothing else.
+    Purge,
+    /// A last use moves forward and changes nothing else.
+    LastUse,
+    /// A store that can answer does; the suite met an error where there was an answer.
+    Honesty,
+}
+
+impl Clause {
+    /// The name that the contract gives the clause.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Atomicity => "atomicity",
+            Self::CompareAndSwap => "compare-and-swap",
+            Self::SubjectKeys => "subject keys",
+            Self::Uniqueness => "uniqueness",
+            Self::Visibility => "visibility",
+            Self::Realm => "realm",
+            Self::Fidelity => "fidelity",
+            Self::Listing => "listing",
+            Self::Purge => "purge",
+            Self::LastUse => "last use",
+            Self::Honesty => "honesty",
+        }
+    }
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a store broke its contract.
+#[derive(Debug)]
+pub struct Violation {
+    clause: Clause,
+    seen: String,
+}
+
+impl Violation {
+    fn new(clause: Clause, seen: impl Into<String>) -> Self {
+        Self {
+            clause,
+            seen: seen.into(),
+        }
+    }
+
+    /// The clause that was broken.
+    pub fn clause(&self) -> Clause {
+        self.clause
+    }
+
+    /// What was seen, for people to read.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.clause, self.seen)
+    }
+}
+
+impl StdError for Violation {}
+
+/// Holds a store to every clause of the contract of [`KeyStore`], and stops at the first that it
+/// breaks.
+///
+/// `empty_store` makes an empty store at each call; the [module](self) shows how.
+///
+/// # Errors
+///
+/// [`Violation`], with the clause and what was seen.
+///
+/// # Panics
+///
+/// Outside a tokio runtime of the multi-thread flavour, where no two commits would ever meet, and
+/// where the store itself panics.
+pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(), Violation> {
+    assert!(
+        Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
+        "run the contract on a runtime of several threads: #[tokio::test(flavor = \"multi_thread\")]"
+    );
+    let trial = async |clause| Trial::new(empty_store().await, clause);
+    visibility::check(&trial(Clause::Visibility).await).await?;
+    fidelity::check(&trial(Clause::Fidelity).await).await?;
+    realm::check(&trial(Clause::Realm).await).await?;
+    listing::check(&trial(Clause::Listing).await).await?;
+    uniqueness::check(&trial(Clause::Uniqueness).await).await?;
+    compare_and_swap::check(&trial(Clause::CompareAndSwap).await).await?;
+    subject_keys::check(&trial(Clause::SubjectKeys).await).await?;
+    atomicity::check(&trial(Clause::Atomicity).await).await?;
+    purge::check(&trial(Clause::Purge).await).await?;
+    last_use::check(&trial(Clause::LastUse).await).await
+}

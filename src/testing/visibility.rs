@@ -1,0 +1,84 @@
+//! What was committed is seen at once.
+
+use super::Violation;
+use super::race::race;
+use super::trial::{Trial, after, realm, scopes};
+use crate::record::{KeyRecord, Revocation, RevocationReason};
+use crate::store::{KeyStore, Lookup};
+
+const TASKS: usize = 8;
+const KEYS_PER_TASK: usize = 4;
+
+pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    life_of_a_key(trial).await?;
+    beside_others(trial).await
+}
+
+async fn life_of_a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let record = KeyRecord::from(trial.key(&realm("orders"), "alice"));
+    // Asked for before it is there, so that a store which remembers the answer is found out.
+    trial.hides(&record, "before the commit").await?;
+    memory_agrees(trial, &record).await?;
+
+    let record = trial.put(record).await?;
+    trial.shows(&record, "after a key was issued").await?;
+    memory_agrees(trial, &record).await?;
+
+    let narrowed = trial
+        .edit(&record, |parts| parts.scopes = scopes("read"))
+        .await?;
+    trial.shows(&narrowed, "after a key was narrowed").await?;
+    memory_agrees(trial, &narrowed).await?;
+
+    let retiring = trial
+        .edit(&narrowed, |parts| parts.retire_at = Some(after(60)))
+        .await?;
+    trial.shows(&retiring, "after a key was rotated").await?;
+    memory_agrees(trial, &retiring).await?;
+
+    let revoked = trial
+        .edit(&retiring, |parts| {
+            parts.revocation = Some(Revocation {
+                at: after(1),
+                reason: RevocationReason::KeyCompromise,
+            });
+        })
+        .await?;
+    trial.shows(&revoked, "after a key was revoked").await?;
+    memory_agrees(trial, &revoked).await
+}
+
+/// Where a ring reads the records in memory instead of calling `find`, both answer the same.
+async fn memory_agrees<S: KeyStore>(trial: &Trial<S>, key: &KeyRecord) -> Result<(), Violation> {
+    let Some(memory) = trial.store.memory() else {
+        return Ok(());
+    };
+    let Lookup::Ready(Ok(in_memory)) = memory.find(key.realm(), key.digest()) else {
+        return trial.broken("the store's memory gave no answer");
+    };
+    let found = trial.find(key.realm(), key.digest()).await?;
+    trial.require(
+        in_memory == found,
+        "the store's memory answered another record than its find",
+    )
+}
+
+/// Each task sees what it committed, while others commit.
+async fn beside_others<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let tasks = (0..TASKS).map(|number| {
+        let trial = trial.clone();
+        async move {
+            let realm = realm("busy");
+            for _ in 0..KEYS_PER_TASK {
+                let issued = trial.held(&realm, &format!("subject {number}")).await?;
+                trial.shows(&issued, "right after its commit").await?;
+                let narrowed = trial
+                    .edit(&issued, |parts| parts.scopes = scopes("read"))
+                    .await?;
+                trial.shows(&narrowed, "right after its commit").await?;
+            }
+            Ok(())
+        }
+    });
+    race(tasks.collect()).await.into_iter().collect()
+}
