@@ -97,42 +97,66 @@ fn many_scopes() -> ScopeSet {
     scopes(&texts.join(" "))
 }
 
-/// A write puts the whole record: each field but those by which it is the same record.
+/// A write puts the whole record, whatever in it may change: a key only ever shrinks.
 async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
-    let held = trial.held(&realm("billing"), "alice").await?;
-    let full = trial
-        .edit(&held, |parts| {
-            parts.pepper_version = Some(7);
+    let mut issued = trial.key(&realm("billing"), "alice");
+    issued.expires_at = None;
+    let issued = trial.put(issued.into()).await?;
+    let narrowed = trial
+        .edit(&issued, |parts| {
             parts.scopes = scopes("read");
-            parts.issued_at = after(1);
-            parts.not_before = after(2);
-            parts.expires_at = Some(after(3));
-            parts.retire_at = Some(after(4));
-            parts.generation = 5;
-            parts.revocation = Some(Revocation {
-                at: after(6),
-                reason: RevocationReason::Superseded,
-            });
+            parts.expires_at = Some(after(30));
+            parts.retire_at = Some(after(40));
             parts.label = Some("label".to_owned());
             parts.metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
         })
         .await?;
-    trial.shows(&full, "after every field was set").await?;
-    let bare = trial
-        .edit(&full, |parts| {
-            parts.pepper_version = None;
+    trial.shows(&narrowed, "after every field was set").await?;
+    let ended = trial
+        .edit(&narrowed, |parts| {
             parts.scopes = ScopeSet::empty();
-            parts.issued_at = ISSUED;
-            parts.not_before = ISSUED;
-            parts.expires_at = None;
-            parts.retire_at = None;
-            parts.generation = 0;
-            parts.revocation = None;
+            parts.expires_at = Some(after(3));
+            parts.retire_at = Some(after(4));
+            parts.revocation = Some(Revocation {
+                at: after(6),
+                reason: RevocationReason::Superseded,
+            });
             parts.label = None;
             parts.metadata = BTreeMap::new();
         })
         .await?;
-    trial.shows(&bare, "after every field was unset").await
+    trial
+        .shows(&ended, "after every field was set again")
+        .await?;
+    widening(trial, &ended).await
+}
+
+/// What no rule of this crate asks for, a store may refuse; it keeps nothing of it then.
+async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(), Violation> {
+    let edits: [fn(&mut KeyRecordParts); 8] = [
+        |parts| parts.scopes = scopes("read write"),
+        |parts| parts.expires_at = None,
+        |parts| parts.retire_at = Some(after(400)),
+        |parts| parts.revocation = None,
+        |parts| parts.pepper_version = Some(7),
+        |parts| parts.issued_at = after(1),
+        |parts| parts.not_before = Timestamp::from_unix(0),
+        |parts| parts.generation = 5,
+    ];
+    let mut held = held.clone();
+    for edit in edits {
+        let write = Write::next(&held, edit);
+        let next = write.record.clone();
+        match trial.store.commit(&Change::new(vec![write])).await {
+            Ok(()) => held = next,
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {}
+            Err(error) => return Err(failed("commit of a wider key", &error)),
+        }
+        trial
+            .shows(&held, "after a wider one was committed")
+            .await?;
+    }
+    Ok(())
 }
 
 async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
