@@ -95,6 +95,8 @@
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
+//! - `sqlite`: [`store::SqliteStore`], keys in a file, with the database built in.
+//! - `postgres`: [`store::PostgresStore`], keys in a database that a fleet shares.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.

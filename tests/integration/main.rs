@@ -32,6 +32,12 @@ mod lineages;
 mod methods;
 mod model;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod pg_server;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(not(feature = "postgres"))]
+mod postgres_left_out;
 mod process;
 mod promises;
 mod quickstart;
