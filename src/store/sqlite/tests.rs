@@ -20,7 +20,7 @@ use crate::ring::KeyRing;
 use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
 
 /// Only what hangs takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A file that is removed with what SQLite puts beside it.
 struct File(PathBuf);
