@@ -43,6 +43,7 @@ mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
+mod records;
 mod rejections;
 mod reuse;
 mod ring;
