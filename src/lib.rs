@@ -75,6 +75,8 @@
 //! None is on by default.
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
+//! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
@@ -89,6 +91,7 @@ pub mod store;
 pub mod testing;
 
 mod body;
+mod calendar;
 mod clock;
 mod credential;
 mod digest;

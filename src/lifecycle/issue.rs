@@ -66,9 +66,7 @@ pub(super) fn granted(
     policy: &Policy,
     at: Reading,
 ) -> Result<KeyRecord, Error> {
-    let valid_subject = (1..=MAX_SUBJECT_LEN).contains(&grant.subject.len())
-        && !grant.subject.chars().any(char::is_control);
-    if !valid_subject {
+    if !is_subject(&grant.subject) {
         return Err(ErrorKind::InvalidSubject.into());
     }
     grantable(&grant.scopes, policy)?;
@@ -91,6 +89,11 @@ pub(super) fn granted(
         label: grant.label,
         metadata: grant.metadata,
     }))
+}
+
+/// Whether a text can say whose key it is.
+pub(crate) fn is_subject(text: &str) -> bool {
+    (1..=MAX_SUBJECT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// Refuses scopes beyond those of the ring.

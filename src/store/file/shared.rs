@@ -1,0 +1,198 @@
+//! The file as it was read last, and how it is read again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::document::{self, Syntax};
+use super::failure::{Failure, Problem, line_of};
+use super::merge::{self, Held};
+use super::options::FileOptions;
+use crate::clock::Clock;
+use crate::event::{Event, Observed};
+use crate::store::{MemoryStore, StoreError, StoreErrorKind};
+
+/// What the store and its thread share.
+pub(super) struct Shared {
+    path: PathBuf,
+    syntax: Syntax,
+    records: MemoryStore,
+    observer: Observed,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// Holding it is the right to change the records.
+struct State {
+    held: Held,
+    /// The file of the last attempt to read it.
+    tried: Option<Print>,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Print {
+    modified: Option<SystemTime>,
+    length: u64,
+    /// Device, inode, and the time at which the inode changed, which no tool sets back.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
+}
+
+/// What the watching thread remembers from one look to the next.
+#[derive(Default)]
+pub(super) struct Poll {
+    /// A file other than the one that was tried: it is read when it stays this one. A file that
+    /// is not there is one too.
+    pending: Option<Option<Print>>,
+    /// The failure that was told last, so that it is told once.
+    told: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn load(path: &Path, options: &FileOptions) -> Result<Self, StoreError> {
+        let syntax = Syntax::of(path);
+        let shared = Self {
+            path: path.to_owned(),
+            syntax: syntax.unwrap_or(Syntax::Toml),
+            records: MemoryStore::new(),
+            observer: options.observer.clone(),
+            clock: Arc::clone(&options.clock),
+            state: Mutex::new(State {
+                held: BTreeMap::new(),
+                tried: None,
+            }),
+        };
+        if syntax.is_none() {
+            let advice =
+                "the name of a keys file ends in .toml or .json, which says how to read it";
+            return Err(StoreError::unavailable(shared.failure(advice)));
+        }
+        shared.read_and_apply(&mut shared.state())?;
+        Ok(shared)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn records(&self) -> &MemoryStore {
+        &self.records
+    }
+
+    pub(super) fn failure(&self, text: impl Into<String>) -> Failure {
+        self.failure_of(Problem::new(None, text))
+    }
+
+    fn failure_of(&self, problem: Problem) -> Failure {
+        Failure {
+            path: self.path.clone(),
+            problem,
+        }
+    }
+
+    pub(super) fn reload(&self) -> Result<(), StoreError> {
+        let read = self.read_and_apply(&mut self.state());
+        self.tell(&read);
+        read
+    }
+
+    /// One look at the file, which is read where it has changed and has come to rest.
+    pub(super) fn poll(&self, poll: &mut Poll) {
+        let now = Print::of(&self.path);
+        let mut state = self.state();
+        if now == state.tried {
+            poll.pending = None;
+            return;
+        }
+        if poll.pending != Some(now) {
+            poll.pending = Some(now);
+            return;
+        }
+        let read = catch_unwind(AssertUnwindSafe(|| self.read_and_apply(&mut state)))
+            .unwrap_or_else(|_| {
+                let failure = self.failure("the reader of the file gave up");
+                Err(StoreError::unavailable(failure))
+            });
+        drop(state);
+        let failure = read.as_ref().err().map(chain);
+        if failure.is_none() || failure != poll.told {
+            self.tell(&read);
+        }
+        poll.told = failure;
+    }
+
+    fn tell(&self, read: &Result<(), StoreError>) {
+        self.observer.tell(|| match read {
+            Ok(()) => Event::reload(None),
+            Err(error) => Event::reload(Some(error)),
+        });
+    }
+
+    fn read_and_apply(&self, state: &mut State) -> Result<(), StoreError> {
+        // What is written while it is read has another print at the next look.
+        let print = Print::of(&self.path);
+        let bytes = self.read()?;
+        state.tried = print;
+        let corrupt = |problem| StoreError::new(StoreErrorKind::Corrupt, self.failure_of(problem));
+        let text = str::from_utf8(&bytes).map_err(|error| {
+            let line = line_of(&bytes, error.valid_up_to());
+            corrupt(Problem::new(line, "this is not UTF-8"))
+        })?;
+        let now = self.clock.now();
+        let entries = document::parse(self.syntax, text, now).map_err(corrupt)?;
+        merge::distinct(&entries).map_err(corrupt)?;
+        let change = merge::change(&state.held, &entries, now).map_err(|problem| {
+            StoreError::new(StoreErrorKind::Conflict, self.failure_of(problem))
+        })?;
+        self.records.apply(&change)?;
+        for write in change.writes() {
+            let digest = *write.record.digest().as_bytes();
+            state.held.insert(digest, write.record.clone());
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<u8>, StoreError> {
+        let failed = |error: std::io::Error| {
+            let failure = self.failure(format!("the file cannot be read: {error}"));
+            StoreError::unavailable(failure)
+        };
+        // A pipe would have to be waited for.
+        if !fs::metadata(&self.path).map_err(failed)?.is_file() {
+            let failure = self.failure("this is no file");
+            return Err(StoreError::unavailable(failure));
+        }
+        fs::read(&self.path).map_err(failed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked here has applied nothing, or all.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Print {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt;
+
+                let changed = (metadata.ctime(), metadata.ctime_nsec());
+                (metadata.dev(), metadata.ino(), changed.0, changed.1)
+            },
+        })
+    }
+}
+
+fn chain(error: &StoreError) -> String {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    format!("{error}: {}", source.unwrap_or_default())
+}
