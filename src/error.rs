@@ -37,6 +37,9 @@ pub enum ErrorKind {
     EmptyRequirement,
     /// A subject that is empty, longer than 256 bytes, or holds control characters.
     InvalidSubject,
+    /// A label of over 256 bytes or with control characters, or metadata of over 8 KiB or with
+    /// U+0000.
+    InvalidMetadata,
     /// A text that is not a key id: twelve characters of `0-9A-Za-z`.
     InvalidKeyId,
     /// A text that is not a digest: 64 hexadecimal digits.
@@ -155,6 +158,9 @@ impl fmt::Display for Error {
             ErrorKind::EmptyRequirement => "empty requirement: name at least one scope",
             ErrorKind::InvalidSubject => {
                 "invalid subject: use 1 to 256 bytes without control characters"
+            }
+            ErrorKind::InvalidMetadata => {
+                "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000"
             }
             ErrorKind::InvalidKeyId => "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
             ErrorKind::InvalidDigest => "invalid digest: expected 64 hexadecimal digits",

@@ -109,14 +109,15 @@ impl Grant {
         self
     }
 
-    /// Names the key for people.
+    /// Names the key for people: up to 256 bytes without control characters.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Adds an entry to what the key carries for the application.
+    /// Adds an entry to what the key carries for the application: up to 8 KiB in all, names
+    /// counted, without U+0000.
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());

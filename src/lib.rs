@@ -42,18 +42,37 @@
 //!
 //! # Where to look
 //!
-//! - [`KeyRing`] issues, imports, verifies and revokes keys; [`Grant`] says what a key may do.
+//! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys; [`Grant`]
+//!   says what a key may do, [`RingBuilder`] what a ring grants at all.
 //! - [`ApiKeyLayer`] authenticates requests; [`RequireScopeLayer`] requires scopes further in.
 //! - [`Source`] says where a key may be; `x-api-key` where nothing is said.
 //! - [`rejection`] has the table of refusals, [`Rejection`] tells outer layers about one.
+//! - [`Observer`] is told what happens to keys and requests; [`KeyRing::watch`] ends long-lived
+//!   connections with their key.
 //! - [`store::KeyStore`] is the port for records, [`store::MemoryStore`] its first
 //!   implementation.
+//! - [Rotating keys without an outage](guide::rotating) and
+//!   [when a user's privilege changes](guide::privilege) are guides to what to call when.
 //!
 //! # The life of a key
 //!
 //! A key's subject, realm, scopes and lifetime are fixed when it is issued. From then on they
 //! can only shrink: nothing in this crate widens a key. A key expires after 90 days where its
 //! [`Grant`] says nothing else.
+//!
+//! | operation | the new secret | the old secret |
+//! |---|---|---|
+//! | [`issue`](KeyRing::issue) | what the grant says | – |
+//! | [`rotate`](KeyRing::rotate) | the same authority | works until its grace is over |
+//! | [`rotate_at_once`](KeyRing::rotate_at_once) | the same authority | dead in the same commit |
+//! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | what the new grant says | dead in the same commit |
+//! | [`narrow`](KeyRing::narrow) | – | fewer scopes |
+//! | [`revoke`](KeyRing::revoke), [`revoke_lineage`](KeyRing::revoke_lineage), [`revoke_subject`](KeyRing::revoke_subject) | – | dead, for good |
+//!
+//! So more privilege always means another secret: a key from before a login or a promotion never
+//! carries what came after. All that came from one key by rotations and regrants is a lineage.
+//! Dead records stay for a [retention](RingBuilder::retention) of 30 days, so that a replaced
+//! secret that comes back is told apart; [`KeyRing::upkeep`] removes older ones.
 //!
 //! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
 //! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
@@ -85,6 +104,7 @@
 
 pub mod auth;
 pub mod guard;
+pub mod guide;
 pub mod rejection;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -205,10 +205,12 @@ impl KeyRecord {
         }
     }
 
-    /// Whether a newer key took this one's place: it was rotated, or regranted. Presented once it
-    /// is dead, such a key is in the wrong hands or in a client that was forgotten.
-    pub fn is_replaced(&self) -> bool {
-        self.retire_at.is_some()
+    /// Whether the key is over at `now` because a newer one took its place: its grace after a
+    /// rotation has passed, or it was superseded. Presented then, it is in the wrong hands, or in
+    /// a client that was forgotten. A key that was revoked in its grace is not that until its
+    /// grace would have ended.
+    pub fn is_replaced_at(&self, now: Timestamp) -> bool {
+        self.retire_at.is_some_and(|end| end <= now)
             || self
                 .revocation
                 .is_some_and(|revocation| revocation.reason == RevocationReason::Superseded)

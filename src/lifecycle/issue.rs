@@ -1,5 +1,6 @@
 //! New keys, within what the ring allows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
@@ -13,6 +14,8 @@ use crate::record::{KeyRecord, KeyRecordParts, KeyState};
 use crate::scope::ScopeSet;
 
 const MAX_SUBJECT_LEN: usize = 256;
+const MAX_LABEL_LEN: usize = 256;
+const MAX_METADATA_LEN: usize = 8 * 1024;
 
 /// The identity of a key that is about to exist.
 #[derive(Debug, Clone)]
@@ -69,6 +72,9 @@ pub(super) fn granted(
     if !is_subject(&grant.subject) {
         return Err(ErrorKind::InvalidSubject.into());
     }
+    if !describable(grant.label.as_deref(), &grant.metadata) {
+        return Err(ErrorKind::InvalidMetadata.into());
+    }
     grantable(&grant.scopes, policy)?;
     let not_before = grant.not_before.unwrap_or(at.now);
     Ok(KeyRecord::from(KeyRecordParts {
@@ -94,6 +100,18 @@ pub(super) fn granted(
 /// Whether a text can say whose key it is.
 pub(crate) fn is_subject(text: &str) -> bool {
     (1..=MAX_SUBJECT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether every store can hold what describes a key.
+pub(crate) fn describable(label: Option<&str>, metadata: &BTreeMap<String, String>) -> bool {
+    let texts = || {
+        metadata
+            .iter()
+            .flat_map(|(name, value)| [name.as_str(), value])
+    };
+    label.is_none_or(|label| label.len() <= MAX_LABEL_LEN && !label.chars().any(char::is_control))
+        && texts().all(|text| !text.contains('\0'))
+        && texts().map(str::len).sum::<usize>() <= MAX_METADATA_LEN
 }
 
 /// Refuses scopes beyond those of the ring.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
-#[cfg(feature = "file")]
-pub(crate) use issue::is_subject;
 pub(crate) use issue::{Minted, issue};
+#[cfg(feature = "file")]
+pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::{narrow, revoke, revoke_subject};
 

@@ -20,7 +20,8 @@ impl KeyRing {
     /// # Errors
     ///
     /// A kind that names what the ring does not grant: [`ErrorKind::InvalidSubject`],
-    /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`],
+    /// [`ErrorKind::InvalidMetadata`], [`ErrorKind::InvalidLifetime`],
+    /// [`ErrorKind::LifetimeTooLong`],
     /// [`ErrorKind::ScopeNotGrantable`], [`ErrorKind::TooManyKeys`]; else
     /// [`ErrorKind::Generator`], [`ErrorKind::Duplicate`], [`ErrorKind::Store`], or
     /// [`ErrorKind::Conflict`] when others issued keys to the subject at the same time, over and

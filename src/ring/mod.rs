@@ -143,7 +143,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when the store failed.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
     pub async fn get(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Error> {
         Ok(self.0.store.get(&self.0.realm, id).await?)
     }
@@ -152,7 +152,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when the store failed.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
     pub async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<KeyRecord>>, Error> {
         Ok(self.0.store.list(&self.0.realm, query).await?)
     }

@@ -202,7 +202,9 @@ impl Inner {
         let cause = match state {
             // Live but for the clock that was set back.
             KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
-            KeyState::Expired | KeyState::Retired | KeyState::Revoked if record.is_replaced() => {
+            KeyState::Expired | KeyState::Retired | KeyState::Revoked
+                if record.is_replaced_at(at.latest) =>
+            {
                 self.observer
                     .tell(|| Event::about(EventKind::Reuse, &record));
                 InvalidCause::Reuse

@@ -82,14 +82,10 @@ impl MemoryStore {
 
     fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
-        for (index, write) in change.writes().iter().enumerate() {
-            self.check(&records, write)?;
-            let earlier = &change.writes()[..index];
-            let repeated = earlier.iter().any(|other| {
-                other.record.id() == write.record.id()
-                    || other.record.digest() == write.record.digest()
-            });
-            if repeated {
+        let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
+        for Write { record, expected } in change.writes() {
+            self.check(&records, record, *expected)?;
+            if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
             }
         }
@@ -115,21 +111,24 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn check(&self, records: &Records, write: &Write) -> Result<(), StoreError> {
-        let held = records.keys.get(&write.record.id());
-        match (write.expected, held.map(|entry| &entry.record)) {
-            (Expected::Absent, None)
-                if !self.0.by_digest.pin().contains_key(write.record.digest()) =>
-            {
+    fn check(
+        &self,
+        records: &Records,
+        record: &KeyRecord,
+        expected: Expected,
+    ) -> Result<(), StoreError> {
+        let held = records.keys.get(&record.id());
+        match (expected, held.map(|entry| &entry.record)) {
+            (Expected::Absent, None) if !self.0.by_digest.pin().contains_key(record.digest()) => {
                 Ok(())
             }
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
                 if held.version() == version
-                    && held.digest() == write.record.digest()
-                    && held.realm() == write.record.realm()
-                    && held.subject() == write.record.subject()
-                    && held.lineage() == write.record.lineage() =>
+                    && held.digest() == record.digest()
+                    && held.realm() == record.realm()
+                    && held.subject() == record.subject()
+                    && held.lineage() == record.lineage() =>
             {
                 Ok(())
             }

@@ -1,7 +1,11 @@
 //! A change is applied whole or not at all, and seen so.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+
+use tokio::sync::Notify;
 
 use super::Violation;
 use super::race::join;
@@ -10,14 +14,12 @@ use crate::format::KeyId;
 use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
-use crate::store::{KeyStore, ListQuery, StoreErrorKind};
+use crate::store::{BoxFuture, KeyStore, ListQuery, StoreErrorKind};
 
-/// How many swaps there are at least, and at most where the readers are slow to come.
-const SWAPS: std::ops::Range<u64> = 40..400;
-/// After how many reads the swaps may end.
-const READS: u64 = 600;
+const SWAPS: u64 = 150;
 const READERS: usize = 3;
-const CANCELLED: u64 = 24;
+/// At how many of its steps a commit is dropped.
+const CANCELLED: usize = 24;
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     refused_whole(trial).await?;
@@ -91,41 +93,22 @@ fn successor(realm: &Realm, number: u64) -> KeyRecordParts {
 struct Progress {
     /// The number of the swap that is under way.
     swap: AtomicU64,
-    reads: AtomicU64,
+    /// A reader has read all that it reads, or has failed.
+    read: Notify,
+    /// Set when the writer is through, or a reader has seen enough.
     done: AtomicBool,
 }
 
 /// One live key is swapped for another over and over, while readers see exactly one.
 async fn seen_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("swaps");
-    let mut live = trial.put(successor(&realm, 0).into()).await?;
+    let first = trial.put(successor(&realm, 0).into()).await?;
     let progress = Arc::new(Progress::default());
     let readers: Vec<_> = (0..READERS)
         .map(|_| tokio::spawn(watch(trial.clone(), realm.clone(), Arc::clone(&progress))))
         .collect();
-    let mut outcome = Ok(());
-    for number in 1..SWAPS.end {
-        if number > SWAPS.start && progress.reads.load(Ordering::Acquire) >= READS {
-            break;
-        }
-        progress.swap.store(number, Ordering::Release);
-        let begins = Write::new(successor(&realm, number).into());
-        let next = begins.record.clone();
-        let ends = Write::revoked(&live, RevocationReason::Superseded, after(1));
-        let writes = if number % 2 == 0 {
-            vec![begins, ends]
-        } else {
-            vec![ends, begins]
-        };
-        outcome = trial
-            .accepts(&Change::new(writes), "a swap of two keys")
-            .await;
-        if outcome.is_err() {
-            break;
-        }
-        live = next;
-        tokio::task::yield_now().await;
-    }
+    let writer = swap(trial.clone(), first, Arc::clone(&progress));
+    let mut outcome = join(tokio::spawn(writer)).await;
     progress.done.store(true, Ordering::Release);
     for reader in readers {
         outcome = outcome.and(join(reader).await);
@@ -133,49 +116,97 @@ async fn seen_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     outcome
 }
 
+async fn swap<S: KeyStore>(
+    trial: Trial<S>,
+    mut live: KeyRecord,
+    progress: Arc<Progress>,
+) -> Result<(), Violation> {
+    for number in 1..SWAPS {
+        // However fast the store is, the readers keep up.
+        progress.read.notified().await;
+        if progress.done.load(Ordering::Acquire) {
+            break;
+        }
+        progress.swap.store(number, Ordering::Release);
+        let begins = Write::new(successor(live.realm(), number).into());
+        let next = begins.record.clone();
+        let ends = Write::revoked(&live, RevocationReason::Superseded, after(1));
+        let writes = if number % 2 == 0 {
+            vec![begins, ends]
+        } else {
+            vec![ends, begins]
+        };
+        trial
+            .accepts(&Change::new(writes), "a swap of two keys")
+            .await?;
+        live = next;
+    }
+    Ok(())
+}
+
 async fn watch<S: KeyStore>(
     trial: Trial<S>,
     realm: Realm,
     progress: Arc<Progress>,
 ) -> Result<(), Violation> {
-    let all = ListQuery::new().lineage(KeyId::numbered(1_000_000));
-    let unrevoked = all.clone().unrevoked();
+    let _ended = Ended(&progress);
     // The last reads are those after the last swap.
     let mut last = false;
     while !last {
         last = progress.done.load(Ordering::Acquire);
-        for query in [&all, &unrevoked] {
-            let mut listed = trial.list(&realm, query).await?;
-            listed.retain(|record| record.revocation().is_none());
-            trial.require(
-                listed.len() == 1,
-                format!(
-                    "list showed {} live keys of a lineage in which one is swapped for another",
-                    listed.len()
-                ),
-            )?;
-        }
-        let swap = progress.swap.load(Ordering::Acquire);
-        if let Some(before) = swap.checked_sub(1) {
-            // In this order: whoever sees the new key live cannot see the old one live after.
-            let new = found(&trial, &realm, swap).await?;
-            let old = found(&trial, &realm, before).await?;
-            trial.require(
-                old.is_some(),
-                "find did not show a key that was committed, while it was changed",
-            )?;
-            let live = |record: &Option<Arc<KeyRecord>>| {
-                record
-                    .as_ref()
-                    .is_some_and(|record| record.revocation().is_none())
-            };
-            trial.require(
-                !(live(&new) && live(&old)),
-                "find showed a key live after the one that takes its place",
-            )?;
-        }
-        progress.reads.fetch_add(1, Ordering::Release);
+        read(&trial, &realm, &progress).await?;
+        progress.read.notify_one();
         tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Lets the writer go when a reader ends, by a panic of the store too.
+struct Ended<'a>(&'a Progress);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.done.store(true, Ordering::Release);
+        self.0.read.notify_one();
+    }
+}
+
+async fn read<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    progress: &Progress,
+) -> Result<(), Violation> {
+    let all = ListQuery::new().lineage(KeyId::numbered(1_000_000));
+    let unrevoked = all.clone().unrevoked();
+    for query in [&all, &unrevoked] {
+        let mut listed = trial.list(realm, query).await?;
+        listed.retain(|record| record.revocation().is_none());
+        trial.require(
+            listed.len() == 1,
+            format!(
+                "list showed {} live keys of a lineage in which one is swapped for another",
+                listed.len()
+            ),
+        )?;
+    }
+    let swap = progress.swap.load(Ordering::Acquire);
+    if let Some(before) = swap.checked_sub(1) {
+        // In this order: whoever sees the new key live cannot see the old one live after.
+        let new = found(trial, realm, swap).await?;
+        let old = found(trial, realm, before).await?;
+        trial.require(
+            old.is_some(),
+            "find did not show a key that was committed, while it was changed",
+        )?;
+        let live = |record: &Option<Arc<KeyRecord>>| {
+            record
+                .as_ref()
+                .is_some_and(|record| record.revocation().is_none())
+        };
+        trial.require(
+            !(live(&new) && live(&old)),
+            "find showed a key live after the one that takes its place",
+        )?;
     }
     Ok(())
 }
@@ -192,20 +223,13 @@ async fn found<S: KeyStore>(
 /// A commit whose future is dropped half-way has happened whole or not at all.
 async fn dropped_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("dropped");
-    for number in 0..CANCELLED {
-        let old = trial.held(&realm, &format!("subject {number}")).await?;
+    for polls in 1..=CANCELLED {
+        let old = trial.held(&realm, &format!("subject {polls}")).await?;
         let mut parts = trial.key(&realm, old.subject());
         parts.lineage = old.lineage();
         let ends = Write::revoked(&old, RevocationReason::Superseded, after(1));
         let change = Change::new(vec![Write::new(parts.into()), ends]);
-        let store = Arc::clone(&trial.store);
-        let task = tokio::spawn(async move { store.commit(&change).await.is_ok() });
-        for _ in 0..number {
-            tokio::task::yield_now().await;
-        }
-        task.abort();
-        // Dropped or done: the future is gone when this returns.
-        let _ = task.await;
+        drop_after(polls, trial.store.commit(&change)).await;
         for _ in 0..3 {
             let lineage = ListQuery::new().lineage(old.lineage());
             let mut listed = trial.list(&realm, &lineage).await?;
@@ -219,4 +243,17 @@ async fn dropped_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Polls a future this often, unless it is done before, and drops it.
+async fn drop_after<T>(polls: usize, mut future: BoxFuture<'_, T>) {
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Pending if polled < polls => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
 }

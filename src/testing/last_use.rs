@@ -11,7 +11,7 @@ use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
 
 const CONTENDERS: u64 = 8;
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = CONTENDERS;
 /// How many keys one call names: more than a store may bind in one statement without a thought.
 const MANY: u64 = 2_000;
 
@@ -168,8 +168,8 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for round in 1..=ROUNDS {
         let contenders = (0..CONTENDERS).map(|number| {
             let (trial, realm) = (trial.clone(), realm.clone());
-            // The latest is neither the first nor the last to be told.
-            let at = after(100 * round + (number + 4) % CONTENDERS);
+            // Each contender is once the one with the latest.
+            let at = after(100 * round + (number + round) % CONTENDERS);
             async move { trial.record_uses(&realm, &[(id, at)]).await }
         });
         race(contenders.collect())

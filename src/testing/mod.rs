@@ -159,8 +159,8 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
         "run the contract on a runtime of several threads: #[tokio::test(flavor = \"multi_thread\")]"
     );
     let trial = async |clause| Trial::new(empty_store().await, clause);
-    fidelity::check(&trial(Clause::Fidelity).await).await?;
     visibility::check(&trial(Clause::Visibility).await).await?;
+    fidelity::check(&trial(Clause::Fidelity).await).await?;
     realm::check(&trial(Clause::Realm).await).await?;
     listing::check(&trial(Clause::Listing).await).await?;
     uniqueness::check(&trial(Clause::Uniqueness).await).await?;

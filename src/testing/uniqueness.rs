@@ -4,7 +4,7 @@ use super::race::race;
 use super::trial::{Trial, realm};
 use super::{Violation, trial};
 use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
+use crate::record::{KeyRecordParts, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
 
 const ROUNDS: usize = 8;
@@ -84,8 +84,6 @@ async fn twice_in_one_change<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
             ]);
             let what = format!("a change that brings one {what} twice");
             refused(trial, &change, &what).await?;
-            let first = KeyRecord::from(first.clone());
-            trial.hides(&first, "after it was refused").await?;
         }
     }
     Ok(())

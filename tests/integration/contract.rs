@@ -1,9 +1,16 @@
 //! The suite for stores: what keeps the contract passes, and each way to break it is named.
 
+mod broken;
+mod fault;
+mod state;
+
 use std::sync::Arc;
 
 use tower_api_key::store::{KeyStore, MemoryStore};
-use tower_api_key::testing::contract;
+use tower_api_key::testing::{Clause, contract};
+
+use broken::BrokenStore;
+use fault::Fault;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
@@ -15,4 +22,296 @@ async fn a_shared_store_keeps_the_contract() {
     contract(async || Arc::new(MemoryStore::new()) as Arc<dyn KeyStore>)
         .await
         .unwrap();
+}
+
+/// What breaks the others is their fault, and not how they are built.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_without_a_fault_keeps_the_contract() {
+    contract(async || BrokenStore::new(Fault::None))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[should_panic(expected = "run the contract on a runtime of several threads")]
+async fn a_runtime_of_one_thread_proves_nothing() {
+    let _ = contract(async || MemoryStore::new()).await;
+}
+
+/// Runs the suite over a store with this fault, and expects this clause and a message with this
+/// text in it.
+#[track_caller]
+fn is_caught(fault: Fault, clause: Clause, seen: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    let violation = runtime
+        .block_on(contract(async || BrokenStore::new(fault)))
+        .expect_err("the suite passes a broken store");
+    assert_eq!(violation.clause(), clause, "{violation}");
+    assert!(violation.seen().contains(seen), "{violation}");
+}
+
+#[test]
+fn a_commit_that_stops_half_way_is_caught() {
+    is_caught(
+        Fault::AppliesUntilRefused,
+        Clause::Atomicity,
+        "find showed a record that must not be there",
+    );
+}
+
+#[test]
+fn a_commit_that_is_seen_half_way_is_caught() {
+    is_caught(Fault::AppliesInSteps, Clause::Atomicity, "live");
+}
+
+#[test]
+fn a_commit_that_is_dropped_half_way_is_caught() {
+    is_caught(
+        Fault::ForgetsHalfWhenDropped,
+        Clause::Atomicity,
+        "whose future was dropped happened by half",
+    );
+}
+
+#[test]
+fn a_gap_between_two_versions_is_caught() {
+    is_caught(
+        Fault::RemovesBeforeItPuts,
+        Clause::Atomicity,
+        "find did not show a key that was committed, while it was changed",
+    );
+}
+
+#[test]
+fn a_lost_update_is_caught() {
+    is_caught(
+        Fault::ChecksBeforeItLocks,
+        Clause::Uniqueness,
+        "issued one id or digest at once",
+    );
+    is_caught(
+        Fault::ChecksVersionsBeforeItLocks,
+        Clause::CompareAndSwap,
+        "tasks changed one version at once",
+    );
+}
+
+#[test]
+fn a_version_that_is_ignored_is_caught() {
+    is_caught(
+        Fault::IgnoresVersions,
+        Clause::CompareAndSwap,
+        "was committed; Conflict was due",
+    );
+}
+
+#[test]
+fn an_identity_that_changes_is_caught() {
+    is_caught(
+        Fault::IgnoresIdentity,
+        Clause::CompareAndSwap,
+        "a write that changes the digest of a record was committed",
+    );
+}
+
+#[test]
+fn an_absent_record_that_is_put_is_caught() {
+    is_caught(
+        Fault::PutsAbsentRecords,
+        Clause::CompareAndSwap,
+        "a next version of no record was committed",
+    );
+}
+
+#[test]
+fn a_stale_read_is_caught() {
+    is_caught(
+        Fault::FindsWhatItFoundBefore,
+        Clause::Visibility,
+        "find did not show the record",
+    );
+    is_caught(
+        Fault::FindsTheFirstVersion,
+        Clause::Visibility,
+        "it differs in scopes, version",
+    );
+}
+
+#[test]
+fn a_memory_that_disagrees_is_caught() {
+    is_caught(
+        Fault::NamesAnotherMemory,
+        Clause::Visibility,
+        "the store's memory answered another record than its find",
+    );
+}
+
+#[test]
+fn subject_keys_that_are_ignored_are_caught() {
+    is_caught(
+        Fault::IgnoresSubjectKeys,
+        Clause::SubjectKeys,
+        "than it has: none was committed",
+    );
+    is_caught(
+        Fault::ComparesSubjectIdsAlone,
+        Clause::SubjectKeys,
+        "than it has: an earlier version was committed",
+    );
+    is_caught(
+        Fault::ReadsTheFirstSubjectAlone,
+        Clause::SubjectKeys,
+        "a change with one stale condition of two was committed",
+    );
+}
+
+#[test]
+fn subject_keys_that_are_read_before_the_lock_are_caught() {
+    is_caught(
+        Fault::ChecksSubjectsBeforeItLocks,
+        Clause::SubjectKeys,
+        "expecting those, and it has",
+    );
+}
+
+#[test]
+fn subject_keys_that_lock_out_conditioned_changes_alone_are_caught() {
+    is_caught(
+        Fault::LocksSubjectsForConditionsAlone,
+        Clause::SubjectKeys,
+        "was committed after another key of it",
+    );
+}
+
+#[test]
+fn a_duplicate_that_is_accepted_is_caught() {
+    is_caught(
+        Fault::AcceptsDigestsTwice,
+        Clause::Uniqueness,
+        "a second record of a digest",
+    );
+    is_caught(
+        Fault::AcceptsDigestsOncePerRealm,
+        Clause::Uniqueness,
+        "a second record of a digest, in \"billing\" was committed",
+    );
+    is_caught(
+        Fault::ForgetsTheChangeItself,
+        Clause::Uniqueness,
+        "a change that brings one digest twice was committed",
+    );
+}
+
+#[test]
+fn a_realm_that_is_ignored_is_caught() {
+    is_caught(Fault::FindsInAnyRealm, Clause::Realm, "find in");
+    is_caught(Fault::GetsInAnyRealm, Clause::Realm, "get in");
+    is_caught(Fault::FoldsTheCaseOfRealms, Clause::Realm, "list of");
+}
+
+#[test]
+fn a_list_that_pages_badly_is_caught() {
+    let due = "was due";
+    is_caught(Fault::SkipsOnePerPage, Clause::Listing, due);
+    is_caught(Fault::RepeatsOnePerPage, Clause::Listing, due);
+    is_caught(Fault::LimitsBeforeItFilters, Clause::Listing, due);
+    is_caught(Fault::NeedsTheIdItBeginsAfter, Clause::Listing, due);
+}
+
+#[test]
+fn a_list_that_orders_or_filters_badly_is_caught() {
+    let due = "was due";
+    is_caught(Fault::OrdersIdsWithoutCase, Clause::Listing, due);
+    is_caught(Fault::FoldsTheCaseOfSubjects, Clause::Listing, due);
+    is_caught(Fault::ListsTheRevoked, Clause::Listing, due);
+}
+
+#[test]
+fn a_record_that_comes_back_changed_is_caught() {
+    is_caught(
+        Fault::CutsTimesToAnI64,
+        Clause::Fidelity,
+        "expiry beyond an i64, find showed another record than the one committed: it differs in expires_at",
+    );
+    is_caught(
+        Fault::KeepsTheLabel,
+        Clause::Fidelity,
+        "it differs in label",
+    );
+    is_caught(
+        Fault::ForgetsEmptyTexts,
+        Clause::Fidelity,
+        "it differs in label",
+    );
+}
+
+#[test]
+fn a_purge_that_is_not_exact_is_caught() {
+    is_caught(
+        Fault::PurgesEveryRealm,
+        Clause::Purge,
+        "did not show the record",
+    );
+    is_caught(
+        Fault::PurgesASecondMore,
+        Clause::Purge,
+        "did not show the record",
+    );
+    is_caught(
+        Fault::PurgesASecondLess,
+        Clause::Purge,
+        "find showed a record that must not be there",
+    );
+    is_caught(Fault::CountsThePurgedWrong, Clause::Purge, "and said");
+    is_caught(
+        Fault::RemembersTheUsesOfThePurged,
+        Clause::Purge,
+        "last_uses knew",
+    );
+}
+
+#[test]
+fn a_last_use_that_goes_back_is_caught() {
+    is_caught(
+        Fault::TakesTheUseItWasTold,
+        Clause::LastUse,
+        "after a use at 5 s was told",
+    );
+    is_caught(
+        Fault::ReadsUsesBeforeItLocks,
+        Clause::LastUse,
+        "after uses at once",
+    );
+}
+
+#[test]
+fn a_last_use_that_touches_records_is_caught() {
+    is_caught(
+        Fault::RaisesTheVersionWithAUse,
+        Clause::LastUse,
+        "it differs in version",
+    );
+    is_caught(
+        Fault::ResurrectsWithAUse,
+        Clause::LastUse,
+        "after a use of a purged key, find showed a record",
+    );
+    is_caught(
+        Fault::AnswersUsesInTheOrderOfIds,
+        Clause::LastUse,
+        "of known and unknown keys",
+    );
+}
+
+#[test]
+fn an_error_where_there_is_an_answer_is_caught() {
+    is_caught(
+        Fault::FailsBesideOthers,
+        Clause::Honesty,
+        "the store is unavailable: locked",
+    );
 }

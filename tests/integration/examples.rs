@@ -100,7 +100,7 @@ fn a_port_that_is_taken_is_a_clear_error() {
     let port = taken.local_addr().unwrap().port();
     let mut examples = vec!["quickstart", "tonic"];
     if cfg!(feature = "axum") {
-        examples.extend(["fastapi_port", "axum"]);
+        examples.extend(["fastapi_port", "axum", "signup", "events"]);
     }
     for example in examples {
         let ended = Running::start(example, &[], port).end();

@@ -29,6 +29,7 @@ mod leaks;
 mod methods;
 mod outcome;
 mod process;
+mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
@@ -39,9 +40,13 @@ mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "axum")]
+mod signup;
 mod sources;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stores;
+#[cfg(feature = "axum")]
+mod streams;
 mod support;
 mod wire;

@@ -11,13 +11,13 @@ use std::time::Duration;
 /// Only a program that hangs takes longer for one line.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An example that runs; it is killed when the test is over, however that comes.
+/// A program that runs; it is killed when the test is over, however that comes.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
 }
 
-/// What an example that is over has left.
+/// What a program that is over has left.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -28,15 +28,25 @@ pub(crate) struct Ended {
 
 impl Running {
     pub(crate) fn start(example: &str, arguments: &[&str], port: u16) -> Self {
-        let path = path_of(example);
-        let mut child = Command::new(&path)
-            .args(arguments)
-            .env("PORT", port.to_string())
+        let mut command = Command::new(path_of(example));
+        command.args(arguments).env("PORT", port.to_string());
+        Self::spawn(command)
+    }
+
+    /// Pastes a command that an example printed, and does not wait for its end.
+    pub(crate) fn paste(command: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {command}")]);
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let lines = lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -93,13 +103,23 @@ impl Running {
         }
     }
 
+    /// Asserts that it ends by itself in this time.
+    #[track_caller]
+    pub(crate) fn end_within(self, time: Duration) -> Ended {
+        let (sender, receiver) = channel();
+        thread::spawn(move || sender.send(self.end()));
+        receiver
+            .recv_timeout(time)
+            .unwrap_or_else(|_| panic!("it did not end within {time:?}"))
+    }
+
     /// The next line of standard output, `None` once it is closed.
     #[track_caller]
-    fn next_line(&self) -> Option<String> {
+    pub(crate) fn next_line(&self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("the example neither speaks nor ends"),
+            Err(RecvTimeoutError::Timeout) => panic!("it neither speaks nor ends"),
         }
     }
 }

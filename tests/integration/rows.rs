@@ -126,10 +126,16 @@ pub(crate) fn problem(status: u16, detail: &str) -> Value {
 pub(crate) fn paste(commands: &[String], expected: &[(u16, Value)]) {
     assert_eq!(commands.len(), expected.len());
     for (command, (status, body)) in commands.iter().zip(expected) {
-        let response = parse_curl(&run("sh", ["-c", command]));
+        let response = answer_to(command);
         assert_eq!(response.status.as_u16(), *status, "{command}");
         assert_eq!(response.json(), *body, "{command}");
     }
+}
+
+/// Pastes one command.
+#[track_caller]
+pub(crate) fn answer_to(command: &str) -> Whole {
+    parse_curl(&run("sh", ["-c", command]))
 }
 
 /// The keys in the commands that an example printed, each once.

@@ -13,7 +13,7 @@ use super::value::{Name, Parsed, Raw};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
-use crate::lifecycle::is_subject;
+use crate::lifecycle::{describable, is_subject};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
@@ -165,6 +165,10 @@ impl<'de> Visitor<'de> for EntrySeed {
         if expires_at.is_some_and(|end| not_before.is_some_and(|start| end <= start)) {
             let advice = "expires_at is not after not_before, so the key is never valid";
             return Err(A::Error::custom(advice));
+        }
+        if !describable(label.as_deref(), &metadata) {
+            let error = crate::Error::from(crate::ErrorKind::InvalidMetadata);
+            return Err(A::Error::custom(error));
         }
         Ok(Draft {
             written,

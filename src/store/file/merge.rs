@@ -14,14 +14,14 @@ pub(super) type Held = BTreeMap<[u8; 32], KeyRecord>;
 
 /// Refuses a digest or an id that two keys of a file have.
 pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
-    let (mut digests, mut ids) = (BTreeSet::new(), BTreeMap::new());
+    let (mut digests, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for entry in entries {
         let (id, digest) = (entry.record.id(), entry.record.digest().as_bytes());
         if !digests.insert(digest) {
             let text = format!("digest: another key of this file has it too (id {id})");
             return Err(Problem::new(entry.line, text));
         }
-        if ids.insert(id, ()).is_some() {
+        if !ids.insert(id) {
             let text = format!("id: another key of this file is {id} too");
             return Err(Problem::new(entry.line, text));
         }

@@ -29,25 +29,32 @@ pub(super) struct Shared {
 struct State {
     held: Held,
     /// The file of the last attempt to read it.
-    tried: Option<Print>,
+    tried: Print,
 }
 
 /// What tells one state of a file from another without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Print {
-    modified: Option<SystemTime>,
-    length: u64,
-    /// Device, inode, and the time at which the inode changed, which no tool sets back.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Print {
+    /// No file was seen.
+    #[default]
+    Never,
+    /// There is none.
+    Absent,
+    Present {
+        modified: Option<SystemTime>,
+        length: u64,
+        /// Device, inode, and the time at which the inode changed, which no tool sets back.
+        #[cfg(unix)]
+        inode: (u64, u64, i64, i64),
+    },
 }
 
 /// What the watching thread remembers from one look to the next.
 #[derive(Default)]
 pub(super) struct Poll {
-    /// A file other than the one that was tried: it is read when it stays this one. A file that
-    /// is not there is one too.
-    pending: Option<Option<Print>>,
+    /// The file that was seen last: one that is another than was tried is read when it is seen
+    /// twice.
+    seen: Print,
     /// The failure that was told last, so that it is told once.
     told: Option<String>,
 }
@@ -63,7 +70,7 @@ impl Shared {
             clock: Arc::clone(&options.clock),
             state: Mutex::new(State {
                 held: BTreeMap::new(),
-                tried: None,
+                tried: Print::Never,
             }),
         };
         if syntax.is_none() {
@@ -104,12 +111,9 @@ impl Shared {
     pub(super) fn poll(&self, poll: &mut Poll) {
         let now = Print::of(&self.path);
         let mut state = self.state();
-        if now == state.tried {
-            poll.pending = None;
-            return;
-        }
-        if poll.pending != Some(now) {
-            poll.pending = Some(now);
+        let at_rest = poll.seen == now;
+        poll.seen = now;
+        if now == state.tried || !at_rest {
             return;
         }
         let read = catch_unwind(AssertUnwindSafe(|| self.read_and_apply(&mut state)))
@@ -176,9 +180,11 @@ impl Shared {
 }
 
 impl Print {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
+    fn of(path: &Path) -> Self {
+        let Ok(metadata) = fs::metadata(path) else {
+            return Self::Absent;
+        };
+        Self::Present {
             modified: metadata.modified().ok(),
             length: metadata.len(),
             #[cfg(unix)]
@@ -188,7 +194,7 @@ impl Print {
                 let changed = (metadata.ctime(), metadata.ctime_nsec());
                 (metadata.dev(), metadata.ino(), changed.0, changed.1)
             },
-        })
+        }
     }
 }
 

@@ -1,0 +1,197 @@
+//! When a user's privilege changes.
+//!
+//! A secret's authority is fixed when it is issued, and only shrinks. So there are two questions:
+//! does the user gain or lose, and does the holder need a new secret for it?
+//!
+//! | what happens | call | the old secret |
+//! |---|---|---|
+//! | the user gains scopes | [`regrant`](crate::KeyRing::regrant) | dead at once; the new one has the new scopes |
+//! | the user loses some | [`narrow`](crate::KeyRing::narrow) | works on, with less |
+//! | the user loses all, or is gone | [`revoke_subject`](crate::KeyRing::revoke_subject) | dead at once |
+//! | a visitor logs in | [`promote`](crate::KeyRing::promote) | dead at once; the new one is of another ring |
+//! | nothing, but the secret is old | [`rotate`](crate::KeyRing::rotate) | see [`rotating`](super::rotating) |
+//!
+//! Each is seen by the next request. A request that was authenticated before keeps its
+//! [`VerifiedKey`](crate::VerifiedKey) to its end.
+//!
+//! # Why more privilege needs a new secret
+//!
+//! Before a login nobody can say who else has a secret. A stranger may have planted it, a proxy may
+//! have logged it, a colleague may have lent it. If it were widened in place, all of them would
+//! gain what the user gains: that is session fixation. With a new secret, whoever was given it has
+//! the privilege, and nobody else.
+//!
+//! # The user gains scopes
+//!
+//! ```
+//! use tower_api_key::{ErrorKind, Grant, KeyRing, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let id = reader.record().id();
+//!
+//! // Nothing widens a key in place.
+//! let wider = "orders:read orders:write".parse()?;
+//! let refused = ring.narrow(id, &wider).await.unwrap_err();
+//! assert_eq!(refused.kind(), ErrorKind::WouldWiden);
+//!
+//! let grant = Grant::new("alice").scope_set(wider);
+//! let writer = ring.regrant(id, grant).await?;
+//! assert!(ring.verify(reader.secret().expose().as_bytes()).await.is_err());
+//! let key = ring.verify(writer.secret().expose().as_bytes()).await?;
+//! assert!(key.scopes().contains("orders:write"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Both happen in one commit, so there is no moment at which both work, and no grace: ask for the
+//! regrant where the holder is there to take the new secret. Re-authenticate the user first, as for
+//! a change of password.
+//!
+//! Only this lineage changes. The user's other keys keep what they had.
+//!
+//! # The user loses scopes
+//!
+//! Change your own table of who may do what first, so that no new key is issued by the old one.
+//! Then shrink the key:
+//!
+//! ```
+//! use tower_api_key::{Grant, KeyRing, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read", "admin"])?).await?;
+//!
+//! ring.narrow(issued.record().id(), &"orders:read".parse()?).await?;
+//! let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+//! assert_eq!(key.scopes().as_str(), "orders:read");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! The holder keeps its secret. A key in its grace beside this one is dead in the same commit, for
+//! it would keep what was withdrawn.
+//!
+//! That is one key. For a user who has several, `revoke_subject` is complete in one commit, and the
+//! user fetches new keys. A loop of your own over [`list`](crate::KeyRing::list) has to cope with
+//! keys that are rotated while it runs: list again until there is nothing left to narrow.
+//!
+//! # The user is gone
+//!
+//! ```
+//! use tower_api_key::{Grant, KeyRing, RevocationReason, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+//! ring.issue(Grant::new("alice")).await?;
+//! let laptop = ring.issue(Grant::new("alice").label("laptop")).await?;
+//!
+//! let ended = ring.revoke_subject("alice", RevocationReason::AffiliationChanged).await?;
+//! assert_eq!(ended, 2);
+//! assert!(ring.verify(laptop.secret().expose().as_bytes()).await.is_err());
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! It ends every key that was issued before it returns, in this realm. It does not keep your code
+//! from issuing another, and a subject with keys in several realms needs a call on each ring.
+//!
+//! # A visitor logs in
+//!
+//! Keys that anybody can have come from a ring of their own. It caps what they may do and how long
+//! they live, whatever a bug in the handler asks for. It is another realm, so such a key is unknown
+//! to every layer of the real ring.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_api_key::{ErrorKind, Grant, KeyRing, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = MemoryStore::new();
+//! let visitors = KeyRing::builder("visit")
+//!     .longest_lifetime(Duration::from_secs(15 * 60))
+//!     .grantable_scopes(["cart"])
+//!     .build(store.clone())?;
+//! let customers = KeyRing::builder("acme").build(store)?;
+//!
+//! let greedy = visitors.issue(Grant::new("visitor").scopes(["orders:read"])?).await;
+//! assert_eq!(greedy.unwrap_err().kind(), ErrorKind::ScopeNotGrantable);
+//!
+//! let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])?).await?;
+//! // The password was right.
+//! let grant = Grant::new("alice").scopes(["orders:read"])?;
+//! let real = customers.promote(&visitors, temporary.record().id(), grant).await?;
+//!
+//! assert!(visitors.verify(temporary.secret().expose().as_bytes()).await.is_err());
+//! assert!(customers.verify(real.secret().expose().as_bytes()).await.is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Over one store, the two happen in one commit. Give the rings the same store for that. Spawn the
+//! visitors' [`upkeep`](crate::KeyRing::upkeep) with a short
+//! [`retention`](crate::RingBuilder::retention), and limit the rate of requests to the route that
+//! hands out temporary keys, or strangers fill the store. `examples/signup.rs` has all of it.
+//!
+//! # Connections that last
+//!
+//! A WebSocket or a stream is authenticated once, when it opens. Race it against
+//! [`watch`](crate::KeyRing::watch), so that it ends with its key:
+//!
+//! ```
+//! use tower_api_key::{Grant, KeyRing, KeyState, RevocationReason, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+//! let issued = ring.issue(Grant::new("alice")).await?;
+//! let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+//!
+//! let connection = async |over: tower_api_key::Watch| {
+//!     tokio::select! {
+//!         state = over => state,
+//!         () = std::future::pending() => unreachable!("messages, for ever"),
+//!     }
+//! };
+//! let admin = async || ring.revoke(key.id(), RevocationReason::KeyCompromise).await;
+//! let (state, revoked) = tokio::join!(connection(ring.watch(key.id())), admin());
+//! revoked?;
+//! assert_eq!(state?, KeyState::Revoked);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! A watch ends when the key expires, when its grace is over, and when it is revoked, which a
+//! regrant does too. It does not end when the key is narrowed: a connection that does more than
+//! one thing reads the scopes anew with [`get`](crate::KeyRing::get) before each.
+//! `examples/events.rs` has the whole on axum.
+//!
+//! # Telling someone
+//!
+//! An [`Observer`](crate::Observer) on the ring is told of every change and every refused request.
+//! It runs in the middle of both, so it hands events on and never waits:
+//!
+//! ```
+//! use std::sync::mpsc::sync_channel;
+//! use tower_api_key::{Event, EventKind, Grant, KeyRing, RevocationReason, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let (sender, audit) = sync_channel(1024);
+//! let ring = KeyRing::builder("acme")
+//!     .observer(move |event: &Event<'_>| {
+//!         // Drops the event where the reader is too far behind.
+//!         let _ = sender.try_send((event.kind(), event.key_id()));
+//!     })
+//!     .build(MemoryStore::new())?;
+//! let old = ring.issue(Grant::new("alice")).await?.record().id();
+//! let new = ring.regrant(old, Grant::new("alice").scopes(["admin"])?).await?.record().id();
+//!
+//! let told: Vec<_> = audit.try_iter().collect();
+//! let reason = RevocationReason::Superseded;
+//! assert_eq!(told.len(), 3);
+//! assert!(told.contains(&(EventKind::Issued, Some(old))));
+//! assert!(told.contains(&(EventKind::Revoked { reason }, Some(old))));
+//! assert!(told.contains(&(EventKind::Regranted { replaced: old }, Some(new))));
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```

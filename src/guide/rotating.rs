@@ -1,0 +1,198 @@
+//! Rotating keys without an outage.
+//!
+//! A rotation gives a holder a new secret with the same authority. For a while, the grace, both
+//! secrets work, so that the holder can change over when it suits.
+//!
+//! # One rotation
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_api_key::{
+//!     ErrorKind, Grant, Issued, KeyRing, ManualClock, Timestamp, store::MemoryStore,
+//! };
+//!
+//! const HOUR: Duration = Duration::from_secs(60 * 60);
+//!
+//! async fn works(ring: &KeyRing, key: &Issued) -> bool {
+//!     ring.verify(key.secret().expose().as_bytes()).await.is_ok()
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let ring = KeyRing::builder("acme").clock(clock.clone()).build(MemoryStore::new())?;
+//! let old = ring.issue(Grant::new("billing").scopes(["orders:read"])?).await?;
+//!
+//! let new = ring.rotate(old.record().id(), 6 * HOUR).await?;
+//! assert_eq!(new.record().scopes(), old.record().scopes());
+//! assert!(works(&ring, &old).await && works(&ring, &new).await);
+//!
+//! // One rotation at a time: of a lineage, at most two keys are live.
+//! let again = ring.rotate(new.record().id(), 6 * HOUR).await;
+//! assert_eq!(again.unwrap_err().kind(), ErrorKind::InGrace);
+//!
+//! clock.advance(6 * HOUR);
+//! assert!(!works(&ring, &old).await && works(&ring, &new).await);
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! The new key's authority is copied from the old one's record: a rotation neither adds nor
+//! removes a scope. For that, see [`privilege`](super::privilege).
+//!
+//! # Choosing lifetime and grace
+//!
+//! - **Lifetime.** The new key lives as long as the old one was to live, counted from the
+//!   rotation. 90 days are the default, and the most that a ring grants unless its
+//!   [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says otherwise. Rotate well before
+//!   the end: after 60 of 90 days, a rotation that goes wrong leaves a month to repair it. The
+//!   grace is of no use beyond the old key's expiry, which it never moves.
+//! - **Grace.** As long as the holder's slowest change of configuration takes, with room for a
+//!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants
+//!   at most 24 hours unless its [`longest_grace`](crate::RingBuilder::longest_grace) says
+//!   otherwise.
+//!
+//! # What the holder does
+//!
+//! 1. Ask for the new key: from an administrator, or at a route of yours that calls
+//!    [`rotate`](crate::KeyRing::rotate) with the [`id`](crate::VerifiedKey::id) of the key that
+//!    authenticated the request.
+//! 2. Store the new key, and use it in every instance.
+//! 3. Make one request with the new key before the grace is over.
+//!
+//! The new secret exists once, in the return value. When it is lost on its way, the old key cannot
+//! be rotated again. [`issue`](crate::KeyRing::issue) a key with the same scopes while the old one
+//! works, and revoke the lineage of the lost one when that is in place.
+//!
+//! # Is anyone left on the old key?
+//!
+//! A ring that [tracks last use](crate::RingBuilder::track_last_use) can tell, while there is still
+//! time to call. [`upkeep`](crate::KeyRing::upkeep), spawned once, writes the uses to the store;
+//! the example does it by hand.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use tower_api_key::{Grant, KeyRing, ManualClock, Timestamp, store::MemoryStore};
+//! use tower_api_key::{KeyState, store::ListQuery};
+//!
+//! # const HOUR: Duration = Duration::from_secs(60 * 60);
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let ring = KeyRing::builder("acme")
+//!     .track_last_use()
+//! #   .clock(clock.clone())
+//!     .build(MemoryStore::new())?;
+//! let old = ring.issue(Grant::new("billing")).await?;
+//! let new = ring.rotate(old.record().id(), 6 * HOUR).await?;
+//!
+//! # clock.advance(HOUR);
+//! // An hour later, an instance that nobody thought of.
+//! ring.verify(old.secret().expose().as_bytes()).await?;
+//! ring.record_uses().await?;
+//!
+//! // The lineage, old and new. Ids are random: the generation tells which came first.
+//! let mut keys = ring.list(&ListQuery::new().lineage(old.record().lineage())).await?;
+//! keys.sort_by_key(|key| key.generation());
+//! let [before, after] = &keys[..] else { panic!("two keys") };
+//! assert_eq!(after.id(), new.record().id());
+//! assert_eq!(before.retire_at(), after.issued_at().checked_add(6 * HOUR));
+//! # assert_eq!(before.state_at(after.issued_at()), KeyState::Live);
+//!
+//! let late = ring.last_used(before.id()).await?;
+//! assert!(late > Some(after.issued_at()), "someone still uses the old key");
+//! assert_eq!(ring.last_used(after.id()).await?, None, "and nobody the new one");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Once nobody is left, [`revoke`](crate::KeyRing::revoke) the old key as
+//! [`Superseded`](crate::RevocationReason::Superseded), and need not wait for the end of its grace.
+//!
+//! # When a secret has leaked
+//!
+//! Then there is no grace: [`rotate_at_once`](crate::KeyRing::rotate_at_once) ends the old key, and
+//! everything else of its lineage that still works, in the commit that brings the new one. The
+//! holder is locked out until it has the new secret. It also cuts short a rotation that is under
+//! way: call it with the id of the newest key.
+//!
+//! ```
+//! use tower_api_key::{Grant, InvalidCause, KeyRing, VerifyErrorKind, store::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+//! let leaked = ring.issue(Grant::new("billing")).await?;
+//! let new = ring.rotate_at_once(leaked.record().id()).await?;
+//!
+//! let refused = ring.verify(leaked.secret().expose().as_bytes()).await.unwrap_err();
+//! assert_eq!(refused.kind(), VerifyErrorKind::Invalid(InvalidCause::Reuse));
+//! assert!(ring.verify(new.secret().expose().as_bytes()).await.is_ok());
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # An old secret that comes back
+//!
+//! A key that another has replaced, presented after its end, is a forgotten client or a thief. The
+//! client that presents it sees the same 401 as for any invalid key. The ring's
+//! [`Observer`](crate::Observer) is told [`Reuse`](crate::EventKind::Reuse), with the key's id and
+//! subject.
+//!
+//! With [`revoke_lineage_on_reuse`](crate::RingBuilder::revoke_lineage_on_reuse), the ring also
+//! revokes whatever is live of the lineage. A thief who rotated a stolen key loses what that
+//! brought. The price: any forgotten instance ends the new key too, and whoever finds an old secret
+//! in a backup can do so at will. After `rotate_at_once` and after a regrant, which have no grace,
+//! the holder's next request with the old secret is enough: hand out the new one before it is made,
+//! or do without. It fits secrets that one program holds and rotates by itself. It does not fit a
+//! key in ten configuration files.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use tower_api_key::{Grant, KeyRing, ManualClock, Timestamp, store::MemoryStore};
+//! # const HOUR: Duration = Duration::from_secs(60 * 60);
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let ring = KeyRing::builder("acme")
+//!     .revoke_lineage_on_reuse()
+//! #   .clock(clock.clone())
+//!     .build(MemoryStore::new())?;
+//! let old = ring.issue(Grant::new("robot")).await?;
+//! let new = ring.rotate(old.record().id(), HOUR).await?;
+//!
+//! # clock.advance(HOUR);
+//! // The grace is over, and the old secret comes back: both are dead.
+//! assert!(ring.verify(old.secret().expose().as_bytes()).await.is_err());
+//! assert!(ring.verify(new.secret().expose().as_bytes()).await.is_err());
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # How long dead keys are kept
+//!
+//! A dead key's record stays for the ring's [`retention`](crate::RingBuilder::retention), 30 days
+//! where nothing is said. That is how long its return is known as reuse, and how long you can read
+//! the lineage; later, it is just an unknown key. [`purge`](crate::KeyRing::purge) removes what is
+//! older, and [`upkeep`](crate::KeyRing::upkeep) purges once an hour. Without either, dead records
+//! pile up.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use tower_api_key::{Grant, KeyRing, ManualClock, Timestamp, store::MemoryStore};
+//! use tower_api_key::RevocationReason;
+//!
+//! # const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let ring = KeyRing::builder("acme")
+//!     .retention(7 * DAY)
+//! #   .clock(clock.clone())
+//!     .build(MemoryStore::new())?;
+//! let id = ring.issue(Grant::new("billing")).await?.record().id();
+//! ring.revoke(id, RevocationReason::CessationOfOperation).await?;
+//! assert_eq!(ring.purge().await?, 0);
+//!
+//! # clock.advance(7 * DAY);
+//! // A week later.
+//! assert_eq!(ring.purge().await?, 1);
+//! assert!(ring.get(id).await?.is_none());
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```

@@ -1,0 +1,230 @@
+//! A small store that can be told what to do wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+
+use super::fault::Fault;
+use super::state::State;
+
+#[derive(Clone)]
+pub(crate) struct BrokenStore {
+    fault: Fault,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Kept for as long as a commit must not be seen.
+    gate: tokio::sync::RwLock<()>,
+    conditioned: tokio::sync::Mutex<()>,
+    under_way: AtomicUsize,
+    remembered: Mutex<BTreeMap<[u8; 32], Option<Arc<KeyRecord>>>>,
+    memory: MemoryStore,
+}
+
+/// As long as a database takes: others run meanwhile, on a busy machine too.
+async fn gap() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+impl BrokenStore {
+    pub(crate) fn new(fault: Fault) -> Self {
+        let shared = Arc::new(Shared::default());
+        shared.state.lock().unwrap().fault = fault;
+        Self { fault, shared }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.shared.state.lock().unwrap())
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let conditioned = !change.subjects().is_empty();
+        match self.fault {
+            Fault::AppliesUntilRefused => self.with(|state| {
+                state.check_subjects(change)?;
+                for (index, write) in change.writes().iter().enumerate() {
+                    state.check_write(&change.writes()[..index], write)?;
+                    state.put(write);
+                }
+                Ok(())
+            }),
+            Fault::AppliesInSteps => self.in_steps(change).await,
+            Fault::ForgetsHalfWhenDropped => {
+                let _unseen = self.shared.gate.write().await;
+                self.in_steps(change).await
+            }
+            Fault::RemovesBeforeItPuts => {
+                let ids: BTreeSet<KeyId> = change.writes().iter().map(|w| w.record.id()).collect();
+                self.with(|state| {
+                    state.apply(change)?;
+                    state.hidden.extend(&ids);
+                    Ok::<_, StoreError>(())
+                })?;
+                gap().await;
+                self.with(|state| state.hidden.retain(|id| !ids.contains(id)));
+                Ok(())
+            }
+            Fault::ChecksBeforeItLocks => self.late(change).await,
+            Fault::ChecksVersionsBeforeItLocks if self.with(|state| state.holds_all(change)) => {
+                self.late(change).await
+            }
+            Fault::ChecksSubjectsBeforeItLocks => {
+                self.with(|state| state.check_subjects(change))?;
+                gap().await;
+                self.with(|state| {
+                    state.check_writes(change)?;
+                    state.put_all(change.writes());
+                    Ok(())
+                })
+            }
+            Fault::LocksSubjectsForConditionsAlone if conditioned => {
+                let _locked = self.shared.conditioned.lock().await;
+                self.with(|state| state.check_subjects(change))?;
+                gap().await;
+                self.with(|state| {
+                    state.check_writes(change)?;
+                    state.put_all(change.writes());
+                    Ok(())
+                })
+            }
+            Fault::FailsBesideOthers => {
+                let others = self.shared.under_way.fetch_add(1, Ordering::SeqCst);
+                gap().await;
+                let outcome = match others {
+                    0 => self.with(|state| state.apply(change)),
+                    _ => Err(StoreError::unavailable("locked")),
+                };
+                self.shared.under_way.fetch_sub(1, Ordering::SeqCst);
+                outcome
+            }
+            _ => self.with(|state| state.apply(change)),
+        }
+    }
+
+    /// Checks all at once, and puts one record after the other.
+    async fn in_steps(&self, change: &Change) -> Result<(), StoreError> {
+        let (first, rest) = match change.writes() {
+            [first, rest @ ..] => (std::slice::from_ref(first), rest),
+            [] => (&[][..], &[][..]),
+        };
+        self.with(|state| {
+            state.check(change)?;
+            state.put_all(first);
+            Ok::<_, StoreError>(())
+        })?;
+        for write in rest {
+            gap().await;
+            self.with(|state| state.put(write));
+        }
+        Ok(())
+    }
+
+    /// Checks, and puts what may meanwhile have become wrong.
+    async fn late(&self, change: &Change) -> Result<(), StoreError> {
+        self.with(|state| state.check(change))?;
+        gap().await;
+        self.with(|state| state.put_all(change.writes()));
+        Ok(())
+    }
+
+    fn found(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let found = self.with(|state| state.find(realm, digest));
+        let mut remembered = self.shared.remembered.lock().unwrap();
+        match self.fault {
+            Fault::FindsWhatItFoundBefore => remembered
+                .entry(*digest.as_bytes())
+                .or_insert(found)
+                .clone(),
+            Fault::FindsTheFirstVersion => match found {
+                Some(record) => remembered
+                    .entry(*digest.as_bytes())
+                    .or_insert(Some(record))
+                    .clone(),
+                None => None,
+            },
+            _ => found,
+        }
+    }
+}
+
+impl KeyStore for BrokenStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        let (store, realm, digest) = (self.clone(), realm.clone(), *digest);
+        Lookup::Pending(Box::pin(async move {
+            let _seen = store.shared.gate.read().await;
+            Ok(store.found(&realm, &digest))
+        }))
+    }
+
+    fn memory(&self) -> Option<&MemoryStore> {
+        (self.fault == Fault::NamesAnotherMemory).then_some(&self.shared.memory)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.apply(change))
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        Box::pin(async move { Ok(self.with(|state| state.get(realm, id))) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(async move {
+            let _seen = self.shared.gate.read().await;
+            Ok(self.with(|state| state.list(realm, query)))
+        })
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(self.with(|state| state.purge(realm, ended_by))) })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if self.fault != Fault::ReadsUsesBeforeItLocks {
+                self.with(|state| state.record_uses(realm, uses));
+                return Ok(());
+            }
+            for &(id, told) in uses {
+                let known = self.with(|state| state.last_uses(realm, &[id]));
+                gap().await;
+                let latest = known[0].max(Some(told));
+                self.with(|state| {
+                    if state.get(realm, id).is_some() {
+                        state.uses.extend(latest.map(|latest| (id, latest)));
+                    }
+                });
+            }
+            Ok(())
+        })
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        Box::pin(async move { Ok(self.with(|state| state.last_uses(realm, ids))) })
+    }
+}

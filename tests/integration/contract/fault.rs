@@ -1,0 +1,62 @@
+//! The ways in which a store can break its contract.
+
+/// What a [`BrokenStore`](super::broken::BrokenStore) does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+
+    AppliesUntilRefused,
+    AppliesInSteps,
+    ForgetsHalfWhenDropped,
+    RemovesBeforeItPuts,
+
+    ChecksBeforeItLocks,
+    ChecksVersionsBeforeItLocks,
+    IgnoresVersions,
+    IgnoresIdentity,
+    PutsAbsentRecords,
+
+    IgnoresSubjectKeys,
+    ComparesSubjectIdsAlone,
+    ReadsTheFirstSubjectAlone,
+    ChecksSubjectsBeforeItLocks,
+    LocksSubjectsForConditionsAlone,
+
+    AcceptsDigestsTwice,
+    AcceptsDigestsOncePerRealm,
+    ForgetsTheChangeItself,
+
+    FindsWhatItFoundBefore,
+    FindsTheFirstVersion,
+    NamesAnotherMemory,
+
+    FindsInAnyRealm,
+    GetsInAnyRealm,
+    FoldsTheCaseOfRealms,
+
+    CutsTimesToAnI64,
+    KeepsTheLabel,
+    ForgetsEmptyTexts,
+
+    SkipsOnePerPage,
+    RepeatsOnePerPage,
+    LimitsBeforeItFilters,
+    NeedsTheIdItBeginsAfter,
+    OrdersIdsWithoutCase,
+    FoldsTheCaseOfSubjects,
+    ListsTheRevoked,
+
+    PurgesEveryRealm,
+    PurgesASecondMore,
+    PurgesASecondLess,
+    CountsThePurgedWrong,
+    RemembersTheUsesOfThePurged,
+
+    TakesTheUseItWasTold,
+    ReadsUsesBeforeItLocks,
+    RaisesTheVersionWithAUse,
+    ResurrectsWithAUse,
+    AnswersUsesInTheOrderOfIds,
+
+    FailsBesideOthers,
+}

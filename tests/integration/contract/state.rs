@@ -1,0 +1,296 @@
+//! The records of a broken store, and what it does wrong within one step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tower_api_key::store::{
+    Change, Expected, ListQuery, StoreError, StoreErrorKind, SubjectKeys, Write,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+
+use super::fault::Fault;
+
+pub(super) struct State {
+    pub(super) fault: Fault,
+    pub(super) keys: BTreeMap<KeyId, Arc<KeyRecord>>,
+    pub(super) uses: BTreeMap<KeyId, Timestamp>,
+    /// What a look-up by digest does not see.
+    pub(super) hidden: BTreeSet<KeyId>,
+    purged: BTreeMap<KeyId, Arc<KeyRecord>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            fault: Fault::None,
+            keys: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            purged: BTreeMap::new(),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.check(change)?;
+        self.put_all(change.writes());
+        Ok(())
+    }
+
+    pub(super) fn check(&self, change: &Change) -> Result<(), StoreError> {
+        self.check_writes(change)?;
+        self.check_subjects(change)
+    }
+
+    pub(super) fn check_writes(&self, change: &Change) -> Result<(), StoreError> {
+        for (index, write) in change.writes().iter().enumerate() {
+            self.check_write(&change.writes()[..index], write)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_write(&self, earlier: &[Write], write: &Write) -> Result<(), StoreError> {
+        let record = &write.record;
+        let held = self.keys.get(&record.id());
+        match write.expected {
+            Expected::Absent => {
+                let same_digest = |other: &KeyRecord| match self.fault {
+                    Fault::AcceptsDigestsTwice => false,
+                    Fault::AcceptsDigestsOncePerRealm => {
+                        other.digest() == record.digest() && other.realm() == record.realm()
+                    }
+                    _ => other.digest() == record.digest(),
+                };
+                let in_change = self.fault != Fault::ForgetsTheChangeItself
+                    && earlier
+                        .iter()
+                        .map(|write| &write.record)
+                        .any(|other| other.id() == record.id() || same_digest(other));
+                if held.is_some() || in_change || self.keys.values().any(|held| same_digest(held)) {
+                    return Err(StoreErrorKind::Duplicate.into());
+                }
+            }
+            Expected::Version(version) => {
+                let Some(held) = held else {
+                    return match self.fault {
+                        Fault::PutsAbsentRecords => Ok(()),
+                        _ => Err(StoreErrorKind::Conflict.into()),
+                    };
+                };
+                let same = held.digest() == record.digest()
+                    && held.realm() == record.realm()
+                    && held.subject() == record.subject()
+                    && held.lineage() == record.lineage();
+                let right_version =
+                    held.version() == version || self.fault == Fault::IgnoresVersions;
+                if !right_version || !(same || self.fault == Fault::IgnoresIdentity) {
+                    return Err(StoreErrorKind::Conflict.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_subjects(&self, change: &Change) -> Result<(), StoreError> {
+        let counted = match self.fault {
+            Fault::IgnoresSubjectKeys => 0,
+            Fault::ReadsTheFirstSubjectAlone => 1,
+            _ => usize::MAX,
+        };
+        let mut expected = change.subjects().iter().take(counted);
+        if expected.all(|expected| self.has(expected)) {
+            Ok(())
+        } else {
+            Err(StoreErrorKind::Conflict.into())
+        }
+    }
+
+    fn has(&self, expected: &SubjectKeys) -> bool {
+        let held = self
+            .keys
+            .values()
+            .filter(|record| record.realm() == expected.realm())
+            .filter(|record| record.subject() == expected.subject())
+            .filter(|record| record.revocation().is_none())
+            .map(|record| (record.id(), record.version()));
+        if self.fault == Fault::ComparesSubjectIdsAlone {
+            let ids = expected.keys().iter().map(|&(id, _)| id);
+            return held.map(|(id, _)| id).eq(ids);
+        }
+        held.eq(expected.keys().iter().copied())
+    }
+
+    /// Whether every record of the change is there in some version.
+    pub(super) fn holds_all(&self, change: &Change) -> bool {
+        let mut writes = change.writes().iter();
+        writes.all(|write| self.keys.contains_key(&write.record.id()))
+    }
+
+    pub(super) fn put_all(&mut self, writes: &[Write]) {
+        for write in writes {
+            self.put(write);
+        }
+    }
+
+    pub(super) fn put(&mut self, write: &Write) {
+        let mut parts = write.record.to_parts();
+        match self.fault {
+            Fault::CutsTimesToAnI64 => {
+                let last = Timestamp::from_unix(i64::MAX as u64);
+                parts.expires_at = parts.expires_at.map(|at| at.min(last));
+            }
+            Fault::KeepsTheLabel => {
+                if let Some(held) = self.keys.get(&parts.id) {
+                    parts.label = held.label().map(str::to_owned);
+                }
+            }
+            Fault::ForgetsEmptyTexts => parts.label = parts.label.filter(|text| !text.is_empty()),
+            _ => {}
+        }
+        self.keys.insert(parts.id, Arc::new(parts.into()));
+    }
+
+    fn is_of(&self, record: &KeyRecord, realm: &Realm) -> bool {
+        match self.fault {
+            Fault::FoldsTheCaseOfRealms => {
+                record.realm().as_str().eq_ignore_ascii_case(realm.as_str())
+            }
+            _ => record.realm() == realm,
+        }
+    }
+
+    pub(super) fn find(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let any_realm = self.fault == Fault::FindsInAnyRealm;
+        self.keys
+            .values()
+            .filter(|record| record.digest() == digest && !self.hidden.contains(&record.id()))
+            .find(|record| any_realm || self.is_of(record, realm))
+            .cloned()
+    }
+
+    pub(super) fn get(&self, realm: &Realm, id: KeyId) -> Option<Arc<KeyRecord>> {
+        let any_realm = self.fault == Fault::GetsInAnyRealm;
+        self.keys
+            .get(&id)
+            .filter(|record| any_realm || self.is_of(record, realm))
+            .cloned()
+    }
+
+    pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
+        let mut records: Vec<_> = self
+            .keys
+            .values()
+            .filter(|record| self.is_of(record, realm))
+            .cloned()
+            .collect();
+        let mut query = query.clone();
+        let mut limit = query.limit.unwrap_or(usize::MAX);
+        match self.fault {
+            Fault::SkipsOnePerPage if query.after.is_some() => {
+                records.retain(|record| query.matches(record));
+                records.drain(..records.len().min(1));
+            }
+            Fault::RepeatsOnePerPage => {
+                if let Some(after) = query.after.take() {
+                    records.retain(|record| record.id() >= after);
+                }
+            }
+            Fault::LimitsBeforeItFilters => {
+                if let Some(after) = query.after {
+                    records.retain(|record| record.id() > after);
+                }
+                records.truncate(limit);
+            }
+            Fault::NeedsTheIdItBeginsAfter
+                if query
+                    .after
+                    .is_some_and(|after| !records.iter().any(|record| record.id() == after)) =>
+            {
+                limit = 0;
+            }
+            Fault::OrdersIdsWithoutCase => {
+                records.sort_by_key(|record| record.id().as_str().to_ascii_lowercase());
+            }
+            Fault::FoldsTheCaseOfSubjects => {
+                if let Some(subject) = query.subject.take() {
+                    records.retain(|record| record.subject().eq_ignore_ascii_case(&subject));
+                }
+            }
+            Fault::ListsTheRevoked => query.unrevoked = false,
+            _ => {}
+        }
+        records.retain(|record| query.matches(record));
+        records.truncate(limit);
+        records
+    }
+
+    pub(super) fn purge(&mut self, realm: &Realm, ended_by: Timestamp) -> u64 {
+        let by = ended_by.as_unix();
+        let by = match self.fault {
+            Fault::PurgesASecondMore => Some(by.saturating_add(1)),
+            Fault::PurgesASecondLess => by.checked_sub(1),
+            _ => Some(by),
+        };
+        let ended: Vec<Arc<KeyRecord>> = self
+            .keys
+            .values()
+            .filter(|record| self.fault == Fault::PurgesEveryRealm || record.realm() == realm)
+            .filter(|record| {
+                record
+                    .ended_at()
+                    .is_some_and(|end| Some(end.as_unix()) <= by)
+            })
+            .cloned()
+            .collect();
+        for record in &ended {
+            self.keys.remove(&record.id());
+            if self.fault != Fault::RemembersTheUsesOfThePurged {
+                self.uses.remove(&record.id());
+            }
+            self.purged.insert(record.id(), Arc::clone(record));
+        }
+        let count = ended.len() as u64;
+        match self.fault {
+            Fault::CountsThePurgedWrong => count.min(1),
+            _ => count,
+        }
+    }
+
+    pub(super) fn record_uses(&mut self, realm: &Realm, uses: &[(KeyId, Timestamp)]) {
+        for &(id, told) in uses {
+            if self.fault == Fault::ResurrectsWithAUse
+                && let Some(purged) = self.purged.remove(&id)
+            {
+                self.keys.insert(id, purged);
+            }
+            let Some(record) = self.get(realm, id) else {
+                continue;
+            };
+            let latest = self.uses.entry(id).or_insert(told);
+            *latest = match self.fault {
+                Fault::TakesTheUseItWasTold => told,
+                _ => told.max(*latest),
+            };
+            if self.fault == Fault::RaisesTheVersionWithAUse {
+                let mut parts = record.to_parts();
+                parts.version += 1;
+                self.keys.insert(id, Arc::new(parts.into()));
+            }
+        }
+    }
+
+    pub(super) fn last_uses(&self, realm: &Realm, ids: &[KeyId]) -> Vec<Option<Timestamp>> {
+        let mut ids = ids.to_vec();
+        if self.fault == Fault::AnswersUsesInTheOrderOfIds {
+            ids.sort_unstable();
+        }
+        let of_the_gone = self.fault == Fault::RemembersTheUsesOfThePurged;
+        ids.iter()
+            .map(|id| {
+                let known = of_the_gone || self.get(realm, *id).is_some();
+                self.uses.get(id).copied().filter(|_| known)
+            })
+            .collect()
+    }
+}

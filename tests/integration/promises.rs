@@ -1,0 +1,216 @@
+//! What SECURITY.md promises of the lifecycle, each promise by itself; the model holds them in
+//! every order.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::StatusCode;
+use tower::Layer;
+use tower_api_key::store::{ListQuery, MemoryStore};
+use tower_api_key::{
+    ApiKeyLayer, Error, ErrorKind, Event, EventKind, Grant, InvalidCause, Issued, KeyRing,
+    ManualClock, RevocationReason, VerifyErrorKind,
+};
+
+use crate::support::{Inner, START, issue, ring, ring_and_clock, send, with_key};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The scopes of a key that is accepted, or why it is not.
+async fn verdict(ring: &KeyRing, key: &Issued) -> Result<String, VerifyErrorKind> {
+    ring.verify(key.secret().expose().as_bytes())
+        .await
+        .map(|key| key.scopes().as_str().to_owned())
+        .map_err(|error| error.kind())
+}
+
+const REUSE: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Reuse);
+const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked);
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Error>, kind: ErrorKind, message: &str) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), kind);
+    assert_eq!(error.to_string(), message);
+}
+
+#[tokio::test]
+async fn r01_a_key_from_before_a_regrant_is_dead_and_never_carried_the_gain() {
+    let ring = ring();
+    let before = issue(&ring, "read").await;
+    assert_eq!(verdict(&ring, &before).await.as_deref(), Ok("read"));
+    let grant = Grant::new("alice").scopes(["read", "write"]).unwrap();
+    let after = ring.regrant(before.record().id(), grant).await.unwrap();
+    assert_eq!(verdict(&ring, &before).await, Err(REUSE));
+    assert_eq!(verdict(&ring, &after).await.as_deref(), Ok("read write"));
+    let kept = ring.get(before.record().id()).await.unwrap().unwrap();
+    assert_eq!(kept.scopes().as_str(), "read");
+}
+
+#[tokio::test]
+async fn r03_a_rotation_copies_the_record_and_its_grace_is_never_armed_again() {
+    let (ring, clock) = ring_and_clock();
+    let old = issue(&ring, "read").await;
+    let id = old.record().id();
+    let new = ring.rotate(id, HOUR).await.unwrap();
+    assert_eq!(new.record().subject(), "alice");
+    assert_eq!(verdict(&ring, &old).await.as_deref(), Ok("read"));
+    assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
+
+    clock.advance(HOUR / 2);
+    let again = "rotation in progress: a key in its grace is only waiting to end; use the key that \
+                 replaced it, and rotate_at_once to cut the grace short";
+    for id in [id, new.record().id()] {
+        let outcome = ring.rotate(id, HOUR).await;
+        assert_refused(outcome, ErrorKind::InGrace, again);
+    }
+    let kept = ring.get(id).await.unwrap().unwrap();
+    assert_eq!(kept.retire_at(), START.checked_add(HOUR));
+
+    clock.advance(HOUR / 2);
+    assert_eq!(verdict(&ring, &old).await, Err(REUSE));
+    assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
+}
+
+#[tokio::test]
+async fn r03_a_grace_ends_no_later_than_the_policy_and_the_expiry_say() {
+    let (ring, _) = ring_and_clock();
+    let grant = Grant::new("alice").expires_in(HOUR);
+    let id = ring.issue(grant).await.unwrap().record().id();
+    let longest = 24 * HOUR;
+    let kind = ErrorKind::GraceTooLong { longest };
+    let message = "grace too long: this ring grants at most 86400 s";
+    let outcome = ring.rotate(id, longest + Duration::from_secs(1)).await;
+    assert_refused(outcome, kind, message);
+    assert_eq!(ring.get(id).await.unwrap().unwrap().version(), 1);
+
+    ring.rotate(id, longest).await.unwrap();
+    let kept = ring.get(id).await.unwrap().unwrap();
+    assert_eq!(kept.retire_at(), START.checked_add(HOUR));
+}
+
+#[tokio::test]
+async fn r03_every_change_of_privilege_ends_a_grace() {
+    let reader = "read".parse().unwrap();
+    for change in ["regrant", "narrow", "revoke_lineage", "rotate_at_once"] {
+        let ring = ring();
+        let old = issue(&ring, "read write").await;
+        let new = ring.rotate(old.record().id(), HOUR).await.unwrap();
+        let id = new.record().id();
+        match change {
+            "regrant" => drop(ring.regrant(id, Grant::new("alice")).await.unwrap()),
+            "narrow" => drop(ring.narrow(id, &reader).await.unwrap()),
+            "rotate_at_once" => drop(ring.rotate_at_once(id).await.unwrap()),
+            _ => {
+                let reason = RevocationReason::KeyCompromise;
+                assert_eq!(ring.revoke_lineage(id, reason).await.unwrap(), 2);
+            }
+        }
+        assert_eq!(verdict(&ring, &old).await, Err(REUSE), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn r04_a_ring_for_sign_ups_mints_nothing_beyond_its_policy() {
+    let store = MemoryStore::new();
+    let visitors = KeyRing::builder("visit")
+        .clock(ManualClock::new(START))
+        .grantable_scopes(["cart"])
+        .longest_lifetime(HOUR)
+        .build(store.clone())
+        .unwrap();
+    let real = KeyRing::builder("acme")
+        .clock(ManualClock::new(START))
+        .build(store)
+        .unwrap();
+    let cart = || Grant::new("visitor").scopes(["cart"]).unwrap();
+
+    let admin = cart().scopes(["cart", "admin"]).unwrap();
+    let message = "scope not grantable: this ring grants only cart";
+    let kind = ErrorKind::ScopeNotGrantable;
+    assert_refused(visitors.issue(admin.clone()).await, kind, message);
+    let message = "lifetime too long: this ring grants at most 3600 s";
+    let kind = ErrorKind::LifetimeTooLong { longest: HOUR };
+    assert_refused(visitors.issue(cart().expires_in(YEAR)).await, kind, message);
+    assert_refused(visitors.issue(cart().never_expires()).await, kind, message);
+    assert_eq!(visitors.list(&ListQuery::new()).await.unwrap(), []);
+
+    let temporary = visitors.issue(cart()).await.unwrap();
+    assert_eq!(temporary.record().expires_at(), START.checked_add(HOUR));
+    let id = temporary.record().id();
+    let message = "scope not grantable: this ring grants only cart";
+    let regranted = visitors.regrant(id, admin).await;
+    assert_refused(regranted, ErrorKind::ScopeNotGrantable, message);
+    assert_eq!(verdict(&visitors, &temporary).await.as_deref(), Ok("cart"));
+    let unknown = VerifyErrorKind::Invalid(InvalidCause::Malformed);
+    assert_eq!(verdict(&real, &temporary).await, Err(unknown));
+}
+
+#[tokio::test]
+async fn r32_the_next_request_after_a_demotion_sees_it() {
+    let ring = ring();
+    let issued = issue(&ring, "read admin").await;
+    let other = issue(&ring, "admin").await;
+    let bob = ring.issue(Grant::new("bob").scopes(["admin"]).unwrap());
+    let bob = bob.await.unwrap();
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring.clone())
+        .require("admin")
+        .layer(inner.clone());
+    let status = async |key: &Issued| {
+        let request = with_key(key.secret().expose());
+        send(&service, request).await.status
+    };
+    assert_eq!(status(&issued).await, StatusCode::OK);
+
+    let id = issued.record().id();
+    ring.narrow(id, &"read".parse().unwrap()).await.unwrap();
+    assert_eq!(status(&issued).await, StatusCode::FORBIDDEN);
+    assert_eq!(status(&other).await, StatusCode::OK);
+
+    let reason = RevocationReason::PrivilegeWithdrawn;
+    assert_eq!(ring.revoke_subject("alice", reason).await.unwrap(), 2);
+    assert_eq!(status(&issued).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&other).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(verdict(&ring, &other).await, Err(REVOKED));
+    assert_eq!(status(&bob).await, StatusCode::OK);
+    assert_eq!(inner.calls(), 3);
+}
+
+#[tokio::test]
+async fn reuse_is_reported_and_ends_the_lineage_only_where_the_ring_says_so() {
+    for revokes in [false, true] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        let builder = KeyRing::builder("acme")
+            .clock(ManualClock::new(START))
+            .observer(move |event: &Event<'_>| {
+                let subject = event.subject().map(str::to_owned);
+                let note = (event.kind(), event.key_id(), subject);
+                notes.lock().unwrap().push(note);
+            });
+        let builder = if revokes {
+            builder.revoke_lineage_on_reuse()
+        } else {
+            builder
+        };
+        let ring = builder.build(MemoryStore::new()).unwrap();
+        let old = issue(&ring, "read").await;
+        let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+        told.lock().unwrap().clear();
+
+        assert_eq!(verdict(&ring, &old).await, Err(REUSE));
+        let alice = || Some("alice".to_owned());
+        let mut expected = vec![(EventKind::Reuse, Some(old.record().id()), alice())];
+        if revokes {
+            let reason = RevocationReason::KeyCompromise;
+            let kind = EventKind::Revoked { reason };
+            expected.push((kind, Some(new.record().id()), alice()));
+            assert_eq!(verdict(&ring, &new).await, Err(REVOKED));
+        } else {
+            assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
+        }
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
+}
