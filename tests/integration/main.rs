@@ -28,6 +28,12 @@ mod keys;
 mod leaks;
 mod methods;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod pg_server;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(not(feature = "postgres"))]
+mod postgres_left_out;
 mod process;
 mod promises;
 mod quickstart;

@@ -1,0 +1,151 @@
+//! Changes, each a transaction.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+
+use super::super::row::column_version;
+use super::super::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
+use super::columns::{Columns, Updates};
+use super::connection::Connections;
+use super::error::commit_failed;
+use crate::realm::Realm;
+
+/// Each statement sees what was committed before it, whatever the server's default is: the check
+/// of a subject's keys must see what the holder of the lock before left. A lock that another
+/// session keeps is waited for, and not for ever.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'";
+
+/// In the order of the array, which is sorted: two commits never wait for one another crosswise.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(subject) FROM unnest($1::bigint[]) AS subject";
+
+const SUBJECT_KEYS: &str = "SELECT id, version FROM tower_api_keys
+WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
+
+/// Applies a change whole, or not at all.
+pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
+    let statements = Statements::of(change)?;
+    let mut taken = connections.begun(BEGIN).await?;
+    let applied = statements.run(&mut taken, change).await;
+    let end = if applied.is_ok() {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
+    // The server would answer a COMMIT of what failed with a success, so a failure never sends it.
+    match (applied, sqlx::raw_sql(end).execute(&mut **taken).await) {
+        (Ok(()), Ok(_)) => {
+            taken.is_in_order = true;
+            Ok(())
+        }
+        (Ok(()), Err(error)) => Err(commit_failed(&error)),
+        (Err(failure), ended) => {
+            taken.is_in_order = ended.is_ok();
+            Err(failure)
+        }
+    }
+}
+
+/// A change as the arguments of its statements.
+struct Statements {
+    locks: Vec<i64>,
+    updates: Updates,
+    inserts: Vec<Columns>,
+}
+
+impl Statements {
+    fn of(change: &Change) -> Result<Self, StoreError> {
+        let mut locks = BTreeSet::new();
+        let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
+        let mut updates = Updates::default();
+        let mut inserts = Vec::new();
+        for write in change.writes() {
+            let record = &write.record;
+            locks.insert(lock(record.realm(), record.subject()));
+            if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
+                return Err(StoreErrorKind::Duplicate.into());
+            }
+            let columns = Columns::of(record)?;
+            match write.expected {
+                Expected::Absent => inserts.push(columns),
+                Expected::Version(version) => updates.push(columns, column_version(version)?),
+            }
+        }
+        for keys in change.subjects() {
+            locks.insert(lock(keys.realm(), keys.subject()));
+        }
+        Ok(Self {
+            locks: locks.into_iter().collect(),
+            updates,
+            inserts,
+        })
+    }
+
+    /// What changes comes first: then the one statement that can meet a unique constraint is the
+    /// insertion of a new record, and a taken id or digest is just that.
+    async fn run(self, connection: &mut PgConnection, change: &Change) -> Result<(), StoreError> {
+        sqlx::query(LOCK)
+            .bind(&self.locks)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| commit_failed(&error))?;
+        for keys in change.subjects() {
+            check(connection, keys).await?;
+        }
+        if self.updates.len() > 0 {
+            let expected = self.updates.len();
+            let updated = self.updates.run(connection).await;
+            if updated.map_err(|error| commit_failed(&error))? != expected {
+                return Err(StoreErrorKind::Conflict.into());
+            }
+        }
+        for columns in self.inserts {
+            columns
+                .insert(connection)
+                .await
+                .map_err(|error| commit_failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the subject has the keys that the change was computed from. Nobody else can give it
+/// one, for the lock of the subject is held.
+async fn check(connection: &mut PgConnection, keys: &SubjectKeys) -> Result<(), StoreError> {
+    let held = sqlx::query(SUBJECT_KEYS)
+        .bind(keys.realm().as_str())
+        .bind(keys.subject())
+        .fetch_all(connection)
+        .await
+        .map_err(|error| commit_failed(&error))?;
+    let mut expected = keys.keys().iter();
+    for row in &held {
+        let id: &str = row.try_get(0).map_err(|error| commit_failed(&error))?;
+        let version: i64 = row.try_get(1).map_err(|error| commit_failed(&error))?;
+        let same = expected.next().is_some_and(|(expected, expected_version)| {
+            expected.as_str() == id && u64::try_from(version) == Ok(*expected_version)
+        });
+        if !same {
+            return Err(StoreErrorKind::Conflict.into());
+        }
+    }
+    match expected.next() {
+        None => Ok(()),
+        Some(_) => Err(StoreErrorKind::Conflict.into()),
+    }
+}
+
+/// The number of a subject's advisory lock. Two subjects of one number only take turns.
+fn lock(realm: &Realm, subject: &str) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(b"tower-api-key subject\0");
+    // A realm holds no control characters, so it ends here.
+    hash.update(realm.as_str());
+    hash.update([0]);
+    hash.update(subject);
+    let digest: [u8; 32] = hash.finalize().into();
+    let (number, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    i64::from_be_bytes(*number)
+}

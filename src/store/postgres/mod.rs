@@ -1,0 +1,245 @@
+//! Records in Postgres, for services on several machines that share their keys.
+
+mod columns;
+mod commit;
+mod connection;
+mod error;
+mod options;
+mod record;
+mod schema;
+
+use std::fmt;
+use std::sync::Arc;
+
+use self::connection::Connections;
+pub use self::options::PostgresOptions;
+use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, column, to_record};
+use super::row::{column_time, time};
+use super::{BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreId};
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+
+/// Keys in a Postgres database that any number of processes share.
+///
+/// Every request reads the database, so a key that is revoked anywhere is refused everywhere by
+/// the next request. Clones share their connections; rings of several realms can share one store.
+///
+/// ```no_run
+/// use tower_api_key::{KeyRing, store::PostgresStore};
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://orders@db.internal/keys?sslmode=verify-full";
+/// PostgresStore::migrate(url).await?;
+/// let ring = KeyRing::builder("acme").build(PostgresStore::connect(url).await?)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The database
+///
+/// The tables `tower_api_keys` and `tower_api_key_migrations` stand in the first schema of the
+/// `search_path`, which the URL can set: `?options[search_path]=auth`. [`migrate`](Self::migrate)
+/// makes them; so does the file `migrations/postgres/0001_keys.sql` of this crate, for those who
+/// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
+/// `tower_api_keys` and `SELECT` on the other. The encoding must be UTF8. Tested with
+/// Postgres 15.
+///
+/// The database holds the lifecycle too. A trigger refuses every `UPDATE` that gives a key more
+/// than it had, brings it back, or makes it another's; so does it for psql. It cannot hold what is
+/// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE`
+/// nor the ownership of the table.
+///
+/// # Connections
+///
+/// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's
+/// runtime. A look-up is one prepared statement on one index, without a transaction. A connection
+/// that turns out to be dead is replaced within the same look-up, so a server that restarts costs
+/// requests only while it is away. In front of a pooler that shares sessions between clients, put
+/// `?statement-cache-capacity=0` into the URL.
+///
+/// The URL's `sslmode` says how TLS is used: `prefer`, the default, takes it where the server has
+/// it; `verify-full` is the one that a network in between cannot undo, by the roots of
+/// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
+/// and their like fill in what the URL leaves out.
+///
+/// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
+/// while a commit is on its way leaves open whether it was applied; the error is
+/// [`StoreErrorKind::Unavailable`] then.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Connections>);
+
+impl PostgresStore {
+    /// Connects, and makes sure that the schema is the one that this crate reads. As
+    /// [`PostgresOptions::connect`] with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unavailable`] for a URL that cannot be read, a server that cannot be
+    /// reached, a database that does not exist, or a role that is refused;
+    /// [`StoreErrorKind::Schema`] for a schema that is missing, or of another version. The source
+    /// of the error says what to do, in one line, and never holds the password.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        PostgresOptions::new().connect(url).await
+    }
+
+    /// Brings the schema to the version that this crate reads, and says how many migrations that
+    /// took. Processes that migrate at the same time take turns.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`StoreErrorKind::Schema`] only for a schema that is newer,
+    /// [`StoreErrorKind::ReadOnly`] for a role that may not create tables, or a standby.
+    pub async fn migrate(url: &str) -> Result<u32, StoreError> {
+        PostgresOptions::new().migrate(url).await
+    }
+}
+
+impl KeyStore for PostgresStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        let (connections, realm, digest) = (Arc::clone(&self.0), realm.clone(), *digest);
+        Lookup::Pending(Box::pin(async move {
+            let query = || {
+                sqlx::query(SELECT_BY_DIGEST)
+                    .bind(&digest.as_bytes()[..])
+                    .bind(realm.as_str())
+            };
+            let rows = connections.rows(query).await?;
+            let row = rows.first();
+            row.map(|row| to_record(row, &realm).map(Arc::new))
+                .transpose()
+        }))
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        Some(StoreId::of(&self.0))
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(commit::apply(&self.0, change))
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        Box::pin(async move {
+            let query = || {
+                sqlx::query(SELECT_BY_ID)
+                    .bind(id.to_string())
+                    .bind(realm.as_str())
+            };
+            let rows = self.0.rows(query).await?;
+            let row = rows.first();
+            row.map(|row| to_record(row, realm).map(Arc::new))
+                .transpose()
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(async move {
+            // No text of Postgres holds NUL, so no key is of such a subject.
+            let subject = query.subject.as_deref();
+            if subject.is_some_and(|subject| subject.contains('\0')) {
+                return Ok(Vec::new());
+            }
+            let rows = self.0.rows(|| record::list(realm, query)).await?;
+            rows.iter()
+                .map(|row| to_record(row, realm).map(Arc::new))
+                .collect()
+        })
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            // No end that a column holds is later.
+            let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
+            let query = || sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
+            // One row with the number, so that the statement can be a look-up like the others;
+            // one that is repeated finds the rest.
+            let rows = self.0.rows(query).await?;
+            let count: i64 = rows.first().map_or(Ok(0), |row| column(row, "count"))?;
+            Ok(u64::try_from(count).unwrap_or_default())
+        })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if uses.is_empty() {
+                return Ok(());
+            }
+            let ids: Vec<String> = uses.iter().map(|(id, _)| id.to_string()).collect();
+            let times = uses
+                .iter()
+                .map(|&(_, at)| column_time(at))
+                .collect::<Result<Vec<i64>, _>>()?;
+            let query = || {
+                sqlx::query(RECORD_USES)
+                    .bind(realm.as_str())
+                    .bind(&ids)
+                    .bind(&times)
+            };
+            self.0.rows(query).await.map(drop)
+        })
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        Box::pin(async move {
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+            let query = || sqlx::query(LAST_USES).bind(realm.as_str()).bind(&ids);
+            let rows = self.0.rows(query).await?;
+            rows.iter()
+                .map(|row| {
+                    let at: Option<i64> = column(row, "last_used_at")?;
+                    at.map(|at| time("last_used_at", at)).transpose()
+                })
+                .collect()
+        })
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+const PURGE: &str = "WITH gone AS (
+    DELETE FROM tower_api_keys
+    WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
+    RETURNING 1
+) SELECT count(*) AS count FROM gone";
+
+/// Rows are locked in the order of their ids, so that two services that tell their uses at once
+/// do not wait for one another crosswise.
+const RECORD_USES: &str = "WITH told AS (
+    SELECT id, max(at) AS at FROM unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
+), locked AS (
+    SELECT keys.id, told.at FROM tower_api_keys AS keys JOIN told ON told.id = keys.id
+    WHERE keys.realm = $1 AND (keys.last_used_at IS NULL OR keys.last_used_at < told.at)
+    ORDER BY keys.id FOR NO KEY UPDATE OF keys
+) UPDATE tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
+FROM locked WHERE locked.id = keys.id";
+
+const LAST_USES: &str = "SELECT keys.last_used_at
+FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
+LEFT JOIN tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
+ORDER BY asked.place";

@@ -1,0 +1,289 @@
+//! What the database itself refuses, tried in SQL past the crate.
+
+use sqlx::postgres::PgDatabaseError;
+use tower_api_key::{Grant, Issued, RevocationReason, VerifyErrorKind};
+
+use super::{connect, ring_over};
+use crate::pg_server::{database, execute};
+
+/// A key with every column filled that an UPDATE could touch: rotated, so that it has a
+/// `retire_at`, and used.
+async fn key(url: &str) -> Issued {
+    let ring = ring_over(connect(url).await);
+    let grant = Grant::new("alice")
+        .scopes(["read", "write"])
+        .unwrap()
+        .label("laptop");
+    let issued = ring.issue(grant).await.unwrap();
+    let id = issued.record().id();
+    let grace = std::time::Duration::from_secs(60);
+    ring.rotate(id, grace).await.unwrap();
+    let set = format!("UPDATE tower_api_keys SET last_used_at = 1000 WHERE id = '{id}'");
+    assert_eq!(execute(url, &set).await.unwrap(), 1);
+    issued
+}
+
+/// Tries `UPDATE … SET {set}` on the key, and what the database says.
+async fn set(url: &str, issued: &Issued, set: &str) -> Result<u64, (String, String, String)> {
+    let id = issued.record().id();
+    let update = format!("UPDATE tower_api_keys SET {set} WHERE id = '{id}'");
+    execute(url, &update).await.map_err(|error| {
+        let error = error.into_database_error().expect("the server answers");
+        let error = error.downcast::<PgDatabaseError>();
+        (
+            error.code().to_owned(),
+            error.constraint().unwrap_or_default().to_owned(),
+            error.message().to_owned(),
+        )
+    })
+}
+
+#[track_caller]
+fn assert_guarded(
+    issued: &Issued,
+    tried: &str,
+    answer: Result<u64, (String, String, String)>,
+    why: &str,
+) {
+    let id = issued.record().id();
+    let (code, constraint, message) = answer.expect_err(tried);
+    assert_eq!(code, "TAK01", "{tried}: {message}");
+    assert_eq!(constraint, "tower_api_keys_guard", "{tried}");
+    let expected = format!("key {id} cannot be changed like this: {why}");
+    assert_eq!(message, expected, "{tried}");
+}
+
+#[tokio::test]
+async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
+    let url = database().await;
+    let key = key(&url).await;
+    for (tried, why) in [
+        ("id = 'aaaaaaaaaaaa'", "its id is fixed"),
+        ("realm = 'billing'", "its realm is fixed"),
+        ("digest = sha256('guess')", "its digest is fixed"),
+        ("pepper_version = 1", "its pepper_version is fixed"),
+        ("subject = 'bob'", "its subject is fixed"),
+        ("issued_at = issued_at - 1", "its issued_at is fixed"),
+        ("not_before = not_before - 1", "its not_before is fixed"),
+        ("lineage = 'aaaaaaaaaaaa'", "its lineage is fixed"),
+        ("generation = generation + 1", "its generation is fixed"),
+        (
+            "expires_at = expires_at + 1",
+            "its expires_at only moves to an earlier time",
+        ),
+        (
+            "expires_at = NULL",
+            "its expires_at only moves to an earlier time",
+        ),
+        (
+            "retire_at = retire_at + 1",
+            "its retire_at only moves to an earlier time",
+        ),
+        (
+            "retire_at = NULL",
+            "its retire_at only moves to an earlier time",
+        ),
+        ("scopes = 'admin'", "its scopes only become fewer"),
+        (
+            "scopes = 'read write admin'",
+            "its scopes only become fewer",
+        ),
+        ("scopes = 'READ'", "its scopes only become fewer"),
+    ] {
+        let tried = format!("{tried}, version = version + 1");
+        let answer = set(&url, &key, &tried).await;
+        assert_guarded(&key, &tried, answer, why);
+    }
+}
+
+#[tokio::test]
+async fn invariant_2_an_update_in_sql_brings_no_key_back() {
+    let url = database().await;
+    let key = key(&url).await;
+    let ring = ring_over(connect(&url).await);
+    let id = key.record().id();
+    ring.revoke(id, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    for tried in [
+        "revoked_at = NULL, revocation_reason = NULL",
+        "revoked_at = NULL",
+        "revoked_at = revoked_at + 1",
+        "revoked_at = revoked_at - 1",
+        "revocation_reason = 'unspecified'",
+    ] {
+        let tried = format!("{tried}, version = version + 1");
+        let answer = set(&url, &key, &tried).await;
+        assert_guarded(&key, &tried, answer, "a revocation is final");
+    }
+    let error = ring.verify(key.secret().expose().as_bytes()).await;
+    let VerifyErrorKind::Invalid(_) = error.unwrap_err().kind() else {
+        panic!("the key is refused");
+    };
+}
+
+#[tokio::test]
+async fn invariant_6_no_update_in_sql_passes_the_version_by() {
+    let url = database().await;
+    let key = key(&url).await;
+    let rises = "its version rises with every change but that of last_used_at";
+    for (tried, why) in [
+        ("version = version - 1", "its version rises by one"),
+        ("version = version + 2", "its version rises by one"),
+        ("scopes = 'read'", rises),
+        ("expires_at = expires_at - 1", rises),
+        ("retire_at = retire_at - 1", rises),
+        ("label = 'desk'", rises),
+        ("label = NULL", rises),
+        ("metadata = '{\"team\":\"a\"}'", rises),
+        ("revoked_at = 1, revocation_reason = 'unspecified'", rises),
+        (
+            "last_used_at = last_used_at - 1",
+            "its last_used_at only moves to a later time",
+        ),
+        (
+            "last_used_at = NULL",
+            "its last_used_at only moves to a later time",
+        ),
+    ] {
+        let answer = set(&url, &key, tried).await;
+        assert_guarded(&key, tried, answer, why);
+    }
+}
+
+#[tokio::test]
+async fn what_takes_away_may_be_done_in_sql() {
+    let url = database().await;
+    let key = key(&url).await;
+    for tried in [
+        "last_used_at = last_used_at",
+        "last_used_at = last_used_at + 1",
+        "scopes = 'write', version = version + 1",
+        "scopes = '', version = version + 1",
+        "expires_at = expires_at - 1, version = version + 1",
+        "retire_at = retire_at - 1, version = version + 1",
+        "label = NULL, version = version + 1",
+        "revoked_at = 1, revocation_reason = 'unspecified', version = version + 1",
+    ] {
+        assert_eq!(set(&url, &key, tried).await, Ok(1), "{tried}");
+    }
+}
+
+/// A session that passes over ordinary triggers does not pass over this one.
+#[tokio::test]
+async fn the_guard_stands_in_a_session_of_a_replica_too() {
+    let url = database().await;
+    let key = key(&url).await;
+    let url = format!("{url}?options[session_replication_role]=replica");
+    let tried = "subject = 'bob', version = version + 1";
+    let answer = set(&url, &key, tried).await;
+    assert_guarded(&key, tried, answer, "its subject is fixed");
+}
+
+#[tokio::test]
+async fn invariant_12_an_id_and_a_digest_are_in_one_row() {
+    let url = database().await;
+    let key = key(&url).await;
+    let id = key.record().id();
+    let columns = "realm, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
+                   retire_at, lineage, generation, version, metadata";
+    for (id_column, digest, constraint) in [
+        ("id", "sha256('other')", "tower_api_keys_pkey"),
+        ("'aaaaaaaaaaaa'", "digest", "tower_api_keys_digest_key"),
+    ] {
+        let insert = format!(
+            "INSERT INTO tower_api_keys (id, digest, {columns}) \
+             SELECT {id_column}, {digest}, {columns} FROM tower_api_keys WHERE id = '{id}'"
+        );
+        let error = execute(&url, &insert).await.unwrap_err();
+        let error = error.into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("23505"));
+        assert_eq!(error.constraint(), Some(constraint));
+    }
+}
+
+#[tokio::test]
+async fn no_row_comes_in_that_is_no_record() {
+    let url = database().await;
+    let valid = [
+        ("id", "'aaaaaaaaaaaa'"),
+        ("realm", "'orders'"),
+        ("digest", "sha256('a')"),
+        ("pepper_version", "NULL"),
+        ("subject", "'alice'"),
+        ("scopes", "'read write'"),
+        ("issued_at", "1"),
+        ("not_before", "1"),
+        ("expires_at", "NULL"),
+        ("retire_at", "NULL"),
+        ("lineage", "'aaaaaaaaaaaa'"),
+        ("generation", "0"),
+        ("version", "1"),
+        ("revoked_at", "NULL"),
+        ("revocation_reason", "NULL"),
+        ("label", "NULL"),
+        ("metadata", "'{}'"),
+        ("last_used_at", "NULL"),
+    ];
+    let insert = |column: &str, value: &str| {
+        let values: Vec<&str> = valid
+            .iter()
+            .map(|&(name, valid)| if name == column { value } else { valid })
+            .collect();
+        let names = valid.map(|(name, _)| name).join(", ");
+        let values = values.join(", ");
+        format!("INSERT INTO tower_api_keys ({names}) VALUES ({values})")
+    };
+    for (column, value, constraint) in [
+        ("id", "'aaaaaaaaaaa'", "id_check"),
+        ("id", "'aaaaaaaaaaa_'", "id_check"),
+        ("id", "E'aaaaaaaaaaaa\\n'", "id_check"),
+        ("realm", "''", "realm_check"),
+        ("realm", "repeat('a', 65)", "realm_check"),
+        ("realm", "'a\"b'", "realm_check"),
+        ("realm", "'a\\b'", "realm_check"),
+        ("realm", "'caf\u{e9}'", "realm_check"),
+        ("digest", "'\\x00'", "digest_check"),
+        ("pepper_version", "-1", "pepper_version_check"),
+        ("pepper_version", "4294967296", "pepper_version_check"),
+        ("subject", "''", "subject_check"),
+        ("subject", "repeat('\u{e9}', 129)", "subject_check"),
+        ("subject", "E'a\\nb'", "subject_check"),
+        ("subject", "E'a\\u0085b'", "subject_check"),
+        ("scopes", "'read  write'", "scopes_check"),
+        ("scopes", "' read'", "scopes_check"),
+        ("scopes", "'read '", "scopes_check"),
+        ("scopes", "'a\"b'", "scopes_check"),
+        ("scopes", "'a\\b'", "scopes_check"),
+        ("scopes", "repeat('a', 129)", "scopes_check"),
+        ("issued_at", "-1", "issued_at_check"),
+        ("not_before", "-1", "not_before_check"),
+        ("expires_at", "-1", "expires_at_check"),
+        ("retire_at", "-1", "retire_at_check"),
+        ("lineage", "'a'", "lineage_check"),
+        ("generation", "-1", "generation_check"),
+        ("generation", "4294967296", "generation_check"),
+        ("version", "0", "version_check"),
+        ("revoked_at", "1", "revocation_check"),
+        ("revocation_reason", "'unspecified'", "revocation_check"),
+        ("metadata", "'[]'", "metadata_check"),
+        ("last_used_at", "-1", "last_used_at_check"),
+    ] {
+        let error = execute(&url, &insert(column, value)).await;
+        let error = error.expect_err(value).into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("23514"), "{column} {value}");
+        let constraint = format!("tower_api_keys_{constraint}");
+        assert_eq!(error.constraint(), Some(&*constraint), "{column} {value}");
+    }
+    for (column, value) in [
+        ("subject", "repeat('a', 256)"),
+        ("scopes", "''"),
+        ("scopes", "'!#[]~ ' || repeat('a', 128)"),
+        ("realm", "' ]-[~'"),
+        ("generation", "4294967295"),
+    ] {
+        let insert = insert(column, value);
+        assert_eq!(execute(&url, &insert).await.unwrap(), 1, "{column} {value}");
+        execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
+    }
+}
