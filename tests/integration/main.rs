@@ -20,6 +20,10 @@ mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
 mod faults;
+#[cfg(feature = "file")]
+mod file_store;
+#[cfg(feature = "file")]
+mod folder;
 mod grpc;
 mod guards;
 mod hiding;
