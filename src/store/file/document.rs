@@ -52,7 +52,7 @@ pub(super) fn parse(syntax: Syntax, text: &str, now: Timestamp) -> Result<Vec<En
                 let line = error
                     .span()
                     .map(|span| line_of(text.as_bytes(), span.start));
-                Problem::new(line, error.message())
+                Problem::new(line, without_value(error.message()))
             }),
         Syntax::Json => {
             let mut document = serde_json::Deserializer::from_str(text);
@@ -61,12 +61,23 @@ pub(super) fn parse(syntax: Syntax, text: &str, now: Timestamp) -> Result<Vec<En
                 .and_then(|drafts| document.end().map(|()| drafts))
                 .map_err(|error| {
                     let (text, place) = (error.to_string(), position(&error));
-                    let text = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+                    let text = without_value(text.strip_suffix(&place).unwrap_or(&text));
                     Problem::new(Some(error.line()).filter(|&line| line > 0), text)
                 })
         }
     }?;
     drafts.finish(text, now)
+}
+
+/// A message of serde's without the value that it repeats.
+fn without_value(message: &str) -> String {
+    let repeats = ["invalid type: ", "invalid value: "]
+        .iter()
+        .any(|start| message.starts_with(start));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if repeats => format!("expected {expected}"),
+        _ => message.to_owned(),
+    }
 }
 
 /// What `serde_json` puts at the end of its messages.

@@ -60,7 +60,7 @@ async fn invariant_2_a_key_that_is_gone_from_the_file_is_revoked_for_good() {
     assert_eq!(record.version(), 2);
 
     let message = format!(
-        ", line 7: digest: this key was taken from the file, and is revoked (id {}): {NEW_SECRET}",
+        ", line 8: digest: this key was taken from the file, and is revoked (id {}): {NEW_SECRET}",
         record.id()
     );
     kept.refuses(&both, Conflict, &message);
