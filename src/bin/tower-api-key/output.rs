@@ -1,0 +1,103 @@
+//! Standard output, which may be closed.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::failure::{Exit, Failure};
+
+/// Where results go, and in which form.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Writes all of this text, or fails.
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(|error| unwritable(&error))
+    }
+
+    pub(crate) fn value(self, value: &Value) -> Result<(), Failure> {
+        self.text(&format!("{value:#}\n"))
+    }
+
+    /// Writes JSON where it is asked for, and else the text.
+    pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
+        if self.json {
+            self.value(value)
+        } else {
+            self.text(text)
+        }
+    }
+
+    /// Refuses to go on where what is written to standard output is lost, before a key is made
+    /// that nobody would have.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        if is_lost() {
+            let text =
+                "standard output is closed, so the new key would be lost; nothing was changed";
+            return Err(Failure::new(Exit::Output, text));
+        }
+        Ok(())
+    }
+}
+
+/// Whether colours help: on a terminal, unless `NO_COLOR` says no (<https://no-color.org>).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Tells people more, where they are listening.
+pub(crate) fn tell(text: &str) {
+    // The result is on standard output; this is not worth a failure.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Output,
+        format!("standard output cannot be written to: {error}"),
+    )
+}
+
+/// A pipe without a reader, or the null device, which the runtime puts where a descriptor was
+/// closed.
+#[cfg(target_os = "linux")]
+fn is_lost() -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let unread = poll(&mut polled, Some(&now)).is_ok()
+        && polled[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::NVAL);
+    let is_null = || {
+        let stdout = stdout.as_fd().try_clone_to_owned().ok()?;
+        let stdout = std::fs::File::from(stdout).metadata().ok()?;
+        let null = std::fs::metadata("/dev/null").ok()?;
+        Some(stdout.file_type().is_char_device() && stdout.rdev() == null.rdev())
+    };
+    unread || is_null().unwrap_or(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_lost() -> bool {
+    false
+}
