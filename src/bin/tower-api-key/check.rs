@@ -143,19 +143,17 @@ fn name_of(cause: InvalidCause) -> &'static str {
 impl Finding {
     fn report(&self, prefix: &str, output: Output) -> Result<(), Failure> {
         let record = self.record.as_deref();
-        if output.json {
-            return output.value(&json!({
-                "accepted": self.accepted,
-                "cause": self.cause,
-                "well_formed": self.well_formed,
-                "prefix": self.well_formed.then_some(prefix),
-                "id": self.id,
-                "known": self.known,
-                "required": self.requirement.as_ref().map(|(text, _)| text),
-                "requirement_met": self.requirement.as_ref().map(|(_, met)| met),
-                "record": record.map(describe::json_of),
-            }));
-        }
+        let value = json!({
+            "accepted": self.accepted,
+            "cause": self.cause,
+            "well_formed": self.well_formed,
+            "prefix": self.well_formed.then_some(prefix),
+            "id": self.id,
+            "known": self.known,
+            "required": self.requirement.as_ref().map(|(text, _)| text),
+            "requirement_met": self.requirement.as_ref().map(|(_, met)| met),
+            "record": record.map(describe::json_of),
+        });
         let colours = colours(&io::stdout());
         let mut rows = Vec::new();
         let mut row = |name: &str, text: &str, style| {
@@ -185,6 +183,6 @@ impl Finding {
             text.push('\n');
             text.push_str(&describe::details(record, None, colours));
         }
-        output.text(&text)
+        output.either(&value, &text)
     }
 }

@@ -89,6 +89,21 @@ impl From<Error> for Failure {
             _ => (Exit::Usage, None),
         };
         let failure = match (error.kind(), error.source()) {
+            // Where the library's words name its methods, the command line has its own.
+            (ErrorKind::InGrace, _) => Self::new(
+                exit,
+                "rotation in progress: a key in its grace is only waiting to end; rotate the key \
+                 that replaced it, with --at-once to cut the grace short",
+            ),
+            (ErrorKind::WeakPlaintext, _) => Self::new(
+                exit,
+                "weak key: under 128 bits by length and alphabet; issue a new one instead, or say \
+                 --insecure",
+            ),
+            (ErrorKind::ImportRefused, _) => Self::new(
+                exit,
+                "a digest cannot be imported into a ring with a pepper; import the key itself",
+            ),
             // The store says itself that it failed.
             (ErrorKind::Store, Some(source)) => Self::new(exit, chain(source)),
             (ErrorKind::Duplicate | ErrorKind::Conflict, _) => Self::new(exit, error.to_string()),

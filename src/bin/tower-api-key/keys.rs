@@ -1,13 +1,13 @@
 //! Commands that write a new key to standard output.
 
 use serde_json::json;
-use tower_api_key::{Error, ErrorKind, Issued, KeyRing, RevocationReason};
+use tower_api_key::{Error, ErrorKind, Issued, KeyRecord, KeyRing, RevocationReason};
 
 use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::Failure;
-use crate::output::{Output, colours, tell};
+use crate::output::{Output, colours, ensure_printable, print, tell};
 use crate::setup::{dry, key_id};
 
 pub(crate) async fn issue(
@@ -18,7 +18,7 @@ pub(crate) async fn issue(
 ) -> Result<(), Failure> {
     let builder = policy.apply(common.builder()?)?;
     let grant = arguments.details.grant(&arguments.subject)?;
-    output.check()?;
+    ensure_printable()?;
     let ring = common.open(builder).await?;
     let issued = ring.issue(grant).await?;
     hand_over(&ring, output, issued).await
@@ -34,7 +34,7 @@ pub(crate) async fn rotate(
     let builder = policy.apply(common.builder()?)?;
     let id = key_id(id)?;
     let grace = grace.map(duration).transpose()?;
-    output.check()?;
+    ensure_printable()?;
     let ring = common.open(builder).await?;
     let issued = match grace {
         Some(grace) => ring.rotate(id, grace).await?,
@@ -55,7 +55,7 @@ pub(crate) async fn regrant(
     let grant = arguments
         .details
         .grant(arguments.subject.as_deref().unwrap_or("-"))?;
-    output.check()?;
+    ensure_printable()?;
     let ring = common.open(builder).await?;
     let grant = if arguments.subject.is_some() {
         grant
@@ -71,40 +71,39 @@ pub(crate) async fn regrant(
 /// Writes the plaintext to standard output, its only way out, and the rest to standard error. A key
 /// that could not be written is in nobody's hands, and is revoked.
 async fn hand_over(ring: &KeyRing, output: Output, issued: Issued) -> Result<(), Failure> {
-    let record = issued.record().clone();
+    let (record, key) = (issued.record(), issued.secret().expose());
     let written = if output.json {
-        // Not by way of `Value`, so that the plaintext is not copied more often than it must.
-        let record = describe::json_of(&record);
-        let key = issued.secret().expose();
-        output.text(&format!("{{\"key\":\"{key}\",\"record\":{record}}}\n"))
+        let record = describe::json_of(record);
+        print(&format!("{{\"key\":\"{key}\",\"record\":{record}}}\n"))
     } else {
-        output.text(&format!("{}\n", issued.secret().expose()))
+        print(&format!("{key}\n"))
     };
-    let Err(failure) = written else {
-        if !output.json {
-            tell(&describe::details(
-                &record,
-                None,
-                colours(&std::io::stderr()),
-            ));
-        }
-        return Ok(());
-    };
+    if let Err(failure) = written {
+        return Err(failure.advise(&take_back(ring, record).await));
+    }
+    if !output.json {
+        let colours = colours(&std::io::stderr());
+        tell(&describe::details(record, None, colours));
+    }
+    Ok(())
+}
+
+/// Revokes a key that reached nobody, and says how things stand.
+async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
     let id = record.id();
-    Err(
-        match ring
-            .revoke(id, RevocationReason::CessationOfOperation)
-            .await
-        {
-            Ok(()) => failure.advise(&format!("the new key {id} was revoked, for nobody has it")),
-            Err(error) => {
-                let why = Failure::from(error);
-                failure.advise(&format!(
-                    "the new key {id} could not be revoked, so revoke it: {why}"
-                ))
-            }
-        },
-    )
+    let reason = RevocationReason::CessationOfOperation;
+    let taken = match ring.revoke(id, reason).await {
+        Ok(()) => format!("the new key {id} was revoked, for nobody has it"),
+        Err(error) => {
+            let why = Failure::from(error);
+            format!("revoke the new key {id} yourself, for that failed too: {why}")
+        }
+    };
+    // The key in whose place it came has its end set already, and that never moves again.
+    match record.generation() {
+        0 => taken,
+        _ => format!("{taken}; the key before it ends all the same, so issue another"),
+    }
 }
 
 /// Brings in a key that was read from standard input, or its digest.

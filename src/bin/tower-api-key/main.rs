@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 
 use self::arguments::Arguments;
 use self::failure::{Exit, Failure};
-use self::output::Output;
+use self::output::print;
 
 fn main() -> ExitCode {
     let ended = match Arguments::try_parse() {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            Output::new(false).text(&error.render().to_string())
+            print(&error.render().to_string())
         }
         Err(error) => Err(Failure::usage(first_paragraph(&error))),
     };

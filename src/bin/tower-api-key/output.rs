@@ -17,38 +17,33 @@ impl Output {
         Self { json }
     }
 
-    /// Writes all of this text, or fails.
-    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .map_err(|error| unwritable(&error))
-    }
-
-    pub(crate) fn value(self, value: &Value) -> Result<(), Failure> {
-        self.text(&format!("{value:#}\n"))
-    }
-
     /// Writes JSON where it is asked for, and else the text.
     pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
-            self.value(value)
+            print(&format!("{value:#}\n"))
         } else {
-            self.text(text)
+            print(text)
         }
     }
+}
 
-    /// Refuses to go on where what is written to standard output is lost, before a key is made
-    /// that nobody would have.
-    pub(crate) fn check(self) -> Result<(), Failure> {
-        if is_lost() {
-            let text =
-                "standard output is closed, so the new key would be lost; nothing was changed";
-            return Err(Failure::new(Exit::Output, text));
-        }
-        Ok(())
+/// Writes all of this text to standard output, or fails.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| unwritable(&error))
+}
+
+/// Refuses to go on where what is written to standard output is lost, before a key is made that
+/// nobody would have.
+pub(crate) fn ensure_printable() -> Result<(), Failure> {
+    if is_lost() {
+        let text = "standard output is closed, so the new key would be lost; nothing was changed";
+        return Err(Failure::new(Exit::Output, text));
     }
+    Ok(())
 }
 
 /// Whether colours help: on a terminal, unless `NO_COLOR` says no (<https://no-color.org>).

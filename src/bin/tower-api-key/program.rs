@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, print};
 use crate::{check, keys, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -18,8 +18,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 &format!("{pattern}\n"),
             );
         }
-        Command::Completions { shell } => return completions(*shell, output),
-        Command::Man { command } => return man(command.as_deref(), output),
+        Command::Completions { shell } => return completions(*shell),
+        Command::Man { command } => return man(command.as_deref()),
         _ => {}
     }
     // The clients of databases need it.
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-fn completions(shell: clap_complete::Shell, output: Output) -> Result<(), Failure> {
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     // Into memory first: clap panics where it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(
@@ -84,10 +84,10 @@ fn completions(shell: clap_complete::Shell, output: Output) -> Result<(), Failur
         "tower-api-key",
         &mut script,
     );
-    output.text(&String::from_utf8_lossy(&script))
+    print(&String::from_utf8_lossy(&script))
 }
 
-fn man(name: Option<&str>, output: Output) -> Result<(), Failure> {
+fn man(name: Option<&str>) -> Result<(), Failure> {
     let mut program = Arguments::command();
     program.build();
     let command = match name {
@@ -101,5 +101,5 @@ fn man(name: Option<&str>, output: Output) -> Result<(), Failure> {
     clap_mangen::Man::new(command)
         .render(&mut page)
         .map_err(|error| Failure::new(Exit::Output, error.to_string()))?;
-    output.text(&String::from_utf8_lossy(&page))
+    print(&String::from_utf8_lossy(&page))
 }

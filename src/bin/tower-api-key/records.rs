@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Error, ErrorKind, ScopeSet};
+use tower_api_key::{Error, ErrorKind, ScopeSet, Timestamp};
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
@@ -87,16 +87,18 @@ pub(crate) async fn list(
     }
     let ring = common.open(builder).await?;
     let records = ring.list(&query).await?;
-    if output.json {
-        let values = records.iter().map(|record| describe::json_of(record));
-        return output.value(&values.collect());
-    }
-    if records.is_empty() {
+    let values = records.iter().map(|record| describe::json_of(record));
+    let text = if records.is_empty() {
+        String::new()
+    } else {
+        let records = records.iter().map(|record| &**record);
+        describe::list(records, colours(&std::io::stdout()))
+    };
+    output.either(&values.collect(), &text)?;
+    if records.is_empty() && !output.json {
         tell("no keys\n");
-        return Ok(());
     }
-    let records = records.iter().map(|record| &**record);
-    output.text(&describe::list(records, colours(&std::io::stdout())))
+    Ok(())
 }
 
 pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<(), Failure> {
@@ -106,7 +108,7 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;
     let mut value = describe::json_of(&record);
-    value["last_used"] = last_used.map(|at| at.to_rfc3339()).into();
+    value["last_used"] = last_used.map(Timestamp::to_rfc3339).into();
     let text = describe::details(&record, last_used, colours(&std::io::stdout()));
     output.either(&value, &text)
 }

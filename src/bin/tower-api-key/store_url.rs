@@ -44,7 +44,14 @@ impl StoreUrl {
     /// Opens a store that is there, with the schema of this program.
     pub(crate) async fn open(&self) -> Result<Arc<dyn KeyStore>, Failure> {
         Ok(match self {
-            Self::Sqlite(path) => Arc::new(SqliteStore::open_existing(path)?),
+            Self::Sqlite(path) => match SqliteStore::open_existing(path) {
+                Ok(store) => Arc::new(store),
+                Err(error) if path.exists() => return Err(error.into()),
+                Err(error) => {
+                    let advice = "tower-api-key migrate creates it";
+                    return Err(Failure::from(error).advise(advice));
+                }
+            },
             Self::Postgres(url) => Arc::new(PostgresStore::connect(url).await?),
             Self::File(path) => Arc::new(FileStore::options().unwatched().open(path)?),
         })
