@@ -1,10 +1,12 @@
 //! API keys on hyper and tower alone.
 //!
 //! `cargo run --example quickstart` prints a curl line for each case. `PORT` chooses the port.
+//! `KEYS_DB` names a file to keep the keys in, and needs `--features sqlite`.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,20 +22,20 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Body, Grant, KeyRing, VerifiedKey};
+#[cfg(feature = "sqlite")]
+use tower_api_key::store::SqliteStore;
+use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
+use tower_api_key::{ApiKeyLayer, Body, Clock, Grant, KeyRing, SystemClock, VerifiedKey};
 
 type Reply = Response<Full<Bytes>>;
 type Route = BoxCloneService<Request<Incoming>, Response<Body<Full<Bytes>>>, Infallible>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let ring = KeyRing::builder("demo").build(MemoryStore::new())?;
-    let reader = ring.issue(Grant::new("alice").scopes(["read"])?).await?;
-    let writer = ring.issue(Grant::new("bob").scopes(["write"])?).await?;
+    let ring = KeyRing::builder("demo").build(store()?)?;
 
     // Each route is a service of its own, behind the layer that it needs.
-    let any_key = ApiKeyLayer::new(ring);
+    let any_key = ApiKeyLayer::new(ring.clone());
     let public = any_key.layer(service_fn(public)).boxed_clone();
     let admin = any_key
         .require("write")
@@ -47,8 +49,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on port {port}: {error}; set PORT to another"))?;
     let url = format!("http://{}", listener.local_addr()?);
-    let (read, write) = (reader.secret().expose(), writer.secret().expose());
+    // Minted once the port is there: a start that fails shall leave no key that was never shown.
+    let read = key_of(&ring, "alice", "read").await?;
+    let write = key_of(&ring, "bob", "write").await?;
     println!("listening on {url}; Ctrl-C ends it\n");
+    if [&read, &write].iter().any(|key| key.starts_with('<')) {
+        println!("KEYS_DB holds keys from an earlier start, which showed them: put them in.\n");
+    }
     println!("no key needed      curl -i {url}/open");
     println!("any valid key      curl -i -H 'x-api-key: {read}' {url}/public");
     println!("no key: 401        curl -i {url}/public");
@@ -90,6 +97,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("some did not end in 10 s");
     }
     Ok(())
+}
+
+/// In memory, where nothing else is said; then the keys end with the process.
+fn store() -> Result<Arc<dyn KeyStore>, Box<dyn Error>> {
+    match std::env::var_os("KEYS_DB") {
+        None => Ok(Arc::new(MemoryStore::new())),
+        #[cfg(feature = "sqlite")]
+        Some(path) => match SqliteStore::open(path) {
+            Ok(store) => Ok(Arc::new(store)),
+            // The source names the file, and says what to do.
+            Err(error) => Err(error
+                .source()
+                .map_or_else(|| error.to_string(), ToString::to_string)
+                .into()),
+        },
+        #[cfg(not(feature = "sqlite"))]
+        Some(_) => Err("to keep keys in the file of KEYS_DB, add --features sqlite".into()),
+    }
+}
+
+/// A new key for this subject; a placeholder where it holds one already, for a store knows no
+/// plaintext.
+async fn key_of(ring: &KeyRing, subject: &str, scope: &str) -> Result<String, Box<dyn Error>> {
+    let held = ring.list(&ListQuery::new().subject(subject)).await?;
+    let now = SystemClock.now();
+    if held.iter().any(|record| record.is_live_at(now)) {
+        return Ok(format!("<the key of {subject}>"));
+    }
+    let issued = ring.issue(Grant::new(subject).scopes([scope])?).await?;
+    Ok(issued.secret().expose().to_owned())
 }
 
 async fn route(

@@ -32,15 +32,18 @@ impl Scope {
     ///
     /// [`ErrorKind::InvalidScope`] for text outside the grammar.
     pub fn new(text: &str) -> Result<Self, Error> {
-        let valid = (1..=Self::MAX_LEN).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-        if valid {
+        if Self::is_scope(text) {
             Ok(Self(SmolStr::new(text)))
         } else {
             Err(ErrorKind::InvalidScope.into())
         }
+    }
+
+    fn is_scope(text: &str) -> bool {
+        (1..=Self::MAX_LEN).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     }
 
     /// The scope as text.
@@ -155,6 +158,16 @@ impl FromStr for ScopeSet {
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Ok(Self::empty());
+        }
+        // A store keeps a set as it is written here, and reads it at every request.
+        let mut before = "";
+        let as_written = text.split(' ').all(|scope| {
+            let ascends = before < scope && Scope::is_scope(scope);
+            before = scope;
+            ascends
+        });
+        if as_written {
+            return Ok(Self(SmolStr::new(text)));
         }
         Self::new(text.split(' '))
     }

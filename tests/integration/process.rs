@@ -28,32 +28,56 @@ pub(crate) struct Ended {
 
 impl Running {
     pub(crate) fn start(example: &str, arguments: &[&str], port: u16) -> Self {
-        let mut command = Command::new(path_of(example));
-        command.args(arguments).env("PORT", port.to_string());
-        Self::spawn(command)
+        let mut command = command(example, port);
+        command.args(arguments);
+        Self::of(example, command)
     }
 
     /// Pastes a command that an example printed, and does not wait for its end.
     pub(crate) fn paste(command: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec {command}")]);
-        Self::spawn(shell)
+        Self::of("sh", shell)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn of(example: &str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {example}: {error}"));
         let lines = lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
     /// Starts an example that serves, on a free port, and reads its URL from its first line.
     pub(crate) fn serve(example: &str, arguments: &[&str]) -> (Self, String) {
-        let running = Self::start(example, arguments, 0);
+        Self::serving(example, Self::start(example, arguments, 0))
+    }
+
+    /// As [`serve`](Self::serve), with its keys in this file.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn serve_keys_of(example: &str, keys: &std::path::Path) -> (Self, String) {
+        let mut command = command(example, 0);
+        command.env("KEYS_DB", keys);
+        Self::serving(example, Self::of(example, command))
+    }
+
+    /// Starts an example that cannot serve the keys of this file, and waits for its end.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn fail_on_keys_of(
+        example: &str,
+        keys: &std::path::Path,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Ended {
+        let mut command = command(example, 0);
+        command.env("KEYS_DB", keys);
+        prepare(&mut command);
+        Self::of(example, command).end()
+    }
+
+    fn serving(example: &str, running: Self) -> (Self, String) {
         let Some(line) = running.next_line() else {
             panic!("{example} serves nothing: {:?}", running.end());
         };
@@ -142,6 +166,12 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
         }
     });
     receiver
+}
+
+fn command(example: &str, port: u16) -> Command {
+    let mut command = Command::new(path_of(example));
+    command.env("PORT", port.to_string()).env_remove("KEYS_DB");
+    command
 }
 
 /// Where cargo puts the examples: next to the folder of the test's own program.

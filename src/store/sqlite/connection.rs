@@ -12,15 +12,15 @@ use super::failure::{Place, is_busy};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// `TKEY`: by it, `file` and other tools tell what the database is for.
-const APPLICATION_ID: i64 = 0x544b_4559;
+pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// What brings a file from each version of the schema to the next, from none at all to 1 first.
-const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema_1.sql")];
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
 
 /// The version of the schema that this crate reads and writes.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
-/// A pause between two attempts to switch to the write-ahead log, for which `SQLite` does not wait
+/// A pause between two attempts to switch to the write-ahead log, for which SQLite does not wait
 /// by itself.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -228,7 +228,7 @@ fn use_write_ahead_log(connection: &Connection, place: &Place) -> Result<(), Sto
 }
 
 /// Runs the migrations that the file has not seen, all or none of them.
-fn migrate(
+pub(super) fn migrate(
     connection: &mut Connection,
     place: &Place,
     migrations: &[&str],

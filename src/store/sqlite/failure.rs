@@ -24,7 +24,7 @@ struct Failure {
 }
 
 impl Place {
-    /// An error that `SQLite` does not know of.
+    /// An error that SQLite does not know of.
     pub(super) fn error(&self, kind: StoreErrorKind, advice: &str) -> StoreError {
         self.failure(kind, advice, None)
     }
@@ -39,11 +39,11 @@ impl Place {
     pub(super) fn gave_up(&self) -> StoreError {
         self.error(
             StoreErrorKind::Unavailable,
-            "the thread of the store gave up; open the store again",
+            "the thread that was asked gave up on it; try again",
         )
     }
 
-    /// An error of `SQLite`.
+    /// An error of SQLite.
     pub(super) fn sqlite(&self, error: rusqlite::Error) -> StoreError {
         use StoreErrorKind::{Busy, Corrupt, ReadOnly, Schema, Unavailable};
 

@@ -1,4 +1,4 @@
-//! Records in a file of `SQLite`.
+//! Records in a file of SQLite.
 
 mod connection;
 mod failure;
@@ -8,6 +8,9 @@ mod read;
 mod readers;
 mod worker;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::Path;
@@ -31,7 +34,7 @@ use crate::record::KeyRecord;
 
 /// A store in a file: keys survive the process, and several processes share them.
 ///
-/// `SQLite` is built into the program; there is no server. The file, its write-ahead log beside it
+/// SQLite is built into the program; there is no server. The file, its write-ahead log beside it
 /// (`-wal`) and the index of that (`-shm`) belong together. Put them on a local disk: a network
 /// file system is slow where this is fast, and its locks may not hold.
 ///
@@ -58,7 +61,7 @@ use crate::record::KeyRecord;
 /// Each look-up reads the database, so what another process revoked is refused by the next
 /// request. It reads in the thread that asks, and answers at once: an indexed read from the page
 /// cache takes microseconds, less than a hop to another thread and back. There are as many
-/// connections for this as processors. Where all of them are taken, or `SQLite` would wait for a
+/// connections for this as processors. Where all of them are taken, or SQLite would wait for a
 /// lock, the look-up is handed to a thread that waits, and the answer is
 /// [`Lookup::Pending`], which the ring bounds. Where pages are not in the cache of the operating
 /// system, the thread that asks waits for the disk.
@@ -126,7 +129,7 @@ impl SqliteStore {
     /// Opens a file to read only: commits, purges and last uses fail as
     /// [`ReadOnly`](StoreErrorKind::ReadOnly).
     ///
-    /// `SQLite` still writes to the index of its log, unless the folder is write-protected.
+    /// SQLite still writes to the index of its log, unless the folder is write-protected.
     ///
     /// # Errors
     ///

@@ -31,6 +31,15 @@ impl Readers {
             .map(Self)
     }
 
+    /// Keeps every connection taken for as long as the answer is held.
+    #[cfg(test)]
+    pub(super) fn take_all(&self) -> Vec<std::sync::MutexGuard<'_, Connection>> {
+        self.0
+            .iter()
+            .filter_map(|connection| connection.lock().ok())
+            .collect()
+    }
+
     /// Reads on a free connection; `None` where all are taken.
     pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> T) -> Option<T> {
         let (before, from) = self.0.split_at(FIRST.with(|first| first % self.0.len()));

@@ -142,7 +142,7 @@ fn update(
     }
 }
 
-/// The number of rows that were written, or what `SQLite` said.
+/// The number of rows that were written, or what SQLite said.
 fn put(
     transaction: &Transaction<'_>,
     sql: &str,

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use tower_api_key::store::{KeyStore, ListQuery, SqliteStore};
-use tower_api_key::{Grant, InvalidCause, KeyRing, ManualClock, RevocationReason, VerifyErrorKind};
+use tower_api_key::{
+    ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RevocationReason, VerifyErrorKind,
+};
 
 use super::folder::Folder;
 use crate::support::START;
@@ -68,5 +70,62 @@ async fn invariant_8_a_revocation_by_one_store_is_seen_by_the_next_look_up_of_an
             error.kind(),
             VerifyErrorKind::Invalid(InvalidCause::Revoked)
         );
+    }
+}
+
+/// Eight stores on one file, as eight processes would have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invariant_6_of_eight_stores_one_rotates_and_a_revocation_leaves_none() {
+    let folder = Folder::new();
+    let rings: Vec<KeyRing> = (0..8).map(|_| ring(&folder.keys())).collect();
+    let issued = rings[0].issue(Grant::new("alice")).await.unwrap();
+    let mut head = issued.record().id();
+    let mut secrets = vec![issued.into_secret()];
+    for generation in 1..=5 {
+        let rotating: Vec<_> = rings
+            .iter()
+            .cloned()
+            .map(|ring| tokio::spawn(async move { ring.rotate_at_once(head).await }))
+            .collect();
+        let mut winners = Vec::new();
+        for outcome in rotating {
+            match outcome.await.unwrap() {
+                Ok(issued) => winners.push(issued),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::KeyRevoked),
+            }
+        }
+        assert_eq!(winners.len(), 1, "generation {generation}");
+        let winner = winners.remove(0);
+        assert_eq!(winner.record().generation(), generation);
+        head = winner.record().id();
+        secrets.push(winner.into_secret());
+    }
+    // One revokes the lineage while the others rotate it.
+    let others: Vec<_> = rings[1..]
+        .iter()
+        .cloned()
+        .map(|ring| tokio::spawn(async move { ring.rotate_at_once(head).await }))
+        .collect();
+    rings[0]
+        .revoke_lineage(head, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    for outcome in others {
+        match outcome.await.unwrap() {
+            Ok(issued) => secrets.push(issued.into_secret()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::KeyRevoked),
+        }
+    }
+    rings[7]
+        .revoke_lineage(head, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    for (ring, secret) in rings.iter().cycle().zip(&secrets) {
+        let presented = secret.expose().as_bytes();
+        let error = ring.verify(presented).await.unwrap_err();
+        let VerifyErrorKind::Invalid(cause) = error.kind() else {
+            panic!("{error:?}");
+        };
+        assert!(matches!(cause, InvalidCause::Revoked | InvalidCause::Reuse));
     }
 }

@@ -1,0 +1,27 @@
+//! What the stores that last cost, beside the database that they stand on.
+//!
+//! `cargo bench --bench stores --all-features` measures what is built in; `-- --test` runs
+//! everything once, with few keys. Each store adds its own part.
+#![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot go on shall stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
+
+#[cfg(feature = "sqlite")]
+#[path = "stores/measure.rs"]
+mod measure;
+#[cfg(feature = "sqlite")]
+#[path = "stores/sqlite.rs"]
+mod sqlite;
+
+fn main() {
+    let once = std::env::args().any(|argument| argument == "--test");
+    #[cfg(feature = "sqlite")]
+    sqlite::report(once);
+    if cfg!(not(feature = "sqlite")) {
+        println!("no store to measure: add --features sqlite (once: {once})");
+    }
+}

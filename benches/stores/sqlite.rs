@@ -1,0 +1,196 @@
+//! Keys in a file of SQLite, beside a bare SELECT through a connection of the same kind.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use rusqlite::{Connection, OpenFlags, params};
+use tower_api_key::store::{KeyStore, Lookup, SqliteStore};
+use tower_api_key::{Grant, KeyRing, Realm, RevocationReason};
+
+use crate::measure::{Candidate, Key, keys, print_load, print_rate, runtime, take_turns};
+
+const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
+     expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, label, \
+     metadata FROM api_keys WHERE digest = ?1 AND realm = ?2";
+const COLUMNS: usize = 16;
+
+pub(crate) fn report(once: bool) {
+    let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };
+    let folder = std::env::temp_dir().join(format!("tower-api-key-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for &size in sizes {
+        print_load();
+        let keys = keys(size);
+        let path = fill(&folder.join(format!("{size}.db")), &keys);
+        size_and_opening(&path, size);
+        look_ups(&path, &keys, if once { 1 } else { 2_000 });
+    }
+    writes(&folder, if once { 8 } else { 1_600 });
+    print_load();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A file with these keys, put there at once.
+fn fill(path: &Path, keys: &[Key]) -> PathBuf {
+    drop(SqliteStore::open(path).unwrap());
+    let mut connection = Connection::open(path).unwrap();
+    let transaction = connection.transaction().unwrap();
+    let mut statement = transaction
+        .prepare(
+            "INSERT INTO api_keys (id, realm, digest, subject, scopes, issued_at, not_before, \
+             expires_at, lineage, generation, version, metadata) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?1, 0, 1, '{}')",
+        )
+        .unwrap();
+    for Key { record, .. } in keys {
+        let time = |at: u64| i64::try_from(at).unwrap();
+        let issued_at = time(record.issued_at().as_unix());
+        statement
+            .execute(params![
+                record.id().as_str(),
+                record.realm().as_str(),
+                record.digest().as_bytes(),
+                record.subject(),
+                record.scopes().as_str(),
+                issued_at,
+                issued_at,
+                record.expires_at().map(|at| time(at.as_unix())),
+            ])
+            .unwrap();
+    }
+    drop(statement);
+    transaction.commit().unwrap();
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    path.to_owned()
+}
+
+fn size_and_opening(path: &Path, keys: usize) {
+    let bytes = std::fs::metadata(path).unwrap().len();
+    println!(
+        "\nSQLite, {keys} keys: {} MB on disk, {} bytes a key",
+        bytes / 1_000_000,
+        bytes / keys as u64
+    );
+    let mut samples: Vec<f64> = (0..9)
+        .map(|_| {
+            let start = Instant::now();
+            let store = SqliteStore::open(path).unwrap();
+            let took = start.elapsed().as_secs_f64() * 1e3;
+            drop(store);
+            took
+        })
+        .collect();
+    samples.sort_by(f64::total_cmp);
+    println!("  {:<34} median {:>7.2} ms", "open", samples[4]);
+}
+
+fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let bare = Connection::open_with_flags(path, flags).unwrap();
+    let store = SqliteStore::open(path).unwrap();
+    let ring = KeyRing::builder("acme").build(store.clone()).unwrap();
+    let realm = Realm::new("acme").unwrap();
+    let candidates = vec![
+        Candidate {
+            name: "bare SELECT",
+            look_up: Box::new(|number| select(&bare, &realm, &keys[number])),
+        },
+        Candidate {
+            name: "SqliteStore::find",
+            look_up: Box::new(|number| {
+                let found = store.find(&realm, keys[number].record.digest());
+                assert!(matches!(found, Lookup::Ready(Ok(Some(_)))));
+                drop(black_box(found));
+            }),
+        },
+        Candidate {
+            name: "KeyRing::verify",
+            look_up: Box::new(|number| {
+                let verdict = pin!(ring.verify(keys[number].plaintext.as_bytes()));
+                let verdict = verdict.poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(verdict, Poll::Ready(Ok(_))));
+                drop(black_box(verdict));
+            }),
+        },
+    ];
+    take_turns(keys.len(), rounds, candidates);
+}
+
+/// Reads every column, and makes nothing of it.
+fn select(connection: &Connection, realm: &Realm, key: &Key) {
+    let mut statement = connection.prepare_cached(SELECT).unwrap();
+    let mut rows = statement
+        .query(params![key.record.digest().as_bytes(), realm.as_str()])
+        .unwrap();
+    let row = rows.next().unwrap().unwrap();
+    for column in 0..COLUMNS {
+        black_box(row.get_ref(column).unwrap());
+    }
+}
+
+fn writes(folder: &Path, count: usize) {
+    println!("\nSQLite, commits of one key");
+    let safe = SqliteStore::options();
+    let unsafe_at_power_failure = safe.clone().danger_lose_commits_at_power_failure();
+    for (name, options) in [("FULL", safe), ("NORMAL", unsafe_at_power_failure)] {
+        let store = options.open(folder.join(format!("{name}.db"))).unwrap();
+        let ring = KeyRing::builder("acme").build(store).unwrap();
+        for tasks in [1, 8] {
+            runtime().block_on(rates(&ring, name, tasks, count));
+        }
+    }
+}
+
+async fn rates(ring: &KeyRing, name: &str, tasks: usize, count: usize) {
+    let start = Instant::now();
+    let issuing: Vec<_> = (0..tasks)
+        .map(|_| {
+            let ring = ring.clone();
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                for _ in 0..count / tasks {
+                    let issued = ring.issue(Grant::new("alice")).await.unwrap();
+                    ids.push(issued.record().id());
+                }
+                ids
+            })
+        })
+        .collect();
+    let mut issued = Vec::new();
+    for task in issuing {
+        issued.push(task.await.unwrap());
+    }
+    print_rate(
+        &format!("{name}: issue, {tasks} at once"),
+        count,
+        start.elapsed(),
+    );
+
+    let start = Instant::now();
+    let revoking: Vec<_> = issued
+        .into_iter()
+        .map(|ids| {
+            let ring = ring.clone();
+            tokio::spawn(async move {
+                for id in ids {
+                    let reason = RevocationReason::Unspecified;
+                    ring.revoke(id, reason).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in revoking {
+        task.await.unwrap();
+    }
+    print_rate(
+        &format!("{name}: revoke, {tasks} at once"),
+        count,
+        start.elapsed(),
+    );
+}

@@ -1,0 +1,285 @@
+//! What only the inside can bring about.
+
+use std::cell::RefCell;
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::SqliteStore;
+use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
+use super::failure::Place;
+use super::worker::Worker;
+use crate::clock::ManualClock;
+use crate::error::ErrorKind;
+use crate::grant::Grant;
+use crate::ring::KeyRing;
+use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
+
+/// Only what hangs takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file that is removed with what SQLite puts beside it.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str) -> Self {
+        let name = format!("tower-api-key-unit-{}-{name}.db", std::process::id());
+        let file = Self(std::env::temp_dir().join(name));
+        file.remove();
+        file
+    }
+
+    fn remove(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = self.0.clone().into_os_string();
+            path.push(suffix);
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn place() -> Arc<Place> {
+    Arc::new(Place {
+        path: "keys.db".into(),
+        busy_timeout: Duration::from_millis(50),
+    })
+}
+
+fn ring(store: &SqliteStore) -> KeyRing {
+    let clock = ManualClock::new(crate::clock::Timestamp::from_unix(1_800_000_000));
+    let builder = KeyRing::builder("acme").clock(clock);
+    builder.build(store.clone()).unwrap()
+}
+
+#[test]
+fn the_version_counts_the_migrations() {
+    assert_eq!(usize::try_from(VERSION), Ok(MIGRATIONS.len()));
+}
+
+fn numbers(connection: &Connection) -> (i64, i64) {
+    let number = |pragma: &str| {
+        connection
+            .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+            .unwrap()
+    };
+    (number("user_version"), number("application_id"))
+}
+
+#[test]
+fn an_older_schema_is_brought_forward_step_by_step_and_once() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    assert_eq!(numbers(&connection), (1, APPLICATION_ID));
+    let next = "ALTER TABLE api_keys ADD COLUMN note TEXT;";
+    let last = "UPDATE api_keys SET note = 'none'; CREATE INDEX notes ON api_keys (note);";
+    let all = [MIGRATIONS[0], next, last];
+    for _ in 0..2 {
+        migrate(&mut connection, &place(), &all).unwrap();
+        assert_eq!(numbers(&connection), (3, APPLICATION_ID));
+    }
+    let mut fresh = Connection::open_in_memory().unwrap();
+    migrate(&mut fresh, &place(), &all).unwrap();
+    let schema = |connection: &Connection| -> Vec<String> {
+        let mut statement = connection
+            .prepare("SELECT name FROM sqlite_schema ORDER BY name")
+            .unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(schema(&fresh), schema(&connection));
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    let next = "CREATE TABLE notes (id TEXT);";
+    let wrong = "CREATE TABLE notes (id TEXT);";
+    let all = [MIGRATIONS[0], next, wrong];
+    let error = migrate(&mut connection, &place(), &all).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Schema);
+    assert_eq!(numbers(&connection), (1, APPLICATION_ID));
+    let notes: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'notes'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(notes, 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_changes_nothing() {
+    let file = File::new("full");
+    let store = SqliteStore::open(&file.0).unwrap();
+    let ring = ring(&store);
+    let issued = ring.issue(Grant::new("alice")).await.unwrap();
+    // For SQLite, a file that may grow no further.
+    let limit = |connection: &mut Connection| {
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        connection
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .unwrap();
+        Ok(())
+    };
+    store.0.writer.as_ref().unwrap().run(limit).await.unwrap();
+    let long = "x".repeat(20_000);
+    let error = ring.issue(Grant::new("bob").label(long)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    let error = error
+        .source()
+        .unwrap()
+        .downcast_ref::<StoreError>()
+        .unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let expected = format!(
+        "{}: the disk is full, so nothing was changed; free some space",
+        file.0.display()
+    );
+    assert_eq!(error.source().unwrap().to_string(), expected);
+
+    let listed = ring.list(&ListQuery::new()).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let presented = issued.secret().expose().as_bytes();
+    assert_eq!(ring.verify(presented).await.unwrap().subject(), "alice");
+    // What needs no room still works.
+    let reason = crate::record::RevocationReason::Unspecified;
+    ring.revoke(issued.record().id(), reason).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_look_up_that_finds_no_connection_free_is_answered_later() {
+    let file = File::new("taken");
+    let store = SqliteStore::open(&file.0).unwrap();
+    let ring = ring(&store);
+    let issued = ring.issue(Grant::new("alice")).await.unwrap();
+    let (realm, digest) = (issued.record().realm(), issued.record().digest());
+
+    let taken = store.0.readers.take_all();
+    let first = store.find(realm, digest);
+    let second = store.find(realm, digest);
+    drop(taken);
+    let Lookup::Pending(first) = first else {
+        panic!("{first:?}");
+    };
+    // One that nobody waits for is no hindrance.
+    assert!(matches!(second, Lookup::Pending(_)), "{second:?}");
+    drop(second);
+    assert_eq!(first.await.unwrap().as_deref(), Some(issued.record()));
+    let ready = store.find(realm, digest);
+    assert!(matches!(ready, Lookup::Ready(Ok(Some(_)))), "{ready:?}");
+
+    let taken = store.0.readers.take_all();
+    let presented = issued.secret().expose().as_bytes();
+    assert_eq!(ring.verify(presented).await.unwrap().subject(), "alice");
+    drop(taken);
+}
+
+fn worker() -> Worker {
+    let connection = Connection::open_in_memory().unwrap();
+    Worker::spawn("test", connection, &place()).unwrap()
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_waits_for_is_left_out() {
+    let worker = worker();
+    let (go, gate) = mpsc::channel::<()>();
+    let blocked = worker.run(move |_| {
+        gate.recv_timeout(PATIENCE).unwrap();
+        Ok(())
+    });
+    let ran = Arc::new(AtomicBool::new(false));
+    let mark = Arc::clone(&ran);
+    let abandoned = worker.run(move |_| {
+        mark.store(true, Ordering::SeqCst);
+        Ok(())
+    });
+    drop(abandoned);
+    go.send(()).unwrap();
+    blocked.await.unwrap();
+    worker.run(|_| Ok(())).await.unwrap();
+    assert!(!ran.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn r20_a_job_that_panics_ends_no_other() {
+    let worker = worker();
+    let error = worker
+        .run(|_| -> Result<(), StoreError> { panic!("on purpose") })
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        "keys.db: the thread that was asked gave up on it; try again"
+    );
+    assert_eq!(worker.run(|_| Ok(7)).await.unwrap(), 7);
+}
+
+/// Tells when the thread that holds it ends.
+struct Last(mpsc::Sender<()>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+#[tokio::test]
+async fn the_thread_of_a_dropped_worker_ends() {
+    let worker = worker();
+    let (sender, ended) = mpsc::channel();
+    let hold = move |_: &mut Connection| {
+        LAST.set(Some(Last(sender)));
+        Ok(())
+    };
+    worker.run(hold).await.unwrap();
+    drop(worker);
+    ended.recv_timeout(PATIENCE).unwrap();
+}
+
+/// A page of a list costs as much as the page is long, whatever the store holds beside it.
+#[test]
+fn no_statement_sorts_or_reads_everything() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
+    let page = || ListQuery::new().after(id).limit(10);
+    for query in [
+        page(),
+        page().unrevoked(),
+        page().subject("alice"),
+        page().subject("alice").unrevoked(),
+        page().lineage(id),
+        page().lineage(id).subject("alice").unrevoked(),
+    ] {
+        let (sql, values) = super::read::list_statement("acme", &query);
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let plan: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(plan.len(), 1, "{query:?}: {plan:?}");
+        assert!(plan[0].starts_with("SEARCH"), "{query:?}: {plan:?}");
+    }
+}

@@ -1,0 +1,219 @@
+//! What the database refuses by itself, tried in SQL.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::folder::Folder;
+use tower_api_key::store::SqliteStore;
+
+const IDENTITY: &str = "api_keys: id, realm, digest, pepper_version, subject, issued_at, \
+                        not_before, lineage and generation never change";
+const REVOCATION: &str = "api_keys: a revocation is for good";
+const EXPIRY: &str = "api_keys: expires_at never moves later";
+const RETIREMENT: &str = "api_keys: retire_at never moves later";
+const SCOPES: &str = "api_keys: a key gains no scope";
+const VERSION: &str = "api_keys: a change raises the version";
+const USE: &str = "api_keys: last_used_at never moves back";
+const TAKEN: &str = "api_keys: the id or the digest is taken";
+
+/// A key that has everything but a revocation.
+pub(super) const KEY: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, \
+     scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version, label, \
+     metadata, last_used_at) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
+     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 200)";
+
+/// The schema as a store creates it, under a connection of SQLite's own, with these keys.
+pub(super) fn database(folder: &Folder, keys: &[&str]) -> Connection {
+    let path = folder.fresh();
+    drop(SqliteStore::open(&path).unwrap());
+    let connection = Connection::open(path).unwrap();
+    for key in keys {
+        connection.execute(key, []).unwrap();
+    }
+    connection
+}
+
+fn rows(connection: &Connection) -> Vec<Vec<Value>> {
+    let mut statement = connection
+        .prepare("SELECT * FROM api_keys ORDER BY id")
+        .unwrap();
+    let columns = statement.column_count();
+    let rows = statement
+        .query_map([], |row| {
+            (0..columns).map(|column| row.get(column)).collect()
+        })
+        .unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[track_caller]
+fn refused(connection: &Connection, statement: &str, message: &str) {
+    let before = rows(connection);
+    let error = connection.execute(statement, []).expect_err(statement);
+    let said = match &error {
+        rusqlite::Error::SqliteFailure(_, Some(said)) => said,
+        other => panic!("{statement}: {other}"),
+    };
+    assert_eq!(said, message, "{statement}");
+    assert_eq!(rows(connection), before, "{statement}");
+}
+
+/// Each as the part of an `UPDATE` after `SET`.
+#[track_caller]
+fn all_refused(key: &str, edits: &[&str], message: &str) {
+    let folder = Folder::new();
+    let connection = database(&folder, &[key]);
+    // Where the version is not what is wrong, it rises, so that one trigger alone is in the way.
+    let version = if message == VERSION {
+        ""
+    } else {
+        "version = version + 1, "
+    };
+    for edit in edits {
+        for update in ["UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE"] {
+            refused(
+                &connection,
+                &format!("{update} api_keys SET {version}{edit}"),
+                message,
+            );
+        }
+    }
+}
+
+#[test]
+fn invariant_1_what_a_key_is_never_changes() {
+    let edits = [
+        "id = 'BBBBBBBBBBBB'",
+        "realm = 'billing'",
+        "digest = randomblob(32)",
+        "pepper_version = 2",
+        "pepper_version = NULL",
+        "subject = 'mallory'",
+        "issued_at = 101",
+        "not_before = 50",
+        "not_before = 150",
+        "lineage = 'BBBBBBBBBBBB'",
+        "generation = 2",
+    ];
+    all_refused(KEY, &edits, IDENTITY);
+    let unpeppered = KEY.replace("zeroblob(32), 1,", "zeroblob(32), NULL,");
+    all_refused(&unpeppered, &["pepper_version = 1"], IDENTITY);
+}
+
+#[test]
+fn invariant_2_a_revocation_is_for_good() {
+    let revoked = KEY
+        .replace("label,", "revoked_at, revocation_reason, label,")
+        .replace("'laptop'", "300, 'superseded', 'laptop'");
+    let edits = [
+        "revoked_at = NULL, revocation_reason = NULL",
+        "revoked_at = 301",
+        "revoked_at = 299",
+        "revocation_reason = 'unspecified'",
+    ];
+    all_refused(&revoked, &edits, REVOCATION);
+}
+
+#[test]
+fn invariant_1_a_key_ends_no_later() {
+    all_refused(KEY, &["expires_at = 501", "expires_at = NULL"], EXPIRY);
+}
+
+#[test]
+fn invariant_5_a_grace_is_never_rearmed() {
+    all_refused(KEY, &["retire_at = 401", "retire_at = NULL"], RETIREMENT);
+}
+
+#[test]
+fn invariant_1_a_key_gains_no_scope() {
+    let edits = [
+        "scopes = 'admin'",
+        "scopes = 'admin read write'",
+        "scopes = 'rea'",
+        "scopes = 'read write:all'",
+        "scopes = 'readwrite'",
+        "scopes = 'READ'",
+        // What would be two scopes, or none, in the list that the trigger makes of it.
+        r#"scopes = 'read","admin'"#,
+        r"scopes = 'read\u0020write'",
+        "scopes = 'read' || char(9) || 'write'",
+        "scopes = 'read' || char(233)",
+    ];
+    all_refused(KEY, &edits, SCOPES);
+    let none = KEY.replace("'read write'", "''");
+    all_refused(&none, &["scopes = 'read'", "scopes = 'a b'"], SCOPES);
+}
+
+#[test]
+fn invariant_6_every_change_raises_the_version() {
+    let edits = [
+        "scopes = 'read'",
+        "expires_at = 499",
+        "retire_at = 399",
+        "revoked_at = 300, revocation_reason = 'unspecified'",
+        "label = 'phone'",
+        "label = NULL",
+        r#"metadata = '{"team":"blue"}'"#,
+        "version = 2",
+        "version = 2, scopes = 'read'",
+        "version = 2, last_used_at = 300",
+    ];
+    all_refused(KEY, &edits, VERSION);
+}
+
+#[test]
+fn a_last_use_never_moves_back() {
+    all_refused(KEY, &["last_used_at = 199", "last_used_at = NULL"], USE);
+}
+
+#[test]
+fn invariant_12_no_key_takes_the_place_of_another() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[KEY]);
+    let wider = KEY.replace("'read write'", "'admin'");
+    let same_id = wider.replace("zeroblob(32)", "randomblob(32)");
+    let same_digest = wider.replace("'AAAAAAAAAAAA', 'orders'", "'BBBBBBBBBBBB', 'orders'");
+    for key in [&wider, &same_id, &same_digest] {
+        refused(&connection, key, TAKEN);
+        refused(&connection, &key.replace("INSERT", "REPLACE"), TAKEN);
+        refused(
+            &connection,
+            &key.replace("INSERT", "INSERT OR IGNORE"),
+            TAKEN,
+        );
+        let upsert = format!("{key} ON CONFLICT DO UPDATE SET scopes = excluded.scopes");
+        refused(&connection, &upsert, TAKEN);
+    }
+}
+
+#[test]
+fn a_key_can_shrink() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[KEY]);
+    for edit in [
+        "version = version + 1, scopes = 'write'",
+        "version = version + 1, scopes = ''",
+        "version = version + 1, expires_at = 499",
+        "version = version + 1, retire_at = 399",
+        "version = version + 1, label = NULL, metadata = '{\"team\":\"blue\"}'",
+        "version = version + 1, revoked_at = 300, revocation_reason = 'key_compromise'",
+        "last_used_at = 201",
+        "version = version + 1, last_used_at = 202, expires_at = 498",
+    ] {
+        let changed = connection
+            .execute(&format!("UPDATE api_keys SET {edit}"), [])
+            .expect(edit);
+        assert_eq!(changed, 1, "{edit}");
+    }
+    let endless = KEY
+        .replace("zeroblob(32)", "randomblob(32)")
+        .replace("'AAAAAAAAAAAA', 'orders'", "'BBBBBBBBBBBB', 'orders'")
+        .replace("500, 400", "NULL, NULL")
+        .replace("200)", "NULL)");
+    connection.execute(&endless, []).unwrap();
+    for edit in ["retire_at = 400", "expires_at = 500", "last_used_at = 0"] {
+        let statement =
+            format!("UPDATE api_keys SET version = version + 1, {edit} WHERE id = 'BBBBBBBBBBBB'");
+        assert_eq!(connection.execute(&statement, []), Ok(1), "{edit}");
+    }
+}
