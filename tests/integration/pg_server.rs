@@ -116,10 +116,6 @@ impl PgServer {
         format!("postgres://postgres@127.0.0.1:{port}/{database}")
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     pub(crate) async fn database(&self) -> String {
         let url = self.empty_database().await;
         PostgresStore::migrate(&url).await.unwrap();

@@ -9,15 +9,19 @@ use super::error::because;
 use crate::clock::Timestamp;
 use crate::record::KeyRecord;
 
+/// Sets what no change of a key changes too: the guard of the table refuses it then, instead of
+/// passing it over.
 const UPDATE: &str = "UPDATE tower_api_keys AS keys SET
-    scopes = new.scopes, expires_at = new.expires_at, retire_at = new.retire_at,
-    version = new.version, revoked_at = new.revoked_at, revocation_reason = new.revocation_reason,
-    label = new.label, metadata = new.metadata
+    pepper_version = new.pepper_version, scopes = new.scopes, issued_at = new.issued_at,
+    not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
+    generation = new.generation, version = new.version, revoked_at = new.revoked_at,
+    revocation_reason = new.revocation_reason, label = new.label, metadata = new.metadata
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[],
-    $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[],
-    $13::text[], $14::text[])
+    $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[])
     AS new (id, expected, realm, digest, subject, lineage,
-        scopes, expires_at, retire_at, version, revoked_at, revocation_reason, label, metadata)
+        pepper_version, scopes, issued_at, not_before, expires_at, retire_at,
+        generation, version, revoked_at, revocation_reason, label, metadata)
 WHERE keys.id = new.id AND keys.version = new.expected AND keys.realm = new.realm
     AND keys.digest = new.digest AND keys.subject = new.subject AND keys.lineage = new.lineage";
 
@@ -117,9 +121,13 @@ pub(super) struct Updates {
     digests: Vec<Vec<u8>>,
     subjects: Vec<String>,
     lineages: Vec<String>,
+    pepper_versions: Vec<Option<i64>>,
     scopes: Vec<String>,
+    issued_at: Vec<i64>,
+    not_before: Vec<i64>,
     expires_at: Vec<Option<i64>>,
     retire_at: Vec<Option<i64>>,
+    generations: Vec<i64>,
     versions: Vec<i64>,
     revoked_at: Vec<Option<i64>>,
     revocation_reasons: Vec<Option<&'static str>>,
@@ -135,9 +143,13 @@ impl Updates {
         self.digests.push(columns.digest);
         self.subjects.push(columns.subject);
         self.lineages.push(columns.lineage);
+        self.pepper_versions.push(columns.pepper_version);
         self.scopes.push(columns.scopes);
+        self.issued_at.push(columns.issued_at);
+        self.not_before.push(columns.not_before);
         self.expires_at.push(columns.expires_at);
         self.retire_at.push(columns.retire_at);
+        self.generations.push(columns.generation);
         self.versions.push(columns.version);
         self.revoked_at.push(columns.revoked_at);
         self.revocation_reasons.push(columns.revocation_reason);
@@ -158,9 +170,13 @@ impl Updates {
             .bind(self.digests)
             .bind(self.subjects)
             .bind(self.lineages)
+            .bind(self.pepper_versions)
             .bind(self.scopes)
+            .bind(self.issued_at)
+            .bind(self.not_before)
             .bind(self.expires_at)
             .bind(self.retire_at)
+            .bind(self.generations)
             .bind(self.versions)
             .bind(self.revoked_at)
             .bind(self.revocation_reasons)

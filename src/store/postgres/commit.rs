@@ -6,7 +6,6 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::super::row::column_version;
 use super::super::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
 use super::columns::{Columns, Updates};
 use super::connection::Connections;
@@ -67,10 +66,13 @@ impl Statements {
             if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
             }
-            let columns = Columns::of(record)?;
             match write.expected {
-                Expected::Absent => inserts.push(columns),
-                Expected::Version(version) => updates.push(columns, column_version(version)?),
+                Expected::Absent => inserts.push(Columns::of(record)?),
+                Expected::Version(version) => {
+                    // No record is at a version that no column holds.
+                    let expected = i64::try_from(version).map_err(|_| StoreErrorKind::Conflict)?;
+                    updates.push(Columns::of(record)?, expected);
+                }
             }
         }
         for keys in change.subjects() {

@@ -15,6 +15,9 @@ struct Reason {
     cause: Option<String>,
 }
 
+/// What a URL looks like.
+pub(super) const URL: &str = "write the URL as postgres://role:password@host:port/database";
+
 /// An error with its advice alone.
 pub(super) fn because(kind: StoreErrorKind, advice: impl Into<String>) -> StoreError {
     let reason = Reason {
@@ -25,10 +28,13 @@ pub(super) fn because(kind: StoreErrorKind, advice: impl Into<String>) -> StoreE
 }
 
 /// A URL that names no database. What cannot be read is not repeated.
-pub(super) fn unreadable(cause: &str) -> StoreError {
+pub(super) fn unreadable(cause: &(dyn StdError + 'static)) -> StoreError {
+    // The innermost says it; those around it say that there is one.
+    let causes = std::iter::successors(Some(cause), |&cause| cause.source());
+    let cause = causes.last().unwrap_or(cause);
     let reason = Reason {
-        advice: "write the URL as postgres://role:password@host:port/database".to_owned(),
-        cause: Some(one_line(cause)),
+        advice: URL.to_owned(),
+        cause: Some(one_line(&cause.to_string())),
     };
     StoreError::new(StoreErrorKind::Unavailable, reason)
 }

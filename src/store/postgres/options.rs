@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::super::{StoreError, StoreErrorKind};
 use super::connection::Connections;
-use super::error::{because, failed, unreadable};
+use super::error::{URL, because, failed, unreadable};
 use super::{PostgresStore, schema};
 
 /// How a [`PostgresStore`] connects, where the defaults do not fit.
@@ -137,12 +137,10 @@ fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
         .iter()
         .any(|scheme| url.starts_with(scheme))
     {
-        return Err(unreadable("it does not begin with postgres://"));
+        let advice = format!("{URL}: it does not begin with postgres://");
+        return Err(because(StoreErrorKind::Unavailable, advice));
     }
     // The parser's own errors name what is wrong, and repeat no part of the URL but an option.
-    let options = PgConnectOptions::from_str(url).map_err(|error| match error {
-        sqlx::Error::Configuration(cause) => unreadable(&cause.to_string()),
-        other => failed(&other),
-    })?;
+    let options = PgConnectOptions::from_str(url).map_err(|error| unreadable(&error))?;
     Ok(options.disable_statement_logging())
 }

@@ -188,7 +188,7 @@ async fn the_file_of_the_schema_can_be_applied_by_hand() {
     assert_eq!(code.code().as_deref(), Some("42P07"));
 }
 
-fn store_error<'a>(error: &'a tower_api_key::Error) -> &'a StoreError {
+fn store_error(error: &tower_api_key::Error) -> &StoreError {
     assert_eq!(error.kind(), ErrorKind::Store);
     error.source().unwrap().downcast_ref().unwrap()
 }
