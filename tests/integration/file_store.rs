@@ -5,6 +5,7 @@ mod mistakes;
 mod watching;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,8 +42,11 @@ impl Key {
 }
 
 fn hex(digest: KeyDigest) -> String {
-    let bytes = digest.as_bytes().iter();
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in digest.as_bytes() {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 /// A file in a folder of its own, the store that reads it on demand, and a ring over that.

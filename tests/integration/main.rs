@@ -12,6 +12,8 @@ mod cache_guard;
 mod canary;
 mod challenges;
 mod clocks;
+#[cfg(feature = "cli")]
+mod command_line;
 mod compile_fail;
 mod composition;
 mod contract;

@@ -20,7 +20,7 @@ async fn a_key_that_is_new_in_the_file_works_and_the_others_stay_as_they_are() {
     let before = kept.ring.list(&ListQuery::new()).await.unwrap();
     assert_eq!(kept.verify(&bob).await, Err(InvalidCause::Unknown));
 
-    kept.clock.advance(Duration::from_secs(60));
+    kept.clock.advance(Duration::from_mins(1));
     let entry = bob.entry("subject = \"bob\"\nscopes = []\nexpires_at = 1800000100");
     kept.reload(&format!("{REALM}{entry}{}", alice.alice()))
         .unwrap();

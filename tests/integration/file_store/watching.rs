@@ -11,7 +11,7 @@ use super::{Key, write};
 use crate::folder::Folder;
 
 /// Only a thread that hangs takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What was told: the kind, and what failed.
 type Told = (EventKind, Option<String>);
@@ -99,7 +99,7 @@ async fn the_thread_ends_with_the_last_clone() {
     write(&path, "{\"keys\": []}");
     let (observer, told) = observed();
     let options = FileStore::options()
-        .interval(Duration::from_secs(24 * 60 * 60))
+        .interval(Duration::from_hours(24))
         .observer(observer);
     let store = options.open(&path).unwrap();
     // The thread is the last to hold the observer, and so the other end of the channel.
