@@ -341,7 +341,7 @@ fn the_others_say_what_they_did() {
 fn a_keys_file_is_read() {
     let mut shell = Shell::new();
     let (key, id) = shell.mint(&["issue", "--subject", "alice"]);
-    let digest = shell.run_sha256(&key);
+    let digest = shell.sha256(&key);
     let path = shell.folder.path().join("keys.toml");
     let text = format!(
         "[[keys]]\nrealm = \"orders\"\ndigest = \"{digest}\"\nid = \"{id}\"\nsubject = \"alice\"\n\
@@ -359,7 +359,7 @@ fn a_keys_file_is_read() {
 }
 
 impl Shell {
-    fn run_sha256(&self, key: &str) -> String {
+    pub(super) fn sha256(&self, key: &str) -> String {
         let path = self.folder.path().join("key");
         std::fs::write(&path, key).unwrap();
         let output = std::process::Command::new("sha256sum").arg(path).output();

@@ -12,7 +12,7 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     let id = &key[5..17];
     let secret = &key[18..];
     assert!(!issued.stderr.contains(secret));
-    let hex = shell.run_sha256(&key);
+    let hex = shell.sha256(&key);
 
     let mut everything = vec![
         shell.run(&["list"]),

@@ -10,13 +10,17 @@ fn status(url: &str, key: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// As the quickstart has its ring.
+fn demo<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--prefix", "demo", "--realm", "demo"]].concat()
+}
+
 #[test]
 fn invariant_8_a_running_server_refuses_what_the_command_line_revoked() {
     let shell = Shell::new();
     let keys = shell.folder.path().join("keys.db");
     let (running, url) = Running::serve_keys_of("quickstart", &keys);
     let url = format!("{url}/public");
-    let demo = |arguments: &[&str]| [arguments, &["--prefix", "demo", "--realm", "demo"]].concat();
 
     let (first, first_id) = shell.mint(&demo(&["issue", "--subject", "carol"]));
     assert_eq!(
