@@ -202,3 +202,47 @@ fn chain(error: &StoreError) -> String {
     let source = std::error::Error::source(error).map(ToString::to_string);
     format!("{error}: {}", source.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realm::Realm;
+    use crate::record::KeyState;
+    use crate::store::FileStore;
+
+    const BEGIN: &str = "realm = \"orders\"\nkeys = [\n";
+    const ENTRY: &str = "{ digest = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\", \
+                         subject = \"alice\", scopes = [], never_expires = true },\n";
+
+    /// A file that is written in two steps, and is whole TOML after the first.
+    #[test]
+    fn a_file_that_is_still_being_written_is_left_alone() {
+        let name = format!("tower-api-key-poll-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let whole = format!("{BEGIN}{ENTRY}]\n");
+        fs::write(&path, &whole).unwrap();
+        let shared = Shared::load(&path, &FileStore::options()).unwrap();
+        let mut poll = Poll::default();
+        let digest = ENTRY[12..76].parse().unwrap();
+        let realm = Realm::new("orders").unwrap();
+        let state = || {
+            let record = shared.records().record(&realm, &digest).unwrap();
+            record.state_at(crate::Timestamp::from_unix(1))
+        };
+        shared.poll(&mut poll);
+        fs::write(&path, format!("{BEGIN}]\n")).unwrap();
+        shared.poll(&mut poll);
+        assert_eq!(state(), KeyState::Live);
+        fs::write(&path, format!("{whole}# the end\n")).unwrap();
+        shared.poll(&mut poll);
+        shared.poll(&mut poll);
+        assert_eq!(state(), KeyState::Live, "nothing was revoked meanwhile");
+
+        fs::write(&path, format!("{BEGIN}]\n")).unwrap();
+        shared.poll(&mut poll);
+        assert_eq!(state(), KeyState::Live);
+        shared.poll(&mut poll);
+        assert_eq!(state(), KeyState::Revoked, "it has come to rest");
+        fs::remove_file(&path).unwrap();
+    }
+}
