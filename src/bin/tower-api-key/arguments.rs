@@ -12,7 +12,7 @@ use crate::failure::EXIT_CODES;
 #[derive(Parser)]
 #[command(name = "tower-api-key", bin_name = "tower-api-key", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Store and ring")]
     pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Command,
