@@ -55,6 +55,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         policy: Policy,
     },
+    /// Mint a key for a keys file: its entry goes to standard error, and no store is used
+    Mint {
+        #[command(flatten)]
+        grant: GrantArguments,
+        #[command(flatten)]
+        policy: Policy,
+    },
     /// Replace a key by a new one that may do the same; the old one works on for a while
     Rotate {
         /// The id of the key, which is its second part

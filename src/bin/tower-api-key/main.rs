@@ -9,6 +9,7 @@ mod describe;
 mod durations;
 mod failure;
 mod keys;
+mod mint;
 mod output;
 mod program;
 mod records;

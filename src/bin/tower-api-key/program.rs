@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{check, keys, records, setup};
+use crate::{check, keys, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         let common = &common;
         match command {
             Command::Issue { grant, policy } => keys::issue(common, output, &grant, &policy).await,
+            Command::Mint { grant, policy } => mint::mint(common, output, &grant, &policy).await,
             Command::Rotate {
                 id,
                 grace,

@@ -64,7 +64,7 @@ impl StoreUrl {
             Self::Postgres(url) => PostgresStore::migrate(url).await.map(drop)?,
             Self::File(_) => {
                 return Err(Failure::usage(
-                    "a keys file has no schema; write it with an editor, and read it with list",
+                    "a keys file has no schema; mint writes an entry for it, and an editor puts it in",
                 ));
             }
         }

@@ -70,6 +70,9 @@ use crate::record::KeyRecord;
 /// | `id` | the public id, which is the second part of a minted key |
 /// | `label`, `metadata` | a name for people, and a table of texts for the application |
 ///
+/// The program `tower-api-key`, of the feature `cli`, mints a key and writes its entry with
+/// `tower-api-key mint --prefix acme --realm orders --subject alice`.
+///
 /// Without `id`, the id is made from the digest and is always the same. It then names a key in
 /// logs as well as any, but is not the id in the key's own text; and whoever can guess a weak
 /// key can tell by it that he was right.

@@ -358,6 +358,52 @@ fn a_keys_file_is_read() {
     );
 }
 
+#[test]
+fn mint_writes_the_entry_of_a_keys_file() {
+    let mut shell = Shell::without_store();
+    shell.store = "file:keys.toml".to_owned();
+    let arguments = [
+        "mint",
+        "--subject",
+        "al\"ice",
+        "--scope",
+        "read",
+        "--label",
+        "my laptop",
+        "--metadata",
+        "cost centre=\u{7f}7",
+        "--metadata",
+        "team=a",
+        "--expires-in",
+        "1h",
+    ];
+    let minted = shell.run(&arguments);
+    let key = minted.stdout.trim_end().to_owned();
+    assert_eq!(minted.stdout, format!("{key}\n"));
+    std::fs::write(shell.folder.path().join("keys.toml"), &minted.stderr).unwrap();
+    let digest = shell.sha256(&key);
+    let names = [(&key[5..17], "THE_ALICE_ID"), (&digest, "DIGEST")];
+    assert_eq!(
+        super::named(&minted.stderr, &names),
+        "[[keys]]\ndigest = \"DIGEST\"\nid = \"THE_ALICE_ID\"\nrealm = \"orders\"\n\
+         subject = \"al\\\"ice\"\nscopes = [\"read\"]\nnot_before = \"TIME\"\n\
+         expires_at = \"TIME\"\nlabel = \"my laptop\"\n\
+         metadata = { \"cost centre\" = \"\\u007f7\", \"team\" = \"a\" }\n"
+    );
+    assert_eq!(shell.verdict(&key), "accepted");
+    let shown = shell.run(&["show", &key[5..17], "--json"]).json();
+    assert_eq!(shown["subject"], "al\"ice");
+    assert_eq!(shown["metadata"]["cost centre"], "\u{7f}7");
+
+    let minted = shell.run(&["mint", "--subject", "bob", "--json"]);
+    assert_eq!((minted.code, minted.stderr.as_str()), (0, ""));
+    let value = minted.json();
+    let file = json!({"keys": [value["entry"]]}).to_string();
+    std::fs::write(shell.folder.path().join("keys.json"), file).unwrap();
+    shell.store = "file:keys.json".to_owned();
+    assert_eq!(shell.verdict(value["key"].as_str().unwrap()), "accepted");
+}
+
 impl Shell {
     pub(super) fn sha256(&self, key: &str) -> String {
         let path = self.folder.path().join("key");

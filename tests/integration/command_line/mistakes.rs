@@ -237,16 +237,7 @@ fn stores_that_cannot_be_used() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let invalid =
-        "invalid store; write sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH".to_owned();
     for (store, code, line) in [
-        (
-            "mysql://root:s3cret@localhost/keys".to_owned(),
-            2,
-            invalid.clone(),
-        ),
-        ("sqlite:".to_owned(), 2, invalid.clone()),
-        ("keys.db".to_owned(), 2, invalid),
         (
             format!("sqlite:{}", there("keys.db")),
             5,
@@ -308,7 +299,21 @@ fn stores_that_cannot_be_used() {
         !folder.join("keys.db").exists(),
         "no store by a slip of the pen"
     );
+}
 
+#[test]
+fn stores_that_are_not_named_right() {
+    let mut shell = Shell::without_store();
+    let invalid = "invalid store; write sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH";
+    for store in [
+        "mysql://root:s3cret@localhost/keys",
+        "sqlite:",
+        "keys.db",
+        "postgres:keys",
+    ] {
+        shell.store = store.to_owned();
+        assert_eq!(shell.run(&["list"]), failed(2, invalid));
+    }
     let nothing = |name: &str| {
         let mut command = shell.command(&["list"]);
         command.env_remove(name);
