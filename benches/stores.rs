@@ -13,6 +13,9 @@
 #[cfg(feature = "sqlite")]
 #[path = "stores/measure.rs"]
 mod measure;
+#[cfg(feature = "postgres")]
+#[path = "stores/postgres.rs"]
+mod postgres;
 #[cfg(feature = "sqlite")]
 #[path = "stores/sqlite.rs"]
 mod sqlite;
@@ -21,7 +24,9 @@ fn main() {
     let once = std::env::args().any(|argument| argument == "--test");
     #[cfg(feature = "sqlite")]
     sqlite::report(once);
-    if cfg!(not(feature = "sqlite")) {
-        println!("no store to measure: add --features sqlite (once: {once})");
+    #[cfg(feature = "postgres")]
+    postgres::run(once);
+    if cfg!(not(any(feature = "postgres", feature = "sqlite"))) {
+        println!("no store to measure: add --features sqlite,postgres (once: {once})");
     }
 }

@@ -65,7 +65,8 @@ pub struct Event<'a> {
 pub enum EventKind {
     /// A request was authenticated and met what its layer requires.
     Authenticated,
-    /// A request was refused. Each refused request is one of these, whatever else is told of it.
+    /// A request was refused by a layer, or by a guard that has an observer. It is one of these,
+    /// whatever else is told of it. An extractor tells nobody.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,
@@ -103,6 +104,33 @@ pub enum EventKind {
     /// A store could not take what its file has become, and holds what it held before. The
     /// [failure](Event::failure) says why.
     StoreReloadFailed,
+}
+
+impl EventKind {
+    /// What happened as a `snake_case` word, for logs and metrics. The words are stable: a change of
+    /// one is a breaking change.
+    ///
+    /// ```
+    /// use tower_api_key::EventKind;
+    ///
+    /// assert_eq!(EventKind::KeyInUrl.as_str(), "key_in_url");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Rejected { .. } => "rejected",
+            Self::KeyInUrl => "key_in_url",
+            Self::Reuse => "reuse",
+            Self::Issued => "issued",
+            Self::Imported => "imported",
+            Self::Rotated { .. } => "rotated",
+            Self::Regranted { .. } => "regranted",
+            Self::Narrowed => "narrowed",
+            Self::Revoked { .. } => "revoked",
+            Self::StoreReloaded => "store_reloaded",
+            Self::StoreReloadFailed => "store_reload_failed",
+        }
+    }
 }
 
 impl<'a> Event<'a> {

@@ -97,8 +97,11 @@
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
+//! - `sqlite`: [`store::SqliteStore`], keys in a file, with the database built in.
+//! - `postgres`: [`store::PostgresStore`], keys in a database that a fleet shares.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
+//! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
 #![forbid(unsafe_code)]
 
@@ -132,6 +135,8 @@ mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod sync;
+#[cfg(feature = "tracing")]
+mod trace;
 mod uses;
 mod verified;
 mod watchers;
@@ -157,6 +162,8 @@ pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
 pub use secret::SecretKey;
+#[cfg(feature = "tracing")]
+pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The README's code compiles.

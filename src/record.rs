@@ -172,13 +172,14 @@ impl KeyRecord {
         self.not_before <= now && now < self.valid_until
     }
 
-    /// What the key is worth at `now`, and where nothing, why.
+    /// What the key is worth at `now`, and where nothing, why. A key whose end has passed is over,
+    /// even where its not-before lies ahead: it will never be valid.
     pub fn state_at(&self, now: Timestamp) -> KeyState {
         if self.revocation.is_some() {
             KeyState::Revoked
         } else if self.is_live_at(now) {
             KeyState::Live
-        } else if now < self.not_before {
+        } else if now < self.valid_until {
             KeyState::NotYetValid
         } else if self.retire_at == Some(self.valid_until) {
             KeyState::Retired

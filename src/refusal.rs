@@ -25,6 +25,28 @@ pub enum RejectionKind {
     NotAuthenticated,
 }
 
+impl RejectionKind {
+    /// The kind as a `snake_case` word, for logs and metrics. The words are stable: a change of one
+    /// is a breaking change.
+    ///
+    /// ```
+    /// use tower_api_key::RejectionKind;
+    ///
+    /// assert_eq!(RejectionKind::InsufficientScope.as_str(), "insufficient_scope");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Ambiguous => "ambiguous",
+            Self::KeyInUrl => "key_in_url",
+            Self::Invalid => "invalid",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::NotAuthenticated => "not_authenticated",
+        }
+    }
+}
+
 /// A refusal before it becomes a response.
 #[derive(Debug)]
 pub(crate) enum Refusal {

@@ -1,12 +1,8 @@
 //! Last uses on their way to the store, collected without a lock.
 
-use std::hash::RandomState;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use papaya::HashMap;
-
 use crate::clock::Timestamp;
 use crate::format::KeyId;
+use crate::sync::{AtomicU64, HashMap, Ordering};
 
 /// No use is at this time: the entry was taken out, and whoever holds it must begin anew.
 const TAKEN: u64 = u64::MAX;
@@ -15,7 +11,7 @@ const TAKEN: u64 = u64::MAX;
 ///
 /// A key that is used often writes its entry once a second.
 #[derive(Debug, Default)]
-pub(crate) struct Uses(HashMap<KeyId, AtomicU64, RandomState>);
+pub(crate) struct Uses(HashMap<KeyId, AtomicU64>);
 
 impl Uses {
     /// Remembers a use, unless a later one is known.
@@ -69,3 +65,6 @@ fn raise(latest: &AtomicU64, at: u64) -> Raised {
     }
     Raised::Taken
 }
+
+#[cfg(test)]
+mod tests;

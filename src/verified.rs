@@ -253,3 +253,25 @@ pub enum InvalidCause {
     /// It was revoked.
     Revoked,
 }
+
+impl InvalidCause {
+    /// The cause as a `snake_case` word, for logs and metrics. The words are stable: a change of one
+    /// is a breaking change.
+    ///
+    /// ```
+    /// use tower_api_key::InvalidCause;
+    ///
+    /// assert_eq!(InvalidCause::NotYetValid.as_str(), "not_yet_valid");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::OtherRealm => "other_realm",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Reuse => "reuse",
+            Self::Revoked => "revoked",
+        }
+    }
+}

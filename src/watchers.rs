@@ -69,13 +69,16 @@ impl Ticket {
     /// Waits until the key changes, or until `pause` is over.
     pub(crate) async fn wait(&self, mut pause: Pin<Box<dyn Future<Output = ()> + Send>>) {
         poll_fn(|context| {
+            let waker = context.waker().clone();
             let mut slots = self.watchers.slots();
             let slot = slots.by_key.entry(self.place).or_default();
             if std::mem::take(&mut slot.changed) {
                 return Poll::Ready(());
             }
-            slot.waker = Some(context.waker().clone());
+            let earlier = slot.waker.replace(waker);
             drop(slots);
+            // A waker may hold the last of a task with a watch of its own, which then leaves.
+            drop(earlier);
             pause.as_mut().poll(context)
         })
         .await;
@@ -84,6 +87,11 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.watchers.slots().by_key.remove(&self.place);
+        let slot = self.watchers.slots().by_key.remove(&self.place);
+        // Only here, where the lock is free again: see `wait`.
+        drop(slot);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, St
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Grant, KeyRing, Source, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, Event, Grant, KeyRing, Source, VerifiedKey};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -179,6 +179,24 @@ fn a_valid_key_costs_the_extension_and_the_two_headers() {
         StatusCode::OK,
     );
     assert_eq!(counted, bare + needed, "with the credential forwarded");
+}
+
+#[test]
+fn an_observer_adds_no_allocation() {
+    let Fixture {
+        ring,
+        key,
+        verified,
+        ..
+    } = fixture();
+    let layer = ApiKeyLayer::new(ring)
+        .require("read")
+        .observer(|_: &Event<'_>| {});
+    let headers = [(X_API_KEY, key.as_str())];
+    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+    assert_eq!(counted, extension(&verified) + guard_headers());
+    let counted = allocations(layer.layer(Inner), &[], StatusCode::UNAUTHORIZED);
+    assert_eq!(counted, 5, "missing");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::ScopeSet;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// How long a key lives where its grant does not say, and the ring allows it: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
 /// The longest grace where the ring does not say: 24 hours.

@@ -131,10 +131,15 @@ impl KeyRing {
                 &held,
                 from.0.reading(),
             )?;
+            let regranted = || {
+                let kind = EventKind::Regranted { replaced: id };
+                self.0.observer.tell(|| Event::about(kind, &record));
+            };
             if self.shares_store_with(from) {
                 if !from.commit(&change).await? {
                     continue;
                 }
+                regranted();
                 from.report_revoked(&change);
             } else {
                 // The real key only where the temporary one is dead.
@@ -146,9 +151,8 @@ impl KeyRing {
                 if !self.commit(&begins).await? {
                     break;
                 }
+                regranted();
             }
-            let kind = EventKind::Regranted { replaced: id };
-            self.0.observer.tell(|| Event::about(kind, &record));
             return Ok(Issued { secret, record });
         }
         Err(ErrorKind::Conflict.into())

@@ -91,6 +91,15 @@ impl Inner {
             latest: now.max(latest_end),
         }
     }
+
+    /// Judges no end by an earlier time than that of this key, which is over.
+    fn remember_end(&self, record: &KeyRecord) {
+        // MAX is no end of a key, but where time itself ends.
+        if record.valid_until() != Timestamp::MAX {
+            self.latest_end
+                .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// A key that was just minted: its record, and the one sight of its plaintext.

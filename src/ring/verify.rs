@@ -1,13 +1,11 @@
 //! From presented bytes to a verdict.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use super::bounded::Bounded;
 use super::issue::is_importable;
 use super::{Inner, KeyRing};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
@@ -72,7 +70,7 @@ impl KeyRing {
                 ring.answer_reuse(&verdict).await;
                 Err(verdict)
             };
-            return self.within_bound(Box::pin(answer), error);
+            return self.within_bound(Box::pin(answer), move || error);
         }
         Verifying::Done(Err(error))
     }
@@ -99,6 +97,10 @@ impl KeyRing {
     ) -> Verifying {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
+        // A reused key is refused as such, whatever becomes of its lineage: answered in another
+        // way than an unknown one, it would be told apart.
+        let refused = Arc::new(OnceLock::new());
+        let decided = Arc::clone(&refused);
         let verdict = async move {
             let mut verdict = ring.0.judge(found.await, &digest);
             for digest in earlier {
@@ -114,26 +116,29 @@ impl KeyRing {
             if let Err(error) = &verdict
                 && ring.answers_reuse(error)
             {
+                let _ = decided.set(error.clone());
                 ring.answer_reuse(error).await;
             }
             verdict.map_err(|error| error.claimed_by(|| claimed))
         };
-        let late = VerifyError::store_unavailable().claimed_by(|| claimed);
-        self.within_bound(Box::pin(verdict), late)
+        self.within_bound(Box::pin(verdict), move || {
+            let late = || VerifyError::store_unavailable().claimed_by(|| claimed);
+            refused.get().cloned().unwrap_or_else(late)
+        })
     }
 
     /// Waits no longer than the ring's bound, and decides like this where there is no answer then.
     fn within_bound(
         &self,
         verdict: BoxFuture<'static, Verdict>,
-        otherwise: VerifyError,
+        otherwise: impl FnOnce() -> VerifyError + Send + Unpin + 'static,
     ) -> Verifying {
         let sleep = || self.0.clock.sleep(self.0.lookup_timeout);
         let Ok(timeout) = catch_unwind(AssertUnwindSafe(sleep)) else {
             // Without a timer there is no bound, and so no wait.
-            return Verifying::Done(Err(otherwise));
+            return Verifying::Done(Err(otherwise()));
         };
-        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise));
+        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise()));
         Verifying::Pending(Box::pin(bounded))
     }
 
@@ -192,12 +197,8 @@ impl Inner {
             return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
         }
         let state = record.state_at(at.latest);
-        // MAX is no end of a key, but where time itself ends.
-        if matches!(state, KeyState::Expired | KeyState::Retired)
-            && record.valid_until() != Timestamp::MAX
-        {
-            self.latest_end
-                .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
+        if matches!(state, KeyState::Expired | KeyState::Retired) {
+            self.remember_end(&record);
         }
         let cause = match state {
             // Live but for the clock that was set back.

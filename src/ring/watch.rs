@@ -52,9 +52,13 @@ impl KeyRing {
                 let latest = ring.0.reading().latest;
                 match record.state_at(latest) {
                     KeyState::Live | KeyState::NotYetValid => {}
-                    over => return Ok(over),
+                    over => {
+                        ring.0.remember_end(&record);
+                        return Ok(over);
+                    }
                 }
-                let left = record.valid_until().as_unix() - latest.as_unix();
+                let end = record.valid_until().as_unix();
+                let left = end.saturating_sub(latest.as_unix());
                 let pause = ring.0.watch_interval.min(Duration::from_secs(left));
                 ticket.wait(ring.0.clock.sleep(pause)).await;
             }

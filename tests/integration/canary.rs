@@ -135,11 +135,12 @@ fn ring_at(store: &MemoryStore, now: Timestamp) -> KeyRing {
 }
 
 fn ring_over(store: impl KeyStore, now: Timestamp) -> KeyRing {
-    KeyRing::builder("acme")
+    let builder = KeyRing::builder("acme")
         .realm("orders")
-        .clock(ManualClock::new(now))
-        .build(store)
-        .unwrap()
+        .clock(ManualClock::new(now));
+    #[cfg(feature = "tracing")]
+    let builder = builder.observer(tower_api_key::TracingObserver::new());
+    builder.build(store).unwrap()
 }
 
 /// What the tests above rely on: the search finds a key that a log does hold. A trace outside

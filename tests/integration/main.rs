@@ -18,6 +18,7 @@ mod compile_fail;
 mod composition;
 mod contract;
 mod digests;
+mod events;
 mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
@@ -32,7 +33,10 @@ mod hiding;
 mod indistinguishable;
 mod keys;
 mod leaks;
+mod lifecycle;
+mod lineages;
 mod methods;
+mod model;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod pg_server;
@@ -46,6 +50,7 @@ mod quickstart;
 mod raw;
 mod readiness;
 mod rejections;
+mod reuse;
 mod ring;
 mod rows;
 mod schemes;
@@ -61,4 +66,6 @@ mod stores;
 #[cfg(feature = "axum")]
 mod streams;
 mod support;
+mod uses;
+mod watch;
 mod wire;

@@ -19,7 +19,10 @@ const MISSING: &str = "the feature `postgres` is on, and its tests start a serve
 /// What a shell does until its standard input closes, which it does however the tests end: make a
 /// cluster, obey a word a line, and at last stop the server and remove the folder.
 const KEEPER: &str = r#"
-say() { printf '%s\n' "$1"; }
+# Tests that are gone hear nothing; this shell goes on to the end of its work.
+trap '' PIPE
+trap 'exit 1' HUP INT TERM
+say() { printf '%s\n' "$1" 2>/dev/null || :; }
 # The server and all that it forked; each is its own process group.
 everyone() {
     postmaster=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null) || return 0

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Only a program that hangs takes longer for one line.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program that runs; it is killed when the test is over, however that comes.
 pub(crate) struct Running {
@@ -30,23 +30,23 @@ impl Running {
     pub(crate) fn start(example: &str, arguments: &[&str], port: u16) -> Self {
         let mut command = command(example, port);
         command.args(arguments);
-        Self::of(example, command)
+        Self::spawn(command)
     }
 
     /// Pastes a command that an example printed, and does not wait for its end.
     pub(crate) fn paste(command: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec {command}")]);
-        Self::of("sh", shell)
+        Self::spawn(shell)
     }
 
-    fn of(example: &str, mut command: Command) -> Self {
+    fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {example}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let lines = lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -61,7 +61,7 @@ impl Running {
     pub(crate) fn serve_keys_of(example: &str, keys: &std::path::Path) -> (Self, String) {
         let mut command = command(example, 0);
         command.env("KEYS_DB", keys);
-        Self::serving(example, Self::of(example, command))
+        Self::serving(example, Self::spawn(command))
     }
 
     /// Starts an example that cannot serve the keys of this file, and waits for its end.
@@ -74,7 +74,7 @@ impl Running {
         let mut command = command(example, 0);
         command.env("KEYS_DB", keys);
         prepare(&mut command);
-        Self::of(example, command).end()
+        Self::spawn(command).end()
     }
 
     fn serving(example: &str, running: Self) -> (Self, String) {

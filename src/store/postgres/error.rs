@@ -112,7 +112,7 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
             ),
             "42501" => (
                 ReadOnly,
-                "grant the role SELECT, INSERT, UPDATE and DELETE on tower_api_keys",
+                "grant the role what the docs of PostgresStore ask for, or CREATE on the schema to migrate",
             ),
             "42P01" | "42703" | "0A000" | "3F000" => (Schema, MIGRATE),
             "TAK01" => (

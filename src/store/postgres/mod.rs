@@ -67,7 +67,7 @@ use crate::record::KeyRecord;
 ///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
 /// while a commit is on its way leaves open whether it was applied; the error is
-/// [`StoreErrorKind::Unavailable`] then.
+/// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) then.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Connections>);
 
@@ -77,9 +77,9 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unavailable`] for a URL that cannot be read, a server that cannot be
+    /// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) for a URL that cannot be read, a server that cannot be
     /// reached, a database that does not exist, or a role that is refused;
-    /// [`StoreErrorKind::Schema`] for a schema that is missing, or of another version. The source
+    /// [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) for a schema that is missing, or of another version. The source
     /// of the error says what to do, in one line, and never holds the password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
@@ -90,8 +90,8 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect); [`StoreErrorKind::Schema`] only for a schema that is newer,
-    /// [`StoreErrorKind::ReadOnly`] for a role that may not create tables, or a standby.
+    /// As [`connect`](Self::connect); [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) only for a schema that is newer,
+    /// [`StoreErrorKind::ReadOnly`](super::StoreErrorKind::ReadOnly) for a role that may not create tables, or a standby.
     pub async fn migrate(url: &str) -> Result<u32, StoreError> {
         PostgresOptions::new().migrate(url).await
     }

@@ -233,6 +233,8 @@ async fn r06_no_outcome_writes_the_key_down() {
     }
 
     let guard = RequireScopeLayer::new("read");
+    #[cfg(feature = "tracing")]
+    let guard = guard.observer(tower_api_key::TracingObserver::new());
     evidence.debug("guard", &guard);
     let service = guard.layer(Inner::new());
     let response = service.oneshot(plain()).await.unwrap();
@@ -252,6 +254,10 @@ async fn r06_no_outcome_writes_the_key_down() {
         "{text}"
     );
     assert!(text.contains("no-store"), "{text}");
+    #[cfg(feature = "tracing")]
+    for word in ["authenticated", "key_in_url", "not_authenticated"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
     evidence.add("log", log.clone());
     assert_eq!(evidence.leaks(key), [""; 0]);
 }

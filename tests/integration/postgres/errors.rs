@@ -215,8 +215,8 @@ async fn a_database_that_cannot_be_written_to_still_verifies() {
         ),
         (
             reader,
-            "grant the role SELECT, INSERT, UPDATE and DELETE on tower_api_keys: permission denied \
-             for table tower_api_keys",
+            "grant the role what the docs of PostgresStore ask for, or CREATE on the schema to \
+             migrate: permission denied for table tower_api_keys",
         ),
     ] {
         let ring = ring_over(connect(&url).await);

@@ -15,6 +15,8 @@ use tower_api_key::{
 use super::stores::Tapped;
 use super::{invalid, verdict};
 
+const INVALID_METADATA: &str = "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000";
+
 /// A ring over a store whose commits end like this.
 fn committing(outcome: StoreErrorKind) -> KeyRing {
     let store = MemoryStore::new();
@@ -62,6 +64,34 @@ async fn what_does_not_parse_is_told_what_would() {
             error(plain.issue(Grant::new("")).await),
             ErrorKind::InvalidSubject,
             "invalid subject: use 1 to 256 bytes without control characters",
+        ),
+        (
+            error(
+                plain
+                    .issue(Grant::new("alice").label("a".repeat(257)))
+                    .await,
+            ),
+            ErrorKind::InvalidMetadata,
+            INVALID_METADATA,
+        ),
+        (
+            error(plain.issue(Grant::new("alice").label("a\nb")).await),
+            ErrorKind::InvalidMetadata,
+            INVALID_METADATA,
+        ),
+        (
+            error(plain.issue(Grant::new("alice").metadata("a", "\0")).await),
+            ErrorKind::InvalidMetadata,
+            INVALID_METADATA,
+        ),
+        (
+            error(
+                plain
+                    .issue(Grant::new("alice").metadata("a", "b".repeat(8192)))
+                    .await,
+            ),
+            ErrorKind::InvalidMetadata,
+            INVALID_METADATA,
         ),
         (
             error("x".parse::<KeyId>()),

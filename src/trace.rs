@@ -1,0 +1,138 @@
+//! Events for `tracing`.
+
+use tracing::Level;
+
+use crate::event::{Event, EventKind, Observer};
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::refusal::RejectionKind;
+use crate::verified::InvalidCause;
+
+/// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
+///
+/// What varies is in fields, each a value of its own and none part of a text, so that no subject
+/// and no id can forge a line. There is no message. A field is left out where it says nothing:
+///
+/// | field | what it holds |
+/// |---|---|
+/// | `kind` | [`EventKind::as_str`] |
+/// | `realm` | the realm of the key or of the layer |
+/// | `key_id` | the public id; for an unknown key, and one in a URL, what the client claims |
+/// | `subject` | whose key it is |
+/// | `rejection` | [`RejectionKind::as_str`] of a refused request |
+/// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
+/// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
+/// | `replaced` | the id of the key that was rotated, regranted or promoted |
+/// | `failure` | why a store's file was not taken: the file, the line, the field |
+///
+/// | level | events |
+/// |---|---|
+/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `store_reload_failed`: the service is at fault |
+/// | WARN | `key_in_url`, `reuse`: a key has leaked, or may have |
+/// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked; `store_reloaded` |
+/// | DEBUG | `authenticated`, for there is one for each request |
+///
+/// ```
+/// use tower_api_key::{ApiKeyLayer, KeyRing, RequireScopeLayer, TracingObserver};
+/// use tower_api_key::store::MemoryStore;
+///
+/// // The layer tells its ring's observer; a guard knows no ring, and is told of its own.
+/// let ring = KeyRing::builder("acme")
+///     .observer(TracingObserver::new())
+///     .build(MemoryStore::new())?;
+/// let layer = ApiKeyLayer::new(ring);
+/// let guard = RequireScopeLayer::new("orders:write").observer(TracingObserver::new());
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+///
+/// Beside another observer:
+///
+/// ```
+/// use tower_api_key::{Event, Observer, TracingObserver};
+///
+/// # fn count(_: &str) {}
+/// let log = TracingObserver::new();
+/// let both = move |event: &Event<'_>| {
+///     log.observe(event);
+///     count(event.kind().as_str());
+/// };
+/// # fn check(_: impl Observer) {}
+/// # check(both);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct TracingObserver;
+
+impl TracingObserver {
+    /// An observer that writes to the subscriber of the thread that it is called on.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Observer for TracingObserver {
+    fn observe(&self, event: &Event<'_>) {
+        let kind = event.kind();
+        let (rejection, cause) = match kind {
+            EventKind::Rejected { kind, cause } => (Some(kind), cause),
+            _ => (None, None),
+        };
+        let reason = match kind {
+            EventKind::Revoked { reason } => Some(reason.as_str()),
+            _ => None,
+        };
+        let replaced = match &kind {
+            EventKind::Rotated { replaced } | EventKind::Regranted { replaced } => Some(replaced),
+            _ => None,
+        };
+        let failure = event.failure().map(|failure| match failure.source() {
+            Some(source) => format!("{failure}: {source}"),
+            None => failure.to_string(),
+        });
+        let key_id = event.key_id();
+        // The level of an event is part of its call site, so there is one for each.
+        macro_rules! write_at {
+            ($level:expr) => {
+                tracing::event!(
+                    target: "tower_api_key",
+                    $level,
+                    kind = kind.as_str(),
+                    realm = event.realm().map(Realm::as_str),
+                    key_id = key_id.as_ref().map(KeyId::as_str),
+                    subject = event.subject(),
+                    rejection = rejection.map(RejectionKind::as_str),
+                    cause = cause.map(InvalidCause::as_str),
+                    reason = reason,
+                    replaced = replaced.map(KeyId::as_str),
+                    failure = failure.as_deref(),
+                )
+            };
+        }
+        match level(kind) {
+            Level::ERROR => write_at!(Level::ERROR),
+            Level::WARN => write_at!(Level::WARN),
+            Level::INFO => write_at!(Level::INFO),
+            _ => write_at!(Level::DEBUG),
+        }
+    }
+}
+
+fn level(kind: EventKind) -> Level {
+    match kind {
+        EventKind::Authenticated => Level::DEBUG,
+        EventKind::Rejected {
+            kind: RejectionKind::StoreUnavailable | RejectionKind::NotAuthenticated,
+            ..
+        }
+        | EventKind::StoreReloadFailed => Level::ERROR,
+        EventKind::KeyInUrl | EventKind::Reuse => Level::WARN,
+        EventKind::Rejected { .. }
+        | EventKind::Issued
+        | EventKind::Imported
+        | EventKind::Rotated { .. }
+        | EventKind::Regranted { .. }
+        | EventKind::Narrowed
+        | EventKind::Revoked { .. }
+        | EventKind::StoreReloaded => Level::INFO,
+    }
+}

@@ -1,0 +1,166 @@
+use super::*;
+
+fn id(index: u8) -> KeyId {
+    format!("keykeykey{index:03}")
+        .parse()
+        .expect("twelve letters and digits")
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(seconds)
+}
+
+#[cfg(not(shuttle))]
+mod with_threads {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_use_is_kept_until_it_is_taken() {
+        let uses = Uses::default();
+        for seconds in [5, 9, 7] {
+            uses.mark(id(1), at(seconds));
+        }
+        uses.mark(id(2), at(3));
+        let mut taken = uses.take();
+        taken.sort_unstable();
+        assert_eq!(taken, [(id(1), at(9)), (id(2), at(3))]);
+        assert_eq!(uses.take(), []);
+        uses.mark(id(1), at(2));
+        assert_eq!(uses.take(), [(id(1), at(2))]);
+    }
+
+    #[test]
+    fn a_use_at_the_end_of_time_is_kept_as_one_second_earlier() {
+        let uses = Uses::default();
+        uses.mark(id(1), Timestamp::MAX);
+        assert_eq!(uses.take(), [(id(1), at(u64::MAX - 1))]);
+    }
+
+    /// Each thread's last mark is its highest: what was taken last of all must know it.
+    #[test]
+    fn no_mark_is_lost_while_uses_are_taken() {
+        const MARKS: u64 = 50_000;
+        let uses = Uses::default();
+        let done = AtomicBool::new(false);
+        let mut latest = BTreeMap::new();
+        thread::scope(|threads| {
+            let taker = threads.spawn(|| {
+                let mut latest = BTreeMap::new();
+                let mut turns = 0_u64;
+                while !done.load(Ordering::Acquire) {
+                    for (id, at) in uses.take() {
+                        let known = latest.entry(id).or_insert(at);
+                        *known = at.max(*known);
+                    }
+                    turns += 1;
+                }
+                assert!(turns > 1, "uses were taken while they were marked");
+                latest
+            });
+            let markers: Vec<_> = (0..3_u64)
+                .map(|thread| {
+                    let uses = &uses;
+                    threads.spawn(move || {
+                        for mark in 0..MARKS {
+                            uses.mark(id(u8::from(mark % 2 == 0)), at(mark * 3 + thread));
+                        }
+                    })
+                })
+                .collect();
+            for marker in markers {
+                marker.join().expect("marking does not panic");
+            }
+            done.store(true, Ordering::Release);
+            latest = taker.join().expect("taking does not panic");
+        });
+        for (id, at) in uses.take() {
+            let known = latest.entry(id).or_insert(at);
+            *known = at.max(*known);
+        }
+        let last = |mark: u64| at(mark * 3 + 2);
+        let expected = BTreeMap::from([(id(1), last(MARKS - 2)), (id(0), last(MARKS - 1))]);
+        assert_eq!(latest, expected);
+    }
+}
+
+/// The map is a stand-in here; the protocol between a mark and a take is the crate's.
+#[cfg(shuttle)]
+mod shuttle_ {
+    use std::collections::BTreeMap;
+
+    use shuttle::thread;
+
+    use super::*;
+    use crate::sync::Arc;
+
+    const ITERATIONS: usize = 10_000;
+
+    #[test]
+    fn no_mark_is_lost_between_marks_and_takes() {
+        shuttle::check_random(marks_beside_takes, ITERATIONS);
+        shuttle::check_pct(marks_beside_takes, ITERATIONS, 3);
+    }
+
+    fn marks_beside_takes() {
+        let uses = Arc::new(Uses::default());
+        let markers: Vec<_> = [[2, 5], [4, 3]]
+            .into_iter()
+            .map(|marks| {
+                let uses = Arc::clone(&uses);
+                thread::spawn(move || marks.map(|mark| uses.mark(id(1), at(mark))))
+            })
+            .collect();
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let uses = Arc::clone(&uses);
+                thread::spawn(move || uses.take())
+            })
+            .collect();
+        for marker in markers {
+            marker.join().expect("marking does not panic");
+        }
+        let mut latest = BTreeMap::new();
+        let mut taken: Vec<_> = takers
+            .into_iter()
+            .flat_map(|taker| taker.join().expect("taking does not panic"))
+            .collect();
+        taken.extend(uses.take());
+        for &(id, at) in &taken {
+            let known = latest.entry(id).or_insert(at);
+            *known = at.max(*known);
+        }
+        assert_eq!(latest, BTreeMap::from([(id(1), at(5))]), "{taken:?}");
+        // Nothing is told that did not happen.
+        assert!(taken.iter().all(|(_, at)| (2..=5).contains(&at.as_unix())));
+        assert_eq!(uses.take(), []);
+    }
+
+    #[test]
+    fn a_later_mark_is_never_lowered() {
+        shuttle::check_random(
+            || {
+                let uses = Arc::new(Uses::default());
+                let markers: Vec<_> = [7, 9, 8]
+                    .into_iter()
+                    .map(|mark| {
+                        let uses = Arc::clone(&uses);
+                        thread::spawn(move || {
+                            uses.mark(id(1), at(mark));
+                            let known = uses.0.get(&id(1)).expect("nobody takes");
+                            assert!(known.load(Ordering::SeqCst) >= mark);
+                        })
+                    })
+                    .collect();
+                for marker in markers {
+                    marker.join().expect("marking does not panic");
+                }
+                assert_eq!(uses.take(), [(id(1), at(9))]);
+            },
+            ITERATIONS,
+        );
+    }
+}

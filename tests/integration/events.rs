@@ -1,0 +1,157 @@
+//! What an observer is told, in which order, and that nothing depends on it.
+
+mod operations;
+mod panics;
+mod requests;
+#[cfg(feature = "tracing")]
+mod trace;
+
+use std::sync::{Arc, Mutex};
+
+use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, StoreError};
+use tower_api_key::{
+    Event, EventKind, InvalidCause, KeyDigest, KeyId, KeyRecord, Observer, Realm, RejectionKind,
+};
+
+/// One event, as it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) kind: EventKind,
+    pub(crate) realm: Option<String>,
+    pub(crate) key_id: Option<KeyId>,
+    pub(crate) subject: Option<String>,
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder {
+    told: Arc<Mutex<Vec<Told>>>,
+    texts: Arc<Mutex<String>>,
+}
+
+impl Recorder {
+    /// What it was told since the last time.
+    pub(crate) fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    /// `Debug` of everything that it was ever told.
+    pub(crate) fn texts(&self) -> String {
+        self.texts.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, event: &Event<'_>) {
+        let text = format!("{event:?} {event:#?}\n");
+        self.texts.lock().unwrap().push_str(&text);
+        self.told.lock().unwrap().push(Told {
+            kind: event.kind(),
+            realm: event.realm().map(ToString::to_string),
+            key_id: event.key_id(),
+            subject: event.subject().map(str::to_owned),
+        });
+    }
+}
+
+/// An event about this record.
+pub(crate) fn about(kind: EventKind, record: &KeyRecord) -> Told {
+    Told {
+        kind,
+        realm: Some(record.realm().to_string()),
+        key_id: Some(record.id()),
+        subject: Some(record.subject().to_owned()),
+    }
+}
+
+/// An event of the realm `orders` about a key that is known by its id at most.
+pub(crate) fn nameless(kind: EventKind, key_id: Option<KeyId>) -> Told {
+    Told {
+        kind,
+        realm: Some("orders".to_owned()),
+        key_id,
+        subject: None,
+    }
+}
+
+pub(crate) fn rejected(kind: RejectionKind) -> EventKind {
+    EventKind::Rejected { kind, cause: None }
+}
+
+pub(crate) fn invalid(cause: InvalidCause) -> EventKind {
+    EventKind::Rejected {
+        kind: RejectionKind::Invalid,
+        cause: Some(cause),
+    }
+}
+
+/// A store that answers as the one inside does, but never at once.
+pub(crate) struct Later<S> {
+    pub(crate) store: S,
+}
+
+impl<S: KeyStore> KeyStore for Later<S> {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        match self.store.find(realm, digest) {
+            Lookup::Ready(found) => Lookup::Pending(Box::pin(async move {
+                tokio::task::yield_now().await;
+                found
+            })),
+            pending @ Lookup::Pending(_) => pending,
+        }
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.store.commit(change).await
+        })
+    }
+
+    crate::support::forward_management!(store);
+}
+
+#[test]
+fn every_kind_has_a_word_of_its_own() {
+    let id: KeyId = "0123456789AB".parse().unwrap();
+    let reason = tower_api_key::RevocationReason::Unspecified;
+    let kinds = [
+        (EventKind::Authenticated, "authenticated"),
+        (rejected(RejectionKind::Missing), "rejected"),
+        (EventKind::KeyInUrl, "key_in_url"),
+        (EventKind::Reuse, "reuse"),
+        (EventKind::Issued, "issued"),
+        (EventKind::Imported, "imported"),
+        (EventKind::Rotated { replaced: id }, "rotated"),
+        (EventKind::Regranted { replaced: id }, "regranted"),
+        (EventKind::Narrowed, "narrowed"),
+        (EventKind::Revoked { reason }, "revoked"),
+    ];
+    for (kind, word) in kinds {
+        assert_eq!(kind.as_str(), word);
+    }
+    let rejections = [
+        (RejectionKind::Missing, "missing"),
+        (RejectionKind::Ambiguous, "ambiguous"),
+        (RejectionKind::KeyInUrl, "key_in_url"),
+        (RejectionKind::Invalid, "invalid"),
+        (RejectionKind::InsufficientScope, "insufficient_scope"),
+        (RejectionKind::StoreUnavailable, "store_unavailable"),
+        (RejectionKind::NotAuthenticated, "not_authenticated"),
+    ];
+    for (kind, word) in rejections {
+        assert_eq!(kind.as_str(), word);
+    }
+    let causes = [
+        (InvalidCause::Malformed, "malformed"),
+        (InvalidCause::Unknown, "unknown"),
+        (InvalidCause::OtherRealm, "other_realm"),
+        (InvalidCause::NotYetValid, "not_yet_valid"),
+        (InvalidCause::Expired, "expired"),
+        (InvalidCause::Reuse, "reuse"),
+        (InvalidCause::Revoked, "revoked"),
+    ];
+    for (cause, word) in causes {
+        assert_eq!(cause.as_str(), word);
+    }
+}

@@ -1,0 +1,118 @@
+//! An observer that panics: every verdict and every change is as without it.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use tower::Layer;
+use tower_api_key::store::{KeyStore, MemoryStore};
+use tower_api_key::{
+    ApiKeyLayer, Event, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
+    RequireScopeLayer, RevocationReason, VerifyErrorKind,
+};
+
+use super::Later;
+use crate::support::{Inner, START, issue, send, with_key};
+
+fn panicking(store: impl KeyStore) -> KeyRing {
+    KeyRing::builder("acme")
+        .realm("orders")
+        .clock(ManualClock::new(START))
+        .revoke_lineage_on_reuse()
+        .observer(panic)
+        .build(store)
+        .unwrap()
+}
+
+fn panic(event: &Event<'_>) {
+    panic!("the observer panicked on {}", event.kind().as_str());
+}
+
+async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
+    ring.verify(key.as_bytes())
+        .await
+        .map(|key| key.scopes().to_string())
+        .map_err(|error| error.kind())
+}
+
+#[tokio::test]
+async fn a_panicking_observer_undoes_no_change() {
+    let ring = panicking(MemoryStore::new());
+    let first = issue(&ring, "read write").await;
+    let id = first.record().id();
+    let second = ring.rotate(id, Duration::from_mins(1)).await.unwrap();
+    let id = second.record().id();
+    ring.narrow(id, &"read".parse().unwrap()).await.unwrap();
+    let third = ring.rotate_at_once(id).await.unwrap();
+    let key = third.secret().expose();
+    assert_eq!(verdict(&ring, key).await, Ok("read".to_owned()));
+    let grant = Grant::new("alice").scopes(["admin"]).unwrap();
+    let fourth = ring.regrant(third.record().id(), grant).await.unwrap();
+    let last = fourth.secret().expose();
+    assert_eq!(verdict(&ring, last).await, Ok("admin".to_owned()));
+
+    let invalid = |cause| Err(VerifyErrorKind::Invalid(cause));
+    assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Reuse));
+    assert_eq!(
+        verdict(&ring, last).await,
+        invalid(InvalidCause::Revoked),
+        "the lineage ends although its observer panicked"
+    );
+    let other = issue(&ring, "read").await;
+    ring.revoke(other.record().id(), RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    let key = other.secret().expose();
+    assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Revoked));
+}
+
+#[tokio::test]
+async fn a_panicking_observer_changes_no_verdict_on_a_request() {
+    let store = MemoryStore::new();
+    for ring in [
+        panicking(store.clone()),
+        panicking(Later {
+            store: store.clone(),
+        }),
+    ] {
+        let key = issue(&ring, "read").await;
+        let key = key.secret().expose();
+        let inner = Inner::new();
+        let layer = ApiKeyLayer::new(ring.clone());
+        let reads = layer.clone().require("read").layer(inner.clone());
+        let writes = layer.clone().require("write").layer(inner.clone());
+        let guard = RequireScopeLayer::new("write").observer(panic);
+        let guarded = layer.layer(guard.layer(inner.clone()));
+        let alone = guard.layer(inner.clone());
+
+        let accepted = send(&reads, with_key(key)).await;
+        assert_eq!((accepted.status, accepted.kind()), (StatusCode::OK, None));
+        assert_eq!(inner.calls(), 1);
+        let leaking = Request::builder().uri(format!("/?k={key}")).body(());
+        for (response, kind) in [
+            (send(&reads, Request::new(())).await, RejectionKind::Missing),
+            (
+                send(&reads, with_key("nonsense")).await,
+                RejectionKind::Invalid,
+            ),
+            (
+                send(&reads, leaking.unwrap()).await,
+                RejectionKind::KeyInUrl,
+            ),
+            (
+                send(&writes, with_key(key)).await,
+                RejectionKind::InsufficientScope,
+            ),
+            (
+                send(&guarded, with_key(key)).await,
+                RejectionKind::InsufficientScope,
+            ),
+            (
+                send(&alone, with_key(key)).await,
+                RejectionKind::NotAuthenticated,
+            ),
+        ] {
+            assert_eq!(response.kind(), Some(kind));
+            assert_eq!(inner.calls(), 1, "{kind:?}");
+        }
+    }
+}

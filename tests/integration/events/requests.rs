@@ -1,0 +1,300 @@
+//! What is told of requests.
+
+use std::time::Duration;
+
+use http::header::REFERER;
+use http::{Request, StatusCode};
+use tower::Layer;
+use tower_api_key::{
+    ApiKeyLayer, EventKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
+    RequireScopeLayer, RevocationReason,
+};
+
+use super::{Later, Recorder, Told, about, invalid, nameless, rejected};
+use crate::stores::{Outcome, ScriptedStore};
+use crate::support::{Inner, START, X_API_KEY, issue, key, request, ring, send, with_key};
+
+pub(super) type Case = (&'static str, Request<()>, Vec<Told>);
+
+const SECONDS: Duration = Duration::from_secs(10);
+
+pub(super) struct Fixture {
+    pub(super) ring: KeyRing,
+    recorder: Recorder,
+    store: ScriptedStore,
+    clock: ManualClock,
+}
+
+pub(super) fn fixture(later: bool) -> Fixture {
+    let recorder = Recorder::default();
+    let store = ScriptedStore::default();
+    let clock = ManualClock::new(START);
+    let builder = KeyRing::builder("acme")
+        .realm("orders")
+        .clock(clock.clone())
+        .observer(recorder.clone());
+    let ring = if later {
+        builder.build(Later {
+            store: store.clone(),
+        })
+    } else {
+        builder.build(store.clone())
+    };
+    Fixture {
+        ring: ring.unwrap(),
+        recorder,
+        store,
+        clock,
+    }
+}
+
+/// A request for every outcome of a layer that requires `read`, and what is told of it.
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
+    let ring = &fixture.ring;
+    let valid = issue(ring, "read").await;
+    let (record, secret) = (valid.record(), valid.secret().expose());
+    let poor = issue(ring, "list").await;
+    let unknown = issue(&self::ring(), "read").await;
+    let foreign = issue(ring, "read").await;
+    fixture.store.edit(foreign.record().id(), |parts| {
+        parts.realm = "billing".parse().unwrap();
+    });
+    let expired = ring
+        .issue(Grant::new("bob").expires_in(SECONDS))
+        .await
+        .unwrap();
+    let tomorrow = START.checked_add(Duration::from_hours(24)).unwrap();
+    let early = ring.issue(Grant::new("carol").not_before(tomorrow));
+    let early = early.await.unwrap();
+    let revoked = issue(ring, "read").await;
+    ring.revoke(revoked.record().id(), RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    let replaced = issue(ring, "read").await;
+    ring.rotate_at_once(replaced.record().id()).await.unwrap();
+    fixture.clock.advance(SECONDS);
+    fixture.recorder.take();
+
+    let claimed = Some(record.id());
+    let in_url = || {
+        vec![
+            nameless(EventKind::KeyInUrl, claimed),
+            nameless(rejected(RejectionKind::KeyInUrl), claimed),
+        ]
+    };
+    let uri = format!("/?k={secret}");
+    let cases = vec![
+        (
+            "accepted",
+            with_key(secret),
+            vec![about(EventKind::Authenticated, record)],
+        ),
+        (
+            "missing",
+            Request::new(()),
+            vec![nameless(rejected(RejectionKind::Missing), None)],
+        ),
+        (
+            "ambiguous",
+            request([(X_API_KEY, secret), (X_API_KEY, secret)]),
+            vec![nameless(rejected(RejectionKind::Ambiguous), None)],
+        ),
+        (
+            "in the URI",
+            Request::builder().uri(uri).body(()).unwrap(),
+            in_url(),
+        ),
+        (
+            "in Referer",
+            request([(REFERER, format!("https://acme.test/{secret}"))]),
+            in_url(),
+        ),
+        (
+            "malformed",
+            with_key("nonsense"),
+            vec![nameless(invalid(InvalidCause::Malformed), None)],
+        ),
+        (
+            "unknown",
+            with_key(unknown.secret().expose()),
+            vec![nameless(
+                invalid(InvalidCause::Unknown),
+                Some(unknown.record().id()),
+            )],
+        ),
+        (
+            "other realm",
+            with_key(foreign.secret().expose()),
+            vec![nameless(
+                invalid(InvalidCause::OtherRealm),
+                Some(foreign.record().id()),
+            )],
+        ),
+        (
+            "not yet valid",
+            with_key(early.secret().expose()),
+            vec![about(invalid(InvalidCause::NotYetValid), early.record())],
+        ),
+        (
+            "expired",
+            with_key(expired.secret().expose()),
+            vec![about(invalid(InvalidCause::Expired), expired.record())],
+        ),
+        (
+            "revoked",
+            with_key(revoked.secret().expose()),
+            vec![about(invalid(InvalidCause::Revoked), revoked.record())],
+        ),
+        (
+            "replaced",
+            with_key(replaced.secret().expose()),
+            vec![
+                about(EventKind::Reuse, replaced.record()),
+                about(invalid(InvalidCause::Reuse), replaced.record()),
+            ],
+        ),
+        (
+            "lacking the scope",
+            with_key(poor.secret().expose()),
+            vec![about(
+                rejected(RejectionKind::InsufficientScope),
+                poor.record(),
+            )],
+        ),
+    ];
+    let secrets = [
+        &valid, &poor, &unknown, &foreign, &expired, &early, &revoked, &replaced,
+    ]
+    .map(|issued| issued.secret().expose().to_owned())
+    .to_vec();
+    (cases, secrets)
+}
+
+#[tokio::test]
+async fn each_outcome_is_told_and_r06_none_with_key_material() {
+    for later in [false, true] {
+        let fixture = fixture(later);
+        let (cases, secrets) = cases(&fixture).await;
+        let layer = ApiKeyLayer::new(fixture.ring.clone()).require("read");
+        let service = layer.layer(Inner::new());
+        for (name, request, expected) in cases {
+            send(&service, request).await;
+            assert_eq!(fixture.recorder.take(), expected, "{name}, later: {later}");
+        }
+
+        fixture.store.answer(Outcome::Error);
+        let id = issue(&ring(), "read").await;
+        send(&service, with_key(id.secret().expose())).await;
+        assert_eq!(
+            fixture.recorder.take(),
+            [nameless(
+                rejected(RejectionKind::StoreUnavailable),
+                Some(id.record().id())
+            )],
+            "later: {later}"
+        );
+
+        let texts = fixture.recorder.texts();
+        assert!(texts.contains("KeyInUrl") && texts.contains("Reuse"));
+        for secret in &secrets {
+            // Without its checksum, the secret is as good as with it.
+            let secret = &secret[secret.len() - 32..secret.len() - 6];
+            assert!(!texts.contains(secret), "{texts}");
+        }
+        assert!(!texts.contains("digest"), "{texts}");
+    }
+}
+
+#[tokio::test]
+async fn the_observer_of_a_layer_takes_the_place_of_its_rings() {
+    let fixture = fixture(false);
+    let (cases, _) = cases(&fixture).await;
+    let own = Recorder::default();
+    let layer = ApiKeyLayer::new(fixture.ring.clone())
+        .require("read")
+        .observer(own.clone());
+    let service = layer.layer(Inner::new());
+    for (name, request, expected) in cases {
+        send(&service, request).await;
+        // That a replaced key came back happened to the ring's key, whoever presented it.
+        let (of_ring, of_layer): (Vec<_>, Vec<_>) = expected
+            .into_iter()
+            .partition(|told| told.kind == EventKind::Reuse);
+        assert_eq!(own.take(), of_layer, "{name}");
+        assert_eq!(fixture.recorder.take(), of_ring, "{name}");
+    }
+    let issued = issue(&fixture.ring, "read").await;
+    assert_eq!(own.take(), []);
+    assert_eq!(
+        fixture.recorder.take(),
+        [about(EventKind::Issued, issued.record())]
+    );
+}
+
+#[tokio::test]
+async fn a_guard_tells_its_own_observer_of_what_it_refuses() {
+    let fixture = fixture(false);
+    let issued = issue(&fixture.ring, "read").await;
+    let key = issued.secret().expose();
+    fixture.recorder.take();
+    let own = Recorder::default();
+    let guard = |scope: &str| RequireScopeLayer::new(scope).observer(own.clone());
+    let layer = ApiKeyLayer::new(fixture.ring.clone());
+
+    let passing = layer.layer(guard("read").layer(Inner::new()));
+    assert_eq!(send(&passing, with_key(key)).await.status, StatusCode::OK);
+    assert_eq!(own.take(), [], "what passes, the layer has told");
+    assert_eq!(
+        fixture.recorder.take(),
+        [about(EventKind::Authenticated, issued.record())]
+    );
+
+    let refusing = layer.layer(guard("write").layer(Inner::new()));
+    send(&refusing, with_key(key)).await;
+    let lacking = rejected(RejectionKind::InsufficientScope);
+    assert_eq!(own.take(), [about(lacking, issued.record())]);
+
+    let alone = guard("read").layer(Inner::new());
+    send(&alone, with_key(key)).await;
+    let anonymous = layer
+        .clone()
+        .optional()
+        .layer(guard("read").layer(Inner::new()));
+    send(&anonymous, Request::new(())).await;
+    let nobody = |kind| Told {
+        realm: None,
+        ..nameless(rejected(kind), None)
+    };
+    assert_eq!(
+        own.take(),
+        [
+            nobody(RejectionKind::NotAuthenticated),
+            nobody(RejectionKind::Missing)
+        ]
+    );
+
+    let silent = layer.layer(RequireScopeLayer::new("write").layer(Inner::new()));
+    fixture.recorder.take();
+    send(&silent, with_key(key)).await;
+    assert_eq!(
+        fixture.recorder.take(),
+        [about(EventKind::Authenticated, issued.record())],
+        "a guard knows no ring"
+    );
+}
+
+#[tokio::test]
+async fn an_anonymous_request_that_passes_is_not_told() {
+    let fixture = fixture(false);
+    let key = key(&fixture.ring, "read").await;
+    fixture.recorder.take();
+    let service = ApiKeyLayer::new(fixture.ring.clone())
+        .optional()
+        .layer(Inner::new());
+    let response = send(&service, Request::new(())).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(fixture.recorder.take(), []);
+    send(&service, with_key(&key)).await;
+    assert_eq!(fixture.recorder.take().len(), 1);
+}

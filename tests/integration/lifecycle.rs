@@ -1,0 +1,104 @@
+//! Keys that are replaced, shrink and end, and what is refused with nothing changed.
+
+mod ending;
+mod limits;
+mod promoting;
+mod refusals;
+mod replacing;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tower_api_key::store::{Change, KeyStore, ListQuery, MemoryStore};
+use tower_api_key::{
+    Error, ErrorKind, InvalidCause, Issued, KeyRecord, KeyRing, ManualClock, RingBuilder,
+    VerifyErrorKind,
+};
+
+use crate::ring::stores::Tapped;
+use crate::support::START;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Rings over one store in memory, with a clock in common and a copy of every commit.
+struct House {
+    clock: ManualClock,
+    store: MemoryStore,
+    changes: Arc<Mutex<Vec<Change>>>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self {
+            clock: ManualClock::new(START),
+            store: MemoryStore::new(),
+            changes: Arc::default(),
+        }
+    }
+
+    /// A ring of this realm whose commits are not kept.
+    fn ring(&self, realm: &str, options: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+        self.over(self.store.clone(), realm, options)
+    }
+
+    /// A ring of this realm whose commits are kept.
+    fn recorded(&self, realm: &str, options: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+        let store = Tapped::new(&self.store).recording(&self.changes);
+        self.over(store, realm, options)
+    }
+
+    fn over(
+        &self,
+        store: impl KeyStore,
+        realm: &str,
+        options: impl FnOnce(RingBuilder) -> RingBuilder,
+    ) -> KeyRing {
+        let builder = KeyRing::builder("acme").realm(realm);
+        options(builder.clock(self.clock.clone()))
+            .build(store)
+            .unwrap()
+    }
+
+    /// The commits since the last time.
+    fn changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.changes.lock().unwrap())
+    }
+
+    /// Every record of these realms.
+    async fn records(&self) -> Vec<Arc<KeyRecord>> {
+        let mut records = Vec::new();
+        for realm in ["orders", "billing"] {
+            let realm = realm.parse().unwrap();
+            let query = ListQuery::new();
+            records.extend(self.store.list(&realm, &query).await.unwrap());
+        }
+        records
+    }
+
+    /// The outcome is this error, and the store is as it was.
+    async fn assert_refused<T: std::fmt::Debug>(
+        &self,
+        outcome: impl Future<Output = Result<T, Error>>,
+        kind: ErrorKind,
+        text: &str,
+    ) {
+        let before = self.records().await;
+        let error = outcome.await.unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+        assert_eq!(self.records().await, before, "{text}");
+    }
+}
+
+/// What a ring says to a key: its scopes, or why not.
+async fn verdict(ring: &KeyRing, issued: &Issued) -> Result<String, InvalidCause> {
+    match ring.verify(issued.secret().expose().as_bytes()).await {
+        Ok(key) => Ok(key.scopes().to_string()),
+        Err(error) => match error.kind() {
+            VerifyErrorKind::Invalid(cause) => Err(cause),
+            other => panic!("{other:?}"),
+        },
+    }
+}

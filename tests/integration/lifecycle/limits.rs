@@ -1,0 +1,184 @@
+//! What a ring's policy allows, and policies that make no sense.
+
+use std::time::Duration;
+
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ErrorKind, Grant, KeyRing, RevocationReason, RingBuilder};
+
+use super::{DAY, HOUR, House, MINUTE, verdict};
+use crate::support::{IMPORTED, START, issue};
+
+const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
+const TOO_MANY_TEXT: &str = "too many keys: this ring lets a subject hold 2";
+
+#[tokio::test]
+async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
+    let house = House::new();
+    let two = |builder: RingBuilder| builder.keys_per_subject(2).accept_imports();
+    let ring = house.recorded("orders", two);
+    let alice = || Grant::new("alice");
+    let first = issue(&ring, "read").await.record().id();
+    // One that is not yet valid counts too.
+    let later = START.checked_add(HOUR).unwrap();
+    let second = ring.issue(alice().not_before(later)).await.unwrap();
+    let second = second.record().id();
+    let bobs = ring.issue(Grant::new("bob")).await.unwrap();
+    house.changes();
+
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    let import = ring.import_plaintext(alice(), IMPORTED);
+    house.assert_refused(import, TOO_MANY, TOO_MANY_TEXT).await;
+    let handed_over = ring.regrant(bobs.record().id(), alice());
+    house
+        .assert_refused(handed_over, TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    let billing = house.recorded("billing", two);
+    let temporary = issue(&billing, "read").await.record().id();
+    house.changes();
+    let promoted = ring.promote(&billing, temporary, alice());
+    house
+        .assert_refused(promoted, TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+
+    // At the limit, a key can be replaced in every way; one in its grace is not counted.
+    let first = ring.rotate(first, MINUTE).await.unwrap().record().id();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    let first = ring.rotate_at_once(first).await.unwrap().record().id();
+    let first = ring.regrant(first, alice()).await.unwrap().record().id();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+
+    // A revoked key and an expired one make room.
+    ring.revoke(first, RevocationReason::CessationOfOperation)
+        .await
+        .unwrap();
+    ring.issue(alice().expires_in(MINUTE)).await.unwrap();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    house.clock.advance(MINUTE);
+    ring.issue(alice()).await.unwrap();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    ring.narrow(second, &"read".parse().unwrap())
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder.keys_per_subject(2));
+    let alice = || Grant::new("alice");
+    let first = issue(&ring, "read").await;
+    let second = ring.rotate(first.record().id(), MINUTE).await.unwrap();
+    let third = ring.issue(alice()).await.unwrap();
+    house
+        .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    for (issued, held) in [(&first, "read"), (&second, "read"), (&third, "")] {
+        assert_eq!(verdict(&ring, issued).await, Ok(held.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows() {
+    let house = House::new();
+    for (ring, expected) in [
+        (house.ring("orders", |builder| builder), 90 * DAY),
+        (
+            house.ring("orders", RingBuilder::unlimited_lifetime),
+            90 * DAY,
+        ),
+        (
+            house.ring("orders", |builder| builder.longest_lifetime(HOUR)),
+            HOUR,
+        ),
+        (
+            house.ring("orders", |builder| builder.longest_lifetime(365 * DAY)),
+            90 * DAY,
+        ),
+    ] {
+        let end = START.checked_add(expected);
+        let issued = issue(&ring, "read").await;
+        assert_eq!(issued.record().expires_at(), end);
+        let regranted = ring
+            .regrant(issued.record().id(), Grant::new("alice"))
+            .await;
+        assert_eq!(regranted.unwrap().record().expires_at(), end);
+    }
+}
+
+#[tokio::test]
+async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
+    let house = House::new();
+    let visitors = house.recorded("orders", |builder| {
+        builder
+            .grantable_scopes(["cart"])
+            .longest_lifetime(15 * MINUTE)
+    });
+    let admin = Grant::new("visitor").scopes(["admin"]).unwrap();
+    house
+        .assert_refused(
+            visitors.issue(admin),
+            ErrorKind::ScopeNotGrantable,
+            "scope not grantable: this ring grants only cart",
+        )
+        .await;
+    let year = Grant::new("visitor").expires_in(365 * DAY);
+    house
+        .assert_refused(
+            visitors.issue(year),
+            ErrorKind::LifetimeTooLong {
+                longest: 15 * MINUTE,
+            },
+            "lifetime too long: this ring grants at most 900 s",
+        )
+        .await;
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+    let cart = issue(&visitors, "cart").await;
+    assert_eq!(verdict(&visitors, &cart).await, Ok("cart".to_owned()));
+}
+
+#[test]
+fn a_policy_that_makes_no_sense_builds_no_ring() {
+    let almost = Duration::from_millis(999);
+    let options: [fn(RingBuilder) -> RingBuilder; 7] = [
+        |builder| builder.longest_lifetime(Duration::ZERO),
+        |builder| builder.longest_lifetime(Duration::from_millis(999)),
+        |builder| builder.longest_grace(Duration::ZERO),
+        |builder| builder.longest_grace(Duration::from_millis(999)),
+        |builder| builder.keys_per_subject(0),
+        |builder| builder.watch_interval(Duration::ZERO),
+        |builder| builder.upkeep_interval(Duration::ZERO),
+    ];
+    for option in options {
+        let error = option(KeyRing::builder("acme"))
+            .build(MemoryStore::new())
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidPolicy);
+        assert_eq!(
+            error.to_string(),
+            "invalid policy: limits and intervals of a ring are at least one second, or one key"
+        );
+    }
+    let error = KeyRing::builder("acme")
+        .grantable_scopes(["read write"])
+        .build(MemoryStore::new())
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidScope);
+    // Intervals under a second are fine: they are of timers, not of timestamps.
+    KeyRing::builder("acme")
+        .watch_interval(almost)
+        .upkeep_interval(almost)
+        .retention(Duration::ZERO)
+        .build(MemoryStore::new())
+        .unwrap();
+}

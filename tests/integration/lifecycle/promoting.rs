@@ -1,0 +1,181 @@
+//! From a temporary key to a real one.
+
+use std::sync::{Arc, Mutex};
+
+use tower::Layer;
+use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
+use tower_api_key::{
+    ApiKeyLayer, ErrorKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, Realm, RejectionKind,
+    RevocationReason,
+};
+
+use super::{House, MINUTE, verdict};
+use crate::ring::stores::Tapped;
+use crate::support::{Inner, issue, send, with_key};
+
+fn alice() -> Grant {
+    Grant::new("alice").scopes(["cart", "orders"]).unwrap()
+}
+
+fn visitors(house: &House, store: impl KeyStore) -> KeyRing {
+    house.over(store, "visitors", |builder| {
+        builder
+            .grantable_scopes(["cart"])
+            .longest_lifetime(15 * MINUTE)
+    })
+}
+
+/// A store that counts commits as one, whichever of its clones makes them.
+#[derive(Clone)]
+struct Counted {
+    store: Arc<Tapped>,
+}
+
+impl KeyStore for Counted {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.store.find(realm, digest)
+    }
+
+    fn identity(&self) -> Option<tower_api_key::store::StoreId> {
+        Some(tower_api_key::store::StoreId::of(&self.store))
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    crate::support::forward_management!(store);
+}
+
+/// The response of a ring's layer to this key is a denial, and nothing was called.
+async fn assert_denied(ring: &KeyRing, issued: &Issued) {
+    let inner = Inner::new();
+    let service = ApiKeyLayer::new(ring.clone()).layer(inner.clone());
+    let response = send(&service, with_key(issued.secret().expose())).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.kind(), Some(RejectionKind::Invalid));
+    assert_eq!(inner.calls(), 0);
+}
+
+#[tokio::test]
+async fn r01_a_planted_key_is_dead_after_the_promotion_and_never_had_the_privilege() {
+    let house = House::new();
+    let store = Counted {
+        store: Arc::new(Tapped::new(&house.store).recording(&house.changes)),
+    };
+    let visitors = visitors(&house, store.clone());
+    let customers = house.over(store, "customers", |builder| builder);
+    // The attacker takes a temporary key and plants it with the victim, who logs in with it.
+    let planted = issue(&visitors, "cart").await;
+    let id = planted.record().id();
+    let real = customers.promote(&visitors, id, alice()).await.unwrap();
+
+    let changes = house.changes();
+    assert_eq!(
+        changes.len(),
+        2,
+        "the issue, and one commit for the promotion"
+    );
+    for write in changes.iter().flat_map(Change::writes) {
+        let record = &write.record;
+        if record.digest() == planted.record().digest() {
+            assert_eq!(record.scopes().as_str(), "cart");
+            assert_eq!(record.realm().as_str(), "visitors");
+        }
+    }
+    let [dead, new] = changes[1].writes() else {
+        panic!("{:?}", changes[1]);
+    };
+    let (dead, new) = if dead.record.id() == id {
+        (dead, new)
+    } else {
+        (new, dead)
+    };
+    let reason = dead.record.revocation().unwrap().reason;
+    assert_eq!(reason, RevocationReason::Superseded);
+    assert_eq!(&new.record, real.record());
+    for ring in [&visitors, &customers] {
+        assert_denied(ring, &planted).await;
+    }
+    assert_denied(&visitors, &real).await;
+    assert_eq!(
+        verdict(&customers, &real).await,
+        Ok("cart orders".to_owned())
+    );
+    assert_eq!(real.record().lineage(), id);
+    assert_eq!(real.record().generation(), 1);
+
+    // Planted once more, it promotes nobody else.
+    let text = "the key is revoked: issue a new one";
+    house
+        .assert_refused(
+            customers.promote(&visitors, id, alice()),
+            ErrorKind::KeyRevoked,
+            text,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn r01_without_a_shared_store_the_temporary_key_dies_first() {
+    let house = House::new();
+    let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let (from, to) = (MemoryStore::new(), MemoryStore::new());
+    let tapped = |store, name: &'static str| {
+        let order = Arc::clone(&order);
+        Tapped::new(store).before_commit(move |_| {
+            order.lock().unwrap().push(name);
+            Ok(())
+        })
+    };
+    let visitors = visitors(&house, tapped(&from, "visitors"));
+    let customers = house.over(tapped(&to, "customers"), "customers", |builder| builder);
+    let planted = issue(&visitors, "cart").await;
+    let id = planted.record().id();
+    order.lock().unwrap().clear();
+    let real = customers.promote(&visitors, id, alice()).await.unwrap();
+    assert_eq!(*order.lock().unwrap(), ["visitors", "customers"]);
+    assert_denied(&visitors, &planted).await;
+    assert_denied(&customers, &planted).await;
+    assert_eq!(
+        verdict(&customers, &real).await,
+        Ok("cart orders".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
+    for (failing, kind, text) in [
+        ("visitors", ErrorKind::Store, "the key store failed"),
+        ("customers", ErrorKind::Store, "the key store failed"),
+    ] {
+        let house = House::new();
+        let (from, to) = (MemoryStore::new(), MemoryStore::new());
+        let planted = issue(&visitors(&house, from.clone()), "cart").await;
+        let id = planted.record().id();
+        let tapped = |store, name: &'static str| {
+            Tapped::new(store).before_commit(move |_| {
+                if name == failing {
+                    return Err(StoreError::unavailable("connection refused"));
+                }
+                Ok(())
+            })
+        };
+        let visitors = visitors(&house, tapped(&from, "visitors"));
+        let customers = house.over(tapped(&to, "customers"), "customers", |builder| builder);
+        let error = customers.promote(&visitors, id, alice()).await.unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+
+        let issued = customers
+            .list(&tower_api_key::store::ListQuery::new())
+            .await
+            .unwrap();
+        assert_eq!(issued, []);
+        let expected = if failing == "visitors" {
+            Ok("cart".to_owned())
+        } else {
+            Err(InvalidCause::Reuse)
+        };
+        assert_eq!(verdict(&visitors, &planted).await, expected);
+    }
+}

@@ -1,0 +1,342 @@
+//! Bad input: each a typed error, and nothing changed in the store.
+
+use std::time::Duration;
+
+use tower_api_key::{
+    ErrorKind, Grant, KeyId, KeyRing, RevocationReason, RingBuilder, Scope, ScopeSet,
+};
+
+use super::{DAY, HOUR, House, MINUTE};
+use crate::support::{IMPORTED, START, issue};
+
+const NOT_FOUND: &str = "no such key in this realm";
+const LIFETIME: &str =
+    "invalid lifetime: a key must end after it begins, within the range of a timestamp";
+const GRACE: &str = "invalid grace: use at least one second, within the range of a timestamp, or rotate_at_once for none";
+const IN_GRACE: &str = "rotation in progress: a key in its grace is only waiting to end; use the key that replaced it, and rotate_at_once to cut the grace short";
+
+fn alice() -> Grant {
+    Grant::new("alice")
+}
+
+fn read() -> ScopeSet {
+    "read".parse().unwrap()
+}
+
+/// Every operation that names a living key, refused in the same words.
+async fn assert_all_refused(house: &House, ring: &KeyRing, id: KeyId, kind: ErrorKind, text: &str) {
+    house
+        .assert_refused(ring.rotate(id, HOUR), kind, text)
+        .await;
+    house
+        .assert_refused(ring.rotate_at_once(id), kind, text)
+        .await;
+    house
+        .assert_refused(ring.regrant(id, alice()), kind, text)
+        .await;
+    house
+        .assert_refused(ring.narrow(id, &read()), kind, text)
+        .await;
+    for realm in ["orders", "billing", "elsewhere"] {
+        let other = house.ring(realm, |builder| builder);
+        house
+            .assert_refused(other.promote(ring, id, alice()), kind, text)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn r31_an_unknown_id_and_one_of_another_realm_are_the_same() {
+    let house = House::new();
+    let billing = house.ring("billing", |builder| builder);
+    let orders = house.recorded("orders", |builder| builder);
+    let nobody: KeyId = "0123456789AB".parse().unwrap();
+    let foreign = issue(&billing, "read").await.record().id();
+    for id in [nobody, foreign] {
+        assert_all_refused(&house, &orders, id, ErrorKind::NotFound, NOT_FOUND).await;
+        let reason = RevocationReason::KeyCompromise;
+        house
+            .assert_refused(orders.revoke(id, reason), ErrorKind::NotFound, NOT_FOUND)
+            .await;
+        let lineage = orders.revoke_lineage(id, reason);
+        house
+            .assert_refused(lineage, ErrorKind::NotFound, NOT_FOUND)
+            .await;
+    }
+    let reason = RevocationReason::KeyCompromise;
+    let before = house.records().await;
+    assert_eq!(orders.revoke_subject("alice", reason).await.unwrap(), 0);
+    assert_eq!(house.records().await, before);
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+}
+
+#[tokio::test]
+async fn r24_no_duration_is_zero_or_overflows() {
+    let house = House::new();
+    let unlimited = house.recorded("orders", |builder| {
+        builder.unlimited_lifetime().longest_grace(Duration::MAX)
+    });
+    let limited = house.recorded("orders", RingBuilder::accept_imports);
+    let issued = unlimited.issue(alice().never_expires()).await.unwrap();
+    let id = issued.record().id();
+    house.changes();
+
+    for grace in [Duration::ZERO, Duration::from_millis(999), Duration::MAX] {
+        let outcome = unlimited.rotate(id, grace);
+        house
+            .assert_refused(outcome, ErrorKind::InvalidGrace, GRACE)
+            .await;
+    }
+    for grant in [
+        alice().expires_in(Duration::ZERO),
+        alice().expires_in(Duration::from_millis(999)),
+        alice().expires_in(Duration::MAX),
+        alice().expires_at(START),
+        alice().not_before(tower_api_key::Timestamp::MAX),
+    ] {
+        for ring in [&unlimited, &limited] {
+            house
+                .assert_refused(
+                    ring.issue(grant.clone()),
+                    ErrorKind::InvalidLifetime,
+                    LIFETIME,
+                )
+                .await;
+            house
+                .assert_refused(
+                    ring.regrant(id, grant.clone()),
+                    ErrorKind::InvalidLifetime,
+                    LIFETIME,
+                )
+                .await;
+        }
+        let import = limited.import_plaintext(grant, IMPORTED);
+        house
+            .assert_refused(import, ErrorKind::InvalidLifetime, LIFETIME)
+            .await;
+    }
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+}
+
+#[tokio::test]
+async fn r03_r33_a_limit_that_is_passed_is_named_with_its_value() {
+    let house = House::new();
+    let plain = house.recorded("orders", |builder| builder);
+    let strict = house.recorded("orders", |builder| {
+        builder.longest_lifetime(HOUR).longest_grace(MINUTE)
+    });
+    let id = issue(&plain, "read").await.record().id();
+    house.changes();
+    let second = Duration::from_secs(1);
+    for (ring, lifetime, grace, lifetime_text, grace_text) in [
+        (
+            &plain,
+            90 * DAY,
+            DAY,
+            "lifetime too long: this ring grants at most 7776000 s",
+            "grace too long: this ring grants at most 86400 s",
+        ),
+        (
+            &strict,
+            HOUR,
+            MINUTE,
+            "lifetime too long: this ring grants at most 3600 s",
+            "grace too long: this ring grants at most 60 s",
+        ),
+    ] {
+        let too_long = ErrorKind::LifetimeTooLong { longest: lifetime };
+        let end = START.checked_add(lifetime + second).unwrap();
+        for grant in [
+            alice().expires_in(lifetime + second),
+            alice().expires_at(end),
+            alice().never_expires(),
+            // A late start stretches nothing.
+            alice()
+                .not_before(START.checked_add(second).unwrap())
+                .expires_in(lifetime),
+        ] {
+            house
+                .assert_refused(ring.issue(grant.clone()), too_long, lifetime_text)
+                .await;
+            house
+                .assert_refused(ring.regrant(id, grant), too_long, lifetime_text)
+                .await;
+        }
+        let too_long = ErrorKind::GraceTooLong { longest: grace };
+        for grace in [grace + second, Duration::MAX] {
+            house
+                .assert_refused(ring.rotate(id, grace), too_long, grace_text)
+                .await;
+        }
+        assert_eq!(house.changes().len(), 0, "no commit was tried");
+        // At the limit both are granted.
+        ring.issue(alice().expires_in(lifetime)).await.unwrap();
+        let other = issue(&plain, "read").await.record().id();
+        ring.rotate(other, grace).await.unwrap();
+        house.changes();
+    }
+}
+
+#[tokio::test]
+async fn r03_a_dead_key_is_replaced_by_nothing() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder);
+    let revoked = issue(&ring, "read").await.record().id();
+    ring.revoke(revoked, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    let superseded = issue(&ring, "read").await.record().id();
+    ring.rotate_at_once(superseded).await.unwrap();
+    let retired = issue(&ring, "read").await.record().id();
+    ring.rotate(retired, MINUTE).await.unwrap();
+    let expired = ring.issue(alice().expires_in(MINUTE)).await.unwrap();
+    let expired = expired.record().id();
+    house.clock.advance(MINUTE);
+    for (id, kind, text) in [
+        (
+            expired,
+            ErrorKind::KeyExpired,
+            "the key has expired: issue a new one",
+        ),
+        (
+            retired,
+            ErrorKind::KeyRetired,
+            "the key is retired: use the key that replaced it",
+        ),
+        (
+            revoked,
+            ErrorKind::KeyRevoked,
+            "the key is revoked: issue a new one",
+        ),
+        (
+            superseded,
+            ErrorKind::KeyRevoked,
+            "the key is revoked: issue a new one",
+        ),
+    ] {
+        assert_all_refused(&house, &ring, id, kind, text).await;
+    }
+}
+
+#[tokio::test]
+async fn r24_a_clock_that_is_set_back_makes_no_dead_key_fit_to_be_replaced() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder);
+    let expired = ring.issue(alice().expires_in(MINUTE)).await.unwrap();
+    let id = expired.record().id();
+    house.clock.advance(MINUTE);
+    ring.verify(expired.secret().expose().as_bytes())
+        .await
+        .unwrap_err();
+    house.clock.set(START);
+    let text = "the key has expired: issue a new one";
+    assert_all_refused(&house, &ring, id, ErrorKind::KeyExpired, text).await;
+}
+
+#[tokio::test]
+async fn r03_invariant_5_a_second_rotation_in_the_grace_is_refused_and_moves_nothing() {
+    let house = House::new();
+    let ring = house.recorded("orders", |builder| builder);
+    let old = issue(&ring, "read").await.record().id();
+    let new = ring.rotate(old, MINUTE).await.unwrap().record().id();
+    house.changes();
+    house.clock.advance(MINUTE / 2);
+    assert_all_refused(&house, &ring, old, ErrorKind::InGrace, IN_GRACE).await;
+    let twice = ring.rotate(new, HOUR);
+    house
+        .assert_refused(twice, ErrorKind::InGrace, IN_GRACE)
+        .await;
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+    let record = ring.get(old).await.unwrap().unwrap();
+    assert_eq!(record.retire_at(), START.checked_add(MINUTE));
+}
+
+#[tokio::test]
+async fn r01_narrowing_takes_no_empty_set_and_no_other_scope() {
+    let house = House::new();
+    let ring = house.recorded("orders", |builder| builder);
+    let id = issue(&ring, "read list").await.record().id();
+    house.changes();
+    let empty = "empty scopes: to take every scope away, revoke the key";
+    house
+        .assert_refused(
+            ring.narrow(id, &ScopeSet::default()),
+            ErrorKind::EmptyScopes,
+            empty,
+        )
+        .await;
+    let widen = "narrowing cannot add scopes: regrant the key to change what it may do";
+    for wider in ["write", "read write", "list read write", "rea", "read:x"] {
+        house
+            .assert_refused(
+                ring.narrow(id, &wider.parse().unwrap()),
+                ErrorKind::WouldWiden,
+                widen,
+            )
+            .await;
+    }
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+}
+
+#[tokio::test]
+async fn r04_a_ring_grants_no_scope_beyond_its_policy() {
+    let house = House::new();
+    let generous = house.ring("orders", |builder| builder);
+    let ring = house.recorded("orders", |builder| {
+        builder.grantable_scopes(["write", "read"]).accept_imports()
+    });
+    let none: [&str; 0] = [];
+    let nothing = house.recorded("orders", |builder| builder.grantable_scopes(none));
+    let rich = issue(&generous, "admin read").await.record().id();
+    let poor = issue(&generous, "read").await.record().id();
+    let admin = || alice().scopes(["read", "admin"]).unwrap();
+    let kind = ErrorKind::ScopeNotGrantable;
+    let text = "scope not grantable: this ring grants only read write";
+    house.assert_refused(ring.issue(admin()), kind, text).await;
+    house
+        .assert_refused(ring.import_plaintext(admin(), IMPORTED), kind, text)
+        .await;
+    house
+        .assert_refused(ring.regrant(poor, admin()), kind, text)
+        .await;
+    house
+        .assert_refused(ring.promote(&generous, poor, admin()), kind, text)
+        .await;
+    // What was granted before the policy shrank is not renewed.
+    house
+        .assert_refused(ring.rotate(rich, MINUTE), kind, text)
+        .await;
+    house
+        .assert_refused(ring.rotate_at_once(rich), kind, text)
+        .await;
+    let text = "scope not grantable: this ring grants none";
+    let one = alice().scopes(["read"]).unwrap();
+    house.assert_refused(nothing.issue(one), kind, text).await;
+    assert_eq!(house.changes().len(), 0, "no commit was tried");
+
+    nothing.issue(alice()).await.unwrap();
+    ring.narrow(rich, &read()).await.unwrap();
+    ring.rotate(rich, MINUTE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_grant_for_nobody_is_refused() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder);
+    let id = issue(&ring, "read").await.record().id();
+    let text = "invalid subject: use 1 to 256 bytes without control characters";
+    for subject in [String::new(), "a\nb".to_owned(), "a".repeat(257)] {
+        let grant = Grant::new(subject);
+        house
+            .assert_refused(
+                ring.regrant(id, grant.clone()),
+                ErrorKind::InvalidSubject,
+                text,
+            )
+            .await;
+        house
+            .assert_refused(ring.issue(grant), ErrorKind::InvalidSubject, text)
+            .await;
+    }
+    assert!(Scope::new("").is_err_and(|error| error.kind() == ErrorKind::InvalidScope));
+}

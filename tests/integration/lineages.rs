@@ -1,0 +1,74 @@
+//! Threads that change one lineage or one subject while others verify its keys, in bounded loops.
+
+mod gate;
+mod promotions;
+mod revocations;
+mod steps;
+mod swaps;
+mod verdicts;
+mod winners;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tower_api_key::{InvalidCause, KeyRing, VerifyErrorKind};
+
+pub(crate) use steps::Steps;
+
+/// More than any thread needs before it sees what another has done.
+const PATIENCE: usize = 5_000_000;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn ring_over(store: &Steps) -> KeyRing {
+    KeyRing::builder("acme").build(store.clone()).unwrap()
+}
+
+/// What a ring says to a key: its subject, or why not.
+fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
+    block_on(ring.verify(key.as_bytes()))
+        .map(|key| key.subject().to_owned())
+        .map_err(|error| error.kind())
+}
+
+fn invalid<T>(cause: InvalidCause) -> Result<T, VerifyErrorKind> {
+    Err(VerifyErrorKind::Invalid(cause))
+}
+
+/// Spins until there is something to see; another thread is on its way to it.
+#[track_caller]
+fn await_some<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..PATIENCE {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        thread::yield_now();
+    }
+    panic!("what another thread does was never seen");
+}
+
+/// Ends the loops of the other threads, also where this one fails.
+#[derive(Default)]
+struct Done(AtomicBool);
+
+impl Done {
+    fn is_not_yet(&self) -> bool {
+        !self.0.load(Ordering::Acquire)
+    }
+
+    fn when_dropped(&self) -> impl Drop + '_ {
+        struct Guard<'a>(&'a Done);
+        impl Drop for Guard<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::Release);
+            }
+        }
+        Guard(self)
+    }
+}

@@ -1,0 +1,122 @@
+//! A store in memory that can be watched at work, and that can let others in between its steps.
+
+use std::sync::Arc;
+use std::thread;
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+
+type BeforeCommit = Arc<dyn Fn(&Change) + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Steps {
+    store: MemoryStore,
+    yields: bool,
+    before_commit: BeforeCommit,
+}
+
+impl Steps {
+    /// A store that answers at once, and one that lets other threads in before and after each
+    /// step; look-ups are pending first there.
+    pub(crate) fn both() -> [Self; 2] {
+        [false, true].map(|yields| Self {
+            store: MemoryStore::new(),
+            yields,
+            before_commit: Arc::new(|_| {}),
+        })
+    }
+
+    /// Calls this with every change, before it is applied or refused.
+    pub(crate) fn before_commit(mut self, hook: impl Fn(&Change) + Send + Sync + 'static) -> Self {
+        self.before_commit = Arc::new(hook);
+        self
+    }
+
+    /// What a look-up sees, without a ring.
+    pub(crate) fn look_up(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        match self.store.find(realm, digest) {
+            Lookup::Ready(found) => found.unwrap(),
+            Lookup::Pending(_) => panic!("memory answers at once"),
+        }
+    }
+
+    async fn pause(&self) {
+        if self.yields {
+            thread::yield_now();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn between<T>(&self, step: impl Future<Output = T>) -> T {
+        self.pause().await;
+        let answer = step.await;
+        self.pause().await;
+        answer
+    }
+}
+
+impl KeyStore for Steps {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        if !self.yields {
+            return self.store.find(realm, digest);
+        }
+        let (steps, realm, digest) = (self.clone(), realm.clone(), *digest);
+        Lookup::Pending(Box::pin(async move {
+            let find = async { Ok(steps.look_up(&realm, &digest)) };
+            steps.between(find).await
+        }))
+    }
+
+    fn memory(&self) -> Option<&MemoryStore> {
+        (!self.yields).then_some(&self.store)
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        self.store.identity()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.between(async move {
+            (self.before_commit)(change);
+            self.store.commit(change).await
+        }))
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        Box::pin(self.between(async move { self.store.get(realm, id).await }))
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(self.between(async move { self.store.list(realm, query).await }))
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.store.purge(realm, ended_by)
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.record_uses(realm, uses)
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        self.store.last_uses(realm, ids)
+    }
+}

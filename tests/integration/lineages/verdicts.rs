@@ -1,0 +1,124 @@
+//! A verdict is the authority of one commit, and never of one that is over.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tower_api_key::{Grant, InvalidCause, KeyRing, ScopeSet, VerifiedKey, VerifyErrorKind};
+
+use super::{Done, Steps, await_some, block_on, ring_over};
+
+/// The keys of a lineage, each granted what spells its place in it.
+#[derive(Default)]
+struct Chain {
+    secrets: Mutex<Vec<String>>,
+    /// So many of them are narrowed, and the calls have returned.
+    narrowed: AtomicUsize,
+    /// So many of them are replaced, and the calls have returned.
+    replaced: AtomicUsize,
+}
+
+fn grant(place: usize) -> Grant {
+    Grant::new(format!("subject{place}"))
+        .scopes([format!("do{place}"), format!("do{place}.more")])
+        .unwrap()
+        .label(format!("label{place}"))
+        .metadata("place", place.to_string())
+}
+
+/// Everything that the verdict tells is of this place; returns whether the key is wide.
+fn is_whole(key: &VerifiedKey, place: usize) -> bool {
+    assert_eq!(key.subject(), format!("subject{place}"));
+    assert_eq!(key.label(), Some(&*format!("label{place}")));
+    assert_eq!(key.metadata()["place"], place.to_string());
+    let scopes = key.scopes().as_str();
+    if scopes == format!("do{place}") {
+        return false;
+    }
+    assert_eq!(scopes, format!("do{place} do{place}.more"));
+    true
+}
+
+/// How much of its authority a key was seen with, less and less.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Seen {
+    Wide,
+    Narrow,
+    Dead,
+}
+
+fn look(ring: &KeyRing, chain: &Chain, place: usize) -> Seen {
+    let key = chain.secrets.lock().unwrap()[place].clone();
+    // Read before the verification begins.
+    let replaced = place < chain.replaced.load(Ordering::Acquire);
+    let narrowed = place < chain.narrowed.load(Ordering::Acquire);
+    let seen = match block_on(ring.verify(key.as_bytes())) {
+        Ok(key) if is_whole(&key, place) => Seen::Wide,
+        Ok(_) => Seen::Narrow,
+        Err(error) => {
+            let kind = VerifyErrorKind::Invalid(InvalidCause::Reuse);
+            assert_eq!(error.kind(), kind);
+            Seen::Dead
+        }
+    };
+    assert!(!replaced || seen == Seen::Dead, "{place} was replaced");
+    assert!(!narrowed || seen >= Seen::Narrow, "{place} was narrowed");
+    seen
+}
+
+#[test]
+fn invariant_7_and_8_a_verdict_is_the_authority_of_one_commit_and_of_none_that_is_over() {
+    const LENGTH: usize = 150;
+    for store in Steps::both() {
+        let ring = ring_over(&store);
+        let chain = Chain::default();
+        let done = Done::default();
+        let counts: [AtomicUsize; 3] = Default::default();
+        let first = block_on(ring.issue(grant(0))).unwrap();
+        let mut id = first.record().id();
+        let key = first.into_secret().expose().to_owned();
+        chain.secrets.lock().unwrap().push(key);
+        thread::scope(|threads| {
+            let ending = done.when_dropped();
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    let mut latest = BTreeMap::new();
+                    while done.is_not_yet() {
+                        let newest = chain.secrets.lock().unwrap().len() - 1;
+                        for place in [newest, newest.saturating_sub(1), newest / 2] {
+                            let seen = look(&ring, &chain, place);
+                            counts[seen as usize].fetch_add(1, Ordering::Relaxed);
+                            let before = latest.insert(place, seen).unwrap_or(Seen::Wide);
+                            assert!(before <= seen, "{place}: {before:?}, then {seen:?}");
+                        }
+                    }
+                });
+            }
+            for place in 0..LENGTH {
+                let looks = || {
+                    counts
+                        .iter()
+                        .map(|count| count.load(Ordering::Relaxed))
+                        .sum()
+                };
+                let before: usize = looks();
+                await_some(|| (looks() > before + 3).then_some(()));
+                let narrow: ScopeSet = format!("do{place}").parse().unwrap();
+                block_on(ring.narrow(id, &narrow)).unwrap();
+                chain.narrowed.store(place + 1, Ordering::Release);
+                let before: usize = looks();
+                await_some(|| (looks() > before + 3).then_some(()));
+                let next = block_on(ring.regrant(id, grant(place + 1))).unwrap();
+                chain.replaced.store(place + 1, Ordering::Release);
+                id = next.record().id();
+                let key = next.into_secret().expose().to_owned();
+                chain.secrets.lock().unwrap().push(key);
+            }
+            drop(ending);
+        });
+        for count in counts {
+            assert!(count.into_inner() > LENGTH, "each was seen many a time");
+        }
+    }
+}

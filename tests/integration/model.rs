@@ -1,0 +1,152 @@
+//! Random sequences of every operation of `KeyRing`, against a reference model.
+//!
+//! Five rings take part: two nodes of one realm with different policies, a second realm, and a
+//! temporary ring with caps, all over one store; and a ring over a store of its own. The clock
+//! goes on, stands still, is set back, and is set to the end of time. After every operation the
+//! stores must hold what the model says, to the field. What was committed is read off the stores
+//! commit by commit, and the authority of every digest at each is held against the invariants of
+//! the lifecycle; each is a function that has its number in its name, and in its message.
+//!
+//! A run of 25 000 steps is part of the tests. The long run, which prints its steps and how often
+//! each operation ended how:
+//!
+//! ```text
+//! MODEL_STEPS=120000 cargo test --all-features --test integration -- model --nocapture
+//! ```
+//!
+//! What fails is shortened first: the operations that are left are printed.
+
+mod ledger;
+mod operations;
+mod predict;
+mod reference;
+mod rings;
+mod run;
+mod shrinking;
+mod steps;
+mod store;
+mod verify;
+mod watching;
+mod wish;
+
+use std::cell::{Cell, RefCell};
+use std::task::Poll;
+
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use crate::support::poll_once;
+use run::{Run, Tally};
+
+type Check = Result<(), TestCaseError>;
+
+const STEPS: u64 = 25_000;
+const LONGEST_SEQUENCE: usize = 160;
+
+/// What a run must have come by to have shown anything.
+const MUST_HAPPEN: [&str; 54] = [
+    "import_digest: Duplicate",
+    "import_digest: ok",
+    "import_plaintext: ImportRefused",
+    "import_plaintext: InvalidPlaintext",
+    "import_plaintext: WeakPlaintext",
+    "import_plaintext: ok",
+    "issue: InvalidLifetime",
+    "issue: InvalidSubject",
+    "issue: LifetimeTooLong",
+    "issue: ScopeNotGrantable",
+    "issue: TooManyKeys",
+    "issue: ok",
+    "narrow: EmptyScopes",
+    "narrow: InGrace",
+    "narrow: KeyExpired",
+    "narrow: KeyRevoked",
+    "narrow: NotFound",
+    "narrow: WouldWiden",
+    "narrow: ok",
+    "promote apart: ok",
+    "promote: InGrace",
+    "promote: KeyRevoked",
+    "promote: NotFound",
+    "promote: ok",
+    "purge: something",
+    "regrant: InGrace",
+    "regrant: KeyRevoked",
+    "regrant: NotFound",
+    "regrant: ok",
+    "revoke: NotFound",
+    "revoke: ok",
+    "revoke_lineage: NotFound",
+    "revoke_lineage: ok",
+    "revoke_subject: ok",
+    "rotate: GraceTooLong",
+    "rotate: InGrace",
+    "rotate: InvalidGrace",
+    "rotate: KeyExpired",
+    "rotate: KeyRevoked",
+    "rotate: NotFound",
+    "rotate: ScopeNotGrantable",
+    "rotate: ok",
+    "rotate_at_once: ok",
+    "verify: Accepted",
+    "verify: Refused(Expired)",
+    "verify: Refused(NotYetValid)",
+    "verify: Refused(Reuse)",
+    "verify: Refused(Revoked)",
+    "verify: accepted after a revoke that it began before",
+    "verify: reuse ended the lineage",
+    "verify: too late",
+    "watch: Err(NotFound)",
+    "watch: Ok(Expired)",
+    "watch: Ok(Revoked)",
+];
+
+#[test]
+fn invariants_1_to_6_9_10_and_12_hold_over_random_sequences() {
+    let wanted = std::env::var("MODEL_STEPS").map_or(STEPS, |steps| steps.parse().unwrap());
+    let steps = Cell::new(0_u64);
+    let commits = Cell::new(0_u64);
+    let tally = RefCell::new(Tally::new());
+    let mut sequences = 0_u64;
+    let config = Config {
+        cases: 1,
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        max_shrink_time: 60_000,
+        ..Config::default()
+    };
+    while steps.get() < wanted {
+        sequences += 1;
+        let sequence = operations::operations(LONGEST_SEQUENCE);
+        // A runner counts its cases over all of its runs: one is good for one sequence.
+        let result = TestRunner::new(config.clone()).run(&sequence, |operations| {
+            let mut tally = tally.borrow_mut();
+            let mut run = Run::new(&mut tally);
+            for operation in &operations {
+                run.step(operation)?;
+                steps.set(steps.get() + 1);
+            }
+            commits.set(commits.get() + run.ledger.commits);
+            Ok(())
+        });
+        if let Err(error) = result {
+            panic!("{error}");
+        }
+    }
+    let tally = tally.into_inner();
+    for (what, count) in &tally {
+        eprintln!("{count:>9}  {what}");
+    }
+    let (steps, commits) = (steps.get(), commits.get());
+    eprintln!("model: {steps} steps in {sequences} sequences, {commits} commits");
+    for what in MUST_HAPPEN {
+        assert!(tally.contains_key(what), "never happened: {what}");
+    }
+}
+
+/// The value of a future that waits for nothing.
+fn now<F: Future>(future: F) -> F::Output {
+    match poll_once(&mut Box::pin(future)) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a call on a store in memory waited"),
+    }
+}

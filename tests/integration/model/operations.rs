@@ -1,0 +1,278 @@
+//! What a random sequence is made of. An operation names keys by where they stand in the model,
+//! so that it still means something when the sequence is shortened.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use tower_api_key::{RevocationReason, ScopeSet};
+
+use super::store::Read;
+
+/// Which key an operation is about; the number picks one of those.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    /// Of the keys that are neither dead nor replaced.
+    Head(u8),
+    /// Of the keys in grace.
+    InGrace(u8),
+    /// Of all that ever were, the newest first.
+    Ever(u8),
+    /// An id that never was.
+    Nowhere,
+}
+
+/// Which ring is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Via {
+    /// One of the key's own realm.
+    Own(u8),
+    /// Any of them.
+    Ring(u8),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) key: Target,
+    pub(super) via: Via,
+}
+
+/// A set of scopes, a bit for each of [`SCOPES`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scopes {
+    /// What of it is allowed.
+    Within(u8),
+    Exactly(u8),
+}
+
+pub(super) const SCOPES: [&str; 4] = ["cart", "read", "write", "admin"];
+
+impl Scopes {
+    pub(super) fn of(self, allowed: Option<&ScopeSet>) -> ScopeSet {
+        let (Self::Within(bits) | Self::Exactly(bits)) = self;
+        let named = (0..).zip(SCOPES).filter(|(bit, _)| bits >> bit & 1 == 1);
+        let inside = named.filter(|(_, scope)| match (self, allowed) {
+            (Self::Within(_), Some(allowed)) => allowed.contains(scope),
+            _ => true,
+        });
+        ScopeSet::new(inside.map(|(_, scope)| scope)).unwrap()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lifetime {
+    Default,
+    For(Duration),
+    /// Seconds from now; `u64::MAX` for the end of time.
+    Until(i64),
+    UntilMax,
+    Never,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) subject: &'static str,
+    pub(super) scopes: Scopes,
+    pub(super) lifetime: Lifetime,
+    /// Seconds from now.
+    pub(super) not_before: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    Issue(u8, Wish),
+    ImportPlaintext(u8, Wish, &'static str),
+    ImportDigest(u8, Wish, Digest),
+    Rotate(At, Duration),
+    RotateAtOnce(At),
+    Regrant(At, Wish),
+    /// Into the ring of this number.
+    Promote(At, u8, Wish),
+    Narrow(At, Scopes),
+    Revoke(At, RevocationReason),
+    RevokeLineage(At, RevocationReason),
+    RevokeSubject(u8, &'static str, RevocationReason),
+    Purge(u8),
+    RecordUses(u8),
+    Verify(At),
+    /// Every key that ever was, in this ring.
+    VerifyAll(u8),
+    /// Begins a verification whose look-up is held.
+    Begin(At, Read),
+    /// Lets a held look-up answer, and polls its verification.
+    Release(u8),
+    /// Polls a verification whose look-up is held.
+    Wait(u8),
+    Watch(At),
+    PollWatches,
+    /// Time passes.
+    Advance(Duration),
+    /// The clock is set by so many seconds, forward or back.
+    SetBy(i64),
+    SetToStart,
+    /// The clock is set to so many seconds before the end of time.
+    SetToEnd(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Digest {
+    /// Of a text of its own.
+    New(&'static str),
+    /// Of a key that there is, or was.
+    Of(Target),
+}
+
+pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>> {
+    vec(operation(), 1..=longest)
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    use Operation as Op;
+
+    // The temporary ring more often: its limits are reached by many keys only.
+    let ring = || prop_oneof![5 => 0..5_u8, 2 => Just(3)];
+    prop_oneof![
+        14 => (ring(), wish()).prop_map(|(ring, wish)| Op::Issue(ring, wish)),
+        2 => (ring(), wish(), plaintext()).prop_map(|(ring, wish, text)| {
+            Op::ImportPlaintext(ring, wish, text)
+        }),
+        2 => (ring(), wish(), digest()).prop_map(|(ring, wish, digest)| {
+            Op::ImportDigest(ring, wish, digest)
+        }),
+        9 => (at(), grace()).prop_map(|(at, grace)| Op::Rotate(at, grace)),
+        3 => at().prop_map(Op::RotateAtOnce),
+        4 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
+        4 => (at(), ring(), wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
+        5 => (at(), scopes()).prop_map(|(at, scopes)| Op::Narrow(at, scopes)),
+        4 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
+        2 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
+        1 => (ring(), subject(), reason()).prop_map(|(ring, subject, reason)| {
+            Op::RevokeSubject(ring, subject, reason)
+        }),
+        2 => ring().prop_map(Op::Purge),
+        2 => ring().prop_map(Op::RecordUses),
+        6 => at().prop_map(Op::Verify),
+        3 => ring().prop_map(Op::VerifyAll),
+        6 => (at(), select(vec![Read::First, Read::Last])).prop_map(|(at, read)| {
+            Op::Begin(at, read)
+        }),
+        6 => any::<u8>().prop_map(Op::Release),
+        1 => any::<u8>().prop_map(Op::Wait),
+        3 => at().prop_map(Op::Watch),
+        3 => Just(Op::PollWatches),
+        8 => select(vec![0, 1, 1, 2, 2, 3, 3, 5, 5, 10, 29, 30, 31, 60, 100, 3_600])
+            .prop_map(|seconds| Op::Advance(Duration::from_secs(seconds))),
+        2 => select(vec![-1, -2, -5, -30, -100, -4_000, 1, 5, 60]).prop_map(Op::SetBy),
+        1 => prop_oneof![
+            4 => Just(Op::SetToStart),
+            1 => select(vec![0, 1, 5, 100]).prop_map(Op::SetToEnd),
+        ],
+    ]
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        8 => any::<u8>().prop_map(Target::Head),
+        3 => any::<u8>().prop_map(Target::InGrace),
+        4 => any::<u8>().prop_map(Target::Ever),
+        1 => Just(Target::Nowhere),
+    ]
+}
+
+fn at() -> impl Strategy<Value = At> {
+    let via = prop_oneof![
+        7 => any::<u8>().prop_map(Via::Own),
+        1 => (0..5_u8).prop_map(Via::Ring),
+    ];
+    (target(), via).prop_map(|(key, via)| At { key, via })
+}
+
+fn subject() -> impl Strategy<Value = &'static str> {
+    select(vec!["alice", "alice", "bob", "carol"])
+}
+
+fn scopes() -> impl Strategy<Value = Scopes> {
+    prop_oneof![
+        4 => (0..16_u8).prop_map(Scopes::Within),
+        1 => (0..16_u8).prop_map(Scopes::Exactly),
+    ]
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let subject = prop_oneof![
+        20 => subject(),
+        1 => select(vec!["", "ali\nce", "\u{7f}", TOO_LONG]),
+    ];
+    let lifetime = prop_oneof![
+        4 => Just(Lifetime::Default),
+        12 => select(vec![1, 2, 5, 60, 600, 900])
+            .prop_map(|seconds| Lifetime::For(Duration::from_secs(seconds))),
+        1 => select(vec![0, 3_600, 3_601, 7_776_000, 7_776_001, u64::MAX])
+            .prop_map(|seconds| Lifetime::For(Duration::from_secs(seconds))),
+        1 => select(vec![999, 1_999])
+            .prop_map(|millis| Lifetime::For(Duration::from_millis(millis))),
+        2 => select(vec![-1, 0, 1, 10, 300]).prop_map(Lifetime::Until),
+        1 => Just(Lifetime::UntilMax),
+        1 => Just(Lifetime::Never),
+    ];
+    let not_before = prop_oneof![
+        6 => Just(None),
+        2 => select(vec![-10, 0, 1, 5, 60]).prop_map(Some),
+        1 => select(vec![1_000, 10_000_000, i64::MAX]).prop_map(Some),
+    ];
+    (subject, scopes(), lifetime, not_before).prop_map(|(subject, scopes, lifetime, not_before)| {
+        Wish {
+            subject,
+            scopes,
+            lifetime,
+            not_before,
+        }
+    })
+}
+
+/// 257 bytes.
+const TOO_LONG: &str = match str::from_utf8(&[b's'; 257]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
+fn grace() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        8 => select(vec![1, 2, 5, 20, 30, 60]).prop_map(Duration::from_secs),
+        1 => select(vec![0, 86_400, 86_401, u64::MAX]).prop_map(Duration::from_secs),
+        1 => select(vec![1, 999, 1_500, 86_400_001]).prop_map(Duration::from_millis),
+    ]
+}
+
+fn reason() -> impl Strategy<Value = RevocationReason> {
+    use RevocationReason as Reason;
+
+    select(vec![
+        Reason::KeyCompromise,
+        Reason::AffiliationChanged,
+        Reason::Superseded,
+    ])
+}
+
+fn plaintext() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "Legacy.token~1f3A7b2C5d8E1f4G6h0J-k+/=",
+        "Legacy.token~2f3A7b2C5d8E1f4G6h0J-k+/=",
+        "Legacy.token~3f3A7b2C5d8E1f4G6h0J-k+/=",
+        "guessable1234",
+        "with a space and, a comma 9f3A7b2C5d8E",
+        "",
+    ])
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    prop_oneof![
+        select(vec![
+            "Digest.only~1a2B3c4D5e6F7g8H9i0J",
+            "Digest.only~2a2B3c4D5e6F7g8H9i0J"
+        ])
+        .prop_map(Digest::New),
+        target().prop_map(Digest::Of),
+    ]
+}

@@ -1,0 +1,278 @@
+//! Which operations are refused, and why. Where several things are wrong with one, any of them
+//! may be the answer.
+
+use std::time::Duration;
+
+use tower_api_key::{
+    ErrorKind, InvalidCause, KeyRecordParts, KeyState, RevocationReason, ScopeSet, Timestamp,
+};
+
+use super::operations::{Lifetime, Wish};
+use super::reference::{Birth, Reference, Succession, end};
+use super::rings::RINGS;
+
+/// What is wrong with an operation.
+pub(super) type Reasons = Vec<ErrorKind>;
+
+const DEFAULT_LIFETIME: u64 = 90 * 24 * 60 * 60;
+
+/// What a ring answers to a key that it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Accepted,
+    Refused(InvalidCause),
+}
+
+/// The end of a lifetime, computed where nothing overflows; the reasons against it are added.
+fn expiry(
+    ring: usize,
+    now: u64,
+    start: u64,
+    lifetime: Lifetime,
+    reasons: &mut Reasons,
+) -> Option<u64> {
+    let longest = RINGS[ring].longest_lifetime;
+    let last = longest.map_or(u128::MAX, |longest| {
+        (u128::from(now) + u128::from(longest)).min(u128::from(u64::MAX))
+    });
+    let start = u128::from(start.max(now));
+    let wanted = match lifetime {
+        Lifetime::Default => {
+            let end = start + u128::from(DEFAULT_LIFETIME);
+            if end > u128::from(u64::MAX) {
+                end
+            } else {
+                end.min(last)
+            }
+        }
+        Lifetime::For(lifetime) => start + u128::from(lifetime.as_secs()),
+        Lifetime::Until(offset) => u128::from(now.saturating_add_signed(offset)),
+        Lifetime::UntilMax => u128::from(u64::MAX),
+        Lifetime::Never => match longest {
+            None => return None,
+            Some(_) => u128::MAX,
+        },
+    };
+    if wanted <= start || (wanted > u128::from(u64::MAX) && !matches!(lifetime, Lifetime::Never)) {
+        reasons.push(ErrorKind::InvalidLifetime);
+    }
+    if let Some(longest) = longest
+        && wanted > last
+    {
+        let longest = Duration::from_secs(longest);
+        reasons.push(ErrorKind::LifetimeTooLong { longest });
+    }
+    Some(u64::try_from(wanted).unwrap_or(u64::MAX))
+}
+
+fn grantable(ring: usize, scopes: &ScopeSet, reasons: &mut Reasons) {
+    if let Some(grantable) = RINGS[ring].grantable()
+        && scopes.iter().any(|scope| !grantable.contains(scope))
+    {
+        reasons.push(ErrorKind::ScopeNotGrantable);
+    }
+}
+
+impl Reference {
+    /// A key as wished; `dying` are the keys that its birth ends.
+    pub(super) fn birth(
+        &self,
+        ring: usize,
+        wish: &Wish,
+        dying: &[usize],
+    ) -> Result<Birth, Reasons> {
+        let mut reasons = Reasons::new();
+        let subject = wish.subject;
+        if subject.is_empty() || subject.len() > 256 || subject.contains(char::is_control) {
+            reasons.push(ErrorKind::InvalidSubject);
+        }
+        let scopes = wish.scopes_for(ring);
+        grantable(ring, &scopes, &mut reasons);
+        let start = wish.start(self.now).unwrap_or(self.now);
+        let expires_at = expiry(ring, self.now, start, wish.lifetime, &mut reasons);
+        if let Some(limit) = RINGS[ring].keys_per_subject {
+            let held = (0..self.keys.len()).filter(|&key| {
+                let parts = &self.keys[key].parts;
+                self.knows(ring, key)
+                    && !dying.contains(&key)
+                    && parts.subject == subject
+                    && parts.revocation.is_none()
+                    && parts.retire_at.is_none()
+                    && self.now < end(parts)
+            });
+            if held.count() >= limit {
+                reasons.push(ErrorKind::TooManyKeys { limit });
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        Ok(Birth {
+            ring,
+            subject: subject.to_owned(),
+            scopes,
+            not_before: start,
+            expires_at,
+            label: Some(format!("for {}", subject.len())),
+            descent: None,
+        })
+    }
+
+    /// A key that is known, alive and not replaced yet; else why not.
+    pub(super) fn head(&self, ring: usize, key: Option<usize>) -> Result<usize, Reasons> {
+        let key = key
+            .filter(|&key| self.knows(ring, key))
+            .ok_or(vec![ErrorKind::NotFound])?;
+        let parts = &self.keys[key].parts;
+        match self.state(ring, parts) {
+            KeyState::Expired => Err(vec![ErrorKind::KeyExpired]),
+            KeyState::Retired => Err(vec![ErrorKind::KeyRetired]),
+            KeyState::Revoked => Err(vec![ErrorKind::KeyRevoked]),
+            _ if parts.retire_at.is_some() => Err(vec![ErrorKind::InGrace]),
+            _ => Ok(key),
+        }
+    }
+
+    /// A rotation with this grace, or with none.
+    pub(super) fn rotation(
+        &self,
+        ring: usize,
+        key: Option<usize>,
+        grace: Option<Duration>,
+    ) -> Result<Succession, Reasons> {
+        let old = self.head(ring, key)?;
+        let parts = &self.keys[old].parts;
+        let mut reasons = Reasons::new();
+        grantable(ring, &parts.scopes, &mut reasons);
+        let spec = &RINGS[ring];
+        let not_before = parts.not_before.as_unix();
+        let start = not_before.max(self.now);
+        let expires_at = match (parts.expires_at, spec.longest_lifetime) {
+            (None, None) => None,
+            (None, Some(_)) => expiry(ring, self.now, start, Lifetime::Default, &mut reasons),
+            (Some(end), longest) => {
+                let length = end.as_unix() - parts.issued_at.as_unix().max(not_before);
+                let last = longest.map_or(u128::MAX, |longest| {
+                    u128::from(self.now) + u128::from(longest)
+                });
+                let end = (u128::from(start) + u128::from(length)).min(last);
+                if end <= u128::from(start)
+                    || u128::from(start) + u128::from(length) > u128::from(u64::MAX)
+                {
+                    reasons.push(ErrorKind::InvalidLifetime);
+                }
+                Some(u64::try_from(end).unwrap_or(u64::MAX))
+            }
+        };
+        let mut retires = None;
+        if let Some(grace) = grace {
+            let longest = Duration::from_secs(spec.longest_grace);
+            if grace > longest {
+                reasons.push(ErrorKind::GraceTooLong { longest });
+            }
+            let end = u128::from(self.now) + u128::from(grace.as_secs());
+            if grace.as_secs() == 0 || end > u128::from(u64::MAX) {
+                reasons.push(ErrorKind::InvalidGrace);
+            }
+            if self.has_predecessor_in_grace(ring, old) {
+                reasons.push(ErrorKind::InGrace);
+            }
+            let expiry = parts.expires_at.map_or(u64::MAX, Timestamp::as_unix);
+            retires = Some(u64::try_from(end).map_or(expiry, |end| end.min(expiry)));
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        let birth = Birth {
+            ring,
+            subject: parts.subject.clone(),
+            scopes: parts.scopes.clone(),
+            not_before,
+            expires_at,
+            label: parts.label.clone(),
+            descent: Some((parts.lineage, parts.generation + 1)),
+        };
+        Ok(Succession {
+            old,
+            birth,
+            retires,
+        })
+    }
+
+    pub(super) fn promotion(
+        &self,
+        from: usize,
+        key: Option<usize>,
+        into: usize,
+        wish: &Wish,
+    ) -> Result<Succession, Reasons> {
+        let old = self.head(from, key)?;
+        let (lineage, generation) = {
+            let parts = &self.keys[old].parts;
+            (parts.lineage, parts.generation)
+        };
+        let mut birth = self.birth(into, wish, &self.lineage(from, lineage))?;
+        birth.descent = Some((lineage, generation + 1));
+        Ok(Succession {
+            old,
+            birth,
+            retires: None,
+        })
+    }
+
+    pub(super) fn narrowing(
+        &self,
+        ring: usize,
+        key: Option<usize>,
+        scopes: &ScopeSet,
+    ) -> Result<usize, Reasons> {
+        let key = self.head(ring, key)?;
+        let held = &self.keys[key].parts.scopes;
+        if scopes.is_empty() {
+            return Err(vec![ErrorKind::EmptyScopes]);
+        }
+        if scopes.iter().any(|scope| !held.contains(scope)) {
+            return Err(vec![ErrorKind::WouldWiden]);
+        }
+        Ok(key)
+    }
+
+    /// What a ring remembers of a key that it saw to be over by its age.
+    pub(super) fn remember_end(&mut self, ring: usize, parts: &KeyRecordParts) {
+        // A key without an end is over at the end of time only.
+        if end(parts) != u64::MAX {
+            self.ended.insert((ring, parts.id));
+            self.horizons[ring] = self.horizons[ring].max(end(parts));
+        }
+    }
+
+    /// What a ring makes of the record that it found, and what it remembers of that.
+    pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts) -> Answer {
+        let horizon = self.horizon(ring);
+        let replaced = parts.retire_at.is_some_and(|end| end.as_unix() <= horizon)
+            || parts
+                .revocation
+                .is_some_and(|it| it.reason == RevocationReason::Superseded);
+        let cause = match self.state(ring, parts) {
+            KeyState::Live => {
+                let now = self.now;
+                let used = self.unrecorded[ring].entry(parts.id).or_default();
+                *used = now.max(*used);
+                return Answer::Accepted;
+            }
+            KeyState::NotYetValid => InvalidCause::NotYetValid,
+            KeyState::Revoked if !replaced => InvalidCause::Revoked,
+            state => {
+                if state != KeyState::Revoked {
+                    self.remember_end(ring, parts);
+                }
+                if replaced {
+                    InvalidCause::Reuse
+                } else {
+                    InvalidCause::Expired
+                }
+            }
+        };
+        Answer::Refused(cause)
+    }
+}

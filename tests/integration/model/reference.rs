@@ -1,0 +1,236 @@
+//! The reference model: what each operation must leave, from the words of the threat model and
+//! of the crate's documentation. It shares data types with the crate, and no rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tower_api_key::{
+    KeyId, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, ScopeSet, Timestamp,
+};
+
+use super::rings::RINGS;
+use crate::support::START;
+
+/// A key that was, and what its record is as long as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) parts: KeyRecordParts,
+    pub(super) store: usize,
+    pub(super) plaintext: String,
+    pub(super) purged: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Reference {
+    /// In the order of their birth.
+    pub(super) keys: Vec<Key>,
+    pub(super) now: u64,
+    /// What has passed, however the clock was set.
+    pub(super) elapsed: u64,
+    /// For each ring the latest end for which it refused a key: it judges no end by less.
+    pub(super) horizons: [u64; RINGS.len()],
+    /// The keys that a ring refused because they had ended.
+    pub(super) ended: BTreeSet<(usize, KeyId)>,
+    pub(super) unrecorded: [BTreeMap<KeyId, u64>; RINGS.len()],
+    pub(super) last_uses: BTreeMap<KeyId, u64>,
+}
+
+/// A key that is about to be, but for its id and digest.
+#[derive(Debug, Clone)]
+pub(super) struct Birth {
+    pub(super) ring: usize,
+    pub(super) subject: String,
+    pub(super) scopes: ScopeSet,
+    pub(super) not_before: u64,
+    pub(super) expires_at: Option<u64>,
+    pub(super) label: Option<String>,
+    /// Its lineage and generation, unless it begins one.
+    pub(super) descent: Option<(KeyId, u32)>,
+}
+
+/// A key that takes the place of another.
+#[derive(Debug, Clone)]
+pub(super) struct Succession {
+    pub(super) old: usize,
+    pub(super) birth: Birth,
+    /// The end of the old one's grace; without one it is dead at once.
+    pub(super) retires: Option<u64>,
+}
+
+/// When a key ends by itself; the end of time for one that does not.
+pub(super) fn end(parts: &KeyRecordParts) -> u64 {
+    let ends = [parts.expires_at, parts.retire_at];
+    ends.into_iter()
+        .flatten()
+        .min()
+        .map_or(u64::MAX, Timestamp::as_unix)
+}
+
+impl Reference {
+    pub(super) fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            now: START.as_unix(),
+            elapsed: 0,
+            horizons: [0; RINGS.len()],
+            ended: BTreeSet::new(),
+            unrecorded: Default::default(),
+            last_uses: BTreeMap::new(),
+        }
+    }
+
+    /// The time by which a ring judges ends.
+    pub(super) fn horizon(&self, ring: usize) -> u64 {
+        self.now.max(self.horizons[ring])
+    }
+
+    /// What a key is worth in a ring.
+    pub(super) fn state(&self, ring: usize, parts: &KeyRecordParts) -> KeyState {
+        let end = end(parts);
+        if parts.revocation.is_some() {
+            KeyState::Revoked
+        } else if self.horizon(ring) >= end {
+            match parts.retire_at {
+                Some(retire_at) if retire_at.as_unix() == end => KeyState::Retired,
+                _ => KeyState::Expired,
+            }
+        } else if self.now < parts.not_before.as_unix() {
+            KeyState::NotYetValid
+        } else {
+            KeyState::Live
+        }
+    }
+
+    /// Whether a ring knows a key at all.
+    pub(super) fn knows(&self, ring: usize, key: usize) -> bool {
+        let key = &self.keys[key];
+        !key.purged
+            && key.store == RINGS[ring].store
+            && key.parts.realm.as_str() == RINGS[ring].realm
+    }
+
+    pub(super) fn by_id(&self, id: KeyId) -> Option<usize> {
+        self.keys.iter().position(|key| key.parts.id == id)
+    }
+
+    /// The key that a ring finds by this digest.
+    pub(super) fn by_digest(&self, ring: usize, digest: &[u8; 32]) -> Option<usize> {
+        (0..self.keys.len())
+            .find(|&key| self.knows(ring, key) && self.keys[key].parts.digest.as_bytes() == digest)
+    }
+
+    /// The keys that a ring knows of a lineage.
+    pub(super) fn lineage(&self, ring: usize, lineage: KeyId) -> Vec<usize> {
+        (0..self.keys.len())
+            .filter(|&key| self.knows(ring, key) && self.keys[key].parts.lineage == lineage)
+            .collect()
+    }
+
+    /// Whether another key of its lineage is still in grace beside it.
+    pub(super) fn has_predecessor_in_grace(&self, ring: usize, key: usize) -> bool {
+        self.lineage(ring, self.keys[key].parts.lineage)
+            .into_iter()
+            .filter(|&other| other != key)
+            .any(|other| {
+                let state = self.state(ring, &self.keys[other].parts);
+                matches!(state, KeyState::Live | KeyState::NotYetValid)
+            })
+    }
+
+    /// Revokes those of the keys that are not revoked yet, and says how many there were.
+    pub(super) fn revoke(&mut self, keys: &[usize], reason: RevocationReason) -> usize {
+        let at = Timestamp::from_unix(self.now);
+        let mut count = 0;
+        for &key in keys {
+            let parts = &mut self.keys[key].parts;
+            if parts.revocation.is_none() {
+                parts.revocation = Some(Revocation { at, reason });
+                parts.version += 1;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    pub(super) fn narrow(&mut self, ring: usize, key: usize, scopes: &ScopeSet) {
+        let mut others = self.lineage(ring, self.keys[key].parts.lineage);
+        others.retain(|&other| other != key);
+        self.revoke(&others, RevocationReason::PrivilegeWithdrawn);
+        let parts = &mut self.keys[key].parts;
+        if parts.scopes != *scopes {
+            parts.scopes = scopes.clone();
+            parts.version += 1;
+        }
+    }
+
+    /// Ends the old key and all others of its lineage, but for its own grace.
+    pub(super) fn end_for(&mut self, from: usize, succession: &Succession) {
+        let mut dying = self.lineage(from, self.keys[succession.old].parts.lineage);
+        if let Some(retires) = succession.retires {
+            dying.retain(|&other| other != succession.old);
+            let parts = &mut self.keys[succession.old].parts;
+            parts.retire_at = Some(Timestamp::from_unix(retires));
+            parts.version += 1;
+        }
+        self.revoke(&dying, RevocationReason::Superseded);
+    }
+
+    pub(super) fn bear(&mut self, birth: Birth, id: KeyId, plaintext: &str) {
+        let spec = &RINGS[birth.ring];
+        let (lineage, generation) = birth.descent.unwrap_or((id, 0));
+        let parts = KeyRecordParts {
+            id,
+            realm: Realm::new(spec.realm).unwrap(),
+            digest: tower_api_key::KeyDigest::sha256(plaintext.as_bytes()),
+            pepper_version: None,
+            subject: birth.subject,
+            scopes: birth.scopes,
+            issued_at: Timestamp::from_unix(self.now),
+            not_before: Timestamp::from_unix(birth.not_before),
+            expires_at: birth.expires_at.map(Timestamp::from_unix),
+            retire_at: None,
+            lineage,
+            generation,
+            version: 1,
+            revocation: None,
+            label: birth.label,
+            metadata: BTreeMap::new(),
+        };
+        self.keys.push(Key {
+            parts,
+            store: spec.store,
+            plaintext: plaintext.to_owned(),
+            purged: false,
+        });
+    }
+
+    /// Forgets the keys that have been dead for longer than the ring's retention.
+    pub(super) fn purge(&mut self, ring: usize) -> u64 {
+        let Some(ended_by) = self.now.checked_sub(RINGS[ring].retention) else {
+            return 0;
+        };
+        let mut count = 0;
+        for key in 0..self.keys.len() {
+            let parts = &self.keys[key].parts;
+            let never = parts.expires_at.is_none() && parts.retire_at.is_none();
+            let ended = match parts.revocation {
+                Some(revocation) => revocation.at.as_unix() <= ended_by,
+                None => !never && end(parts) <= ended_by,
+            };
+            if ended && self.knows(ring, key) {
+                self.last_uses.remove(&self.keys[key].parts.id);
+                self.keys[key].purged = true;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    pub(super) fn record_uses(&mut self, ring: usize) {
+        for (id, at) in std::mem::take(&mut self.unrecorded[ring]) {
+            if self.by_id(id).is_some_and(|key| self.knows(ring, key)) {
+                let last = self.last_uses.entry(id).or_default();
+                *last = at.max(*last);
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The rings under test, and what each of them allows, in figures that the reference model reads.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tower_api_key::{Event, KeyRing, ManualClock, ScopeSet};
+
+use super::store::{Log, RecordingStore};
+use crate::support::START;
+
+/// What a ring allows; times in seconds.
+#[derive(Debug)]
+pub(super) struct RingSpec {
+    pub(super) prefix: &'static str,
+    pub(super) realm: &'static str,
+    /// Which of the two stores holds its keys.
+    pub(super) store: usize,
+    pub(super) longest_lifetime: Option<u64>,
+    pub(super) longest_grace: u64,
+    pub(super) grantable: Option<&'static str>,
+    pub(super) keys_per_subject: Option<usize>,
+    pub(super) revokes_on_reuse: bool,
+    pub(super) accepts_imports: bool,
+    pub(super) retention: u64,
+}
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Bounds every verification.
+pub(super) const LOOKUP_TIMEOUT: u64 = 30;
+/// How often a watch reads its record again.
+pub(super) const WATCH_INTERVAL: u64 = 2;
+
+pub(super) const REALMS: [&str; 4] = ["orders", "billing", "visitors", "partner"];
+
+/// Two nodes of one realm, a second realm, a temporary ring with caps, and a ring whose store
+/// is not that of the others.
+pub(super) const RINGS: [RingSpec; 5] = [
+    RingSpec {
+        prefix: "acme",
+        realm: "orders",
+        store: 0,
+        longest_lifetime: None,
+        longest_grace: DAY,
+        grantable: None,
+        keys_per_subject: None,
+        revokes_on_reuse: false,
+        accepts_imports: true,
+        retention: 100,
+    },
+    RingSpec {
+        prefix: "acme",
+        realm: "orders",
+        store: 0,
+        longest_lifetime: Some(3_600),
+        longest_grace: 60,
+        grantable: Some("read write"),
+        keys_per_subject: None,
+        revokes_on_reuse: true,
+        accepts_imports: false,
+        retention: 30,
+    },
+    RingSpec {
+        prefix: "bill",
+        realm: "billing",
+        store: 0,
+        longest_lifetime: Some(90 * DAY),
+        longest_grace: DAY,
+        grantable: None,
+        keys_per_subject: None,
+        revokes_on_reuse: false,
+        accepts_imports: false,
+        retention: 0,
+    },
+    RingSpec {
+        prefix: "visit",
+        realm: "visitors",
+        store: 0,
+        longest_lifetime: Some(900),
+        longest_grace: 30,
+        grantable: Some("cart"),
+        keys_per_subject: Some(2),
+        revokes_on_reuse: true,
+        accepts_imports: false,
+        retention: 60,
+    },
+    RingSpec {
+        prefix: "part",
+        realm: "partner",
+        store: 1,
+        longest_lifetime: Some(90 * DAY),
+        longest_grace: DAY,
+        grantable: None,
+        keys_per_subject: None,
+        revokes_on_reuse: false,
+        accepts_imports: true,
+        retention: 100,
+    },
+];
+
+impl RingSpec {
+    /// The scopes that the ring grants at all.
+    pub(super) fn grantable(&self) -> Option<ScopeSet> {
+        self.grantable.map(|scopes| scopes.parse().unwrap())
+    }
+
+    fn build(&self, stores: &[RecordingStore], clock: &ManualClock, told: &Told) -> KeyRing {
+        let told = Arc::clone(told);
+        let mut builder = KeyRing::builder(self.prefix)
+            .realm(self.realm)
+            .clock(clock.clone())
+            .longest_grace(Duration::from_secs(self.longest_grace))
+            .lookup_timeout(Duration::from_secs(LOOKUP_TIMEOUT))
+            .watch_interval(Duration::from_secs(WATCH_INTERVAL))
+            .retention(Duration::from_secs(self.retention))
+            .track_last_use()
+            .observer(move |event: &Event<'_>| told.lock().unwrap().push(format!("{event:?}")));
+        builder = match self.longest_lifetime {
+            Some(longest) => builder.longest_lifetime(Duration::from_secs(longest)),
+            None => builder.unlimited_lifetime(),
+        };
+        if let Some(grantable) = self.grantable {
+            builder = builder.grantable_scopes(grantable.split(' '));
+        }
+        if let Some(limit) = self.keys_per_subject {
+            builder = builder.keys_per_subject(limit);
+        }
+        if self.revokes_on_reuse {
+            builder = builder.revoke_lineage_on_reuse();
+        }
+        if self.accepts_imports {
+            builder = builder.accept_imports();
+        }
+        builder.build(stores[self.store].clone()).unwrap()
+    }
+}
+
+/// What observers were told, as text.
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// The code under test.
+pub(super) struct World {
+    pub(super) rings: Vec<KeyRing>,
+    pub(super) clock: ManualClock,
+    pub(super) stores: [RecordingStore; 2],
+    pub(super) log: Log,
+    pub(super) told: Told,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let clock = ManualClock::new(START);
+        let log = Log::default();
+        let told = Told::default();
+        let stores = [0, 1].map(|number| RecordingStore::new(number, &log));
+        let rings = RINGS
+            .iter()
+            .map(|spec| spec.build(&stores, &clock, &told))
+            .collect();
+        Self {
+            rings,
+            clock,
+            stores,
+            log,
+            told,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A store in memory that shows every commit by itself, and holds look-ups back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+
+use super::now;
+use super::rings::REALMS;
+
+/// All records of a store after one commit; in the order of their ids.
+pub(super) type Snapshot = BTreeMap<KeyId, Arc<KeyRecord>>;
+
+/// One commit or purge, and what it left.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) store: usize,
+    pub(super) snapshot: Snapshot,
+    /// The change as its `Debug` shows it; `None` for a purge.
+    pub(super) change: Option<String>,
+}
+
+/// The commits of all stores, in order.
+pub(super) type Log = Arc<Mutex<Vec<Commit>>>;
+
+/// When a look-up that is held reads its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Before it is held: the answer is as old as the wait, like that of a replica.
+    First,
+    /// When it is released.
+    Last,
+}
+
+#[derive(Clone)]
+pub(super) struct RecordingStore {
+    number: usize,
+    records: MemoryStore,
+    log: Log,
+    script: Arc<Mutex<Script>>,
+}
+
+#[derive(Default)]
+struct Script {
+    hold: Option<Read>,
+    held: Option<oneshot::Sender<()>>,
+}
+
+impl RecordingStore {
+    pub(super) fn new(number: usize, log: &Log) -> Self {
+        Self {
+            number,
+            records: MemoryStore::new(),
+            log: Arc::clone(log),
+            script: Arc::default(),
+        }
+    }
+
+    /// Holds the look-ups of `begin`, and returns what releases the one that there was.
+    pub(super) fn holding<T>(
+        &self,
+        read: Read,
+        begin: impl FnOnce() -> T,
+    ) -> (T, Option<oneshot::Sender<()>>) {
+        self.script.lock().unwrap().hold = Some(read);
+        let value = begin();
+        let mut script = self.script.lock().unwrap();
+        script.hold = None;
+        (value, script.held.take())
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        for realm in REALMS {
+            let realm = Realm::new(realm).unwrap();
+            for record in now(self.records.list(&realm, &ListQuery::new())).unwrap() {
+                let other = snapshot.insert(record.id(), record);
+                assert!(other.is_none(), "invariant 12: an id is in two records");
+            }
+        }
+        snapshot
+    }
+
+    fn record(&self, change: Option<String>) {
+        self.log.lock().unwrap().push(Commit {
+            store: self.number,
+            snapshot: self.snapshot(),
+            change,
+        });
+    }
+}
+
+impl KeyStore for RecordingStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        let mut script = self.script.lock().unwrap();
+        let Some(read) = script.hold else {
+            return self.records.find(realm, digest);
+        };
+        let (release, released) = oneshot::channel();
+        script.held = Some(release);
+        let first = self.records.find(realm, digest);
+        let (records, realm, digest) = (self.records.clone(), realm.clone(), *digest);
+        Lookup::Pending(Box::pin(async move {
+            let _ = released.await;
+            let lookup = match read {
+                Read::First => first,
+                Read::Last => records.find(&realm, &digest),
+            };
+            match lookup {
+                Lookup::Ready(found) => found,
+                Lookup::Pending(found) => found.await,
+            }
+        }))
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        self.records.identity()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.records.commit(change).await?;
+            self.record(Some(format!("{change:?}")));
+            Ok(())
+        })
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.records.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.records.list(realm, query)
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let count = self.records.purge(realm, ended_by).await?;
+            self.record(None);
+            Ok(count)
+        })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.records.record_uses(realm, uses)
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        self.records.last_uses(realm, ids)
+    }
+}

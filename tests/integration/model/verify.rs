@@ -1,0 +1,268 @@
+//! Verifications: those that end at once, and those whose look-up is held back.
+
+use std::pin::Pin;
+use std::task::Poll;
+
+use proptest::prelude::*;
+use tokio::sync::oneshot;
+use tower_api_key::{
+    InvalidCause, KeyDigest, KeyRecordParts, RevocationReason, VerifiedKey, VerifyError,
+    VerifyErrorKind,
+};
+
+use super::ledger::Authority;
+use super::operations::At;
+use super::predict::Answer;
+use super::rings::{LOOKUP_TIMEOUT, RINGS};
+use super::run::Run;
+use super::store::Read;
+use super::{Check, now};
+use crate::support::poll_once;
+
+type Verdict = Result<VerifiedKey, VerifyError>;
+
+/// A verification whose look-up is held.
+pub(super) struct Begun {
+    future: Pin<Box<dyn Future<Output = Verdict>>>,
+    release: oneshot::Sender<()>,
+    ring: usize,
+    plaintext: String,
+    /// The time that had passed.
+    at: u64,
+    /// The last commit before it.
+    commit: u64,
+    read: Read,
+    /// What the look-up found, where it has read already.
+    found: Option<KeyRecordParts>,
+}
+
+impl Run<'_> {
+    pub(super) fn verify(&mut self, at: At) -> Check {
+        let (key, _, ring) = self.resolve(at);
+        let plaintext = self.plaintext(key);
+        self.verify_at_once(ring, &plaintext)
+    }
+
+    pub(super) fn verify_all(&mut self, ring: usize) -> Check {
+        for key in 0..self.reference.keys.len() {
+            let plaintext = self.plaintext(Some(key));
+            self.verify_at_once(ring, &plaintext)?;
+        }
+        Ok(())
+    }
+
+    fn plaintext(&self, key: Option<usize>) -> String {
+        key.map_or_else(
+            || "nonsense".to_owned(),
+            |key| self.reference.keys[key].plaintext.clone(),
+        )
+    }
+
+    fn verify_at_once(&mut self, ring: usize, plaintext: &str) -> Check {
+        let verdict = now(self.world.rings[ring].verify(plaintext.as_bytes()));
+        self.take_down(ring)?;
+        if let Ok(key) = &verdict {
+            prop_assert!(
+                !self.reference.ended.contains(&(ring, key.id())),
+                "invariant 10: {} was denied as ended, and then accepted",
+                key.id()
+            );
+        }
+        let found = self.find(ring, plaintext);
+        // A reuse may have been answered with a commit, which the verdict was before.
+        self.verdict(ring, plaintext, &verdict, found.as_ref(), u64::MAX)
+    }
+
+    fn find(&self, ring: usize, plaintext: &str) -> Option<KeyRecordParts> {
+        let digest = KeyDigest::sha256(plaintext.as_bytes());
+        let key = self.reference.by_digest(ring, digest.as_bytes())?;
+        Some(self.reference.keys[key].parts.clone())
+    }
+
+    /// Compares a verdict with that of the model on what was found at a commit.
+    fn verdict(
+        &mut self,
+        ring: usize,
+        plaintext: &str,
+        verdict: &Verdict,
+        found: Option<&KeyRecordParts>,
+        commit: u64,
+    ) -> Check {
+        match verdict {
+            Ok(key) => {
+                let authority = self.ledger.lines[&key.id()].at(commit);
+                self.invariant_10_accepted_within_its_interval(key, authority)?;
+                self.seen.push(format!("{key:?}"));
+            }
+            Err(error) => self.seen.push(format!("{error:?} {error}")),
+        }
+        let spec = &RINGS[ring];
+        let well_formed = spec.accepts_imports
+            || plaintext.len() == spec.prefix.len() + 46
+                && plaintext
+                    .strip_prefix(spec.prefix)
+                    .is_some_and(|rest| rest.starts_with('_'));
+        let answer = match found {
+            _ if !well_formed => Answer::Refused(InvalidCause::Malformed),
+            None => Answer::Refused(InvalidCause::Unknown),
+            Some(parts) => self.reference.judge(ring, parts),
+        };
+        let actual = match verdict {
+            Ok(_) => Answer::Accepted,
+            Err(error) => match error.kind() {
+                VerifyErrorKind::Invalid(cause) => Answer::Refused(cause),
+                other => return Err(TestCaseError::fail(format!("verify said {other:?}"))),
+            },
+        };
+        prop_assert_eq!(
+            actual,
+            answer,
+            "the verdict is left, that of the model right"
+        );
+        self.count(&format!("verify: {answer:?}"));
+        if let (Answer::Refused(InvalidCause::Reuse), Some(parts), true) =
+            (answer, found, spec.revokes_on_reuse)
+        {
+            let members = self.reference.lineage(ring, parts.lineage);
+            if self
+                .reference
+                .revoke(&members, RevocationReason::KeyCompromise)
+                > 0
+            {
+                self.count("verify: reuse ended the lineage");
+            }
+        }
+        Ok(())
+    }
+
+    fn invariant_10_accepted_within_its_interval(
+        &self,
+        key: &VerifiedKey,
+        authority: Option<&Authority>,
+    ) -> Check {
+        let now = self.reference.now;
+        prop_assert!(
+            authority.is_some_and(|it| it.from <= now && now < it.until),
+            "invariant 10: {} was accepted at {now} with {authority:?}",
+            key.id()
+        );
+        let scopes = key.scopes().iter().map(str::to_owned).collect();
+        let shown = authority.map(|it| (it.subject.as_str(), it.realm.as_str(), &it.scopes));
+        prop_assert_eq!(
+            Some((key.subject(), key.realm().as_str(), &scopes)),
+            shown,
+            "invariant 7: a positive verdict equals A(d, c)"
+        );
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, at: At, read: Read) -> Check {
+        let (key, _, ring) = self.resolve(at);
+        let plaintext = self.plaintext(key);
+        let (code, presented) = (self.world.rings[ring].clone(), plaintext.clone());
+        let mut future: Pin<Box<dyn Future<Output = Verdict>>> =
+            Box::pin(async move { code.verify(presented.as_bytes()).await });
+        let store = &self.world.stores[RINGS[ring].store];
+        let (polled, release) = store.holding(read, || poll_once(&mut future));
+        match (polled, release) {
+            (Poll::Ready(verdict), None) => {
+                self.verdict(ring, &plaintext, &verdict, None, u64::MAX)
+            }
+            (Poll::Pending, Some(release)) => {
+                let found = self.find(ring, &plaintext);
+                self.begun.push(Begun {
+                    future,
+                    release,
+                    ring,
+                    plaintext,
+                    at: self.reference.elapsed,
+                    commit: self.ledger.commits,
+                    read,
+                    found,
+                });
+                Ok(())
+            }
+            (polled, _) => Err(TestCaseError::fail(format!(
+                "a held look-up gave {polled:?}"
+            ))),
+        }
+    }
+
+    /// Polls a verification that is still held, and whose time is not over.
+    pub(super) fn wait(&mut self, pick: u8) -> Check {
+        let count = self.begun.len().max(1);
+        if let Some(begun) = self.begun.get_mut(usize::from(pick) % count) {
+            let polled = poll_once(&mut begun.future);
+            prop_assert!(polled.is_pending(), "{polled:?} from nowhere");
+        }
+        Ok(())
+    }
+
+    /// Once time has passed, polls the verifications that waited for longer than they may, as an
+    /// executor does that the timer has woken.
+    pub(super) fn invariant_9_a_wait_ends_with_the_bound(&mut self) -> Check {
+        let elapsed = self.reference.elapsed;
+        let over = |begun: &mut Begun| elapsed - begun.at >= LOOKUP_TIMEOUT;
+        let ended: Vec<Begun> = self.begun.extract_if(.., over).collect();
+        for mut begun in ended {
+            let kind = match poll_once(&mut begun.future) {
+                Poll::Ready(verdict) => Some(verdict.map(drop).map_err(|error| error.kind())),
+                Poll::Pending => None,
+            };
+            prop_assert_eq!(
+                kind,
+                Some(Err(VerifyErrorKind::StoreUnavailable)),
+                "invariant 9: after {} s there is no answer any more",
+                elapsed - begun.at
+            );
+            self.count("verify: too late");
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, pick: u8) -> Check {
+        if self.begun.is_empty() {
+            return Ok(());
+        }
+        let index = usize::from(pick) % self.begun.len();
+        let mut begun = self.begun.swap_remove(index);
+        begun.release.send(()).unwrap();
+        let commit = self.ledger.commits;
+        let Poll::Ready(verdict) = poll_once(&mut begun.future) else {
+            return Err(TestCaseError::fail("a released look-up gave no verdict"));
+        };
+        self.take_down(begun.ring)?;
+        if let Ok(key) = &verdict {
+            self.invariant_9_an_accept_began_before_the_revoke(begun.commit, key)?;
+        }
+        let (found, commit) = match begun.read {
+            Read::First => (begun.found, begun.commit),
+            Read::Last => (self.find(begun.ring, &begun.plaintext), commit),
+        };
+        self.count("verify: released in time");
+        self.verdict(
+            begun.ring,
+            &begun.plaintext,
+            &verdict,
+            found.as_ref(),
+            commit,
+        )
+    }
+
+    fn invariant_9_an_accept_began_before_the_revoke(
+        &mut self,
+        began: u64,
+        key: &VerifiedKey,
+    ) -> Check {
+        if let Some(death) = self.ledger.lines[&key.id()].death() {
+            prop_assert!(
+                began < death,
+                "invariant 9: {} died at commit {death}; a verification that began after commit \
+                 {began} accepted it",
+                key.id()
+            );
+            self.count("verify: accepted after a revoke that it began before");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! A store that counts what upkeep asks of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+
+type Uses = Vec<(KeyId, Timestamp)>;
+
+/// What becomes of uses on their way in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Taking {
+    Honest,
+    Fail,
+    /// Takes them once it is told to.
+    Hold,
+}
+
+/// A store that counts what upkeep asks of it.
+#[derive(Clone)]
+pub(crate) struct Noting {
+    store: MemoryStore,
+    taking: Arc<Mutex<Taking>>,
+    released: Arc<Notify>,
+    told: Arc<Mutex<Vec<Uses>>>,
+    purges: Arc<AtomicUsize>,
+    purges_fail: Arc<Mutex<bool>>,
+}
+
+impl Noting {
+    pub(crate) fn new() -> Self {
+        Self {
+            store: MemoryStore::new(),
+            taking: Arc::new(Mutex::new(Taking::Honest)),
+            released: Arc::default(),
+            told: Arc::default(),
+            purges: Arc::default(),
+            purges_fail: Arc::default(),
+        }
+    }
+
+    pub(crate) fn take(&self, taking: Taking) {
+        *self.taking.lock().unwrap() = taking;
+    }
+
+    /// What it was told since the last time.
+    pub(crate) fn told(&self) -> Vec<Uses> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    /// Takes what it [holds](Taking::Hold).
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+
+    pub(crate) fn fail_purges(&self, fail: bool) {
+        *self.purges_fail.lock().unwrap() = fail;
+    }
+
+    /// How often it was asked to purge.
+    pub(crate) fn purges(&self) -> usize {
+        self.purges.load(Ordering::Relaxed)
+    }
+}
+
+impl KeyStore for Noting {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.store.find(realm, digest)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.store.list(realm, query)
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.purges.fetch_add(1, Ordering::Relaxed);
+        if *self.purges_fail.lock().unwrap() {
+            return Box::pin(async { Err(StoreErrorKind::Unavailable.into()) });
+        }
+        self.store.purge(realm, ended_by)
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.told.lock().unwrap().push(uses.to_vec());
+        let taking = *self.taking.lock().unwrap();
+        Box::pin(async move {
+            match taking {
+                Taking::Honest => {}
+                Taking::Fail => return Err(StoreErrorKind::Unavailable.into()),
+                Taking::Hold => self.released.notified().await,
+            }
+            self.store.record_uses(realm, uses).await
+        })
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        self.store.last_uses(realm, ids)
+    }
+}
