@@ -1,5 +1,6 @@
 //! Standard output, which may be closed.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
@@ -29,11 +30,14 @@ impl Output {
 
 /// Writes all of this text to standard output, or fails.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    if is_closed() {
+        return Err(unwritable("it is closed"));
+    }
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
-        .map_err(|error| unwritable(&error))
+        .map_err(unwritable)
 }
 
 /// Refuses to go on where what is written to standard output is lost, before a key is made that
@@ -57,20 +61,16 @@ pub(crate) fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn unwritable(error: &io::Error) -> Failure {
+fn unwritable(error: impl Display) -> Failure {
     Failure::new(
         Exit::Output,
         format!("standard output cannot be written to: {error}"),
     )
 }
 
-/// A pipe without a reader, or the null device, which the runtime puts where a descriptor was
-/// closed.
+/// Whether nobody gets what is written: a pipe without a reader, or the null device.
 #[cfg(target_os = "linux")]
 fn is_lost() -> bool {
-    use std::os::fd::AsFd;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let stdout = io::stdout();
@@ -83,16 +83,36 @@ fn is_lost() -> bool {
         && polled[0]
             .revents()
             .intersects(PollFlags::ERR | PollFlags::NVAL);
-    let is_null = || {
-        let stdout = stdout.as_fd().try_clone_to_owned().ok()?;
-        let stdout = std::fs::File::from(stdout).metadata().ok()?;
-        let null = std::fs::metadata("/dev/null").ok()?;
-        Some(stdout.file_type().is_char_device() && stdout.rdev() == null.rdev())
+    unread || is_null()
+}
+
+/// Whether standard output was closed when the program began: Rust's runtime then puts the null
+/// device there, open to read and write, which a shell opens to write alone.
+#[cfg(target_os = "linux")]
+fn is_closed() -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl};
+
+    let flags = fcntl_getfl(io::stdout());
+    is_null() && flags.is_ok_and(|flags| flags.contains(OFlags::RDWR))
+}
+
+#[cfg(target_os = "linux")]
+fn is_null() -> bool {
+    use rustix::fs::{FileType, fstat, stat};
+
+    let (Ok(stdout), Ok(null)) = (fstat(io::stdout()), stat("/dev/null")) else {
+        return false;
     };
-    unread || is_null().unwrap_or(true)
+    FileType::from_raw_mode(stdout.st_mode) == FileType::CharacterDevice
+        && stdout.st_rdev == null.st_rdev
 }
 
 #[cfg(not(target_os = "linux"))]
 fn is_lost() -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_closed() -> bool {
     false
 }

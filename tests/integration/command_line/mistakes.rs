@@ -384,6 +384,31 @@ fn a_standard_output_that_is_closed() {
     }
     assert_eq!(shell.run(&["list", "--json"]).json()[0]["version"], 1);
 
+    let closed = |command_line: &str| {
+        let program = env!("CARGO_BIN_EXE_tower-api-key");
+        let mut command = shell.command(&[]);
+        let environment: Vec<_> = command
+            .get_envs()
+            .map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)))
+            .collect();
+        command = std::process::Command::new("sh");
+        for (name, value) in environment {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.args(["-c", &format!("exec {program} {command_line} >&-")]);
+        Ran::of(command.output().unwrap())
+    };
+    assert_eq!(closed("issue --subject bob"), failed(6, lost));
+    let line = "standard output cannot be written to: it is closed";
+    for command in ["list", "pattern", "--help", "man"] {
+        assert_eq!(closed(command), failed(6, line), "{command}");
+    }
+    assert_eq!(
+        into("/dev/null", &["list"]).code,
+        0,
+        "nobody wants to see it"
+    );
+
     let full = "standard output cannot be written to: No space left on device (os error 28)";
     assert_eq!(into("/dev/full", &["list"]), failed(6, full));
     assert_eq!(into("/dev/full", &["--help"]), failed(6, full));
