@@ -7,7 +7,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::entry::{Entry, EntrySeed};
-use super::failure::{Problem, line_of};
+use super::failure::{Lines, Problem, line_of};
 use super::plaintext;
 use super::value::{Name, Parsed, Raw};
 use crate::clock::Timestamp;
@@ -93,10 +93,10 @@ struct Drafts {
 
 impl Drafts {
     fn finish(self, text: &str, now: Timestamp) -> Result<Vec<Entry>, Problem> {
-        let realm = self.realm;
+        let (realm, mut lines) = (self.realm, Lines::of(text));
         self.entries
             .into_iter()
-            .map(|draft| draft.finish(realm.as_ref(), text, now))
+            .map(|draft| draft.finish(realm.as_ref(), &mut lines, now))
             .collect()
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::document::realm_of;
-use super::failure::{Problem, line_of};
+use super::failure::{Lines, Problem};
 use super::value::{Name, Parsed, Raw};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -58,12 +58,10 @@ impl Draft {
     pub(super) fn finish(
         self,
         realm: Option<&Realm>,
-        text: &str,
+        lines: &mut Lines<'_>,
         now: Timestamp,
     ) -> Result<Entry, Problem> {
-        let line = text
-            .find(&self.written)
-            .map(|offset| line_of(text.as_bytes(), offset));
+        let line = lines.next_with(&self.written);
         let Some(realm) = self.realm.or_else(|| realm.cloned()) else {
             let advice = "realm is missing; name it here, or once for all keys of the file";
             return Err(Problem::new(line, advice));

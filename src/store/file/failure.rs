@@ -44,3 +44,27 @@ pub(super) fn line_of(text: &[u8], offset: usize) -> usize {
     let before = text.get(..offset).unwrap_or(text);
     before.split(|&byte| byte == b'\n').count()
 }
+
+/// The lines of texts that stand in the file one after the other, found in one pass over it.
+pub(super) struct Lines<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self {
+            rest: text,
+            line: 1,
+        }
+    }
+
+    /// The line in which this stands next; `None` where it is written with escapes.
+    pub(super) fn next_with(&mut self, wanted: &str) -> Option<usize> {
+        let (before, after) = self.rest.split_at_checked(self.rest.find(wanted)?)?;
+        self.line += line_of(before.as_bytes(), before.len()) - 1;
+        // From behind it on, so that the same text is found once more.
+        self.rest = after.get(wanted.len()..)?;
+        Some(self.line)
+    }
+}
