@@ -12,6 +12,8 @@ use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
 pub(crate) use issue::{Minted, issue};
+#[cfg(feature = "file")]
+pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::{narrow, revoke, revoke_subject};
 
