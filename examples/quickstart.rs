@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let write = key_of(&ring, "bob", "write").await?;
     println!("listening on {url}; Ctrl-C ends it\n");
     if [&read, &write].iter().any(|key| key.starts_with('<')) {
-        println!("KEYS_DB holds keys from an earlier start, which showed them: put them in.\n");
+        println!("KEYS_DB holds keys that were shown when they were issued: put them in.\n");
     }
     println!("no key needed      curl -i {url}/open");
     println!("any valid key      curl -i -H 'x-api-key: {read}' {url}/public");

@@ -42,7 +42,7 @@ async fn invariant_8_keys_outlive_quickstart_and_a_revocation_by_another_process
     assert_eq!(running.next_line().as_deref(), Some(""));
     assert_eq!(
         running.next_line().as_deref(),
-        Some("KEYS_DB holds keys from an earlier start, which showed them: put them in.")
+        Some("KEYS_DB holds keys that were shown when they were issued: put them in.")
     );
     let again = running.commands("curl", 8);
     assert_eq!(
