@@ -92,12 +92,10 @@ fn successor(
     let old = old.to_parts();
     Ok(KeyRecord::from(KeyRecordParts {
         id: minted.id,
-        realm: minted.realm,
         digest: minted.digest,
         pepper_version: minted.pepper_version,
         issued_at: now,
         expires_at: renewed(&old, policy, now)?,
-        lineage: descent.lineage,
         generation: descent.generation,
         version: 1,
         retire_at: None,

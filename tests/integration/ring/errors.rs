@@ -36,6 +36,16 @@ fn assert_texts(table: impl IntoIterator<Item = (Error, ErrorKind, &'static str)
 }
 
 #[tokio::test]
+async fn what_describes_a_key_may_be_as_long_as_the_limits() {
+    let ring = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
+    let grant = Grant::new("alice")
+        .label("a".repeat(256))
+        .metadata("a", "b".repeat(8191));
+    let issued = ring.issue(grant).await.unwrap();
+    assert_eq!(issued.record().metadata()["a"].len(), 8191);
+}
+
+#[tokio::test]
 async fn what_does_not_parse_is_told_what_would() {
     let plain = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
     let nothing: [&str; 0] = [];
