@@ -15,6 +15,8 @@ mod clocks;
 mod compile_fail;
 mod composition;
 mod contract;
+#[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
+mod crashes;
 mod digests;
 mod events;
 mod examples;

@@ -1,7 +1,7 @@
 //! Keys in a file of SQLite.
 
 mod checks;
-mod folder;
+pub(crate) mod folder;
 mod locks;
 mod opening;
 mod quickstart;
