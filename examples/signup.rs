@@ -22,7 +22,7 @@ use tower_api_key::{
     ApiKeyLayer, ErrorKind, Grant, Issued, KeyRing, RevocationReason, VerifiedKey,
 };
 
-const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
+const QUARTER_OF_AN_HOUR: Duration = Duration::from_mins(15);
 
 /// What a ring refuses to do, as a response.
 struct Failure(tower_api_key::Error);

@@ -46,6 +46,8 @@ pub enum ErrorKind {
     InvalidDigest,
     /// A text that is no [`RevocationReason`](crate::RevocationReason).
     InvalidReason,
+    /// A text that is no moment of RFC 3339 from 1970 on.
+    InvalidTimestamp,
     /// A header that cannot carry a key, because it already means something else.
     InvalidCarrier,
     /// A lifetime that ends before it begins, or beyond what a timestamp holds.
@@ -163,6 +165,9 @@ impl fmt::Display for Error {
             ErrorKind::InvalidKeyId => "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
             ErrorKind::InvalidDigest => "invalid digest: expected 64 hexadecimal digits",
             ErrorKind::InvalidReason => "invalid revocation reason",
+            ErrorKind::InvalidTimestamp => {
+                "invalid timestamp: expected RFC 3339, such as 2027-01-15T08:00:00Z, from 1970 on"
+            }
             ErrorKind::InvalidCarrier => {
                 "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()"
             }

@@ -1,5 +1,6 @@
 //! What happened, told to whoever keeps logs, counts or an audit trail.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub struct Event<'a> {
     realm: Option<&'a Realm>,
     key_id: Option<KeyId>,
     subject: Option<&'a str>,
+    failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
 }
 
 /// What happened.
@@ -97,6 +99,11 @@ pub enum EventKind {
         /// Why.
         reason: RevocationReason,
     },
+    /// A store read its file again, and holds what is in it now.
+    StoreReloaded,
+    /// A store could not take what its file has become, and holds what it held before. The
+    /// [failure](Event::failure) says why.
+    StoreReloadFailed,
 }
 
 impl EventKind {
@@ -120,6 +127,8 @@ impl EventKind {
             Self::Regranted { .. } => "regranted",
             Self::Narrowed => "narrowed",
             Self::Revoked { .. } => "revoked",
+            Self::StoreReloaded => "store_reloaded",
+            Self::StoreReloadFailed => "store_reload_failed",
         }
     }
 }
@@ -131,7 +140,7 @@ impl<'a> Event<'a> {
     }
 
     /// The realm; `None` where a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a
-    /// request that nobody authenticated.
+    /// request that nobody authenticated, and for a store that was read again.
     pub fn realm(&self) -> Option<&'a Realm> {
         self.realm
     }
@@ -147,6 +156,11 @@ impl<'a> Event<'a> {
         self.subject
     }
 
+    /// What failed, where the event is about a failure. It is fit for logs.
+    pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
+        self.failure
+    }
+
     /// Something that happened to this very record.
     pub(crate) fn about(kind: EventKind, record: &'a KeyRecord) -> Self {
         Self {
@@ -154,6 +168,7 @@ impl<'a> Event<'a> {
             realm: Some(record.realm()),
             key_id: Some(record.id()),
             subject: Some(record.subject()),
+            failure: None,
         }
     }
 
@@ -168,6 +183,20 @@ impl<'a> Event<'a> {
             realm,
             key_id,
             subject: None,
+            failure: None,
+        }
+    }
+
+    /// A store read its file again.
+    #[cfg(feature = "file")]
+    pub(crate) fn reload(failure: Option<&'a (dyn StdError + Send + Sync + 'static)>) -> Self {
+        let kind = match failure {
+            None => EventKind::StoreReloaded,
+            Some(_) => EventKind::StoreReloadFailed,
+        };
+        Self {
+            failure,
+            ..Self::without_record(kind, None, None)
         }
     }
 }

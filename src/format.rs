@@ -63,6 +63,20 @@ impl KeyId {
         Self(id)
     }
 
+    /// The id that 71 bits of a hash make, where it shall be the same every time.
+    #[cfg(feature = "file")]
+    pub(crate) fn from_hash(hash: [u8; 16]) -> Self {
+        let mut rest = u128::from_be_bytes(hash);
+        let mut id = [ALPHABET[0]; ID_LEN];
+        for character in &mut id {
+            // The remainder is below 62, so the default is never taken.
+            let value = usize::try_from(rest % 62).unwrap_or_default();
+            *character = ALPHABET[value];
+            rest /= 62;
+        }
+        Self(id)
+    }
+
     /// Draws an id for a record whose key does not name one.
     pub(crate) fn random() -> Result<Self, Error> {
         let mut id = [0; ID_LEN];

@@ -94,6 +94,8 @@
 //! None is on by default.
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
+//! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
 //! - `sqlite`: [`store::SqliteStore`], keys in a file, with the database built in.
 //! - `postgres`: [`store::PostgresStore`], keys in a database that a fleet shares.
@@ -112,6 +114,7 @@ pub mod store;
 pub mod testing;
 
 mod body;
+mod calendar;
 mod clock;
 mod credential;
 mod digest;
@@ -164,6 +167,6 @@ pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "axum"))]
+#[cfg(all(doctest, feature = "axum", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

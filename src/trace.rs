@@ -23,12 +23,13 @@ use crate::verified::InvalidCause;
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
+/// | `failure` | why a store's file was not taken: the file, the line, the field |
 ///
 /// | level | events |
 /// |---|---|
-/// | ERROR | rejected as `store_unavailable` or `not_authenticated`: the service is at fault |
+/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `store_reload_failed`: the service is at fault |
 /// | WARN | `key_in_url`, `reuse`: a key has leaked, or may have |
-/// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked |
+/// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked; `store_reloaded` |
 /// | DEBUG | `authenticated`, for there is one for each request |
 ///
 /// ```
@@ -84,6 +85,10 @@ impl Observer for TracingObserver {
             EventKind::Rotated { replaced } | EventKind::Regranted { replaced } => Some(replaced),
             _ => None,
         };
+        let failure = event.failure().map(|failure| match failure.source() {
+            Some(source) => format!("{failure}: {source}"),
+            None => failure.to_string(),
+        });
         let key_id = event.key_id();
         // The level of an event is part of its call site, so there is one for each.
         macro_rules! write_at {
@@ -99,6 +104,7 @@ impl Observer for TracingObserver {
                     cause = cause.map(InvalidCause::as_str),
                     reason = reason,
                     replaced = replaced.map(KeyId::as_str),
+                    failure = failure.as_deref(),
                 )
             };
         }
@@ -117,7 +123,8 @@ fn level(kind: EventKind) -> Level {
         EventKind::Rejected {
             kind: RejectionKind::StoreUnavailable | RejectionKind::NotAuthenticated,
             ..
-        } => Level::ERROR,
+        }
+        | EventKind::StoreReloadFailed => Level::ERROR,
         EventKind::KeyInUrl | EventKind::Reuse => Level::WARN,
         EventKind::Rejected { .. }
         | EventKind::Issued
@@ -125,6 +132,7 @@ fn level(kind: EventKind) -> Level {
         | EventKind::Rotated { .. }
         | EventKind::Regranted { .. }
         | EventKind::Narrowed
-        | EventKind::Revoked { .. } => Level::INFO,
+        | EventKind::Revoked { .. }
+        | EventKind::StoreReloaded => Level::INFO,
     }
 }

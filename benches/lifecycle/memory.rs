@@ -32,7 +32,7 @@ pub(crate) fn over_many_pairs(pairs: usize) {
         let issued = now(ring.issue(Grant::new("passing"))).unwrap();
         now(ring.revoke(issued.record().id(), RevocationReason::Unspecified)).unwrap();
         if pair % PAIRS_A_MINUTE == 0 {
-            clock.advance(Duration::from_secs(60));
+            clock.advance(Duration::from_mins(1));
         }
         if pair % (PAIRS_A_MINUTE * PURGE_MINUTES) == 0 {
             now(ring.purge()).unwrap();

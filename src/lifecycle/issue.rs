@@ -69,9 +69,7 @@ pub(super) fn granted(
     policy: &Policy,
     at: Reading,
 ) -> Result<KeyRecord, Error> {
-    let valid_subject = (1..=MAX_SUBJECT_LEN).contains(&grant.subject.len())
-        && !grant.subject.chars().any(char::is_control);
-    if !valid_subject {
+    if !is_subject(&grant.subject) {
         return Err(ErrorKind::InvalidSubject.into());
     }
     if !describable(grant.label.as_deref(), &grant.metadata) {
@@ -99,8 +97,13 @@ pub(super) fn granted(
     }))
 }
 
+/// Whether a text can say whose key it is.
+pub(crate) fn is_subject(text: &str) -> bool {
+    (1..=MAX_SUBJECT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// Whether every store can hold what describes a key.
-fn describable(label: Option<&str>, metadata: &BTreeMap<String, String>) -> bool {
+pub(crate) fn describable(label: Option<&str>, metadata: &BTreeMap<String, String>) -> bool {
     let texts = || {
         metadata
             .iter()

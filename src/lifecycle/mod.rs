@@ -12,6 +12,8 @@ use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
 pub(crate) use issue::{Minted, issue};
+#[cfg(feature = "file")]
+pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::{narrow, revoke, revoke_subject};
 
@@ -21,7 +23,7 @@ use crate::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::ScopeSet;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// How long a key lives where its grant does not say, and the ring allows it: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
 /// The longest grace where the ring does not say: 24 hours.

@@ -24,9 +24,9 @@ const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Half a second: a stream whose key another process revoked ends within a second.
 const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// A minute: last uses are for people, who think in days.
-const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// 30 days: a client that was forgotten in a rotation shows itself within a month.
-const DEFAULT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DEFAULT_RETENTION: Duration = Duration::from_hours(720);
 
 /// Builds a [`KeyRing`]; from [`KeyRing::builder`].
 #[derive(Debug)]

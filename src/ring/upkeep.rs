@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::format::KeyId;
 
 /// How long dead records may lie beyond their retention.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
 impl KeyRing {
     /// What a running service does beside its requests, as a future that never ends: it tells the

@@ -80,7 +80,7 @@ impl MemoryStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, change: &Change) -> Result<(), StoreError> {
+    pub(super) fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for Write { record, expected } in change.writes() {

@@ -3,6 +3,8 @@
 //! A store holds records and applies changes; it knows no rule of the lifecycle. The contract
 //! is on [`KeyStore`].
 
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -17,6 +19,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+#[cfg(feature = "file")]
+pub use file::{FileOptions, FileStore};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};

@@ -163,7 +163,7 @@ async fn r24_lifetimes_that_overflow_are_typed_errors() {
         .longest_lifetime(Duration::MAX)
         .build(MemoryStore::new())
         .unwrap();
-    let days_90 = Duration::from_secs(90 * 24 * 60 * 60);
+    let days_90 = Duration::from_hours(2160);
     let too_long = ErrorKind::LifetimeTooLong { longest: days_90 };
     let grant = || Grant::new("alice");
     let table = [

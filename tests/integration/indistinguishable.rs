@@ -84,7 +84,7 @@ async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
         expired.secret().expose().as_bytes(),
         InvalidCause::Expired,
     );
-    let tomorrow = START.checked_add(Duration::from_secs(86_400)).unwrap();
+    let tomorrow = START.checked_add(Duration::from_hours(24)).unwrap();
     let early = ring.issue(Grant::new("alice").not_before(tomorrow));
     add(
         "not yet valid",

@@ -19,9 +19,9 @@ use tower_api_key::{
 use crate::ring::stores::Tapped;
 use crate::support::START;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Rings over one store in memory, with a clock in common and a copy of every commit.
 struct House {

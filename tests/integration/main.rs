@@ -12,6 +12,8 @@ mod cache_guard;
 mod canary;
 mod challenges;
 mod clocks;
+#[cfg(feature = "cli")]
+mod command_line;
 mod compile_fail;
 mod composition;
 mod contract;
@@ -23,6 +25,10 @@ mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
 mod faults;
+#[cfg(feature = "file")]
+mod file_store;
+#[cfg(feature = "file")]
+mod folder;
 mod grpc;
 mod guards;
 mod hiding;
@@ -45,6 +51,7 @@ mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
+mod records;
 mod rejections;
 mod reuse;
 mod ring;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Only a program that hangs takes longer for one line.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program that runs; it is killed when the test is over, however that comes.
 pub(crate) struct Running {

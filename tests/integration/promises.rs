@@ -14,8 +14,8 @@ use tower_api_key::{
 
 use crate::support::{Inner, START, issue, ring, ring_and_clock, send, with_key};
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
+const YEAR: Duration = Duration::from_hours(8760);
 
 /// The scopes of a key that is accepted, or why it is not.
 async fn verdict(ring: &KeyRing, key: &Issued) -> Result<String, VerifyErrorKind> {

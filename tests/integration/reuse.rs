@@ -16,7 +16,7 @@ use tower_api_key::{
 use crate::events::{Later, Recorder, about};
 use crate::support::{Inner, START, Whole, issue, poll_once, ring, send, with_key};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 struct Fixture {
     ring: KeyRing,

@@ -19,7 +19,7 @@ use tower_api_key::{
 
 use crate::support::{START, issue, ring, ring_and_clock};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 fn ring_over(store: &MemoryStore, realm: &str) -> KeyRing {
     KeyRing::builder("acme")

@@ -16,8 +16,8 @@ use self::noting::{Noting, Taking};
 use crate::support::{Inner, START, issue, key, poll_once, ring, send, with_key};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn tracking(
     store: impl KeyStore,

@@ -16,7 +16,7 @@ use crate::support::{START, issue, poll_once};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
 fn ring_over(

@@ -12,7 +12,7 @@ use super::{Recorder, Told, about};
 use crate::ring::stores::Tapped;
 use crate::support::{IMPORTED, START, issue, poll_once};
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn observed(store: impl KeyStore) -> (KeyRing, Recorder) {
     let recorder = Recorder::default();

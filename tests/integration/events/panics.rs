@@ -39,7 +39,7 @@ async fn a_panicking_observer_undoes_no_change() {
     let ring = panicking(MemoryStore::new());
     let first = issue(&ring, "read write").await;
     let id = first.record().id();
-    let second = ring.rotate(id, Duration::from_secs(60)).await.unwrap();
+    let second = ring.rotate(id, Duration::from_mins(1)).await.unwrap();
     let id = second.record().id();
     ring.narrow(id, &"read".parse().unwrap()).await.unwrap();
     let third = ring.rotate_at_once(id).await.unwrap();

@@ -64,7 +64,7 @@ pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
         .issue(Grant::new("bob").expires_in(SECONDS))
         .await
         .unwrap();
-    let tomorrow = START.checked_add(Duration::from_secs(86_400)).unwrap();
+    let tomorrow = START.checked_add(Duration::from_hours(24)).unwrap();
     let early = ring.issue(Grant::new("carol").not_before(tomorrow));
     let early = early.await.unwrap();
     let revoked = issue(ring, "read").await;

@@ -89,7 +89,7 @@ async fn each_operation_has_its_level_and_fields() {
         Level::INFO,
         &[("kind", "issued"), orders, ("key_id", first), alice],
     )]);
-    let rotated = ring.rotate(first.parse().unwrap(), Duration::from_secs(60));
+    let rotated = ring.rotate(first.parse().unwrap(), Duration::from_mins(1));
     let second_id = rotated.await.unwrap().record().id();
     let second = second_id.as_str();
     collector.assert(&[(

@@ -47,7 +47,7 @@ async fn replace(ring: &KeyRing, id: KeyId, turn: usize) -> Result<Issued, Error
         0 => ring.rotate_at_once(id).await,
         1 => ring.regrant(id, Grant::new("alice")).await,
         // A grace makes the next rotation wait, so the one after takes both.
-        _ => ring.rotate(id, Duration::from_secs(60)).await,
+        _ => ring.rotate(id, Duration::from_mins(1)).await,
     }
 }
 

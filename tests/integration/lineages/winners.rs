@@ -12,7 +12,7 @@ use tower_api_key::{
 
 use super::{Done, Steps, block_on, ring_over};
 
-const GRACE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_mins(10);
 
 fn grant() -> Grant {
     Grant::new("alice").scopes(["read", "write"]).unwrap()

@@ -16,7 +16,7 @@ async fn key(url: &str) -> Issued {
         .label("laptop");
     let issued = ring.issue(grant).await.unwrap();
     let id = issued.record().id();
-    let grace = std::time::Duration::from_secs(60);
+    let grace = std::time::Duration::from_mins(1);
     ring.rotate(id, grace).await.unwrap();
     let set = format!("UPDATE tower_api_keys SET last_used_at = 1000 WHERE id = '{id}'");
     assert_eq!(execute(url, &set).await.unwrap(), 1);

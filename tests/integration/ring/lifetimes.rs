@@ -8,7 +8,7 @@ use tower_api_key::{ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RingBu
 use super::{DAY, invalid, verdict};
 use crate::support::{START, ring_and_clock};
 
-const NINETY_DAYS: Duration = Duration::from_secs(7_776_000);
+const NINETY_DAYS: Duration = Duration::from_hours(2160);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn later(duration: Duration) -> Timestamp {

@@ -1,0 +1,254 @@
+//! What the command line understands.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::EXIT_CODES;
+
+/// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
+///
+/// The plaintext of a new key is written to standard output, once; whatever else there is to say
+/// about it goes to standard error, so that KEY=$(tower-api-key issue ...) holds the key alone.
+/// Keys are never read from arguments, which other users of the machine can see.
+#[derive(Parser)]
+#[command(name = "tower-api-key", bin_name = "tower-api-key", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(flatten, next_help_heading = "Store and ring")]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args)]
+pub(crate) struct Common {
+    #[arg(
+        long,
+        global = true,
+        help = "Where the keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH",
+        value_name = "URL",
+        env = "TOWER_API_KEY_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) store: Option<String>,
+    /// What each key of the ring starts with
+    #[arg(long, global = true, env = "TOWER_API_KEY_PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// The protection space of the keys; the prefix where nothing is said
+    #[arg(long, global = true, env = "TOWER_API_KEY_REALM")]
+    pub(crate) realm: Option<String>,
+    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
+    #[arg(long, global = true, value_name = "PEPPER")]
+    pub(crate) pepper: Option<String>,
+    /// A pepper of older keys, written as --pepper; may be given several times
+    #[arg(long, global = true, value_name = "PEPPER")]
+    pub(crate) earlier_pepper: Vec<String>,
+    /// Write JSON to standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Mint a key, and write it to standard output
+    Issue {
+        #[command(flatten)]
+        grant: GrantArguments,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Mint a key for a keys file: its entry goes to standard error, and no store is used
+    Mint {
+        #[command(flatten)]
+        grant: GrantArguments,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Replace a key by a new one that may do the same; the old one works on for a while
+    Rotate {
+        /// The id of the key, which is its second part
+        id: String,
+        /// How long the old key works on, such as 24h or 15m
+        #[arg(long, value_name = "DURATION", default_value = "24h")]
+        grace: String,
+        /// End the old key, and whatever else of its lineage works, at once: it has leaked
+        #[arg(long, conflicts_with = "grace")]
+        at_once: bool,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Answer a privilege change: a new key that may do something else, and the old one dead
+    Regrant {
+        /// The id of the key, which is its second part
+        id: String,
+        #[command(flatten)]
+        grant: RegrantArguments,
+        #[command(flatten)]
+        policy: Policy,
+    },
+    /// Take scopes away from a key
+    Narrow {
+        /// The id of the key, which is its second part
+        id: String,
+        /// A scope that it keeps; may be given several times
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+    },
+    /// Revoke a key, a lineage, or all keys of a subject, for good
+    Revoke {
+        #[command(flatten)]
+        target: Target,
+        /// Why, in the words of RFC 5280
+        #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
+        reason: Reason,
+    },
+    /// List the keys of the realm
+    List {
+        /// Only the keys of this subject
+        #[arg(long)]
+        subject: Option<String>,
+        /// Only the keys of this lineage
+        #[arg(long, value_name = "ID")]
+        lineage: Option<String>,
+        /// Only keys that are not revoked
+        #[arg(long)]
+        unrevoked: bool,
+        /// At most this many
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<usize>,
+    },
+    /// Show all that is known of a key
+    Show {
+        /// The id of the key, which is its second part
+        id: String,
+    },
+    /// Bring in a key that was minted elsewhere, read from standard input
+    Import {
+        #[command(flatten)]
+        grant: GrantArguments,
+        #[command(flatten)]
+        policy: Policy,
+        /// The SHA-256 of the key in hexadecimal, in the place of standard input
+        #[arg(long, value_name = "SHA256")]
+        digest: Option<String>,
+        /// Take a key of under 128 bits, which can be guessed
+        #[arg(long, conflicts_with = "digest")]
+        insecure: bool,
+    },
+    /// Read a key from standard input, and say what it is and whether it is accepted
+    Check {
+        /// A scope that the key must have; may be given several times, for all of them
+        #[arg(long = "require", value_name = "SCOPE")]
+        all: Vec<String>,
+        /// A scope of which the key must have one; may be given several times
+        #[arg(long = "require-any", value_name = "SCOPE")]
+        any: Vec<String>,
+        /// Look for imported keys too
+        #[arg(long)]
+        accept_imports: bool,
+    },
+    /// Write the regular expression that finds keys of the prefix, for secret scanners
+    Pattern,
+    /// Make the store, or bring its schema to this version
+    Migrate,
+    /// Remove what has been dead for long
+    Purge {
+        /// How long the record of a dead key is kept
+        #[arg(long, value_name = "DURATION", default_value = "30d")]
+        retention: String,
+    },
+    /// Write the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page of the program, or of one of its commands
+    Man {
+        /// Which command
+        command: Option<String>,
+    },
+}
+
+/// What a new key may do.
+#[derive(Args)]
+pub(crate) struct GrantArguments {
+    /// Whose key it is
+    #[arg(long)]
+    pub(crate) subject: String,
+    #[command(flatten)]
+    pub(crate) details: Details,
+}
+
+/// What the key in the place of another may do.
+#[derive(Args)]
+pub(crate) struct RegrantArguments {
+    /// Whose key it is; that of the old one where nothing is said
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    #[command(flatten)]
+    pub(crate) details: Details,
+}
+
+#[derive(Args)]
+pub(crate) struct Details {
+    /// A scope of the key; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+    /// How long it lives, such as 90d; 90 days, or what the policy allows, where nothing is said
+    #[arg(long, value_name = "DURATION", group = "end")]
+    pub(crate) expires_in: Option<String>,
+    /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
+    #[arg(long, value_name = "TIME", group = "end")]
+    pub(crate) expires_at: Option<String>,
+    /// Let it live until it is revoked; needs --longest-lifetime unlimited
+    #[arg(long, group = "end")]
+    pub(crate) never_expires: bool,
+    /// When it begins to be valid
+    #[arg(long, value_name = "TIME")]
+    pub(crate) not_before: Option<String>,
+    /// A name for people
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// What the key carries for the application; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+}
+
+/// What the ring of the service allows; the defaults are those of the library.
+#[derive(Args)]
+pub(crate) struct Policy {
+    /// The longest lifetime of a key, or unlimited
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    pub(crate) longest_lifetime: String,
+    /// The longest grace of a rotated key
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub(crate) longest_grace: String,
+    /// A scope that may be granted; may be given several times, and all may where it is not given
+    #[arg(long = "grantable-scope", value_name = "SCOPE")]
+    pub(crate) grantable_scopes: Vec<String>,
+    /// How many keys a subject may hold
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) keys_per_subject: Option<usize>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// The id of a key, which is its second part
+    pub(crate) id: Option<String>,
+    /// Every key that came from this one, or with it from another, by rotations and regrants
+    #[arg(long, value_name = "ID")]
+    pub(crate) lineage: Option<String>,
+    /// Every key of this subject
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    Unspecified,
+    KeyCompromise,
+    AffiliationChanged,
+    Superseded,
+    CessationOfOperation,
+    PrivilegeWithdrawn,
+}

@@ -1,0 +1,178 @@
+//! How a command fails: one line, and an exit code.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tower_api_key::store::StoreError;
+use tower_api_key::{Error, ErrorKind};
+
+/// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Refused = 1,
+    Usage = 2,
+    NotFound = 3,
+    Conflict = 4,
+    Store = 5,
+    Output = 6,
+}
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for check: the key is accepted
+  1  refused: by the policy, or because of the key's state; for check: the key is not accepted
+  2  the arguments, or what was read from standard input, make no sense
+  3  there is no such key in the realm
+  4  conflict: another writer was first, or the key is in the store already
+  5  the store cannot be used: unreachable, busy, read-only, of another version, or damaged
+  6  standard output cannot be written to; a new key is then revoked, or was not made";
+
+/// A line for standard error.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self {
+            exit,
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The same, with what to do about it.
+    pub(crate) fn advise(mut self, advice: &str) -> Self {
+        self.text = format!("{}; {advice}", self.text);
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (exit, advice) = match error.kind() {
+            ErrorKind::LifetimeTooLong { .. } => {
+                (Exit::Refused, Some("--longest-lifetime allows another"))
+            }
+            ErrorKind::GraceTooLong { .. } => {
+                (Exit::Refused, Some("--longest-grace allows another"))
+            }
+            ErrorKind::ScopeNotGrantable
+            | ErrorKind::TooManyKeys { .. }
+            | ErrorKind::EmptyScopes
+            | ErrorKind::WouldWiden
+            | ErrorKind::InGrace
+            | ErrorKind::KeyExpired
+            | ErrorKind::KeyRetired
+            | ErrorKind::KeyRevoked
+            | ErrorKind::ImportRefused
+            | ErrorKind::WeakPlaintext => (Exit::Refused, None),
+            ErrorKind::NotFound => (
+                Exit::NotFound,
+                Some("list shows those that there are, --realm names another realm"),
+            ),
+            ErrorKind::Conflict => (Exit::Conflict, None),
+            ErrorKind::Duplicate => (
+                Exit::Conflict,
+                Some("nothing was imported; a key is imported once"),
+            ),
+            ErrorKind::Store | ErrorKind::Generator => (Exit::Store, None),
+            _ => (Exit::Usage, None),
+        };
+        let failure = match (error.kind(), error.source()) {
+            // Where the library's words name its methods, the command line has its own.
+            (ErrorKind::InGrace, _) => Self::new(
+                exit,
+                "rotation in progress: a key in its grace is only waiting to end; rotate the key \
+                 that replaced it, with --at-once to cut the grace short",
+            ),
+            (ErrorKind::WeakPlaintext, _) => Self::new(
+                exit,
+                "weak key: under 128 bits by length and alphabet; issue a new one instead, or say \
+                 --insecure",
+            ),
+            (ErrorKind::ImportRefused, _) => Self::new(
+                exit,
+                "a digest cannot be imported into a ring with a pepper; import the key itself",
+            ),
+            // The store says itself that it failed.
+            (ErrorKind::Store, Some(source)) => Self::new(exit, chain(source)),
+            (ErrorKind::Duplicate | ErrorKind::Conflict, _) => Self::new(exit, error.to_string()),
+            _ => Self::new(exit, chain(&error)),
+        };
+        match advice {
+            Some(advice) => failure.advise(advice),
+            None => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(Exit::Store, chain(&error))
+    }
+}
+
+/// An error and all its sources.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "tower-api-key: {}", redacted(&line))
+    }
+}
+
+/// Whether a text has the shape of a minted key, whatever its prefix.
+pub(crate) fn looks_like_key(text: &str) -> bool {
+    let mut parts = text.rsplitn(3, '_');
+    let shaped = |part: Option<&str>, length| {
+        part.is_some_and(|part| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    };
+    shaped(parts.next(), 32) && shaped(parts.next(), 12) && parts.next().is_some()
+}
+
+/// The line without what has the shape of a key: someone put one into an argument.
+fn redacted(line: &str) -> String {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find(is_part) {
+        text.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let end = rest
+            .find(|character| !is_part(character))
+            .unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        text.push_str(if looks_like_key(word) {
+            "(a key)"
+        } else {
+            word
+        });
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}

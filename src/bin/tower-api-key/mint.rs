@@ -1,0 +1,78 @@
+//! Keys for a keys file, which this program reads and people write.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+use tower_api_key::{KeyRecord, Timestamp};
+
+use crate::arguments::{Common, GrantArguments, Policy};
+use crate::failure::Failure;
+use crate::output::{Output, ensure_printable, print, tell};
+use crate::setup::dry;
+
+/// Writes the key to standard output, and what a keys file needs of it to standard error.
+pub(crate) async fn mint(
+    common: &Common,
+    output: Output,
+    arguments: &GrantArguments,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    let ring = dry(policy.apply(common.builder()?)?)?;
+    let grant = arguments.details.grant(&arguments.subject)?;
+    ensure_printable()?;
+    let issued = ring.issue(grant).await?;
+    let (entry, key) = (entry(issued.record()), issued.secret().expose());
+    if output.json {
+        let entry = Value::Object(entry);
+        return print(&format!("{{\"key\":\"{key}\",\"entry\":{entry}}}\n"));
+    }
+    print(&format!("{key}\n"))?;
+    tell(&toml(&entry));
+    Ok(())
+}
+
+/// The fields of a keys file, in JSON.
+fn entry(record: &KeyRecord) -> Map<String, Value> {
+    let mut digest = String::with_capacity(64);
+    for byte in record.digest().as_bytes() {
+        // Writing to a `String` cannot fail.
+        let _ = write!(digest, "{byte:02x}");
+    }
+    let mut entry = Map::new();
+    let mut put = |name: &str, value: Value| entry.insert(name.to_owned(), value);
+    put("digest", digest.into());
+    put("id", record.id().as_str().into());
+    put("realm", record.realm().as_str().into());
+    put("subject", record.subject().into());
+    put("scopes", record.scopes().iter().collect());
+    put("not_before", record.not_before().to_rfc3339().into());
+    match record.expires_at().map(Timestamp::to_rfc3339) {
+        Some(end) => put("expires_at", end.into()),
+        None => put("never_expires", true.into()),
+    };
+    if let Some(label) = record.label() {
+        put("label", label.into());
+    }
+    if !record.metadata().is_empty() {
+        put("metadata", json!(record.metadata()));
+    }
+    entry
+}
+
+fn toml(entry: &Map<String, Value>) -> String {
+    let mut text = "[[keys]]\n".to_owned();
+    for (name, value) in entry {
+        let value = match value {
+            Value::Object(table) => {
+                let pairs = table.iter();
+                let pairs = pairs.map(|(name, value)| format!("{} = {value}", json!(name)));
+                format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+            }
+            // A text of JSON is one of TOML, but for the one character that follows.
+            value => value.to_string(),
+        };
+        let value = value.replace('\u{7f}', "\\u007f");
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
+}

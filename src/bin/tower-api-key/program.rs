@@ -1,0 +1,106 @@
+//! From a command to what does it.
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, print};
+use crate::{check, keys, mint, records, setup};
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { common, command } = arguments;
+    let output = Output::new(common.json);
+    match &command {
+        Command::Pattern => {
+            let pattern = setup::dry(common.builder()?)?.scanner_pattern();
+            return output.either(
+                &serde_json::json!({ "pattern": pattern }),
+                &format!("{pattern}\n"),
+            );
+        }
+        Command::Completions { shell } => return completions(*shell),
+        Command::Man { command } => return man(command.as_deref()),
+        _ => {}
+    }
+    // The clients of databases need it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Store, format!("cannot begin: {error}")))?;
+    runtime.block_on(async {
+        let common = &common;
+        match command {
+            Command::Issue { grant, policy } => keys::issue(common, output, &grant, &policy).await,
+            Command::Mint { grant, policy } => mint::mint(common, output, &grant, &policy).await,
+            Command::Rotate {
+                id,
+                grace,
+                at_once,
+                policy,
+            } => {
+                let grace = (!at_once).then_some(grace.as_str());
+                keys::rotate(common, output, &id, grace, &policy).await
+            }
+            Command::Regrant { id, grant, policy } => {
+                keys::regrant(common, output, &id, &grant, &policy).await
+            }
+            Command::Narrow { id, scopes } => records::narrow(common, output, &id, &scopes).await,
+            Command::Revoke { target, reason } => {
+                records::revoke(common, output, &target, reason).await
+            }
+            Command::List {
+                subject,
+                lineage,
+                unrevoked,
+                limit,
+            } => {
+                let (subject, lineage) = (subject.as_deref(), lineage.as_deref());
+                records::list(common, output, subject, lineage, unrevoked, limit).await
+            }
+            Command::Show { id } => records::show(common, output, &id).await,
+            Command::Import {
+                grant,
+                policy,
+                digest,
+                insecure,
+            } => keys::import(common, output, &grant, &policy, digest.as_deref(), insecure).await,
+            Command::Check {
+                all,
+                any,
+                accept_imports,
+            } => check::check(common, output, &all, &any, accept_imports).await,
+            Command::Migrate => records::migrate(common, output).await,
+            Command::Purge { retention } => records::purge(common, output, &retention).await,
+            Command::Pattern | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        }
+    })
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    // Into memory first: clap panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Arguments::command(),
+        "tower-api-key",
+        &mut script,
+    );
+    print(&String::from_utf8_lossy(&script))
+}
+
+fn man(name: Option<&str>) -> Result<(), Failure> {
+    let mut program = Arguments::command();
+    program.build();
+    let command = match name {
+        None => program,
+        Some(name) => program
+            .find_subcommand(name)
+            .cloned()
+            .ok_or_else(|| Failure::usage("no such command; see tower-api-key --help"))?,
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .map_err(|error| Failure::new(Exit::Output, error.to_string()))?;
+    print(&String::from_utf8_lossy(&page))
+}

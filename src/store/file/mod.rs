@@ -1,0 +1,232 @@
+//! Read-only records in a file that people write.
+
+mod document;
+mod entry;
+mod failure;
+mod merge;
+mod options;
+mod plaintext;
+mod shared;
+mod value;
+mod watcher;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use options::FileOptions;
+
+use self::shared::Shared;
+use self::watcher::Watcher;
+use super::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
+    StoreId,
+};
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::format::KeyId;
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+
+/// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
+/// read at the start, and again when it changes.
+///
+/// ```
+/// use tower_api_key::{KeyRing, store::FileStore};
+///
+/// # let folder = std::env::temp_dir().join(format!("tower-api-key-file-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("keys.toml");
+/// let text = r#"
+///     realm = "orders"
+///
+///     [[keys]]
+///     digest = "d62c7baf30c79c6fa7bdb32b0fd4bcf8a3c5de7d7cb5bbba3c3a5a0a8a7f8c5d"
+///     subject = "alice"
+///     scopes = ["orders:read"]
+///     expires_at = 2027-01-15T08:00:00Z
+/// "#;
+/// std::fs::write(&path, text)?;
+/// let ring = KeyRing::builder("acme").realm("orders").build(FileStore::open(&path)?)?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The file
+///
+/// It is TOML where its name ends in `.toml`, and JSON where it ends in `.json`. `keys` is a list,
+/// and must be there even when it is empty; a `realm` beside it is that of every key that names
+/// none. Of a key there are:
+///
+/// | field | what it is |
+/// |---|---|
+/// | `digest` | the SHA-256 of the key, 64 hexadecimal digits: `printf %s "$KEY" \| sha256sum` |
+/// | `subject` | whose key it is |
+/// | `scopes` | a list of scopes; `[]` grants nothing |
+/// | `expires_at` | Unix seconds, or RFC 3339; as text in JSON, with or without quotes in TOML |
+/// | `never_expires` | `true`, in the place of `expires_at` |
+/// | `realm` | the realm, where it is not that of the file |
+/// | `not_before` | when it becomes valid, written like `expires_at`; always valid without |
+/// | `id` | the public id, which is the second part of a minted key |
+/// | `label`, `metadata` | a name for people, and a table of texts for the application |
+///
+/// The program `tower-api-key`, of the feature `cli`, mints a key and writes its entry with
+/// `tower-api-key mint --prefix acme --realm orders --subject alice`.
+///
+/// Without `id`, the id is made from the digest and is always the same. It then names a key in
+/// logs as well as any, but is not the id in the key's own text; and whoever can guess a weak
+/// key can tell by it that he was right.
+///
+/// Never write a key itself into the file. What looks like one, in any field or comment, makes the
+/// file be refused, and is not repeated in the error.
+///
+/// What a ring's policy says of lifetimes and scopes binds what the ring issues, and not this
+/// file: whoever writes it decides what its keys may do.
+///
+/// # When it changes
+///
+/// The new content is applied whole or not at all. A key that is gone from the file is revoked at
+/// that moment. A key that is changed may only lose: scopes, or some of its time. Where a key under
+/// the same digest would gain, change its subject, realm, id or metadata, or come back after it
+/// was gone, the file is refused: that needs a new secret. All this holds while the process runs;
+/// the next process knows the file alone.
+///
+/// A file that cannot be read, or holds a mistake, changes nothing: the last good one stays in
+/// force. The [observer](FileOptions::observer) is told
+/// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error that names the line
+/// and the field. So does a file that is missing: to revoke all keys, write `keys = []`.
+///
+/// A thread looks once a second whether the file is another one (time of change, size, inode), and
+/// reads it when it has stayed the same for one more second, so that a file that is still being
+/// written does not revoke what has not been written yet. To be sure, write to another name and
+/// rename. Looking works where notifications do not: through the symbolic links of a mounted
+/// `ConfigMap`, on network file systems and in containers; and it needs no dependency.
+///
+/// Look-ups are those of a [`MemoryStore`]. [`commit`](KeyStore::commit) and
+/// [`purge`](KeyStore::purge) fail as [`ReadOnly`](StoreErrorKind::ReadOnly); last uses are kept
+/// in memory. Clones share everything, and the thread ends with the last of them.
+#[derive(Clone)]
+pub struct FileStore(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// Ends its thread when it is dropped.
+    _watcher: Option<Watcher>,
+}
+
+impl FileStore {
+    /// Reads a file, and begins to watch it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](StoreErrorKind::Unavailable) for a file that cannot be read, and for a name
+    /// that ends neither in `.toml` nor in `.json`; [`Corrupt`](StoreErrorKind::Corrupt) for one
+    /// that holds a mistake or a key in plaintext. The error's source names the file, and the line
+    /// and the field where there is one.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::options().open(path)
+    }
+
+    /// Settings to open a file with, where the defaults do not fit.
+    pub fn options() -> FileOptions {
+        FileOptions::new()
+    }
+
+    fn with(path: &Path, options: &FileOptions) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared::load(path, options)?);
+        let watcher = match options.interval {
+            None => None,
+            Some(interval) => Some(Watcher::spawn(&shared, interval)?),
+        };
+        Ok(Self(Arc::new(Inner {
+            shared,
+            _watcher: watcher,
+        })))
+    }
+
+    /// Reads the file now, as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`Conflict`](StoreErrorKind::Conflict) where a key would gain
+    /// authority or come back. What was held before is held on.
+    pub fn reload(&self) -> Result<(), StoreError> {
+        self.0.shared.reload()
+    }
+
+    fn records(&self) -> &MemoryStore {
+        self.0.shared.records()
+    }
+
+    fn read_only<T: Send + 'static>(&self) -> BoxFuture<'_, Result<T, StoreError>> {
+        let failure = self
+            .0
+            .shared
+            .failure("keys are managed by editing the file; this store only reads it");
+        let error = StoreError::new(StoreErrorKind::ReadOnly, failure);
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+impl KeyStore for FileStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.records().find(realm, digest)
+    }
+
+    fn memory(&self) -> Option<&MemoryStore> {
+        Some(self.records())
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        Some(StoreId::of(&self.0))
+    }
+
+    fn commit<'a>(&'a self, _change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.read_only()
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.records().get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.records().list(realm, query)
+    }
+
+    fn purge<'a>(
+        &'a self,
+        _realm: &'a Realm,
+        _ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.read_only()
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.records().record_uses(realm, uses)
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        self.records().last_uses(realm, ids)
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore")
+            .field("path", &self.0.shared.path())
+            .field("records", self.records())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! What a file is opened with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::FileStore;
+use crate::clock::{Clock, SystemClock};
+use crate::event::{Observed, Observer};
+use crate::store::StoreError;
+
+/// A second: a deleted key is dead within two, and a look at a file costs a microsecond.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+/// Below this, the time of change of two writes may be the same.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How a [`FileStore`] is opened, from [`FileStore::options`].
+///
+/// ```no_run
+/// use tower_api_key::{Event, store::FileStore};
+///
+/// let store = FileStore::options()
+///     .observer(|event: &Event<'_>| match event.failure() {
+///         Some(failure) => eprintln!("the keys stay as they were: {failure}"),
+///         None => eprintln!("the keys were read again"),
+///     })
+///     .open("/etc/orders/keys.toml")?;
+/// # Ok::<(), tower_api_key::store::StoreError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FileOptions {
+    pub(super) interval: Option<Duration>,
+    pub(super) observer: Observed,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl FileOptions {
+    pub(super) fn new() -> Self {
+        Self {
+            interval: Some(DEFAULT_INTERVAL),
+            observer: Observed::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Looks at the file this often; once a second where nothing is said, and at most every 10 ms.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval.max(SHORTEST_INTERVAL));
+        self
+    }
+
+    /// Starts no thread: the file is read again by [`FileStore::reload`] alone.
+    #[must_use]
+    pub fn unwatched(mut self) -> Self {
+        self.interval = None;
+        self
+    }
+
+    /// Sets who is told when the file was read again, or could not be; nobody where nothing is
+    /// said. A mistake that stays is told once.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Observed::by(observer);
+        self
+    }
+
+    /// Sets the source of the times at which keys are issued and revoked; [`SystemClock`] where
+    /// nothing is said.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// As [`FileStore::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<FileStore, StoreError> {
+        FileStore::with(path.as_ref(), self)
+    }
+}

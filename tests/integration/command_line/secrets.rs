@@ -1,0 +1,121 @@
+//! The plaintext is on standard output once, and nowhere else.
+
+use super::{Ran, Shell};
+use crate::support::IMPORTED;
+
+#[test]
+fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
+    let shell = Shell::new();
+    let issued = shell.run(&["issue", "--subject", "alice", "--scope", "read"]);
+    let key = issued.stdout.trim_end().to_owned();
+    assert_eq!(issued.stdout.matches(&key).count(), 1);
+    let id = &key[5..17];
+    let secret = &key[18..];
+    assert!(!issued.stderr.contains(secret));
+    let hex = shell.sha256(&key);
+
+    let mut everything = vec![
+        shell.run(&["list"]),
+        shell.run(&["list", "--json"]),
+        shell.run(&["show", id]),
+        shell.run(&["show", id, "--json"]),
+        shell.feed(&key, &["check", "--require", "read"]),
+        shell.feed(&key, &["check", "--json", "--require", "admin"]),
+        shell.feed(&key, &["check", "--prefix", "other"]),
+        shell.feed(&key, &["check", "--realm", "billing"]),
+        shell.feed(&key, &["import", "--subject", "bob"]),
+        shell.feed(&format!("{key},"), &["import", "--subject", "bob"]),
+        // A key that someone put where it does not belong.
+        shell.run(&["show", &key]),
+        shell.run(&["revoke", &key]),
+        shell.run(&["rotate", &key]),
+        shell.run(&["list", "--lineage", &key]),
+        shell.run(&[&key]),
+        shell.run(&["list", &key]),
+        shell.run(&["list", "--store", &key]),
+        shell.run(&["issue", "--subject", "a", "--expires-in", &key]),
+        shell.run(&["issue", "--subject", "a", "--pepper", &key]),
+        shell.run(&[
+            "issue",
+            "--subject",
+            "a",
+            "--pepper",
+            &format!("1=env:{key}"),
+        ]),
+        shell.run(&["revoke", "x", "--reason", &key]),
+        shell.run(&["man", &key]),
+        shell.run(&["completions", &key]),
+        shell.run(&["check", &key]),
+    ];
+    let rotated = shell.run(&["rotate", id, "--json"]);
+    let new = rotated.json()["key"].as_str().unwrap().to_owned();
+    assert_eq!(rotated.stdout.matches(&new[18..]).count(), 1);
+    assert!(rotated.stderr.is_empty());
+    everything.push(rotated);
+    everything.push(shell.run(&["revoke", "--subject", "alice"]));
+    everything.push(shell.run(&["list"]));
+    for Ran { stdout, stderr, .. } in &everything {
+        assert!(!stdout.contains(secret), "{stdout}");
+        assert!(!stderr.contains(secret), "{stderr}");
+        assert!(
+            !stdout.contains(&hex) && !stderr.contains(&hex),
+            "the digest"
+        );
+    }
+    assert_eq!(
+        everything[10].stderr,
+        "tower-api-key: this is a key, not its id, and arguments are no place for one: others may \
+         have seen it; the id is its second part\n"
+    );
+
+    let imported = shell.feed(IMPORTED, &["import", "--subject", "carol"]);
+    assert_eq!(imported.code, 0);
+    let again = shell.feed(IMPORTED, &["import", "--subject", "carol", "--json"]);
+    for Ran { stdout, stderr, .. } in [imported, again] {
+        assert!(!stdout.contains(IMPORTED) && !stderr.contains(IMPORTED));
+    }
+    for file in std::fs::read_dir(shell.folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.ends_with("key") {
+            // Written by this test for `sha256sum`.
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        for plaintext in [secret, &new[18..], IMPORTED] {
+            let found = bytes
+                .windows(plaintext.len())
+                .any(|window| window == plaintext.as_bytes());
+            assert!(!found, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn r06_the_password_of_a_server_is_not_repeated() {
+    let mut shell = Shell::without_store();
+    for store in [
+        "postgres://alice:hunter2@127.0.0.1:1/keys",
+        "postgres://alice:hunter2@[::1/keys",
+        "mysql://alice:hunter2@127.0.0.1/keys",
+        "postgres:alice:hunter2",
+    ] {
+        shell.store = store.to_owned();
+        for arguments in [
+            &["list"][..],
+            &["migrate"],
+            &["--help"],
+            &["list", "--json"],
+        ] {
+            let ran = shell.run(arguments);
+            assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_alone() {
+    let shell = Shell::new();
+    let issued = shell.run(&["issue", "--subject", "alice"]);
+    let listed = shell.run(&["list"]);
+    assert!(!format!("{issued:?}{listed:?}").contains("\\u{1b}"));
+}
