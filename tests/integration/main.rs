@@ -27,7 +27,7 @@ mod extractors;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(feature = "file")]
+#[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
 mod folder;
 mod grpc;
 mod guards;

@@ -1,7 +1,9 @@
 //! Keys in a file of SQLite.
 
 mod checks;
-pub(crate) mod folder;
+mod folder;
+#[cfg(target_os = "linux")]
+mod full;
 mod locks;
 mod opening;
 mod quickstart;

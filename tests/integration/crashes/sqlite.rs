@@ -5,12 +5,12 @@ use tower_api_key::store::{ListQuery, SqliteStore};
 
 use super::ledger::Ledger;
 use super::{FILE, kill_a_writer, ring, rounds};
-use crate::sqlite::folder::Folder;
+use crate::folder::Folder;
 
 #[tokio::test]
 async fn invariant_2_writers_to_a_file_that_are_killed_leave_every_change_whole_or_none_of_it() {
     let folder = Folder::new();
-    let path = folder.keys();
+    let path = folder.path().join("keys.db");
     let mut ledger = Ledger::default();
     for round in 0..rounds() {
         kill_a_writer(&mut ledger, (FILE, path.to_str().unwrap()), round);

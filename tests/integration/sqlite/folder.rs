@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A folder of this test alone, removed when it is dropped.
-pub(crate) struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     files: AtomicU64,
 }
@@ -12,7 +12,7 @@ pub(crate) struct Folder {
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
 
 impl Folder {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-api-key-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -25,17 +25,17 @@ impl Folder {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The name of the file that most tests have.
-    pub(crate) fn keys(&self) -> PathBuf {
+    pub(super) fn keys(&self) -> PathBuf {
         self.path.join("keys.db")
     }
 
     /// The name of a file that no other call gave.
-    pub(crate) fn fresh(&self) -> PathBuf {
+    pub(super) fn fresh(&self) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         self.path.join(format!("keys-{number}.db"))
     }
