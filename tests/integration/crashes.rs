@@ -26,8 +26,11 @@ use tower_api_key::{KeyRing, RingBuilder};
 use crate::process::Running;
 use ledger::Ledger;
 
-/// Where the writer finds its store: the path of a file, or the URL of a database.
+/// The path of the file in which the writer finds its store.
+#[cfg(feature = "sqlite")]
 const FILE: &str = "CRASHES_FILE";
+/// The URL of the database in which the writer finds its store.
+#[cfg(feature = "postgres")]
 const DATABASE: &str = "CRASHES_DATABASE";
 /// What the writer draws its operations from.
 const SEED: &str = "CRASHES_SEED";
@@ -58,6 +61,10 @@ fn writer() {
 }
 
 /// The ring of a writer, with real time.
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(clippy::unused_async, reason = "a file is opened without waiting")
+)]
 async fn ring_in_environment() -> KeyRing {
     #[cfg(feature = "sqlite")]
     if let Ok(path) = env::var(FILE) {

@@ -41,7 +41,7 @@ impl Running {
     }
 
     /// Starts the tests' own program again, for one of its tests that is ignored otherwise.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
     pub(crate) fn again<'a>(
         test: &str,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -127,7 +127,7 @@ impl Running {
     }
 
     /// Kills it with SIGKILL, and reads what it said until then.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.end()

@@ -2,12 +2,13 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
 use tower_api_key::store::{ListQuery, SqliteStore, StoreError, StoreErrorKind};
-use tower_api_key::{ErrorKind, Grant, KeyRing, RevocationReason};
+use tower_api_key::{Error, ErrorKind, Grant, Issued, KeyId, KeyRing, RevocationReason};
 
 use super::advice;
 use super::folder::Folder;
@@ -79,6 +80,7 @@ async fn on_a_small_disk() {
     }
 
     fs::remove_file(&ballast).unwrap();
+    opening_finds_no_room(&disk, &ballast);
     acknowledged.push(ring.issue(large()).await.unwrap());
     let reason = RevocationReason::KeyCompromise;
     ring.revoke(last, reason).await.unwrap();
@@ -89,35 +91,70 @@ async fn on_a_small_disk() {
     assert_eq!(held(&again).await, ids(&acknowledged));
     let record = again.get(last).await.unwrap().unwrap();
     assert_eq!(record.revocation().map(|it| it.reason), Some(reason));
-    drop(again);
     let verdict: String = Connection::open(&path)
         .unwrap()
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
     assert_eq!(verdict, "ok");
-    SqliteStore::open_existing(&path).unwrap();
+}
+
+/// A store that is opened needs room for what SQLite keeps beside the file, also for a file that
+/// is there already.
+#[track_caller]
+fn opening_finds_no_room(disk: &Path, ballast: &Path) {
+    let (old, new) = (disk.join("old.db"), disk.join("new.db"));
+    drop(SqliteStore::open(&old).unwrap());
+    // Its threads end by themselves, and the last of them removes this.
+    for _ in 0..1_000_000 {
+        if !disk.join("old.db-shm").exists() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    fill(ballast);
+    for path in [&old, &new] {
+        let error = SqliteStore::open(path).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+        assert_eq!(advice(&error, path), FULL);
+    }
+    fs::remove_file(ballast).unwrap();
+    for path in [&old, &new] {
+        SqliteStore::open(path).unwrap();
+    }
 }
 
 fn large() -> Grant {
     Grant::new("alice").metadata("note", "x".repeat(8_000))
 }
 
-async fn held(ring: &KeyRing) -> Vec<tower_api_key::KeyId> {
+async fn held(ring: &KeyRing) -> Vec<KeyId> {
     let records = ring.list(&ListQuery::new()).await.unwrap();
     records.iter().map(|record| record.id()).collect()
 }
 
-fn ids(issued: &[tower_api_key::Issued]) -> Vec<tower_api_key::KeyId> {
+fn ids(issued: &[Issued]) -> Vec<KeyId> {
     let mut ids: Vec<_> = issued.iter().map(|issued| issued.record().id()).collect();
     ids.sort_unstable();
     ids
 }
 
 #[track_caller]
-fn assert_full(error: &tower_api_key::Error, path: &std::path::Path) {
+fn assert_full(error: &Error, path: &Path) {
     assert_eq!(error.kind(), ErrorKind::Store, "{error:?}");
     let source = std::error::Error::source(error).unwrap();
     let error = source.downcast_ref::<StoreError>().unwrap();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
     assert_eq!(advice(error, path), FULL);
+}
+
+/// Takes all the room that is left.
+fn fill(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    for _ in 0..1_000_000 {
+        if let Err(error) = file.write_all(&[0; 1_024]) {
+            assert_eq!(error.kind(), IoErrorKind::StorageFull);
+            return;
+        }
+    }
+    panic!("the disk is larger than it is");
 }
