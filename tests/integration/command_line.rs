@@ -1,6 +1,8 @@
 //! The program `tower-api-key`, as a process.
 
 mod commands;
+#[cfg(feature = "postgres")]
+mod fleet;
 mod mistakes;
 mod secrets;
 mod servers;

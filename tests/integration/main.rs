@@ -17,6 +17,8 @@ mod command_line;
 mod compile_fail;
 mod composition;
 mod contract;
+#[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
+mod crashes;
 mod digests;
 mod events;
 mod examples;
@@ -25,7 +27,7 @@ mod extractors;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(feature = "file")]
+#[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
 mod folder;
 mod grpc;
 mod guards;

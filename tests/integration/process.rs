@@ -40,6 +40,19 @@ impl Running {
         Self::spawn(shell)
     }
 
+    /// Starts the tests' own program again, for one of its tests that is ignored otherwise.
+    #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
+    pub(crate) fn again<'a>(
+        test: &str,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args([test, "--exact", "--ignored", "--nocapture"])
+            .envs(environment);
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -111,6 +124,13 @@ impl Running {
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         let gave_up = ended.stdout.iter().any(|line| line.contains("did not end"));
         assert!(!gave_up, "{ended:?}");
+    }
+
+    /// Kills it with SIGKILL, and reads what it said until then.
+    #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
+    pub(crate) fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.end()
     }
 
     /// Waits until the example has ended by itself.

@@ -2,6 +2,8 @@
 
 mod checks;
 mod folder;
+#[cfg(target_os = "linux")]
+mod full;
 mod locks;
 mod opening;
 mod quickstart;

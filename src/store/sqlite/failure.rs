@@ -71,10 +71,13 @@ impl Place {
                 ErrorCode::DatabaseCorrupt => {
                     (Corrupt, "the file is damaged; restore it from a backup")
                 }
-                ErrorCode::DiskFull => (
-                    Unavailable,
-                    "the disk is full, so nothing was changed; free some space",
-                ),
+                ErrorCode::DiskFull => (Unavailable, FULL_ADVICE),
+                // No room for the index of the log, which even a reader needs.
+                ErrorCode::SystemIoFailure
+                    if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
+                {
+                    (Unavailable, FULL_ADVICE)
+                }
                 ErrorCode::CannotOpen => (
                     Unavailable,
                     "the file cannot be opened; see that it exists, and that this user may write \
@@ -120,6 +123,8 @@ impl Place {
         StoreError::new(kind, failure)
     }
 }
+
+const FULL_ADVICE: &str = "the disk is full, so nothing was changed; free some space";
 
 const SCHEMA_ADVICE: &str = "its table of keys is not as this version of the crate made it; \
                              restore the file from a backup";

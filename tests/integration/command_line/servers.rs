@@ -3,7 +3,7 @@
 use super::{Shell, ran};
 use crate::process::{Running, run};
 
-fn status(url: &str, key: &str) -> String {
+pub(super) fn status(url: &str, key: &str) -> String {
     let header = format!("x-api-key: {key}");
     let head = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H"];
     let output = run("curl", head.into_iter().chain([header.as_str(), url]));

@@ -1,0 +1,127 @@
+//! Writers that are killed with SIGKILL, over and over, on one store.
+//!
+//! A writer is this program again, in a process of its own. It tells what it begins and what was
+//! acknowledged, a line each; the test kills it after some of these lines and looks at what the
+//! store then holds. Every change must be there whole where it was acknowledged, and whole or not
+//! at all where it was under way.
+//!
+//! Each test kills 200 writers, or as many as `CRASH_ROUNDS` says.
+
+mod ledger;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod writer;
+
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+
+#[cfg(feature = "postgres")]
+use tower_api_key::store::PostgresStore;
+#[cfg(feature = "sqlite")]
+use tower_api_key::store::SqliteStore;
+use tower_api_key::{KeyRing, RingBuilder};
+
+use crate::process::Running;
+use ledger::Ledger;
+
+/// The path of the file in which the writer finds its store.
+#[cfg(feature = "sqlite")]
+const FILE: &str = "CRASHES_FILE";
+/// The URL of the database in which the writer finds its store.
+#[cfg(feature = "postgres")]
+const DATABASE: &str = "CRASHES_DATABASE";
+/// What the writer draws its operations from.
+const SEED: &str = "CRASHES_SEED";
+
+const ROUNDS: u64 = 200;
+/// The most lines of a writer's life.
+const MOST_LINES: u64 = 24;
+/// The most turns of an empty loop between the last of them and its end: some of the time that a
+/// change takes, so that the kills come at any moment of it.
+const MOST_TURNS: u64 = 100_000;
+const SIGKILL: i32 = 9;
+
+#[test]
+#[ignore = "a process of its own, which other tests start and kill"]
+fn writer() {
+    let Ok(seed) = env::var(SEED) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let ring = ring_in_environment().await;
+        writer::work(&ring, seed.parse().unwrap()).await;
+    });
+}
+
+/// The ring of a writer, with real time.
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(clippy::unused_async, reason = "a file is opened without waiting")
+)]
+async fn ring_in_environment() -> KeyRing {
+    #[cfg(feature = "sqlite")]
+    if let Ok(path) = env::var(FILE) {
+        return ring().build(SqliteStore::open(path).unwrap()).unwrap();
+    }
+    #[cfg(feature = "postgres")]
+    if let Ok(url) = env::var(DATABASE) {
+        let store = PostgresStore::connect(&url).await.unwrap();
+        return ring().build(store).unwrap();
+    }
+    panic!("no store is named");
+}
+
+fn ring() -> RingBuilder {
+    KeyRing::builder("acme").realm("orders")
+}
+
+fn rounds() -> u64 {
+    match env::var("CRASH_ROUNDS") {
+        Ok(rounds) => rounds.parse().expect("CRASH_ROUNDS is a number"),
+        Err(_) => ROUNDS,
+    }
+}
+
+/// One writer's life and end; the ledger is told of every line that it said.
+fn kill_a_writer(ledger: &mut Ledger, place: (&str, &str), round: u64) {
+    let mut random = Random(round);
+    let lines = 1 + random.below(MOST_LINES);
+    let seed = round.to_string();
+    let writer = Running::again("crashes::writer", [place, (SEED, &seed)]);
+    let mut heard = 0;
+    while heard < lines {
+        let Some(line) = writer.next_line() else {
+            panic!("round {round}: {:?}", writer.end());
+        };
+        heard += u64::from(ledger.hear(&line));
+    }
+    for _ in 0..random.below(MOST_TURNS) {
+        std::hint::spin_loop();
+    }
+    let ended = writer.kill();
+    assert_eq!(ended.status.signal(), Some(SIGKILL), "{ended:?}");
+    // What it said before it died counts, also where nobody had read it yet.
+    for line in &ended.stdout {
+        ledger.hear(line);
+    }
+}
+
+/// The same numbers in every run (`SplitMix64`).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
