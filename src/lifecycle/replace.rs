@@ -92,6 +92,7 @@ fn successor(
     let old = old.to_parts();
     Ok(KeyRecord::from(KeyRecordParts {
         id: minted.id,
+        realm: minted.realm,
         digest: minted.digest,
         pepper_version: minted.pepper_version,
         issued_at: now,
