@@ -3,29 +3,47 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A folder of one test alone, removed when it is dropped.
-pub(crate) struct Folder(PathBuf);
+/// A folder of this test alone, removed when it is dropped.
+pub(crate) struct Folder {
+    path: PathBuf,
+    files: AtomicU64,
+}
 
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
 
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
 impl Folder {
     pub(crate) fn new() -> Self {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tower-api-key-test-{}-{number}", std::process::id());
+        let name = format!("tower-api-key-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         // Left by a process of the same number that was killed.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
-        Self(path)
+        Self {
+            path,
+            files: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// The name of the file that most tests have.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.path.join("keys.db")
+    }
+
+    /// The name of a file that no other call gave.
+    pub(crate) fn fresh(&self) -> PathBuf {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("keys-{number}.db"))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

@@ -1,7 +1,6 @@
 //! Keys in a file of SQLite.
 
 mod checks;
-mod folder;
 #[cfg(target_os = "linux")]
 mod full;
 mod locks;
@@ -15,7 +14,7 @@ use std::error::Error;
 use tower_api_key::store::{SqliteStore, StoreError};
 use tower_api_key::testing::contract;
 
-use folder::Folder;
+use crate::folder::Folder;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_a_file_keeps_the_contract() {

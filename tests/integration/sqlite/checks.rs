@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreErrorKind};
 use tower_api_key::{KeyDigest, Realm};
 
-use super::folder::Folder;
 use super::triggers::{KEY, database};
+use crate::folder::Folder;
 
 /// Parts of [`KEY`], and what no column takes in their place.
 const BAD: &[(&str, &[&str])] = &[

@@ -11,8 +11,8 @@ use tower_api_key::store::{ListQuery, SqliteStore, StoreError, StoreErrorKind};
 use tower_api_key::{Error, ErrorKind, Grant, Issued, KeyId, KeyRing, RevocationReason};
 
 use super::advice;
-use super::folder::Folder;
 use super::sharing::ring;
+use crate::folder::Folder;
 
 const DISK: &str = "FULL_DISK";
 const FULL: &str = "the disk is full, so nothing was changed; free some space";

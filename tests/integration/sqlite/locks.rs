@@ -11,8 +11,8 @@ use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreError, StoreError
 use tower_api_key::{ErrorKind, Grant, RevocationReason};
 
 use super::advice;
-use super::folder::Folder;
 use super::sharing::ring_over;
+use crate::folder::Folder;
 
 /// Only a wait without an end takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -8,8 +8,8 @@ use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreError, StoreError
 use tower_api_key::{ErrorKind, Grant, RevocationReason, Timestamp, VerifyErrorKind};
 
 use super::advice;
-use super::folder::Folder;
 use super::sharing::{ring, ring_over};
+use crate::folder::Folder;
 
 type Open = fn(&Path) -> Result<SqliteStore, StoreError>;
 

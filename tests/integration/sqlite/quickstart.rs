@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tower_api_key::store::{ListQuery, SqliteStore};
 use tower_api_key::{KeyRing, RevocationReason};
 
-use super::folder::Folder;
+use crate::folder::Folder;
 use crate::process::{Running, run};
 use crate::rows::keys_in;
 

@@ -7,7 +7,7 @@ use tower_api_key::{
     ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RevocationReason, VerifyErrorKind,
 };
 
-use super::folder::Folder;
+use crate::folder::Folder;
 use crate::support::START;
 
 pub(super) fn ring(path: &Path) -> KeyRing {

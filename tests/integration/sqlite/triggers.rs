@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::folder::Folder;
+use crate::folder::Folder;
 use tower_api_key::store::SqliteStore;
 
 const IDENTITY: &str = "api_keys: id, realm, digest, pepper_version, subject, issued_at, \

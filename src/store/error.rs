@@ -1,0 +1,97 @@
+//! Why a store could not do what it was asked.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// Why a store could not do what it was asked.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure a [`StoreError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// A record is not at the version that the change expects, or a subject has other keys than it
+    /// expects.
+    Conflict,
+    /// The id or the digest of a new record is taken.
+    Duplicate,
+    /// The store cannot be reached, or failed.
+    Unavailable,
+    /// Another process holds what the store needs, for longer than it waits.
+    Busy,
+    /// The store cannot be written to.
+    ReadOnly,
+    /// The store's schema is missing, or of another version than this crate reads.
+    Schema,
+    /// What is in the store is damaged.
+    Corrupt,
+}
+
+impl StoreError {
+    /// The store cannot be reached, or failed, because of `source`.
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(StoreErrorKind::Unavailable, source)
+    }
+
+    /// An error of this kind, because of `source`.
+    pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    /// What went wrong, to match on.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl From<StoreErrorKind> for StoreError {
+    fn from(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match error.kind {
+            StoreErrorKind::Conflict => ErrorKind::Conflict,
+            StoreErrorKind::Duplicate => ErrorKind::Duplicate,
+            StoreErrorKind::Unavailable
+            | StoreErrorKind::Busy
+            | StoreErrorKind::ReadOnly
+            | StoreErrorKind::Schema
+            | StoreErrorKind::Corrupt => ErrorKind::Store,
+        };
+        Self::with_source(kind, error)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Conflict => "the records are not as the change expects them",
+            StoreErrorKind::Duplicate => "the id or the digest is taken",
+            StoreErrorKind::Unavailable => "the store is unavailable",
+            StoreErrorKind::Busy => "another process holds the store",
+            StoreErrorKind::ReadOnly => "the store cannot be written to",
+            StoreErrorKind::Schema => "the schema of the store does not fit",
+            StoreErrorKind::Corrupt => "the store is damaged",
+        })
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
