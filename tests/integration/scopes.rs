@@ -281,3 +281,17 @@ fn r15_a_requirement_of_nothing_is_not_built() {
 fn r15_a_guard_of_no_scope_ends_the_start_of_the_program() {
     let _ = RequireScopeLayer::new("");
 }
+
+#[test]
+fn a_set_is_read_back_as_it_is_written() {
+    for (text, written) in [
+        ("read", "read"),
+        ("read read", "read"),
+        ("read write", "read write"),
+        ("write read", "read write"),
+        ("read write write", "read write"),
+    ] {
+        let scopes: ScopeSet = text.parse().unwrap();
+        assert_eq!(scopes.as_str(), written, "{text}");
+    }
+}
