@@ -2,9 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::caught::caught;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
@@ -15,6 +15,9 @@ use crate::verified::InvalidCause;
 ///
 /// It is called on the request path and must not block: count, or hand the event to a channel
 /// that drops what it cannot hold. A panic of it is caught and changes no verdict.
+///
+/// A change is told once the store has said that it is applied, so that one
+/// [in doubt](crate::KeyRing#when-a-change-is-in-doubt) is not told.
 ///
 /// Every `Fn(&Event<'_>)` is one:
 ///
@@ -65,8 +68,9 @@ pub struct Event<'a> {
 pub enum EventKind {
     /// A request was authenticated and met what its layer requires.
     Authenticated,
-    /// A request was refused by a layer, or by a guard that has an observer. It is one of these,
-    /// whatever else is told of it. An extractor tells nobody.
+    /// A request was refused. A layer tells of each that it refuses once as this, also where it was
+    /// told of as [`KeyInUrl`](Self::KeyInUrl) or [`Reuse`](Self::Reuse) too. A guard tells only an
+    /// observer of its own, and an extractor tells nobody.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,
@@ -99,6 +103,9 @@ pub enum EventKind {
         /// Why.
         reason: RevocationReason,
     },
+    /// A turn of [`KeyRing::upkeep`](crate::KeyRing::upkeep) failed, and comes again. The
+    /// [failure](Event::failure) says why.
+    UpkeepFailed,
     /// A store read its file again, and holds what is in it now.
     StoreReloaded,
     /// A store could not take what its file has become, and holds what it held before. The
@@ -127,6 +134,7 @@ impl EventKind {
             Self::Regranted { .. } => "regranted",
             Self::Narrowed => "narrowed",
             Self::Revoked { .. } => "revoked",
+            Self::UpkeepFailed => "upkeep_failed",
             Self::StoreReloaded => "store_reloaded",
             Self::StoreReloadFailed => "store_reload_failed",
         }
@@ -140,7 +148,7 @@ impl<'a> Event<'a> {
     }
 
     /// The realm; `None` where a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a
-    /// request that nobody authenticated, and for a store that was read again.
+    /// request that nobody authenticated, and where a store read its file again.
     pub fn realm(&self) -> Option<&'a Realm> {
         self.realm
     }
@@ -156,7 +164,8 @@ impl<'a> Event<'a> {
         self.subject
     }
 
-    /// What failed, where the event is about a failure. It is fit for logs.
+    /// What failed, where the event is about a failure. It is fit for logs, together with its
+    /// [sources](StdError::source): they name the file, the line, or the server's answer.
     pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
         self.failure
     }
@@ -184,6 +193,16 @@ impl<'a> Event<'a> {
             key_id,
             subject: None,
             failure: None,
+        }
+    }
+
+    pub(crate) fn upkeep_failed(
+        realm: &'a Realm,
+        failure: &'a (dyn StdError + Send + Sync + 'static),
+    ) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::without_record(EventKind::UpkeepFailed, Some(realm), None)
         }
     }
 
@@ -222,7 +241,7 @@ impl Observed {
 #[cold]
 fn tell(observer: &dyn Observer, event: Event<'_>) {
     // Whatever becomes of the observer, the verdict stands.
-    let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(&event)));
+    caught(|| observer.observe(&event));
 }
 
 impl fmt::Debug for Observed {

@@ -14,7 +14,7 @@
 //! };
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! // One protection space. The prefix is part of every key that it mints: acme_live_….
+//! // A realm: its keys are unknown to every other realm. The prefix starts every key: acme_live_….
 //! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
 //!
 //! // Minted by trusted code, shown once, kept as a digest.
@@ -45,20 +45,22 @@
 //! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys; [`Grant`]
 //!   says what a key may do, [`RingBuilder`] what a ring grants at all.
 //! - [`ApiKeyLayer`] authenticates requests; [`RequireScopeLayer`] requires scopes further in.
-//! - [`Source`] says where a key may be; `x-api-key` where nothing is said.
+//! - [`Source`] says where a key may be; by default in `x-api-key`.
 //! - [`rejection`] has the table of refusals, [`Rejection`] tells outer layers about one.
 //! - [`Observer`] is told what happens to keys and requests; [`KeyRing::watch`] ends long-lived
 //!   connections with their key.
-//! - [`store::KeyStore`] is the port for records, [`store::MemoryStore`] its first
-//!   implementation.
-//! - [Rotating keys without an outage](guide::rotating) and
-//!   [when a user's privilege changes](guide::privilege) are guides to what to call when.
+//! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there,
+//!   `SqliteStore`, `PostgresStore` and `FileStore` behind features.
+//! - [Rotating keys without an outage](guide::rotating),
+//!   [when a user's privilege changes](guide::privilege) and
+//!   [managing keys from a shell](guide::command_line) are guides to what to call when.
 //!
 //! # The life of a key
 //!
 //! A key's subject, realm, scopes and lifetime are fixed when it is issued. From then on they
-//! can only shrink: nothing in this crate widens a key. A key expires after 90 days where its
-//! [`Grant`] says nothing else.
+//! can only shrink: nothing in this crate widens a key. A key expires after 90 days unless its
+//! [`Grant`] says otherwise. Its grace is the time in which, after a rotation, it and the new key
+//! both work.
 //!
 //! | operation | the new secret | the old secret |
 //! |---|---|---|
@@ -71,8 +73,10 @@
 //!
 //! So more privilege always means another secret: a key from before a login or a promotion never
 //! carries what came after. All that came from one key by rotations and regrants is a lineage.
-//! Dead records stay for a [retention](RingBuilder::retention) of 30 days, so that a replaced
-//! secret that comes back is told apart; [`KeyRing::upkeep`] removes older ones.
+//!
+//! The records of dead keys are kept, so that a replaced secret that comes back is told apart. A
+//! service that spawns [`KeyRing::upkeep`] removes them 30 days after their end, its
+//! [retention](RingBuilder::retention); without it they stay for ever.
 //!
 //! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
 //! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
@@ -82,23 +86,22 @@
 //!
 //! Layers that log a request's head stand outside, and see the key before this crate can hide
 //! it: with tower-http, put `SetSensitiveRequestHeadersLayer::new([x_api_key])` outside
-//! `TraceLayer`. A `CorsLayer` stands outside too, for preflights carry no key. What counts as
-//! one request's time, a `TimeoutLayer` outside bounds together with the store; the ring bounds
-//! the store alone, at [two seconds](RingBuilder::lookup_timeout).
+//! `TraceLayer`. A `CorsLayer` stands outside too, for preflights carry no key. A `TimeoutLayer`
+//! outside bounds the whole request, the store's answer included. The ring bounds only the store's
+//! answer, to [two seconds](RingBuilder::lookup_timeout).
 //!
-//! An [`ApiKeyLayer`] removes the proof of any other layer outside it: the innermost ring is the
-//! one that counts.
+//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `sqlite`: [`store`] has a `SqliteStore`, keys in a file, with the database built in.
+//! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: records, scopes, ids and realms serialise; a secret never does.
-//! - `sqlite`: [`store::SqliteStore`], keys in a file, with the database built in.
-//! - `postgres`: [`store::PostgresStore`], keys in a database that a fleet shares.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
@@ -115,6 +118,7 @@ pub mod testing;
 
 mod body;
 mod calendar;
+mod caught;
 mod clock;
 mod credential;
 mod digest;

@@ -23,7 +23,8 @@ pub enum RevocationReason {
     KeyCompromise,
     /// The subject is no longer who it was.
     AffiliationChanged,
-    /// A newer key took its place.
+    /// A newer key took its place. Presented afterwards, the key counts as
+    /// [replaced](KeyRecord::is_replaced_at).
     Superseded,
     /// The key is no longer needed.
     CessationOfOperation,
@@ -207,14 +208,17 @@ impl KeyRecord {
     }
 
     /// Whether the key is over at `now` because a newer one took its place: its grace after a
-    /// rotation has passed, or it was superseded. Presented then, it is in the wrong hands, or in
-    /// a client that was forgotten. A key that was revoked in its grace is not that until its
-    /// grace would have ended.
+    /// rotation has passed, or it was revoked as
+    /// [`Superseded`](RevocationReason::Superseded) without a grace. Presented then, it is in the
+    /// wrong hands, or in a client that was forgotten. A key that was revoked in its grace, for
+    /// whatever reason, is not that until its grace would have ended: its holder was promised it.
     pub fn is_replaced_at(&self, now: Timestamp) -> bool {
-        self.retire_at.is_some_and(|end| end <= now)
-            || self
+        match self.retire_at {
+            Some(end) => end <= now,
+            None => self
                 .revocation
-                .is_some_and(|revocation| revocation.reason == RevocationReason::Superseded)
+                .is_some_and(|revocation| revocation.reason == RevocationReason::Superseded),
+        }
     }
 
     /// The public id.

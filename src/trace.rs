@@ -9,6 +9,7 @@ use crate::refusal::RejectionKind;
 use crate::verified::InvalidCause;
 
 /// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
+/// Needs the feature `tracing`.
 ///
 /// What varies is in fields, each a value of its own and none part of a text, so that no subject
 /// and no id can forge a line. There is no message. A field is left out where it says nothing:
@@ -23,11 +24,11 @@ use crate::verified::InvalidCause;
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
-/// | `failure` | why a store's file was not taken: the file, the line, the field |
+/// | `failure` | what failed, and why: for a store's file the line and the field |
 ///
 /// | level | events |
 /// |---|---|
-/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `store_reload_failed`: the service is at fault |
+/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
 /// | WARN | `key_in_url`, `reuse`: a key has leaked, or may have |
 /// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked; `store_reloaded` |
 /// | DEBUG | `authenticated`, for there is one for each request |
@@ -85,9 +86,14 @@ impl Observer for TracingObserver {
             EventKind::Rotated { replaced } | EventKind::Regranted { replaced } => Some(replaced),
             _ => None,
         };
-        let failure = event.failure().map(|failure| match failure.source() {
-            Some(source) => format!("{failure}: {source}"),
-            None => failure.to_string(),
+        let failure = event.failure().map(|failure| {
+            let mut text = failure.to_string();
+            let mut source = failure.source();
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
         });
         let key_id = event.key_id();
         // The level of an event is part of its call site, so there is one for each.
@@ -124,6 +130,7 @@ fn level(kind: EventKind) -> Level {
             kind: RejectionKind::StoreUnavailable | RejectionKind::NotAuthenticated,
             ..
         }
+        | EventKind::UpkeepFailed
         | EventKind::StoreReloadFailed => Level::ERROR,
         EventKind::KeyInUrl | EventKind::Reuse => Level::WARN,
         EventKind::Rejected { .. }

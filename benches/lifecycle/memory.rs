@@ -8,12 +8,13 @@ use tower_api_key::{Grant, KeyRing, ManualClock, RevocationReason, Timestamp};
 use crate::{keys, now};
 
 const LIVE: usize = 1_000;
-const PAIRS_A_MINUTE: usize = 1_000;
+/// However many pairs there are, they take as long, and as many purges.
+const MINUTES: usize = 1_000;
 const RETENTION_MINUTES: usize = 60;
 /// As `KeyRing::upkeep` purges.
 const PURGE_MINUTES: usize = 60;
-/// What was dead for the retention, and what died since the last purge.
-const MOST_DEAD: usize = PAIRS_A_MINUTE * (RETENTION_MINUTES + PURGE_MINUTES + 1);
+/// So many pairs make what is resident tell of them, and not of how the process started.
+const TELLING: usize = 1_000_000;
 
 /// Issues and revokes, while the clock moves and dead records are purged; prints what is left.
 pub(crate) fn over_many_pairs(pairs: usize) {
@@ -24,28 +25,41 @@ pub(crate) fn over_many_pairs(pairs: usize) {
         .build(MemoryStore::new())
         .unwrap();
     let live = keys(&ring, LIVE);
+    let pairs_a_minute = pairs / MINUTES;
+    // What was dead for the retention, and what died since the last purge.
+    let most_dead = pairs_a_minute * (RETENTION_MINUTES + PURGE_MINUTES + 1);
+    let mut half_way = None;
     println!(
-        "\n{LIVE} live keys and {pairs} pairs of issue and revoke, {PAIRS_A_MINUTE} a minute, kept \
-         for {RETENTION_MINUTES} minutes, purged every {PURGE_MINUTES}: at most {MOST_DEAD} dead"
+        "\n{LIVE} live keys and {pairs} pairs of issue and revoke, {pairs_a_minute} a minute, kept \
+         for {RETENTION_MINUTES} minutes, purged every {PURGE_MINUTES}: at most {most_dead} dead"
     );
     for pair in 1..=pairs {
         let issued = now(ring.issue(Grant::new("passing"))).unwrap();
         now(ring.revoke(issued.record().id(), RevocationReason::Unspecified)).unwrap();
-        if pair % PAIRS_A_MINUTE == 0 {
+        if pair % pairs_a_minute == 0 {
             clock.advance(Duration::from_mins(1));
         }
-        if pair % (PAIRS_A_MINUTE * PURGE_MINUTES) == 0 {
+        if pair % (pairs_a_minute * PURGE_MINUTES) == 0 {
             now(ring.purge()).unwrap();
         }
         if pair % (pairs / 4) == 0 {
             let records = now(ring.list(&ListQuery::new())).unwrap().len();
+            let resident = resident_kib();
             println!(
                 "  {:>3} %  {records:>7} records  {:>6} KiB resident",
                 pair * 100 / pairs,
-                resident_kib().map_or_else(|| "?".to_owned(), |kib| kib.to_string()),
+                resident.map_or_else(|| "?".to_owned(), |kib| kib.to_string()),
             );
-            assert!(records <= LIVE + MOST_DEAD);
+            assert!(records <= LIVE + most_dead);
+            if pair == pairs / 2 {
+                half_way = resident;
+            }
         }
+    }
+    if let (Some(half_way), Some(in_the_end)) = (half_way, resident_kib())
+        && pairs >= TELLING
+    {
+        assert!(in_the_end <= half_way + half_way / 5, "memory grows");
     }
     for key in &live {
         assert!(now(ring.verify(key.as_bytes())).is_ok());

@@ -28,22 +28,10 @@ impl Change {
         self
     }
 
-    /// The writes with this expectation left out, and those alone, with the conditions on
-    /// subjects.
-    pub(crate) fn split_by(&self, expected: Expected) -> (Self, Self) {
-        let (with, without) = self
-            .writes
-            .iter()
-            .cloned()
-            .partition(|write| write.expected == expected);
-        let subjects = self.subjects.clone();
-        (
-            Self::new(without),
-            Self {
-                writes: with,
-                subjects,
-            },
-        )
+    /// What the change does to records that are there already.
+    pub(crate) fn to_known_records(&self) -> Self {
+        let known = |write: &&Write| write.expected != Expected::Absent;
+        Self::new(self.writes.iter().filter(known).cloned().collect())
     }
 
     /// The record of this id as the change leaves it.

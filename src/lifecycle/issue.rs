@@ -1,6 +1,6 @@
 //! New keys, within what the ring allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::grant::{Grant, Lifetime};
 use crate::realm::Realm;
-use crate::record::{KeyRecord, KeyRecordParts, KeyState};
+use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
 
 const MAX_SUBJECT_LEN: usize = 256;
@@ -56,9 +56,19 @@ pub(crate) fn issue(
         generation: 0,
     };
     let record = granted(minted, descent, grant, policy, at)?;
-    let change = Change::new(vec![Write::new(record.clone())]);
-    let change = within_limit(change, &record, policy, subject_keys, at)?;
+    let change = add(&record, policy, subject_keys, at)?;
     Ok((record, change))
+}
+
+/// The change that brings a new record, if its subject may have one more key.
+pub(crate) fn add(
+    record: &KeyRecord,
+    policy: &Policy,
+    subject_keys: &[Arc<KeyRecord>],
+    at: Reading,
+) -> Result<Change, Error> {
+    let change = Change::new(vec![Write::new(record.clone())]);
+    within_limit(change, record, policy, subject_keys, at)
 }
 
 /// The record of a new key with what the grant asks for, if the ring allows it.
@@ -86,7 +96,7 @@ pub(super) fn granted(
         scopes: grant.scopes,
         issued_at: at.now,
         not_before,
-        expires_at: expiry(grant.lifetime, at.now, not_before, policy)?,
+        expires_at: expiry(grant.lifetime, not_before, policy, at)?,
         retire_at: None,
         lineage: descent.lineage,
         generation: descent.generation,
@@ -138,17 +148,14 @@ pub(super) fn within_limit(
         return Ok(change);
     };
     let rewritten = |id| change.writes().iter().any(|write| write.record.id() == id);
-    let held = subject_keys
+    // A key in its grace and the one that replaced it are of one lineage, and count once; alone,
+    // each counts.
+    let held: BTreeSet<KeyId> = subject_keys
         .iter()
-        .filter(|record| !rewritten(record.id()) && record.retire_at().is_none())
-        .filter(|record| {
-            matches!(
-                record.state_at(at.now),
-                KeyState::Live | KeyState::NotYetValid
-            )
-        })
-        .count();
-    if held >= limit {
+        .filter(|record| !rewritten(record.id()) && at.now < record.valid_until())
+        .map(|record| record.lineage())
+        .collect();
+    if held.len() >= limit {
         return Err(ErrorKind::TooManyKeys { limit }.into());
     }
     let keys = SubjectKeys::new(new.realm(), new.subject(), subject_keys);
@@ -156,17 +163,18 @@ pub(super) fn within_limit(
 }
 
 /// When a key that becomes valid at `not_before` expires. The limit counts from now, so that a
-/// late start cannot stretch it.
+/// late start cannot stretch it. A key that would be over at once is refused.
 pub(super) fn expiry(
     lifetime: Lifetime,
-    now: Timestamp,
     not_before: Timestamp,
     policy: &Policy,
+    at: Reading,
 ) -> Result<Option<Timestamp>, Error> {
-    let limit = policy
-        .longest_lifetime
-        .map(|longest| (longest, now.checked_add(longest).unwrap_or(Timestamp::MAX)));
-    let start = now.max(not_before);
+    let limit = policy.longest_lifetime.map(|longest| {
+        let last = at.now.checked_add(longest).unwrap_or(Timestamp::MAX);
+        (longest, last)
+    });
+    let start = at.now.max(not_before);
     let end = match lifetime {
         Lifetime::Default => {
             let end = start
@@ -183,7 +191,7 @@ pub(super) fn expiry(
             None => return Ok(None),
         },
     };
-    if end <= start {
+    if end <= start.max(at.latest) {
         return Err(ErrorKind::InvalidLifetime.into());
     }
     match limit {

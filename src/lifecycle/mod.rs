@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
-pub(crate) use issue::{Minted, issue};
+pub(crate) use issue::{Minted, add, issue};
 #[cfg(feature = "file")]
 pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
@@ -38,7 +38,7 @@ pub(crate) struct Policy {
     pub(crate) longest_grace: Duration,
     /// The scopes that may be granted; `None` for all.
     pub(crate) grantable: Option<ScopeSet>,
-    /// How many keys a subject may hold, those in grace not counted; `None` for any number.
+    /// How many lineages with keys that are not over a subject may hold; `None` for any number.
     pub(crate) keys_per_subject: Option<usize>,
 }
 
@@ -51,6 +51,14 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// The same moment, with the latest end that either reading knows.
+    pub(crate) fn or_later(self, other: Self) -> Self {
+        Self {
+            latest: self.latest.max(other.latest),
+            ..self
+        }
+    }
+
     /// Refuses a key that is dead, with the kind that says how it died.
     fn living(self, record: &KeyRecord) -> Result<(), Error> {
         match record.state_at(self.latest) {

@@ -35,10 +35,10 @@ pub(crate) fn rotate(
     let (old, others) = split(lineage, id)?;
     at.at_the_head(old)?;
     grantable(old.scopes(), policy)?;
-    let new = successor(old, minted, policy, at.now)?;
+    let new = successor(old, minted, policy, at)?;
     let retiring = match ending {
         Ending::After(grace) => {
-            let retire_at = retirement(old, grace, policy, at.now)?;
+            let retire_at = retirement(old, grace, policy, at)?;
             if others.clone().any(|other| at.living(other).is_ok()) {
                 return Err(ErrorKind::InGrace.into());
             }
@@ -86,7 +86,7 @@ fn successor(
     old: &KeyRecord,
     minted: Minted,
     policy: &Policy,
-    now: Timestamp,
+    at: Reading,
 ) -> Result<KeyRecord, Error> {
     let descent = Descent::after(old);
     let old = old.to_parts();
@@ -95,8 +95,8 @@ fn successor(
         realm: minted.realm,
         digest: minted.digest,
         pepper_version: minted.pepper_version,
-        issued_at: now,
-        expires_at: renewed(&old, policy, now)?,
+        issued_at: at.now,
+        expires_at: renewed(&old, policy, at)?,
         generation: descent.generation,
         version: 1,
         retire_at: None,
@@ -106,41 +106,36 @@ fn successor(
 }
 
 /// The end of a lifetime as long as the old one's, cut to what the ring allows.
-fn renewed(
-    old: &KeyRecordParts,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, Error> {
+fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<Timestamp>, Error> {
     let lifetime = match (old.expires_at, policy.longest_lifetime) {
         (None, None) => Lifetime::Never,
         (None, Some(_)) => Lifetime::Default,
         (Some(end), longest) => {
             let begun = old.issued_at.max(old.not_before);
             let length = Duration::from_secs(end.as_unix().saturating_sub(begun.as_unix()));
-            let end = now
-                .max(old.not_before)
-                .checked_add(length)
-                .ok_or(ErrorKind::InvalidLifetime)?;
-            let last = longest.and_then(|longest| now.checked_add(longest));
+            let start = at.now.max(old.not_before);
+            let end = start.checked_add(length).unwrap_or(Timestamp::MAX);
+            let last = longest.and_then(|longest| at.now.checked_add(longest));
             Lifetime::Until(last.map_or(end, |last| end.min(last)))
         }
     };
-    expiry(lifetime, now, old.not_before, policy)
+    expiry(lifetime, old.not_before, policy, at)
 }
 
-/// `min(now + grace, expiry)`, where the grace is one that the ring allows.
+/// `min(now + grace, expiry)`, where the grace is one that the ring allows, and is not over by
+/// what the ring has seen of time: it would make the old key a reused one at once.
 fn retirement(
     old: &KeyRecord,
     grace: Duration,
     policy: &Policy,
-    now: Timestamp,
+    at: Reading,
 ) -> Result<Timestamp, Error> {
     let longest = policy.longest_grace;
     if grace > longest {
         return Err(ErrorKind::GraceTooLong { longest }.into());
     }
-    let end = now.checked_add(grace).ok_or(ErrorKind::InvalidGrace)?;
-    if end == now {
+    let end = at.now.checked_add(grace).ok_or(ErrorKind::InvalidGrace)?;
+    if end <= at.latest {
         return Err(ErrorKind::InvalidGrace.into());
     }
     Ok(old.expires_at().map_or(end, |expiry| end.min(expiry)))

@@ -1,10 +1,10 @@
 //! Waits for a store that end.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::caught::caught;
 use crate::store::BoxFuture;
 
 /// An answer that comes in time, or another in its place: where the store is too slow, and where
@@ -33,16 +33,14 @@ impl<T, F: FnOnce() -> T + Unpin> Future for Bounded<T, F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            match self.answer.as_mut().poll(context) {
-                Poll::Pending => self.timeout.as_mut().poll(context).map(|()| None),
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            }
-        }));
+        let polled = caught(|| match self.answer.as_mut().poll(context) {
+            Poll::Pending => self.timeout.as_mut().poll(context).map(|()| None),
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        });
         let answer = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answer)) => answer,
-            Err(_) => None,
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(answer)) => answer,
+            None => None,
         };
         match (answer, self.otherwise.take()) {
             (Some(answer), _) => Poll::Ready(answer),

@@ -8,21 +8,26 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::format::KeyId;
 use crate::grant::Grant;
-use crate::lifecycle::{self, Change, Ending, Expected};
+use crate::lifecycle::{self, Change, Ending};
 use crate::record::{KeyRecord, RevocationReason};
 use crate::scope::ScopeSet;
 use crate::store::{ListQuery, StoreErrorKind};
 
 /// How often a change is computed anew when another writer was first.
 pub(super) const MAX_ATTEMPTS: usize = 32;
+/// How many of them end all the keys of a subject in one commit, or none.
+const COMPLETE_ATTEMPTS: usize = 8;
 
 impl KeyRing {
     /// Replaces a key by a new one with the same authority, and lets the old one work on for a
     /// while, so that its holder can change over without an outage.
     ///
     /// The new key has the subject, scopes, label and metadata of the record, and a lifetime as
-    /// long, from now, within what the ring allows today. The old key retires after `grace`, in
-    /// whole seconds, or at its own expiry where that is sooner. That moment never moves again.
+    /// long, from now, cut to the ring's longest. Where a key that never expires is rotated by a
+    /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter.
+    ///
+    /// The old key retires after `grace`, in whole seconds, or at its own expiry if that is sooner.
+    /// That moment never moves again.
     ///
     /// # Errors
     ///
@@ -32,8 +37,10 @@ impl KeyRing {
     /// that was rotated already, or whose predecessor still works;
     /// [`ErrorKind::InvalidGrace`] and [`ErrorKind::GraceTooLong`];
     /// [`ErrorKind::ScopeNotGrantable`] where the ring no longer grants what the key has;
+    /// [`ErrorKind::InvalidLifetime`] where the new key would be over at once;
     /// [`ErrorKind::Conflict`] when other writers were first over and over;
-    /// [`ErrorKind::Generator`] and [`ErrorKind::Store`]. Nothing has changed then.
+    /// [`ErrorKind::Generator`] and [`ErrorKind::Store`]. Nothing has changed then, except that a
+    /// store that failed [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
     pub async fn rotate(&self, id: KeyId, grace: Duration) -> Result<Issued, Error> {
         self.replace(id, Ending::After(grace)).await
     }
@@ -78,8 +85,10 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// As [`rotate`](Self::rotate) for the old key, and as [`issue`](Self::issue) for the grant.
-    /// Nothing has changed then.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired),
+    /// [`KeyRevoked`](ErrorKind::KeyRevoked), or [`ErrorKind::InGrace`] for a key that was rotated
+    /// already; for the grant as [`issue`](Self::issue). Nothing has changed then, as with
+    /// [`rotate`](Self::rotate).
     pub async fn regrant(&self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         self.promote(self, id, grant).await
     }
@@ -87,9 +96,13 @@ impl KeyRing {
     /// Regrants a key of another ring into this one: a temporary key, handed out before its
     /// holder was known, ends, and the real key begins.
     ///
-    /// Both happen in one commit where the rings share a store. Where they do not, the temporary
-    /// key is dead before the real one is issued, so that a failure between the two leaves
-    /// neither.
+    /// Both happen in one commit where the rings share a store, which they do when they were built
+    /// with clones of one value; the same file or database opened twice is two stores. Over two
+    /// stores, the temporary key is dead before the real one is issued, so that a failure between
+    /// the two leaves neither.
+    ///
+    /// This ring tells its observer [`Regranted`](EventKind::Regranted), and `from` tells its own
+    /// [`Revoked`](EventKind::Revoked).
     ///
     /// ```
     /// use std::time::Duration;
@@ -116,7 +129,9 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// As [`regrant`](Self::regrant); the id is one of `from`, the grant is for this ring.
+    /// As [`regrant`](Self::regrant); the id is one of `from`, the grant is for this ring. Over two
+    /// stores, the temporary key may be dead, and no real one there, when the kind is one of
+    /// [`ErrorKind::Store`], [`ErrorKind::Conflict`] and [`ErrorKind::TooManyKeys`].
     pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
         for _ in 0..MAX_ATTEMPTS {
@@ -129,31 +144,38 @@ impl KeyRing {
                 grant.clone(),
                 &self.0.policy,
                 &held,
-                from.0.reading(),
+                from.0.reading().or_later(self.0.reading()),
             )?;
-            let regranted = || {
-                let kind = EventKind::Regranted { replaced: id };
-                self.0.observer.tell(|| Event::about(kind, &record));
-            };
             if self.shares_store_with(from) {
                 if !from.commit(&change).await? {
                     continue;
                 }
-                regranted();
+                self.report_regranted(id, &record);
                 from.report_revoked(&change);
             } else {
                 // The real key only where the temporary one is dead.
-                let (ends, begins) = change.split_by(Expected::Absent);
+                let ends = change.to_known_records();
                 if !from.commit(&ends).await? {
                     continue;
                 }
                 from.report_revoked(&ends);
-                if !self.commit(&begins).await? {
-                    break;
-                }
-                regranted();
+                self.add_promoted(&record).await?;
+                self.report_regranted(id, &record);
             }
             return Ok(Issued { secret, record });
+        }
+        Err(ErrorKind::Conflict.into())
+    }
+
+    /// The second commit of a promotion between stores: the way back is gone, so that it is tried
+    /// again while others are first.
+    async fn add_promoted(&self, record: &KeyRecord) -> Result<(), Error> {
+        for _ in 0..MAX_ATTEMPTS {
+            let held = self.keys_towards_limit(record.subject()).await?;
+            let change = lifecycle::add(record, &self.0.policy, &held, self.0.reading())?;
+            if self.commit(&change).await? {
+                return Ok(());
+            }
         }
         Err(ErrorKind::Conflict.into())
     }
@@ -164,7 +186,8 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
-    /// not have; for the key as [`rotate`](Self::rotate). Nothing has changed then.
+    /// not have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and
+    /// [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).
     pub async fn narrow(&self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let lineage = self.lineage_of(id).await?;
@@ -192,7 +215,8 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// Revokes a key for good; a key that is revoked already stays as it is.
+    /// Revokes a key for good; a key that is revoked already stays as it is. A predecessor in its
+    /// grace goes on: [`revoke_lineage`](Self::revoke_lineage) ends both.
     ///
     /// Once this returns, no request that begins is authenticated by the key.
     ///
@@ -211,9 +235,9 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// Revokes every key of a lineage, and says how many it ended: all that came from one key by
-    /// rotations and regrants in this realm. Any key of the lineage names it, and so does the
-    /// lineage's own id when its first key is long gone.
+    /// Revokes every key of a lineage: all that came from one key by rotations and regrants in this
+    /// realm. Any key of the lineage names it, and so does the lineage's own id when its first key
+    /// is long gone. Says how many records it revoked, those of keys that had expired among them.
     ///
     /// Once this returns, no request that begins is authenticated by any of them.
     ///
@@ -242,32 +266,37 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// Revokes every key of a subject in this realm, and says how many it ended; none is no error.
+    /// Revokes every key of a subject in this realm, and says how many records it revoked, those of
+    /// keys that had expired among them; none is no error.
     ///
-    /// Once this returns, no request that begins is authenticated by any key that was issued to
-    /// the subject before.
+    /// Once this returns, no request that begins is authenticated by any key that had been issued
+    /// to the subject when it was called. Stop issuing keys to the subject first: one that is issued
+    /// meanwhile may live.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] when other writers were first over and over, [`ErrorKind::Store`]
-    /// when the store failed.
+    /// [`ErrorKind::Conflict`] when others issued or changed keys of the subject over and over; keys
+    /// that were seen may be dead then. [`ErrorKind::Store`] when the store failed.
     pub async fn revoke_subject(
         &self,
         subject: &str,
         reason: RevocationReason,
     ) -> Result<usize, Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let records = self.keys_of(subject).await?;
-            let change = lifecycle::revoke_subject(
-                &self.0.realm,
-                subject,
-                &records,
-                reason,
-                self.0.reading(),
-            );
-            if let Some(count) = self.commit_revocation(change).await? {
-                return Ok(count);
-            }
+        let (realm, mut count) = (&self.0.realm, 0);
+        for attempt in 0..MAX_ATTEMPTS {
+            let (records, at) = (self.keys_of(subject).await?, self.0.reading());
+            // While others keep issuing keys to the subject, those that are seen end first.
+            let complete = attempt < COMPLETE_ATTEMPTS || records.is_empty();
+            let change = if complete {
+                lifecycle::revoke_subject(realm, subject, &records, reason, at)
+            } else {
+                lifecycle::revoke(&records, reason, at)
+            };
+            count += match self.commit_revocation(change).await? {
+                Some(ended) if complete => return Ok(count + ended),
+                Some(ended) => ended,
+                None => 0,
+            };
         }
         Err(ErrorKind::Conflict.into())
     }
@@ -286,15 +315,23 @@ impl KeyRing {
 
     /// Applies a change and wakes who watches its keys; false where another writer was first.
     pub(super) async fn commit(&self, change: &Change) -> Result<bool, Error> {
-        match self.0.store.commit(change).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == StoreErrorKind::Conflict => return Ok(false),
-            Err(error) => return Err(error.into()),
+        let committed = self.0.store.commit(change).await;
+        if let Err(error) = &committed
+            && error.kind() == StoreErrorKind::Conflict
+        {
+            return Ok(false);
         }
+        // A store that failed may have lost its answer only: whoever watches looks for himself.
         for write in change.writes() {
             self.0.watchers.tell(write.record.id());
         }
+        committed?;
         Ok(true)
+    }
+
+    fn report_regranted(&self, replaced: KeyId, record: &KeyRecord) {
+        let kind = EventKind::Regranted { replaced };
+        self.0.observer.tell(|| Event::about(kind, record));
     }
 
     fn report_revoked(&self, change: &Change) {

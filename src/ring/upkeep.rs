@@ -1,13 +1,16 @@
 //! What a ring does beside the requests: last uses, and the end of old records.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::KeyRing;
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::event::Event;
 use crate::format::KeyId;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// How long dead records may lie beyond their retention.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
@@ -16,7 +19,8 @@ impl KeyRing {
     /// What a running service does beside its requests, as a future that never ends: it tells the
     /// store the last uses of keys at each
     /// [`upkeep_interval`](crate::RingBuilder::upkeep_interval), and [purges](Self::purge) dead
-    /// records once an hour. Failures are tried again at the next turn.
+    /// records at the start and then once an hour. What failed is tried again after an interval,
+    /// and the ring's observer is told [`UpkeepFailed`](crate::EventKind::UpkeepFailed).
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -27,35 +31,69 @@ impl KeyRing {
     /// # }
     /// ```
     pub fn upkeep(&self) -> impl Future<Output = Infallible> + Send + 'static {
-        let ring = self.clone();
-        async move {
-            let interval = ring.0.upkeep_interval;
-            let mut since_purge = PURGE_INTERVAL;
-            loop {
-                if since_purge >= PURGE_INTERVAL && ring.purge().await.is_ok() {
-                    since_purge = Duration::ZERO;
-                }
-                ring.0.clock.sleep(interval).await;
-                since_purge = since_purge.saturating_add(interval);
-                // What the store did not take is kept for the next turn.
-                let _ = ring.record_uses().await;
+        // Side by side: a purge that takes its time holds no use back.
+        let mut recording = Box::pin(self.clone().record_for_ever());
+        let mut purging = Box::pin(self.clone().purge_for_ever());
+        poll_fn(move |context| match recording.as_mut().poll(context) {
+            Poll::Ready(never) => Poll::Ready(never),
+            Poll::Pending => purging.as_mut().poll(context),
+        })
+    }
+
+    async fn record_for_ever(self) -> Infallible {
+        loop {
+            self.0.clock.sleep(self.0.upkeep_interval).await;
+            // What the store did not take is kept for the next turn.
+            if let Err(failure) = self.record_uses().await {
+                self.report_failure(&failure);
             }
         }
     }
 
+    async fn purge_for_ever(self) -> Infallible {
+        loop {
+            let pause = match self.purge_store().await {
+                Ok(_) => PURGE_INTERVAL,
+                // Who can write to the store purges it.
+                Err(failure) if failure.kind() == StoreErrorKind::ReadOnly => PURGE_INTERVAL,
+                Err(failure) => {
+                    self.report_failure(&failure.into());
+                    PURGE_INTERVAL.min(self.0.upkeep_interval)
+                }
+            };
+            self.0.clock.sleep(pause).await;
+        }
+    }
+
+    fn report_failure(&self, failure: &Error) {
+        let event = || Event::upkeep_failed(&self.0.realm, failure);
+        self.0.observer.tell(event);
+    }
+
     /// Removes the records of keys that have been dead for longer than the ring's
-    /// [`retention`](crate::RingBuilder::retention), and says how many there were.
+    /// [`retention`](crate::RingBuilder::retention), and says how many there were. By a clock that
+    /// is ahead, keys that are still valid elsewhere have ended, and are removed for good once it is
+    /// ahead by more than the retention; a clock that fails, and reads [`Timestamp::MAX`], removes
+    /// nothing.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
     pub async fn purge(&self) -> Result<u64, Error> {
-        let retention = self.0.retention.as_secs();
-        let Some(ended_by) = self.0.clock.now().as_unix().checked_sub(retention) else {
+        Ok(self.purge_store().await?)
+    }
+
+    async fn purge_store(&self) -> Result<u64, StoreError> {
+        let (now, retention) = (self.0.clock.now(), self.0.retention.as_secs());
+        // A clock that fails reads MAX, by which every key has ended.
+        if now == Timestamp::MAX {
+            return Ok(0);
+        }
+        let Some(ended_by) = now.as_unix().checked_sub(retention) else {
             return Ok(0);
         };
         let ended_by = Timestamp::from_unix(ended_by);
-        Ok(self.0.store.purge(&self.0.realm, ended_by).await?)
+        self.0.store.purge(&self.0.realm, ended_by).await
     }
 
     /// Tells the store the uses that it does not know yet, as [`upkeep`](Self::upkeep) does at
@@ -64,7 +102,7 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed; the uses are kept for
-    /// the next time.
+    /// the next time, unless the store is read-only.
     pub async fn record_uses(&self) -> Result<(), Error> {
         let Some(collected) = &self.0.uses else {
             return Ok(());
@@ -75,16 +113,19 @@ impl KeyRing {
         }
         // Given back unless the store took them, also where this future is dropped meanwhile.
         let mut unrecorded = Unrecorded { ring: self, uses };
-        self.0
-            .store
-            .record_uses(&self.0.realm, &unrecorded.uses)
-            .await?;
-        unrecorded.uses.clear();
-        Ok(())
+        let store = &self.0.store;
+        let recorded = store.record_uses(&self.0.realm, &unrecorded.uses).await;
+        match &recorded {
+            Err(error) if error.kind() != StoreErrorKind::ReadOnly => {}
+            // A store that cannot be written to never takes them.
+            Err(_) | Ok(()) => unrecorded.uses.clear(),
+        }
+        Ok(recorded?)
     }
 
-    /// When the store last learned of a use of this key, on a ring that
-    /// [tracks](crate::RingBuilder::track_last_use) them; at most an upkeep interval behind.
+    /// When this key was last used, as far as the store knows; `None` for a key that it knows no
+    /// use of. With a ring that [tracks](crate::RingBuilder::track_last_use) uses, and a store that
+    /// answers, it is behind by an [upkeep](Self::upkeep) interval at most.
     ///
     /// # Errors
     ///

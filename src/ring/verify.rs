@@ -1,11 +1,11 @@
 //! From presented bytes to a verdict.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use super::bounded::Bounded;
 use super::issue::is_importable;
 use super::{Inner, KeyRing};
+use crate::caught::caught;
 use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
@@ -133,8 +133,7 @@ impl KeyRing {
         verdict: BoxFuture<'static, Verdict>,
         otherwise: impl FnOnce() -> VerifyError + Send + Unpin + 'static,
     ) -> Verifying {
-        let sleep = || self.0.clock.sleep(self.0.lookup_timeout);
-        let Ok(timeout) = catch_unwind(AssertUnwindSafe(sleep)) else {
+        let Some(timeout) = caught(|| self.0.clock.sleep(self.0.lookup_timeout)) else {
             // Without a timer there is no bound, and so no wait.
             return Verifying::Done(Err(otherwise()));
         };
@@ -164,8 +163,8 @@ impl Inner {
         if let Some(memory) = &self.memory {
             return Lookup::Ready(Ok(memory.record(&self.realm, digest)));
         }
-        catch_unwind(AssertUnwindSafe(|| self.store.find(&self.realm, digest)))
-            .unwrap_or_else(|_| Lookup::Ready(Err(StoreErrorKind::Unavailable.into())))
+        caught(|| self.store.find(&self.realm, digest))
+            .unwrap_or_else(|| Lookup::Ready(Err(StoreErrorKind::Unavailable.into())))
     }
 
     /// The one place where a record becomes a verdict.

@@ -94,12 +94,15 @@ impl MemoryStore {
                 return Err(StoreErrorKind::Conflict.into());
             }
         }
-        // What dies is dead before what takes its place lives.
-        let (new, changed): (Vec<&Write>, Vec<&Write>) = change
-            .writes()
-            .iter()
-            .partition(|write| write.expected == Expected::Absent);
-        for write in changed.into_iter().chain(new) {
+        // Look-ups see one write after the other: what dies is dead before what stays beside it
+        // has shrunk, and both before what takes its place lives.
+        let mut writes: Vec<&Write> = change.writes().iter().collect();
+        writes.sort_by_key(|write| match write.expected {
+            Expected::Version(_) if write.record.revocation().is_some() => 0,
+            Expected::Version(_) => 1,
+            Expected::Absent => 2,
+        });
+        for write in writes {
             let record = Arc::new(write.record.clone());
             records.put(&record);
             // Swapped in one step: no look-up finds a gap between the two versions.
@@ -356,5 +359,39 @@ impl Hasher for DigestHasher {
     #[inline]
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Grant, KeyRing, ManualClock, RevocationReason};
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("memory answers at once"),
+        }
+    }
+
+    #[test]
+    fn r23_a_purge_leaves_nothing_of_a_record_in_any_index() {
+        let store = MemoryStore::new();
+        let ring = KeyRing::builder("acme")
+            .clock(ManualClock::new(Timestamp::from_unix(1_800_000_000)))
+            .retention(Duration::ZERO)
+            .build(store.clone())
+            .unwrap();
+        let id = now(ring.issue(Grant::new("alice"))).unwrap().record().id();
+        now(ring.revoke(id, RevocationReason::Unspecified)).unwrap();
+        assert_eq!(now(ring.purge()).unwrap(), 1);
+        assert_eq!(store.0.by_digest.len(), 0);
+        let records = store.records();
+        assert!(records.keys.is_empty());
+        assert!(records.lineages.is_empty());
+        assert!(records.subjects.is_empty());
     }
 }

@@ -126,6 +126,9 @@ fn every_kind_has_a_word_of_its_own() {
         (EventKind::Regranted { replaced: id }, "regranted"),
         (EventKind::Narrowed, "narrowed"),
         (EventKind::Revoked { reason }, "revoked"),
+        (EventKind::UpkeepFailed, "upkeep_failed"),
+        (EventKind::StoreReloaded, "store_reloaded"),
+        (EventKind::StoreReloadFailed, "store_reload_failed"),
     ];
     for (kind, word) in kinds {
         assert_eq!(kind.as_str(), word);

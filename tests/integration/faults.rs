@@ -132,6 +132,7 @@ async fn r20_the_end_of_the_wait_and_the_answer_wake_the_request() {
         let (service, key) = (service.clone(), key.clone());
         let request = tokio::spawn(async move { send(&service, with_key(&key)).await });
         while store.held() == index || clock.sleepers() == 0 {
+            assert!(!request.is_finished(), "it did not wait: {status}");
             tokio::task::yield_now().await;
         }
         if status == StatusCode::OK {

@@ -6,6 +6,7 @@ mod promoting;
 mod refusals;
 mod replacing;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +29,8 @@ struct House {
     clock: ManualClock,
     store: MemoryStore,
     changes: Arc<Mutex<Vec<Change>>>,
+    /// Those of all its rings.
+    realms: Mutex<BTreeSet<String>>,
 }
 
 impl House {
@@ -36,6 +39,7 @@ impl House {
             clock: ManualClock::new(START),
             store: MemoryStore::new(),
             changes: Arc::default(),
+            realms: Mutex::default(),
         }
     }
 
@@ -56,6 +60,7 @@ impl House {
         realm: &str,
         options: impl FnOnce(RingBuilder) -> RingBuilder,
     ) -> KeyRing {
+        self.realms.lock().unwrap().insert(realm.to_owned());
         let builder = KeyRing::builder("acme").realm(realm);
         options(builder.clock(self.clock.clone()))
             .build(store)
@@ -67,10 +72,11 @@ impl House {
         std::mem::take(&mut *self.changes.lock().unwrap())
     }
 
-    /// Every record of these realms.
+    /// Every record of every ring's realm; there is one.
     async fn records(&self) -> Vec<Arc<KeyRecord>> {
+        let realms = self.realms.lock().unwrap().clone();
         let mut records = Vec::new();
-        for realm in ["orders", "billing"] {
+        for realm in realms {
             let realm = realm.parse().unwrap();
             let query = ListQuery::new();
             records.extend(self.store.list(&realm, &query).await.unwrap());

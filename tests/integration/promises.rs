@@ -25,6 +25,7 @@ async fn verdict(ring: &KeyRing, key: &Issued) -> Result<String, VerifyErrorKind
         .map_err(|error| error.kind())
 }
 
+const LEAKED: RevocationReason = RevocationReason::KeyCompromise;
 const REUSE: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Reuse);
 const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked);
 
@@ -59,8 +60,8 @@ async fn r03_a_rotation_copies_the_record_and_its_grace_is_never_armed_again() {
     assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
 
     clock.advance(HOUR / 2);
-    let again = "rotation in progress: a key in its grace is only waiting to end; use the key that \
-                 replaced it, and rotate_at_once to cut the grace short";
+    let again = "rotation in progress: a key of the lineage is in its grace; use the newest key, and \
+                 wait for the end of the grace or cut it short with rotate_at_once";
     for id in [id, new.record().id()] {
         let outcome = ring.rotate(id, HOUR).await;
         assert_refused(outcome, ErrorKind::InGrace, again);
@@ -93,7 +94,13 @@ async fn r03_a_grace_ends_no_later_than_the_policy_and_the_expiry_say() {
 #[tokio::test]
 async fn r03_every_change_of_privilege_ends_a_grace() {
     let reader = "read".parse().unwrap();
-    for change in ["regrant", "narrow", "revoke_lineage", "rotate_at_once"] {
+    for change in [
+        "regrant",
+        "narrow",
+        "revoke_lineage",
+        "revoke_subject",
+        "rotate_at_once",
+    ] {
         let ring = ring();
         let old = issue(&ring, "read write").await;
         let new = ring.rotate(old.record().id(), HOUR).await.unwrap();
@@ -102,18 +109,25 @@ async fn r03_every_change_of_privilege_ends_a_grace() {
             "regrant" => drop(ring.regrant(id, Grant::new("alice")).await.unwrap()),
             "narrow" => drop(ring.narrow(id, &reader).await.unwrap()),
             "rotate_at_once" => drop(ring.rotate_at_once(id).await.unwrap()),
-            _ => {
-                let reason = RevocationReason::KeyCompromise;
-                assert_eq!(ring.revoke_lineage(id, reason).await.unwrap(), 2);
-            }
+            "revoke_subject" => assert_eq!(ring.revoke_subject("alice", LEAKED).await.unwrap(), 2),
+            _ => assert_eq!(ring.revoke_lineage(id, LEAKED).await.unwrap(), 2),
         }
-        let cause = match change {
-            "regrant" | "rotate_at_once" => InvalidCause::Reuse,
-            _ => InvalidCause::Revoked,
-        };
-        let refused = Err(VerifyErrorKind::Invalid(cause));
-        assert_eq!(verdict(&ring, &old).await, refused, "{change}");
+        // Its holder was promised the grace, and is no thief within it.
+        assert_eq!(verdict(&ring, &old).await, Err(REVOKED), "{change}");
     }
+}
+
+/// One secret is taken back, not the other; `revoke_lineage` takes both.
+#[tokio::test]
+async fn the_revocation_of_a_key_leaves_its_predecessor_the_rest_of_its_grace() {
+    let (ring, clock) = ring_and_clock();
+    let old = issue(&ring, "read").await;
+    let new = ring.rotate(old.record().id(), HOUR).await.unwrap();
+    ring.revoke(new.record().id(), LEAKED).await.unwrap();
+    assert_eq!(verdict(&ring, &new).await, Err(REVOKED));
+    assert_eq!(verdict(&ring, &old).await.as_deref(), Ok("read"));
+    clock.advance(HOUR);
+    assert_eq!(verdict(&ring, &old).await, Err(REUSE));
 }
 
 #[tokio::test]

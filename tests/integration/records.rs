@@ -129,6 +129,10 @@ fn a_key_is_replaced_when_it_was_superseded_or_its_grace_is_over() {
         parts.retire_at = Some(at(150));
         revoked(parts, 120, RevocationReason::PrivilegeWithdrawn);
     });
+    let cut_for_another = record(|parts| {
+        parts.retire_at = Some(at(150));
+        revoked(parts, 120, RevocationReason::Superseded);
+    });
     let revoked = record(|parts| revoked(parts, 120, RevocationReason::KeyCompromise));
     for (record, seconds, replaced) in [
         (&rotated, 149, false),
@@ -137,6 +141,8 @@ fn a_key_is_replaced_when_it_was_superseded_or_its_grace_is_over() {
         (&superseded, 0, true),
         (&cut_short, 149, false),
         (&cut_short, 150, true),
+        (&cut_for_another, 149, false),
+        (&cut_for_another, 150, true),
         (&revoked, 200, false),
         (&record(|_| {}), 200, false),
     ] {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tower::Layer;
 use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, ErrorKind, Grant, Issued, KeyRing, ManualClock, RevocationReason, RingBuilder,
-    Timestamp,
+    ApiKeyLayer, ErrorKind, EventKind, Grant, InvalidCause, Issued, KeyRing, ManualClock,
+    RevocationReason, RingBuilder, Timestamp, VerifyErrorKind,
 };
 
-use self::noting::{Noting, Taking};
+use self::noting::{Noting, Purging, Taking};
+use crate::events::{Recorder, nameless};
 use crate::support::{Inner, START, issue, key, poll_once, ring, send, with_key};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -205,7 +206,10 @@ async fn invariant_2_a_last_use_neither_overwrites_a_record_nor_brings_one_back(
         assert_eq!(last, expected, "{id}");
     }
     let error = ring.verify(revoked.secret().expose().as_bytes()).await;
-    assert_eq!(error.unwrap_err().key_id(), Some(ids[1]));
+    let error = error.unwrap_err();
+    assert_eq!(error.key_id(), Some(ids[1]));
+    let revoked = VerifyErrorKind::Invalid(InvalidCause::Revoked);
+    assert_eq!(error.kind(), revoked);
 }
 
 #[tokio::test]
@@ -258,7 +262,7 @@ async fn upkeep_tries_again_what_failed_at_its_next_turn() {
     let mut upkeep = pin!(ring.upkeep());
     let mut turn = || assert!(poll_once(&mut upkeep).is_pending());
     store.take(Taking::Fail);
-    store.fail_purges(true);
+    store.purge(Purging::Fail);
     turn();
     for count in 1..4 {
         assert_eq!(store.purges(), count);
@@ -267,7 +271,7 @@ async fn upkeep_tries_again_what_failed_at_its_next_turn() {
         assert_eq!(store.told(), [[(issued.record().id(), START)]]);
     }
     store.take(Taking::Honest);
-    store.fail_purges(false);
+    store.purge(Purging::Honest);
     for _ in 0..4 {
         clock.advance(MINUTE);
         turn();
@@ -276,6 +280,82 @@ async fn upkeep_tries_again_what_failed_at_its_next_turn() {
     assert_eq!(store.purges(), 5, "the one that worked is the last");
     let last = ring.last_used(issued.record().id()).await.unwrap();
     assert_eq!(last, Some(START));
+}
+
+#[tokio::test]
+async fn a_purge_that_hangs_holds_no_use_back() {
+    let store = Noting::new();
+    let (ring, clock) = tracking(store.clone(), |builder| builder);
+    let issued = issue(&ring, "read").await;
+    store.purge(Purging::Hang);
+    let mut upkeep = pin!(ring.upkeep());
+    assert!(poll_once(&mut upkeep).is_pending());
+    assert_eq!(store.purges(), 1);
+    for minute in 0..3 {
+        present(&ring, &issued).await;
+        clock.advance(MINUTE);
+        assert!(poll_once(&mut upkeep).is_pending());
+        assert_eq!(
+            store.told(),
+            [[(issued.record().id(), at(minute * 60).unwrap())]]
+        );
+    }
+    assert_eq!(store.purges(), 1);
+}
+
+#[tokio::test]
+async fn an_upkeep_that_fails_is_told() {
+    let (store, recorder) = (Noting::new(), Recorder::default());
+    let (ring, clock) = tracking(store.clone(), |builder| builder.observer(recorder.clone()));
+    let issued = issue(&ring, "read").await;
+    present(&ring, &issued).await;
+    let failed = || nameless(EventKind::UpkeepFailed, None);
+    let mut upkeep = pin!(ring.upkeep());
+    let mut turn = || {
+        assert!(poll_once(&mut upkeep).is_pending());
+        recorder.take()
+    };
+    store.purge(Purging::Fail);
+    let told = turn();
+    assert_eq!(told[told.len() - 1], failed());
+    store.take(Taking::Fail);
+    clock.advance(MINUTE);
+    assert_eq!(turn(), [failed(), failed()]);
+    let text = "source: Some(StoreError { kind: Unavailable";
+    assert!(recorder.texts().contains(text), "{}", recorder.texts());
+    store.take(Taking::Honest);
+    store.purge(Purging::Honest);
+    clock.advance(MINUTE);
+    assert_eq!(turn(), []);
+}
+
+/// A store that cannot be written to is left to who can write: its dead are not this ring's to
+/// purge, and uses that it will never take do not pile up.
+#[tokio::test]
+async fn r23_a_read_only_store_is_not_purged_and_keeps_no_uses_in_memory() {
+    let (store, recorder) = (Noting::new(), Recorder::default());
+    let (ring, clock) = tracking(store.clone(), |builder| builder.observer(recorder.clone()));
+    let issued = issue(&ring, "read").await;
+    recorder.take();
+    store.purge(Purging::ReadOnly);
+    store.take(Taking::ReadOnly);
+    let mut upkeep = pin!(ring.upkeep());
+    assert!(poll_once(&mut upkeep).is_pending());
+    assert_eq!(recorder.take(), []);
+    present(&ring, &issued).await;
+    clock.advance(MINUTE);
+    assert!(poll_once(&mut upkeep).is_pending());
+    assert_eq!(recorder.take(), [nameless(EventKind::UpkeepFailed, None)]);
+    assert_eq!(store.told().len(), 1);
+    for _ in 0..58 {
+        clock.advance(MINUTE);
+        assert!(poll_once(&mut upkeep).is_pending());
+    }
+    assert_eq!((store.told().len(), store.purges()), (0, 1));
+    assert_eq!(recorder.take(), []);
+    clock.advance(MINUTE);
+    assert!(poll_once(&mut upkeep).is_pending());
+    assert_eq!(store.purges(), 2, "it may be a standby that takes over");
 }
 
 #[test]

@@ -2,16 +2,21 @@
 
 mod blind;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tower_api_key::store::{KeyStore, MemoryStore};
+use tower_api_key::store::{
+    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind,
+};
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyRing, KeyState, ManualClock, RevocationReason,
-    RingBuilder, VerifyErrorKind, Watch,
+    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyState, ManualClock, Realm,
+    RevocationReason, RingBuilder, VerifyErrorKind, Watch,
 };
 
 use self::blind::{Blind, Get};
+use crate::events::Later;
 use crate::support::{START, issue, poll_once};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -314,4 +319,71 @@ async fn a_proof_knows_when_its_key_ends() {
         ring.rotate(issued.record().id(), 2 * MINUTE).await.unwrap();
         assert_eq!(valid_until(issued).await, START.checked_add(expected));
     }
+}
+
+/// A store that commits and then says that it failed, as one that lost its connection does.
+struct Doubtful {
+    store: MemoryStore,
+    in_doubt: Arc<AtomicBool>,
+}
+
+impl KeyStore for Doubtful {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.store.find(realm, digest)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.store.commit(change).await?;
+            match self.in_doubt.load(Ordering::Relaxed) {
+                true => Err(StoreErrorKind::Unavailable.into()),
+                false => Ok(()),
+            }
+        })
+    }
+
+    crate::support::forward_management!(store);
+}
+
+#[tokio::test]
+async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
+    let (clock, in_doubt) = (ManualClock::new(START), Arc::new(AtomicBool::new(false)));
+    let store = Doubtful {
+        store: MemoryStore::new(),
+        in_doubt: Arc::clone(&in_doubt),
+    };
+    let ring = ring_over(store, &clock, |builder| builder);
+    let id = issue(&ring, "read").await.record().id();
+    let mut watch = ring.watch(id);
+    assert_goes_on(&mut watch, "nothing happened");
+    in_doubt.store(true, Ordering::Relaxed);
+    let error = ring.revoke(id, REASON).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_over(&mut watch, KeyState::Revoked);
+}
+
+/// A bound that is no bound, on the clock of the operating system.
+#[tokio::test]
+async fn r24_the_longest_interval_is_one() {
+    let (store, later) = (MemoryStore::new(), MemoryStore::new());
+    let builder = || {
+        KeyRing::builder("acme")
+            .lookup_timeout(Duration::MAX)
+            .watch_interval(Duration::MAX)
+            .upkeep_interval(Duration::MAX)
+            .unlimited_lifetime()
+    };
+    let ring = builder().build(store).unwrap();
+    let endless = ring.issue(Grant::new("alice").never_expires()).await;
+    let id = endless.unwrap().record().id();
+    let mut watch = ring.watch(id);
+    assert_goes_on(&mut watch, "nothing happened");
+    assert!(poll_once(&mut Box::pin(ring.upkeep())).is_pending());
+    ring.revoke(id, REASON).await.unwrap();
+    assert_over(&mut watch, KeyState::Revoked);
+
+    let ring = builder().build(Later { store: later }).unwrap();
+    let key = issue(&ring, "read").await;
+    let key = key.secret().expose().as_bytes();
+    assert_eq!(ring.verify(key).await.unwrap().subject(), "alice");
 }

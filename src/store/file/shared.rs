@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -11,6 +10,7 @@ use super::document::{self, Syntax};
 use super::failure::{Failure, Problem, line_of};
 use super::merge::{self, Held};
 use super::options::FileOptions;
+use crate::caught::caught;
 use crate::clock::Clock;
 use crate::event::{Event, Observed};
 use crate::store::{MemoryStore, StoreError, StoreErrorKind};
@@ -116,11 +116,10 @@ impl Shared {
         if now == state.tried || !at_rest {
             return;
         }
-        let read = catch_unwind(AssertUnwindSafe(|| self.read_and_apply(&mut state)))
-            .unwrap_or_else(|_| {
-                let failure = self.failure("the reader of the file gave up");
-                Err(StoreError::unavailable(failure))
-            });
+        let read = caught(|| self.read_and_apply(&mut state)).unwrap_or_else(|| {
+            let failure = self.failure("the reader of the file gave up");
+            Err(StoreError::unavailable(failure))
+        });
         drop(state);
         let failure = read.as_ref().err().map(chain);
         if failure.is_none() || failure != poll.told {

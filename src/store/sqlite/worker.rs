@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -10,6 +9,7 @@ use rusqlite::Connection;
 
 use super::failure::Place;
 use super::oneshot;
+use crate::caught::caught;
 use crate::store::StoreError;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -33,7 +33,7 @@ impl Worker {
             .spawn(move || {
                 for job in waiting {
                     // A transaction that a panic leaves open is rolled back as it unwinds.
-                    let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                    caught(|| job(&mut connection));
                 }
             })
             .map_err(|error| place.io("cannot start a thread for", error))?;

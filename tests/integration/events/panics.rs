@@ -11,7 +11,7 @@ use tower_api_key::{
 };
 
 use super::Later;
-use crate::support::{Inner, START, issue, send, with_key};
+use crate::support::{IMPORTED, Inner, START, issue, send, with_key};
 
 fn panicking(store: impl KeyStore) -> KeyRing {
     KeyRing::builder("acme")
@@ -20,6 +20,14 @@ fn panicking(store: impl KeyStore) -> KeyRing {
         .revoke_lineage_on_reuse()
         .observer(panic)
         .build(store)
+        .unwrap()
+}
+
+fn panicking_importer() -> KeyRing {
+    KeyRing::builder("acme")
+        .accept_imports()
+        .observer(panic)
+        .build(MemoryStore::new())
         .unwrap()
 }
 
@@ -34,9 +42,40 @@ async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
         .map_err(|error| error.kind())
 }
 
+/// What a panic leaves, and what panics once more when that is dropped.
+struct Spiteful;
+
+impl Drop for Spiteful {
+    fn drop(&mut self) {
+        panic!("the observer's panic panicked");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_that_panics_again_is_caught_too() {
+    let ring = KeyRing::builder("acme")
+        .observer(|_: &Event<'_>| std::panic::panic_any(Spiteful))
+        .build(MemoryStore::new())
+        .unwrap();
+    let issued = issue(&ring, "read").await;
+    let service = ApiKeyLayer::new(ring).layer(Inner::new());
+    let response = send(&service, with_key(issued.secret().expose())).await;
+    assert_eq!(response.status, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_panicking_observer_undoes_no_change() {
-    let ring = panicking(MemoryStore::new());
+    for store in [true, false] {
+        undoes_no_change(store).await;
+    }
+}
+
+async fn undoes_no_change(later: bool) {
+    let store = MemoryStore::new();
+    let ring = match later {
+        true => panicking(Later { store }),
+        false => panicking(store),
+    };
     let first = issue(&ring, "read write").await;
     let id = first.record().id();
     let second = ring.rotate(id, Duration::from_mins(1)).await.unwrap();
@@ -63,6 +102,19 @@ async fn a_panicking_observer_undoes_no_change() {
         .unwrap();
     let key = other.secret().expose();
     assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Revoked));
+
+    let customers = panicking(MemoryStore::new());
+    let temporary = issue(&ring, "read").await.record().id();
+    let real = customers.promote(&ring, temporary, Grant::new("alice"));
+    let real = real.await.unwrap();
+    let (id, reason) = (real.record().id(), RevocationReason::KeyCompromise);
+    assert_eq!(customers.revoke_lineage(id, reason).await.unwrap(), 1);
+    issue(&customers, "read").await;
+    let ended = customers.revoke_subject("alice", reason).await.unwrap();
+    assert_eq!(ended, 1);
+    let importing = panicking_importer();
+    let imported = importing.import_plaintext(Grant::new("alice"), IMPORTED);
+    assert_eq!(imported.await.unwrap().subject(), "alice");
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! Lineages and subjects that end, and records that are no longer kept.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use tower_api_key::{Grant, InvalidCause, RevocationReason, RingBuilder};
+use tower_api_key::store::ListQuery;
+use tower_api_key::{ErrorKind, Grant, InvalidCause, RevocationReason, RingBuilder, Timestamp};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
-use crate::support::{START, issue};
+use crate::ring::stores::Tapped;
+use crate::support::{START, issue, poll_once};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
@@ -139,4 +144,44 @@ async fn r24_a_retention_beyond_the_age_of_time_purges_nothing() {
     ring.revoke(issued.record().id(), REASON).await.unwrap();
     house.clock.set(START.checked_add(1000 * DAY).unwrap());
     assert_eq!(ring.purge().await.unwrap(), 0);
+}
+
+/// A clock that stands before 1970 reads the end of time, by which every key has ended.
+#[tokio::test]
+async fn r24_a_clock_that_fails_purges_nothing() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder.retention(Duration::ZERO));
+    let issued = issue(&ring, "read").await;
+    house.clock.set(Timestamp::MAX);
+    assert_eq!(ring.purge().await.unwrap(), 0);
+    house.clock.set(START);
+    assert_eq!(verdict(&ring, &issued).await, Ok("read".to_owned()));
+}
+
+/// Who issues keys to a subject as fast as it is revoked keeps none of them.
+#[tokio::test]
+async fn r32_keys_that_are_seen_end_though_others_come() {
+    let house = House::new();
+    let plain = house.ring("orders", |builder| builder);
+    let before = issue(&plain, "read").await;
+    let issuer = plain.clone();
+    let keep_issuing = Arc::new(AtomicBool::new(true));
+    let issuing = Arc::clone(&keep_issuing);
+    let store = Tapped::new(&house.store).before_commit(move |_| {
+        if issuing.load(Ordering::Relaxed) {
+            let issued = poll_once(&mut Box::pin(issuer.issue(Grant::new("alice"))));
+            assert!(matches!(issued, Poll::Ready(Ok(_))));
+        }
+        Ok(())
+    });
+    let ring = house.over(store, "orders", |builder| builder);
+    let error = ring.revoke_subject("alice", REASON).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(verdict(&ring, &before).await, Err(InvalidCause::Revoked));
+    let alive = ListQuery::new().subject("alice").unrevoked();
+    assert_eq!(plain.list(&alive).await.unwrap().len(), 1, "the last one");
+
+    keep_issuing.store(false, Ordering::Relaxed);
+    assert_eq!(ring.revoke_subject("alice", REASON).await.unwrap(), 1);
+    assert_eq!(plain.list(&alive).await.unwrap(), []);
 }

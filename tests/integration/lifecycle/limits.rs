@@ -9,7 +9,7 @@ use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::support::{IMPORTED, START, issue};
 
 const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
-const TOO_MANY_TEXT: &str = "too many keys: this ring lets a subject hold 2";
+const TOO_MANY_TEXT: &str = "too many keys: this ring lets a subject hold 2; revoke one first";
 
 #[tokio::test]
 async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
@@ -20,8 +20,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     let first = issue(&ring, "read").await.record().id();
     // One that is not yet valid counts too.
     let later = START.checked_add(HOUR).unwrap();
-    let second = ring.issue(alice().not_before(later)).await.unwrap();
-    let second = second.record().id();
+    ring.issue(alice().not_before(later)).await.unwrap();
     let bobs = ring.issue(Grant::new("bob")).await.unwrap();
     house.changes();
 
@@ -67,9 +66,29 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     house
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
         .await;
-    ring.narrow(second, &"read".parse().unwrap())
-        .await
-        .unwrap_err();
+}
+
+/// The keys of a lineage count as one, and so does one that is left of them.
+#[tokio::test]
+async fn a_key_in_its_grace_counts_where_the_one_that_replaced_it_is_gone() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder.keys_per_subject(2));
+    let other = issue(&ring, "read").await;
+    for reason in [
+        RevocationReason::CessationOfOperation,
+        RevocationReason::Superseded,
+    ] {
+        let old = issue(&ring, "read").await;
+        let new = ring.rotate(old.record().id(), MINUTE).await.unwrap();
+        ring.revoke(new.record().id(), reason).await.unwrap();
+        assert_eq!(verdict(&ring, &old).await, Ok("read".to_owned()));
+        house
+            .assert_refused(ring.issue(Grant::new("alice")), TOO_MANY, TOO_MANY_TEXT)
+            .await;
+        house.clock.advance(MINUTE);
+    }
+    assert_eq!(verdict(&ring, &other).await, Ok("read".to_owned()));
+    ring.issue(Grant::new("alice")).await.unwrap();
 }
 
 #[tokio::test]
@@ -150,24 +169,46 @@ async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
 #[test]
 fn a_policy_that_makes_no_sense_builds_no_ring() {
     let almost = Duration::from_millis(999);
-    let options: [fn(RingBuilder) -> RingBuilder; 7] = [
-        |builder| builder.longest_lifetime(Duration::ZERO),
-        |builder| builder.longest_lifetime(Duration::from_millis(999)),
-        |builder| builder.longest_grace(Duration::ZERO),
-        |builder| builder.longest_grace(Duration::from_millis(999)),
-        |builder| builder.keys_per_subject(0),
-        |builder| builder.watch_interval(Duration::ZERO),
-        |builder| builder.upkeep_interval(Duration::ZERO),
+    let options: [(fn(RingBuilder) -> RingBuilder, &str); 8] = [
+        (
+            |builder| builder.longest_lifetime(Duration::ZERO),
+            "longest_lifetime is under a second",
+        ),
+        (
+            |builder| builder.longest_lifetime(Duration::from_millis(999)),
+            "longest_lifetime is under a second",
+        ),
+        (
+            |builder| builder.longest_grace(Duration::ZERO),
+            "longest_grace is under a second",
+        ),
+        (
+            |builder| builder.longest_grace(Duration::from_millis(999)),
+            "longest_grace is under a second",
+        ),
+        (
+            |builder| builder.keys_per_subject(0),
+            "keys_per_subject is zero",
+        ),
+        (
+            |builder| builder.lookup_timeout(Duration::ZERO),
+            "lookup_timeout is zero",
+        ),
+        (
+            |builder| builder.watch_interval(Duration::ZERO),
+            "watch_interval is zero",
+        ),
+        (
+            |builder| builder.upkeep_interval(Duration::ZERO),
+            "upkeep_interval is zero",
+        ),
     ];
-    for option in options {
+    for (option, problem) in options {
         let error = option(KeyRing::builder("acme"))
             .build(MemoryStore::new())
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPolicy);
-        assert_eq!(
-            error.to_string(),
-            "invalid policy: limits and intervals of a ring are at least one second, or one key"
-        );
+        assert_eq!(error.to_string(), format!("invalid policy: {problem}"));
     }
     let error = KeyRing::builder("acme")
         .grantable_scopes(["read write"])

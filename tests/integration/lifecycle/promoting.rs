@@ -1,9 +1,12 @@
 //! From a temporary key to a real one.
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use tower::Layer;
-use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
+use tower_api_key::store::{
+    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind,
+};
 use tower_api_key::{
     ApiKeyLayer, ErrorKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, Realm, RejectionKind,
     RevocationReason,
@@ -11,7 +14,7 @@ use tower_api_key::{
 
 use super::{House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
-use crate::support::{Inner, issue, send, with_key};
+use crate::support::{Inner, issue, poll_once, send, with_key};
 
 fn alice() -> Grant {
     Grant::new("alice").scopes(["cart", "orders"]).unwrap()
@@ -106,6 +109,7 @@ async fn r01_a_planted_key_is_dead_after_the_promotion_and_never_had_the_privile
     assert_eq!(real.record().generation(), 1);
 
     // Planted once more, it promotes nobody else.
+    assert_eq!(house.records().await.len(), 2);
     let text = "the key is revoked: issue a new one";
     house
         .assert_refused(
@@ -145,9 +149,32 @@ async fn r01_without_a_shared_store_the_temporary_key_dies_first() {
 
 #[tokio::test]
 async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
-    for (failing, kind, text) in [
-        ("visitors", ErrorKind::Store, "the key store failed"),
-        ("customers", ErrorKind::Store, "the key store failed"),
+    let conflict = "the record was changed by another writer; read it and try again";
+    for (failing, with, kind, text) in [
+        (
+            "visitors",
+            StoreErrorKind::Unavailable,
+            ErrorKind::Store,
+            "the key store failed",
+        ),
+        (
+            "customers",
+            StoreErrorKind::Unavailable,
+            ErrorKind::Store,
+            "the key store failed",
+        ),
+        (
+            "visitors",
+            StoreErrorKind::Conflict,
+            ErrorKind::Conflict,
+            conflict,
+        ),
+        (
+            "customers",
+            StoreErrorKind::Conflict,
+            ErrorKind::Conflict,
+            conflict,
+        ),
     ] {
         let house = House::new();
         let (from, to) = (MemoryStore::new(), MemoryStore::new());
@@ -156,7 +183,7 @@ async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
         let tapped = |store, name: &'static str| {
             Tapped::new(store).before_commit(move |_| {
                 if name == failing {
-                    return Err(StoreError::unavailable("connection refused"));
+                    return Err(with.into());
                 }
                 Ok(())
             })
@@ -178,4 +205,34 @@ async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
         };
         assert_eq!(verdict(&visitors, &planted).await, expected);
     }
+}
+
+/// The temporary key is dead by then: the promotion holds its place among those who issue keys.
+#[tokio::test]
+async fn a_promotion_between_stores_goes_on_while_others_issue_keys() {
+    let house = House::new();
+    let (from, to) = (MemoryStore::new(), MemoryStore::new());
+    let visitors = visitors(&house, from);
+    let others = house.over(to.clone(), "customers", |builder| builder);
+    let others = Mutex::new(Some(others));
+    let store = Tapped::new(&to).before_commit(move |_| {
+        if let Some(others) = others.lock().unwrap().take() {
+            let issued = poll_once(&mut Box::pin(others.issue(Grant::new("alice"))));
+            assert!(matches!(issued, Poll::Ready(Ok(_))));
+        }
+        Ok(())
+    });
+    let customers = house.over(store, "customers", |builder| builder.keys_per_subject(2));
+    let temporary = issue(&visitors, "cart").await;
+    let id = temporary.record().id();
+    let real = customers.promote(&visitors, id, alice()).await.unwrap();
+    let scopes = verdict(&customers, &real).await;
+    assert_eq!(scopes, Ok("cart orders".to_owned()));
+
+    // No place is left for the next, whose temporary key lives on.
+    let temporary = issue(&visitors, "cart").await;
+    let id = temporary.record().id();
+    let error = customers.promote(&visitors, id, alice()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyKeys { limit: 2 });
+    assert_eq!(verdict(&visitors, &temporary).await, Ok("cart".to_owned()));
 }

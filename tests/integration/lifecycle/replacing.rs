@@ -1,6 +1,6 @@
 //! Rotating, regranting and narrowing.
 
-use tower_api_key::{Grant, InvalidCause, Pepper, RevocationReason, RingBuilder};
+use tower_api_key::{Grant, InvalidCause, Pepper, RevocationReason, RingBuilder, Timestamp};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::support::{START, issue};
@@ -120,8 +120,12 @@ async fn r03_a_rotation_at_once_ends_the_old_key_and_the_one_in_grace() {
     house.changes();
     let third = ring.rotate_at_once(second.record().id()).await.unwrap();
     assert_eq!(house.changes().len(), 1, "one commit");
-    for dead in [&first, &second] {
-        assert_eq!(verdict(&ring, dead).await, Err(InvalidCause::Reuse));
+    // The first was within its grace: whoever still uses it has done nothing wrong.
+    for (dead, cause) in [
+        (&first, InvalidCause::Revoked),
+        (&second, InvalidCause::Reuse),
+    ] {
+        assert_eq!(verdict(&ring, dead).await, Err(cause));
         let record = ring.get(dead.record().id()).await.unwrap().unwrap();
         let revocation = record.revocation().unwrap();
         assert_eq!(revocation.reason, RevocationReason::Superseded);
@@ -145,7 +149,7 @@ async fn a_key_can_be_rotated_again_once_the_grace_is_over() {
     }
     // What is over its grace is over, whatever the clock says later.
     house.clock.set(START);
-    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Revoked));
 }
 
 #[tokio::test]
@@ -188,9 +192,8 @@ async fn r01_invariant_3_a_regrant_is_one_commit_and_the_old_key_never_has_the_p
         }
     }
     assert_eq!(changes[0].writes().len(), 3);
-    for old in [&first, &second] {
-        assert_eq!(verdict(&ring, old).await, Err(InvalidCause::Reuse));
-    }
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Revoked));
+    assert_eq!(verdict(&ring, &second).await, Err(InvalidCause::Reuse));
     assert_eq!(verdict(&ring, &third).await, Ok("read write".to_owned()));
     assert_eq!(third.record().lineage(), first.record().id());
     assert_eq!(third.record().generation(), 2);
@@ -224,4 +227,29 @@ async fn r32_invariant_4_narrowing_shrinks_in_place_and_ends_the_key_in_grace() 
     let again = ring.narrow(second.record().id(), &kept).await.unwrap();
     assert_eq!(again, record);
     assert_eq!(house.changes().len(), 0);
+}
+
+/// A lifetime as long, from now, would end beyond the end of time.
+#[tokio::test]
+async fn r24_a_key_that_ends_with_time_itself_can_be_rotated() {
+    let house = House::new();
+    let unlimited = house.ring("orders", RingBuilder::unlimited_lifetime);
+    let limited = house.ring("orders", |builder| builder);
+    let endless = || Grant::new("alice").expires_at(Timestamp::MAX);
+    for (ring, at_once, end) in [
+        (&unlimited, false, Some(Timestamp::MAX)),
+        (&unlimited, true, Some(Timestamp::MAX)),
+        (&limited, false, START.checked_add(90 * DAY)),
+        (&limited, true, START.checked_add(90 * DAY)),
+    ] {
+        house.clock.set(Timestamp::from_unix(START.as_unix() - 1));
+        let id = unlimited.issue(endless()).await.unwrap().record().id();
+        house.clock.set(START);
+        let rotated = if at_once {
+            ring.rotate_at_once(id).await
+        } else {
+            ring.rotate(id, MINUTE).await
+        };
+        assert_eq!(rotated.unwrap().record().expires_at(), end);
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
+use tower_api_key::store::ListQuery;
 use tower_api_key::{ErrorKind, Grant, KeyRing};
 
 use super::swaps::{Arrivals, swap_is_one_step};
@@ -76,6 +77,11 @@ fn invariant_6_of_several_promotions_one_wins() {
                 }
             }
             assert_eq!(won, 1);
+            let lineage = ListQuery::new().lineage(id);
+            let reals = block_on(customers.list(&lineage)).unwrap();
+            assert_eq!(reals.len(), 1, "the losers left nothing");
+            let temporary = block_on(visitors.get(id)).unwrap().unwrap();
+            assert_eq!(temporary.version(), 2, "revoked once");
         }
     }
 }

@@ -1,13 +1,17 @@
 //! A verdict is the authority of one commit, and never of one that is over.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use tower_api_key::{Grant, InvalidCause, KeyRing, ScopeSet, VerifiedKey, VerifyErrorKind};
+use tower_api_key::{
+    Grant, InvalidCause, KeyRing, ManualClock, ScopeSet, VerifiedKey, VerifyErrorKind,
+};
 
-use super::{Done, Steps, await_some, block_on, ring_over};
+use super::{Done, Steps, await_some, block_on, invalid, ring_over, verdict};
+use crate::support::START;
 
 /// The keys of a lineage, each granted what spells its place in it.
 #[derive(Default)]
@@ -119,6 +123,78 @@ fn invariant_7_and_8_a_verdict_is_the_authority_of_one_commit_and_of_none_that_i
         });
         for count in counts {
             assert!(count.into_inner() > LENGTH, "each was seen many a time");
+        }
+    }
+}
+
+/// The end that a key was cut to at its rotation is in every verdict from then on.
+#[test]
+fn invariant_7_a_verdict_beside_a_rotation_has_the_end_of_one_commit() {
+    let grace = Duration::from_mins(1);
+    let whole = START.checked_add(Duration::from_hours(90 * 24));
+    let cut = START.checked_add(grace);
+    for store in Steps::both() {
+        let clock = ManualClock::new(START);
+        let ring = KeyRing::builder("acme").clock(clock).build(store).unwrap();
+        for _ in 0..60 {
+            let issued = block_on(ring.issue(Grant::new("alice"))).unwrap();
+            let (id, key) = (issued.record().id(), issued.secret().expose());
+            let (done, rotated) = (Done::default(), AtomicBool::new(false));
+            let looks = AtomicUsize::new(0);
+            thread::scope(|threads| {
+                let ending = done.when_dropped();
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        let mut was_cut = false;
+                        while done.is_not_yet() {
+                            let must = was_cut || rotated.load(Ordering::Acquire);
+                            let verdict = block_on(ring.verify(key.as_bytes())).unwrap();
+                            let until = verdict.valid_until();
+                            was_cut = until == cut;
+                            assert!(was_cut || until == whole && !must, "{until:?}");
+                            looks.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+                let wait = || {
+                    let before = looks.load(Ordering::Relaxed);
+                    await_some(|| (looks.load(Ordering::Relaxed) > before + 3).then_some(()));
+                };
+                wait();
+                block_on(ring.rotate(id, grace)).unwrap();
+                rotated.store(true, Ordering::Release);
+                wait();
+                drop(ending);
+            });
+        }
+    }
+}
+
+/// Look-ups of two keys are no snapshot, but who sees the one narrowed sees the other dead.
+#[test]
+fn r03_who_sees_the_narrowed_key_sees_no_predecessor_in_its_grace() {
+    for store in Steps::both() {
+        let ring = ring_over(&store);
+        for _ in 0..200 {
+            let old = block_on(ring.issue(grant(0))).unwrap();
+            let grace = Duration::from_mins(1);
+            let new = block_on(ring.rotate(old.record().id(), grace)).unwrap();
+            let start = Barrier::new(2);
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    start.wait();
+                    let narrow: ScopeSet = "do0".parse().unwrap();
+                    block_on(ring.narrow(new.record().id(), &narrow)).unwrap();
+                });
+                start.wait();
+                let key = new.secret().expose();
+                await_some(|| {
+                    let verdict = block_on(ring.verify(key.as_bytes())).unwrap();
+                    (!is_whole(&verdict, 0)).then_some(())
+                });
+                let old = old.secret().expose();
+                assert_eq!(verdict(&ring, old), invalid(InvalidCause::Revoked));
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `A(d, c)`: the authority of every digest at every commit, read off the stores, and the
-//! invariants that hold between any two commits.
+//! invariants that hold between any two commits. A digest that is imported again when its record
+//! has been purged begins a line of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ pub(super) struct Authority {
     pub(super) from: u64,
     /// The first moment at which it may no more.
     pub(super) until: u64,
+    /// Another took its place, and it works on for a while.
+    pub(super) in_grace: bool,
 }
 
 impl Authority {
@@ -35,6 +38,7 @@ impl Authority {
                 .map(tower_api_key::Timestamp::as_unix)
                 .min()
                 .unwrap_or(u64::MAX),
+            in_grace: record.retire_at().is_some(),
         })
     }
 

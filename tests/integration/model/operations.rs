@@ -82,7 +82,8 @@ pub(super) struct Wish {
 #[derive(Debug, Clone)]
 pub(super) enum Operation {
     Issue(u8, Wish),
-    ImportPlaintext(u8, Wish, &'static str),
+    /// However weak it is, where the last says so.
+    ImportPlaintext(u8, Wish, &'static str, bool),
     ImportDigest(u8, Wish, Digest),
     Rotate(At, Duration),
     RotateAtOnce(At),
@@ -95,6 +96,8 @@ pub(super) enum Operation {
     RevokeSubject(u8, &'static str, RevocationReason),
     Purge(u8),
     RecordUses(u8),
+    /// Lists the keys in pages of this length, and asks for each.
+    Look(u8, usize),
     Verify(At),
     /// Every key that ever was, in this ring.
     VerifyAll(u8),
@@ -134,8 +137,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     let ring = || prop_oneof![5 => 0..5_u8, 2 => Just(3)];
     prop_oneof![
         14 => (ring(), wish()).prop_map(|(ring, wish)| Op::Issue(ring, wish)),
-        2 => (ring(), wish(), plaintext()).prop_map(|(ring, wish, text)| {
-            Op::ImportPlaintext(ring, wish, text)
+        2 => (ring(), wish(), plaintext(), any::<bool>()).prop_map(|(ring, wish, text, weak)| {
+            Op::ImportPlaintext(ring, wish, text, weak)
         }),
         2 => (ring(), wish(), digest()).prop_map(|(ring, wish, digest)| {
             Op::ImportDigest(ring, wish, digest)
@@ -152,6 +155,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         2 => ring().prop_map(Op::Purge),
         2 => ring().prop_map(Op::RecordUses),
+        1 => (ring(), 1..=4_usize).prop_map(|(ring, page)| Op::Look(ring, page)),
         6 => at().prop_map(Op::Verify),
         3 => ring().prop_map(Op::VerifyAll),
         6 => (at(), select(vec![Read::First, Read::Last])).prop_map(|(at, read)| {
@@ -249,9 +253,13 @@ fn reason() -> impl Strategy<Value = RevocationReason> {
     use RevocationReason as Reason;
 
     select(vec![
+        Reason::Unspecified,
         Reason::KeyCompromise,
         Reason::AffiliationChanged,
         Reason::Superseded,
+        Reason::Superseded,
+        Reason::CessationOfOperation,
+        Reason::PrivilegeWithdrawn,
     ])
 }
 

@@ -1,6 +1,7 @@
 //! Which operations are refused, and why. Where several things are wrong with one, any of them
 //! may be the answer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tower_api_key::{
@@ -23,10 +24,11 @@ pub(super) enum Answer {
     Refused(InvalidCause),
 }
 
-/// The end of a lifetime, computed where nothing overflows; the reasons against it are added.
+/// The end of a lifetime, computed where nothing overflows; the reasons against it are added. A
+/// key that has ended by the horizon would be dead when it is handed out.
 fn expiry(
     ring: usize,
-    now: u64,
+    (now, horizon): (u64, u64),
     start: u64,
     lifetime: Lifetime,
     reasons: &mut Reasons,
@@ -53,7 +55,9 @@ fn expiry(
             Some(_) => u128::MAX,
         },
     };
-    if wanted <= start || (wanted > u128::from(u64::MAX) && !matches!(lifetime, Lifetime::Never)) {
+    if wanted <= start.max(u128::from(horizon))
+        || (wanted > u128::from(u64::MAX) && !matches!(lifetime, Lifetime::Never))
+    {
         reasons.push(ErrorKind::InvalidLifetime);
     }
     if let Some(longest) = longest
@@ -74,10 +78,12 @@ fn grantable(ring: usize, scopes: &ScopeSet, reasons: &mut Reasons) {
 }
 
 impl Reference {
-    /// A key as wished; `dying` are the keys that its birth ends.
+    /// A key as wished; `dying` are the keys that its birth ends, and no end is judged by less
+    /// than the horizon.
     pub(super) fn birth(
         &self,
         ring: usize,
+        horizon: u64,
         wish: &Wish,
         dying: &[usize],
     ) -> Result<Birth, Reasons> {
@@ -89,7 +95,13 @@ impl Reference {
         let scopes = wish.scopes_for(ring);
         grantable(ring, &scopes, &mut reasons);
         let start = wish.start(self.now).unwrap_or(self.now);
-        let expires_at = expiry(ring, self.now, start, wish.lifetime, &mut reasons);
+        let expires_at = expiry(
+            ring,
+            (self.now, horizon),
+            start,
+            wish.lifetime,
+            &mut reasons,
+        );
         if let Some(limit) = RINGS[ring].keys_per_subject {
             let held = (0..self.keys.len()).filter(|&key| {
                 let parts = &self.keys[key].parts;
@@ -97,10 +109,10 @@ impl Reference {
                     && !dying.contains(&key)
                     && parts.subject == subject
                     && parts.revocation.is_none()
-                    && parts.retire_at.is_none()
                     && self.now < end(parts)
             });
-            if held.count() >= limit {
+            let lineages: BTreeSet<_> = held.map(|key| self.keys[key].parts.lineage).collect();
+            if lineages.len() >= limit {
                 reasons.push(ErrorKind::TooManyKeys { limit });
             }
         }
@@ -118,13 +130,18 @@ impl Reference {
         })
     }
 
-    /// A key that is known, alive and not replaced yet; else why not.
-    pub(super) fn head(&self, ring: usize, key: Option<usize>) -> Result<usize, Reasons> {
+    /// A key that is known, alive by the horizon and not replaced yet; else why not.
+    pub(super) fn head(
+        &self,
+        ring: usize,
+        horizon: u64,
+        key: Option<usize>,
+    ) -> Result<usize, Reasons> {
         let key = key
             .filter(|&key| self.knows(ring, key))
             .ok_or(vec![ErrorKind::NotFound])?;
         let parts = &self.keys[key].parts;
-        match self.state(ring, parts) {
+        match self.state(horizon, parts) {
             KeyState::Expired => Err(vec![ErrorKind::KeyExpired]),
             KeyState::Retired => Err(vec![ErrorKind::KeyRetired]),
             KeyState::Revoked => Err(vec![ErrorKind::KeyRevoked]),
@@ -140,7 +157,8 @@ impl Reference {
         key: Option<usize>,
         grace: Option<Duration>,
     ) -> Result<Succession, Reasons> {
-        let old = self.head(ring, key)?;
+        let horizon = self.horizon(ring);
+        let old = self.head(ring, horizon, key)?;
         let parts = &self.keys[old].parts;
         let mut reasons = Reasons::new();
         grantable(ring, &parts.scopes, &mut reasons);
@@ -149,19 +167,21 @@ impl Reference {
         let start = not_before.max(self.now);
         let expires_at = match (parts.expires_at, spec.longest_lifetime) {
             (None, None) => None,
-            (None, Some(_)) => expiry(ring, self.now, start, Lifetime::Default, &mut reasons),
+            (None, Some(_)) => {
+                let times = (self.now, horizon);
+                expiry(ring, times, start, Lifetime::Default, &mut reasons)
+            }
             (Some(end), longest) => {
                 let length = end.as_unix() - parts.issued_at.as_unix().max(not_before);
                 let last = longest.map_or(u128::MAX, |longest| {
                     u128::from(self.now) + u128::from(longest)
                 });
                 let end = (u128::from(start) + u128::from(length)).min(last);
-                if end <= u128::from(start)
-                    || u128::from(start) + u128::from(length) > u128::from(u64::MAX)
-                {
+                let end = u64::try_from(end).unwrap_or(u64::MAX);
+                if end <= start.max(horizon) {
                     reasons.push(ErrorKind::InvalidLifetime);
                 }
-                Some(u64::try_from(end).unwrap_or(u64::MAX))
+                Some(end)
             }
         };
         let mut retires = None;
@@ -171,7 +191,7 @@ impl Reference {
                 reasons.push(ErrorKind::GraceTooLong { longest });
             }
             let end = u128::from(self.now) + u128::from(grace.as_secs());
-            if grace.as_secs() == 0 || end > u128::from(u64::MAX) {
+            if end <= u128::from(horizon) || end > u128::from(u64::MAX) {
                 reasons.push(ErrorKind::InvalidGrace);
             }
             if self.has_predecessor_in_grace(ring, old) {
@@ -206,12 +226,13 @@ impl Reference {
         into: usize,
         wish: &Wish,
     ) -> Result<Succession, Reasons> {
-        let old = self.head(from, key)?;
+        let horizon = self.horizon(from).max(self.horizon(into));
+        let old = self.head(from, horizon, key)?;
         let (lineage, generation) = {
             let parts = &self.keys[old].parts;
             (parts.lineage, parts.generation)
         };
-        let mut birth = self.birth(into, wish, &self.lineage(from, lineage))?;
+        let mut birth = self.birth(into, horizon, wish, &self.lineage(from, lineage))?;
         birth.descent = Some((lineage, generation + 1));
         Ok(Succession {
             old,
@@ -226,7 +247,7 @@ impl Reference {
         key: Option<usize>,
         scopes: &ScopeSet,
     ) -> Result<usize, Reasons> {
-        let key = self.head(ring, key)?;
+        let key = self.head(ring, self.horizon(ring), key)?;
         let held = &self.keys[key].parts.scopes;
         if scopes.is_empty() {
             return Err(vec![ErrorKind::EmptyScopes]);
@@ -249,11 +270,13 @@ impl Reference {
     /// What a ring makes of the record that it found, and what it remembers of that.
     pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts) -> Answer {
         let horizon = self.horizon(ring);
-        let replaced = parts.retire_at.is_some_and(|end| end.as_unix() <= horizon)
-            || parts
-                .revocation
-                .is_some_and(|it| it.reason == RevocationReason::Superseded);
-        let cause = match self.state(ring, parts) {
+        let superseded = parts
+            .revocation
+            .is_some_and(|it| it.reason == RevocationReason::Superseded);
+        let replaced = parts
+            .retire_at
+            .map_or(superseded, |end| end.as_unix() <= horizon);
+        let cause = match self.state(horizon, parts) {
             KeyState::Live => {
                 let now = self.now;
                 let used = self.unrecorded[ring].entry(parts.id).or_default();

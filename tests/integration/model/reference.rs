@@ -83,12 +83,12 @@ impl Reference {
         self.now.max(self.horizons[ring])
     }
 
-    /// What a key is worth in a ring.
-    pub(super) fn state(&self, ring: usize, parts: &KeyRecordParts) -> KeyState {
+    /// What a key is worth where ends are judged by the horizon.
+    pub(super) fn state(&self, horizon: u64, parts: &KeyRecordParts) -> KeyState {
         let end = end(parts);
         if parts.revocation.is_some() {
             KeyState::Revoked
-        } else if self.horizon(ring) >= end {
+        } else if horizon >= end {
             match parts.retire_at {
                 Some(retire_at) if retire_at.as_unix() == end => KeyState::Retired,
                 _ => KeyState::Expired,
@@ -131,7 +131,7 @@ impl Reference {
             .into_iter()
             .filter(|&other| other != key)
             .any(|other| {
-                let state = self.state(ring, &self.keys[other].parts);
+                let state = self.state(self.horizon(ring), &self.keys[other].parts);
                 matches!(state, KeyState::Live | KeyState::NotYetValid)
             })
     }
@@ -208,6 +208,10 @@ impl Reference {
         let Some(ended_by) = self.now.checked_sub(RINGS[ring].retention) else {
             return 0;
         };
+        // A clock that fails reads the end of time.
+        if self.now == u64::MAX {
+            return 0;
+        }
         let mut count = 0;
         for key in 0..self.keys.len() {
             let parts = &self.keys[key].parts;

@@ -1,7 +1,7 @@
 //! What takes authority away: narrowing, revocations and purges, and what they must leave.
 
 use proptest::prelude::*;
-use tower_api_key::{ErrorKind, KeyId, RevocationReason};
+use tower_api_key::{ErrorKind, KeyId, KeyRecord, RevocationReason, ScopeSet};
 
 use super::ledger::Authority;
 use super::operations::{At, Scopes};
@@ -19,21 +19,31 @@ impl Run<'_> {
         let narrowing = self.reference.narrowing(ring, key, &scopes);
         if let Some((record, key)) = self.agree("narrow", record, narrowing, commits)? {
             prop_assert!(commits <= 1, "invariant 4: a narrowing is one commit");
-            let authority = self.ledger.lines[&id].latest().map(|it| it.scopes.clone());
-            let wanted = scopes.iter().map(str::to_owned).collect();
-            prop_assert_eq!(
-                authority,
-                Some(wanted),
-                "invariant 4: narrow shrinks in place"
-            );
-            for (other, line) in self.ledger.lineage(record.lineage()) {
-                prop_assert!(
-                    other == id || line.latest().is_none(),
-                    "invariant 4: {other} lives beside {id}, which was narrowed"
-                );
-            }
+            self.invariant_4_narrowed_in_place_and_alone(&record, &scopes)?;
             self.reference.narrow(ring, key, &scopes);
             prop_assert_eq!(&record.to_parts(), &self.reference.keys[key].parts);
+        }
+        Ok(())
+    }
+
+    fn invariant_4_narrowed_in_place_and_alone(
+        &self,
+        record: &KeyRecord,
+        scopes: &ScopeSet,
+    ) -> Check {
+        let id = record.id();
+        let authority = self.ledger.lines[&id].latest().map(|it| it.scopes.clone());
+        let wanted = scopes.iter().map(str::to_owned).collect();
+        prop_assert_eq!(
+            authority,
+            Some(wanted),
+            "invariant 4: narrow shrinks in place"
+        );
+        for (other, line) in self.ledger.lineage(record.lineage()) {
+            prop_assert!(
+                other == id || line.latest().is_none(),
+                "invariant 4: {other} lives beside {id}, which was narrowed"
+            );
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ impl Run<'_> {
     pub(super) fn step(&mut self, operation: &Operation) -> Check {
         match *operation {
             Operation::Issue(ring, ref wish) => self.issue(ring.into(), wish),
-            Operation::ImportPlaintext(ring, ref wish, text) => {
-                self.import_plaintext(ring.into(), wish, text)
+            Operation::ImportPlaintext(ring, ref wish, text, weak) => {
+                self.import_plaintext(ring.into(), wish, text, weak)
             }
             Operation::ImportDigest(ring, ref wish, digest) => {
                 self.import_digest(ring.into(), wish, digest)
@@ -39,6 +39,7 @@ impl Run<'_> {
                 self.reference.record_uses(ring.into());
                 Ok(())
             }
+            Operation::Look(ring, page) => self.look(ring.into(), page),
             Operation::Verify(at) => self.verify(at),
             Operation::VerifyAll(ring) => self.verify_all(ring.into()),
             Operation::Begin(at, read) => self.begin(at, read),
@@ -81,7 +82,9 @@ impl Run<'_> {
         let grant = wish.grant(ring, self.reference.now);
         let issued = now(self.world.rings[ring].issue(grant));
         let commits = self.take_down(ring)?;
-        let birth = self.reference.birth(ring, wish, &[]);
+        let birth = self
+            .reference
+            .birth(ring, self.reference.horizon(ring), wish, &[]);
         if let Some((issued, birth)) = self.agree("issue", issued, birth, commits)? {
             prop_assert_eq!(commits, 1, "an issue is one commit");
             self.bear_minted(birth, &issued)?;
@@ -109,7 +112,10 @@ impl Run<'_> {
         if taken {
             reasons.push(ErrorKind::Duplicate);
         }
-        match self.reference.birth(ring, wish, &[]) {
+        match self
+            .reference
+            .birth(ring, self.reference.horizon(ring), wish, &[])
+        {
             Ok(birth) if reasons.is_empty() => return Ok(birth),
             Ok(_) => {}
             Err(others) => reasons.extend(others),
@@ -117,18 +123,26 @@ impl Run<'_> {
         Err(reasons)
     }
 
-    fn import_plaintext(&mut self, ring: usize, wish: &Wish, text: &str) -> Check {
+    fn import_plaintext(&mut self, ring: usize, wish: &Wish, text: &str, weak: bool) -> Check {
         let grant = wish.grant(ring, self.reference.now);
-        let record = now(self.world.rings[ring].import_plaintext(grant, text));
+        let code = &self.world.rings[ring];
+        let (what, record) = if weak {
+            (
+                "import_insecure_plaintext",
+                now(code.import_insecure_plaintext(grant, text)),
+            )
+        } else {
+            ("import_plaintext", now(code.import_plaintext(grant, text)))
+        };
         let commits = self.take_down(ring)?;
         let mut reasons = Reasons::new();
         if text.is_empty() || text.contains([' ', ',']) {
             reasons.push(ErrorKind::InvalidPlaintext);
-        } else if text == "guessable1234" {
+        } else if text == "guessable1234" && !weak {
             reasons.push(ErrorKind::WeakPlaintext);
         }
         let birth = self.import(ring, wish, text, &reasons);
-        if let Some((record, birth)) = self.agree("import_plaintext", record, birth, commits)? {
+        if let Some((record, birth)) = self.agree(what, record, birth, commits)? {
             self.bear(birth, &record, text)?;
         }
         Ok(())
@@ -167,6 +181,7 @@ impl Run<'_> {
         let succession = self.reference.rotation(ring, key, grace);
         if let Some((issued, succession)) = self.agree(what, issued, succession, commits)? {
             prop_assert_eq!(commits, 1, "invariant 5: a rotation is one commit");
+            self.invariant_5_none_in_its_grace_is_replaced(id, before)?;
             let new = issued.record().id();
             self.invariant_5_rotate_keeps_the_scopes(id, new, before)?;
             self.invariant_5_retire_at_is_the_earliest(ring, id, &succession, grace)?;
@@ -194,6 +209,16 @@ impl Run<'_> {
             scopes(new, self.ledger.commits),
             scopes(old, before),
             "invariant 5: A(d′).scopes = A(d).scopes"
+        );
+        Ok(())
+    }
+
+    /// Its authority was cut at a rotation, which replaced it already.
+    fn invariant_5_none_in_its_grace_is_replaced(&self, id: KeyId, before: u64) -> Check {
+        let authority = self.ledger.lines[&id].at(before);
+        prop_assert!(
+            authority.is_some_and(|authority| !authority.in_grace),
+            "invariant 5: {id} was replaced, and was {authority:?}"
         );
         Ok(())
     }
@@ -252,6 +277,7 @@ impl Run<'_> {
                 expected,
                 "invariant 3: a regrant is one commit in a store"
             );
+            self.invariant_5_none_in_its_grace_is_replaced(id, before)?;
             let new = issued.record();
             self.invariant_3_never_both_live(new.lineage(), new.id(), before)?;
             self.succeed(from, succession, &issued)?;

@@ -6,7 +6,7 @@ use std::task::Poll;
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 use tower_api_key::{
-    InvalidCause, KeyDigest, KeyRecordParts, RevocationReason, VerifiedKey, VerifyError,
+    InvalidCause, KeyDigest, KeyRecordParts, RevocationReason, Timestamp, VerifiedKey, VerifyError,
     VerifyErrorKind,
 };
 
@@ -147,9 +147,10 @@ impl Run<'_> {
             key.id()
         );
         let scopes = key.scopes().iter().map(str::to_owned).collect();
-        let shown = authority.map(|it| (it.subject.as_str(), it.realm.as_str(), &it.scopes));
+        let until = key.valid_until().map_or(u64::MAX, Timestamp::as_unix);
+        let shown = authority.map(|it| (&*it.subject, &*it.realm, &it.scopes, it.until));
         prop_assert_eq!(
-            Some((key.subject(), key.realm().as_str(), &scopes)),
+            Some((key.subject(), key.realm().as_str(), &scopes, until)),
             shown,
             "invariant 7: a positive verdict equals A(d, c)"
         );
@@ -232,6 +233,11 @@ impl Run<'_> {
             return Err(TestCaseError::fail("a released look-up gave no verdict"));
         };
         self.take_down(begun.ring)?;
+        let waited = self.reference.elapsed - begun.at;
+        prop_assert!(
+            waited < LOOKUP_TIMEOUT,
+            "invariant 9: an answer after {waited} s"
+        );
         if let Ok(key) = &verdict {
             self.invariant_9_an_accept_began_before_the_revoke(begun.commit, key)?;
         }

@@ -47,7 +47,8 @@ impl Run<'_> {
                 None => Some(Err(ErrorKind::NotFound)),
                 Some(key) => {
                     let parts = &self.reference.keys[key].parts;
-                    match self.reference.state(watching.ring, parts) {
+                    let horizon = self.reference.horizon(watching.ring);
+                    match self.reference.state(horizon, parts) {
                         KeyState::Live | KeyState::NotYetValid => None,
                         over => Some(Ok(over)),
                     }

@@ -16,8 +16,18 @@ type Uses = Vec<(KeyId, Timestamp)>;
 pub(crate) enum Taking {
     Honest,
     Fail,
+    ReadOnly,
     /// Takes them once it is told to.
     Hold,
+}
+
+/// What becomes of a purge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purging {
+    Honest,
+    Fail,
+    ReadOnly,
+    Hang,
 }
 
 /// A store that counts what upkeep asks of it.
@@ -28,7 +38,7 @@ pub(crate) struct Noting {
     released: Arc<Notify>,
     told: Arc<Mutex<Vec<Uses>>>,
     purges: Arc<AtomicUsize>,
-    purges_fail: Arc<Mutex<bool>>,
+    purging: Arc<Mutex<Purging>>,
 }
 
 impl Noting {
@@ -39,7 +49,7 @@ impl Noting {
             released: Arc::default(),
             told: Arc::default(),
             purges: Arc::default(),
-            purges_fail: Arc::default(),
+            purging: Arc::new(Mutex::new(Purging::Honest)),
         }
     }
 
@@ -57,8 +67,8 @@ impl Noting {
         self.released.notify_one();
     }
 
-    pub(crate) fn fail_purges(&self, fail: bool) {
-        *self.purges_fail.lock().unwrap() = fail;
+    pub(crate) fn purge(&self, purging: Purging) {
+        *self.purging.lock().unwrap() = purging;
     }
 
     /// How often it was asked to purge.
@@ -94,10 +104,15 @@ impl KeyStore for Noting {
         ended_by: Timestamp,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.purges.fetch_add(1, Ordering::Relaxed);
-        if *self.purges_fail.lock().unwrap() {
-            return Box::pin(async { Err(StoreErrorKind::Unavailable.into()) });
-        }
-        self.store.purge(realm, ended_by)
+        let purging = *self.purging.lock().unwrap();
+        Box::pin(async move {
+            match purging {
+                Purging::Honest => self.store.purge(realm, ended_by).await,
+                Purging::Fail => Err(StoreErrorKind::Unavailable.into()),
+                Purging::ReadOnly => Err(StoreErrorKind::ReadOnly.into()),
+                Purging::Hang => std::future::pending().await,
+            }
+        })
     }
 
     fn record_uses<'a>(
@@ -111,6 +126,7 @@ impl KeyStore for Noting {
             match taking {
                 Taking::Honest => {}
                 Taking::Fail => return Err(StoreErrorKind::Unavailable.into()),
+                Taking::ReadOnly => return Err(StoreErrorKind::ReadOnly.into()),
                 Taking::Hold => self.released.notified().await,
             }
             self.store.record_uses(realm, uses).await
