@@ -168,7 +168,7 @@ async fn interrupted() {
     }
 }
 
-/// The end of the patience with requests that are open when the server is to end.
+/// Ends ten seconds after Ctrl-C, even where requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -22,14 +22,16 @@ use tower_api_key::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // The tutorial's keys are words, not secrets: a ring takes them only when it is told to twice.
+    // Nor do they expire, which has to be said too.
     let ring = KeyRing::builder("tutorial")
         .accept_imports()
+        .unlimited_lifetime()
         .build(MemoryStore::new())?;
     for (subject, scope, key) in [
         ("public", "read", "public-key-123"),
         ("admin", "write", "admin-key-456"),
     ] {
-        let grant = Grant::new(subject).scopes([scope])?;
+        let grant = Grant::new(subject).scopes([scope])?.never_expires();
         ring.import_insecure_plaintext(grant, key).await?;
     }
 
@@ -118,7 +120,7 @@ async fn interrupted() {
     }
 }
 
-/// The end of the patience with requests that are open when the server is to end.
+/// Ends ten seconds after Ctrl-C, even where requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

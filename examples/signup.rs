@@ -71,7 +71,7 @@ fn print_attack(url: &str) {
     println!("listening on {url}; Ctrl-C ends it\n");
     println!("# A stranger fetches a temporary key and plants it in Alice's browser.");
     println!("planted=$(curl -s -X POST {url}/visit)");
-    println!("# It fills a cart: 200. It is no key of a customer: 401.");
+    println!("# It opens the cart: 200. It is not a customer's key: 401.");
     println!("{planted} {url}/cart");
     println!("{planted} {url}/orders");
     println!("# A wrong password changes nothing: 403.");
@@ -95,7 +95,7 @@ fn app(shop: Shop) -> Router {
     let cart = get(show_cart).route_layer(visitor.clone().require("cart"));
     let orders = get(list_orders).route_layer(customer.clone().require("orders:read"));
     Router::new()
-        // In earnest, a limit on the rate of requests stands before these two.
+        // In production, put a rate limit in front of these two.
         .route("/visit", post(visit))
         .route("/login", post(log_in).route_layer(visitor))
         .route("/cart", cart)
@@ -181,7 +181,7 @@ async fn interrupted() {
     }
 }
 
-/// The end of the patience with requests that are open when the server is to end.
+/// Ends ten seconds after Ctrl-C, even where requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

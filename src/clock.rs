@@ -33,7 +33,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and `duration` after it, a started second counting as none; `None` beyond
+    /// This moment and `duration` after it, fractions of a second dropped; `None` beyond
     /// [`Timestamp::MAX`].
     pub const fn checked_add(self, duration: Duration) -> Option<Self> {
         match self.0.checked_add(duration.as_secs()) {
@@ -60,7 +60,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// time than that key's end.
     fn now(&self) -> Timestamp;
 
-    /// Completes after `duration`; it bounds the wait for a store.
+    /// Completes after `duration`; it bounds the wait for a store, and paces watches and upkeep.
     ///
     /// The default needs no runtime: one timer thread for the whole process, started at first
     /// use.
@@ -120,7 +120,7 @@ mod manual {
 
     use super::{Clock, Timestamp};
 
-    /// A clock that stands still until a test moves it.
+    /// A clock that stands still until a test moves it. Needs the feature `testing`.
     ///
     /// Clones share one time. Sleepers wake when the time they wait for has been passed by
     /// [`advance`](Self::advance); [`set`](Self::set) moves the wall clock alone, as an

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// Why building, issuing, importing or managing keys failed.
 ///
 /// An error never holds key material: neither its message nor its `Debug` output repeats what
-/// was refused.
+/// was refused. Where a store failed, its [`source`](StdError::source) is the
+/// [`StoreError`](crate::store::StoreError), whose own source says why.
 ///
 /// ```
 /// use tower_api_key::{ErrorKind, Scope};
@@ -18,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    /// The value of the limit that was passed, where the kind cannot hold it.
+    /// What the kind cannot hold of the limit that was passed.
     limit: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -83,9 +84,11 @@ pub enum ErrorKind {
     KeyRetired,
     /// A key that is revoked.
     KeyRevoked,
-    /// A ring's limit or interval of zero.
+    /// A limit of a ring of under a second or of no key, or an interval of zero; the message names
+    /// it.
     InvalidPolicy,
-    /// A pepper of under 32 bytes, or two peppers of one version.
+    /// A pepper of under 32 bytes, two peppers of one version, or an earlier pepper without a
+    /// current one.
     InvalidPepper,
     /// The operating system's random generator failed, so there is no key.
     Generator,
@@ -118,7 +121,7 @@ impl Error {
         }
     }
 
-    /// The message of this kind ends with the limit's value.
+    /// The message of this kind ends with the limit.
     pub(crate) fn with_limit(kind: ErrorKind, limit: &str) -> Self {
         Self {
             kind,
@@ -162,9 +165,13 @@ impl fmt::Display for Error {
             ErrorKind::InvalidMetadata => {
                 "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000"
             }
-            ErrorKind::InvalidKeyId => "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+            ErrorKind::InvalidKeyId => {
+                "invalid key id: expected the 12 characters before the last _ of a key"
+            }
             ErrorKind::InvalidDigest => "invalid digest: expected 64 hexadecimal digits",
-            ErrorKind::InvalidReason => "invalid revocation reason",
+            ErrorKind::InvalidReason => {
+                "invalid revocation reason: expected unspecified, key_compromise, affiliation_changed, superseded, cessation_of_operation or privilege_withdrawn"
+            }
             ErrorKind::InvalidTimestamp => {
                 "invalid timestamp: expected RFC 3339, such as 2027-01-15T08:00:00Z, from 1970 on"
             }
@@ -172,7 +179,7 @@ impl fmt::Display for Error {
                 "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()"
             }
             ErrorKind::InvalidLifetime => {
-                "invalid lifetime: a key must end after it begins, within the range of a timestamp"
+                "invalid lifetime: a key must end after it begins, later than the clock has ever been, within the range of a timestamp"
             }
             ErrorKind::LifetimeTooLong { longest } => {
                 return write!(
@@ -182,7 +189,7 @@ impl fmt::Display for Error {
                 );
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, within the range of a timestamp, or rotate_at_once for none"
+                "invalid grace: use at least one second, ending later than the clock has ever been, within the range of a timestamp, or rotate_at_once for none"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
@@ -199,23 +206,27 @@ impl fmt::Display for Error {
                 };
             }
             ErrorKind::TooManyKeys { limit } => {
-                return write!(f, "too many keys: this ring lets a subject hold {limit}");
+                return write!(
+                    f,
+                    "too many keys: this ring lets a subject hold {limit}; revoke one first"
+                );
             }
             ErrorKind::EmptyScopes => "empty scopes: to take every scope away, revoke the key",
             ErrorKind::WouldWiden => {
                 "narrowing cannot add scopes: regrant the key to change what it may do"
             }
             ErrorKind::InGrace => {
-                "rotation in progress: a key in its grace is only waiting to end; use the key that replaced it, and rotate_at_once to cut the grace short"
+                "rotation in progress: a key of the lineage is in its grace; use the newest key, and wait for the end of the grace or cut it short with rotate_at_once"
             }
             ErrorKind::KeyExpired => "the key has expired: issue a new one",
             ErrorKind::KeyRetired => "the key is retired: use the key that replaced it",
             ErrorKind::KeyRevoked => "the key is revoked: issue a new one",
             ErrorKind::InvalidPolicy => {
-                "invalid policy: limits and intervals of a ring are at least one second, or one key"
+                let problem = self.limit.as_deref().unwrap_or_default();
+                return write!(f, "invalid policy: {problem}");
             }
             ErrorKind::InvalidPepper => {
-                "invalid pepper: use at least 32 random bytes, and each version once"
+                "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only beside a current one"
             }
             ErrorKind::Generator => "the operating system's random generator failed",
             ErrorKind::ImportRefused => {

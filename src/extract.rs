@@ -1,10 +1,4 @@
-//! Extractors for axum handlers.
-//!
-//! - `VerifiedKey` takes the proof that an [`ApiKeyLayer`](crate::ApiKeyLayer) attached. Where
-//!   the layer is optional and no key came, it refuses as the layer would have; where there is
-//!   no layer, with 500.
-//! - `Option<VerifiedKey>` is `None` for a request that an optional layer let pass without a
-//!   key. Where there is no layer it refuses with 500, like the other.
+//! Extractors for axum handlers, described at [`VerifiedKey`].
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};

@@ -80,7 +80,8 @@ impl Grant {
         self
     }
 
-    /// Lets the key live this long, in whole seconds, from now or from its not-before.
+    /// Lets the key live this long, in whole seconds, from now or from its not-before. The second
+    /// that has begun counts, so that a key for 2 s may end after little more than one.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = Lifetime::For(lifetime);
@@ -102,7 +103,8 @@ impl Grant {
         self
     }
 
-    /// Keeps the key invalid before this moment.
+    /// Keeps the key invalid before this moment. The ring's longest lifetime counts from now all
+    /// the same: a later start leaves less of it.
     #[must_use]
     pub fn not_before(mut self, start: Timestamp) -> Self {
         self.not_before = Some(start);

@@ -11,7 +11,8 @@ use crate::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
 pub enum RejectionKind {
     /// No credential was presented.
     Missing,
-    /// More than one credential was presented, or one in a way that others may read otherwise.
+    /// More than one credential was presented, or one that a proxy or a server could read
+    /// differently: a repeated header, a twin such as `x_api_key`, a carrier named in `Connection`.
     Ambiguous,
     /// A key-shaped text stands in the URI or in `Referer`.
     KeyInUrl,
@@ -21,7 +22,8 @@ pub enum RejectionKind {
     InsufficientScope,
     /// The store gave no verdict.
     StoreUnavailable,
-    /// A scope is required where no layer authenticates.
+    /// No [`ApiKeyLayer`](crate::ApiKeyLayer) stands outside this guard or extractor: a mistake in
+    /// the stack, not of the client. A client without a key is [`Missing`](Self::Missing).
     NotAuthenticated,
 }
 

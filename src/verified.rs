@@ -23,6 +23,15 @@ use crate::scope::ScopeSet;
 ///     Some(format!("{} may {}", key.subject(), key.scopes()))
 /// }
 /// ```
+///
+/// # In axum and tonic
+///
+/// With the feature `axum`, handlers take it as an argument. `VerifiedKey` is the proof that the
+/// layer attached: where the layer is [optional](crate::ApiKeyLayer::optional) and no key came, it
+/// refuses as the layer would have; where there is no layer, with 500. `Option<VerifiedKey>` is
+/// `None` for a request that an optional layer let pass without a key.
+///
+/// In tonic it is in `tonic::Request::extensions()`.
 #[derive(Clone)]
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,
@@ -241,7 +250,8 @@ pub enum InvalidCause {
     Malformed,
     /// No record of this realm has its digest.
     Unknown,
-    /// The store answered with a record of another realm.
+    /// The store answered with a record of another realm: it broke its contract. A key of another
+    /// realm is [`Unknown`](Self::Unknown).
     OtherRealm,
     /// Its not-before lies ahead.
     NotYetValid,

@@ -19,7 +19,8 @@ use crate::scope::{IntoRequirement, Requirement};
 /// key.
 ///
 /// The default reads `x-api-key` alone, takes the credential out of the request, and keeps
-/// shared caches from storing the response.
+/// shared caches from storing the response. The inner service must be `Clone` and answer with an
+/// [`http::Response`]; its body becomes a [`Body`](crate::Body) of it.
 ///
 /// ```
 /// use http::HeaderName;
@@ -130,7 +131,8 @@ impl ApiKeyLayer {
     }
 
     /// Sets who is told of each authenticated and each refused request, in place of the ring's
-    /// observer.
+    /// observer. That a replaced key came back it is told as the cause of a refusal; the ring's
+    /// observer is still told [`Reuse`](crate::EventKind::Reuse), and what becomes of keys.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self

@@ -59,8 +59,8 @@ impl RequireScopeLayer {
         self
     }
 
-    /// Sets who is told of each request that this guard refuses; nobody where nothing is said,
-    /// for a guard knows no ring.
+    /// Sets who is told of each request that this guard refuses. Default: nobody, for a guard knows
+    /// no ring.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self

@@ -4,16 +4,24 @@
 //! `cargo install tower-api-key --features cli`. It opens the store of a service, so what it does
 //! is seen by the next request: SQLite and Postgres are read by each.
 //!
-//! ```sh
-//! export TOWER_API_KEY_STORE=sqlite:/var/lib/orders/keys.db   # or postgres://…, or file:…
-//! export TOWER_API_KEY_PREFIX=acme TOWER_API_KEY_REALM=orders # as the service builds its ring
+//! The store, the prefix and the realm are those with which the service builds its ring:
 //!
-//! tower-api-key migrate                                       # make the store
+//! ```sh
+//! export TOWER_API_KEY_STORE=sqlite:/var/lib/orders/keys.db
+//! export TOWER_API_KEY_PREFIX=acme TOWER_API_KEY_REALM=orders
+//! tower-api-key migrate
 //! KEY=$(tower-api-key issue --subject alice --scope orders:read)
 //! echo "$KEY" | tower-api-key check --require orders:read
-//! NEW=$(tower-api-key rotate 4rXw0aTqJm2s --grace 12h)        # both work for twelve hours
+//! ```
+//!
+//! `migrate` makes the store: a file for `sqlite:`, tables for `postgres://…`. A key is named by its
+//! id, the 12 characters before its last `_`. After this rotation, old and new work for twelve hours:
+//!
+//! ```sh
+//! ID=$(echo "$KEY" | awk -F_ '{ print $(NF - 1) }')
+//! NEW=$(tower-api-key rotate "$ID" --grace 12h)
 //! tower-api-key list --subject alice
-//! tower-api-key revoke 4rXw0aTqJm2s --reason key_compromise
+//! tower-api-key revoke "$ID" --reason superseded
 //! ```
 //!
 //! `tower-api-key --help` lists the commands, `tower-api-key completions bash` and
@@ -21,8 +29,8 @@
 //!
 //! # What is a secret
 //!
-//! The plaintext of a new key is written to standard output, once, and is nowhere else: what else
-//! there is to say goes to standard error. With `--json` standard output is an object with `key`
+//! The plaintext of a new key is written to standard output, once, and is nowhere else: what
+//! describes the key goes to standard error. With `--json` standard output is an object with `key`
 //! and `record`. Where standard output is closed, no key is made; where it fails later, the new
 //! key is revoked, and the error says so.
 //!
@@ -35,12 +43,15 @@
 //!
 //! The limits of a ring are in the code of the service, where the program cannot see them. Say
 //! them again where they are not the defaults: `--longest-lifetime`, `--longest-grace`,
-//! `--grantable-scope`, `--keys-per-subject`. Whoever can write to the store can do what the
-//! program can.
+//! `--grantable-scope`, `--keys-per-subject`. `rotate` does not fail without
+//! `--longest-lifetime`: it shortens the new key to 90 days. Whoever can write to the store can do
+//! what the program can.
 //!
 //! # Exit codes
 //!
-//! An error is one line on standard error, and nothing is half-done then.
+//! An error is one line on standard error. Nothing was changed then, but for code 6, whose line says
+//! how things stand, and for code 5, after which a Postgres that lost its connection may have applied
+//! the change.
 //!
 //! | code | meaning |
 //! |---|---|

@@ -94,8 +94,9 @@
 //! # }).unwrap();
 //! ```
 //!
-//! It ends every key that was issued before it returns, in this realm. It does not keep your code
-//! from issuing another, and a subject with keys in several realms needs a call on each ring.
+//! It ends every key of the subject in this realm whose `issue` had returned when you called it. It
+//! does not keep your code from issuing another, so change your own table first; and a subject with
+//! keys in several realms needs a call on each ring.
 //!
 //! # A visitor logs in
 //!
@@ -129,7 +130,8 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Over one store, the two happen in one commit. Give the rings the same store for that. Spawn the
+//! Over one store, the two happen in one commit: give the rings clones of one store value for that.
+//! The same file or database opened twice counts as two stores. Spawn the
 //! visitors' [`upkeep`](crate::KeyRing::upkeep) with a short
 //! [`retention`](crate::RingBuilder::retention), and limit the rate of requests to the route that
 //! hands out temporary keys, or strangers fill the store. `examples/signup.rs` has all of it.
@@ -168,8 +170,11 @@
 //!
 //! # Telling someone
 //!
-//! An [`Observer`](crate::Observer) on the ring is told of every change and every refused request.
-//! It runs in the middle of both, so it hands events on and never waits:
+//! An [`Observer`](crate::Observer) on the ring is told of every change that the ring made, and of
+//! every request that an [`ApiKeyLayer`](crate::ApiKeyLayer) over it admits or refuses. A
+//! [`RequireScopeLayer`](crate::RequireScopeLayer) knows no ring: give it an observer of its own, or
+//! use [`ApiKeyLayer::require`](crate::ApiKeyLayer::require). An observer runs in the middle of
+//! both, so it hands events on and never waits:
 //!
 //! ```
 //! use std::sync::mpsc::sync_channel;

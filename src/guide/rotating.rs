@@ -42,8 +42,9 @@
 //! # Choosing lifetime and grace
 //!
 //! - **Lifetime.** The new key lives as long as the old one was to live, counted from the
-//!   rotation. 90 days are the default, and the most that a ring grants unless its
-//!   [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says otherwise. Rotate well before
+//!   rotation, and no longer than the ring grants. 90 days are the default, and the most that a
+//!   ring grants unless its [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says
+//!   otherwise. Rotate well before
 //!   the end: after 60 of 90 days, a rotation that goes wrong leaves a month to repair it. The
 //!   grace is of no use beyond the old key's expiry, which it never moves.
 //! - **Grace.** As long as the holder's slowest change of configuration takes, with room for a
@@ -55,7 +56,8 @@
 //!
 //! 1. Ask for the new key: from an administrator, or at a route of yours that calls
 //!    [`rotate`](crate::KeyRing::rotate) with the [`id`](crate::VerifiedKey::id) of the key that
-//!    authenticated the request.
+//!    authenticated the request, in a task of its own, so that a client that hangs up does not
+//!    [leave it in doubt](crate::KeyRing#when-a-change-is-in-doubt).
 //! 2. Store the new key, and use it in every instance.
 //! 3. Make one request with the new key before the grace is over.
 //!
@@ -104,8 +106,9 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Once nobody is left, [`revoke`](crate::KeyRing::revoke) the old key as
-//! [`Superseded`](crate::RevocationReason::Superseded), and need not wait for the end of its grace.
+//! Once nobody is left, you need not wait for the end of the grace: [`revoke`](crate::KeyRing::revoke)
+//! the old key as [`Superseded`](crate::RevocationReason::Superseded). A client that was overlooked
+//! is then refused, but until its grace would have ended it does not count as one that comes back.
 //!
 //! # When a secret has leaked
 //!
@@ -167,8 +170,8 @@
 //!
 //! # How long dead keys are kept
 //!
-//! A dead key's record stays for the ring's [`retention`](crate::RingBuilder::retention), 30 days
-//! where nothing is said. That is how long its return is known as reuse, and how long you can read
+//! A dead key's record stays for the ring's [`retention`](crate::RingBuilder::retention), by
+//! default 30 days. That is how long its return is known as reuse, and how long you can read
 //! the lineage; later, it is just an unknown key. [`purge`](crate::KeyRing::purge) removes what is
 //! older, and [`upkeep`](crate::KeyRing::upkeep) purges once an hour. Without either, dead records
 //! pile up.

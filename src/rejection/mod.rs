@@ -11,8 +11,8 @@
 //! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
 //!
 //! Bodies are `application/problem+json` (RFC 9457) with `title`, `status` and `detail`. Every
-//! rejection has `Cache-Control: no-store` and `Vary`. A request whose content type starts with
-//! `application/grpc` gets a trailers-only response. The [`Rejection`] itself is in the
+//! rejection has `Cache-Control: no-store` and `Vary`. A gRPC or gRPC-Web request gets a
+//! trailers-only response. The [`Rejection`] itself is in the
 //! response's extensions, for outer layers to read.
 
 mod grpc;

@@ -74,7 +74,8 @@ impl RingBuilder {
         }
     }
 
-    /// Sets the protection space; the prefix where nothing is said.
+    /// Sets the realm, the protection space of RFC 9110 §11.5: 1 to 64 printable ASCII characters
+    /// without `"` and `\`. Default: the prefix. A key of one realm is unknown in every other.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = Some(realm.into());
         self
@@ -96,28 +97,26 @@ impl RingBuilder {
         self
     }
 
-    /// Sets the longest lifetime, in whole seconds from the moment of issue; 90 days where
-    /// nothing is said.
+    /// Sets the longest lifetime, in whole seconds from the moment of issue. Default: 90 days.
     pub fn longest_lifetime(mut self, longest: Duration) -> Self {
         self.longest_lifetime = Some(longest);
         self
     }
 
-    /// Lets keys be issued that live for ever. A grant that says nothing still gets 90 days.
+    /// Lets keys be issued that live for ever. A grant that does not ask for it still gets 90 days.
     pub fn unlimited_lifetime(mut self) -> Self {
         self.longest_lifetime = None;
         self
     }
 
-    /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds; 24 hours where
-    /// nothing is said.
+    /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds. Default: 24 hours.
     pub fn longest_grace(mut self, longest: Duration) -> Self {
         self.longest_grace = longest;
         self
     }
 
-    /// Lets only these scopes be granted; all where nothing is said. A ring whose keys anybody
-    /// can have should grant next to nothing.
+    /// Lets only these scopes be granted. Default: all. A ring whose keys anybody can have should
+    /// grant next to nothing.
     pub fn grantable_scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -127,8 +126,8 @@ impl RingBuilder {
         self
     }
 
-    /// Lets a subject hold this many keys at a time; any number where nothing is said. A key in
-    /// its grace is not counted beside the one that replaced it.
+    /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace and the
+    /// one that replaced it count as one key.
     pub fn keys_per_subject(mut self, limit: usize) -> Self {
         self.keys_per_subject = Some(limit);
         self
@@ -146,15 +145,15 @@ impl RingBuilder {
     }
 
     /// Sets who is told of the ring's events, and of those of the layers over it that have no
-    /// observer of their own; nobody where nothing is said.
+    /// observer of their own. Default: nobody.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self
     }
 
     /// Keeps the records of dead keys for this long, in whole seconds, before a
-    /// [purge](KeyRing::purge) removes them; 30 days where nothing is said. While it is kept, a key
-    /// that comes back is known as reused, expired or revoked, and cannot be imported again.
+    /// [purge](KeyRing::purge) removes them. Default: 30 days. While it is kept, a key that comes
+    /// back is known as reused, expired or revoked, and cannot be imported again.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
@@ -168,20 +167,21 @@ impl RingBuilder {
         self
     }
 
-    /// Sets how often [`KeyRing::upkeep`] takes its turn; a minute where nothing is said.
+    /// Sets how often [`KeyRing::upkeep`] writes last uses. Default: a minute.
     pub fn upkeep_interval(mut self, interval: Duration) -> Self {
         self.upkeep_interval = interval;
         self
     }
 
     /// Sets how often a [watch](KeyRing::watch) reads its record again, to see what other rings
-    /// and processes did; half a second where nothing is said.
+    /// and processes did. Default: half a second.
     pub fn watch_interval(mut self, interval: Duration) -> Self {
         self.watch_interval = interval;
         self
     }
 
-    /// Bounds the wait for the store in a verification; two seconds where nothing is said.
+    /// Bounds the wait for the store in a verification, and in each look of a
+    /// [watch](KeyRing::watch). Default: two seconds.
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.lookup_timeout = longest;
         self
@@ -196,7 +196,7 @@ impl RingBuilder {
         self
     }
 
-    /// Sets the source of time; [`SystemClock`] where nothing is said.
+    /// Sets the source of time. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -210,22 +210,12 @@ impl RingBuilder {
     /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm),
     /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
     /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
-    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a limit or an interval of zero.
+    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace of under a
+    /// second, a limit of no key, or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
-        let second = Duration::from_secs(1);
-        let zero = self
-            .longest_lifetime
-            .is_some_and(|longest| longest < second)
-            || self.longest_grace < second
-            || self.keys_per_subject == Some(0)
-            || self.lookup_timeout.is_zero()
-            || self.watch_interval.is_zero()
-            || self.upkeep_interval.is_zero();
-        if zero {
-            return Err(ErrorKind::InvalidPolicy.into());
-        }
+        self.check_limits()?;
         Ok(KeyRing(Arc::new(Inner {
             memory: store.memory().cloned(),
             store: Arc::new(store),
@@ -250,5 +240,26 @@ impl RingBuilder {
             accepts_imports: self.accepts_imports,
             latest_end: AtomicU64::new(0),
         })))
+    }
+
+    fn check_limits(&self) -> Result<(), Error> {
+        let second = Duration::from_secs(1);
+        let lifetime = self.longest_lifetime.unwrap_or(Duration::MAX);
+        // Lifetimes and graces are in whole seconds; what only timers wait for need not be.
+        let problems = [
+            (lifetime < second, "longest_lifetime is under a second"),
+            (
+                self.longest_grace < second,
+                "longest_grace is under a second",
+            ),
+            (self.keys_per_subject == Some(0), "keys_per_subject is zero"),
+            (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
+            (self.watch_interval.is_zero(), "watch_interval is zero"),
+            (self.upkeep_interval.is_zero(), "upkeep_interval is zero"),
+        ];
+        match problems.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, problem)) => Err(Error::with_limit(ErrorKind::InvalidPolicy, problem)),
+            None => Ok(()),
+        }
     }
 }

@@ -25,7 +25,8 @@ impl KeyRing {
     /// [`ErrorKind::ScopeNotGrantable`], [`ErrorKind::TooManyKeys`]; else
     /// [`ErrorKind::Generator`], [`ErrorKind::Duplicate`], [`ErrorKind::Store`], or
     /// [`ErrorKind::Conflict`] when others issued keys to the subject at the same time, over and
-    /// over. There is no key then.
+    /// over. There is no key then, except that a store that failed
+    /// [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
     pub async fn issue(&self, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
         let record = self.add(minted, grant, EventKind::Issued).await?;
@@ -34,7 +35,8 @@ impl KeyRing {
 
     /// Imports a key that was minted elsewhere, by the SHA-256 of its plaintext.
     ///
-    /// Nothing is known of the plaintext: make sure that it had 128 bits of randomness.
+    /// Nothing is known of the plaintext: make sure that it has 128 bits of randomness, and that it
+    /// is 1 to 512 visible ASCII characters without commas, or no request can present it.
     ///
     /// # Errors
     ///

@@ -53,6 +53,20 @@ use crate::watchers::Watchers;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
+///
+/// # When a change is in doubt
+///
+/// A method that issues, replaces, narrows or revokes says by its error that nothing has changed,
+/// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
+/// it commits may have applied the change. The same holds for a future that is dropped before it
+/// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
+/// no observer is told. Where a client can hang up, run the call in a task of its own
+/// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
+/// you try again. Revoking again is always safe.
+///
+/// Only a verification and a [`watch`](Self::watch) are bounded by the
+/// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store
+/// takes.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
 
@@ -157,7 +171,26 @@ impl KeyRing {
         Ok(self.0.store.get(&self.0.realm, id).await?)
     }
 
-    /// The records of this realm that the query asks for, in the order of their ids.
+    /// The records of this realm that the query asks for, in the order of their ids. Without a
+    /// [limit](ListQuery::limit) that is every one of them at once; in pages:
+    ///
+    /// ```
+    /// use tower_api_key::{Error, KeyRing, store::ListQuery};
+    ///
+    /// async fn print_all(ring: &KeyRing) -> Result<(), Error> {
+    ///     let mut page = ListQuery::new().limit(1_000);
+    ///     loop {
+    ///         let records = ring.list(&page).await?;
+    ///         for record in &records {
+    ///             println!("{} {}", record.id(), record.subject());
+    ///         }
+    ///         match records.last() {
+    ///             Some(last) => page = page.after(last.id()),
+    ///             None => return Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

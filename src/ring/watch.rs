@@ -16,7 +16,7 @@ use crate::store::BoxFuture;
 impl KeyRing {
     /// A future that completes when the key is over, and says how: it expired, its grace ended,
     /// or it was revoked. Race it against a WebSocket or a stream, which was authenticated once
-    /// and would else go on for ever.
+    /// and would otherwise never end.
     ///
     /// A change made through this ring or a clone of it is seen at once. For what other rings and
     /// processes do, it reads the record again at the ring's

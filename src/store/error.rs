@@ -6,6 +6,9 @@ use std::fmt;
 use crate::error::{Error, ErrorKind};
 
 /// Why a store could not do what it was asked.
+///
+/// Its message says only what kind of failure it is. The file, the line, the server's answer, and
+/// what to do are in its [`source`](StdError::source): print both.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,

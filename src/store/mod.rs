@@ -118,7 +118,7 @@ impl ListQuery {
         self
     }
 
-    /// Whether a record is asked for, but for the limit.
+    /// Whether a record is asked for, apart from the realm and the limit.
     pub fn matches(&self, record: &KeyRecord) -> bool {
         self.subject
             .as_deref()
@@ -182,8 +182,8 @@ impl StoreId {
 ///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
 ///   a database is a conflict.
 ///
-/// In [`find`](Self::find) a store may panic or never answer; the ring turns both into a 503.
-/// The other calls are management: they take as long as the store does.
+/// [`find`](Self::find) may panic or hang: the ring turns both into a 503. The other calls are
+/// management: they take as long as the store does.
 ///
 /// `testing::contract`, behind the feature `testing`, holds a store against every clause.
 pub trait KeyStore: Send + Sync + 'static {

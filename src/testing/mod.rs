@@ -1,12 +1,12 @@
 //! What tests of a service, and tests of a store, need.
 //!
 //! - [`ManualClock`] is moved by hand.
-//! - [`contract`] proves that a store keeps the contract of [`KeyStore`].
+//! - [`contract`] checks that a store keeps the contract of [`KeyStore`].
 //!
-//! # Proving a store
+//! # Checking a store
 //!
-//! A store of your own is one that this crate's rules hold over, once the suite passes. Give it a
-//! constructor of empty stores, each with records of its own, and run it as one test:
+//! Once the suite passes, the rules of this crate hold over your store. Give it a constructor of
+//! empty stores, each with records of its own, and run it as one test:
 //!
 //! ```
 //! use tower_api_key::store::MemoryStore;
@@ -22,7 +22,7 @@
 //! ```
 //!
 //! The constructor may connect, create a schema and wait: it runs on the runtime that the suite
-//! runs on. A dozen stores are made, one after the other, each dropped before the next.
+//! runs on. Some ten stores are made, one after the other, each dropped before the next.
 //!
 //! A [`Violation`] names the clause that was broken and says what was seen. What is wrong in a
 //! store only when two commits meet shows when they do: the suite lets many tasks race many

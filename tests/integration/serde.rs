@@ -76,7 +76,7 @@ fn text_that_does_not_parse_is_refused_with_the_parsers_words() {
     for text in [" ", "a  b", " a", "a ", "a,\u{e9}", "a\tb"] {
         assert_refused::<ScopeSet>(json!(text), scope);
     }
-    let id = "invalid key id: expected 12 characters of 0-9, A-Z and a-z";
+    let id = "invalid key id: expected the 12 characters before the last _ of a key";
     for text in ["", "0123456789A", "0123456789A-"] {
         assert_refused::<KeyId>(json!(text), id);
     }
@@ -166,12 +166,12 @@ fn a_record_with_one_bad_field_is_refused() {
         (
             "id",
             json!("x"),
-            "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+            "invalid key id: expected the 12 characters before the last _ of a key",
         ),
         (
             "lineage",
             json!(""),
-            "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+            "invalid key id: expected the 12 characters before the last _ of a key",
         ),
         (
             "scopes",

@@ -32,7 +32,7 @@ pub(crate) struct Common {
     /// What each key of the ring starts with
     #[arg(long, global = true, env = "TOWER_API_KEY_PREFIX")]
     pub(crate) prefix: Option<String>,
-    /// The protection space of the keys; the prefix where nothing is said
+    /// The realm of the keys [default: the prefix]
     #[arg(long, global = true, env = "TOWER_API_KEY_REALM")]
     pub(crate) realm: Option<String>,
     /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     },
     /// Replace a key by a new one that may do the same; the old one works on for a while
     Rotate {
-        /// The id of the key, which is its second part
+        /// The id of the key: the 12 characters before its last _
         id: String,
         /// How long the old key works on, such as 24h or 15m
         #[arg(long, value_name = "DURATION", default_value = "24h")]
@@ -77,7 +77,7 @@ pub(crate) enum Command {
     },
     /// Answer a privilege change: a new key that may do something else, and the old one dead
     Regrant {
-        /// The id of the key, which is its second part
+        /// The id of the key: the 12 characters before its last _
         id: String,
         #[command(flatten)]
         grant: RegrantArguments,
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     },
     /// Take scopes away from a key
     Narrow {
-        /// The id of the key, which is its second part
+        /// The id of the key: the 12 characters before its last _
         id: String,
         /// A scope that it keeps; may be given several times
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
@@ -117,7 +117,7 @@ pub(crate) enum Command {
     },
     /// Show all that is known of a key
     Show {
-        /// The id of the key, which is its second part
+        /// The id of the key: the 12 characters before its last _
         id: String,
     },
     /// Bring in a key that was minted elsewhere, read from standard input
@@ -180,7 +180,7 @@ pub(crate) struct GrantArguments {
 /// What the key in the place of another may do.
 #[derive(Args)]
 pub(crate) struct RegrantArguments {
-    /// Whose key it is; that of the old one where nothing is said
+    /// Whose key it is [default: whose the old one is]
     #[arg(long)]
     pub(crate) subject: Option<String>,
     #[command(flatten)]
@@ -192,7 +192,7 @@ pub(crate) struct Details {
     /// A scope of the key; may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
-    /// How long it lives, such as 90d; 90 days, or what the policy allows, where nothing is said
+    /// How long it lives, such as 90d [default: 90 days, or what the policy allows]
     #[arg(long, value_name = "DURATION", group = "end")]
     pub(crate) expires_in: Option<String>,
     /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
@@ -221,7 +221,7 @@ pub(crate) struct Policy {
     /// The longest grace of a rotated key
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     pub(crate) longest_grace: String,
-    /// A scope that may be granted; may be given several times, and all may where it is not given
+    /// A scope that may be granted; may be given several times [default: all]
     #[arg(long = "grantable-scope", value_name = "SCOPE")]
     pub(crate) grantable_scopes: Vec<String>,
     /// How many keys a subject may hold
@@ -232,7 +232,7 @@ pub(crate) struct Policy {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The id of a key, which is its second part
+    /// The id of a key: the 12 characters before its last _
     pub(crate) id: Option<String>,
     /// Every key that came from this one, or with it from another, by rotations and regrants
     #[arg(long, value_name = "ID")]

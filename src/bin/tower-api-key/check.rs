@@ -92,7 +92,7 @@ pub(crate) async fn check(
     });
     let met = requirement.as_ref().is_none_or(|(_, met)| *met);
     let cause = match cause {
-        Some(cause) => Some(name_of(cause)),
+        Some(cause) => Some(cause.as_str()),
         None if !met => Some("insufficient_scope"),
         None => None,
     };
@@ -125,19 +125,6 @@ fn requirement(all: &[String], any: &[String]) -> Result<Option<Requirement>, Fa
         1 => parts.pop(),
         _ => Some(Requirement::all(parts)?),
     })
-}
-
-fn name_of(cause: InvalidCause) -> &'static str {
-    match cause {
-        InvalidCause::Malformed => "malformed",
-        InvalidCause::Unknown => "unknown",
-        InvalidCause::OtherRealm => "other_realm",
-        InvalidCause::NotYetValid => "not_yet_valid",
-        InvalidCause::Expired => "expired",
-        InvalidCause::Reuse => "replaced",
-        InvalidCause::Revoked => "revoked",
-        _ => "invalid",
-    }
 }
 
 impl Finding {

@@ -61,14 +61,16 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit, advice) = match error.kind() {
             ErrorKind::LifetimeTooLong { .. } => {
-                (Exit::Refused, Some("--longest-lifetime allows another"))
+                (Exit::Refused, Some("--longest-lifetime raises the limit"))
             }
             ErrorKind::GraceTooLong { .. } => {
-                (Exit::Refused, Some("--longest-grace allows another"))
+                (Exit::Refused, Some("--longest-grace raises the limit"))
             }
-            ErrorKind::ScopeNotGrantable
-            | ErrorKind::TooManyKeys { .. }
-            | ErrorKind::EmptyScopes
+            ErrorKind::ScopeNotGrantable => (Exit::Refused, Some("--grantable-scope adds one")),
+            ErrorKind::TooManyKeys { .. } => {
+                (Exit::Refused, Some("--keys-per-subject raises the limit"))
+            }
+            ErrorKind::EmptyScopes
             | ErrorKind::WouldWiden
             | ErrorKind::InGrace
             | ErrorKind::KeyExpired
@@ -78,7 +80,7 @@ impl From<Error> for Failure {
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
             ErrorKind::NotFound => (
                 Exit::NotFound,
-                Some("list shows those that there are, --realm names another realm"),
+                Some("list shows its keys, --realm chooses another realm"),
             ),
             ErrorKind::Conflict => (Exit::Conflict, None),
             ErrorKind::Duplicate => (
@@ -92,8 +94,12 @@ impl From<Error> for Failure {
             // Where the library's words name its methods, the command line has its own.
             (ErrorKind::InGrace, _) => Self::new(
                 exit,
-                "rotation in progress: a key in its grace is only waiting to end; rotate the key \
-                 that replaced it, with --at-once to cut the grace short",
+                "rotation in progress: a key of the lineage is in its grace; wait for its end, or \
+                 rotate the newest key with --at-once",
+            ),
+            (ErrorKind::InvalidGrace, _) => Self::new(
+                exit,
+                "invalid grace: use at least 1s, or --at-once for none",
             ),
             (ErrorKind::WeakPlaintext, _) => Self::new(
                 exit,

@@ -107,7 +107,7 @@ pub(crate) fn key_id(text: &str) -> Result<KeyId, Failure> {
     if looks_like_key(text) {
         return Err(Failure::usage(
             "this is a key, not its id, and arguments are no place for one: others may have seen \
-             it; the id is its second part",
+             it; the id is the 12 characters before its last _",
         ));
     }
     Ok(text.parse()?)

@@ -29,7 +29,7 @@ use crate::realm::Realm;
 use crate::record::KeyRecord;
 
 /// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
-/// read at the start, and again when it changes.
+/// read at the start, and again when it changes. Needs the feature `file`.
 ///
 /// ```
 /// use tower_api_key::{KeyRing, store::FileStore};
@@ -67,7 +67,7 @@ use crate::record::KeyRecord;
 /// | `never_expires` | `true`, in the place of `expires_at` |
 /// | `realm` | the realm, where it is not that of the file |
 /// | `not_before` | when it becomes valid, written like `expires_at`; always valid without |
-/// | `id` | the public id, which is the second part of a minted key |
+/// | `id` | the public id: the 12 characters before the last `_` of a minted key |
 /// | `label`, `metadata` | a name for people, and a table of texts for the application |
 ///
 /// The program `tower-api-key`, of the feature `cli`, mints a key and writes its entry with
@@ -93,8 +93,9 @@ use crate::record::KeyRecord;
 ///
 /// A file that cannot be read, or holds a mistake, changes nothing: the last good one stays in
 /// force. The [observer](FileOptions::observer) is told
-/// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error that names the line
-/// and the field. So does a file that is missing: to revoke all keys, write `keys = []`.
+/// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error whose source names the
+/// line and the field. A missing file is treated the same way: to revoke all keys, write
+/// `keys = []`.
 ///
 /// A thread looks once a second whether the file is another one (time of change, size, inode), and
 /// reads it when it has stayed the same for one more second, so that a file that is still being

@@ -17,11 +17,16 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// How a [`FileStore`] is opened, from [`FileStore::options`].
 ///
 /// ```no_run
+/// use std::error::Error as _;
 /// use tower_api_key::{Event, store::FileStore};
 ///
 /// let store = FileStore::options()
 ///     .observer(|event: &Event<'_>| match event.failure() {
-///         Some(failure) => eprintln!("the keys stay as they were: {failure}"),
+///         // The source names the file, the line and the field.
+///         Some(failure) => match failure.source() {
+///             Some(source) => eprintln!("the keys stay as they were: {failure}: {source}"),
+///             None => eprintln!("the keys stay as they were: {failure}"),
+///         },
 ///         None => eprintln!("the keys were read again"),
 ///     })
 ///     .open("/etc/orders/keys.toml")?;
@@ -43,7 +48,7 @@ impl FileOptions {
         }
     }
 
-    /// Looks at the file this often; once a second where nothing is said, and at most every 10 ms.
+    /// Looks at the file this often. Default: once a second; at most every 10 ms.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval.max(SHORTEST_INTERVAL));
@@ -77,7 +82,7 @@ impl FileOptions {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Those of [`FileStore::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<FileStore, StoreError> {
         FileStore::with(path.as_ref(), self)
     }

@@ -22,7 +22,7 @@ use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 
-/// Keys in a Postgres database that any number of processes share.
+/// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
 /// Every request reads the database, so a key that is revoked anywhere is refused everywhere by
 /// the next request. Clones share their connections; rings of several realms can share one store.

@@ -52,9 +52,8 @@ impl PostgresOptions {
         }
     }
 
-    /// At most this many connections at a time; 10 where nothing is said. All the services
-    /// together must stay below the server's own limit, which is 100 as it comes. Zero counts as
-    /// one.
+    /// At most this many connections at a time. Default: 10. All the services together must stay
+    /// below the server's own limit, which is 100 as it comes. Zero counts as one.
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.max_connections = most.max(1);
@@ -62,7 +61,7 @@ impl PostgresOptions {
     }
 
     /// How long a call waits for a connection, be it that all are in use, or that the server
-    /// does not answer; one second where nothing is said. Keep it below the ring's
+    /// does not answer. Default: one second. Keep it below the ring's
     /// [`lookup_timeout`](crate::RingBuilder::lookup_timeout), so that a request learns from the
     /// store what is wrong.
     #[must_use]

@@ -32,7 +32,8 @@ use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 
-/// A store in a file: keys survive the process, and several processes share them.
+/// A store in a file: keys survive the process, and several processes share them. Needs the feature
+/// `sqlite`.
 ///
 /// SQLite is built into the program; there is no server. The file, its write-ahead log beside it
 /// (`-wal`) and the index of that (`-shm`) belong together. Put them on a local disk: a network

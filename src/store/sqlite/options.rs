@@ -33,8 +33,8 @@ impl SqliteOptions {
     }
 
     /// How long a write, and what else has to wait for a lock, waits for other processes before it
-    /// fails as [`Busy`](crate::store::StoreErrorKind::Busy); 5 s where nothing is said, and whole
-    /// milliseconds, up to 24 days.
+    /// fails as [`Busy`](crate::store::StoreErrorKind::Busy), in whole milliseconds, up to 24 days.
+    /// Default: 5 s.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()));
@@ -54,7 +54,7 @@ impl SqliteOptions {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Those of [`SqliteStore::open`](super::SqliteStore::open).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteStore::with(path.as_ref(), Access::Create, self)
     }

@@ -123,13 +123,13 @@ fn a_key_lives_from_issue_over_rotation_to_revocation() {
     );
 
     let (third, third_id) = shell.mint(&["rotate", &second_id, "--at-once"]);
-    assert_eq!(shell.verdict(&first), "replaced");
-    assert_eq!(shell.verdict(&second), "replaced");
+    assert_eq!(shell.verdict(&first), "revoked", "it was within its grace");
+    assert_eq!(shell.verdict(&second), "reuse");
     assert_eq!(shell.verdict(&third), "accepted");
 
     let (fourth, fourth_id) =
         shell.mint(&["regrant", &third_id, "--scope", "read", "--scope", "write"]);
-    assert_eq!(shell.verdict(&third), "replaced");
+    assert_eq!(shell.verdict(&third), "reuse");
     let met = shell.feed(
         &fourth,
         &["check", "--require", "read", "--require", "write"],

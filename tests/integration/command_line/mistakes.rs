@@ -37,7 +37,7 @@ fn arguments_that_make_no_sense() {
                 "--expires-at",
                 "2020-01-01T00:00:00Z",
             ],
-            "invalid lifetime: a key must end after it begins, within the range of a timestamp",
+            "invalid lifetime: a key must end after it begins, later than the clock has ever been, within the range of a timestamp",
         ),
         (
             &["issue", "--subject", "a", "--metadata", "team"],
@@ -74,11 +74,11 @@ fn arguments_that_make_no_sense() {
         ),
         (
             &["show", "nonsense"],
-            "invalid key id: expected 12 characters of 0-9, A-Z and a-z",
+            "invalid key id: expected the 12 characters before the last _ of a key",
         ),
         (
             &["rotate", id, "--grace", "0s"],
-            "no such key in this realm; list shows those that there are, --realm names another realm",
+            "no such key in this realm; list shows its keys, --realm chooses another realm",
         ),
         (
             &["issue"],
@@ -114,13 +114,13 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
     for (arguments, line) in [
         (
             &["issue", "--subject", "a", "--expires-in", "91d"][..],
-            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime allows \
-             another",
+            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime raises \
+             the limit",
         ),
         (
             &["issue", "--subject", "a", "--never-expires"],
-            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime allows \
-             another",
+            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime raises \
+             the limit",
         ),
         (
             &[
@@ -132,15 +132,16 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
                 "--grantable-scope",
                 "a",
             ],
-            "scope not grantable: this ring grants only a",
+            "scope not grantable: this ring grants only a; --grantable-scope adds one",
         ),
         (
             &["issue", "--subject", "alice", "--keys-per-subject", "1"],
-            "too many keys: this ring lets a subject hold 1",
+            "too many keys: this ring lets a subject hold 1; revoke one first; --keys-per-subject \
+             raises the limit",
         ),
         (
             &["rotate", &id, "--grace", "25h"],
-            "grace too long: this ring grants at most 86400 s; --longest-grace allows another",
+            "grace too long: this ring grants at most 86400 s; --longest-grace raises the limit",
         ),
         (
             &["narrow", &id, "--scope", "admin"],
@@ -150,8 +151,8 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
         assert_eq!(shell.run(arguments), failed(1, line), "{arguments:?}");
     }
     shell.mint(&["rotate", &id]);
-    let line = "rotation in progress: a key in its grace is only waiting to end; rotate the key \
-                that replaced it, with --at-once to cut the grace short";
+    let line = "rotation in progress: a key of the lineage is in its grace; wait for its end, or \
+                rotate the newest key with --at-once";
     assert_eq!(shell.run(&["rotate", &id]), failed(1, line));
     shell.run(&["revoke", &id]);
     let line = "the key is revoked: issue a new one";
@@ -177,8 +178,7 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
 fn ids_that_are_not_there() {
     let shell = Shell::new();
     let (_, elsewhere) = shell.mint(&["issue", "--subject", "alice", "--realm", "billing"]);
-    let line =
-        "no such key in this realm; list shows those that there are, --realm names another realm";
+    let line = "no such key in this realm; list shows its keys, --realm chooses another realm";
     for id in ["0123456789Ab", &elsewhere] {
         for arguments in [
             &["show", id][..],

@@ -65,7 +65,7 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     assert_eq!(
         everything[10].stderr,
         "tower-api-key: this is a key, not its id, and arguments are no place for one: others may \
-         have seen it; the id is its second part\n"
+         have seen it; the id is the 12 characters before its last _\n"
     );
 
     let imported = shell.feed(IMPORTED, &["import", "--subject", "carol"]);

@@ -94,7 +94,7 @@ fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
         (
             "id = \"0123456789A\"",
             "\"id\": \"0123456789A\"",
-            "id: invalid key id: expected 12 characters of 0-9, A-Z and a-z".to_owned(),
+            "id: invalid key id: expected the 12 characters before the last _ of a key".to_owned(),
         ),
         (
             "realm = \"\"",
