@@ -202,6 +202,31 @@ async fn r29_a_key_has_one_spelling() {
     ring.verify(key.as_bytes()).await.unwrap();
 }
 
+/// Whoever makes the checksum right for it: a key of other characters has no shape all the same.
+#[tokio::test]
+async fn r29_a_right_checksum_makes_no_key_of_other_characters() {
+    let ring = ring();
+    let key = key(&ring, "read").await;
+    let body = key.len() - 6;
+    for at in [ring.prefix().len() + 1, body - 1] {
+        for byte in [b'-', b'_', b'/', b':', b'@', b'[', b'`', b'{'] {
+            let mut other = key.as_bytes()[..body].to_vec();
+            other[at] = byte;
+            let checksum = checksum(&other);
+            other.extend(checksum.as_bytes());
+            let error = ring.verify(&other).await.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.key_id()),
+                (VerifyErrorKind::Invalid(InvalidCause::Malformed), None),
+                "{}",
+                other.escape_ascii()
+            );
+        }
+    }
+    let right = checksum(&key.as_bytes()[..body]);
+    assert_eq!(right.as_bytes(), &key.as_bytes()[body..]);
+}
+
 #[tokio::test]
 async fn r29_a_key_has_one_spelling_where_imports_have_no_shape() {
     let ring = KeyRing::builder("acme")
