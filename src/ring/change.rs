@@ -1,318 +1,19 @@
-//! Keys that change hands, shrink and end.
+//! What all changes have in common: what they are computed from, and how they are applied.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Issued, KeyRing};
+use super::KeyRing;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::format::KeyId;
-use crate::grant::Grant;
-use crate::lifecycle::{self, Change, Ending};
-use crate::record::{KeyRecord, RevocationReason};
-use crate::scope::ScopeSet;
+use crate::lifecycle::Change;
+use crate::record::KeyRecord;
 use crate::store::{ListQuery, StoreErrorKind};
 
 /// How often a change is computed anew when another writer was first.
 pub(super) const MAX_ATTEMPTS: usize = 32;
-/// How many of them end all the keys of a subject in one commit, or none.
-const COMPLETE_ATTEMPTS: usize = 8;
 
 impl KeyRing {
-    /// Replaces a key by a new one with the same authority, and lets the old one work on for a
-    /// while, so that its holder can change over without an outage.
-    ///
-    /// The new key has the subject, scopes, label and metadata of the record, and a lifetime as
-    /// long, from now, cut to the ring's longest. Where a key that never expires is rotated by a
-    /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter.
-    ///
-    /// The old key retires after `grace`, in whole seconds, or at its own expiry if that is sooner.
-    /// That moment never moves again.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an id that this realm does not know;
-    /// [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired) and
-    /// [`KeyRevoked`](ErrorKind::KeyRevoked) for a key that is dead; [`ErrorKind::InGrace`] for one
-    /// that was rotated already, or whose predecessor still works;
-    /// [`ErrorKind::InvalidGrace`] and [`ErrorKind::GraceTooLong`];
-    /// [`ErrorKind::ScopeNotGrantable`] where the ring no longer grants what the key has;
-    /// [`ErrorKind::InvalidLifetime`] where the new key would be over at once;
-    /// [`ErrorKind::Conflict`] when other writers were first over and over;
-    /// [`ErrorKind::Generator`] and [`ErrorKind::Store`]. Nothing has changed then, except that a
-    /// store that failed [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
-    pub async fn rotate(&self, id: KeyId, grace: Duration) -> Result<Issued, Error> {
-        self.replace(id, Ending::After(grace)).await
-    }
-
-    /// Replaces a key by a new one with the same authority, and ends the old one, and whatever
-    /// else of its lineage still works, in the same commit: for a secret that has leaked.
-    ///
-    /// # Errors
-    ///
-    /// As [`rotate`](Self::rotate), but for the grace; a predecessor in its grace is no hindrance.
-    pub async fn rotate_at_once(&self, id: KeyId) -> Result<Issued, Error> {
-        self.replace(id, Ending::Now).await
-    }
-
-    async fn replace(&self, id: KeyId, ending: Ending) -> Result<Issued, Error> {
-        let (minted, secret) = self.mint()?;
-        for _ in 0..MAX_ATTEMPTS {
-            let lineage = self.lineage_of(id).await?;
-            let (record, change) = lifecycle::rotate(
-                id,
-                &lineage,
-                minted.clone(),
-                ending,
-                &self.0.policy,
-                self.0.reading(),
-            )?;
-            if self.commit(&change).await? {
-                let kind = EventKind::Rotated { replaced: id };
-                self.0.observer.tell(|| Event::about(kind, &record));
-                self.report_revoked(&change);
-                return Ok(Issued { secret, record });
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// Answers a privilege change: a new key with the authority of the grant, and the old one,
-    /// with everything of its lineage that still works, dead in the same commit. There is no
-    /// grace, and no moment at which both are live.
-    ///
-    /// This is the only way to more privilege, so a key from before the change never carries it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired),
-    /// [`KeyRevoked`](ErrorKind::KeyRevoked), or [`ErrorKind::InGrace`] for a key that was rotated
-    /// already; for the grant as [`issue`](Self::issue). Nothing has changed then, as with
-    /// [`rotate`](Self::rotate).
-    pub async fn regrant(&self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
-        self.promote(self, id, grant).await
-    }
-
-    /// Regrants a key of another ring into this one: a temporary key, handed out before its
-    /// holder was known, ends, and the real key begins.
-    ///
-    /// Both happen in one commit where the rings share a store, which they do when they were built
-    /// with clones of one value; the same file or database opened twice is two stores. Over two
-    /// stores, the temporary key is dead before the real one is issued, so that a failure between
-    /// the two leaves neither.
-    ///
-    /// This ring tells its observer [`Regranted`](EventKind::Regranted), and `from` tells its own
-    /// [`Revoked`](EventKind::Revoked).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_api_key::{Grant, KeyRing, store::MemoryStore};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let store = MemoryStore::new();
-    /// let visitors = KeyRing::builder("visit")
-    ///     .longest_lifetime(Duration::from_secs(15 * 60))
-    ///     .grantable_scopes(["cart"])
-    ///     .build(store.clone())?;
-    /// let customers = KeyRing::builder("acme").build(store)?;
-    ///
-    /// let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])?).await?;
-    /// // The visitor logs in as alice.
-    /// let grant = Grant::new("alice").scopes(["cart", "orders"])?;
-    /// let real = customers.promote(&visitors, temporary.record().id(), grant).await?;
-    ///
-    /// assert!(visitors.verify(temporary.secret().expose().as_bytes()).await.is_err());
-    /// assert!(customers.verify(real.secret().expose().as_bytes()).await.is_ok());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`regrant`](Self::regrant); the id is one of `from`, the grant is for this ring. Over two
-    /// stores, the temporary key may be dead, and no real one there, when the kind is one of
-    /// [`ErrorKind::Store`], [`ErrorKind::Conflict`] and [`ErrorKind::TooManyKeys`].
-    pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
-        let (minted, secret) = self.mint()?;
-        for _ in 0..MAX_ATTEMPTS {
-            let lineage = from.lineage_of(id).await?;
-            let held = self.keys_towards_limit(grant.subject_name()).await?;
-            let (record, change) = lifecycle::regrant(
-                id,
-                &lineage,
-                minted.clone(),
-                grant.clone(),
-                &self.0.policy,
-                &held,
-                from.0.reading().or_later(self.0.reading()),
-            )?;
-            if self.shares_store_with(from) {
-                if !from.commit(&change).await? {
-                    continue;
-                }
-                self.report_regranted(id, &record);
-                from.report_revoked(&change);
-            } else {
-                // The real key only where the temporary one is dead.
-                let ends = change.to_known_records();
-                if !from.commit(&ends).await? {
-                    continue;
-                }
-                from.report_revoked(&ends);
-                self.add_promoted(&record).await?;
-                self.report_regranted(id, &record);
-            }
-            return Ok(Issued { secret, record });
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// The second commit of a promotion between stores: the way back is gone, so that it is tried
-    /// again while others are first.
-    async fn add_promoted(&self, record: &KeyRecord) -> Result<(), Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(record.subject()).await?;
-            let change = lifecycle::add(record, &self.0.policy, &held, self.0.reading())?;
-            if self.commit(&change).await? {
-                return Ok(());
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it
-    /// are dead in the same commit.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
-    /// not have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and
-    /// [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).
-    pub async fn narrow(&self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let lineage = self.lineage_of(id).await?;
-            let change = lifecycle::narrow(id, &lineage, scopes, self.0.reading())?;
-            let changed = change
-                .as_ref()
-                .and_then(|change| change.record(id))
-                .map(|record| Arc::new(record.clone()));
-            let record = changed
-                .clone()
-                .or_else(|| lineage.into_iter().find(|record| record.id() == id))
-                .ok_or(ErrorKind::NotFound)?;
-            let Some(change) = change else {
-                return Ok(record);
-            };
-            if self.commit(&change).await? {
-                if let Some(record) = changed {
-                    let event = || Event::about(EventKind::Narrowed, &record);
-                    self.0.observer.tell(event);
-                }
-                self.report_revoked(&change);
-                return Ok(record);
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// Revokes a key for good; a key that is revoked already stays as it is. A predecessor in its
-    /// grace goes on: [`revoke_lineage`](Self::revoke_lineage) ends both.
-    ///
-    /// Once this returns, no request that begins is authenticated by the key.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Conflict`]
-    /// when other writers were first over and over, [`ErrorKind::Store`] when the store failed.
-    pub async fn revoke(&self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
-            let change = lifecycle::revoke([&record], reason, self.0.reading());
-            if self.commit_revocation(change).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// Revokes every key of a lineage: all that came from one key by rotations and regrants in this
-    /// realm. Any key of the lineage names it, and so does the lineage's own id when its first key
-    /// is long gone. Says how many records it revoked, those of keys that had expired among them.
-    ///
-    /// Once this returns, no request that begins is authenticated by any of them.
-    ///
-    /// # Errors
-    ///
-    /// As [`revoke`](Self::revoke).
-    pub async fn revoke_lineage(
-        &self,
-        id: KeyId,
-        reason: RevocationReason,
-    ) -> Result<usize, Error> {
-        let lineage = match self.get(id).await? {
-            Some(record) => record.lineage(),
-            None => id,
-        };
-        for _ in 0..MAX_ATTEMPTS {
-            let records = self.list(&ListQuery::new().lineage(lineage)).await?;
-            if records.is_empty() {
-                return Err(ErrorKind::NotFound.into());
-            }
-            let change = lifecycle::revoke(&records, reason, self.0.reading());
-            if let Some(count) = self.commit_revocation(change).await? {
-                return Ok(count);
-            }
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// Revokes every key of a subject in this realm, and says how many records it revoked, those of
-    /// keys that had expired among them; none is no error.
-    ///
-    /// Once this returns, no request that begins is authenticated by any key that had been issued
-    /// to the subject when it was called. Stop issuing keys to the subject first: one that is issued
-    /// meanwhile may live.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Conflict`] when others issued or changed keys of the subject over and over; keys
-    /// that were seen may be dead then. [`ErrorKind::Store`] when the store failed.
-    pub async fn revoke_subject(
-        &self,
-        subject: &str,
-        reason: RevocationReason,
-    ) -> Result<usize, Error> {
-        let (realm, mut count) = (&self.0.realm, 0);
-        for attempt in 0..MAX_ATTEMPTS {
-            let (records, at) = (self.keys_of(subject).await?, self.0.reading());
-            // While others keep issuing keys to the subject, those that are seen end first.
-            let complete = attempt < COMPLETE_ATTEMPTS || records.is_empty();
-            let change = if complete {
-                lifecycle::revoke_subject(realm, subject, &records, reason, at)
-            } else {
-                lifecycle::revoke(&records, reason, at)
-            };
-            count += match self.commit_revocation(change).await? {
-                Some(ended) if complete => return Ok(count + ended),
-                Some(ended) => ended,
-                None => 0,
-            };
-        }
-        Err(ErrorKind::Conflict.into())
-    }
-
-    /// How many keys the change ended; `None` where another writer was first.
-    async fn commit_revocation(&self, change: Option<Change>) -> Result<Option<usize>, Error> {
-        let Some(change) = change else {
-            return Ok(Some(0));
-        };
-        if !self.commit(&change).await? {
-            return Ok(None);
-        }
-        self.report_revoked(&change);
-        Ok(Some(change.writes().len()))
-    }
-
     /// Applies a change and wakes who watches its keys; false where another writer was first.
     pub(super) async fn commit(&self, change: &Change) -> Result<bool, Error> {
         let committed = self.0.store.commit(change).await;
@@ -329,12 +30,7 @@ impl KeyRing {
         Ok(true)
     }
 
-    fn report_regranted(&self, replaced: KeyId, record: &KeyRecord) {
-        let kind = EventKind::Regranted { replaced };
-        self.0.observer.tell(|| Event::about(kind, record));
-    }
-
-    fn report_revoked(&self, change: &Change) {
+    pub(super) fn report_revoked(&self, change: &Change) {
         for write in change.writes() {
             if let Some(revocation) = write.record.revocation() {
                 let reason = revocation.reason;
@@ -345,12 +41,12 @@ impl KeyRing {
     }
 
     /// The keys of the lineage that this key belongs to.
-    async fn lineage_of(&self, id: KeyId) -> Result<Vec<Arc<KeyRecord>>, Error> {
+    pub(super) async fn lineage_of(&self, id: KeyId) -> Result<Vec<Arc<KeyRecord>>, Error> {
         let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
         self.list(&ListQuery::new().lineage(record.lineage())).await
     }
 
-    async fn keys_of(&self, subject: &str) -> Result<Vec<Arc<KeyRecord>>, Error> {
+    pub(super) async fn keys_of(&self, subject: &str) -> Result<Vec<Arc<KeyRecord>>, Error> {
         self.list(&ListQuery::new().subject(subject).unrevoked())
             .await
     }
@@ -364,11 +60,5 @@ impl KeyRing {
             Some(_) => self.keys_of(subject).await,
             None => Ok(Vec::new()),
         }
-    }
-
-    fn shares_store_with(&self, other: &Self) -> bool {
-        let identity = self.0.store.identity();
-        Arc::ptr_eq(&self.0, &other.0)
-            || (identity.is_some() && identity == other.0.store.identity())
     }
 }

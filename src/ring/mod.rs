@@ -4,6 +4,8 @@ mod bounded;
 mod builder;
 mod change;
 mod issue;
+mod replace;
+mod shrink;
 mod upkeep;
 mod verify;
 mod watch;

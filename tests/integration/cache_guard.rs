@@ -4,7 +4,7 @@
 use http::header::{CACHE_CONTROL, VARY};
 use http::{HeaderName, Request, StatusCode};
 use tower::Layer;
-use tower_api_key::{ApiKeyLayer, KeyRing, RequireScopeLayer, Source};
+use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind, RequireScopeLayer, Source};
 
 use crate::stores::{Outcome, scripted_ring};
 use crate::support::{Inner, Whole, X_API_KEY, key, poll_once, request, ring, send, with_key};
@@ -149,6 +149,27 @@ async fn r26_a_refusal_by_a_guard_further_in_keeps_its_no_store() {
     assert_eq!(response.status, StatusCode::FORBIDDEN);
     assert_eq!(response.values("cache-control"), ["no-store"]);
     assert_eq!(response.values("vary"), ["x-api-key"]);
+}
+
+#[tokio::test]
+async fn r26_a_refusal_by_a_layer_further_in_names_its_headers_once() {
+    let (outer, inner) = (ring(), ring());
+    let key = key(&outer, "read").await;
+    let further_in = ApiKeyLayer::new(inner).layer(Inner::new());
+    for (header, vary) in [
+        (X_API_KEY, &["x-api-key"][..]),
+        (
+            HeaderName::from_static("x-other-key"),
+            &["x-api-key", "x-other-key"],
+        ),
+    ] {
+        let source = Source::header(header.clone()).unwrap();
+        let service = ApiKeyLayer::new(outer.clone()).sources([source]);
+        let service = service.layer(further_in.clone());
+        let response = send(&service, request([(header, key.as_str())])).await;
+        assert_eq!(response.kind(), Some(RejectionKind::Missing));
+        assert_eq!(response.values("vary"), vary);
+    }
 }
 
 #[tokio::test]

@@ -280,7 +280,7 @@ impl KeyStore for Troubled {
         })
     }
 
-    crate::support::forward_management!(store);
+    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
 }
 
 #[tokio::test]

@@ -15,9 +15,29 @@ use tower_api_key::{
     Grant, Issued, KeyDigest, KeyRing, ManualClock, Realm, Rejection, RejectionKind, Timestamp,
 };
 
-/// The part of a [`KeyStore`] that a wrapper around another leaves to it.
-macro_rules! forward_management {
-    ($inner:ident) => {
+/// The methods of a [`KeyStore`] that a wrapper around another leaves to it.
+macro_rules! forward {
+    ($inner:ident: $($method:ident),+) => {
+        $(crate::support::forward!(@$method $inner);)+
+    };
+    (@find $inner:ident) => {
+        fn find(
+            &self,
+            realm: &tower_api_key::Realm,
+            digest: &tower_api_key::KeyDigest,
+        ) -> tower_api_key::store::Lookup {
+            self.$inner.find(realm, digest)
+        }
+    };
+    (@commit $inner:ident) => {
+        fn commit<'a>(
+            &'a self,
+            change: &'a tower_api_key::store::Change,
+        ) -> tower_api_key::store::BoxFuture<'a, Result<(), tower_api_key::store::StoreError>> {
+            self.$inner.commit(change)
+        }
+    };
+    (@get $inner:ident) => {
         fn get<'a>(
             &'a self,
             realm: &'a tower_api_key::Realm,
@@ -25,7 +45,8 @@ macro_rules! forward_management {
         ) -> tower_api_key::store::BoxFuture<'a, tower_api_key::store::Found> {
             self.$inner.get(realm, id)
         }
-
+    };
+    (@list $inner:ident) => {
         fn list<'a>(
             &'a self,
             realm: &'a tower_api_key::Realm,
@@ -36,7 +57,8 @@ macro_rules! forward_management {
         > {
             self.$inner.list(realm, query)
         }
-
+    };
+    (@purge $inner:ident) => {
         fn purge<'a>(
             &'a self,
             realm: &'a tower_api_key::Realm,
@@ -44,7 +66,8 @@ macro_rules! forward_management {
         ) -> tower_api_key::store::BoxFuture<'a, Result<u64, tower_api_key::store::StoreError>> {
             self.$inner.purge(realm, ended_by)
         }
-
+    };
+    (@record_uses $inner:ident) => {
         fn record_uses<'a>(
             &'a self,
             realm: &'a tower_api_key::Realm,
@@ -52,7 +75,8 @@ macro_rules! forward_management {
         ) -> tower_api_key::store::BoxFuture<'a, Result<(), tower_api_key::store::StoreError>> {
             self.$inner.record_uses(realm, uses)
         }
-
+    };
+    (@last_uses $inner:ident) => {
         fn last_uses<'a>(
             &'a self,
             realm: &'a tower_api_key::Realm,
@@ -65,7 +89,7 @@ macro_rules! forward_management {
         }
     };
 }
-pub(crate) use forward_management;
+pub(crate) use forward;
 
 /// The time at which every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -168,7 +192,7 @@ impl KeyStore for ObservedStore {
         self.store.commit(change)
     }
 
-    crate::support::forward_management!(store);
+    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`

@@ -335,14 +335,14 @@ impl KeyStore for Doubtful {
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.store.commit(change).await?;
-            match self.in_doubt.load(Ordering::Relaxed) {
-                true => Err(StoreErrorKind::Unavailable.into()),
-                false => Ok(()),
+            if self.in_doubt.load(Ordering::Relaxed) {
+                return Err(StoreErrorKind::Unavailable.into());
             }
+            Ok(())
         })
     }
 
-    crate::support::forward_management!(store);
+    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
 }
 
 #[tokio::test]

@@ -72,9 +72,10 @@ async fn a_panicking_observer_undoes_no_change() {
 
 async fn undoes_no_change(later: bool) {
     let store = MemoryStore::new();
-    let ring = match later {
-        true => panicking(Later { store }),
-        false => panicking(store),
+    let ring = if later {
+        panicking(Later { store })
+    } else {
+        panicking(store)
     };
     let first = issue(&ring, "read write").await;
     let id = first.record().id();

@@ -169,8 +169,8 @@ async fn r32_keys_that_are_seen_end_though_others_come() {
     let issuing = Arc::clone(&keep_issuing);
     let store = Tapped::new(&house.store).before_commit(move |_| {
         if issuing.load(Ordering::Relaxed) {
-            let issued = poll_once(&mut Box::pin(issuer.issue(Grant::new("alice"))));
-            assert!(matches!(issued, Poll::Ready(Ok(_))));
+            let another = poll_once(&mut Box::pin(issuer.issue(Grant::new("alice"))));
+            assert!(matches!(another, Poll::Ready(Ok(_))));
         }
         Ok(())
     });

@@ -166,10 +166,12 @@ async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
     assert_eq!(verdict(&visitors, &cart).await, Ok("cart".to_owned()));
 }
 
+type Options = fn(RingBuilder) -> RingBuilder;
+
 #[test]
 fn a_policy_that_makes_no_sense_builds_no_ring() {
     let almost = Duration::from_millis(999);
-    let options: [(fn(RingBuilder) -> RingBuilder, &str); 8] = [
+    let options: [(Options, &str); 8] = [
         (
             |builder| builder.longest_lifetime(Duration::ZERO),
             "longest_lifetime is under a second",

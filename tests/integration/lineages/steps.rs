@@ -6,7 +6,7 @@ use std::thread;
 use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm};
 
 type BeforeCommit = Arc<dyn Fn(&Change) + Send + Sync>;
 
@@ -96,27 +96,5 @@ impl KeyStore for Steps {
         Box::pin(self.between(async move { self.store.list(realm, query).await }))
     }
 
-    fn purge<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.store.purge(realm, ended_by)
-    }
-
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.record_uses(realm, uses)
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
+    crate::support::forward!(store: purge, record_uses, last_uses);
 }

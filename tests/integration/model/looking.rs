@@ -27,9 +27,9 @@ impl Run<'_> {
             shown.extend(records.iter().map(|record| record.to_parts()));
         }
         prop_assert_eq!(shown.iter().collect::<Vec<_>>(), expected, "the pages");
-        for key in 0..keys.len() {
-            let id = keys[key].parts.id;
-            let parts = known(&key).then(|| keys[key].parts.clone());
+        for (key, expected) in keys.iter().enumerate() {
+            let id = expected.parts.id;
+            let parts = known(&key).then(|| expected.parts.clone());
             let record = now(code.get(id)).unwrap();
             prop_assert_eq!(record.map(|record| record.to_parts()), parts);
             let used = self.reference.last_uses.get(&id);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
@@ -129,18 +129,6 @@ impl KeyStore for RecordingStore {
         })
     }
 
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.records.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.records.list(realm, query)
-    }
-
     fn purge<'a>(
         &'a self,
         realm: &'a Realm,
@@ -153,19 +141,5 @@ impl KeyStore for RecordingStore {
         })
     }
 
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.records.record_uses(realm, uses)
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.records.last_uses(realm, ids)
-    }
+    crate::support::forward!(records: get, list, record_uses, last_uses);
 }

@@ -75,5 +75,5 @@ impl KeyStore for Tapped {
         })
     }
 
-    crate::support::forward_management!(store);
+    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
 }

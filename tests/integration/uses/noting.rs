@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-};
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::store::{BoxFuture, KeyStore, MemoryStore, StoreError, StoreErrorKind};
+use tower_api_key::{KeyId, Realm, Timestamp};
 
 type Uses = Vec<(KeyId, Timestamp)>;
 
@@ -78,26 +76,6 @@ impl Noting {
 }
 
 impl KeyStore for Noting {
-    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        self.store.find(realm, digest)
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.commit(change)
-    }
-
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.store.get(realm, id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
-
     fn purge<'a>(
         &'a self,
         realm: &'a Realm,
@@ -133,11 +111,5 @@ impl KeyStore for Noting {
         })
     }
 
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
+    crate::support::forward!(store: find, commit, get, list, last_uses);
 }

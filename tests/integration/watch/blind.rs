@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-};
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::store::{BoxFuture, Found, KeyStore, MemoryStore, StoreErrorKind};
+use tower_api_key::{KeyId, Realm};
 
 /// How a record is got.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +35,6 @@ impl Blind {
 }
 
 impl KeyStore for Blind {
-    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        self.store.find(realm, digest)
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.commit(change)
-    }
-
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         let get = *self.get.lock().unwrap();
         Box::pin(async move {
@@ -57,35 +47,5 @@ impl KeyStore for Blind {
         })
     }
 
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(realm, query)
-    }
-
-    fn purge<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.store.purge(realm, ended_by)
-    }
-
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.record_uses(realm, uses)
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
+    crate::support::forward!(store: find, commit, list, purge, record_uses, last_uses);
 }
