@@ -41,6 +41,14 @@ fn invalid<T>(cause: InvalidCause) -> Result<T, VerifyErrorKind> {
     Err(VerifyErrorKind::Invalid(cause))
 }
 
+/// Refused as what has ended: replaced, or in its grace when that was cut short.
+#[track_caller]
+fn assert_is_dead(ring: &KeyRing, key: &str) {
+    let verdict = verdict(ring, key);
+    let causes = [InvalidCause::Revoked, InvalidCause::Reuse];
+    assert!(causes.map(invalid).contains(&verdict), "{verdict:?}");
+}
+
 /// Spins until there is something to see; another thread is on its way to it.
 #[track_caller]
 fn await_some<T>(mut look: impl FnMut() -> Option<T>) -> T {

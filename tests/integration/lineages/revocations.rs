@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use tower_api_key::store::{Change, ListQuery};
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason,
-    SystemClock,
+    Error, ErrorKind, Grant, Issued, KeyId, KeyRing, KeyState, RevocationReason, SystemClock,
 };
 
-use super::{Steps, await_some, block_on, invalid, ring_over, verdict};
+use super::{Steps, assert_is_dead, await_some, block_on, ring_over};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
@@ -64,13 +63,6 @@ fn is_dead(ring: &KeyRing, id: KeyId) -> bool {
     lineage(ring, id)
         .iter()
         .all(|state| *state == KeyState::Revoked)
-}
-
-#[track_caller]
-fn assert_is_dead(ring: &KeyRing, key: &str) {
-    let verdict = verdict(ring, key);
-    let causes = [InvalidCause::Revoked, InvalidCause::Reuse];
-    assert!(causes.map(invalid).contains(&verdict), "{verdict:?}");
 }
 
 /// Other writers can be first more often than a call retries; whoever revokes then calls again.
