@@ -4,6 +4,7 @@ mod connection;
 mod failure;
 mod oneshot;
 mod options;
+mod purge;
 mod read;
 mod readers;
 mod worker;
@@ -71,7 +72,9 @@ use crate::record::KeyRecord;
 /// Commits take turns, in a thread of their own and between processes. A commit has returned when
 /// it is on the disk (`PRAGMA synchronous = FULL`), so that no power failure brings a revoked key
 /// back; that costs one `fsync`, from a tenth of a millisecond to some ten, as the disk has it.
-/// Readers never wait for a commit, and none waits for them.
+/// Readers never wait for a commit, and none waits for them. A purge takes its turn for some
+/// thousand records at a time, and rests in between, so that revocations go on beside a large one,
+/// in this process and in others.
 ///
 /// The database holds the rules too: its triggers refuse a statement, by whatever hand, that would
 /// change what a key is, give it a scope, let it end later, or undo a revocation. A key that is
@@ -250,8 +253,7 @@ impl KeyStore for SqliteStore {
         realm: &'a Realm,
         ended_by: Timestamp,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        let realm = realm.clone();
-        self.write(move |connection, place| write::purge(connection, place, &realm, ended_by))
+        Box::pin(purge::purge(self, realm, ended_by))
     }
 
     fn record_uses<'a>(
