@@ -65,6 +65,9 @@ use crate::record::KeyRecord;
 /// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
 /// and their like fill in what the URL leaves out.
 ///
+/// A purge removes some thousand records at a time, each time in a transaction of its own, so that
+/// revocations go on beside a large one.
+///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
 /// while a commit is on its way leaves open whether it was applied; the error is
 /// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) then.
@@ -162,11 +165,17 @@ impl KeyStore for PostgresStore {
             // No end that a column holds is later.
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let query = || sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
-            // One row with the number, so that the statement can be a look-up like the others;
-            // one that is repeated finds the rest.
-            let rows = self.0.rows(query).await?;
-            let count: i64 = rows.first().map_or(Ok(0), |row| column(row, "count"))?;
-            Ok(u64::try_from(count).unwrap_or_default())
+            let mut purged = 0;
+            loop {
+                // One row with the number, so that the statement can be a look-up like the others;
+                // one that is repeated finds the rest.
+                let rows = self.0.rows(query).await?;
+                let count: i64 = rows.first().map_or(Ok(0), |row| column(row, "count"))?;
+                match u64::try_from(count) {
+                    Ok(count @ 1..) => purged += count,
+                    _ => return Ok(purged),
+                }
+            }
         })
     }
 
@@ -222,10 +231,17 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-const PURGE: &str = "WITH gone AS (
-    DELETE FROM tower_api_keys
+/// A step of a purge, short because a revocation writes records that ended too, and waits for their
+/// locks. What another session has locked is passed over, and does not count for the limit: where
+/// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
+/// the index, so that a step reads no more than it removes.
+const PURGE: &str = "WITH due AS (
+    SELECT id FROM tower_api_keys
     WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
-    RETURNING 1
+    ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM tower_api_keys AS keys USING due WHERE keys.id = due.id RETURNING 1
 ) SELECT count(*) AS count FROM gone";
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
