@@ -5,6 +5,7 @@ mod errors;
 mod faults;
 mod guard;
 mod purging;
+mod standstill;
 
 use std::sync::Arc;
 
