@@ -14,6 +14,7 @@ mod write;
 mod tests;
 
 use std::fmt;
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +65,8 @@ use crate::record::KeyRecord;
 /// cache takes microseconds, less than a hop to another thread and back. There are as many
 /// connections for this as processors. Where all of them are taken, or SQLite would wait for a
 /// lock, the look-up is handed to a thread that waits, and the answer is
-/// [`Lookup::Pending`], which the ring bounds. Where pages are not in the cache of the operating
+/// [`Lookup::Pending`], which the ring bounds. A record is got by its id in the same way, so that
+/// watches go on beside a long list. Where pages are not in the cache of the operating
 /// system, the thread that asks waits for the disk.
 ///
 /// # Commits
@@ -92,7 +94,7 @@ struct Shared {
     readers: Readers,
     /// Look-ups that have to wait.
     waiting: Worker,
-    /// Reads of management, which may be long.
+    /// Lists, which may be long, and last uses.
     management: Worker,
     /// `None` where the file is only read.
     writer: Option<Worker>,
@@ -178,11 +180,8 @@ impl SqliteStore {
     #[cold]
     fn find_later(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         let (realm, digest) = (realm.clone(), *digest);
-        let place = Arc::clone(&self.0.place);
-        let find = move |connection: &mut Connection| {
-            read::find(connection, &realm, &digest).map_err(|error| error.at(&place))
-        };
-        Lookup::Pending(Box::pin(self.0.waiting.run(find)))
+        let find = move |connection: &mut Connection| read::find(connection, &realm, &digest);
+        Lookup::Pending(self.read(&self.0.waiting, find))
     }
 
     fn write<T: Send + 'static>(
@@ -197,17 +196,18 @@ impl SqliteStore {
                 StoreErrorKind::ReadOnly,
                 "the store was opened to read only; open it to write",
             );
-            Box::pin(std::future::ready(Err(error)))
+            Box::pin(ready(Err(error)))
         }
     }
 
     fn read<T: Send + 'static>(
         &self,
+        reader: &Worker,
         job: impl FnOnce(&mut Connection) -> Result<T, read::Unread> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
         let place = Arc::clone(&self.0.place);
         let job = move |connection: &mut Connection| job(connection).map_err(|e| e.at(&place));
-        Box::pin(self.0.management.run(job))
+        Box::pin(reader.run(job))
     }
 }
 
@@ -235,8 +235,20 @@ impl KeyStore for SqliteStore {
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        let realm = realm.clone();
-        self.read(move |connection| read::get(connection, &realm, id))
+        // At once, as `find` does: a watch bounds the wait, and a revocation begins with this.
+        let got = self
+            .0
+            .readers
+            .with(|connection| read::get(connection, realm, id));
+        match got {
+            Some(Ok(record)) => Box::pin(ready(Ok(record))),
+            Some(Err(error)) if !error.is_busy() => Box::pin(ready(Err(error.at(&self.0.place)))),
+            None | Some(Err(_)) => {
+                let realm = realm.clone();
+                let get = move |connection: &mut Connection| read::get(connection, &realm, id);
+                self.read(&self.0.waiting, get)
+            }
+        }
     }
 
     fn list<'a>(
@@ -245,7 +257,8 @@ impl KeyStore for SqliteStore {
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         let (realm, query) = (realm.clone(), query.clone());
-        self.read(move |connection| read::list(connection, &realm, &query))
+        let list = move |connection: &mut Connection| read::list(connection, &realm, &query);
+        self.read(&self.0.management, list)
     }
 
     fn purge<'a>(
@@ -271,7 +284,8 @@ impl KeyStore for SqliteStore {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         let (realm, ids) = (realm.clone(), ids.to_vec());
-        self.read(move |connection| read::last_uses(connection, &realm, &ids))
+        let uses = move |connection: &mut Connection| read::last_uses(connection, &realm, &ids);
+        self.read(&self.0.management, uses)
     }
 }
 
