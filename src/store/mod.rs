@@ -173,8 +173,10 @@ impl StoreId {
 /// - **Listing.** A list is in the order of the ids, which is that of their bytes. It compares
 ///   subjects to the byte, and begins after [`after`](ListQuery::after) whether that id exists or
 ///   not, so that pages show everything once.
-/// - **Purge.** [`purge`](Self::purge) removes all that ended by its time and nothing else. What
-///   it removed is unknown, its last use too; its id and its digest are free.
+/// - **Purge.** [`purge`](Self::purge) removes all that ended by its time and nothing else; a
+///   record that another writer holds at that moment may be left for the next. It may take many
+///   steps, with commits in between. What it removed is unknown, its last use too; its id and its
+///   digest are free.
 /// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
 ///   else: no field of a record, no version, and no record that is gone. A call may name many
 ///   keys, and one several times. A time that an `i64` cannot hold may be refused.

@@ -4,9 +4,12 @@ mod concurrency;
 mod errors;
 mod faults;
 mod guard;
+mod purging;
+mod standstill;
 
 use std::sync::Arc;
 
+use sqlx::postgres::PgConnection;
 use tower_api_key::store::{ListQuery, PostgresOptions, PostgresStore};
 use tower_api_key::testing::contract;
 use tower_api_key::{Grant, KeyRing, ManualClock, RevocationReason, Timestamp, VerifyErrorKind};
@@ -24,6 +27,17 @@ fn ring_over(store: PostgresStore) -> KeyRing {
 
 async fn connect(url: &str) -> PostgresStore {
     PostgresStore::connect(url).await.unwrap()
+}
+
+/// Whether a session in this connection's database waits for a lock.
+async fn someone_waits(connection: &mut PgConnection) -> bool {
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON database = oid
+        WHERE datname = current_database() AND NOT granted";
+    let count: i64 = sqlx::query_scalar(waiting)
+        .fetch_one(connection)
+        .await
+        .unwrap();
+    count > 0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

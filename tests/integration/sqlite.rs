@@ -5,6 +5,7 @@ mod checks;
 mod full;
 mod locks;
 mod opening;
+mod purging;
 mod quickstart;
 mod sharing;
 mod triggers;

@@ -12,11 +12,6 @@ use super::connection::Connections;
 use super::error::commit_failed;
 use crate::realm::Realm;
 
-/// Each statement sees what was committed before it, whatever the server's default is: the check
-/// of a subject's keys must see what the holder of the lock before left. A lock that another
-/// session keeps is waited for, and not for ever.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'";
-
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(subject) FROM unnest($1::bigint[]) AS subject";
 
@@ -26,25 +21,9 @@ WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
     let statements = Statements::of(change)?;
-    let mut taken = connections.begun(BEGIN).await?;
+    let mut taken = connections.begun().await?;
     let applied = statements.run(&mut taken, change).await;
-    let end = if applied.is_ok() {
-        "COMMIT"
-    } else {
-        "ROLLBACK"
-    };
-    // The server would answer a COMMIT of what failed with a success, so a failure never sends it.
-    match (applied, sqlx::raw_sql(end).execute(&mut **taken).await) {
-        (Ok(()), Ok(_)) => {
-            taken.is_in_order = true;
-            Ok(())
-        }
-        (Ok(()), Err(error)) => Err(commit_failed(&error)),
-        (Err(failure), ended) => {
-            taken.is_in_order = ended.is_ok();
-            Err(failure)
-        }
-    }
+    taken.end(applied).await
 }
 
 /// A change as the arguments of its statements.

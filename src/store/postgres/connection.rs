@@ -8,7 +8,15 @@ use sqlx::query::Query;
 use sqlx::{Error as SqlError, PgPool, Postgres};
 
 use super::super::StoreError;
-use super::error::{failed, is_answer, is_dead};
+use super::error::{commit_failed, failed, is_answer, is_dead};
+
+/// Each statement sees what was committed before it, whatever the server's default is: the check
+/// of a subject's keys must see what the holder of the lock before left. A lock that another
+/// session keeps is waited for, and not for ever. A process that stands still in the middle is
+/// taken for dead: the server ends its session, and the locks, which would else be kept until the
+/// network tells, be it hours.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// A pool, and how its connections are used.
 pub(super) struct Connections {
@@ -48,14 +56,25 @@ impl Connections {
         }
     }
 
+    /// Executes one statement as a transaction, and says how many rows it concerned.
+    pub(super) async fn execute(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut taken = self.begun().await?;
+        let done = query.execute(&mut **taken).await;
+        let concerned = done.map(|done| done.rows_affected());
+        taken.end(concerned.map_err(|error| failed(&error))).await
+    }
+
     /// A connection on which a transaction has begun. Nothing was written before, so a dead
     /// connection is replaced here too.
-    pub(super) async fn begun(&self, begin: &'static str) -> Result<Taken, StoreError> {
+    pub(super) async fn begun(&self) -> Result<Taken, StoreError> {
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
             let error = match self.taken().await {
-                Ok(mut connection) => match sqlx::raw_sql(begin).execute(&mut **connection).await {
+                Ok(mut connection) => match sqlx::raw_sql(BEGIN).execute(&mut **connection).await {
                     Ok(_) => return Ok(connection),
                     Err(error) => error,
                 },
@@ -87,6 +106,26 @@ impl Connections {
 pub(super) struct Taken {
     connection: PoolConnection<Postgres>,
     pub(super) is_in_order: bool,
+}
+
+impl Taken {
+    /// Ends the transaction: what was done in it is committed, where it did not fail.
+    pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        // The server would answer a COMMIT of what failed with a success, so a failure never sends
+        // it.
+        match (done, sqlx::raw_sql(end).execute(&mut **self).await) {
+            (Ok(done), Ok(_)) => {
+                self.is_in_order = true;
+                Ok(done)
+            }
+            (Ok(_), Err(error)) => Err(commit_failed(&error)),
+            (Err(failure), ended) => {
+                self.is_in_order = ended.is_ok();
+                Err(failure)
+            }
+        }
+    }
 }
 
 impl Deref for Taken {

@@ -102,6 +102,11 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
             "57P01" | "57P02" | "57P03" | "57P05" => {
                 (Unavailable, "wait until the server is up again")
             }
+            "25P03" => (
+                Unavailable,
+                "try again: this process stood still in the middle of a transaction, and the \
+                 server ended it",
+            ),
             "55P03" | "57014" | "40001" | "40P01" => (
                 Busy,
                 "end the session that holds the tables, or try again later",

@@ -65,6 +65,14 @@ use crate::record::KeyRecord;
 /// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
 /// and their like fill in what the URL leaves out.
 ///
+/// A purge removes some thousand records at a time, each time in a transaction of its own, so that
+/// revocations go on beside a large one.
+///
+/// What is written waits five seconds for a lock of another session, and fails as
+/// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy) then. A process that stands still in the
+/// middle of a commit keeps its locks for ten seconds: then the server undoes the commit and ends
+/// the session (`idle_in_transaction_session_timeout`).
+///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
 /// while a commit is on its way leaves open whether it was applied; the error is
 /// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) then.
@@ -161,12 +169,14 @@ impl KeyStore for PostgresStore {
         Box::pin(async move {
             // No end that a column holds is later.
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
-            let query = || sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
-            // One row with the number, so that the statement can be a look-up like the others;
-            // one that is repeated finds the rest.
-            let rows = self.0.rows(query).await?;
-            let count: i64 = rows.first().map_or(Ok(0), |row| column(row, "count"))?;
-            Ok(u64::try_from(count).unwrap_or_default())
+            let mut purged = 0;
+            loop {
+                let step = sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
+                match self.0.execute(step).await? {
+                    0 => return Ok(purged),
+                    count => purged += count,
+                }
+            }
         })
     }
 
@@ -184,13 +194,11 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = || {
-                sqlx::query(RECORD_USES)
-                    .bind(realm.as_str())
-                    .bind(&ids)
-                    .bind(&times)
-            };
-            self.0.rows(query).await.map(drop)
+            let query = sqlx::query(RECORD_USES)
+                .bind(realm.as_str())
+                .bind(ids)
+                .bind(times);
+            self.0.execute(query).await.map(drop)
         })
     }
 
@@ -222,11 +230,16 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-const PURGE: &str = "WITH gone AS (
-    DELETE FROM tower_api_keys
+/// A step of a purge, short because a revocation writes records that ended too, and waits for their
+/// locks. What another session has locked is passed over, and does not count for the limit: where
+/// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
+/// the index, so that a step reads no more than it removes.
+const PURGE: &str = "WITH due AS (
+    SELECT id FROM tower_api_keys
     WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
-    RETURNING 1
-) SELECT count(*) AS count FROM gone";
+    ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
+    FOR UPDATE SKIP LOCKED
+) DELETE FROM tower_api_keys AS keys USING due WHERE keys.id = due.id";
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.

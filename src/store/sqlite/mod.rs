@@ -4,6 +4,7 @@ mod connection;
 mod failure;
 mod oneshot;
 mod options;
+mod purge;
 mod read;
 mod readers;
 mod worker;
@@ -13,6 +14,7 @@ mod write;
 mod tests;
 
 use std::fmt;
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +66,8 @@ use crate::record::KeyRecord;
 /// cache takes microseconds, less than a hop to another thread and back. There are as many
 /// connections for this as processors. Where all of them are taken, or SQLite would wait for a
 /// lock, the look-up is handed to a thread that waits, and the answer is
-/// [`Lookup::Pending`], which the ring bounds. Where pages are not in the cache of the operating
+/// [`Lookup::Pending`], which the ring bounds. A record is got by its id in the same way, so that
+/// watches go on beside a long list. Where pages are not in the cache of the operating
 /// system, the thread that asks waits for the disk.
 ///
 /// # Commits
@@ -72,7 +75,9 @@ use crate::record::KeyRecord;
 /// Commits take turns, in a thread of their own and between processes. A commit has returned when
 /// it is on the disk (`PRAGMA synchronous = FULL`), so that no power failure brings a revoked key
 /// back; that costs one `fsync`, from a tenth of a millisecond to some ten, as the disk has it.
-/// Readers never wait for a commit, and none waits for them.
+/// Readers never wait for a commit, and none waits for them. A purge takes its turn for some
+/// thousand records at a time, and rests in between, so that revocations go on beside a large one,
+/// in this process and in others.
 ///
 /// The database holds the rules too: its triggers refuse a statement, by whatever hand, that would
 /// change what a key is, give it a scope, let it end later, or undo a revocation. A key that is
@@ -90,7 +95,7 @@ struct Shared {
     readers: Readers,
     /// Look-ups that have to wait.
     waiting: Worker,
-    /// Reads of management, which may be long.
+    /// Lists, which may be long, and last uses.
     management: Worker,
     /// `None` where the file is only read.
     writer: Option<Worker>,
@@ -176,11 +181,8 @@ impl SqliteStore {
     #[cold]
     fn find_later(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         let (realm, digest) = (realm.clone(), *digest);
-        let place = Arc::clone(&self.0.place);
-        let find = move |connection: &mut Connection| {
-            read::find(connection, &realm, &digest).map_err(|error| error.at(&place))
-        };
-        Lookup::Pending(Box::pin(self.0.waiting.run(find)))
+        let find = move |connection: &mut Connection| read::find(connection, &realm, &digest);
+        Lookup::Pending(self.read(&self.0.waiting, find))
     }
 
     fn write<T: Send + 'static>(
@@ -195,17 +197,18 @@ impl SqliteStore {
                 StoreErrorKind::ReadOnly,
                 "the store was opened to read only; open it to write",
             );
-            Box::pin(std::future::ready(Err(error)))
+            Box::pin(ready(Err(error)))
         }
     }
 
     fn read<T: Send + 'static>(
         &self,
+        reader: &Worker,
         job: impl FnOnce(&mut Connection) -> Result<T, read::Unread> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
         let place = Arc::clone(&self.0.place);
         let job = move |connection: &mut Connection| job(connection).map_err(|e| e.at(&place));
-        Box::pin(self.0.management.run(job))
+        Box::pin(reader.run(job))
     }
 }
 
@@ -233,8 +236,20 @@ impl KeyStore for SqliteStore {
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        let realm = realm.clone();
-        self.read(move |connection| read::get(connection, &realm, id))
+        // At once, as `find` does: a watch bounds the wait, and a revocation begins with this.
+        let got = self
+            .0
+            .readers
+            .with(|connection| read::get(connection, realm, id));
+        match got {
+            Some(Ok(record)) => Box::pin(ready(Ok(record))),
+            Some(Err(error)) if !error.is_busy() => Box::pin(ready(Err(error.at(&self.0.place)))),
+            None | Some(Err(_)) => {
+                let realm = realm.clone();
+                let get = move |connection: &mut Connection| read::get(connection, &realm, id);
+                self.read(&self.0.waiting, get)
+            }
+        }
     }
 
     fn list<'a>(
@@ -243,7 +258,8 @@ impl KeyStore for SqliteStore {
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         let (realm, query) = (realm.clone(), query.clone());
-        self.read(move |connection| read::list(connection, &realm, &query))
+        let list = move |connection: &mut Connection| read::list(connection, &realm, &query);
+        self.read(&self.0.management, list)
     }
 
     fn purge<'a>(
@@ -251,8 +267,7 @@ impl KeyStore for SqliteStore {
         realm: &'a Realm,
         ended_by: Timestamp,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        let realm = realm.clone();
-        self.write(move |connection, place| write::purge(connection, place, &realm, ended_by))
+        Box::pin(purge::purge(self, realm, ended_by))
     }
 
     fn record_uses<'a>(
@@ -270,7 +285,8 @@ impl KeyStore for SqliteStore {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         let (realm, ids) = (realm.clone(), ids.to_vec());
-        self.read(move |connection| read::last_uses(connection, &realm, &ids))
+        let uses = move |connection: &mut Connection| read::last_uses(connection, &realm, &ids);
+        self.read(&self.0.management, uses)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What only the inside can bring about.
 
+mod beside;
+
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::path::PathBuf;

@@ -13,9 +13,6 @@ use crate::record::KeyRecord;
 use crate::store::row::{column_metadata, column_time, column_version};
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How many records a purge removes at once: others get the lock in between.
-const PURGED_AT_ONCE: usize = 5_000;
-
 const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, scopes, \
      issued_at, not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \
      revocation_reason, label, metadata) \
@@ -55,35 +52,6 @@ pub(super) fn commit(
     transaction.commit().map_err(|error| place.sqlite(error))
 }
 
-/// Removes what ended by this time, and says how much it was.
-pub(super) fn purge(
-    connection: &mut Connection,
-    place: &Place,
-    realm: &Realm,
-    ended_by: Timestamp,
-) -> Result<u64, StoreError> {
-    let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
-    let mut purged = 0;
-    loop {
-        let transaction = begin(connection, place)?;
-        let removed = transaction
-            .prepare_cached(
-                "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys \
-                 WHERE realm = ?1 AND ended_at <= ?2 LIMIT ?3)",
-            )
-            .and_then(|mut statement| {
-                let limit = i64::try_from(PURGED_AT_ONCE).unwrap_or(i64::MAX);
-                statement.execute(params![realm.as_str(), ended_by, limit])
-            })
-            .map_err(|error| place.sqlite(error))?;
-        transaction.commit().map_err(|error| place.sqlite(error))?;
-        purged += removed as u64;
-        if removed < PURGED_AT_ONCE {
-            return Ok(purged);
-        }
-    }
-}
-
 /// Moves the last uses of keys forward.
 pub(super) fn record_uses(
     connection: &mut Connection,
@@ -105,7 +73,10 @@ pub(super) fn record_uses(
     transaction.commit().map_err(|error| place.sqlite(error))
 }
 
-fn begin<'a>(connection: &'a mut Connection, place: &Place) -> Result<Transaction<'a>, StoreError> {
+pub(super) fn begin<'a>(
+    connection: &'a mut Connection,
+    place: &Place,
+) -> Result<Transaction<'a>, StoreError> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| place.sqlite(error))?;

@@ -1,0 +1,66 @@
+//! The removal of what ended, in steps that let others write.
+
+use std::time::Duration;
+
+use futures_timer::Delay;
+use rusqlite::{Connection, params};
+
+use super::SqliteStore;
+use super::failure::Place;
+use super::write::begin;
+use crate::clock::Timestamp;
+use crate::realm::Realm;
+use crate::store::StoreError;
+
+/// How many records a step removes: no commit waits for more than that, tenths of a second in a
+/// large file. A smaller step takes little less, for its records too lie all over the file.
+const AT_ONCE: usize = 5_000;
+
+/// The rest between two steps. The lock of SQLite has no queue: who waits for it in another
+/// process looks after pauses of up to 100 ms, and would hardly find it free between a commit and
+/// the next step.
+const REST: Duration = Duration::from_millis(120);
+
+/// Removes what ended by this time, and says how much it was. Each step is a job of its own, so
+/// that the commits that this process has queued meanwhile come before the next.
+pub(super) async fn purge(
+    store: &SqliteStore,
+    realm: &Realm,
+    ended_by: Timestamp,
+) -> Result<u64, StoreError> {
+    let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
+    let mut purged = 0;
+    loop {
+        let realm = realm.clone();
+        let job = move |connection: &mut Connection, place: &Place| {
+            step(connection, place, &realm, ended_by)
+        };
+        let removed = store.write(job).await?;
+        purged += removed as u64;
+        if removed < AT_ONCE {
+            return Ok(purged);
+        }
+        Delay::new(REST).await;
+    }
+}
+
+fn step(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    ended_by: i64,
+) -> Result<usize, StoreError> {
+    let transaction = begin(connection, place)?;
+    let removed = transaction
+        .prepare_cached(
+            "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys \
+             WHERE realm = ?1 AND ended_at <= ?2 LIMIT ?3)",
+        )
+        .and_then(|mut statement| {
+            let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+            statement.execute(params![realm.as_str(), ended_by, limit])
+        })
+        .map_err(|error| place.sqlite(error))?;
+    transaction.commit().map_err(|error| place.sqlite(error))?;
+    Ok(removed)
+}
