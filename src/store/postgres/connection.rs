@@ -13,10 +13,10 @@ use super::error::{commit_failed, failed, is_answer, is_dead};
 /// Each statement sees what was committed before it, whatever the server's default is: the check
 /// of a subject's keys must see what the holder of the lock before left. A lock that another
 /// session keeps is waited for, and not for ever. A process that stands still in the middle is
-/// taken for dead: the server ends its session, and the locks, which would else be kept until the
-/// network tells, be it hours.
+/// taken for dead before those who wait give up: the server ends its session, and the locks, which
+/// would otherwise be kept until the network tells, be it hours.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+     SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
 /// A pool, and how its connections are used.
 pub(super) struct Connections {

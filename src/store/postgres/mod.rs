@@ -70,7 +70,7 @@ use crate::record::KeyRecord;
 ///
 /// What is written waits five seconds for a lock of another session, and fails as
 /// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy) then. A process that stands still in the
-/// middle of a commit keeps its locks for ten seconds: then the server undoes the commit and ends
+/// middle of a commit keeps its locks for three seconds: then the server undoes the commit and ends
 /// the session (`idle_in_transaction_session_timeout`).
 ///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost

@@ -11,14 +11,14 @@ use super::{connect, ring_over, someone_waits};
 use crate::pg_server::{database, execute};
 use crate::support::{issue, poll_once};
 
-/// An insertion stops at a lock, and the server's patience with what comes after is a fiftieth of
+/// An insertion stops at a lock, and the server's patience with what comes after is a fifteenth of
 /// what the store asked for: the test need not wait for all of it.
 const GATE: &str = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bound interval := current_setting('idle_in_transaction_session_timeout');
 BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout',
-        (extract(epoch FROM bound) * 1000 / 50)::int::text, true);
+        (extract(epoch FROM bound) * 1000 / 15)::int::text, true);
     PERFORM pg_advisory_xact_lock(42);
     RETURN NULL;
 END $$;
@@ -95,10 +95,10 @@ async fn whatever_is_written_waits_and_stands_still_no_longer_than_it_should() {
     assert_eq!(
         seen,
         [
-            "INSERT 5s 10s",
-            "UPDATE 5s 10s",
-            "UPDATE 5s 10s",
-            "DELETE 5s 10s"
+            "INSERT 5s 3s",
+            "UPDATE 5s 3s",
+            "UPDATE 5s 3s",
+            "DELETE 5s 3s"
         ]
     );
 }
