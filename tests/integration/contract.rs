@@ -3,6 +3,8 @@
 mod broken;
 mod fault;
 mod state;
+mod upkeep;
+mod uses;
 
 use std::sync::Arc;
 
@@ -246,64 +248,6 @@ fn a_record_that_comes_back_changed_is_caught() {
         Fault::ForgetsEmptyTexts,
         Clause::Fidelity,
         "it differs in label",
-    );
-}
-
-#[test]
-fn a_purge_that_is_not_exact_is_caught() {
-    is_caught(
-        Fault::PurgesEveryRealm,
-        Clause::Purge,
-        "did not show the record",
-    );
-    is_caught(
-        Fault::PurgesASecondMore,
-        Clause::Purge,
-        "did not show the record",
-    );
-    is_caught(
-        Fault::PurgesASecondLess,
-        Clause::Purge,
-        "find showed a record that must not be there",
-    );
-    is_caught(Fault::CountsThePurgedWrong, Clause::Purge, "and said");
-    is_caught(
-        Fault::RemembersTheUsesOfThePurged,
-        Clause::Purge,
-        "last_uses knew",
-    );
-}
-
-#[test]
-fn a_last_use_that_goes_back_is_caught() {
-    is_caught(
-        Fault::TakesTheUseItWasTold,
-        Clause::LastUse,
-        "after a use at 5 s was told",
-    );
-    is_caught(
-        Fault::ReadsUsesBeforeItLocks,
-        Clause::LastUse,
-        "after uses at once",
-    );
-}
-
-#[test]
-fn a_last_use_that_touches_records_is_caught() {
-    is_caught(
-        Fault::RaisesTheVersionWithAUse,
-        Clause::LastUse,
-        "it differs in version",
-    );
-    is_caught(
-        Fault::ResurrectsWithAUse,
-        Clause::LastUse,
-        "after a use of a purged key, find showed a record",
-    );
-    is_caught(
-        Fault::AnswersUsesInTheOrderOfIds,
-        Clause::LastUse,
-        "of known and unknown keys",
     );
 }
 

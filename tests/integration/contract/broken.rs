@@ -202,19 +202,23 @@ impl KeyStore for BrokenStore {
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.fault != Fault::ReadsUsesBeforeItLocks {
+            if !matches!(
+                self.fault,
+                Fault::ReadsUsesBeforeItLocks
+                    | Fault::WritesRecordsBackWithAUse
+                    | Fault::PutsRecordsBackWithAUse
+                    | Fault::RecordsUsesOfTheGone
+                    | Fault::PassesOverChangedRecords
+            ) {
                 self.with(|state| state.record_uses(realm, uses));
                 return Ok(());
             }
-            for &(id, told) in uses {
-                let known = self.with(|state| state.last_uses(realm, &[id]));
+            for &told in uses {
+                let Some(read) = self.with(|state| state.read_use(realm, told.0)) else {
+                    continue;
+                };
                 gap().await;
-                let latest = known[0].max(Some(told));
-                self.with(|state| {
-                    if state.get(realm, id).is_some() {
-                        state.uses.extend(latest.map(|latest| (id, latest)));
-                    }
-                });
+                self.with(|state| state.write_use(told, read));
             }
             Ok(())
         })

@@ -57,6 +57,10 @@ pub(crate) enum Fault {
     RaisesTheVersionWithAUse,
     ResurrectsWithAUse,
     AnswersUsesInTheOrderOfIds,
+    WritesRecordsBackWithAUse,
+    PutsRecordsBackWithAUse,
+    RecordsUsesOfTheGone,
+    PassesOverChangedRecords,
 
     FailsBesideOthers,
 }

@@ -16,7 +16,7 @@ pub(super) struct State {
     pub(super) uses: BTreeMap<KeyId, Timestamp>,
     /// What a look-up by digest does not see.
     pub(super) hidden: BTreeSet<KeyId>,
-    purged: BTreeMap<KeyId, Arc<KeyRecord>>,
+    pub(super) purged: BTreeMap<KeyId, Arc<KeyRecord>>,
 }
 
 impl Default for State {
@@ -255,42 +255,5 @@ impl State {
             Fault::CountsThePurgedWrong => count.min(1),
             _ => count,
         }
-    }
-
-    pub(super) fn record_uses(&mut self, realm: &Realm, uses: &[(KeyId, Timestamp)]) {
-        for &(id, told) in uses {
-            if self.fault == Fault::ResurrectsWithAUse
-                && let Some(purged) = self.purged.remove(&id)
-            {
-                self.keys.insert(id, purged);
-            }
-            let Some(record) = self.get(realm, id) else {
-                continue;
-            };
-            let latest = self.uses.entry(id).or_insert(told);
-            *latest = match self.fault {
-                Fault::TakesTheUseItWasTold => told,
-                _ => told.max(*latest),
-            };
-            if self.fault == Fault::RaisesTheVersionWithAUse {
-                let mut parts = record.to_parts();
-                parts.version += 1;
-                self.keys.insert(id, Arc::new(parts.into()));
-            }
-        }
-    }
-
-    pub(super) fn last_uses(&self, realm: &Realm, ids: &[KeyId]) -> Vec<Option<Timestamp>> {
-        let mut ids = ids.to_vec();
-        if self.fault == Fault::AnswersUsesInTheOrderOfIds {
-            ids.sort_unstable();
-        }
-        let of_the_gone = self.fault == Fault::RemembersTheUsesOfThePurged;
-        ids.iter()
-            .map(|id| {
-                let known = of_the_gone || self.get(realm, *id).is_some();
-                self.uses.get(id).copied().filter(|_| known)
-            })
-            .collect()
     }
 }
