@@ -252,6 +252,25 @@ fn a_record_that_comes_back_changed_is_caught() {
 }
 
 #[test]
+fn an_identity_that_is_not_one_is_caught() {
+    is_caught(
+        Fault::SharesItsIdentity,
+        Clause::Identity,
+        "two stores with records of their own had one identity",
+    );
+    is_caught(
+        Fault::ChangesItsIdentity,
+        Clause::Identity,
+        "the identity of a store changed from one call to the next",
+    );
+    is_caught(
+        Fault::ChangesItsIdentityWithACommit,
+        Clause::Identity,
+        "the identity of a store changed with a commit",
+    );
+}
+
+#[test]
 fn an_error_where_there_is_an_answer_is_caught() {
     is_caught(
         Fault::FailsBesideOthers,

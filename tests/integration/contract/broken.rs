@@ -1,12 +1,12 @@
 //! A small store that can be told what to do wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
@@ -28,7 +28,12 @@ struct Shared {
     under_way: AtomicUsize,
     remembered: Mutex<BTreeMap<[u8; 32], Option<Arc<KeyRecord>>>>,
     memory: MemoryStore,
+    /// Whether the identity was asked for.
+    asked: AtomicBool,
 }
+
+/// Of all the stores that share their identity by a fault.
+static SHARED: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
 
 /// As long as a database takes: others run meanwhile, on a busy machine too.
 async fn gap() {
@@ -167,6 +172,22 @@ impl KeyStore for BrokenStore {
 
     fn memory(&self) -> Option<&MemoryStore> {
         (self.fault == Fault::NamesAnotherMemory).then_some(&self.shared.memory)
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        let own = StoreId::of(&self.shared);
+        match self.fault {
+            Fault::SharesItsIdentity => SHARED.identity(),
+            Fault::ChangesItsIdentity => {
+                let asked = self.shared.asked.swap(true, Ordering::SeqCst);
+                (!asked).then_some(own)
+            }
+            Fault::ChangesItsIdentityWithACommit => {
+                let is_empty = self.with(|state| state.keys.is_empty());
+                is_empty.then_some(own)
+            }
+            _ => Some(own),
+        }
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -62,5 +62,9 @@ pub(crate) enum Fault {
     RecordsUsesOfTheGone,
     PassesOverChangedRecords,
 
+    SharesItsIdentity,
+    ChangesItsIdentity,
+    ChangesItsIdentityWithACommit,
+
     FailsBesideOthers,
 }
