@@ -12,7 +12,7 @@ use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::testing::{Clause, contract};
 
 use broken::BrokenStore;
-use fault::Fault;
+use fault::{Fault, Field};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
@@ -112,12 +112,20 @@ fn a_version_that_is_ignored_is_caught() {
 }
 
 #[test]
-fn an_identity_that_changes_is_caught() {
-    is_caught(
-        Fault::IgnoresIdentity,
-        Clause::CompareAndSwap,
-        "a write that changes the digest of a record was committed",
-    );
+fn a_record_that_becomes_another_key_is_caught() {
+    for (field, named) in [
+        (Field::Digest, "digest"),
+        (Field::Realm, "realm"),
+        (Field::Subject, "subject"),
+        (Field::CaseOfTheSubject, "case of the subject"),
+        (Field::Lineage, "lineage"),
+    ] {
+        is_caught(
+            Fault::IgnoresIdentity(field),
+            Clause::CompareAndSwap,
+            &format!("a write that changes the {named} of a record was committed"),
+        );
+    }
 }
 
 #[test]
@@ -140,6 +148,16 @@ fn a_stale_read_is_caught() {
         Fault::FindsTheFirstVersion,
         Clause::Visibility,
         "it differs in scopes, version",
+    );
+    is_caught(
+        Fault::GetsWhatWasBefore,
+        Clause::Visibility,
+        "after a key was issued, get did not show the record",
+    );
+    is_caught(
+        Fault::ListsWhatWasBefore,
+        Clause::Visibility,
+        "after a key was issued, list did not show the record",
     );
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum Fault {
     ChecksBeforeItLocks,
     ChecksVersionsBeforeItLocks,
     IgnoresVersions,
-    IgnoresIdentity,
+    IgnoresIdentity(Field),
     PutsAbsentRecords,
 
     IgnoresSubjectKeys,
@@ -28,6 +28,8 @@ pub(crate) enum Fault {
 
     FindsWhatItFoundBefore,
     FindsTheFirstVersion,
+    GetsWhatWasBefore,
+    ListsWhatWasBefore,
     NamesAnotherMemory,
 
     FindsInAnyRealm,
@@ -67,4 +69,14 @@ pub(crate) enum Fault {
     ChangesItsIdentityWithACommit,
 
     FailsBesideOthers,
+}
+
+/// What stays the same in every version of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Digest,
+    Realm,
+    Subject,
+    CaseOfTheSubject,
+    Lineage,
 }
