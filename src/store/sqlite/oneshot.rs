@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The side that gives the value. Dropped without one, it lets the receiver know.
 pub(super) struct Sender<T>(Arc<Mutex<State<T>>>);
@@ -84,4 +85,87 @@ impl<T> Drop for Receiver<T> {
 
 fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, shuttle))]
+mod shuttle_ {
+    use shuttle::future::block_on;
+    use shuttle::sync::atomic::{AtomicBool, Ordering};
+    use shuttle::thread;
+
+    use super::*;
+
+    const ITERATIONS: usize = 5_000;
+
+    /// A wake-up that is lost leaves the schedule without a thread that can run, and shuttle
+    /// reports it.
+    fn check(test: fn()) {
+        shuttle::check_random(test, ITERATIONS);
+        shuttle::check_pct(test, ITERATIONS, 3);
+    }
+
+    fn poll<T>(receiver: &mut Receiver<T>) -> Poll<Option<T>> {
+        Pin::new(receiver).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_value_that_is_sent_arrives() {
+        check(|| {
+            let (sender, receiver) = channel();
+            let sending = thread::spawn(move || {
+                assert!(!sender.is_abandoned());
+                sender.send(7);
+            });
+            assert_eq!(block_on(receiver), Some(7));
+            sending.join().expect("no thread panics");
+        });
+    }
+
+    #[test]
+    fn a_sender_that_is_dropped_is_heard_of() {
+        check(|| {
+            let (sender, receiver) = channel::<u8>();
+            let dropping = thread::spawn(move || drop(sender));
+            assert_eq!(block_on(receiver), None);
+            dropping.join().expect("no thread panics");
+        });
+    }
+
+    /// The receiver goes from one task to another, and the last of them is the one that is woken.
+    #[test]
+    fn a_value_arrives_after_another_task_has_asked() {
+        check(|| {
+            let (sender, mut receiver) = channel();
+            let sending = thread::spawn(move || sender.send(7));
+            let value = match poll(&mut receiver) {
+                Poll::Ready(value) => value,
+                Poll::Pending => block_on(receiver),
+            };
+            assert_eq!(value, Some(7));
+            sending.join().expect("no thread panics");
+        });
+    }
+
+    #[test]
+    fn a_receiver_that_is_dropped_is_waited_for_no_more() {
+        check(|| {
+            let (sender, mut receiver) = channel();
+            let gone = Arc::new(AtomicBool::new(false));
+            let sending = {
+                let gone = Arc::clone(&gone);
+                thread::spawn(move || {
+                    let gone = gone.load(Ordering::SeqCst);
+                    let abandoned = sender.is_abandoned();
+                    assert!(abandoned || !gone);
+                    if !abandoned {
+                        sender.send(7);
+                    }
+                })
+            };
+            assert_ne!(poll(&mut receiver), Poll::Ready(None));
+            drop(receiver);
+            gone.store(true, Ordering::SeqCst);
+            sending.join().expect("no thread panics");
+        });
+    }
 }
