@@ -63,10 +63,14 @@ impl<T> Future for Receiver<T> {
         if state.closed {
             return Poll::Ready(None);
         }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            empty => *empty = Some(context.waker().clone()),
-        }
+        let waker = context.waker();
+        let earlier = match &state.waker {
+            Some(same) if same.will_wake(waker) => None,
+            _ => state.waker.replace(waker.clone()),
+        };
+        // A waker may hold the last of a task, and with it whatever that task holds.
+        drop(state);
+        drop(earlier);
         Poll::Pending
     }
 }
@@ -89,6 +93,8 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 
 #[cfg(all(test, shuttle))]
 mod shuttle_ {
+    use std::task::Wake;
+
     use shuttle::future::block_on;
     use shuttle::sync::atomic::{AtomicBool, Ordering};
     use shuttle::thread;
@@ -167,5 +173,34 @@ mod shuttle_ {
             gone.store(true, Ordering::SeqCst);
             sending.join().expect("no thread panics");
         });
+    }
+
+    /// The waker of a task that nothing else holds, and that holds the sender.
+    struct Task(#[allow(dead_code, reason = "held, to be dropped")] Sender<u8>);
+
+    impl Wake for Task {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_waker_that_holds_the_sender_finds_the_lock_free() {
+        for polls_again in [true, false] {
+            shuttle::check_random(
+                move || {
+                    let (sender, mut receiver) = channel();
+                    let waker = Waker::from(std::sync::Arc::new(Task(sender)));
+                    let mut context = Context::from_waker(&waker);
+                    assert!(Pin::new(&mut receiver).poll(&mut context).is_pending());
+                    drop(waker);
+                    // A poll drops the waker of the one before, the end of the receiver the last.
+                    if polls_again {
+                        assert_eq!(poll(&mut receiver), Poll::Pending);
+                        assert_eq!(poll(&mut receiver), Poll::Ready(None));
+                    }
+                    drop(receiver);
+                },
+                1,
+            );
+        }
     }
 }
