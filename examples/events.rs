@@ -26,7 +26,7 @@ use tower_api_key::{
 
 const TICK: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_secs(2);
-const SHORT_LIFE: Duration = Duration::from_secs(2);
+const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 /// What a ring refuses to do, as a response.
 struct Failure(tower_api_key::Error);
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("… ends at once     curl -i -X DELETE -H 'x-api-key: {admin}' {url}/keys/{alice_id}");
     println!("a second stream    curl -iN -H 'x-api-key: {bob}' {url}/stream");
     println!("… ends in 2 s      curl -i -X POST -H 'x-api-key: {admin}' {url}/keys/{bob_id}/next");
-    println!("a key for 2 s      brief=$(curl -s -X POST -H 'x-api-key: {admin}' {url}/keys)");
+    println!("a key for 5 s      brief=$(curl -s -X POST -H 'x-api-key: {admin}' {url}/keys)");
     println!("… and its stream   curl -iN -H \"x-api-key: $brief\" {url}/stream");
     println!("no key: 401        curl -i {url}/stream");
     println!("scope lacking: 403 curl -i -H 'x-api-key: {admin}' {url}/stream");

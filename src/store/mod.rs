@@ -180,6 +180,9 @@ impl StoreId {
 /// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
 ///   else: no field of a record, no version, and no record that is gone. A call may name many
 ///   keys, and one several times. A time that an `i64` cannot hold may be refused.
+/// - **Identity.** Stores whose [`identity`](Self::identity) is the same hold the same records: a
+///   commit through one is seen through the other. Stores with records of their own have different
+///   identities while both live, and the identity of a store stays what it is.
 /// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
 ///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
 ///   a database is a conflict.
@@ -199,7 +202,8 @@ pub trait KeyStore: Send + Sync + 'static {
         None
     }
 
-    /// Which records this store holds, where that can be told; `None` shares them with nobody.
+    /// Which records this store holds, where that can be told; `None` shares them with nobody. Rings
+    /// whose stores have one identity promote a key in a single commit, through either store.
     fn identity(&self) -> Option<StoreId> {
         None
     }

@@ -1,7 +1,8 @@
 //! A last use moves forward and changes nothing else.
 
+mod raced;
+
 use super::Violation;
-use super::race::race;
 use super::trial::{Trial, after, realm, scopes};
 use crate::clock::Timestamp;
 use crate::format::KeyId;
@@ -10,8 +11,6 @@ use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
 
-const CONTENDERS: u64 = 8;
-const ROUNDS: u64 = CONTENDERS;
 /// How many keys one call names: more than a store may bind in one statement without a thought.
 const MANY: u64 = 2_000;
 
@@ -21,7 +20,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     unknown(trial).await?;
     no_resurrection(trial).await?;
     late(trial).await?;
-    raced(trial).await
+    raced::check(trial).await
 }
 
 async fn expect<S: KeyStore>(
@@ -160,24 +159,4 @@ async fn late<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         "after a use beyond an i64",
     )
     .await
-}
-
-async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
-    let realm = realm("raced");
-    let id = trial.held(&realm, "alice").await?.id();
-    for round in 1..=ROUNDS {
-        let contenders = (0..CONTENDERS).map(|number| {
-            let (trial, realm) = (trial.clone(), realm.clone());
-            // Each contender is once the one with the latest.
-            let at = after(100 * round + (number + round) % CONTENDERS);
-            async move { trial.record_uses(&realm, &[(id, at)]).await }
-        });
-        race(contenders.collect())
-            .await
-            .into_iter()
-            .collect::<Result<(), _>>()?;
-        let latest = after(100 * round + CONTENDERS - 1);
-        expect(trial, &realm, &[id], &[Some(latest)], "after uses at once").await?;
-    }
-    Ok(())
 }

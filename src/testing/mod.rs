@@ -22,7 +22,8 @@
 //! ```
 //!
 //! The constructor may connect, create a schema and wait: it runs on the runtime that the suite
-//! runs on. Some ten stores are made, one after the other, each dropped before the next.
+//! runs on. Some ten stores are made, most of them one after the other. Two are alive at the same
+//! time, so each needs a file, a schema or a database of its own.
 //!
 //! A [`Violation`] names the clause that was broken and says what was seen. What is wrong in a
 //! store only when two commits meet shows when they do: the suite lets many tasks race many
@@ -34,6 +35,7 @@
 mod atomicity;
 mod compare_and_swap;
 mod fidelity;
+mod identity;
 mod last_use;
 mod listing;
 mod purge;
@@ -77,6 +79,8 @@ pub enum Clause {
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
+    /// Stores of one identity hold the same records, and no other store has it.
+    Identity,
     /// A store that can answer does; the suite met an error where there was an answer.
     Honesty,
 }
@@ -95,6 +99,7 @@ impl Clause {
             Self::Listing => "listing",
             Self::Purge => "purge",
             Self::LastUse => "last use",
+            Self::Identity => "identity",
             Self::Honesty => "honesty",
         }
     }
@@ -143,7 +148,8 @@ impl StdError for Violation {}
 /// Holds a store to every clause of the contract of [`KeyStore`], and stops at the first that it
 /// breaks.
 ///
-/// `empty_store` makes an empty store at each call; the [module](self) shows how.
+/// `empty_store` makes an empty store at each call, with records of its own also beside another
+/// that is still alive; the [module](self) shows how.
 ///
 /// # Errors
 ///
@@ -168,5 +174,7 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     subject_keys::check(&trial(Clause::SubjectKeys).await).await?;
     atomicity::check(&trial(Clause::Atomicity).await).await?;
     purge::check(&trial(Clause::Purge).await).await?;
-    last_use::check(&trial(Clause::LastUse).await).await
+    last_use::check(&trial(Clause::LastUse).await).await?;
+    let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
+    identity::check(&two).await
 }

@@ -13,6 +13,7 @@ fn at(seconds: u64) -> Timestamp {
 #[cfg(not(shuttle))]
 mod with_threads {
     use std::collections::BTreeMap;
+    use std::sync::Barrier;
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
@@ -44,28 +45,33 @@ mod with_threads {
     #[test]
     fn no_mark_is_lost_while_uses_are_taken() {
         const MARKS: u64 = 50_000;
+        const MARKERS: usize = 3;
         let uses = Uses::default();
         let done = AtomicBool::new(false);
+        // However the threads are scheduled, one take is between the first marks and the others.
+        let turn = Barrier::new(MARKERS + 1);
         let mut latest = BTreeMap::new();
         thread::scope(|threads| {
             let taker = threads.spawn(|| {
                 let mut latest = BTreeMap::new();
-                let mut turns = 0_u64;
+                turn.wait();
+                take_into(&mut latest, &uses);
+                turn.wait();
+                assert_eq!(latest.len(), 1, "the key of the first marks");
                 while !done.load(Ordering::Acquire) {
-                    for (id, at) in uses.take() {
-                        let known = latest.entry(id).or_insert(at);
-                        *known = at.max(*known);
-                    }
-                    turns += 1;
+                    take_into(&mut latest, &uses);
                 }
-                assert!(turns > 1, "uses were taken while they were marked");
                 latest
             });
-            let markers: Vec<_> = (0..3_u64)
+            let markers: Vec<_> = (0..MARKERS as u64)
                 .map(|thread| {
-                    let uses = &uses;
+                    let (uses, turn) = (&uses, &turn);
                     threads.spawn(move || {
                         for mark in 0..MARKS {
+                            if mark == 1 {
+                                turn.wait();
+                                turn.wait();
+                            }
                             uses.mark(id(u8::from(mark % 2 == 0)), at(mark * 3 + thread));
                         }
                     })
@@ -77,13 +83,17 @@ mod with_threads {
             done.store(true, Ordering::Release);
             latest = taker.join().expect("taking does not panic");
         });
+        take_into(&mut latest, &uses);
+        let last = |mark: u64| at(mark * 3 + 2);
+        let expected = BTreeMap::from([(id(1), last(MARKS - 2)), (id(0), last(MARKS - 1))]);
+        assert_eq!(latest, expected);
+    }
+
+    fn take_into(latest: &mut BTreeMap<KeyId, Timestamp>, uses: &Uses) {
         for (id, at) in uses.take() {
             let known = latest.entry(id).or_insert(at);
             *known = at.max(*known);
         }
-        let last = |mark: u64| at(mark * 3 + 2);
-        let expected = BTreeMap::from([(id(1), last(MARKS - 2)), (id(0), last(MARKS - 1))]);
-        assert_eq!(latest, expected);
     }
 }
 

@@ -22,19 +22,24 @@ mod with_threads {
 
     use super::*;
 
-    /// Each round waits for the round to be told; a lost wake-up hangs it, and the runner says so.
+    /// More turns than any thread needs before it hears what it was told.
+    const PATIENCE: usize = 50_000_000;
+
+    /// Each round waits for the round to be told: a lost wake-up is heard of by nobody.
     #[test]
     fn every_watch_hears_of_every_round() {
         const ROUNDS: usize = 2_000;
         const WATCHERS: usize = 3;
         let watchers = Arc::new(Watchers::default());
-        let round = AtomicUsize::new(0);
-        let heard: [AtomicUsize; WATCHERS] = Default::default();
-        thread::scope(|threads| {
-            for heard in &heard {
+        let round = Arc::new(AtomicUsize::new(0));
+        let heard: Arc<[AtomicUsize; WATCHERS]> = Arc::default();
+        // Not in a scope, which would wait for the thread that waits for ever.
+        let waits: Vec<_> = (0..WATCHERS)
+            .map(|number| {
                 let ticket = watchers.enter(id(1));
-                let round = &round;
-                threads.spawn(move || {
+                let (round, heard) = (Arc::clone(&round), Arc::clone(&heard));
+                thread::spawn(move || {
+                    let heard = &heard[number];
                     tokio::runtime::Builder::new_current_thread()
                         .build()
                         .expect("a runtime")
@@ -44,23 +49,35 @@ mod with_threads {
                                 heard.store(round.load(Ordering::Acquire), Ordering::Release);
                             }
                         });
-                });
-            }
-            for next in 1..=ROUNDS {
-                round.store(next, Ordering::Release);
-                // Watches that come and go beside the others, and one of another key.
-                let (passing, other) = (watchers.enter(id(1)), watchers.enter(id(2)));
-                watchers.tell(id(1));
-                drop((passing, other));
-                while heard
+                })
+            })
+            .collect();
+        for next in 1..=ROUNDS {
+            round.store(next, Ordering::Release);
+            // Watches that come and go beside the others, and one of another key.
+            let (passing, other) = (watchers.enter(id(1)), watchers.enter(id(2)));
+            watchers.tell(id(1));
+            drop((passing, other));
+            await_that(|| {
+                heard
                     .iter()
-                    .any(|heard| heard.load(Ordering::Acquire) < next)
-                {
-                    thread::yield_now();
-                }
-            }
-        });
+                    .all(|heard| heard.load(Ordering::Acquire) >= next)
+            });
+        }
+        for wait in waits {
+            wait.join().expect("no thread panics");
+        }
         assert!(is_empty(&watchers));
+    }
+
+    fn await_that(holds: impl Fn() -> bool) {
+        for _ in 0..PATIENCE {
+            if holds() {
+                return;
+            }
+            thread::yield_now();
+        }
+        panic!("a wake-up is lost");
     }
 }
 
@@ -153,17 +170,33 @@ mod shuttle_ {
     fn only_the_watches_of_the_key_wake() {
         check(|| {
             let watchers = Arc::new(Watchers::default());
-            let other = watchers.enter(id(2));
+            let ticket = watchers.enter(id(2));
             let told = {
                 let watchers = Arc::clone(&watchers);
                 thread::spawn(move || watchers.tell(id(1)))
             };
-            let mut wait = std::pin::pin!(other.wait(for_ever()));
-            let mut context = Context::from_waker(Waker::noop());
+            let wakes = std::sync::Arc::new(Wakes::default());
+            let waker = Waker::from(std::sync::Arc::clone(&wakes));
+            let mut wait = std::pin::pin!(ticket.wait(for_ever()));
+            let mut context = Context::from_waker(&waker);
             assert!(wait.as_mut().poll(&mut context).is_pending());
             told.join().expect("no thread panics");
+            assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
             assert!(wait.as_mut().poll(&mut context).is_pending());
+            watchers.tell(id(2));
+            assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+            assert!(wait.as_mut().poll(&mut context).is_ready());
         });
+    }
+
+    /// Counts how often its waker wakes.
+    #[derive(Default)]
+    struct Wakes(AtomicU64);
+
+    impl Wake for Wakes {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// The waker of a task that watches too and that nothing else holds.

@@ -3,6 +3,8 @@
 mod broken;
 mod fault;
 mod state;
+mod upkeep;
+mod uses;
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::testing::{Clause, contract};
 
 use broken::BrokenStore;
-use fault::Fault;
+use fault::{Fault, Field};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
@@ -110,12 +112,20 @@ fn a_version_that_is_ignored_is_caught() {
 }
 
 #[test]
-fn an_identity_that_changes_is_caught() {
-    is_caught(
-        Fault::IgnoresIdentity,
-        Clause::CompareAndSwap,
-        "a write that changes the digest of a record was committed",
-    );
+fn a_record_that_becomes_another_key_is_caught() {
+    for (field, named) in [
+        (Field::Digest, "digest"),
+        (Field::Realm, "realm"),
+        (Field::Subject, "subject"),
+        (Field::CaseOfTheSubject, "case of the subject"),
+        (Field::Lineage, "lineage"),
+    ] {
+        is_caught(
+            Fault::IgnoresIdentity(field),
+            Clause::CompareAndSwap,
+            &format!("a write that changes the {named} of a record was committed"),
+        );
+    }
 }
 
 #[test]
@@ -138,6 +148,16 @@ fn a_stale_read_is_caught() {
         Fault::FindsTheFirstVersion,
         Clause::Visibility,
         "it differs in scopes, version",
+    );
+    is_caught(
+        Fault::GetsWhatWasBefore,
+        Clause::Visibility,
+        "after a key was issued, get did not show the record",
+    );
+    is_caught(
+        Fault::ListsWhatWasBefore,
+        Clause::Visibility,
+        "after a key was issued, list did not show the record",
     );
 }
 
@@ -250,60 +270,21 @@ fn a_record_that_comes_back_changed_is_caught() {
 }
 
 #[test]
-fn a_purge_that_is_not_exact_is_caught() {
+fn an_identity_that_is_not_one_is_caught() {
     is_caught(
-        Fault::PurgesEveryRealm,
-        Clause::Purge,
-        "did not show the record",
+        Fault::SharesItsIdentity,
+        Clause::Identity,
+        "two stores with records of their own had one identity",
     );
     is_caught(
-        Fault::PurgesASecondMore,
-        Clause::Purge,
-        "did not show the record",
+        Fault::ChangesItsIdentity,
+        Clause::Identity,
+        "the identity of a store changed from one call to the next",
     );
     is_caught(
-        Fault::PurgesASecondLess,
-        Clause::Purge,
-        "find showed a record that must not be there",
-    );
-    is_caught(Fault::CountsThePurgedWrong, Clause::Purge, "and said");
-    is_caught(
-        Fault::RemembersTheUsesOfThePurged,
-        Clause::Purge,
-        "last_uses knew",
-    );
-}
-
-#[test]
-fn a_last_use_that_goes_back_is_caught() {
-    is_caught(
-        Fault::TakesTheUseItWasTold,
-        Clause::LastUse,
-        "after a use at 5 s was told",
-    );
-    is_caught(
-        Fault::ReadsUsesBeforeItLocks,
-        Clause::LastUse,
-        "after uses at once",
-    );
-}
-
-#[test]
-fn a_last_use_that_touches_records_is_caught() {
-    is_caught(
-        Fault::RaisesTheVersionWithAUse,
-        Clause::LastUse,
-        "it differs in version",
-    );
-    is_caught(
-        Fault::ResurrectsWithAUse,
-        Clause::LastUse,
-        "after a use of a purged key, find showed a record",
-    );
-    is_caught(
-        Fault::AnswersUsesInTheOrderOfIds,
-        Clause::LastUse,
-        "of known and unknown keys",
+        Fault::ChangesItsIdentityWithACommit,
+        Clause::Identity,
+        "the identity of a store changed with a commit",
     );
 }
 

@@ -16,7 +16,7 @@ use tower_api_key::{InvalidCause, KeyRing, VerifyErrorKind};
 pub(crate) use steps::Steps;
 
 /// More than any thread needs before it sees what another has done.
-const PATIENCE: usize = 5_000_000;
+const PATIENCE: usize = 50_000_000;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()

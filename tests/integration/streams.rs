@@ -1,16 +1,22 @@
 //! The example events, by the commands that it prints: a stream ends with its key.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
+use tower_api_key::{Clock, SystemClock, Timestamp};
 
 use crate::process::{Ended, Running, run};
 use crate::rows::{INVALID, MISSING, answer_to, paste, problem};
 
-/// The bound on a stream's end, from the moment at which its key is over.
+/// The bound on a stream's end after the revocation of its key.
 const BOUND: Duration = Duration::from_secs(1);
-/// The grace of a rotation and the life of a brief key, in the example.
-const TWO_SECONDS: Duration = Duration::from_secs(2);
+/// Only a stream that does not end takes longer.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The grace of a rotation, in the example.
+const GRACE: Duration = Duration::from_secs(2);
+/// The life of a brief key, in the example.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 /// Opens a stream, and waits for its first tick.
 #[track_caller]
@@ -49,6 +55,24 @@ fn last_words(stream: &Ended) -> &str {
     last.strip_prefix("data: ").unwrap()
 }
 
+/// Has a key that lives for so much longer, and knows within which seconds its end is.
+fn ending_after<T>(life: Duration, act: impl FnOnce() -> T) -> (T, RangeInclusive<Timestamp>) {
+    let end = || SystemClock.now().checked_add(life).unwrap();
+    let earliest = end();
+    let outcome = act();
+    (outcome, earliest..=end())
+}
+
+/// Waits for the end of a stream whose key ends within these seconds. Keys end on the second, so
+/// in that same second it is less than one second late.
+#[track_caller]
+fn end_in_time(stream: Running, seconds: &RangeInclusive<Timestamp>) -> Ended {
+    let ended = stream.end_within(PATIENCE);
+    let now = SystemClock.now();
+    assert!(seconds.contains(&now), "{now} is not in {seconds:?}");
+    ended
+}
+
 #[test]
 fn a_stream_ends_within_a_second_of_the_revoke() {
     let (running, _) = Running::serve("events", &[]);
@@ -79,9 +103,9 @@ fn a_stream_ends_within_a_second_of_the_end_of_its_key() {
     let expiring = running.commands("curl", 1).remove(0);
 
     let open_stream = open(retiring);
-    let rotated = answer_to(rotate);
+    let (rotated, end) = ending_after(GRACE, || answer_to(rotate));
     assert_eq!(rotated.status.as_u16(), 200);
-    let ended = open_stream.end_within(TWO_SECONDS + BOUND);
+    let ended = end_in_time(open_stream, &end);
     assert_eq!(last_words(&ended), "the key is retired");
     paste(
         &[retiring.replace("-iN", "-i")],
@@ -89,9 +113,10 @@ fn a_stream_ends_within_a_second_of_the_end_of_its_key() {
     );
 
     let script = format!("{keep_brief}; printf %s \"$brief\"");
-    let brief = String::from_utf8(run("sh", ["-c", &script]).stdout).unwrap();
+    let (issued, end) = ending_after(SHORT_LIFE, || run("sh", ["-c", &script]));
+    let brief = String::from_utf8(issued.stdout).unwrap();
     let open_stream = open(&expiring.replace("$brief", &brief));
-    let ended = open_stream.end_within(TWO_SECONDS + BOUND);
+    let ended = end_in_time(open_stream, &end);
     assert_eq!(last_words(&ended), "the key has expired");
     running.interrupt();
 }
@@ -110,11 +135,11 @@ fn the_successor_of_a_retiring_key_opens_a_stream_that_outlives_it() {
     let (_, end) = rest.split_once('\'').unwrap();
     let new_stream = open(&format!("{start}'x-api-key: {new_key}'{end}"));
 
-    let ended = old_stream.end_within(TWO_SECONDS + BOUND);
+    let ended = old_stream.end_within(PATIENCE);
     assert_eq!(last_words(&ended), "the key is retired");
     running.interrupt();
     // It has ticked on, and the end of the server was its end.
-    let ended = new_stream.end_within(BOUND);
+    let ended = new_stream.end_within(PATIENCE);
     assert_eq!(last_words(&ended), "the server ends");
 }
 

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The side that gives the value. Dropped without one, it lets the receiver know.
 pub(super) struct Sender<T>(Arc<Mutex<State<T>>>);
@@ -62,10 +63,14 @@ impl<T> Future for Receiver<T> {
         if state.closed {
             return Poll::Ready(None);
         }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            empty => *empty = Some(context.waker().clone()),
-        }
+        let waker = context.waker();
+        let earlier = match &state.waker {
+            Some(same) if same.will_wake(waker) => None,
+            _ => state.waker.replace(waker.clone()),
+        };
+        // A waker may hold the last of a task, and with it whatever that task holds.
+        drop(state);
+        drop(earlier);
         Poll::Pending
     }
 }
@@ -84,4 +89,118 @@ impl<T> Drop for Receiver<T> {
 
 fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, shuttle))]
+mod shuttle_ {
+    use std::task::Wake;
+
+    use shuttle::future::block_on;
+    use shuttle::sync::atomic::{AtomicBool, Ordering};
+    use shuttle::thread;
+
+    use super::*;
+
+    const ITERATIONS: usize = 5_000;
+
+    /// A wake-up that is lost leaves the schedule without a thread that can run, and shuttle
+    /// reports it.
+    fn check(test: fn()) {
+        shuttle::check_random(test, ITERATIONS);
+        shuttle::check_pct(test, ITERATIONS, 3);
+    }
+
+    fn poll<T>(receiver: &mut Receiver<T>) -> Poll<Option<T>> {
+        Pin::new(receiver).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_value_that_is_sent_arrives() {
+        check(|| {
+            let (sender, receiver) = channel();
+            let sending = thread::spawn(move || {
+                assert!(!sender.is_abandoned());
+                sender.send(7);
+            });
+            assert_eq!(block_on(receiver), Some(7));
+            sending.join().expect("no thread panics");
+        });
+    }
+
+    #[test]
+    fn a_sender_that_is_dropped_is_heard_of() {
+        check(|| {
+            let (sender, receiver) = channel::<u8>();
+            let dropping = thread::spawn(move || drop(sender));
+            assert_eq!(block_on(receiver), None);
+            dropping.join().expect("no thread panics");
+        });
+    }
+
+    /// The receiver goes from one task to another, and the last of them is the one that is woken.
+    #[test]
+    fn a_value_arrives_after_another_task_has_asked() {
+        check(|| {
+            let (sender, mut receiver) = channel();
+            let sending = thread::spawn(move || sender.send(7));
+            let value = match poll(&mut receiver) {
+                Poll::Ready(value) => value,
+                Poll::Pending => block_on(receiver),
+            };
+            assert_eq!(value, Some(7));
+            sending.join().expect("no thread panics");
+        });
+    }
+
+    #[test]
+    fn a_receiver_that_is_dropped_is_waited_for_no_more() {
+        check(|| {
+            let (sender, mut receiver) = channel();
+            let gone = Arc::new(AtomicBool::new(false));
+            let sending = {
+                let gone = Arc::clone(&gone);
+                thread::spawn(move || {
+                    let gone = gone.load(Ordering::SeqCst);
+                    let abandoned = sender.is_abandoned();
+                    assert!(abandoned || !gone);
+                    if !abandoned {
+                        sender.send(7);
+                    }
+                })
+            };
+            assert_ne!(poll(&mut receiver), Poll::Ready(None));
+            drop(receiver);
+            gone.store(true, Ordering::SeqCst);
+            sending.join().expect("no thread panics");
+        });
+    }
+
+    /// The waker of a task that nothing else holds, and that holds the sender.
+    struct Task(#[allow(dead_code, reason = "held, to be dropped")] Sender<u8>);
+
+    impl Wake for Task {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_waker_that_holds_the_sender_finds_the_lock_free() {
+        for polls_again in [true, false] {
+            shuttle::check_random(
+                move || {
+                    let (sender, mut receiver) = channel();
+                    let waker = Waker::from(std::sync::Arc::new(Task(sender)));
+                    let mut context = Context::from_waker(&waker);
+                    assert!(Pin::new(&mut receiver).poll(&mut context).is_pending());
+                    drop(waker);
+                    // A poll drops the waker of the one before, the end of the receiver the last.
+                    if polls_again {
+                        assert_eq!(poll(&mut receiver), Poll::Pending);
+                        assert_eq!(poll(&mut receiver), Poll::Ready(None));
+                    }
+                    drop(receiver);
+                },
+                1,
+            );
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! A small store that can be told what to do wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
@@ -28,7 +28,12 @@ struct Shared {
     under_way: AtomicUsize,
     remembered: Mutex<BTreeMap<[u8; 32], Option<Arc<KeyRecord>>>>,
     memory: MemoryStore,
+    /// Whether the identity was asked for.
+    asked: AtomicBool,
 }
+
+/// Of all the stores that share their identity by a fault.
+static SHARED: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
 
 /// As long as a database takes: others run meanwhile, on a busy machine too.
 async fn gap() {
@@ -169,6 +174,22 @@ impl KeyStore for BrokenStore {
         (self.fault == Fault::NamesAnotherMemory).then_some(&self.shared.memory)
     }
 
+    fn identity(&self) -> Option<StoreId> {
+        let own = StoreId::of(&self.shared);
+        match self.fault {
+            Fault::SharesItsIdentity => SHARED.identity(),
+            Fault::ChangesItsIdentity => {
+                let asked = self.shared.asked.swap(true, Ordering::SeqCst);
+                (!asked).then_some(own)
+            }
+            Fault::ChangesItsIdentityWithACommit => {
+                let is_empty = self.with(|state| state.keys.is_empty());
+                is_empty.then_some(own)
+            }
+            _ => Some(own),
+        }
+    }
+
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.apply(change))
     }
@@ -202,19 +223,23 @@ impl KeyStore for BrokenStore {
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.fault != Fault::ReadsUsesBeforeItLocks {
+            if !matches!(
+                self.fault,
+                Fault::ReadsUsesBeforeItLocks
+                    | Fault::WritesRecordsBackWithAUse
+                    | Fault::PutsRecordsBackWithAUse
+                    | Fault::RecordsUsesOfTheGone
+                    | Fault::PassesOverChangedRecords
+            ) {
                 self.with(|state| state.record_uses(realm, uses));
                 return Ok(());
             }
-            for &(id, told) in uses {
-                let known = self.with(|state| state.last_uses(realm, &[id]));
+            for &told in uses {
+                let Some(read) = self.with(|state| state.read_use(realm, told.0)) else {
+                    continue;
+                };
                 gap().await;
-                let latest = known[0].max(Some(told));
-                self.with(|state| {
-                    if state.get(realm, id).is_some() {
-                        state.uses.extend(latest.map(|latest| (id, latest)));
-                    }
-                });
+                self.with(|state| state.write_use(told, read));
             }
             Ok(())
         })

@@ -13,7 +13,7 @@ pub(crate) enum Fault {
     ChecksBeforeItLocks,
     ChecksVersionsBeforeItLocks,
     IgnoresVersions,
-    IgnoresIdentity,
+    IgnoresIdentity(Field),
     PutsAbsentRecords,
 
     IgnoresSubjectKeys,
@@ -28,6 +28,8 @@ pub(crate) enum Fault {
 
     FindsWhatItFoundBefore,
     FindsTheFirstVersion,
+    GetsWhatWasBefore,
+    ListsWhatWasBefore,
     NamesAnotherMemory,
 
     FindsInAnyRealm,
@@ -57,6 +59,24 @@ pub(crate) enum Fault {
     RaisesTheVersionWithAUse,
     ResurrectsWithAUse,
     AnswersUsesInTheOrderOfIds,
+    WritesRecordsBackWithAUse,
+    PutsRecordsBackWithAUse,
+    RecordsUsesOfTheGone,
+    PassesOverChangedRecords,
+
+    SharesItsIdentity,
+    ChangesItsIdentity,
+    ChangesItsIdentityWithACommit,
 
     FailsBesideOthers,
+}
+
+/// What stays the same in every version of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Digest,
+    Realm,
+    Subject,
+    CaseOfTheSubject,
+    Lineage,
 }

@@ -8,7 +8,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
-use super::fault::Fault;
+use super::fault::{Fault, Field};
 
 pub(super) struct State {
     pub(super) fault: Fault,
@@ -16,7 +16,9 @@ pub(super) struct State {
     pub(super) uses: BTreeMap<KeyId, Timestamp>,
     /// What a look-up by digest does not see.
     pub(super) hidden: BTreeSet<KeyId>,
-    purged: BTreeMap<KeyId, Arc<KeyRecord>>,
+    pub(super) purged: BTreeMap<KeyId, Arc<KeyRecord>>,
+    /// The keys before the last change, where the fault needs them.
+    before: BTreeMap<KeyId, Arc<KeyRecord>>,
 }
 
 impl Default for State {
@@ -27,6 +29,7 @@ impl Default for State {
             uses: BTreeMap::new(),
             hidden: BTreeSet::new(),
             purged: BTreeMap::new(),
+            before: BTreeMap::new(),
         }
     }
 }
@@ -34,6 +37,9 @@ impl Default for State {
 impl State {
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
         self.check(change)?;
+        if let Fault::GetsWhatWasBefore | Fault::ListsWhatWasBefore = self.fault {
+            self.before.clone_from(&self.keys);
+        }
         self.put_all(change.writes());
         Ok(())
     }
@@ -78,18 +84,33 @@ impl State {
                         _ => Err(StoreErrorKind::Conflict.into()),
                     };
                 };
-                let same = held.digest() == record.digest()
-                    && held.realm() == record.realm()
-                    && held.subject() == record.subject()
-                    && held.lineage() == record.lineage();
                 let right_version =
                     held.version() == version || self.fault == Fault::IgnoresVersions;
-                if !right_version || !(same || self.fault == Fault::IgnoresIdentity) {
+                if !right_version || !self.is_same(held, record) {
                     return Err(StoreErrorKind::Conflict.into());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the one may be a version of the other.
+    fn is_same(&self, held: &KeyRecord, record: &KeyRecord) -> bool {
+        let (subject, other) = (held.subject(), record.subject());
+        let compared = [
+            (Field::Digest, held.digest() == record.digest()),
+            (Field::Realm, held.realm() == record.realm()),
+            (Field::Subject, subject == other),
+            (Field::Lineage, held.lineage() == record.lineage()),
+        ];
+        compared.into_iter().all(|(field, same)| {
+            same || match self.fault {
+                Fault::IgnoresIdentity(Field::CaseOfTheSubject) => {
+                    field == Field::Subject && subject.eq_ignore_ascii_case(other)
+                }
+                fault => fault == Fault::IgnoresIdentity(field),
+            }
+        })
     }
 
     pub(super) fn check_subjects(&self, change: &Change) -> Result<(), StoreError> {
@@ -151,6 +172,15 @@ impl State {
         self.keys.insert(parts.id, Arc::new(parts.into()));
     }
 
+    /// The keys, without the last change where this is the fault.
+    fn seen_by(&self, late: Fault) -> &BTreeMap<KeyId, Arc<KeyRecord>> {
+        if self.fault == late {
+            &self.before
+        } else {
+            &self.keys
+        }
+    }
+
     fn is_of(&self, record: &KeyRecord, realm: &Realm) -> bool {
         match self.fault {
             Fault::FoldsTheCaseOfRealms => {
@@ -171,7 +201,7 @@ impl State {
 
     pub(super) fn get(&self, realm: &Realm, id: KeyId) -> Option<Arc<KeyRecord>> {
         let any_realm = self.fault == Fault::GetsInAnyRealm;
-        self.keys
+        self.seen_by(Fault::GetsWhatWasBefore)
             .get(&id)
             .filter(|record| any_realm || self.is_of(record, realm))
             .cloned()
@@ -179,7 +209,7 @@ impl State {
 
     pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
         let mut records: Vec<_> = self
-            .keys
+            .seen_by(Fault::ListsWhatWasBefore)
             .values()
             .filter(|record| self.is_of(record, realm))
             .cloned()
@@ -255,42 +285,5 @@ impl State {
             Fault::CountsThePurgedWrong => count.min(1),
             _ => count,
         }
-    }
-
-    pub(super) fn record_uses(&mut self, realm: &Realm, uses: &[(KeyId, Timestamp)]) {
-        for &(id, told) in uses {
-            if self.fault == Fault::ResurrectsWithAUse
-                && let Some(purged) = self.purged.remove(&id)
-            {
-                self.keys.insert(id, purged);
-            }
-            let Some(record) = self.get(realm, id) else {
-                continue;
-            };
-            let latest = self.uses.entry(id).or_insert(told);
-            *latest = match self.fault {
-                Fault::TakesTheUseItWasTold => told,
-                _ => told.max(*latest),
-            };
-            if self.fault == Fault::RaisesTheVersionWithAUse {
-                let mut parts = record.to_parts();
-                parts.version += 1;
-                self.keys.insert(id, Arc::new(parts.into()));
-            }
-        }
-    }
-
-    pub(super) fn last_uses(&self, realm: &Realm, ids: &[KeyId]) -> Vec<Option<Timestamp>> {
-        let mut ids = ids.to_vec();
-        if self.fault == Fault::AnswersUsesInTheOrderOfIds {
-            ids.sort_unstable();
-        }
-        let of_the_gone = self.fault == Fault::RemembersTheUsesOfThePurged;
-        ids.iter()
-            .map(|id| {
-                let known = of_the_gone || self.get(realm, *id).is_some();
-                self.uses.get(id).copied().filter(|_| known)
-            })
-            .collect()
     }
 }

@@ -1,0 +1,101 @@
+//! Uses that are recorded while others are, and while their key ends.
+
+use super::super::Violation;
+use super::super::race::race;
+use super::super::trial::{Trial, after, realm};
+use super::expect;
+use crate::lifecycle::{Change, Write};
+use crate::record::{KeyRecord, RevocationReason};
+use crate::store::{BoxFuture, KeyStore};
+
+const CONTENDERS: u64 = 8;
+const ROUNDS: u64 = CONTENDERS;
+/// How many keys are used while they end, in each way.
+const DUELS: usize = 12;
+
+pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    by_uses(trial).await?;
+    by_a_revocation(trial).await?;
+    by_a_purge(trial).await
+}
+
+async fn by_uses<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("raced");
+    let id = trial.held(&realm, "alice").await?.id();
+    for round in 1..=ROUNDS {
+        let contenders = (0..CONTENDERS).map(|number| {
+            let (trial, realm) = (trial.clone(), realm.clone());
+            // Each contender is once the one with the latest.
+            let at = after(100 * round + (number + round) % CONTENDERS);
+            async move { trial.record_uses(&realm, &[(id, at)]).await }
+        });
+        race(contenders.collect())
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        let latest = after(100 * round + CONTENDERS - 1);
+        expect(trial, &realm, &[id], &[Some(latest)], "after uses at once").await?;
+    }
+    Ok(())
+}
+
+/// Whichever was first, the record is what the revocation made of it, and the use is known.
+async fn by_a_revocation<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    for duel in 0..DUELS {
+        let realm = realm(&format!("revoked {duel}"));
+        let held = trial.held(&realm, "alice").await?;
+        let write = Write::revoked(&held, RevocationReason::KeyCompromise, after(2));
+        let revoked = write.record.clone();
+        let change = Change::new(vec![write]);
+        let revoking = trial.clone();
+        let revoke = async move { revoking.accepts(&change, "a revocation beside a use").await };
+        use_beside(trial, duel, &held, Box::pin(revoke)).await?;
+        let when = "after a use beside the revocation of its key";
+        trial.shows(&revoked, when).await?;
+        expect(trial, &realm, &[held.id()], &[Some(after(1))], when).await?;
+    }
+    Ok(())
+}
+
+/// Whichever was first, the record is gone, and its use with it.
+async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    for duel in 0..DUELS {
+        let realm = realm(&format!("purged {duel}"));
+        let mut parts = trial.key(&realm, "alice");
+        parts.expires_at = Some(after(2));
+        let held = trial.put(parts.into()).await?;
+        let (purging, purged) = (trial.clone(), realm.clone());
+        let purge = async move { purging.purge(&purged, after(2)).await.map(drop) };
+        use_beside(trial, duel, &held, Box::pin(purge)).await?;
+        trial
+            .hides(&held, "after a use beside the purge of its key")
+            .await?;
+        let again = trial.put(held).await?;
+        let when = "after a key was put again that was purged beside a use";
+        expect(trial, &realm, &[again.id()], &[None], when).await?;
+    }
+    Ok(())
+}
+
+/// Records a use of the key while something else is done.
+async fn use_beside<S: KeyStore>(
+    trial: &Trial<S>,
+    duel: usize,
+    key: &KeyRecord,
+    other: BoxFuture<'static, Result<(), Violation>>,
+) -> Result<(), Violation> {
+    let (using, realm, id) = (trial.clone(), key.realm().clone(), key.id());
+    let used = async move { using.record_uses(&realm, &[(id, after(1))]).await };
+    let contenders: [BoxFuture<'static, _>; 2] = [Box::pin(used), other];
+    let contenders = contenders
+        .into_iter()
+        .zip(0..)
+        .map(|(act, contender)| async move {
+            // Neither side is always the first.
+            for _ in 0..(duel + contender) % 3 {
+                tokio::task::yield_now().await;
+            }
+            act.await
+        });
+    race(contenders.collect()).await.into_iter().collect()
+}
