@@ -1,5 +1,8 @@
 //! Uses that are recorded while others are, and while their key ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::super::Violation;
 use super::super::race::race;
 use super::super::trial::{Trial, after, realm};
@@ -65,8 +68,18 @@ async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         parts.expires_at = Some(after(2));
         let held = trial.put(parts.into()).await?;
         let (purging, purged) = (trial.clone(), realm.clone());
-        let purge = async move { purging.purge(&purged, after(2)).await.map(drop) };
+        let removed = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&removed);
+        let purge = async move {
+            let count = purging.purge(&purged, after(2)).await?;
+            told.store(count, Ordering::Relaxed);
+            Ok(())
+        };
         use_beside(trial, duel, &held, Box::pin(purge)).await?;
+        // A record that the use held at that moment may be left for the next purge.
+        if removed.load(Ordering::Relaxed) == 0 {
+            trial.purge(&realm, after(2)).await?;
+        }
         trial
             .hides(&held, "after a use beside the purge of its key")
             .await?;
