@@ -1,18 +1,21 @@
 //! Records in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod by_digest;
+mod records;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::ready;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::ops::Bound;
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papaya::{Equivalent, HashMap};
-use smol_str::SmolStr;
+use papaya::HashMap;
 
+use self::by_digest::{ByDigest, DigestHasher};
+use self::records::Records;
 use super::{
     BoxFuture, Change, Expected, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind,
-    StoreId, SubjectKeys, Write,
+    StoreId, Write,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -43,18 +46,6 @@ struct Shared {
     by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
     /// What writers read; holding it is the right to write to both.
     records: Mutex<Records>,
-}
-
-#[derive(Default)]
-struct Records {
-    keys: BTreeMap<KeyId, Entry>,
-    lineages: BTreeSet<(KeyId, KeyId)>,
-    subjects: BTreeSet<(SmolStr, KeyId)>,
-}
-
-struct Entry {
-    record: Arc<KeyRecord>,
-    last_used: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -157,83 +148,6 @@ impl MemoryStore {
     }
 }
 
-impl Records {
-    fn put(&mut self, record: &Arc<KeyRecord>) {
-        if let Some(entry) = self.keys.get_mut(&record.id()) {
-            entry.record = Arc::clone(record);
-            return;
-        }
-        self.lineages.insert((record.lineage(), record.id()));
-        self.subjects.insert((record.subject().into(), record.id()));
-        let entry = Entry {
-            record: Arc::clone(record),
-            last_used: None,
-        };
-        self.keys.insert(record.id(), entry);
-    }
-
-    fn remove(&mut self, record: &KeyRecord) {
-        self.lineages.remove(&(record.lineage(), record.id()));
-        self.subjects
-            .remove(&(record.subject().into(), record.id()));
-        self.keys.remove(&record.id());
-    }
-
-    fn get(&self, realm: &Realm, id: KeyId) -> Option<&Entry> {
-        self.keys
-            .get(&id)
-            .filter(|entry| entry.record.realm() == realm)
-    }
-
-    fn get_mut(&mut self, realm: &Realm, id: KeyId) -> Option<&mut Entry> {
-        self.keys
-            .get_mut(&id)
-            .filter(|entry| entry.record.realm() == realm)
-    }
-
-    /// The records that a query asks for, found by the narrowest index.
-    fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
-        let after = query.after;
-        let asked = |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record);
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let record = |id: KeyId| self.keys.get(&id).map(|entry| &entry.record);
-        let first = after.unwrap_or(KeyId::FIRST);
-        if let Some(lineage) = query.lineage {
-            self.lineages
-                .range((lineage, first)..)
-                .take_while(|(other, _)| *other == lineage)
-                .filter_map(|&(_, id)| record(id))
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
-        } else if let Some(subject) = &query.subject {
-            self.subjects
-                .range((SmolStr::new(subject), first)..)
-                .take_while(|(other, _)| other == subject)
-                .filter_map(|&(_, id)| record(id))
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
-        } else {
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            self.keys
-                .range((start, Bound::Unbounded))
-                .map(|(_, entry)| &entry.record)
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
-        }
-    }
-
-    fn keys_of(&self, realm: &Realm, subject: &str) -> SubjectKeys {
-        let query = ListQuery::new().subject(subject).unrevoked();
-        SubjectKeys::new(realm, subject, &self.list(realm, &query))
-    }
-}
-
 impl KeyStore for MemoryStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         Lookup::Ready(Ok(self.record(realm, digest)))
@@ -308,57 +222,6 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("records", &self.records().keys.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A digest as the index compares it: which of two digests is stored is no secret to keep from
-/// a presenter who knows neither, and the ring compares what was found in constant time.
-#[derive(Clone, Copy)]
-struct ByDigest(KeyDigest);
-
-impl PartialEq for ByDigest {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes() == other.0.as_bytes()
-    }
-}
-
-impl Eq for ByDigest {}
-
-impl Hash for ByDigest {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl Equivalent<ByDigest> for KeyDigest {
-    #[inline]
-    fn equivalent(&self, key: &ByDigest) -> bool {
-        self.as_bytes() == key.0.as_bytes()
-    }
-}
-
-/// Takes the eight bytes that a digest offers as they are.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    #[inline]
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-
-    /// A `KeyDigest` hashes itself with one `write_u64`, so this only keeps the trait whole.
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
