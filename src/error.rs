@@ -179,7 +179,7 @@ impl fmt::Display for Error {
                 "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()"
             }
             ErrorKind::InvalidLifetime => {
-                "invalid lifetime: a key must end after it begins, later than the clock has ever been, within the range of a timestamp"
+                "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for"
             }
             ErrorKind::LifetimeTooLong { longest } => {
                 return write!(
@@ -189,7 +189,7 @@ impl fmt::Display for Error {
                 );
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, ending later than the clock has ever been, within the range of a timestamp, or rotate_at_once for none"
+                "invalid grace: use at least one second, within the range of a timestamp, that ends after every end that this ring has refused a key for; or rotate_at_once for none"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
@@ -208,7 +208,7 @@ impl fmt::Display for Error {
             ErrorKind::TooManyKeys { limit } => {
                 return write!(
                     f,
-                    "too many keys: this ring lets a subject hold {limit}; revoke one first"
+                    "too many keys: this ring lets a subject hold {limit}; revoke a lineage first"
                 );
             }
             ErrorKind::EmptyScopes => "empty scopes: to take every scope away, revoke the key",

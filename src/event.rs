@@ -68,9 +68,9 @@ pub struct Event<'a> {
 pub enum EventKind {
     /// A request was authenticated and met what its layer requires.
     Authenticated,
-    /// A request was refused. A layer tells of each that it refuses once as this, also where it was
-    /// told of as [`KeyInUrl`](Self::KeyInUrl) or [`Reuse`](Self::Reuse) too. A guard tells only an
-    /// observer of its own, and an extractor tells nobody.
+    /// A request was refused. A layer reports each request that it refuses exactly once as this, even
+    /// if [`KeyInUrl`](Self::KeyInUrl) or [`Reuse`](Self::Reuse) was reported for it too. A guard
+    /// reports to an observer of its own only, and an extractor to nobody.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,
@@ -103,7 +103,7 @@ pub enum EventKind {
         /// Why.
         reason: RevocationReason,
     },
-    /// A turn of [`KeyRing::upkeep`](crate::KeyRing::upkeep) failed, and comes again. The
+    /// A part of [`KeyRing::upkeep`](crate::KeyRing::upkeep) failed, and will be tried again. The
     /// [failure](Event::failure) says why.
     UpkeepFailed,
     /// A store read its file again, and holds what is in it now.

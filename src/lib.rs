@@ -75,8 +75,8 @@
 //! carries what came after. All that came from one key by rotations and regrants is a lineage.
 //!
 //! The records of dead keys are kept, so that a replaced secret that comes back is told apart. A
-//! service that spawns [`KeyRing::upkeep`] removes them 30 days after their end, its
-//! [retention](RingBuilder::retention); without it they stay for ever.
+//! service that spawns [`KeyRing::upkeep`] removes them after the ring's
+//! [retention](RingBuilder::retention), 30 days by default; without it they stay for ever.
 //!
 //! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
 //! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at

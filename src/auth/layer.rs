@@ -131,7 +131,7 @@ impl ApiKeyLayer {
     }
 
     /// Sets who is told of each authenticated and each refused request, in place of the ring's
-    /// observer. That a replaced key came back it is told as the cause of a refusal; the ring's
+    /// observer. It learns of a replaced key that came back from the cause of the refusal; the ring's
     /// observer is still told [`Reuse`](crate::EventKind::Reuse), and what becomes of keys.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);

@@ -49,9 +49,12 @@
 //!
 //! # Exit codes
 //!
-//! An error is one line on standard error. Nothing was changed then, but for code 6, whose line says
-//! how things stand, and for code 5, after which a Postgres that lost its connection may have applied
-//! the change.
+//! An error is one line on standard error. Nothing was changed then, except:
+//!
+//! - with code 6, whose line says how things stand;
+//! - with code 5, where a Postgres that lost its connection may have applied the change, and a
+//!   `purge` may have removed a part;
+//! - with code 4 of `revoke --subject`, where some of the keys may be revoked.
 //!
 //! | code | meaning |
 //! |---|---|

@@ -127,7 +127,7 @@ impl RingBuilder {
     }
 
     /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace and the
-    /// one that replaced it count as one key.
+    /// one that replaced it count as one key, and so does either of them alone.
     pub fn keys_per_subject(mut self, limit: usize) -> Self {
         self.keys_per_subject = Some(limit);
         self

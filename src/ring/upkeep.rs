@@ -20,7 +20,8 @@ impl KeyRing {
     /// store the last uses of keys at each
     /// [`upkeep_interval`](crate::RingBuilder::upkeep_interval), and [purges](Self::purge) dead
     /// records at the start and then once an hour. What failed is tried again after an interval,
-    /// and the ring's observer is told [`UpkeepFailed`](crate::EventKind::UpkeepFailed).
+    /// and the ring's observer is told [`UpkeepFailed`](crate::EventKind::UpkeepFailed). A store that
+    /// refuses to be written to leaves the purge to who may write: the observer is told once.
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -51,16 +52,19 @@ impl KeyRing {
     }
 
     async fn purge_for_ever(self) -> Infallible {
+        let mut told_that_it_may_not = false;
         loop {
-            let pause = match self.purge_store().await {
-                Ok(_) => PURGE_INTERVAL,
-                // Who can write to the store purges it.
-                Err(failure) if failure.kind() == StoreErrorKind::ReadOnly => PURGE_INTERVAL,
-                Err(failure) => {
+            let mut pause = PURGE_INTERVAL;
+            if let Err(failure) = self.purge_store().await {
+                let may_not = failure.kind() == StoreErrorKind::ReadOnly;
+                if !(may_not && told_that_it_may_not) {
                     self.report_failure(&failure.into());
-                    PURGE_INTERVAL.min(self.0.upkeep_interval)
                 }
-            };
+                told_that_it_may_not = may_not;
+                if !may_not {
+                    pause = pause.min(self.0.upkeep_interval);
+                }
+            }
             self.0.clock.sleep(pause).await;
         }
     }
@@ -78,7 +82,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed; some of the records may be
+    /// gone then.
     pub async fn purge(&self) -> Result<u64, Error> {
         Ok(self.purge_store().await?)
     }

@@ -125,7 +125,8 @@ fn invariants_1_to_6_9_10_and_12_hold_over_random_sequences() {
     let config = Config {
         cases: 1,
         failure_persistence: None,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: std::env::var_os("PROPTEST_MAX_SHRINK_ITERS")
+            .map_or(4_000, |_| Config::default().max_shrink_iters),
         max_shrink_time: 60_000,
         ..Config::default()
     };

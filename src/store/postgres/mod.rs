@@ -68,9 +68,9 @@ use crate::record::KeyRecord;
 /// A purge removes some thousand records at a time, each time in a transaction of its own, so that
 /// revocations go on beside a large one.
 ///
-/// What is written waits five seconds for a lock of another session, and fails as
+/// What is written waits five seconds for each lock of another session, and fails as
 /// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy) then. A process that stands still in the
-/// middle of a commit keeps its locks for three seconds: then the server undoes the commit and ends
+/// middle of a commit keeps its locks for three seconds after its last statement: then the server undoes the commit and ends
 /// the session (`idle_in_transaction_session_timeout`).
 ///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost

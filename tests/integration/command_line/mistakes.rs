@@ -37,7 +37,7 @@ fn arguments_that_make_no_sense() {
                 "--expires-at",
                 "2020-01-01T00:00:00Z",
             ],
-            "invalid lifetime: a key must end after it begins, later than the clock has ever been, within the range of a timestamp",
+            "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for",
         ),
         (
             &["issue", "--subject", "a", "--metadata", "team"],
@@ -136,7 +136,7 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
         ),
         (
             &["issue", "--subject", "alice", "--keys-per-subject", "1"],
-            "too many keys: this ring lets a subject hold 1; revoke one first; --keys-per-subject \
+            "too many keys: this ring lets a subject hold 1; revoke a lineage first; --keys-per-subject \
              raises the limit",
         ),
         (

@@ -9,7 +9,8 @@ use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::support::{IMPORTED, START, issue};
 
 const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
-const TOO_MANY_TEXT: &str = "too many keys: this ring lets a subject hold 2; revoke one first";
+const TOO_MANY_TEXT: &str =
+    "too many keys: this ring lets a subject hold 2; revoke a lineage first";
 
 #[tokio::test]
 async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {

@@ -10,8 +10,8 @@ use super::{DAY, HOUR, House, MINUTE};
 use crate::support::{IMPORTED, START, issue};
 
 const NOT_FOUND: &str = "no such key in this realm";
-const LIFETIME: &str = "invalid lifetime: a key must end after it begins, later than the clock has ever been, within the range of a timestamp";
-const GRACE: &str = "invalid grace: use at least one second, ending later than the clock has ever been, within the range of a timestamp, or rotate_at_once for none";
+const LIFETIME: &str = "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for";
+const GRACE: &str = "invalid grace: use at least one second, within the range of a timestamp, that ends after every end that this ring has refused a key for; or rotate_at_once for none";
 const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace; use the newest key, and wait for the end of the grace or cut it short with rotate_at_once";
 
 fn alice() -> Grant {
