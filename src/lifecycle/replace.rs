@@ -27,7 +27,7 @@ pub(crate) enum Ending {
 pub(crate) fn rotate(
     id: KeyId,
     lineage: &[Arc<KeyRecord>],
-    minted: Minted,
+    minted: &Minted,
     ending: Ending,
     policy: &Policy,
     at: Reading,
@@ -84,7 +84,7 @@ pub(crate) fn regrant(
 
 fn successor(
     old: &KeyRecord,
-    minted: Minted,
+    minted: &Minted,
     policy: &Policy,
     at: Reading,
 ) -> Result<KeyRecord, Error> {
@@ -92,7 +92,6 @@ fn successor(
     let old = old.to_parts();
     Ok(KeyRecord::from(KeyRecordParts {
         id: minted.id,
-        realm: minted.realm,
         digest: minted.digest,
         pepper_version: minted.pepper_version,
         issued_at: at.now,

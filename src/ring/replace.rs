@@ -56,7 +56,7 @@ impl KeyRing {
             let (record, change) = lifecycle::rotate(
                 id,
                 &lineage,
-                minted.clone(),
+                &minted,
                 ending,
                 &self.0.policy,
                 self.0.reading(),
