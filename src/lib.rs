@@ -133,6 +133,7 @@ mod lifecycle;
 mod realm;
 mod record;
 mod refusal;
+mod requirement;
 mod ring;
 mod scope;
 mod secret;
@@ -163,8 +164,9 @@ pub use guard::RequireScopeLayer;
 pub use realm::Realm;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, Revocation, RevocationReason};
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
+pub use requirement::{IntoRequirement, Requirement};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
-pub use scope::{IntoRequirement, Requirement, Scope, ScopeSet};
+pub use scope::{Scope, ScopeSet};
 pub use secret::SecretKey;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;

@@ -1,4 +1,4 @@
-//! Scopes, sets of them, and what a route requires.
+//! Scopes, and sets of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -112,7 +112,7 @@ impl ScopeSet {
 
     /// As [`contains`](Self::contains); of most keys the set is the one scope.
     #[inline]
-    fn holds(&self, scope: &Scope) -> bool {
+    pub(crate) fn holds(&self, scope: &Scope) -> bool {
         self.0 == scope.0 || (self.0.len() > scope.0.len() && self.contains(scope.as_str()))
     }
 
@@ -183,179 +183,6 @@ impl fmt::Debug for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
     }
-}
-
-/// What a route asks of a key: one scope, all of several, any of several, nested at will.
-///
-/// ```
-/// use tower_api_key::{Requirement, ScopeSet};
-///
-/// let writer = Requirement::all(["orders:read", "orders:write"])?;
-/// let either = Requirement::any([Requirement::scope("admin")?, writer])?;
-/// assert_eq!(either.to_string(), "admin or (orders:read and orders:write)");
-///
-/// assert!(either.is_met_by(&"admin".parse()?));
-/// assert!(!either.is_met_by(&"orders:read".parse()?));
-/// assert!(!either.is_met_by(&ScopeSet::empty()));
-/// # Ok::<(), tower_api_key::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement(Node);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
-    Scope(Scope),
-    All(Box<[Requirement]>),
-    Any(Box<[Requirement]>),
-}
-
-impl Requirement {
-    /// Asks for exactly this scope.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidScope`] for text outside the grammar of [`Scope`].
-    pub fn scope(scope: &str) -> Result<Self, Error> {
-        Scope::new(scope).map(Self::from)
-    }
-
-    /// Asks for every one of these.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::EmptyRequirement`] where there is none, [`ErrorKind::InvalidScope`] where a
-    /// text is not a scope.
-    pub fn all<I>(requirements: I) -> Result<Self, Error>
-    where
-        I: IntoIterator,
-        I::Item: IntoRequirement,
-    {
-        non_empty(requirements).map(|several| Self(Node::All(several)))
-    }
-
-    /// Asks for at least one of these.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::EmptyRequirement`] where there is none, [`ErrorKind::InvalidScope`] where a
-    /// text is not a scope.
-    pub fn any<I>(requirements: I) -> Result<Self, Error>
-    where
-        I: IntoIterator,
-        I::Item: IntoRequirement,
-    {
-        non_empty(requirements).map(|several| Self(Node::Any(several)))
-    }
-
-    pub(crate) fn and(self, further: Self) -> Self {
-        Self(Node::All(Box::new([self, further])))
-    }
-
-    /// Whether a key with these scopes may pass.
-    #[inline]
-    pub fn is_met_by(&self, scopes: &ScopeSet) -> bool {
-        match &self.0 {
-            Node::Scope(scope) => scopes.holds(scope),
-            Node::All(several) => several.iter().all(|one| one.is_met_by(scopes)),
-            Node::Any(several) => several.iter().any(|one| one.is_met_by(scopes)),
-        }
-    }
-
-    /// Every scope that is mentioned, for the `scope` attribute of RFC 6750 §3.
-    pub(crate) fn mentioned(&self) -> ScopeSet {
-        fn collect<'a>(requirement: &'a Requirement, into: &mut Vec<&'a Scope>) {
-            match &requirement.0 {
-                Node::Scope(scope) => into.push(scope),
-                Node::All(several) | Node::Any(several) => {
-                    several.iter().for_each(|one| collect(one, into));
-                }
-            }
-        }
-        let mut scopes = Vec::new();
-        collect(self, &mut scopes);
-        scopes.into_iter().cloned().collect()
-    }
-}
-
-fn non_empty<I>(requirements: I) -> Result<Box<[Requirement]>, Error>
-where
-    I: IntoIterator,
-    I::Item: IntoRequirement,
-{
-    let several = requirements
-        .into_iter()
-        .map(IntoRequirement::into_requirement)
-        .collect::<Result<Box<[_]>, _>>()?;
-    if several.is_empty() {
-        return Err(ErrorKind::EmptyRequirement.into());
-    }
-    Ok(several)
-}
-
-impl From<Scope> for Requirement {
-    fn from(scope: Scope) -> Self {
-        Self(Node::Scope(scope))
-    }
-}
-
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (several, word) = match &self.0 {
-            Node::Scope(scope) => return f.write_str(scope.as_str()),
-            Node::All(several) => (several, " and "),
-            Node::Any(several) => (several, " or "),
-        };
-        for (index, one) in several.iter().enumerate() {
-            if index > 0 {
-                f.write_str(word)?;
-            }
-            match &one.0 {
-                Node::Scope(_) => write!(f, "{one}")?,
-                Node::All(_) | Node::Any(_) => write!(f, "({one})")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What can be said where a requirement is asked for: a scope as text, a [`Scope`], or a
-/// [`Requirement`].
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say which scopes are required",
-    note = "pass a scope such as \"orders:read\", or `Requirement::all([..])?` or `Requirement::any([..])?`"
-)]
-pub trait IntoRequirement: sealed::Sealed {
-    /// Parses the requirement.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidScope`] where a text is not a scope.
-    fn into_requirement(self) -> Result<Requirement, Error>;
-}
-
-impl IntoRequirement for &str {
-    fn into_requirement(self) -> Result<Requirement, Error> {
-        Requirement::scope(self)
-    }
-}
-
-impl IntoRequirement for Scope {
-    fn into_requirement(self) -> Result<Requirement, Error> {
-        Ok(self.into())
-    }
-}
-
-impl IntoRequirement for Requirement {
-    fn into_requirement(self) -> Result<Requirement, Error> {
-        Ok(self)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for &str {}
-    impl Sealed for super::Scope {}
-    impl Sealed for super::Requirement {}
 }
 
 #[cfg(feature = "serde")]

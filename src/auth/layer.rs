@@ -11,8 +11,8 @@ use super::service::{ApiKey, Policy};
 use crate::credential::{Source, Sources};
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
+use crate::requirement::{IntoRequirement, Requirement};
 use crate::ring::KeyRing;
-use crate::scope::{IntoRequirement, Requirement};
 
 /// Authenticates every request against a [`KeyRing`], attaches a
 /// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid

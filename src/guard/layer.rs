@@ -11,7 +11,7 @@ use super::parsed;
 use super::service::RequireScope;
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder};
-use crate::scope::{IntoRequirement, Requirement};
+use crate::requirement::{IntoRequirement, Requirement};
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///

@@ -45,7 +45,7 @@ use http::{Extensions, Response};
 
 use crate::event::{Event, EventKind, Observed};
 use crate::rejection::{Anonymous, Rejection, Required, not_authenticated};
-use crate::scope::{IntoRequirement, Requirement};
+use crate::requirement::{IntoRequirement, Requirement};
 use crate::verified::VerifiedKey;
 
 /// Parses what a route requires, when the route is built.

@@ -18,8 +18,8 @@ pub enum RevocationReason {
     KeyCompromise,
     /// The subject is no longer who it was.
     AffiliationChanged,
-    /// A newer key took its place. Presented afterwards, the key counts as
-    /// [replaced](super::KeyRecord::is_replaced_at).
+    /// A newer key took its place. Presented afterwards, and after its grace where it had one, the
+    /// key counts as [replaced](super::KeyRecord::is_replaced_at).
     Superseded,
     /// The key is no longer needed.
     CessationOfOperation,

@@ -11,7 +11,7 @@ use crate::credential::Sources;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::refusal::{Ambiguity, Leak, Refusal};
-use crate::scope::Requirement;
+use crate::requirement::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";

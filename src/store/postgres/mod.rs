@@ -70,8 +70,8 @@ use crate::record::KeyRecord;
 ///
 /// What is written waits five seconds for each lock of another session, and fails as
 /// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy) then. A process that stands still in the
-/// middle of a commit keeps its locks for three seconds after its last statement: then the server undoes the commit and ends
-/// the session (`idle_in_transaction_session_timeout`).
+/// middle of a commit keeps its locks for three seconds after its last statement: then the server
+/// undoes the commit and ends the session (`idle_in_transaction_session_timeout`).
 ///
 /// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
 /// while a commit is on its way leaves open whether it was applied; the error is
