@@ -1,7 +1,10 @@
 //! Panics of code that is not this crate's.
 
+use std::future::poll_fn;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 /// Runs code of a user's, whose panic must not reach the caller; `None` where it panicked.
 #[inline]
@@ -9,9 +12,21 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            // Dropped here, a payload whose own drop panics would reach the caller after all.
-            mem::forget(payload);
+            // What is thrown by the drop of what was thrown is not dropped again.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                mem::forget(payload);
+            }
             None
         }
     }
+}
+
+/// Waits for a future of a user's, whose panic must not reach the caller; `None` where it panicked.
+pub(crate) async fn caught_in<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
+        Some(polled) => polled.map(Some),
+        None => Poll::Ready(None),
+    })
+    .await
 }

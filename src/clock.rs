@@ -56,8 +56,9 @@ impl fmt::Display for Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now.
     ///
-    /// It may jump back: a ring never judges a key that it once denied as expired by an earlier
-    /// time than that key's end.
+    /// It may jump back: a ring judges the end of no key by an earlier time than the latest end for
+    /// which it denied one. A clock that fails returns [`Timestamp::MAX`]: no key is valid then, and nothing is
+    /// purged.
     fn now(&self) -> Timestamp;
 
     /// Completes after `duration`; it bounds the wait for a store, and paces watches and upkeep.

@@ -51,14 +51,16 @@ pub enum ErrorKind {
     InvalidTimestamp,
     /// A header that cannot carry a key, because it already means something else.
     InvalidCarrier,
-    /// A lifetime that ends before it begins, or beyond what a timestamp holds.
+    /// A lifetime that ends before it begins, beyond what a timestamp holds, or no later than the
+    /// latest end for which the ring has denied a key.
     InvalidLifetime,
     /// A lifetime beyond the longest that the ring grants.
     LifetimeTooLong {
         /// The ring's longest lifetime.
         longest: Duration,
     },
-    /// A grace of under a second, or beyond what a timestamp holds.
+    /// A grace of under a second, beyond what a timestamp holds, or over by the latest end for which
+    /// the ring has denied a key.
     InvalidGrace,
     /// A grace beyond the longest that the ring grants.
     GraceTooLong {

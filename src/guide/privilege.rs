@@ -73,8 +73,8 @@
 //! The holder keeps its secret. A key in its grace beside this one is dead in the same commit, for
 //! it would keep what was withdrawn.
 //!
-//! That is one key. For a user who has several, `revoke_subject` is complete in one commit, and the
-//! user fetches new keys. A loop of your own over [`list`](crate::KeyRing::list) has to cope with
+//! That is one key. For a user who has several, `revoke_subject` ends all of them, and the user
+//! fetches new keys. A loop of your own over [`list`](crate::KeyRing::list) has to cope with
 //! keys that are rotated while it runs: list again until there is nothing left to narrow.
 //!
 //! # The user is gone
@@ -142,21 +142,28 @@
 //! [`watch`](crate::KeyRing::watch), so that it ends with its key:
 //!
 //! ```
-//! use tower_api_key::{Grant, KeyRing, KeyState, RevocationReason, store::MemoryStore};
+//! use tokio::sync::mpsc::{self, Receiver};
+//! use tower_api_key::{Error, Grant, KeyRing, KeyState, RevocationReason, Watch, store::MemoryStore};
+//!
+//! /// Hands on messages for as long as the key is good, and says what it was worth in the end.
+//! async fn connection(mut messages: Receiver<&str>, mut key: Watch) -> Result<KeyState, Error> {
+//!     loop {
+//!         tokio::select! {
+//!             state = &mut key => return state,
+//!             Some(message) = messages.recv() => println!("{message}"),
+//!         }
+//!     }
+//! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-//! let issued = ring.issue(Grant::new("alice")).await?;
-//! let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+//! let id = ring.issue(Grant::new("alice")).await?.record().id();
 //!
-//! let connection = async |over: tower_api_key::Watch| {
-//!     tokio::select! {
-//!         state = over => state,
-//!         () = std::future::pending() => unreachable!("messages, for ever"),
-//!     }
-//! };
-//! let admin = async || ring.revoke(key.id(), RevocationReason::KeyCompromise).await;
-//! let (state, revoked) = tokio::join!(connection(ring.watch(key.id())), admin());
+//! let (sender, messages) = mpsc::channel(8);
+//! sender.send("hello").await?;
+//! let connection = connection(messages, ring.watch(id));
+//! let (state, revoked) =
+//!     tokio::join!(connection, ring.revoke(id, RevocationReason::KeyCompromise));
 //! revoked?;
 //! assert_eq!(state?, KeyState::Revoked);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -5,6 +5,8 @@
 //!
 //! # One rotation
 //!
+//! The clock here is one that is set by hand, of the feature `testing`: a service leaves it out.
+//!
 //! ```
 //! use std::time::Duration;
 //! use tower_api_key::{
@@ -73,8 +75,8 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use tower_api_key::{Grant, KeyRing, ManualClock, Timestamp, store::MemoryStore};
-//! use tower_api_key::{KeyState, store::ListQuery};
+//! # use tower_api_key::{Grant, KeyRing, KeyState, ManualClock, Timestamp, store::MemoryStore};
+//! use tower_api_key::store::ListQuery;
 //!
 //! # const HOUR: Duration = Duration::from_secs(60 * 60);
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

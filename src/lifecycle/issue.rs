@@ -188,6 +188,8 @@ pub(super) fn expiry(
         Lifetime::Until(end) => end,
         Lifetime::Never => match limit {
             Some((longest, _)) => return Err(ErrorKind::LifetimeTooLong { longest }.into()),
+            // It would never begin.
+            None if start == Timestamp::MAX => return Err(ErrorKind::InvalidLifetime.into()),
             None => return Ok(None),
         },
     };

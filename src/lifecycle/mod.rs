@@ -51,10 +51,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The same moment, with the latest end that either reading knows.
-    pub(crate) fn or_later(self, other: Self) -> Self {
+    /// The same moment, for a ring that has denied a key which ended then.
+    #[inline]
+    pub(crate) fn or_later(self, end: Timestamp) -> Self {
         Self {
-            latest: self.latest.max(other.latest),
+            latest: self.latest.max(end),
             ..self
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn narrow(
     lineage: &[Arc<KeyRecord>],
     scopes: &ScopeSet,
     at: Reading,
-) -> Result<Option<Change>, Error> {
+) -> Result<Option<(KeyRecord, Change)>, Error> {
     let (key, others) = split(lineage, id)?;
     at.at_the_head(key)?;
     if scopes.is_empty() {
@@ -25,13 +25,18 @@ pub(crate) fn narrow(
     if !scopes.is_subset(key.scopes()) {
         return Err(ErrorKind::WouldWiden.into());
     }
+    if scopes == key.scopes() && others.clone().next().is_none() {
+        return Ok(None);
+    }
     let reason = RevocationReason::PrivilegeWithdrawn;
-    let writes: Vec<Write> = (scopes != key.scopes())
-        .then(|| Write::next(key, |parts| parts.scopes = scopes.clone()))
+    // The key is written even where it keeps all of its scopes: it may have been replaced since.
+    let narrowed = Write::next(key, |parts| parts.scopes = scopes.clone());
+    let record = narrowed.record.clone();
+    let writes = [narrowed]
         .into_iter()
         .chain(others.map(|other| Write::revoked(other, reason, at.now)))
         .collect();
-    Ok((!writes.is_empty()).then(|| Change::new(writes)))
+    Ok(Some((record, Change::new(writes))))
 }
 
 /// Ends these keys for good; `None` where all of them are revoked already.

@@ -101,7 +101,14 @@ impl KeyRecord {
     /// and not revoked.
     #[inline]
     pub fn is_live_at(&self, now: Timestamp) -> bool {
-        self.not_before <= now && now < self.valid_until
+        self.is_live_between(now, now)
+    }
+
+    /// Whether the key has begun at one time, and not ended by another that is no earlier: set
+    /// back, a clock revives no key that it ended, and begins none ahead of its time.
+    #[inline]
+    pub(crate) fn is_live_between(&self, now: Timestamp, latest: Timestamp) -> bool {
+        self.not_before <= now && latest < self.valid_until
     }
 
     /// What the key is worth at `now`, and where nothing, why. A key whose end has passed is over,

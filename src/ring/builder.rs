@@ -127,7 +127,8 @@ impl RingBuilder {
     }
 
     /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace and the
-    /// one that replaced it count as one key, and so does either of them alone.
+    /// one that replaced it count as one key, and so does either of them alone. A rotation puts a key
+    /// in the place of another, and is not counted.
     pub fn keys_per_subject(mut self, limit: usize) -> Self {
         self.keys_per_subject = Some(limit);
         self
@@ -139,6 +140,10 @@ impl RingBuilder {
     /// It ends what a thief may have got by a stolen secret, and it lets whoever kept an old
     /// secret end the keys that came after. Without it, reuse is only
     /// [reported](crate::EventKind::Reuse).
+    ///
+    /// The refusal waits for the revocation, within the [`lookup_timeout`](Self::lookup_timeout).
+    /// Where the store was slower, or the client hung up, the next reuse tries again. A key that is
+    /// denied only because the clock was ahead ends nothing.
     pub fn revoke_lineage_on_reuse(mut self) -> Self {
         self.revokes_on_reuse = true;
         self

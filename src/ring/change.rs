@@ -23,11 +23,16 @@ impl KeyRing {
             return Ok(false);
         }
         // A store that failed may have lost its answer only: whoever watches looks for himself.
+        self.wake(change);
+        committed?;
+        Ok(true)
+    }
+
+    /// Wakes who watches a key of the change through this ring.
+    pub(super) fn wake(&self, change: &Change) {
         for write in change.writes() {
             self.0.watchers.tell(write.record.id());
         }
-        committed?;
-        Ok(true)
     }
 
     pub(super) fn report_revoked(&self, change: &Change) {

@@ -60,7 +60,9 @@ use crate::watchers::Watchers;
 ///
 /// A method that issues, replaces, narrows or revokes says by its error that nothing has changed,
 /// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
-/// it commits may have applied the change. The same holds for a future that is dropped before it
+/// it commits may have applied the change. (Two methods take several commits where they must, and
+/// say what may be done by then: [`promote`](Self::promote) between two stores, and
+/// [`revoke_subject`](Self::revoke_subject) beside others who keep issuing.) The same holds for a future that is dropped before it
 /// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
 /// no observer is told. Where a client can hang up, run the call in a task of its own
 /// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
@@ -102,18 +104,17 @@ impl Inner {
     fn reading(&self) -> Reading {
         let now = self.clock.now();
         let latest_end = Timestamp::from_unix(self.latest_end.load(Ordering::Relaxed));
-        Reading {
-            now,
-            latest: now.max(latest_end),
-        }
+        Reading { now, latest: now }.or_later(latest_end)
     }
 
     /// Judges no end by an earlier time than that of this key, which is over.
     fn remember_end(&self, record: &KeyRecord) {
-        // MAX is no end of a key, but where time itself ends.
-        if record.valid_until() != Timestamp::MAX {
-            self.latest_end
-                .fetch_max(record.valid_until().as_unix(), Ordering::Relaxed);
+        let end = record.valid_until();
+        // MAX is no end of a key, but where time itself ends. What is known already is not written:
+        // every request reads this.
+        let is_news = end.as_unix() > self.latest_end.load(Ordering::Relaxed);
+        if end != Timestamp::MAX && is_news {
+            self.latest_end.fetch_max(end.as_unix(), Ordering::Relaxed);
         }
     }
 }

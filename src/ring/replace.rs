@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::format::KeyId;
 use crate::grant::Grant;
-use crate::lifecycle::{self, Ending};
+use crate::lifecycle::{self, Ending, Reading};
 use crate::record::KeyRecord;
 
 impl KeyRing {
@@ -20,8 +20,9 @@ impl KeyRing {
     /// long, from now, cut to the ring's longest. Where a key that never expires is rotated by a
     /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter.
     ///
-    /// The old key retires after `grace`, in whole seconds, or at its own expiry if that is sooner.
-    /// That moment never moves again.
+    /// The old key retires after `grace`, or at its own expiry if that is sooner. That moment never
+    /// moves again. It is counted in whole seconds from the one that has begun, so that the grace is
+    /// up to a second shorter than asked for.
     ///
     /// # Errors
     ///
@@ -95,6 +96,9 @@ impl KeyRing {
     /// stores, the temporary key is dead before the real one is issued, so that a failure between
     /// the two leaves neither.
     ///
+    /// Where the rings have two clocks, the times are those of this ring's, and the temporary key
+    /// must not be over by either.
+    ///
     /// This ring tells its observer [`Regranted`](EventKind::Regranted), and `from` tells its own
     /// [`Revoked`](EventKind::Revoked).
     ///
@@ -129,8 +133,10 @@ impl KeyRing {
     pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
         for _ in 0..MAX_ATTEMPTS {
-            let lineage = from.lineage_of(id).await?;
+            // The lineage last: where another was first, it says so, and its key is not counted as
+            // one too many.
             let held = self.keys_towards_limit(grant.subject_name()).await?;
+            let lineage = from.lineage_of(id).await?;
             let (record, change) = lifecycle::regrant(
                 id,
                 &lineage,
@@ -138,12 +144,13 @@ impl KeyRing {
                 grant.clone(),
                 &self.0.policy,
                 &held,
-                from.0.reading().or_later(self.0.reading()),
+                self.reading_with(from),
             )?;
             if self.shares_store_with(from) {
                 if !from.commit(&change).await? {
                     continue;
                 }
+                self.wake(&change);
                 self.report_regranted(id, &record);
                 from.report_revoked(&change);
             } else {
@@ -172,6 +179,15 @@ impl KeyRing {
             }
         }
         Err(ErrorKind::Conflict.into())
+    }
+
+    /// This ring's reading, which knows what the other has seen to be over.
+    fn reading_with(&self, other: &Self) -> Reading {
+        let at = self.0.reading();
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return at;
+        }
+        at.or_later(other.0.reading().latest)
     }
 
     fn report_regranted(&self, replaced: KeyId, record: &KeyRecord) {

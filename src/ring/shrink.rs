@@ -27,25 +27,16 @@ impl KeyRing {
     pub async fn narrow(&self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let lineage = self.lineage_of(id).await?;
-            let change = lifecycle::narrow(id, &lineage, scopes, self.0.reading())?;
-            let changed = change
-                .as_ref()
-                .and_then(|change| change.record(id))
-                .map(|record| Arc::new(record.clone()));
-            let record = changed
-                .clone()
-                .or_else(|| lineage.into_iter().find(|record| record.id() == id))
-                .ok_or(ErrorKind::NotFound)?;
-            let Some(change) = change else {
-                return Ok(record);
+            let narrowed = lifecycle::narrow(id, &lineage, scopes, self.0.reading())?;
+            let Some((record, change)) = narrowed else {
+                let same = lineage.into_iter().find(|record| record.id() == id);
+                return same.ok_or(ErrorKind::NotFound.into());
             };
             if self.commit(&change).await? {
-                if let Some(record) = changed {
-                    let event = || Event::about(EventKind::Narrowed, &record);
-                    self.0.observer.tell(event);
-                }
+                let event = || Event::about(EventKind::Narrowed, &record);
+                self.0.observer.tell(event);
                 self.report_revoked(&change);
-                return Ok(record);
+                return Ok(Arc::new(record));
             }
         }
         Err(ErrorKind::Conflict.into())

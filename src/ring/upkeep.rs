@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::KeyRing;
+use crate::caught::caught_in;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::event::Event;
@@ -19,9 +20,10 @@ impl KeyRing {
     /// What a running service does beside its requests, as a future that never ends: it tells the
     /// store the last uses of keys at each
     /// [`upkeep_interval`](crate::RingBuilder::upkeep_interval), and [purges](Self::purge) dead
-    /// records at the start and then once an hour. What failed is tried again after an interval,
-    /// and the ring's observer is told [`UpkeepFailed`](crate::EventKind::UpkeepFailed). A store that
-    /// refuses to be written to leaves the purge to who may write: the observer is told once.
+    /// records at the start and then once an hour. What failed, or panicked in the
+    /// store, is tried again after an interval, and the ring's observer is told
+    /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). A store that refuses to be written to leaves
+    /// the purge to who may write: the observer is told once.
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -45,7 +47,9 @@ impl KeyRing {
         loop {
             self.0.clock.sleep(self.0.upkeep_interval).await;
             // What the store did not take is kept for the next turn.
-            if let Err(failure) = self.record_uses().await {
+            let panicked = || Err(StoreError::from(StoreErrorKind::Unavailable).into());
+            let recorded = caught_in(self.record_uses()).await;
+            if let Err(failure) = recorded.unwrap_or_else(panicked) {
                 self.report_failure(&failure);
             }
         }
@@ -55,7 +59,9 @@ impl KeyRing {
         let mut told_that_it_may_not = false;
         loop {
             let mut pause = PURGE_INTERVAL;
-            if let Err(failure) = self.purge_store().await {
+            let panicked = || Err(StoreErrorKind::Unavailable.into());
+            let purged = caught_in(self.purge_store()).await;
+            if let Err(failure) = purged.unwrap_or_else(panicked) {
                 let may_not = failure.kind() == StoreErrorKind::ReadOnly;
                 if !(may_not && told_that_it_may_not) {
                     self.report_failure(&failure.into());

@@ -6,6 +6,7 @@ use super::bounded::Bounded;
 use super::issue::is_importable;
 use super::{Inner, KeyRing};
 use crate::caught::caught;
+use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
@@ -141,9 +142,15 @@ impl KeyRing {
         Verifying::Pending(Box::pin(bounded))
     }
 
-    /// Whether this refusal is of a replaced key, on a ring that then ends its lineage.
+    /// Whether this refusal is of a replaced key, on a ring that then ends its lineage. What is
+    /// denied only because a clock was ahead is no proof of theft, and a revocation is for good.
     fn answers_reuse(&self, error: &VerifyError) -> bool {
-        self.0.revokes_on_reuse && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Reuse)
+        self.0.revokes_on_reuse
+            && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Reuse)
+            && error.record().is_some_and(|record| {
+                let now = self.0.clock.now();
+                now != Timestamp::MAX && record.is_replaced_at(now)
+            })
     }
 
     async fn answer_reuse(&self, error: &VerifyError) {
@@ -176,10 +183,8 @@ impl Inner {
             // A store that answers with another key's record is out of order.
             Ok(Some(_)) | Err(_) => return Err(VerifyError::store_unavailable()),
         };
-        // Set back, the clock revives no key that it ended, and begins none ahead of its time.
         let at = self.reading();
-        let live = record.not_before() <= at.now && at.latest < record.valid_until();
-        if live && *record.realm() == self.realm {
+        if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
             if let Some(uses) = &self.uses {
                 uses.mark(record.id(), at.now);
             }

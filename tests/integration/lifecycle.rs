@@ -1,5 +1,6 @@
 //! Keys that are replaced, shrink and end, and what is refused with nothing changed.
 
+mod clocks;
 mod ending;
 mod limits;
 mod promoting;

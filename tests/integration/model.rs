@@ -2,7 +2,8 @@
 //!
 //! Five rings take part: two nodes of one realm with different policies, a second realm, and a
 //! temporary ring with caps, all over one store; and a ring over a store of its own. The clock
-//! goes on, stands still, is set back, and is set to the end of time. After every operation the
+//! goes on, stands still, is set back, and is set to the end of time. Other writers come between what
+//! an operation read and its commit, and it must end as if it had begun after them. After every operation the
 //! stores must hold what the model says, to the field. What was committed is read off the stores
 //! commit by commit, and the authority of every digest at each is held against the invariants of
 //! the lifecycle; each is a function that has its number in its name, or an assertion that has it in
@@ -21,6 +22,7 @@ mod ledger;
 mod looking;
 mod operations;
 mod predict;
+mod race;
 mod reference;
 mod rings;
 mod run;
@@ -45,7 +47,7 @@ const STEPS: u64 = 25_000;
 const LONGEST_SEQUENCE: usize = 160;
 
 /// What a run must have come by to have shown anything.
-const MUST_HAPPEN: [&str; 66] = [
+const MUST_HAPPEN: [&str; 73] = [
     "import_digest: Duplicate",
     "import_digest: ok",
     "import_insecure_plaintext: ok",
@@ -67,12 +69,15 @@ const MUST_HAPPEN: [&str; 66] = [
     "narrow: KeyRevoked",
     "narrow: NotFound",
     "narrow: WouldWiden",
+    "narrow: another was first",
     "narrow: ok",
     "promote apart: KeyRevoked",
+    "promote apart: another was first",
     "promote apart: ok",
     "promote: InGrace",
     "promote: KeyRevoked",
     "promote: NotFound",
+    "promote: another was first",
     "promote: ok",
     "purge: something",
     "regrant: InGrace",
@@ -80,10 +85,13 @@ const MUST_HAPPEN: [&str; 66] = [
     "regrant: KeyRevoked",
     "regrant: NotFound",
     "regrant: ScopeNotGrantable",
+    "regrant: another was first",
     "regrant: ok",
     "revoke: NotFound",
+    "revoke: another was first",
     "revoke: ok",
     "revoke_lineage: NotFound",
+    "revoke_lineage: another was first",
     "revoke_lineage: ok",
     "revoke_subject: ok",
     "rotate: GraceTooLong",
@@ -94,6 +102,7 @@ const MUST_HAPPEN: [&str; 66] = [
     "rotate: KeyRevoked",
     "rotate: NotFound",
     "rotate: ScopeNotGrantable",
+    "rotate: another was first",
     "rotate: ok",
     "rotate_at_once: InGrace",
     "rotate_at_once: KeyRevoked",

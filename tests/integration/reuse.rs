@@ -10,13 +10,14 @@ use tower_api_key::store::{
 };
 use tower_api_key::{
     ApiKeyLayer, ErrorKind, EventKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing,
-    ManualClock, Realm, RevocationReason, VerifyErrorKind,
+    ManualClock, Realm, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use crate::events::{Later, Recorder, about};
 use crate::support::{Inner, START, Whole, issue, poll_once, ring, send, with_key};
 
 const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 struct Fixture {
     ring: KeyRing,
@@ -382,6 +383,33 @@ async fn a_key_whose_grace_was_cut_short_is_no_reuse_until_it_would_have_ended()
         assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
         let revoked = Err(InvalidCause::Revoked);
         assert_eq!(verdict(ring, &newest).await, revoked, "{way}");
+    }
+}
+
+/// The refusal is the price of a clock that was ahead; to end what came after is for good, and needs
+/// a theft.
+#[tokio::test]
+async fn r24_what_is_denied_for_a_clock_that_was_ahead_ends_no_lineage() {
+    for ahead in [2 * HOUR, Duration::MAX] {
+        let fixture = fixture(MemoryStore::new(), true);
+        let (ring, clock) = (&fixture.ring, &fixture.clock);
+        let other = ring.issue(Grant::new("bob").expires_in(2 * HOUR)).await;
+        let other = other.unwrap();
+        let old = issue(ring, "read").await;
+        let new = ring.rotate(old.record().id(), HOUR).await.unwrap();
+        clock.set(START.checked_add(ahead).unwrap_or(Timestamp::MAX));
+        assert_eq!(verdict(ring, &other).await, Err(InvalidCause::Expired));
+        if ahead == Duration::MAX {
+            // A clock that fails is no witness.
+            assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        }
+        clock.set(START);
+        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(ring, &new).await, Ok(()), "{ahead:?}");
+
+        clock.advance(HOUR);
+        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(ring, &new).await, Err(InvalidCause::Revoked));
     }
 }
 

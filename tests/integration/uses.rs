@@ -255,14 +255,23 @@ async fn upkeep_tells_the_uses_at_each_turn_and_purges_once_an_hour() {
 
 #[tokio::test]
 async fn upkeep_tries_again_what_failed_at_its_next_turn() {
+    for (taking, purging) in [
+        (Taking::Fail, Purging::Fail),
+        (Taking::Panic, Purging::Panic),
+    ] {
+        tries_again(taking, purging).await;
+    }
+}
+
+async fn tries_again(taking: Taking, purging: Purging) {
     let store = Noting::new();
     let (ring, clock) = tracking(store.clone(), |builder| builder);
     let issued = issue(&ring, "read").await;
     present(&ring, &issued).await;
     let mut upkeep = pin!(ring.upkeep());
     let mut turn = || assert!(poll_once(&mut upkeep).is_pending());
-    store.take(Taking::Fail);
-    store.purge(Purging::Fail);
+    store.take(taking);
+    store.purge(purging);
     turn();
     for count in 1..4 {
         assert_eq!(store.purges(), count);
@@ -319,6 +328,10 @@ async fn an_upkeep_that_fails_is_told() {
     let told = turn();
     assert_eq!(told[told.len() - 1], failed());
     store.take(Taking::Fail);
+    clock.advance(MINUTE);
+    assert_eq!(turn(), [failed(), failed()]);
+    store.purge(Purging::Panic);
+    store.take(Taking::Panic);
     clock.advance(MINUTE);
     assert_eq!(turn(), [failed(), failed()]);
     let text = "source: Some(StoreError { kind: Unavailable";

@@ -91,6 +91,22 @@ async fn r32_whatever_ends_a_key_through_this_ring_ends_its_watch_at_once() {
     }
 }
 
+/// Of a ring with the old policy and one with the new, over one realm, either sees what it does.
+#[tokio::test]
+async fn r32_a_promotion_ends_the_watches_of_both_rings() {
+    let (old, clock, store) = fixture();
+    let new = ring_over(store, &clock, |builder| builder);
+    let id = issue(&old, "read").await.record().id();
+    let mut watches = [old.watch(id), new.watch(id)];
+    for watch in &mut watches {
+        assert_goes_on(watch, "before");
+    }
+    new.promote(&old, id, Grant::new("alice")).await.unwrap();
+    for watch in &mut watches {
+        assert_over(watch, KeyState::Revoked);
+    }
+}
+
 #[tokio::test]
 async fn a_change_wakes_the_watch_and_a_change_of_another_key_does_not_end_it() {
     let (ring, clock, _) = fixture();

@@ -1,5 +1,7 @@
 //! An observer that panics: every verdict and every change is as without it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -61,6 +63,34 @@ async fn a_panic_that_panics_again_is_caught_too() {
     let service = ApiKeyLayer::new(ring).layer(Inner::new());
     let response = send(&service, with_key(issued.secret().expose())).await;
     assert_eq!(response.status, StatusCode::OK);
+}
+
+/// A client that can make an observer panic fills no memory.
+#[tokio::test]
+async fn r23_what_a_panic_leaves_is_dropped() {
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let (told, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let (counted, left) = (Arc::clone(&told), Arc::clone(&dropped));
+    let ring = KeyRing::builder("acme")
+        .observer(move |_: &Event<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::panic::panic_any(Counted(Arc::clone(&left)));
+        })
+        .build(MemoryStore::new())
+        .unwrap();
+    let service = ApiKeyLayer::new(ring).layer(Inner::new());
+    for _ in 0..3 {
+        send(&service, with_key("nonsense")).await;
+    }
+    assert_eq!(told.load(Ordering::Relaxed), 3);
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! What a ring's policy allows, and policies that make no sense.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ErrorKind, Grant, KeyRing, RevocationReason, RingBuilder};
+use tower_api_key::{ErrorKind, Grant, KeyRing, RevocationReason, RingBuilder, Timestamp};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
-use crate::support::{IMPORTED, START, issue};
+use crate::ring::stores::Tapped;
+use crate::support::{IMPORTED, START, issue, poll_once};
 
 const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
 const TOO_MANY_TEXT: &str =
@@ -108,6 +111,28 @@ async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
     }
 }
 
+/// Who loses a race for a key learns what became of it, and not that the winner's is one too many.
+#[tokio::test]
+async fn a_lost_race_is_not_taken_for_a_full_house() {
+    let one = |builder: RingBuilder| builder.keys_per_subject(1);
+    let alice = || Grant::new("alice");
+    for reads in 1..=2 {
+        let house = House::new();
+        let rival = house.ring("orders", one);
+        let id = issue(&rival, "read").await.record().id();
+        let lists = AtomicUsize::new(0);
+        let store = Tapped::new(&house.store).after_list(move || {
+            if lists.fetch_add(1, Ordering::Relaxed) + 1 == reads {
+                let regrant = poll_once(&mut Box::pin(rival.regrant(id, alice())));
+                assert!(matches!(regrant, Poll::Ready(Ok(_))));
+            }
+        });
+        let ring = house.over(store, "orders", one);
+        let error = ring.regrant(id, alice()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeyRevoked, "after {reads} lists");
+    }
+}
+
 #[tokio::test]
 async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows() {
     let house = House::new();
@@ -134,6 +159,38 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
             .await;
         assert_eq!(regranted.unwrap().record().expires_at(), end);
     }
+}
+
+/// At the end of time, which is what a clock that fails shows, nothing can begin any more.
+#[tokio::test]
+async fn r24_no_key_is_issued_that_would_never_begin() {
+    let text = "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for";
+    let house = House::new();
+    let ring = house.recorded("orders", RingBuilder::unlimited_lifetime);
+    let alice = || Grant::new("alice").never_expires();
+    let issued = ring.issue(alice()).await.unwrap();
+    let id = issued.record().id();
+    house.changes();
+    let late = ring.issue(alice().not_before(Timestamp::MAX));
+    house
+        .assert_refused(late, ErrorKind::InvalidLifetime, text)
+        .await;
+
+    house.clock.set(Timestamp::MAX);
+    let kind = ErrorKind::InvalidLifetime;
+    house.assert_refused(ring.issue(alice()), kind, text).await;
+    // At that time the old key is over too, whatever else.
+    let kind = ErrorKind::KeyExpired;
+    let text = "the key has expired: issue a new one";
+    house
+        .assert_refused(ring.regrant(id, alice()), kind, text)
+        .await;
+    house
+        .assert_refused(ring.rotate_at_once(id), kind, text)
+        .await;
+    assert_eq!(house.changes().len(), 0);
+    house.clock.set(START);
+    assert_eq!(verdict(&ring, &issued).await, Ok(String::new()));
 }
 
 #[tokio::test]

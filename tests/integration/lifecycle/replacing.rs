@@ -1,9 +1,15 @@
 //! Rotating, regranting and narrowing.
 
-use tower_api_key::{Grant, InvalidCause, Pepper, RevocationReason, RingBuilder, Timestamp};
+use std::sync::Mutex;
+use std::task::Poll;
+
+use tower_api_key::{
+    ErrorKind, Grant, InvalidCause, Pepper, RevocationReason, RingBuilder, Timestamp,
+};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
-use crate::support::{START, issue};
+use crate::ring::stores::Tapped;
+use crate::support::{START, issue, poll_once};
 
 #[tokio::test]
 async fn r03_invariant_5_a_rotation_copies_the_authority_of_the_record() {
@@ -227,6 +233,31 @@ async fn r32_invariant_4_narrowing_shrinks_in_place_and_ends_the_key_in_grace() 
     let again = ring.narrow(second.record().id(), &kept).await.unwrap();
     assert_eq!(again, record);
     assert_eq!(house.changes().len(), 0);
+}
+
+/// A key that keeps all of its scopes may still have been replaced between the read and the commit.
+#[tokio::test]
+async fn r03_narrowing_to_the_same_scopes_loses_to_a_rotation() {
+    let house = House::new();
+    let rival = house.ring("orders", |builder| builder);
+    let first = issue(&rival, "read").await;
+    let second = rival.rotate(first.record().id(), MINUTE).await.unwrap();
+    let id = second.record().id();
+    house.clock.advance(MINUTE);
+    let once = Mutex::new(Some(rival));
+    let store = Tapped::new(&house.store).before_commit(move |_| {
+        if let Some(rival) = once.lock().unwrap().take() {
+            let rotated = poll_once(&mut Box::pin(rival.rotate(id, HOUR)));
+            assert!(matches!(rotated, Poll::Ready(Ok(_))));
+        }
+        Ok(())
+    });
+    let ring = house.over(store, "orders", |builder| builder);
+    let error = ring.narrow(id, &"read".parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InGrace);
+    let first = ring.get(first.record().id()).await.unwrap().unwrap();
+    let reason = first.revocation().unwrap().reason;
+    assert_eq!(reason, RevocationReason::Superseded, "by the rotation");
 }
 
 /// A lifetime as long, from now, would end beyond the end of time.

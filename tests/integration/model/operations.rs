@@ -90,6 +90,8 @@ pub(super) enum Operation {
     Regrant(At, Wish),
     /// Into the ring of this number.
     Promote(At, u8, Wish),
+    /// The operation, and another writer that changes a key between what it read and its commit.
+    Race(Rival, At, Box<Operation>),
     Narrow(At, Scopes),
     Revoke(At, RevocationReason),
     RevokeLineage(At, RevocationReason),
@@ -116,6 +118,16 @@ pub(super) enum Operation {
     SetToStart,
     /// The clock is set to so many seconds before the end of time.
     SetToEnd(u64),
+}
+
+/// What another writer does to a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rival {
+    Rotate(Duration),
+    RotateAtOnce,
+    Narrow(Scopes),
+    Revoke(RevocationReason),
+    RevokeLineage(RevocationReason),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +159,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => at().prop_map(Op::RotateAtOnce),
         4 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
         4 => (at(), ring(), wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
+        8 => race(),
         5 => (at(), scopes()).prop_map(|(at, scopes)| Op::Narrow(at, scopes)),
         4 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
         2 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
@@ -173,6 +186,36 @@ fn operation() -> impl Strategy<Value = Operation> {
             1 => select(vec![0, 1, 5, 100]).prop_map(Op::SetToEnd),
         ],
     ]
+}
+
+/// Mostly for one key, that of the operation.
+fn race() -> impl Strategy<Value = Operation> {
+    use Operation as Op;
+
+    let rival = prop_oneof![
+        3 => grace().prop_map(Rival::Rotate),
+        1 => Just(Rival::RotateAtOnce),
+        2 => scopes().prop_map(Rival::Narrow),
+        2 => reason().prop_map(Rival::Revoke),
+        1 => reason().prop_map(Rival::RevokeLineage),
+    ];
+    (at(), rival).prop_flat_map(|(contested, rival)| {
+        let at = || prop_oneof![5 => Just(contested), 1 => at()];
+        let operation = prop_oneof![
+            3 => (at(), grace()).prop_map(|(at, grace)| Op::Rotate(at, grace)),
+            1 => at().prop_map(Op::RotateAtOnce),
+            2 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
+            3 => (at(), 0..5_u8, wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
+            2 => (at(), scopes()).prop_map(|(at, scopes)| Op::Narrow(at, scopes)),
+            1 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
+            1 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
+            2 => (0..5_u8, subject(), reason()).prop_map(|(ring, subject, reason)| {
+                Op::RevokeSubject(ring, subject, reason)
+            }),
+            1 => (0..5_u8, wish()).prop_map(|(ring, wish)| Op::Issue(ring, wish)),
+        ];
+        operation.prop_map(move |operation| Op::Race(rival, contested, Box::new(operation)))
+    })
 }
 
 fn target() -> impl Strategy<Value = Target> {

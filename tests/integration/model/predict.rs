@@ -51,6 +51,10 @@ fn expiry(
         Lifetime::Until(offset) => u128::from(now.saturating_add_signed(offset)),
         Lifetime::UntilMax => u128::from(u64::MAX),
         Lifetime::Never => match longest {
+            None if start == u128::from(u64::MAX) => {
+                reasons.push(ErrorKind::InvalidLifetime);
+                return None;
+            }
             None => return None,
             Some(_) => u128::MAX,
         },
@@ -75,6 +79,15 @@ fn grantable(ring: usize, scopes: &ScopeSet, reasons: &mut Reasons) {
     {
         reasons.push(ErrorKind::ScopeNotGrantable);
     }
+}
+
+/// Whether another key has taken the place of this one for good.
+fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
+    let revocation = parts.revocation;
+    let superseded = revocation.is_some_and(|it| it.reason == RevocationReason::Superseded);
+    parts
+        .retire_at
+        .map_or(superseded, |end| end.as_unix() <= by)
 }
 
 impl Reference {
@@ -267,15 +280,16 @@ impl Reference {
         }
     }
 
+    /// Whether a reuse by this key is one by the clock as it stands, and not only for a ring that
+    /// has seen it ahead.
+    pub(super) fn is_reused_by_now(&self, parts: &KeyRecordParts) -> bool {
+        self.now != u64::MAX && is_replaced(parts, self.now)
+    }
+
     /// What a ring makes of the record that it found, and what it remembers of that.
     pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts) -> Answer {
         let horizon = self.horizon(ring);
-        let superseded = parts
-            .revocation
-            .is_some_and(|it| it.reason == RevocationReason::Superseded);
-        let replaced = parts
-            .retire_at
-            .map_or(superseded, |end| end.as_unix() <= horizon);
+        let replaced = is_replaced(parts, horizon);
         let cause = match self.state(horizon, parts) {
             KeyState::Live => {
                 let now = self.now;

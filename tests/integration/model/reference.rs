@@ -154,9 +154,9 @@ impl Reference {
     pub(super) fn narrow(&mut self, ring: usize, key: usize, scopes: &ScopeSet) {
         let mut others = self.lineage(ring, self.keys[key].parts.lineage);
         others.retain(|&other| other != key);
-        self.revoke(&others, RevocationReason::PrivilegeWithdrawn);
+        let ended = self.revoke(&others, RevocationReason::PrivilegeWithdrawn);
         let parts = &mut self.keys[key].parts;
-        if parts.scopes != *scopes {
+        if parts.scopes != *scopes || ended > 0 {
             parts.scopes = scopes.clone();
             parts.version += 1;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tower_api_key::{Event, KeyRing, ManualClock, ScopeSet};
 
-use super::store::{Log, RecordingStore};
+use super::store::{Log, RecordingStore, Waiting};
 use crate::support::START;
 
 /// What a ring allows; times in seconds.
@@ -15,6 +15,8 @@ pub(super) struct RingSpec {
     pub(super) realm: &'static str,
     /// Which of the two stores holds its keys.
     pub(super) store: usize,
+    /// Whether it reads the records where they are, as with a `MemoryStore`.
+    in_place: bool,
     pub(super) longest_lifetime: Option<u64>,
     pub(super) longest_grace: u64,
     pub(super) grantable: Option<&'static str>,
@@ -40,6 +42,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         prefix: "acme",
         realm: "orders",
         store: 0,
+        in_place: false,
         longest_lifetime: None,
         longest_grace: DAY,
         grantable: None,
@@ -52,6 +55,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         prefix: "acme",
         realm: "orders",
         store: 0,
+        in_place: false,
         longest_lifetime: Some(3_600),
         longest_grace: 60,
         grantable: Some("read write"),
@@ -64,6 +68,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         prefix: "bill",
         realm: "billing",
         store: 0,
+        in_place: true,
         longest_lifetime: Some(90 * DAY),
         longest_grace: DAY,
         grantable: None,
@@ -76,6 +81,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         prefix: "visit",
         realm: "visitors",
         store: 0,
+        in_place: false,
         longest_lifetime: Some(900),
         longest_grace: 30,
         grantable: Some("cart"),
@@ -88,6 +94,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         prefix: "part",
         realm: "partner",
         store: 1,
+        in_place: false,
         longest_lifetime: Some(90 * DAY),
         longest_grace: DAY,
         grantable: None,
@@ -131,7 +138,13 @@ impl RingSpec {
         if self.accepts_imports {
             builder = builder.accept_imports();
         }
-        builder.build(stores[self.store].clone()).unwrap()
+        let store = &stores[self.store];
+        let store = if self.in_place {
+            store.in_place()
+        } else {
+            store.clone()
+        };
+        builder.build(store).unwrap()
     }
 }
 
@@ -145,14 +158,21 @@ pub(super) struct World {
     pub(super) stores: [RecordingStore; 2],
     pub(super) log: Log,
     pub(super) told: Told,
+    pub(super) rival: Waiting,
 }
 
 impl World {
+    /// How many changes were refused since the last time because another was first.
+    pub(super) fn conflicts(&self) -> u64 {
+        self.stores.iter().map(RecordingStore::conflicts).sum()
+    }
+
     pub(super) fn new() -> Self {
         let clock = ManualClock::new(START);
         let log = Log::default();
         let told = Told::default();
-        let stores = [0, 1].map(|number| RecordingStore::new(number, &log));
+        let rival = Waiting::default();
+        let stores = [0, 1].map(|number| RecordingStore::new(number, &log, &rival));
         let rings = RINGS
             .iter()
             .map(|spec| spec.build(&stores, &clock, &told))
@@ -163,6 +183,7 @@ impl World {
             stores,
             log,
             told,
+            rival,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::Check;
 use super::ledger::Ledger;
 use super::operations::{At, Target, Via};
 use super::predict::Reasons;
+use super::race::Raced;
 use super::reference::{Birth, Reference};
 use super::rings::{REALMS, RINGS, World};
 use super::store::{Commit, Snapshot};
@@ -29,6 +30,10 @@ pub(super) struct Run<'a> {
     secrets: BTreeSet<String>,
     /// What was seen on the way since the secrets were last looked for.
     pub(super) seen: Vec<String>,
+    /// A rival in wait for the next commit.
+    pub(super) raced: Option<Raced>,
+    /// The operation met another writer, and tried again.
+    pub(super) conflicts: bool,
     tally: &'a mut Tally,
 }
 
@@ -42,6 +47,8 @@ impl<'a> Run<'a> {
             watches: Vec::new(),
             secrets: BTreeSet::new(),
             seen: Vec::new(),
+            raced: None,
+            conflicts: false,
             tally,
         }
     }
@@ -105,6 +112,7 @@ impl<'a> Run<'a> {
 
     /// Takes down the commits of an operation that this ring made, and says how many there were.
     pub(super) fn take_down(&mut self, ring: usize) -> Result<u64, TestCaseError> {
+        self.settle_the_rival()?;
         let commits: Vec<Commit> = std::mem::take(&mut *self.world.log.lock().unwrap());
         let count = commits.len() as u64;
         for commit in commits {
@@ -126,6 +134,9 @@ impl<'a> Run<'a> {
         predicted: Result<P, Reasons>,
         commits: u64,
     ) -> Result<Option<(T, P)>, TestCaseError> {
+        if std::mem::take(&mut self.conflicts) {
+            self.count(&format!("{what}: another was first"));
+        }
         match &actual {
             Ok(value) => self.seen.push(format!("{value:?}")),
             Err(error) => self.seen.push(format!("{error:?} {error}")),
@@ -159,6 +170,10 @@ impl<'a> Run<'a> {
     }
 
     fn a_refusal_leaves_the_stores_as_they_were(&self) -> Check {
+        if !self.world.log.lock().unwrap().is_empty() {
+            // It was a rival's, and the operation has made its own commits since.
+            return Ok(());
+        }
         for (store, before) in self.world.stores.iter().zip(self.ledger.snapshots()) {
             prop_assert!(store.snapshot() == *before, "a refusal changed the store");
         }

@@ -1,13 +1,18 @@
 //! What takes authority away: narrowing, revocations and purges, and what they must leave.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use tower_api_key::{ErrorKind, KeyId, KeyRecord, RevocationReason, ScopeSet};
+use tower_api_key::{Error, ErrorKind, KeyId, KeyRecord, RevocationReason, ScopeSet};
 
 use super::ledger::Authority;
 use super::operations::{At, Scopes};
 use super::rings::RINGS;
 use super::run::Run;
 use super::{Check, now};
+
+/// The key that was asked for, its id, and the ring that was asked.
+pub(super) type Asked = (Option<usize>, KeyId, usize);
 
 impl Run<'_> {
     pub(super) fn narrow(&mut self, at: At, scopes: Scopes) -> Check {
@@ -16,11 +21,21 @@ impl Run<'_> {
         let scopes = scopes.of(held.as_ref());
         let record = now(self.world.rings[ring].narrow(id, &scopes));
         let commits = self.take_down(ring)?;
-        let narrowing = self.reference.narrowing(ring, key, &scopes);
+        self.narrowed((key, id, ring), &scopes, record, commits)
+    }
+
+    pub(super) fn narrowed(
+        &mut self,
+        (key, _, ring): Asked,
+        scopes: &ScopeSet,
+        record: Result<Arc<KeyRecord>, Error>,
+        commits: u64,
+    ) -> Check {
+        let narrowing = self.reference.narrowing(ring, key, scopes);
         if let Some((record, key)) = self.agree("narrow", record, narrowing, commits)? {
             prop_assert!(commits <= 1, "invariant 4: a narrowing is one commit");
-            self.invariant_4_narrowed_in_place_and_alone(&record, &scopes)?;
-            self.reference.narrow(ring, key, &scopes);
+            self.invariant_4_narrowed_in_place_and_alone(&record, scopes)?;
+            self.reference.narrow(ring, key, scopes);
             prop_assert_eq!(&record.to_parts(), &self.reference.keys[key].parts);
         }
         Ok(())
@@ -52,6 +67,16 @@ impl Run<'_> {
         let (key, id, ring) = self.resolve(at);
         let done = now(self.world.rings[ring].revoke(id, reason));
         let commits = self.take_down(ring)?;
+        self.revoked((key, id, ring), reason, done, commits)
+    }
+
+    pub(super) fn revoked(
+        &mut self,
+        (key, id, ring): Asked,
+        reason: RevocationReason,
+        done: Result<(), Error>,
+        commits: u64,
+    ) -> Check {
         let known = key.filter(|&key| self.reference.knows(ring, key));
         let known = known.ok_or(vec![ErrorKind::NotFound]);
         if let Some(((), key)) = self.agree("revoke", done, known, commits)? {
@@ -75,6 +100,16 @@ impl Run<'_> {
         let (key, id, ring) = self.resolve(at);
         let count = now(self.world.rings[ring].revoke_lineage(id, reason));
         let commits = self.take_down(ring)?;
+        self.lineage_revoked((key, id, ring), reason, count, commits)
+    }
+
+    pub(super) fn lineage_revoked(
+        &mut self,
+        (key, id, ring): Asked,
+        reason: RevocationReason,
+        count: Result<usize, Error>,
+        commits: u64,
+    ) -> Check {
         // A key that the ring does not know may still be the first of a lineage that it knows.
         let known = key.filter(|&key| self.reference.knows(ring, key));
         let lineage = known.map_or(id, |key| self.reference.keys[key].parts.lineage);

@@ -3,18 +3,25 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tower_api_key::{ErrorKind, KeyDigest, KeyId, Timestamp};
+use tower_api_key::{Error, ErrorKind, Issued, KeyDigest, KeyId, Timestamp};
 
 use super::operations::{At, Digest, Operation, Wish};
 use super::predict::Reasons;
 use super::reference::{Birth, Succession};
 use super::rings::RINGS;
 use super::run::Run;
+use super::shrinking::Asked;
 use super::{Check, now};
 use crate::support::START;
 
 impl Run<'_> {
     pub(super) fn step(&mut self, operation: &Operation) -> Check {
+        self.perform(operation)?;
+        prop_assert_eq!(self.world.conflicts(), 0, "a conflict with nobody");
+        self.settle()
+    }
+
+    pub(super) fn perform(&mut self, operation: &Operation) -> Check {
         match *operation {
             Operation::Issue(ring, ref wish) => self.issue(ring.into(), wish),
             Operation::ImportPlaintext(ring, ref wish, text, weak) => {
@@ -27,6 +34,7 @@ impl Run<'_> {
             Operation::RotateAtOnce(at) => self.rotate(at, None),
             Operation::Regrant(at, ref wish) => self.promote(at, None, wish),
             Operation::Promote(at, into, ref wish) => self.promote(at, Some(into.into()), wish),
+            Operation::Race(rival, at, ref operation) => self.race(rival, at, operation),
             Operation::Narrow(at, scopes) => self.narrow(at, scopes),
             Operation::Revoke(at, reason) => self.revoke(at, reason),
             Operation::RevokeLineage(at, reason) => self.revoke_lineage(at, reason),
@@ -69,8 +77,7 @@ impl Run<'_> {
                 self.set(u64::MAX - before);
                 Ok(())
             }
-        }?;
-        self.settle()
+        }
     }
 
     fn set(&mut self, time: u64) {
@@ -169,15 +176,26 @@ impl Run<'_> {
 
     fn rotate(&mut self, at: At, grace: Option<Duration>) -> Check {
         let (key, id, ring) = self.resolve(at);
-        let before = self.ledger.commits;
-        let (what, issued) = match grace {
-            Some(grace) => ("rotate", now(self.world.rings[ring].rotate(id, grace))),
-            None => (
-                "rotate_at_once",
-                now(self.world.rings[ring].rotate_at_once(id)),
-            ),
+        let issued = match grace {
+            Some(grace) => now(self.world.rings[ring].rotate(id, grace)),
+            None => now(self.world.rings[ring].rotate_at_once(id)),
         };
+        self.settle_the_rival()?;
+        let before = self.ledger.commits;
         let commits = self.take_down(ring)?;
+        self.rotated((key, id, ring), grace, issued, before, commits)
+    }
+
+    /// Checks a rotation whose commits are those after `before`.
+    pub(super) fn rotated(
+        &mut self,
+        (key, id, ring): Asked,
+        grace: Option<Duration>,
+        issued: Result<Issued, Error>,
+        before: u64,
+        commits: u64,
+    ) -> Check {
+        let what = grace.map_or("rotate_at_once", |_| "rotate");
         let succession = self.reference.rotation(ring, key, grace);
         if let Some((issued, succession)) = self.agree(what, issued, succession, commits)? {
             prop_assert_eq!(commits, 1, "invariant 5: a rotation is one commit");
@@ -190,12 +208,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn succeed(
-        &mut self,
-        from: usize,
-        succession: Succession,
-        issued: &tower_api_key::Issued,
-    ) -> Check {
+    fn succeed(&mut self, from: usize, succession: Succession, issued: &Issued) -> Check {
         self.reference.end_for(from, &succession);
         self.bear_minted(succession.birth, issued)
     }
@@ -250,7 +263,6 @@ impl Run<'_> {
 
     fn promote(&mut self, at: At, into: Option<usize>, wish: &Wish) -> Check {
         let (key, id, from) = self.resolve(at);
-        let before = self.ledger.commits;
         let ring = into.unwrap_or(from);
         let grant = wish.grant(ring, self.reference.now);
         let (what, issued) = match into {
@@ -267,6 +279,8 @@ impl Run<'_> {
                 )
             }
         };
+        self.settle_the_rival()?;
+        let before = self.ledger.commits;
         let commits = self.take_down(from)?;
         let succession = self.reference.promotion(from, key, ring, wish);
         if let Some((issued, succession)) = self.agree(what, issued, succession, commits)? {

@@ -1,11 +1,13 @@
-//! A store in memory that shows every commit by itself, and holds look-ups back.
+//! A store in memory that shows every commit by itself, lets a rival in before one, and holds
+//! look-ups back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
+    StoreId,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
@@ -42,6 +44,11 @@ pub(super) struct RecordingStore {
     records: MemoryStore,
     log: Log,
     script: Arc<Mutex<Script>>,
+    rival: Waiting,
+    /// How many changes were refused because another was first.
+    conflicts: Arc<Mutex<u64>>,
+    /// Whether rings may read the records without asking.
+    in_place: bool,
 }
 
 #[derive(Default)]
@@ -50,14 +57,33 @@ struct Script {
     held: Option<oneshot::Sender<()>>,
 }
 
+/// What is done before the next commit of any store.
+pub(super) type Waiting = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
 impl RecordingStore {
-    pub(super) fn new(number: usize, log: &Log) -> Self {
+    pub(super) fn new(number: usize, log: &Log, rival: &Waiting) -> Self {
         Self {
             number,
             records: MemoryStore::new(),
             log: Arc::clone(log),
             script: Arc::default(),
+            rival: Arc::clone(rival),
+            conflicts: Arc::default(),
+            in_place: false,
         }
+    }
+
+    /// The same store, for rings that read the records where they are: no look-up is held.
+    pub(super) fn in_place(&self) -> Self {
+        Self {
+            in_place: true,
+            ..self.clone()
+        }
+    }
+
+    /// How many changes were refused since the last time because another was first.
+    pub(super) fn conflicts(&self) -> u64 {
+        std::mem::take(&mut *self.conflicts.lock().unwrap())
     }
 
     /// Holds the look-ups of `begin`, and returns what releases the one that there was.
@@ -117,13 +143,27 @@ impl KeyStore for RecordingStore {
         }))
     }
 
+    fn memory(&self) -> Option<&MemoryStore> {
+        self.in_place.then_some(&self.records)
+    }
+
     fn identity(&self) -> Option<StoreId> {
         self.records.identity()
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            self.records.commit(change).await?;
+            let rival = self.rival.lock().unwrap().take();
+            if let Some(rival) = rival {
+                rival();
+            }
+            let committed = self.records.commit(change).await;
+            if let Err(error) = &committed
+                && error.kind() == StoreErrorKind::Conflict
+            {
+                *self.conflicts.lock().unwrap() += 1;
+            }
+            committed?;
             self.record(Some(format!("{change:?}")));
             Ok(())
         })

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
-use tower_api_key::{KeyDigest, Realm};
+use tower_api_key::store::{
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{KeyDigest, KeyRecord, Realm};
 
 type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
+type AfterList = dyn Fn() + Send + Sync;
 type Commit = dyn Fn(&Change) -> Result<(), StoreError> + Send + Sync;
 
 /// A [`MemoryStore`] whose look-ups and commits a test can take over.
@@ -13,6 +16,7 @@ pub(crate) struct Tapped {
     store: MemoryStore,
     find: Box<Find>,
     before_commit: Box<Commit>,
+    after_list: Box<AfterList>,
 }
 
 impl Tapped {
@@ -21,6 +25,7 @@ impl Tapped {
             store: store.clone(),
             find: Box::new(KeyStore::find),
             before_commit: Box::new(|_| Ok(())),
+            after_list: Box::new(|| {}),
         }
     }
 
@@ -53,6 +58,12 @@ impl Tapped {
         self
     }
 
+    /// Calls this once a list was read, before its answer is looked at.
+    pub(crate) fn after_list(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.after_list = Box::new(hook);
+        self
+    }
+
     /// Keeps a copy of every change that is committed.
     pub(crate) fn recording(self, changes: &Arc<Mutex<Vec<Change>>>) -> Self {
         let changes = Arc::clone(changes);
@@ -75,5 +86,17 @@ impl KeyStore for Tapped {
         })
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(async move {
+            let records = self.store.list(realm, query).await;
+            (self.after_list)();
+            records
+        })
+    }
+
+    crate::support::forward!(store: get, purge, record_uses, last_uses);
 }

@@ -14,6 +14,7 @@ type Uses = Vec<(KeyId, Timestamp)>;
 pub(crate) enum Taking {
     Honest,
     Fail,
+    Panic,
     ReadOnly,
     /// Takes them once it is told to.
     Hold,
@@ -24,6 +25,7 @@ pub(crate) enum Taking {
 pub(crate) enum Purging {
     Honest,
     Fail,
+    Panic,
     ReadOnly,
     Hang,
 }
@@ -87,6 +89,7 @@ impl KeyStore for Noting {
             match purging {
                 Purging::Honest => self.store.purge(realm, ended_by).await,
                 Purging::Fail => Err(StoreErrorKind::Unavailable.into()),
+                Purging::Panic => panic!("the store panicked at a purge"),
                 Purging::ReadOnly => Err(StoreErrorKind::ReadOnly.into()),
                 Purging::Hang => std::future::pending().await,
             }
@@ -104,6 +107,7 @@ impl KeyStore for Noting {
             match taking {
                 Taking::Honest => {}
                 Taking::Fail => return Err(StoreErrorKind::Unavailable.into()),
+                Taking::Panic => panic!("the store panicked at a last use"),
                 Taking::ReadOnly => return Err(StoreErrorKind::ReadOnly.into()),
                 Taking::Hold => self.released.notified().await,
             }
