@@ -1,5 +1,7 @@
 //! A revocation that returned leaves nothing live, whoever rotates, regrants or issues meanwhile.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -7,29 +9,39 @@ use std::time::Duration;
 use tower_api_key::store::{Change, ListQuery};
 use tower_api_key::{
     Error, ErrorKind, Grant, Issued, KeyId, KeyRing, KeyState, RevocationReason, SystemClock,
+    VerifyErrorKind,
 };
 
-use super::{Steps, assert_is_dead, await_some, block_on, ring_over};
+use super::{Done, Steps, assert_is_dead, await_some, block_on, ring_over, verdict};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
-/// Replaces the newest key of a lineage over and over, until the lineage is dead. Returns the
-/// secrets that it made.
-fn replace_until_dead(ring: &KeyRing, newest: &Mutex<KeyId>, turn: usize) -> Vec<String> {
-    let mut secrets = Vec::new();
+/// A lineage that is being replaced.
+struct Contested {
+    newest: Mutex<KeyId>,
+    /// Every secret of it that a call has returned.
+    secrets: Mutex<Vec<String>>,
+    /// A revocation of it has returned.
+    revoked: AtomicBool,
+}
+
+/// Replaces the newest key of a lineage over and over, until the lineage is dead.
+fn replace_until_dead(ring: &KeyRing, contested: &Contested, turn: usize) {
+    let newest = &contested.newest;
     for turn in turn..turn + 1_000_000 {
         let id = *newest.lock().unwrap();
         match block_on(replace(ring, id, turn)) {
             Ok(issued) => {
                 *newest.lock().unwrap() = issued.record().id();
-                secrets.push(issued.into_secret().expose().to_owned());
+                let key = issued.into_secret().expose().to_owned();
+                contested.secrets.lock().unwrap().push(key);
             }
             Err(error) => match error.kind() {
                 // Another replacer was first, or the whole lineage is dead.
                 ErrorKind::KeyRevoked if *newest.lock().unwrap() == id => {
                     thread::yield_now();
                     if *newest.lock().unwrap() == id && is_dead(ring, id) {
-                        return secrets;
+                        return;
                     }
                 }
                 ErrorKind::KeyRevoked | ErrorKind::InGrace | ErrorKind::Conflict => {
@@ -40,6 +52,35 @@ fn replace_until_dead(ring: &KeyRing, newest: &Mutex<KeyId>, turn: usize) -> Vec
         }
     }
     panic!("the lineage never died");
+}
+
+/// Looks at the latest keys for as long as others replace and revoke them: the dead stay dead, and a
+/// revocation that has returned is seen by every verification that begins. Returns how many were accepted.
+fn look_on(ring: &KeyRing, contested: &Contested, done: &Done) -> usize {
+    let (mut dead, mut accepted) = (BTreeSet::new(), 0);
+    while done.is_not_yet() {
+        let latest: Vec<(usize, String)> = {
+            let secrets = contested.secrets.lock().unwrap();
+            secrets.iter().cloned().enumerate().rev().take(3).collect()
+        };
+        for (place, key) in latest {
+            let revoked = contested.revoked.load(Ordering::Acquire);
+            match verdict(ring, &key) {
+                Ok(subject) => {
+                    assert_eq!(subject, "alice");
+                    assert!(!revoked, "invariant 8: the revocation had returned");
+                    assert!(!dead.contains(&place), "invariant 2: the dead stay dead");
+                    accepted += 1;
+                }
+                Err(VerifyErrorKind::Invalid(_)) => {
+                    dead.insert(place);
+                }
+                Err(kind) => panic!("{kind:?}"),
+            }
+        }
+        thread::yield_now();
+    }
+    accepted
 }
 
 async fn replace(ring: &KeyRing, id: KeyId, turn: usize) -> Result<Issued, Error> {
@@ -79,33 +120,43 @@ fn insist<T>(mut revoke: impl FnMut() -> Result<T, Error>) -> T {
 fn nothing_survives(rounds: usize, revoke: impl Fn(&KeyRing, KeyId)) {
     for store in Steps::both() {
         let ring = ring_over(&store);
+        let mut accepted = 0;
         for round in 0..rounds {
             let first = block_on(ring.issue(Grant::new("alice"))).unwrap();
             let id = first.record().id();
-            let newest = Mutex::new(id);
-            let mut secrets = thread::scope(|threads| {
+            let contested = Contested {
+                newest: Mutex::new(id),
+                secrets: Mutex::new(vec![first.into_secret().expose().to_owned()]),
+                revoked: AtomicBool::new(false),
+            };
+            let done = Done::default();
+            accepted += thread::scope(|threads| {
+                let ending = done.when_dropped();
+                let (ring, contested, done) = (&ring, &contested, &done);
+                let onlooker = threads.spawn(move || look_on(ring, contested, done));
                 let replacers: Vec<_> = (0..2)
                     .map(|offset| {
-                        let (ring, newest) = (&ring, &newest);
-                        threads.spawn(move || replace_until_dead(ring, newest, round + offset))
+                        threads.spawn(move || replace_until_dead(ring, contested, round + offset))
                     })
                     .collect();
-                await_some(|| (lineage(&ring, id).len() > 2 + round % 7).then_some(()));
-                revoke(&ring, id);
-                assert!(is_dead(&ring, id), "right after the revocation returned");
-                let secrets = replacers.into_iter();
-                let secrets: Vec<String> = secrets
-                    .flat_map(|replacer| replacer.join().unwrap())
-                    .collect();
-                assert!(is_dead(&ring, id), "and for ever");
-                secrets
+                await_some(|| (lineage(ring, id).len() > 2 + round % 7).then_some(()));
+                revoke(ring, id);
+                contested.revoked.store(true, Ordering::Release);
+                assert!(is_dead(ring, id), "right after the revocation returned");
+                for replacer in replacers {
+                    replacer.join().unwrap();
+                }
+                assert!(is_dead(ring, id), "and for ever");
+                drop(ending);
+                onlooker.join().unwrap()
             });
-            secrets.push(first.into_secret().expose().to_owned());
+            let secrets = contested.secrets.into_inner().unwrap();
             assert_eq!(secrets.len(), lineage(&ring, id).len());
             for key in &secrets {
                 assert_is_dead(&ring, key);
             }
         }
+        assert!(accepted > 0, "the onlooker saw keys that worked");
     }
 }
 
