@@ -3,7 +3,7 @@
 //! A writer is this program again, in a process of its own. It tells what it begins and what was
 //! acknowledged, a line each; the test kills it after some of these lines and looks at what the
 //! store then holds. Every change must be there whole where it was acknowledged, and whole or not
-//! at all where it was under way.
+//! at all where it was under way. Every last use must be there that was acknowledged.
 //!
 //! Each test kills 200 writers, or as many as `CRASH_ROUNDS` says.
 
@@ -79,7 +79,7 @@ async fn ring_in_environment() -> KeyRing {
 }
 
 fn ring() -> RingBuilder {
-    KeyRing::builder("acme").realm("orders")
+    KeyRing::builder("acme").realm("orders").track_last_use()
 }
 
 fn rounds() -> u64 {

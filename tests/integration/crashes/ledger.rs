@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tower_api_key::{KeyId, KeyRecord, RevocationReason};
+use tower_api_key::store::ListQuery;
+use tower_api_key::{KeyId, KeyRecord, KeyRing, RevocationReason, Timestamp};
 
 use super::writer::{Operation, REASON, SUBJECTS, scopes_of_regrant};
 
@@ -13,11 +14,15 @@ use super::writer::{Operation, REASON, SUBJECTS, scopes_of_regrant};
 pub(super) struct Ledger {
     subjects: BTreeMap<String, Rows>,
     under_way: BTreeMap<String, Operation>,
+    /// The uses of this writer that were acknowledged, and when they began.
+    uses: BTreeMap<KeyId, Timestamp>,
     pub(super) acknowledged: u64,
     /// How many changes were under way when the writer was killed, and had been applied.
     pub(super) applied: u64,
     /// … and had not.
     pub(super) not_applied: u64,
+    /// How many uses were looked for.
+    used: u64,
 }
 
 type Rows = BTreeMap<KeyId, Row>;
@@ -56,14 +61,31 @@ impl Ledger {
                 apply(rows, operation, new.parse().ok());
                 self.acknowledged += 1;
             }
+            ("used", [id, at]) => {
+                let at = Timestamp::from_unix(at.parse().unwrap());
+                self.uses.insert(id.parse().unwrap(), at);
+            }
             _ => panic!("{line}"),
         }
         true
     }
 
+    /// Asserts that the ring's store holds what it must.
+    pub(super) async fn check(&mut self, ring: &KeyRing) {
+        self.check_records(&ring.list(&ListQuery::new()).await.unwrap());
+        for (id, at) in std::mem::take(&mut self.uses) {
+            let last = ring.last_used(id).await.unwrap();
+            assert!(
+                last >= Some(at),
+                "{id}: a use at {at}, and {last:?} is kept"
+            );
+            self.used += 1;
+        }
+    }
+
     /// Compares all records with what must be there, and goes on from them.
     #[track_caller]
-    pub(super) fn check(&mut self, records: &[Arc<KeyRecord>]) {
+    fn check_records(&mut self, records: &[Arc<KeyRecord>]) {
         let mut held = BTreeMap::<String, Rows>::new();
         for record in records {
             let rows = held.entry(record.subject().to_owned()).or_default();
@@ -97,16 +119,17 @@ impl Ledger {
             acknowledged,
             applied,
             not_applied,
+            used,
             ..
         } = self;
         let tally = format!(
             "{rounds} kills, {acknowledged} changes acknowledged; under way {applied} applied, \
-             {not_applied} not"
+             {not_applied} not; {used} last uses"
         );
         eprintln!("{tally}");
         assert!(*acknowledged >= rounds, "{tally}");
         // How many of each there are is the machine's business.
-        assert!(*applied > 0 && *not_applied > 0, "{tally}");
+        assert!(*applied > 0 && *not_applied > 0 && *used > 0, "{tally}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writers to one database.
 
 use sqlx::{Connection, PgConnection};
-use tower_api_key::store::{ListQuery, PostgresStore};
+use tower_api_key::store::PostgresStore;
 
 use super::ledger::Ledger;
 use super::{DATABASE, kill_a_writer, ring, rounds};
@@ -19,7 +19,7 @@ async fn invariant_2_writers_to_a_database_that_are_killed_leave_every_change_wh
     for round in 0..rounds() {
         kill_a_writer(&mut ledger, (DATABASE, &writers), round);
         end_of_writers(&mut sessions).await;
-        ledger.check(&ring.list(&ListQuery::new()).await.unwrap());
+        ledger.check(&ring).await;
     }
     ledger.check_aim(rounds());
 }

@@ -1,7 +1,7 @@
 //! Writers to one file.
 
 use rusqlite::Connection;
-use tower_api_key::store::{ListQuery, SqliteStore};
+use tower_api_key::store::SqliteStore;
 
 use super::ledger::Ledger;
 use super::{FILE, kill_a_writer, ring, rounds};
@@ -17,7 +17,7 @@ async fn invariant_2_writers_to_a_file_that_are_killed_leave_every_change_whole_
         // Nobody has the file open now: the store is what the next process would find.
         let store = SqliteStore::open(&path).unwrap();
         let ring = ring().build(store).unwrap();
-        ledger.check(&ring.list(&ListQuery::new()).await.unwrap());
+        ledger.check(&ring).await;
         drop(ring);
         let connection = Connection::open(&path).unwrap();
         let verdict: String = connection

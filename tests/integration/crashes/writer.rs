@@ -1,10 +1,12 @@
 //! The writer: a loop of changes on a lineage of each subject, all subjects at the same time.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Grant, KeyId, KeyRing, RevocationReason};
+use tower_api_key::{Clock as _, Grant, Issued, KeyId, KeyRing, RevocationReason, SystemClock};
 
 use super::Random;
 
@@ -30,12 +32,13 @@ pub(super) enum Operation {
 pub(super) async fn work(ring: &KeyRing, seed: u64) {
     // The test runner may have begun a line.
     say("");
+    let turn = Arc::new(Mutex::new(()));
     let tasks: Vec<_> = (0_u64..)
         .zip(SUBJECTS)
         .map(|(number, subject)| {
-            let ring = ring.clone();
+            let (ring, turn) = (ring.clone(), Arc::clone(&turn));
             let random = Random(seed * 1_000 + number);
-            tokio::spawn(async move { change_forever(&ring, subject, random).await })
+            tokio::spawn(async move { change_forever(&ring, subject, random, &turn).await })
         })
         .collect();
     for task in tasks {
@@ -44,14 +47,28 @@ pub(super) async fn work(ring: &KeyRing, seed: u64) {
     panic!("nobody killed the writer");
 }
 
-async fn change_forever(ring: &KeyRing, subject: &str, mut random: Random) {
+async fn change_forever(ring: &KeyRing, subject: &str, mut random: Random, turn: &Mutex<()>) {
     for _ in 0..STEPS {
         let (operation, scopes) = choose(ring, subject, &mut random).await;
         say(&format!("{subject} begins {operation}"));
         let new = apply(ring, subject, operation, scopes).await;
-        let new = new.map_or_else(|| "nothing".to_owned(), |id| id.to_string());
-        say(&format!("{subject} made {new}"));
+        let id = new.as_ref().map(|issued| issued.record().id());
+        let made = id.map_or_else(|| "nothing".to_owned(), |id| id.to_string());
+        say(&format!("{subject} made {made}"));
+        if let Some(issued) = new {
+            let at = SystemClock.now();
+            record_a_use(ring, &issued, turn).await;
+            say(&format!("{subject} used {made} {}", at.as_unix()));
+        }
     }
+}
+
+/// In turns: a ring's uses are taken by whoever comes first.
+async fn record_a_use(ring: &KeyRing, issued: &Issued, turn: &Mutex<()>) {
+    let _turn = turn.lock().await;
+    let presented = issued.secret().expose().as_bytes();
+    ring.verify(presented).await.unwrap();
+    ring.record_uses().await.unwrap();
 }
 
 /// What can be done to the keys of the subject as the store holds them, and the scopes of a
@@ -84,7 +101,12 @@ pub(super) const fn scopes_of_regrant(generation: u32) -> &'static str {
 }
 
 /// Changes the store, and says which key is new.
-async fn apply(ring: &KeyRing, subject: &str, operation: Operation, scopes: &str) -> Option<KeyId> {
+async fn apply(
+    ring: &KeyRing,
+    subject: &str,
+    operation: Operation,
+    scopes: &str,
+) -> Option<Issued> {
     let grant = Grant::new(subject).scope_set(scopes.parse().unwrap());
     let issued = match operation {
         Operation::Issue => ring.issue(grant).await,
@@ -100,7 +122,7 @@ async fn apply(ring: &KeyRing, subject: &str, operation: Operation, scopes: &str
             return None;
         }
     };
-    Some(issued.unwrap().record().id())
+    Some(issued.unwrap())
 }
 
 /// A whole line, which is in the pipe once this returns.
