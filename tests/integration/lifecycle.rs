@@ -1,11 +1,15 @@
 //! Keys that are replaced, shrink and end, and what is refused with nothing changed.
 
 mod clocks;
+mod conflicts;
 mod ending;
+mod horizons;
 mod limits;
 mod promoting;
 mod refusals;
+mod refused_promotions;
 mod replacing;
+mod stricter;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -29,6 +33,8 @@ const DAY: Duration = Duration::from_hours(24);
 struct House {
     clock: ManualClock,
     store: MemoryStore,
+    /// The second store of a promotion between two.
+    other: MemoryStore,
     changes: Arc<Mutex<Vec<Change>>>,
     /// Those of all its rings.
     realms: Mutex<BTreeSet<String>>,
@@ -39,6 +45,7 @@ impl House {
         Self {
             clock: ManualClock::new(START),
             store: MemoryStore::new(),
+            other: MemoryStore::new(),
             changes: Arc::default(),
             realms: Mutex::default(),
         }
@@ -73,19 +80,21 @@ impl House {
         std::mem::take(&mut *self.changes.lock().unwrap())
     }
 
-    /// Every record of every ring's realm; there is one.
+    /// Every record of every ring's realm, in both stores.
     async fn records(&self) -> Vec<Arc<KeyRecord>> {
         let realms = self.realms.lock().unwrap().clone();
         let mut records = Vec::new();
         for realm in realms {
             let realm = realm.parse().unwrap();
             let query = ListQuery::new();
-            records.extend(self.store.list(&realm, &query).await.unwrap());
+            for store in [&self.store, &self.other] {
+                records.extend(store.list(&realm, &query).await.unwrap());
+            }
         }
         records
     }
 
-    /// The outcome is this error, and the store is as it was.
+    /// The outcome is this error, and the stores are as they were.
     async fn assert_refused<T: std::fmt::Debug>(
         &self,
         outcome: impl Future<Output = Result<T, Error>>,

@@ -1,6 +1,6 @@
 //! When keys were last used: off the request path, and never more than a note beside the record.
 
-mod noting;
+pub(crate) mod noting;
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! An observer that panics: every verdict and every change is as without it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,12 +9,13 @@ use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, Event, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
+    ApiKeyLayer, Event, EventKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
     RequireScopeLayer, RevocationReason, VerifyErrorKind,
 };
 
 use super::Later;
-use crate::support::{IMPORTED, Inner, START, issue, send, with_key};
+use crate::support::{IMPORTED, Inner, START, issue, poll_once, send, with_key};
+use crate::uses::noting::{Noting, Purging, Taking};
 
 fn panicking(store: impl KeyStore) -> KeyRing {
     KeyRing::builder("acme")
@@ -198,4 +200,45 @@ async fn a_panicking_observer_changes_no_verdict_on_a_request() {
             assert_eq!(inner.calls(), 1, "{kind:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_panicking_observer_ends_no_upkeep() {
+    let (store, clock) = (Noting::new(), ManualClock::new(START));
+    let failures = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&failures);
+    let ring = KeyRing::builder("acme")
+        .clock(clock.clone())
+        .track_last_use()
+        .observer(move |event: &Event<'_>| {
+            if event.kind() == EventKind::UpkeepFailed {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            panic(event);
+        })
+        .build(store.clone())
+        .unwrap();
+    let issued = issue(&ring, "read").await;
+    let key = issued.secret().expose();
+    assert_eq!(verdict(&ring, key).await, Ok("read".to_owned()));
+    let mut upkeep = pin!(ring.upkeep());
+    let mut turn = || assert!(poll_once(&mut upkeep).is_pending());
+    store.take(Taking::Fail);
+    store.purge(Purging::Fail);
+    turn();
+    for minute in 1..4 {
+        clock.advance(Duration::from_mins(1));
+        turn();
+        assert_eq!(store.told().len(), 1);
+        assert_eq!(store.purges(), minute + 1);
+        let failures = failures.load(Ordering::Relaxed);
+        assert_eq!(failures, 1 + 2 * minute, "each of uses and purge");
+    }
+    store.take(Taking::Honest);
+    store.purge(Purging::Honest);
+    clock.advance(Duration::from_mins(1));
+    turn();
+    assert_eq!(failures.load(Ordering::Relaxed), 7);
+    let last = ring.last_used(issued.record().id()).await.unwrap();
+    assert_eq!(last, Some(START));
 }

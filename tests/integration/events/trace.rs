@@ -1,16 +1,14 @@
 //! The events as `tracing` has them: levels, fields, and no line that a subject could forge.
 
+mod failures;
+
 use std::collections::BTreeMap;
-#[cfg(feature = "file")]
-use std::error::Error as _;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
 use tower::Layer as _;
-#[cfg(feature = "file")]
-use tower_api_key::store::FileStore;
 use tower_api_key::{
     ApiKeyLayer, Grant, KeyRing, ManualClock, RequireScopeLayer, RevocationReason, TracingObserver,
 };
@@ -19,8 +17,6 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::requests::{cases, fixture};
-#[cfg(feature = "file")]
-use crate::folder::Folder;
 use crate::stores::{Outcome, ScriptedStore};
 use crate::support::{IMPORTED, Inner, START, issue, ring, send, with_key};
 
@@ -280,36 +276,6 @@ async fn each_outcome_of_a_request_has_its_level_and_fields() {
             alice,
             ("reason", "key_compromise"),
         ],
-    )]);
-}
-
-/// A store is told apart from a ring: its events have no realm and no key, and say what failed.
-#[cfg(feature = "file")]
-#[test]
-fn a_file_that_is_not_taken_says_why() {
-    let folder = Folder::new();
-    let path = folder.path().join("keys.toml");
-    std::fs::write(&path, "keys = []").unwrap();
-    let store = FileStore::options()
-        .interval(Duration::from_hours(24))
-        .observer(TracingObserver::new())
-        .open(&path)
-        .unwrap();
-    let collector = Collector::default();
-    let _guard =
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(collector.clone()));
-    store.reload().unwrap();
-    collector.assert(&[(Level::INFO, &[("kind", "store_reloaded")])]);
-    std::fs::remove_file(&path).unwrap();
-    let error = store.reload().unwrap_err();
-    let failure = format!("{error}: {}", error.source().unwrap());
-    assert!(
-        failure.contains("keys.toml: the file cannot be read"),
-        "{failure}"
-    );
-    collector.assert(&[(
-        Level::ERROR,
-        &[("kind", "store_reload_failed"), ("failure", &failure)],
     )]);
 }
 

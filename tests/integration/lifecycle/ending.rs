@@ -8,6 +8,7 @@ use std::time::Duration;
 use tower_api_key::store::ListQuery;
 use tower_api_key::{ErrorKind, Grant, InvalidCause, RevocationReason, RingBuilder, Timestamp};
 
+use super::conflicts::CONFLICT;
 use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
 use crate::support::{START, issue, poll_once};
@@ -177,6 +178,7 @@ async fn r32_keys_that_are_seen_end_though_others_come() {
     let ring = house.over(store, "orders", |builder| builder);
     let error = ring.revoke_subject("alice", REASON).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(error.to_string(), CONFLICT);
     assert_eq!(verdict(&ring, &before).await, Err(InvalidCause::Revoked));
     let alive = ListQuery::new().subject("alice").unrevoked();
     assert_eq!(plain.list(&alive).await.unwrap().len(), 1, "the last one");

@@ -1,17 +1,19 @@
 //! From a temporary key to a real one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use tower::Layer;
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
 };
 use tower_api_key::{
-    ApiKeyLayer, ErrorKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, Realm, RejectionKind,
-    RevocationReason,
+    ApiKeyLayer, Error, ErrorKind, Grant, InvalidCause, Issued, KeyDigest, KeyRecord, KeyRing,
+    Realm, RejectionKind, RevocationReason,
 };
 
+use super::conflicts::CONFLICT;
 use super::{House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
 use crate::support::{Inner, issue, poll_once, send, with_key};
@@ -30,8 +32,8 @@ fn visitors(house: &House, store: impl KeyStore) -> KeyRing {
 
 /// A store that counts commits as one, whichever of its clones makes them.
 #[derive(Clone)]
-struct Counted {
-    store: Arc<Tapped>,
+pub(super) struct Counted {
+    pub(super) store: Arc<Tapped>,
 }
 
 impl KeyStore for Counted {
@@ -147,63 +149,74 @@ async fn r01_without_a_shared_store_the_temporary_key_dies_first() {
     );
 }
 
+/// What stores that refuse a commit end a promotion with, and after how many tries.
+const FAILURES: [(StoreErrorKind, ErrorKind, &str, usize); 2] = [
+    (
+        StoreErrorKind::Unavailable,
+        ErrorKind::Store,
+        "the key store failed",
+        1,
+    ),
+    (StoreErrorKind::Conflict, ErrorKind::Conflict, CONFLICT, 32),
+];
+
+/// A promotion between two stores, of which one refuses each commit like this.
+struct HalfWay {
+    error: Error,
+    /// What the ring of the temporary key says to it.
+    temporary: Result<String, InvalidCause>,
+    /// How often each store was to commit.
+    tries: [usize; 2],
+    /// What is in the store of the real key.
+    real: Vec<Arc<KeyRecord>>,
+}
+
+async fn promote_where(refusing: usize, with: StoreErrorKind) -> HalfWay {
+    let house = House::new();
+    let planted = issue(&visitors(&house, house.store.clone()), "cart").await;
+    let tries: [Arc<AtomicUsize>; 2] = Default::default();
+    let [from, to] = [(0, &house.store), (1, &house.other)].map(|(number, store)| {
+        let tries = Arc::clone(&tries[number]);
+        Tapped::new(store).before_commit(move |_| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            if number == refusing {
+                return Err(with.into());
+            }
+            Ok(())
+        })
+    });
+    let visitors = visitors(&house, from);
+    let customers = house.over(to, "customers", |builder| builder);
+    let id = planted.record().id();
+    HalfWay {
+        error: customers.promote(&visitors, id, alice()).await.unwrap_err(),
+        temporary: verdict(&visitors, &planted).await,
+        tries: tries.map(|tries| tries.load(Ordering::Relaxed)),
+        real: customers.list(&ListQuery::new()).await.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn r01_a_temporary_key_that_cannot_be_ended_lives_on_alone() {
+    for (with, kind, text, tries) in FAILURES {
+        let left = promote_where(0, with).await;
+        assert_eq!(left.error.kind(), kind);
+        assert_eq!(left.error.to_string(), text);
+        assert_eq!(left.tries, [tries, 0]);
+        assert_eq!(left.temporary, Ok("cart".to_owned()));
+        assert_eq!(left.real, []);
+    }
+}
+
 #[tokio::test]
 async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
-    let conflict = "the record was changed by another writer; read it and try again";
-    for (failing, with, kind, text) in [
-        (
-            "visitors",
-            StoreErrorKind::Unavailable,
-            ErrorKind::Store,
-            "the key store failed",
-        ),
-        (
-            "customers",
-            StoreErrorKind::Unavailable,
-            ErrorKind::Store,
-            "the key store failed",
-        ),
-        (
-            "visitors",
-            StoreErrorKind::Conflict,
-            ErrorKind::Conflict,
-            conflict,
-        ),
-        (
-            "customers",
-            StoreErrorKind::Conflict,
-            ErrorKind::Conflict,
-            conflict,
-        ),
-    ] {
-        let house = House::new();
-        let (from, to) = (MemoryStore::new(), MemoryStore::new());
-        let planted = issue(&visitors(&house, from.clone()), "cart").await;
-        let id = planted.record().id();
-        let tapped = |store, name: &'static str| {
-            Tapped::new(store).before_commit(move |_| {
-                if name == failing {
-                    return Err(with.into());
-                }
-                Ok(())
-            })
-        };
-        let visitors = visitors(&house, tapped(&from, "visitors"));
-        let customers = house.over(tapped(&to, "customers"), "customers", |builder| builder);
-        let error = customers.promote(&visitors, id, alice()).await.unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
-
-        let issued = customers
-            .list(&tower_api_key::store::ListQuery::new())
-            .await
-            .unwrap();
-        assert_eq!(issued, []);
-        let expected = if failing == "visitors" {
-            Ok("cart".to_owned())
-        } else {
-            Err(InvalidCause::Reuse)
-        };
-        assert_eq!(verdict(&visitors, &planted).await, expected);
+    for (with, kind, text, tries) in FAILURES {
+        let left = promote_where(1, with).await;
+        assert_eq!(left.error.kind(), kind);
+        assert_eq!(left.error.to_string(), text);
+        assert_eq!(left.tries, [1, tries]);
+        assert_eq!(left.temporary, Err(InvalidCause::Reuse));
+        assert_eq!(left.real, []);
     }
 }
 

@@ -1,9 +1,15 @@
 //! Keys that were minted elsewhere.
 
+use std::time::Duration;
+
 use tower_api_key::store::{ListQuery, MemoryStore};
-use tower_api_key::{Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, Pepper};
+use tower_api_key::{
+    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, ManualClock, Pepper,
+    RevocationReason, Timestamp,
+};
 
 use super::{invalid, verdict};
+use crate::support::START;
 
 const STRONG: &str = "sk-4f9A.7Yq~Zr01_mLw8Vx6pT+e2Nd";
 
@@ -233,15 +239,116 @@ async fn a_key_is_imported_once_over_all_realms() {
 
 #[tokio::test]
 async fn an_import_is_within_the_rings_policy() {
-    let ring = importing();
+    let ring = KeyRing::builder("acme")
+        .clock(ManualClock::new(START))
+        .accept_imports()
+        .grantable_scopes(["read", "write"])
+        .build(MemoryStore::new())
+        .unwrap();
+    let digest = KeyDigest::sha256(STRONG.as_bytes());
     let longest = super::DAY * 90;
-    assert_refused(
-        ring.import_plaintext(alice().never_expires(), STRONG).await,
-        ErrorKind::LifetimeTooLong { longest },
-    );
-    assert_refused(
-        ring.import_plaintext(Grant::new(""), STRONG).await,
-        ErrorKind::InvalidSubject,
-    );
+    let too_long = ErrorKind::LifetimeTooLong { longest };
+    let too_long_text = "lifetime too long: this ring grants at most 7776000 s";
+    let lifetime = "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for";
+    for (grant, kind, text) in [
+        (
+            alice().expires_in(Duration::ZERO),
+            ErrorKind::InvalidLifetime,
+            lifetime,
+        ),
+        (
+            alice().expires_in(Duration::MAX),
+            ErrorKind::InvalidLifetime,
+            lifetime,
+        ),
+        (
+            alice().not_before(Timestamp::MAX),
+            ErrorKind::InvalidLifetime,
+            lifetime,
+        ),
+        (
+            alice().expires_in(longest + Duration::from_secs(1)),
+            too_long,
+            too_long_text,
+        ),
+        (alice().never_expires(), too_long, too_long_text),
+        (
+            alice().scopes(["admin", "read"]).unwrap(),
+            ErrorKind::ScopeNotGrantable,
+            "scope not grantable: this ring grants only read write",
+        ),
+        (
+            Grant::new(""),
+            ErrorKind::InvalidSubject,
+            "invalid subject: use 1 to 256 bytes without control characters",
+        ),
+    ] {
+        for outcome in [
+            ring.import_digest(grant.clone(), digest).await,
+            ring.import_plaintext(grant.clone(), STRONG).await,
+            ring.import_insecure_plaintext(grant, "hunter2").await,
+        ] {
+            let error = outcome.unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+        }
+        assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+        for key in [STRONG, "hunter2"] {
+            assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Unknown));
+        }
+    }
+    let most = || {
+        alice()
+            .scopes(["read", "write"])
+            .unwrap()
+            .expires_in(longest)
+    };
+    ring.import_digest(most(), digest).await.unwrap();
+    ring.import_insecure_plaintext(most(), "hunter2")
+        .await
+        .unwrap();
+}
+
+/// The record of a revoked key is all that keeps its digest out: what is purged is forgotten.
+#[tokio::test]
+async fn a_revoked_key_is_imported_again_only_when_its_record_is_purged() {
+    let clock = ManualClock::new(START);
+    let ring = KeyRing::builder("acme")
+        .clock(clock.clone())
+        .accept_imports()
+        .build(MemoryStore::new())
+        .unwrap();
+    let digest = KeyDigest::sha256(STRONG.as_bytes());
+    let first = ring.import_digest(alice(), digest).await.unwrap();
+    ring.revoke(first.id(), RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    let second = Duration::from_secs(1);
+    let last_kept = (super::DAY * 30).saturating_sub(second);
+    // The retention alone removes nothing.
+    for (passed, purges) in [(Duration::ZERO, true), (last_kept, true), (second, false)] {
+        clock.advance(passed);
+        if purges {
+            assert_eq!(ring.purge().await.unwrap(), 0);
+        }
+        let before = ring.list(&ListQuery::new()).await.unwrap();
+        for outcome in [
+            ring.import_digest(alice(), digest).await,
+            ring.import_plaintext(alice(), STRONG).await,
+            ring.import_insecure_plaintext(alice(), STRONG).await,
+        ] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Duplicate);
+            assert_eq!(
+                error.to_string(),
+                "the store already holds this id or digest"
+            );
+        }
+        assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), before);
+        assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Revoked));
+    }
+    assert_eq!(ring.purge().await.unwrap(), 1);
     assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Unknown));
+    let again = ring.import_digest(alice(), digest).await.unwrap();
+    assert_ne!(again.id(), first.id());
+    assert_eq!(verdict(&ring, STRONG).await, Ok("alice".to_owned()));
 }

@@ -1,0 +1,112 @@
+//! Other writers who are always first: a change is tried anew, and given up in the end.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tower_api_key::store::StoreErrorKind;
+use tower_api_key::{
+    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, RevocationReason, RingBuilder,
+};
+
+use super::{HOUR, House, verdict};
+use crate::ring::stores::Tapped;
+use crate::support::{IMPORTED, issue};
+
+pub(super) const CONFLICT: &str = "the record was changed by another writer; read it and try again";
+const REASON: RevocationReason = RevocationReason::KeyCompromise;
+
+/// A ring of `orders` whose first commits conflict; all that are tried are kept.
+fn contended(
+    house: &House,
+    conflicts: usize,
+    options: impl FnOnce(RingBuilder) -> RingBuilder,
+) -> KeyRing {
+    let changes = Arc::clone(&house.changes);
+    let store = Tapped::new(&house.store).before_commit(move |change| {
+        let mut changes = changes.lock().unwrap();
+        changes.push(change.clone());
+        if changes.len() <= conflicts {
+            return Err(StoreErrorKind::Conflict.into());
+        }
+        Ok(())
+    });
+    house.over(store, "orders", options)
+}
+
+/// For each commit since the last time, how many subjects it names all keys of.
+fn tries(house: &House) -> Vec<usize> {
+    let changes = house.changes();
+    changes
+        .iter()
+        .map(|change| change.subjects().len())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
+    let house = House::new();
+    let plain = house.ring("orders", |builder| builder);
+    let id = issue(&plain, "read write").await.record().id();
+    let ring = contended(&house, usize::MAX, RingBuilder::accept_imports);
+    let limited = contended(&house, usize::MAX, |builder| builder.keys_per_subject(2));
+    let alice = || Grant::new("alice");
+    let read = "read".parse().unwrap();
+    let digest = KeyDigest::sha256(IMPORTED.as_bytes());
+
+    assert_given_up(&house, ring.issue(alice()), [0; 32]).await;
+    assert_given_up(&house, limited.issue(alice()), [1; 32]).await;
+    assert_given_up(&house, ring.import_digest(alice(), digest), [0; 32]).await;
+    assert_given_up(&house, ring.import_plaintext(alice(), IMPORTED), [0; 32]).await;
+    let weak = ring.import_insecure_plaintext(alice(), "hunter2");
+    assert_given_up(&house, weak, [0; 32]).await;
+    assert_given_up(&house, ring.rotate(id, HOUR), [0; 32]).await;
+    assert_given_up(&house, ring.rotate_at_once(id), [0; 32]).await;
+    assert_given_up(&house, ring.regrant(id, alice()), [0; 32]).await;
+    assert_given_up(&house, limited.regrant(id, alice()), [1; 32]).await;
+    assert_given_up(&house, ring.narrow(id, &read), [0; 32]).await;
+    assert_given_up(&house, ring.revoke(id, REASON), [0; 32]).await;
+    assert_given_up(&house, ring.revoke_lineage(id, REASON), [0; 32]).await;
+    // At first all keys of the subject or none, then those that are seen.
+    let mut tries = [0; 32];
+    tries[..8].fill(1);
+    assert_given_up(&house, ring.revoke_subject("alice", REASON), tries).await;
+}
+
+/// The outcome is a conflict, after tries of which each names all keys of so many subjects.
+async fn assert_given_up<T: std::fmt::Debug>(
+    house: &House,
+    outcome: impl Future<Output = Result<T, Error>>,
+    expected: [usize; 32],
+) {
+    house
+        .assert_refused(outcome, ErrorKind::Conflict, CONFLICT)
+        .await;
+    assert_eq!(tries(house), expected);
+}
+
+/// Those who are first may go on for ever: a subject's revocation ends the keys that it sees,
+/// though it can no longer say that these are all.
+#[tokio::test]
+async fn r32_a_subject_that_is_changed_by_others_loses_its_keys_within_thirty_two_tries() {
+    for (conflicts, complete, others) in [(0, 1, 0), (7, 8, 0), (8, 8, 1), (30, 8, 23), (31, 8, 24)]
+    {
+        let house = House::new();
+        let ring = contended(&house, conflicts, |builder| builder);
+        let plain = house.ring("orders", |builder| builder);
+        let keys = [issue(&plain, "read").await, issue(&plain, "write").await];
+        let outcome = ring.revoke_subject("alice", REASON).await;
+        if conflicts < 31 {
+            assert_eq!(outcome.unwrap(), 2, "after {conflicts} conflicts");
+        } else {
+            // No try is left to see that no other key has come.
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+            assert_eq!(error.to_string(), CONFLICT);
+        }
+        let expected = [vec![1; complete], vec![0; others]].concat();
+        assert_eq!(tries(&house), expected, "after {conflicts} conflicts");
+        for key in &keys {
+            assert_eq!(verdict(&plain, key).await, Err(InvalidCause::Revoked));
+        }
+    }
+}
