@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
-use tower_api_key::store::PostgresStore;
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
 
-use pg_server::{PgServer, execute};
+use pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
 /// As the store has them where nothing is said.
@@ -59,9 +58,10 @@ pub(crate) fn run(once: bool) {
 async fn measure(size: Size) {
     let server = PgServer::start("on");
     let url = server.database().await;
+    // Only how long a writer waits for a connection before it gives up, and none shall.
     let ring = KeyRing::builder("acme")
         .realm(REALM)
-        .build(PostgresStore::connect(&url).await.unwrap())
+        .build(patient().connect(&url).await.unwrap())
         .unwrap();
     let mut keys = Vec::new();
     for number in 0..size.keys {

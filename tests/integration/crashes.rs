@@ -16,13 +16,14 @@ mod writer;
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
-#[cfg(feature = "postgres")]
-use tower_api_key::store::PostgresStore;
 #[cfg(feature = "sqlite")]
 use tower_api_key::store::SqliteStore;
 use tower_api_key::{KeyRing, RingBuilder};
 
+#[cfg(feature = "postgres")]
+use crate::pg_server::patient;
 use crate::process::Running;
 use ledger::Ledger;
 
@@ -72,14 +73,17 @@ async fn ring_in_environment() -> KeyRing {
     }
     #[cfg(feature = "postgres")]
     if let Ok(url) = env::var(DATABASE) {
-        let store = PostgresStore::connect(&url).await.unwrap();
+        let store = patient().connect(&url).await.unwrap();
         return ring().build(store).unwrap();
     }
     panic!("no store is named");
 }
 
 fn ring() -> RingBuilder {
-    KeyRing::builder("acme").realm("orders").track_last_use()
+    KeyRing::builder("acme")
+        .realm("orders")
+        .lookup_timeout(Duration::from_mins(1))
+        .track_last_use()
 }
 
 fn rounds() -> u64 {

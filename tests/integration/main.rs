@@ -14,7 +14,6 @@ mod challenges;
 mod clocks;
 #[cfg(feature = "cli")]
 mod command_line;
-mod compile_fail;
 mod composition;
 mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use tower_api_key::store::PostgresStore;
+use tower_api_key::store::PostgresOptions;
 
 const MISSING: &str = "the feature `postgres` is on, and its tests start a server of their own: \
      put Postgres's `initdb` and `pg_ctl` on PATH, or install it (Debian: apt-get install \
@@ -71,6 +72,12 @@ pub(crate) async fn empty_database() -> String {
     SHARED.empty_database().await
 }
 
+/// The options of a store whose test is not about how long it waits: a loaded machine may take more
+/// than the second of a service.
+pub(crate) fn patient() -> PostgresOptions {
+    PostgresOptions::new().acquire_timeout(Duration::from_secs(30))
+}
+
 impl PgServer {
     /// Starts a server whose `fsync` is `on` or `off`.
     #[track_caller]
@@ -80,6 +87,8 @@ impl PgServer {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-api-key-pg-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        // Left by a process of the same number whose keeper was killed.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let mut keeper = unprivileged(&folder)
             .args(["sh", "-c", KEEPER])
@@ -121,7 +130,7 @@ impl PgServer {
 
     pub(crate) async fn database(&self) -> String {
         let url = self.empty_database().await;
-        PostgresStore::migrate(&url).await.unwrap();
+        patient().migrate(&url).await.unwrap();
         url
     }
 

@@ -8,25 +8,32 @@ mod purging;
 mod standstill;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
-use tower_api_key::store::{ListQuery, PostgresOptions, PostgresStore};
+use tower_api_key::store::{ListQuery, PostgresStore};
 use tower_api_key::testing::contract;
-use tower_api_key::{Grant, KeyRing, ManualClock, RevocationReason, Timestamp, VerifyErrorKind};
+use tower_api_key::{
+    Grant, KeyRing, ManualClock, RevocationReason, RingBuilder, Timestamp, VerifyErrorKind,
+};
 
-use crate::pg_server::{database, empty_database, execute};
+use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
 
-/// A ring `acme` with the realm `orders` over a store, with real time.
-fn ring_over(store: PostgresStore) -> KeyRing {
+/// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
+fn builder() -> RingBuilder {
     KeyRing::builder("acme")
         .realm("orders")
-        .build(store)
-        .unwrap()
+        .lookup_timeout(Duration::from_mins(1))
+}
+
+/// Such a ring over a store, with real time.
+fn ring_over(store: PostgresStore) -> KeyRing {
+    builder().build(store).unwrap()
 }
 
 async fn connect(url: &str) -> PostgresStore {
-    PostgresStore::connect(url).await.unwrap()
+    patient().connect(url).await.unwrap()
 }
 
 /// Whether a session in this connection's database waits for a lock.
@@ -52,8 +59,7 @@ async fn keys_outlive_the_store_that_they_were_issued_through() {
     let url = database().await;
     let clock = ManualClock::new(START);
     let ring = || async {
-        KeyRing::builder("acme")
-            .realm("orders")
+        builder()
             .clock(clock.clone())
             .build(connect(&url).await)
             .unwrap()
@@ -97,7 +103,7 @@ async fn r32_a_key_that_one_process_revokes_is_refused_by_the_next_request_to_an
 
 #[tokio::test]
 async fn a_pool_of_one_connection_is_enough() {
-    let options = PostgresOptions::new().max_connections(0);
+    let options = patient().max_connections(0);
     let ring = ring_over(options.connect(&database().await).await.unwrap());
     let issued = issue(&ring, "read").await;
     let presented = issued.secret().expose().as_bytes();
@@ -119,8 +125,7 @@ async fn nobody_has_a_name_that_postgres_cannot_hold() {
 async fn last_uses_are_told_in_any_number_and_order() {
     let store = connect(&database().await).await;
     let clock = ManualClock::new(START);
-    let ring = KeyRing::builder("acme")
-        .realm("orders")
+    let ring = builder()
         .clock(clock.clone())
         .track_last_use()
         .build(store)
@@ -147,7 +152,7 @@ async fn the_tables_may_stand_in_a_schema_of_their_own() {
     let url = empty_database().await;
     execute(&url, "CREATE SCHEMA auth").await.unwrap();
     let url = format!("{url}?options[search_path]=auth");
-    assert_eq!(PostgresStore::migrate(&url).await.unwrap(), 1);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 1);
     let ring = ring_over(connect(&url).await);
     let issued = issue(&ring, "read").await;
     ring.verify(issued.secret().expose().as_bytes())

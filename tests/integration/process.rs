@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -71,20 +71,21 @@ impl Running {
 
     /// As [`serve`](Self::serve), with its keys in this file.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn serve_keys_of(example: &str, keys: &std::path::Path) -> (Self, String) {
+    pub(crate) fn serve_keys_of(example: &str, keys: &Path) -> (Self, String) {
         let mut command = command(example, 0);
         command.env("KEYS_DB", keys);
         Self::serving(example, Self::spawn(command))
     }
 
-    /// Starts an example that cannot serve the keys of this file, and waits for its end.
+    /// Starts the program of an example that cannot serve the keys of this file, and waits for its
+    /// end.
     #[cfg(feature = "sqlite")]
     pub(crate) fn fail_on_keys_of(
-        example: &str,
-        keys: &std::path::Path,
+        program: &Path,
+        keys: &Path,
         prepare: impl FnOnce(&mut Command),
     ) -> Ended {
-        let mut command = command(example, 0);
+        let mut command = command_of(program, 0);
         command.env("KEYS_DB", keys);
         prepare(&mut command);
         Self::spawn(command).end()
@@ -150,11 +151,15 @@ impl Running {
     /// Asserts that it ends by itself in this time.
     #[track_caller]
     pub(crate) fn end_within(self, time: Duration) -> Ended {
+        self.ended_within(time)
+            .unwrap_or_else(|| panic!("it did not end within {time:?}"))
+    }
+
+    /// What it has left where it ends by itself in this time.
+    pub(crate) fn ended_within(self, time: Duration) -> Option<Ended> {
         let (sender, receiver) = channel();
         thread::spawn(move || sender.send(self.end()));
-        receiver
-            .recv_timeout(time)
-            .unwrap_or_else(|_| panic!("it did not end within {time:?}"))
+        receiver.recv_timeout(time).ok()
     }
 
     /// The next line of standard output, `None` once it is closed.
@@ -189,13 +194,17 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
 }
 
 fn command(example: &str, port: u16) -> Command {
-    let mut command = Command::new(path_of(example));
+    command_of(&path_of(example), port)
+}
+
+fn command_of(program: &Path, port: u16) -> Command {
+    let mut command = Command::new(program);
     command.env("PORT", port.to_string()).env_remove("KEYS_DB");
     command
 }
 
 /// Where cargo puts the examples: next to the folder of the test's own program.
-fn path_of(example: &str) -> PathBuf {
+pub(crate) fn path_of(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path = profile

@@ -11,6 +11,8 @@ use crate::rows::{INVALID, MISSING, answer_to, paste, problem};
 
 /// The bound on a stream's end after the revocation of its key.
 const BOUND: Duration = Duration::from_secs(1);
+/// How often a stream may miss the bound before it is not the machine that was busy.
+const ATTEMPTS: usize = 3;
 /// Only a stream that does not end takes longer.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The grace of a rotation, in the example.
@@ -75,21 +77,27 @@ fn end_in_time(stream: Running, seconds: &RangeInclusive<Timestamp>) -> Ended {
 
 #[test]
 fn a_stream_ends_within_a_second_of_the_revoke() {
-    let (running, _) = Running::serve("events", &[]);
-    let [stream, revoke] = &running.commands("curl", 2)[..] else {
-        panic!("two commands");
-    };
-    let open_stream = open(stream);
-    let revoked = answer_to(revoke);
-    assert_eq!(revoked.status.as_u16(), 204);
-    let ended = open_stream.end_within(BOUND);
-    assert_eq!(last_words(&ended), "the key is revoked");
+    let in_time = (0..ATTEMPTS).any(|_| {
+        let (running, _) = Running::serve("events", &[]);
+        let [stream, revoke] = &running.commands("curl", 2)[..] else {
+            panic!("two commands");
+        };
+        let open_stream = open(stream);
+        let revoked = answer_to(revoke);
+        assert_eq!(revoked.status.as_u16(), 204);
+        let Some(ended) = open_stream.ended_within(BOUND) else {
+            return false;
+        };
+        assert_eq!(last_words(&ended), "the key is revoked");
 
-    paste(
-        &[stream.replace("-iN", "-i")],
-        &[(401, problem(401, INVALID))],
-    );
-    running.interrupt();
+        paste(
+            &[stream.replace("-iN", "-i")],
+            &[(401, problem(401, INVALID))],
+        );
+        running.interrupt();
+        true
+    });
+    assert!(in_time, "{ATTEMPTS} streams did not end within {BOUND:?}");
 }
 
 #[test]

@@ -55,13 +55,13 @@ async fn every_command_works_on_postgres() {
     use http::StatusCode;
     use http_body_util::Full;
     use tower::{Layer, service_fn};
-    use tower_api_key::store::PostgresStore;
     use tower_api_key::{ApiKeyLayer, KeyRing};
 
+    use crate::pg_server::{empty_database, patient};
     use crate::support::{send, with_key};
 
     let mut shell = Shell::without_store();
-    shell.store = crate::pg_server::empty_database().await;
+    shell.store = empty_database().await;
     let missing = shell.run(&["list"]);
     assert_eq!(
         (missing.code, missing.stdout.as_str()),
@@ -71,10 +71,10 @@ async fn every_command_works_on_postgres() {
     assert_eq!(missing.stderr.lines().count(), 1);
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
 
-    let store = PostgresStore::connect(&shell.store).await.unwrap();
+    let store = patient().connect(&shell.store).await.unwrap();
     let ring = KeyRing::builder("acme")
         .realm("orders")
-        .lookup_timeout(Duration::from_secs(30))
+        .lookup_timeout(Duration::from_mins(1))
         .build(store)
         .unwrap();
     let service = ApiKeyLayer::new(ring).layer(service_fn(|_: http::Request<()>| async {

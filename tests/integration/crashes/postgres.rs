@@ -1,17 +1,16 @@
 //! Writers to one database.
 
 use sqlx::{Connection, PgConnection};
-use tower_api_key::store::PostgresStore;
 
 use super::ledger::Ledger;
 use super::{DATABASE, kill_a_writer, ring, rounds};
-use crate::pg_server::database;
+use crate::pg_server::{database, patient};
 
 #[tokio::test]
 async fn invariant_2_writers_to_a_database_that_are_killed_leave_every_change_whole_or_none_of_it()
 {
     let url = database().await;
-    let store = PostgresStore::connect(&url).await.unwrap();
+    let store = patient().connect(&url).await.unwrap();
     let ring = ring().build(store).unwrap();
     let mut sessions = PgConnection::connect(&url).await.unwrap();
     let writers = format!("{url}?application_name=writer");

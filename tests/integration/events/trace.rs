@@ -336,6 +336,7 @@ async fn r06_no_outcome_writes_a_secret() {
 #[tokio::test]
 async fn a_subject_forges_no_line() {
     let (log, subscriber) = Log::new();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let store = ScriptedStore::default();
     let ring = observed(&store, &ManualClock::new(START));
     let issued = issue(&ring, "read").await;
@@ -344,7 +345,8 @@ async fn a_subject_forges_no_line() {
         parts.subject = "alice\nERROR tower_api_key: kind=\"issued\" subject=\"root\"".to_owned();
     });
     let service = ApiKeyLayer::new(ring).layer(Inner::new());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // It was told of the issue.
+    log.0.lock().unwrap().clear();
     send(&service, with_key(issued.secret().expose())).await;
     let text = log.text();
     let expected = format!(

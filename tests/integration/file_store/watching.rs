@@ -1,6 +1,7 @@
 //! The thread that looks at the file.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ fn observed() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, Receiver<Told>) {
     (observer, receiver)
 }
 
+/// As it is recommended: beside it, then renamed. The thread never sees half a text.
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("toml.new");
+    write(&beside, text);
+    fs::rename(&beside, path).unwrap();
+}
+
 #[tokio::test]
 async fn a_file_that_changes_is_read_again_and_a_broken_one_is_told_once() {
     let folder = Folder::new();
@@ -49,7 +57,7 @@ async fn a_file_that_changes_is_read_again_and_a_broken_one_is_told_once() {
         .unwrap();
     assert!(ring.verify(key.plaintext.as_bytes()).await.is_ok());
 
-    write(&path, "keys = 7");
+    replace(&path, "keys = 7");
     let (kind, failure) = told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(kind, EventKind::StoreReloadFailed);
     let expected = format!("the store is damaged: {}, line 1: ", path.display());
@@ -69,10 +77,7 @@ async fn a_file_that_changes_is_read_again_and_a_broken_one_is_told_once() {
     );
     assert!(ring.verify(key.plaintext.as_bytes()).await.is_ok());
 
-    // As it is recommended: beside it, then renamed.
-    let beside = folder.path().join("keys.toml.new");
-    write(&beside, "keys = []");
-    fs::rename(&beside, &path).unwrap();
+    replace(&path, "keys = []");
     assert_eq!(
         told.recv_timeout(PATIENCE).unwrap(),
         (EventKind::StoreReloaded, None),

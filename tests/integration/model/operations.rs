@@ -311,6 +311,8 @@ fn plaintext() -> impl Strategy<Value = &'static str> {
         "Legacy.token~1f3A7b2C5d8E1f4G6h0J-k+/=",
         "Legacy.token~2f3A7b2C5d8E1f4G6h0J-k+/=",
         "Legacy.token~3f3A7b2C5d8E1f4G6h0J-k+/=",
+        // Twice, so that a short run meets it as well.
+        "guessable1234",
         "guessable1234",
         "with a space and, a comma 9f3A7b2C5d8E",
         "",

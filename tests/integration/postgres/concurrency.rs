@@ -2,24 +2,21 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use tower_api_key::store::{ListQuery, PostgresOptions, PostgresStore, StoreError, StoreErrorKind};
+use tower_api_key::store::{ListQuery, PostgresStore, StoreError, StoreErrorKind};
 use tower_api_key::{ErrorKind, Grant, KeyId, KeyRing, KeyState, RevocationReason, SystemClock};
 
-use super::{connect, ring_over};
-use crate::pg_server::database;
+use super::{builder, connect, ring_over};
+use crate::pg_server::{database, patient};
 use crate::support::issue;
 
 /// Rings over stores of one connection each.
 async fn rings(url: &str, count: usize) -> Vec<KeyRing> {
     let mut rings = Vec::new();
     for _ in 0..count {
-        let options = PostgresOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(20));
+        let options = patient().max_connections(1);
         rings.push(ring_over(options.connect(url).await.unwrap()));
     }
     rings
@@ -104,7 +101,7 @@ async fn a_limit_on_the_keys_of_a_subject_holds_across_processes() {
     let url = database().await;
     let mut rings = Vec::new();
     for _ in 0..8 {
-        let ring = KeyRing::builder("acme").realm("orders").keys_per_subject(3);
+        let ring = builder().keys_per_subject(3);
         rings.push(ring.build(connect(&url).await).unwrap());
     }
     let issues: Vec<_> = rings
@@ -166,7 +163,7 @@ async fn the_servers_default_isolation_changes_nothing() {
     let rings: Vec<KeyRing> = {
         let mut rings = Vec::new();
         for _ in 0..8 {
-            let ring = KeyRing::builder("acme").realm("orders").keys_per_subject(3);
+            let ring = builder().keys_per_subject(3);
             rings.push(ring.build(connect(&url).await).unwrap());
         }
         rings

@@ -7,7 +7,7 @@ use tower_api_key::store::{PostgresOptions, PostgresStore, StoreError, StoreErro
 use tower_api_key::{ErrorKind, KeyRing};
 
 use super::{connect, ring_over};
-use crate::pg_server::{database, empty_database, execute};
+use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::issue;
 
 const PASSWORD: &str = "hunter2-canary";
@@ -109,7 +109,7 @@ async fn what_the_server_refuses_is_told_with_its_words() {
              while attempting to establish a TLS connection: server does not support TLS",
         ),
     ] {
-        let error = PostgresStore::connect(url).await.unwrap_err();
+        let error = patient().connect(url).await.unwrap_err();
         assert_refused(&error, StoreErrorKind::Unavailable, text);
     }
 }
@@ -118,26 +118,26 @@ async fn what_the_server_refuses_is_told_with_its_words() {
 async fn a_schema_of_another_version_is_refused() {
     let url = empty_database().await;
     let missing = format!("{MIGRATE}: the tables are missing");
-    let error = PostgresStore::connect(&url).await.unwrap_err();
+    let error = patient().connect(&url).await.unwrap_err();
     assert_refused(&error, StoreErrorKind::Schema, &missing);
 
-    assert_eq!(PostgresStore::migrate(&url).await.unwrap(), 1);
-    assert_eq!(PostgresStore::migrate(&url).await.unwrap(), 0);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 1);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 0);
     connect(&url).await;
 
     let newer = "INSERT INTO tower_api_key_migrations (version) VALUES (2)";
     execute(&url, newer).await.unwrap();
     let text = "update this program: the schema of the database is of version 2, and it reads 1";
     for error in [
-        PostgresStore::connect(&url).await.unwrap_err(),
-        PostgresStore::migrate(&url).await.unwrap_err(),
+        patient().connect(&url).await.unwrap_err(),
+        patient().migrate(&url).await.unwrap_err(),
     ] {
         assert_refused(&error, StoreErrorKind::Schema, text);
     }
 
     let older = "DELETE FROM tower_api_key_migrations";
     execute(&url, older).await.unwrap();
-    let error = PostgresStore::connect(&url).await.unwrap_err();
+    let error = patient().connect(&url).await.unwrap_err();
     assert_refused(&error, StoreErrorKind::Schema, &missing);
 }
 
@@ -147,13 +147,13 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     let in_the_way = "CREATE FUNCTION tower_api_keys_guard() RETURNS trigger \
                       LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'";
     execute(&url, in_the_way).await.unwrap();
-    let error = PostgresStore::migrate(&url).await.unwrap_err();
+    let error = patient().migrate(&url).await.unwrap_err();
     let text = "look into the server's log: function \"tower_api_keys_guard\" already exists with \
                 same argument types";
     assert_refused(&error, StoreErrorKind::Unavailable, text);
     let drop = "DROP FUNCTION tower_api_keys_guard()";
     execute(&url, drop).await.unwrap();
-    assert_eq!(PostgresStore::migrate(&url).await.unwrap(), 1);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
     let migrations: Vec<_> = (0..8)
         .map(|_| {
             let url = url.clone();
-            tokio::spawn(async move { PostgresStore::migrate(&url).await.unwrap() })
+            tokio::spawn(async move { patient().migrate(&url).await.unwrap() })
         })
         .collect();
     let mut applied = Vec::new();
@@ -181,7 +181,7 @@ async fn the_file_of_the_schema_can_be_applied_by_hand() {
     execute(&url, file).await.unwrap();
     let ring = ring_over(connect(&url).await);
     issue(&ring, "read").await;
-    assert_eq!(PostgresStore::migrate(&url).await.unwrap(), 0);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 
     let twice = execute(&url, file).await.unwrap_err();
     let code = twice.into_database_error().unwrap();

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tower::Layer;
-use tower_api_key::store::{ListQuery, PostgresOptions};
+use tower_api_key::store::{ListQuery, PostgresStore};
 use tower_api_key::{
     ApiKeyLayer, ErrorKind, KeyId, KeyRing, KeyState, RejectionKind, RevocationReason,
 };
 
 use super::{connect, ring_over};
-use crate::pg_server::{PgServer, execute};
+use crate::pg_server::{PgServer, execute, patient};
 use crate::support::{Inner, Whole, issue, send, with_key};
 
 const TASKS: usize = 16;
@@ -102,10 +102,14 @@ impl Load {
     }
 }
 
-/// A service with a key that passes, over a server of its own.
+/// A service with a key that passes, over a server of its own, with the bounds that a service has
+/// where nothing is said.
 async fn service(server: &PgServer) -> (Service, KeyRing, Inner, String) {
     let url = server.database().await;
-    let ring = ring_over(connect(&url).await);
+    let ring = KeyRing::builder("acme")
+        .realm("orders")
+        .build(PostgresStore::connect(&url).await.unwrap())
+        .unwrap();
     let key = issue(&ring, "read").await.secret().expose().to_owned();
     let inner = Inner::new();
     let service = ApiKeyLayer::new(ring.clone()).layer(inner.clone());
@@ -204,7 +208,8 @@ async fn r20_a_session_that_is_ended_costs_no_request() {
 async fn look_ups_that_are_dropped_leave_the_pool_whole() {
     let server = PgServer::start("off");
     let url = server.database().await;
-    let options = PostgresOptions::new().max_connections(2);
+    // A slot that is lost does not come back, however long the last look-up waits.
+    let options = patient().max_connections(2);
     let ring = ring_over(options.connect(&url).await.unwrap());
     let issued = issue(&ring, "read").await;
     let presented = issued.secret().expose().as_bytes();

@@ -1,6 +1,7 @@
 //! The example quickstart with its keys in a file.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rusqlite::Connection;
@@ -8,7 +9,7 @@ use tower_api_key::store::{ListQuery, SqliteStore};
 use tower_api_key::{KeyRing, RevocationReason};
 
 use crate::folder::Folder;
-use crate::process::{Running, run};
+use crate::process::{Running, path_of, run};
 use crate::rows::keys_in;
 
 fn status(url: &str, key: &str) -> String {
@@ -80,9 +81,9 @@ async fn invariant_8_keys_outlive_quickstart_and_a_revocation_by_another_process
 }
 
 #[track_caller]
-fn fails_with(folder: &Folder, prepare: impl FnOnce(&mut Command), advice: &str) {
+fn fails_with(folder: &Folder, program: &Path, prepare: impl FnOnce(&mut Command), advice: &str) {
     let keys = folder.keys();
-    let ended = Running::fail_on_keys_of("quickstart", &keys, prepare);
+    let ended = Running::fail_on_keys_of(program, &keys, prepare);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert_eq!(ended.stdout, Vec::<String>::new());
     let expected = format!("Error: \"{}: {advice}\"\n", keys.display());
@@ -91,10 +92,11 @@ fn fails_with(folder: &Folder, prepare: impl FnOnce(&mut Command), advice: &str)
 
 #[test]
 fn a_file_that_does_not_serve_is_told_in_a_line() {
-    let folder = Folder::new();
+    let (folder, program) = (Folder::new(), path_of("quickstart"));
     fs::write(folder.keys(), "no database".repeat(100)).unwrap();
     fails_with(
         &folder,
+        &program,
         |_| {},
         "this is no SQLite database; name another file, or restore it from a backup",
     );
@@ -106,6 +108,7 @@ fn a_file_that_does_not_serve_is_told_in_a_line() {
         .unwrap();
     fails_with(
         &folder,
+        &program,
         |_| {},
         "its schema has version 9, and this crate knows none after 1; upgrade tower-api-key",
     );
@@ -118,7 +121,8 @@ fn a_write_protected_file_and_folder_are_told_in_a_line() {
     use std::os::unix::process::CommandExt;
 
     let folder = Folder::new();
-    let protect = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let protect =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     // Protection means nothing to root, so the example runs as nobody then.
     let root = fs::metadata(folder.path()).unwrap().uid() == 0;
     let unprivileged = |command: &mut Command| {
@@ -126,9 +130,16 @@ fn a_write_protected_file_and_folder_are_told_in_a_line() {
             command.uid(65_534).gid(65_534);
         }
     };
+    // Nobody may be kept from the folder that cargo put it in. Another process writes the copy:
+    // where this one did, a program that another test starts just then would hold it open.
+    let (built, program) = (path_of("quickstart"), folder.path().join("quickstart"));
+    let [from, to] = [&built, &program].map(|path| path.to_str().unwrap());
+    assert!(run("cp", [from, to]).status.success());
+    protect(&program, 0o755);
     protect(folder.path(), 0o555);
     fails_with(
         &folder,
+        &program,
         unprivileged,
         "its directory is write-protected; make it writable for this user",
     );
@@ -137,6 +148,7 @@ fn a_write_protected_file_and_folder_are_told_in_a_line() {
     protect(&folder.keys(), 0o444);
     fails_with(
         &folder,
+        &program,
         unprivileged,
         "the file is write-protected; make it writable for this user, or open it to read only",
     );
