@@ -35,6 +35,7 @@ impl Change {
     }
 
     /// The record of this id as the change leaves it.
+    #[cfg(feature = "testing")]
     pub(crate) fn record(&self, id: KeyId) -> Option<&KeyRecord> {
         let mut records = self.writes.iter().map(|write| &write.record);
         records.find(|record| record.id() == id)

@@ -51,7 +51,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The same moment, for a ring that has denied a key which ended then.
+    /// The same moment, where what has ended by then is over too.
     #[inline]
     pub(crate) fn or_later(self, end: Timestamp) -> Self {
         Self {

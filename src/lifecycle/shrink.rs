@@ -29,7 +29,7 @@ pub(crate) fn narrow(
         return Ok(None);
     }
     let reason = RevocationReason::PrivilegeWithdrawn;
-    // The key is written even where it keeps all of its scopes: it may have been replaced since.
+    // The key is written even where it keeps all of its scopes: it may have ended since.
     let narrowed = Write::next(key, |parts| parts.scopes = scopes.clone());
     let record = narrowed.record.clone();
     let writes = [narrowed]

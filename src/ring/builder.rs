@@ -142,8 +142,8 @@ impl RingBuilder {
     /// [reported](crate::EventKind::Reuse).
     ///
     /// The refusal waits for the revocation, within the [`lookup_timeout`](Self::lookup_timeout).
-    /// Where the store was slower, or the client hung up, the next reuse tries again. A key that is
-    /// denied only because the clock was ahead ends nothing.
+    /// Where the store was slower, or the client hung up, the next reuse tries again. A clock that
+    /// fails ends nothing, and neither does a key that is denied only because the clock had been ahead.
     pub fn revoke_lineage_on_reuse(mut self) -> Self {
         self.revokes_on_reuse = true;
         self

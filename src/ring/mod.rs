@@ -60,13 +60,15 @@ use crate::watchers::Watchers;
 ///
 /// A method that issues, replaces, narrows or revokes says by its error that nothing has changed,
 /// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
-/// it commits may have applied the change. (Two methods take several commits where they must, and
-/// say what may be done by then: [`promote`](Self::promote) between two stores, and
-/// [`revoke_subject`](Self::revoke_subject) beside others who keep issuing.) The same holds for a future that is dropped before it
+/// it commits may have applied the change. The same holds for a future that is dropped before it
 /// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
 /// no observer is told. Where a client can hang up, run the call in a task of its own
 /// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
 /// you try again. Revoking again is always safe.
+///
+/// Two methods take several commits where they must, and say what may be done when they fail:
+/// [`promote`](Self::promote) between two stores, and [`revoke_subject`](Self::revoke_subject) beside
+/// others who keep issuing.
 ///
 /// Only a verification and a [`watch`](Self::watch) are bounded by the
 /// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store

@@ -21,8 +21,8 @@ impl KeyRing {
     /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter.
     ///
     /// The old key retires after `grace`, or at its own expiry if that is sooner. That moment never
-    /// moves again. It is counted in whole seconds from the one that has begun, so that the grace is
-    /// up to a second shorter than asked for.
+    /// moves again. The grace is of whole seconds, without the fraction, and counts from the second
+    /// that has begun: it may be over up to a second early.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl KeyRing {
     /// stores, the temporary key is dead before the real one is issued, so that a failure between
     /// the two leaves neither.
     ///
-    /// Where the rings have two clocks, the times are those of this ring's, and the temporary key
-    /// must not be over by either.
+    /// Where the rings have two clocks, the times are those of this ring's, and neither key may be over
+    /// by either.
     ///
     /// This ring tells its observer [`Regranted`](EventKind::Regranted), and `from` tells its own
     /// [`Revoked`](EventKind::Revoked).
@@ -147,10 +147,12 @@ impl KeyRing {
                 self.reading_with(from),
             )?;
             if self.shares_store_with(from) {
-                if !from.commit(&change).await? {
+                let committed = from.commit(&change).await;
+                // As `commit` does for its own ring: an error may be only the answer's.
+                self.wake(&change);
+                if !committed? {
                     continue;
                 }
-                self.wake(&change);
                 self.report_regranted(id, &record);
                 from.report_revoked(&change);
             } else {
@@ -181,7 +183,7 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// This ring's reading, which knows what the other has seen to be over.
+    /// This ring's reading, by which what is over by the other's is over too.
     fn reading_with(&self, other: &Self) -> Reading {
         let at = self.0.reading();
         if Arc::ptr_eq(&self.0, &other.0) {

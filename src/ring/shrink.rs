@@ -33,8 +33,13 @@ impl KeyRing {
                 return same.ok_or(ErrorKind::NotFound.into());
             };
             if self.commit(&change).await? {
-                let event = || Event::about(EventKind::Narrowed, &record);
-                self.0.observer.tell(event);
+                // It may have kept all of its scopes, and only the keys beside it have ended.
+                let is_as_before =
+                    |old: &Arc<KeyRecord>| old.id() == id && old.scopes() == record.scopes();
+                if !lineage.iter().any(is_as_before) {
+                    let event = || Event::about(EventKind::Narrowed, &record);
+                    self.0.observer.tell(event);
+                }
                 self.report_revoked(&change);
                 return Ok(Arc::new(record));
             }

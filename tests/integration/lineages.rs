@@ -10,6 +10,7 @@ mod winners;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tower_api_key::{InvalidCause, KeyRing, VerifyErrorKind};
 
@@ -27,7 +28,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn ring_over(store: &Steps) -> KeyRing {
-    KeyRing::builder("acme").build(store.clone()).unwrap()
+    KeyRing::builder("acme")
+        .lookup_timeout(Duration::from_mins(1))
+        .build(store.clone())
+        .unwrap()
 }
 
 /// What a ring says to a key: its subject, or why not.

@@ -123,8 +123,12 @@ const MUST_HAPPEN: [&str; 73] = [
     "watch: Ok(Revoked)",
 ];
 
-/// What a short run may well miss: twice in 25 000 steps, on average.
-const MUST_HAPPEN_IN_A_LONG_RUN: &str = "promote: TooManyKeys";
+/// What a short run may well miss: two to ten times in 25 000 steps, on average.
+const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 3] = [
+    "promote: TooManyKeys",
+    "revoke_subject: another was first",
+    "verify: reuse by a clock that was ahead",
+];
 const LONG_RUN: u64 = 100_000;
 
 #[test]
@@ -166,14 +170,14 @@ fn invariants_1_to_6_9_10_and_12_hold_over_random_sequences() {
     }
     let (steps, commits) = (steps.get(), commits.get());
     eprintln!("model: {steps} steps in {sequences} sequences, {commits} commits");
-    for what in MUST_HAPPEN {
-        assert!(tally.contains_key(what), "never happened: {what}");
+    let rare = if steps < LONG_RUN {
+        &[][..]
+    } else {
+        &MUST_HAPPEN_IN_A_LONG_RUN
+    };
+    for what in MUST_HAPPEN.iter().chain(rare) {
+        assert!(tally.contains_key(*what), "never happened: {what}");
     }
-    let rare = MUST_HAPPEN_IN_A_LONG_RUN;
-    assert!(
-        steps < LONG_RUN || tally.contains_key(rare),
-        "never happened: {rare}"
-    );
 }
 
 /// The value of a future that waits for nothing.

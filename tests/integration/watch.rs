@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind,
+    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind, StoreId,
 };
 use tower_api_key::{
     Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyState, ManualClock, Realm,
@@ -339,6 +339,7 @@ async fn a_proof_knows_when_its_key_ends() {
 }
 
 /// A store that commits and then says that it failed, as one that lost its connection does.
+#[derive(Clone)]
 struct Doubtful {
     store: MemoryStore,
     in_doubt: Arc<AtomicBool>,
@@ -359,6 +360,10 @@ impl KeyStore for Doubtful {
         })
     }
 
+    fn identity(&self) -> Option<StoreId> {
+        self.store.identity()
+    }
+
     crate::support::forward!(store: get, list, purge, record_uses, last_uses);
 }
 
@@ -369,7 +374,7 @@ async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
         store: MemoryStore::new(),
         in_doubt: Arc::clone(&in_doubt),
     };
-    let ring = ring_over(store, &clock, |builder| builder);
+    let ring = ring_over(store.clone(), &clock, |builder| builder);
     let id = issue(&ring, "read").await.record().id();
     let mut watch = ring.watch(id);
     assert_goes_on(&mut watch, "nothing happened");
@@ -377,6 +382,21 @@ async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
     let error = ring.revoke(id, REASON).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_over(&mut watch, KeyState::Revoked);
+
+    // By a promotion, those of both rings.
+    in_doubt.store(false, Ordering::Relaxed);
+    let new = ring_over(store, &clock, |builder| builder);
+    let id = issue(&ring, "read").await.record().id();
+    let mut watches = [ring.watch(id), new.watch(id)];
+    for watch in &mut watches {
+        assert_goes_on(watch, "nothing happened");
+    }
+    in_doubt.store(true, Ordering::Relaxed);
+    let promoted = new.promote(&ring, id, Grant::new("alice")).await;
+    assert_eq!(promoted.unwrap_err().kind(), ErrorKind::Store);
+    for watch in &mut watches {
+        assert_over(watch, KeyState::Revoked);
+    }
 }
 
 /// A bound that is no bound, on the clock of the operating system.

@@ -120,6 +120,20 @@ async fn a_revocation_of_several_keys_tells_of_each() {
 }
 
 #[tokio::test]
+async fn a_narrowing_that_takes_no_scope_tells_only_of_what_it_ended() {
+    let (ring, recorder) = observed(MemoryStore::new());
+    let first = issue(&ring, "read").await;
+    let second = ring.rotate(first.record().id(), HOUR).await.unwrap();
+    recorder.take();
+    let read = "read".parse().unwrap();
+    ring.narrow(second.record().id(), &read).await.unwrap();
+    let reason = RevocationReason::PrivilegeWithdrawn;
+    assert_eq!(recorder.take(), [revoked(reason, first.record())]);
+    ring.narrow(second.record().id(), &read).await.unwrap();
+    assert_eq!(recorder.take(), []);
+}
+
+#[tokio::test]
 async fn a_promotion_tells_each_ring_of_its_own_key() {
     for shared in [true, false] {
         let store = MemoryStore::new();

@@ -235,29 +235,29 @@ async fn r32_invariant_4_narrowing_shrinks_in_place_and_ends_the_key_in_grace() 
     assert_eq!(house.changes().len(), 0);
 }
 
-/// A key that keeps all of its scopes may still have been replaced between the read and the commit.
+/// A key that keeps all of its scopes may still have ended between the read and the commit, by which
+/// its predecessor would end.
 #[tokio::test]
-async fn r03_narrowing_to_the_same_scopes_loses_to_a_rotation() {
+async fn r32_narrowing_to_the_same_scopes_loses_to_a_revocation() {
     let house = House::new();
     let rival = house.ring("orders", |builder| builder);
-    let first = issue(&rival, "read").await;
-    let second = rival.rotate(first.record().id(), MINUTE).await.unwrap();
-    let id = second.record().id();
+    let first = issue(&rival, "read").await.record().id();
+    let second = rival.rotate(first, MINUTE).await.unwrap().record().id();
     house.clock.advance(MINUTE);
     let once = Mutex::new(Some(rival));
     let store = Tapped::new(&house.store).before_commit(move |_| {
         if let Some(rival) = once.lock().unwrap().take() {
-            let rotated = poll_once(&mut Box::pin(rival.rotate(id, HOUR)));
-            assert!(matches!(rotated, Poll::Ready(Ok(_))));
+            let reason = RevocationReason::KeyCompromise;
+            let revoked = poll_once(&mut Box::pin(rival.revoke(second, reason)));
+            assert!(matches!(revoked, Poll::Ready(Ok(()))));
         }
         Ok(())
     });
     let ring = house.over(store, "orders", |builder| builder);
-    let error = ring.narrow(id, &"read".parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InGrace);
-    let first = ring.get(first.record().id()).await.unwrap().unwrap();
-    let reason = first.revocation().unwrap().reason;
-    assert_eq!(reason, RevocationReason::Superseded, "by the rotation");
+    let narrowed = ring.narrow(second, &"read".parse().unwrap()).await;
+    assert_eq!(narrowed.unwrap_err().kind(), ErrorKind::KeyRevoked);
+    let first = ring.get(first).await.unwrap().unwrap();
+    assert_eq!(first.revocation(), None, "nothing has changed");
 }
 
 /// A lifetime as long, from now, would end beyond the end of time.

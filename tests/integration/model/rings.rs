@@ -16,7 +16,7 @@ pub(super) struct RingSpec {
     /// Which of the two stores holds its keys.
     pub(super) store: usize,
     /// Whether it reads the records where they are, as with a `MemoryStore`.
-    in_place: bool,
+    pub(super) in_place: bool,
     pub(super) longest_lifetime: Option<u64>,
     pub(super) longest_grace: u64,
     pub(super) grantable: Option<&'static str>,

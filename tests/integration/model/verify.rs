@@ -174,8 +174,15 @@ impl Run<'_> {
         let store = &self.world.stores[RINGS[ring].store];
         let (polled, release) = store.holding(read, || poll_once(&mut future));
         match (polled, release) {
-            // Nothing was asked of the store, for the key's shape or because the ring reads in place.
-            (Poll::Ready(verdict), None) => self.verdict_at_once(ring, &plaintext, &verdict),
+            (Poll::Ready(verdict), None) => {
+                let malformed = VerifyErrorKind::Invalid(InvalidCause::Malformed);
+                let is_malformed = verdict.as_ref().is_err_and(|it| it.kind() == malformed);
+                prop_assert!(
+                    RINGS[ring].in_place || is_malformed,
+                    "{verdict:?} without the store"
+                );
+                self.verdict_at_once(ring, &plaintext, &verdict)
+            }
             (Poll::Pending, Some(release)) => {
                 let found = self.find(ring, &plaintext);
                 self.begun.push(Begun {
