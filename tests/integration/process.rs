@@ -34,6 +34,7 @@ impl Running {
     }
 
     /// Pastes a command that an example printed, and does not wait for its end.
+    #[cfg(feature = "axum")]
     pub(crate) fn paste(command: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec {command}")]);
@@ -149,6 +150,7 @@ impl Running {
     }
 
     /// Asserts that it ends by itself in this time.
+    #[cfg(feature = "axum")]
     #[track_caller]
     pub(crate) fn end_within(self, time: Duration) -> Ended {
         self.ended_within(time)
@@ -156,6 +158,7 @@ impl Running {
     }
 
     /// What it has left where it ends by itself in this time.
+    #[cfg(feature = "axum")]
     pub(crate) fn ended_within(self, time: Duration) -> Option<Ended> {
         let (sender, receiver) = channel();
         thread::spawn(move || sender.send(self.end()));
