@@ -36,11 +36,17 @@ fn parse(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(seconds)
 }
 
-/// A moment of RFC 3339, or Unix seconds.
+/// A moment of RFC 3339, or Unix seconds up to the end of the year 9999.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, Failure> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if digits && let Ok(seconds) = text.parse() {
-        return Ok(Timestamp::from_unix(seconds));
+        let moment = Timestamp::from_unix(seconds);
+        if moment > Timestamp::LAST_YEAR {
+            return Err(Failure::usage(format!(
+                "invalid moment: {text} is beyond the year 9999; milliseconds taken for seconds?"
+            )));
+        }
+        return Ok(moment);
     }
     Ok(Timestamp::from_rfc3339(text)?)
 }
@@ -48,6 +54,14 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_beyond_the_year_9999_is_refused() {
+        assert!(moment("253402300799").is_ok());
+        for text in ["253402300800", "1790000000000", "18446744073709551615"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_are_sums_of_numbers_with_units() {
