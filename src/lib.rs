@@ -101,7 +101,7 @@
 //! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
-//! - `serde`: records, scopes, ids and realms serialise; a secret never does.
+//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise; a secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
@@ -140,6 +140,7 @@ mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod sync;
+mod text;
 #[cfg(feature = "tracing")]
 mod trace;
 mod uses;
@@ -162,12 +163,13 @@ pub use format::KeyId;
 pub use grant::Grant;
 pub use guard::RequireScopeLayer;
 pub use realm::Realm;
-pub use record::{KeyRecord, KeyRecordParts, KeyState, Revocation, RevocationReason};
+pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use requirement::{IntoRequirement, Requirement};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{Scope, ScopeSet};
 pub use secret::SecretKey;
+pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

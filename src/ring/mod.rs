@@ -26,7 +26,7 @@ use crate::event::Observed;
 use crate::format::{Format, KeyId};
 use crate::lifecycle::{Policy, Reading};
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, KeyView};
 use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore};
 use crate::sync;
@@ -224,6 +224,24 @@ impl KeyRing {
     /// What every key that this ring mints starts with.
     pub fn prefix(&self) -> &str {
         self.0.format.prefix()
+    }
+
+    /// The record as people may see it, judged by the ring's clock.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, KeyView, store::{ListQuery, MemoryStore}};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// ring.issue(Grant::new("alice")).await?;
+    /// let listed = ring.list(&ListQuery::new().subject("alice")).await?;
+    /// let page: Vec<KeyView> = listed.into_iter().map(|record| ring.view(record)).collect();
+    /// assert_eq!(page[0].state_name(), "live");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn view(&self, record: impl Into<Arc<KeyRecord>>) -> KeyView {
+        KeyView::new(record, self.0.reading().latest)
     }
 
     pub(crate) fn format(&self) -> &Format {

@@ -139,7 +139,7 @@ impl Finding {
             "known": self.known,
             "required": self.requirement.as_ref().map(|(text, _)| text),
             "requirement_met": self.requirement.as_ref().map(|(_, met)| met),
-            "record": record.map(describe::json_of),
+            "record": record.map(|record| describe::json_of(record, None)),
         });
         let colours = colours(&io::stdout());
         let mut rows = Vec::new();

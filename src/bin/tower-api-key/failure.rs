@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tower_api_key::store::StoreError;
-use tower_api_key::{Error, ErrorKind};
+use tower_api_key::{Error, ErrorKind, Escaped};
 
 /// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,7 @@ fn chain(error: &dyn StdError) -> String {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        write!(f, "tower-api-key: {}", redacted(&line))
+        write!(f, "tower-api-key: {}", Escaped(&redacted(&line)))
     }
 }
 

@@ -65,6 +65,7 @@ fn issue_writes_the_key_alone_to_standard_output() {
             "issued_at": null, "not_before": null, "expires_at": null, "retire_at": null,
             "revoked_at": null, "revocation_reason": null, "lineage": &key[5..17],
             "generation": 0, "version": 1, "pepper_version": null, "label": null, "metadata": {},
+            "last_used": null,
         })
     );
     assert_eq!(shell.verdict(key), "accepted");

@@ -131,7 +131,7 @@ fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
             "alice",
             "",
             4,
-            "subject: invalid subject: use 1 to 256 bytes without control characters",
+            "subject: invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
         ("[]", "\"read\"", 5, "scopes: expected a list of texts"),
         ("[]", "[1]", 5, "scopes: expected a text"),

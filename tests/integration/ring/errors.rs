@@ -15,7 +15,7 @@ use tower_api_key::{
 use super::stores::Tapped;
 use super::{invalid, verdict};
 
-const INVALID_METADATA: &str = "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000";
+const INVALID_METADATA: &str = "invalid metadata: use a label of up to 256 bytes without control and format characters and no = at the start, and up to 8 KiB of metadata without U+0000";
 
 /// A ring over a store whose commits end like this.
 fn committing(outcome: StoreErrorKind) -> KeyRing {
@@ -73,7 +73,7 @@ async fn what_does_not_parse_is_told_what_would() {
         (
             error(plain.issue(Grant::new("")).await),
             ErrorKind::InvalidSubject,
-            "invalid subject: use 1 to 256 bytes without control characters",
+            "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
         (
             error(
