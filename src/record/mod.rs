@@ -22,6 +22,8 @@ use crate::scope::ScopeSet;
 /// people a [`KeyView`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// A field that this version does not know may be a restriction: to pass over it would widen the key.
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct KeyRecordParts {
     /// The public id, unique in the store.
     pub id: KeyId,

@@ -248,6 +248,18 @@ fn a_record_with_one_bad_field_is_refused() {
     }
 }
 
+#[test]
+fn r27_a_restriction_that_this_version_does_not_know_is_not_dropped() {
+    let (_, json) = full();
+    let mut newer = json;
+    newer["caveats"] = json!("net=10.0.0.0/8");
+    let error = from_value::<KeyRecordParts>(newer).unwrap_err().to_string();
+    assert!(
+        error.starts_with("unknown field `caveats`, expected one of `id`"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn r06_no_record_on_disk_holds_the_secret() {
     let ring = KeyRing::builder("acme")
