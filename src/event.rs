@@ -9,6 +9,7 @@ use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::refusal::RejectionKind;
+use crate::store::Ended;
 use crate::verified::InvalidCause;
 
 /// Is told of every [`Event`] of a ring, of a layer, or of both.
@@ -178,6 +179,14 @@ impl<'a> Event<'a> {
             key_id: Some(record.id()),
             subject: Some(record.subject()),
             failure: None,
+        }
+    }
+
+    /// A revocation ended this record, as far as it could be read.
+    pub(crate) fn revoked(realm: &'a Realm, ended: &'a Ended, reason: RevocationReason) -> Self {
+        Self {
+            subject: ended.subject.as_deref(),
+            ..Self::without_record(EventKind::Revoked { reason }, Some(realm), ended.id)
         }
     }
 

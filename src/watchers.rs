@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::ops::RangeBounds;
 use std::pin::Pin;
 use std::task::{Poll, Waker};
 
@@ -47,10 +48,19 @@ impl Watchers {
 
     /// Tells the watches of a key that it has changed.
     pub(crate) fn tell(&self, id: KeyId) {
+        self.tell_in((id, 0)..=(id, u64::MAX));
+    }
+
+    /// Tells every watch that its key may have changed.
+    pub(crate) fn tell_all(&self) {
+        self.tell_in(..);
+    }
+
+    fn tell_in(&self, places: impl RangeBounds<(KeyId, u64)>) {
         let mut slots = self.slots();
         let wakers: Vec<Waker> = slots
             .by_key
-            .range_mut((id, 0)..=(id, u64::MAX))
+            .range_mut(places)
             .filter_map(|(_, slot)| {
                 slot.changed = true;
                 slot.waker.take()

@@ -66,9 +66,8 @@ use crate::watchers::Watchers;
 /// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
 /// you try again. Revoking again is always safe.
 ///
-/// Two methods take several commits where they must, and say what may be done when they fail:
-/// [`promote`](Self::promote) between two stores, and [`revoke_subject`](Self::revoke_subject) beside
-/// others who keep issuing.
+/// One method takes two commits where it must, and says what may be done when it fails:
+/// [`promote`](Self::promote) between two stores.
 ///
 /// Only a verification and a [`watch`](Self::watch) are bounded by the
 /// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store
@@ -199,7 +198,10 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed, and when one of the records
+    /// cannot be read: the [source](std::error::Error::source) names its id then. A list without it
+    /// would say that there is no such key. Once it is [revoked](Self::revoke), a list of the
+    /// [unrevoked](ListQuery::unrevoked) goes past it.
     pub async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<KeyRecord>>, Error> {
         Ok(self.0.store.list(&self.0.realm, query).await?)
     }

@@ -11,7 +11,7 @@ use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
 use crate::record::{KeyRecord, KeyState, RevocationReason};
-use crate::store::{BoxFuture, Found, Lookup, StoreErrorKind};
+use crate::store::{BoxFuture, Found, Lookup, StoreErrorKind, Target};
 use crate::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 type Verdict = Result<VerifiedKey, VerifyError>;
@@ -155,10 +155,10 @@ impl KeyRing {
 
     async fn answer_reuse(&self, error: &VerifyError) {
         if let Some(record) = error.record() {
-            // The key is refused whatever comes of it, and the next reuse tries again.
-            let _ = self
-                .revoke_lineage(record.lineage(), RevocationReason::KeyCompromise)
-                .await;
+            // The key is refused whatever comes of it, and the next reuse tries again. A failure
+            // wakes no watch: whoever holds such a key could have all of them read the store at will.
+            let lineage = Target::Lineage(record.lineage());
+            let _ = self.end(&lineage, RevocationReason::KeyCompromise).await;
         }
     }
 }

@@ -108,7 +108,7 @@ impl<S: KeyStore> KeyStore for Later<S> {
         })
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 #[test]

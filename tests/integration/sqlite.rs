@@ -7,6 +7,7 @@ mod locks;
 mod opening;
 mod purging;
 mod quickstart;
+mod revoking;
 mod sharing;
 mod triggers;
 

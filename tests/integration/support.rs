@@ -37,6 +37,19 @@ macro_rules! forward {
             self.$inner.commit(change)
         }
     };
+    (@revoke $inner:ident) => {
+        fn revoke<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            target: &'a tower_api_key::store::Target,
+            revocation: tower_api_key::Revocation,
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<tower_api_key::store::Revoked, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.revoke(realm, target, revocation)
+        }
+    };
     (@get $inner:ident) => {
         fn get<'a>(
             &'a self,
@@ -192,7 +205,7 @@ impl KeyStore for ObservedStore {
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`

@@ -39,7 +39,8 @@ pub(crate) async fn revoke(
     let lineage = target.lineage.as_deref().map(key_id).transpose()?;
     let ring = common.open(builder).await?;
     let (count, text) = if let Some(id) = id {
-        let before = ring.get(id).await?;
+        // A record that cannot be read can be revoked all the same.
+        let before = ring.get(id).await.ok().flatten();
         ring.revoke(id, reason).await?;
         let again = before.is_some_and(|record| record.revocation().is_some());
         let text = if again {

@@ -3,7 +3,7 @@
 use sqlx::Error as SqlError;
 use sqlx::postgres::PgConnection;
 
-use super::super::row::{column_metadata, column_time, column_version};
+use super::super::row::{column_metadata, column_revoked_at, column_time, column_version};
 use super::super::{StoreError, StoreErrorKind};
 use super::error::because;
 use crate::clock::Timestamp;
@@ -79,7 +79,7 @@ impl Columns {
             lineage: record.lineage().to_string(),
             generation: i64::from(record.generation()),
             version: column_version(record.version())?,
-            revoked_at: time(revocation.map(|revocation| revocation.at))?,
+            revoked_at: revocation.map(|revocation| column_revoked_at(revocation.at)),
             revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
             label: record.label().map(str::to_owned),
             metadata: column_metadata(record.metadata())?,

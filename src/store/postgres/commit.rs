@@ -13,7 +13,8 @@ use super::error::commit_failed;
 use crate::realm::Realm;
 
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(subject) FROM unnest($1::bigint[]) AS subject";
+pub(super) const LOCK: &str =
+    "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
 
 const SUBJECT_KEYS: &str = "SELECT id, version FROM tower_api_keys
 WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
@@ -41,7 +42,8 @@ impl Statements {
         let mut inserts = Vec::new();
         for write in change.writes() {
             let record = &write.record;
-            locks.insert(lock(record.realm(), record.subject()));
+            locks.insert(subject_lock(record.realm(), record.subject()));
+            locks.insert(lineage_lock(record.realm(), record.lineage().as_str()));
             if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
             }
@@ -55,7 +57,7 @@ impl Statements {
             }
         }
         for keys in change.subjects() {
-            locks.insert(lock(keys.realm(), keys.subject()));
+            locks.insert(subject_lock(keys.realm(), keys.subject()));
         }
         Ok(Self {
             locks: locks.into_iter().collect(),
@@ -119,13 +121,22 @@ async fn check(connection: &mut PgConnection, keys: &SubjectKeys) -> Result<(), 
 }
 
 /// The number of a subject's advisory lock. Two subjects of one number only take turns.
-fn lock(realm: &Realm, subject: &str) -> i64 {
+pub(super) fn subject_lock(realm: &Realm, subject: &str) -> i64 {
+    lock(b"tower-api-key subject\0", realm, subject)
+}
+
+/// The number of a lineage's advisory lock: who ends it waits for those who add a key to it.
+pub(super) fn lineage_lock(realm: &Realm, lineage: &str) -> i64 {
+    lock(b"tower-api-key lineage\0", realm, lineage)
+}
+
+fn lock(kind: &[u8], realm: &Realm, name: &str) -> i64 {
     let mut hash = Sha256::new();
-    hash.update(b"tower-api-key subject\0");
+    hash.update(kind);
     // A realm holds no control characters, so it ends here.
     hash.update(realm.as_str());
     hash.update([0]);
-    hash.update(subject);
+    hash.update(name);
     let digest: [u8; 32] = hash.finalize().into();
     let (number, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
     i64::from_be_bytes(*number)

@@ -6,6 +6,7 @@ mod connection;
 mod error;
 mod options;
 mod record;
+mod revoke;
 mod schema;
 
 use std::fmt;
@@ -15,12 +16,14 @@ use self::connection::Connections;
 pub use self::options::PostgresOptions;
 use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, column, to_record};
 use super::row::{column_time, time};
-use super::{BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreId};
+use super::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreId, Target,
+};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
@@ -42,13 +45,15 @@ use crate::record::KeyRecord;
 ///
 /// The tables `tower_api_keys` and `tower_api_key_migrations` stand in the first schema of the
 /// `search_path`, which the URL can set: `?options[search_path]=auth`. [`migrate`](Self::migrate)
-/// makes them; so does the file `migrations/postgres/0001_keys.sql` of this crate, for those who
+/// makes them; so do the files in `migrations/postgres` of this crate, in their order, for those who
 /// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
 /// `tower_api_keys` and `SELECT` on the other. The encoding must be UTF8. Tested with
 /// Postgres 15.
 ///
 /// The database holds the lifecycle too. A trigger refuses every `UPDATE` that gives a key more
-/// than it had, brings it back, or makes it another's; so does it for psql. It cannot hold what is
+/// than it had, brings it back, makes it another's, or changes its label or metadata; so does it for
+/// psql. A statement that revokes a key, and changes `revoked_at`, `revocation_reason` and `version`
+/// alone, is never refused, whatever else the row holds. The trigger cannot hold what is
 /// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE`
 /// nor the ownership of the table.
 ///
@@ -127,6 +132,15 @@ impl KeyStore for PostgresStore {
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(commit::apply(&self.0, change))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(revoke::revoke(&self.0, realm, target, revocation))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {

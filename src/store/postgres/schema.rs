@@ -6,7 +6,10 @@ use super::super::{StoreError, StoreErrorKind};
 use super::error::{because, failed};
 
 /// In their order; the first makes version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_keys.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_keys.sql"),
+    include_str!("../../../migrations/postgres/0002_revocable.sql"),
+];
 
 /// The version that this crate reads and writes.
 const VERSION: usize = MIGRATIONS.len();

@@ -7,6 +7,7 @@ mod options;
 mod purge;
 mod read;
 mod readers;
+mod revoke;
 mod worker;
 mod write;
 
@@ -26,13 +27,14 @@ use self::failure::Place;
 use self::readers::Readers;
 use self::worker::Worker;
 use super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind, StoreId,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
+    StoreId, Target,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// A store in a file: keys survive the process, and several processes share them. Needs the feature
 /// `sqlite`.
@@ -80,7 +82,9 @@ use crate::record::KeyRecord;
 /// in this process and in others.
 ///
 /// The database holds the rules too: its triggers refuse a statement, by whatever hand, that would
-/// change what a key is, give it a scope, let it end later, or undo a revocation. A key that is
+/// change what a key is, its label and metadata among that, give it a scope, let it end later, or
+/// undo a revocation. A statement that revokes a key, and changes `revoked_at`, `revocation_reason`
+/// and `version` alone, is never refused, whatever else the row holds. A key that is
 /// deleted is gone; who may write to the file can bring keys of their own. The file is made
 /// readable by its owner alone.
 ///
@@ -235,8 +239,20 @@ impl KeyStore for SqliteStore {
         self.write(move |connection, place| write::commit(connection, place, &change))
     }
 
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        let (realm, target) = (realm.clone(), target.clone());
+        self.write(move |connection, place| {
+            revoke::revoke(connection, place, &realm, &target, revocation)
+        })
+    }
+
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        // At once, as `find` does: a watch bounds the wait, and a revocation begins with this.
+        // At once, as `find` does: a watch bounds the wait.
         let got = self
             .0
             .readers

@@ -12,8 +12,8 @@ use crate::format::KeyId;
 use crate::lifecycle::SubjectKeys;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::row::{Row, time};
-use crate::store::{ListQuery, StoreError};
+use crate::store::row::{Row, readable_id, row_of, time};
+use crate::store::{ListQuery, StoreError, StoreErrorKind};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -184,6 +184,18 @@ pub(super) fn last_uses(
 }
 
 fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
+    parse(row, realm).map_err(|unread| match unread {
+        // What SQLite could not give as the type of its column.
+        Unread::Sqlite(error) => {
+            let id = row.get_ref(0).ok().and_then(|id| id.as_str().ok());
+            let error = StoreError::new(StoreErrorKind::Corrupt, error);
+            Unread::Row(row_of(id.and_then(readable_id), error))
+        }
+        unread @ Unread::Row(_) => unread,
+    })
+}
+
+fn parse(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
     let text = |column| -> Result<&str, rusqlite::Error> {
         row.get_ref(column)?.as_str().map_err(Into::into)
     };

@@ -80,7 +80,7 @@ fn numbers(connection: &Connection) -> (i64, i64) {
 #[test]
 fn an_older_schema_is_brought_forward_step_by_step_and_once() {
     let mut connection = Connection::open_in_memory().unwrap();
-    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS[..1]).unwrap();
     assert_eq!(numbers(&connection), (1, APPLICATION_ID));
     let next = "ALTER TABLE api_keys ADD COLUMN note TEXT;";
     let last = "UPDATE api_keys SET note = 'none'; CREATE INDEX notes ON api_keys (note);";
@@ -104,7 +104,7 @@ fn an_older_schema_is_brought_forward_step_by_step_and_once() {
 #[test]
 fn a_migration_that_fails_changes_nothing() {
     let mut connection = Connection::open_in_memory().unwrap();
-    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS[..1]).unwrap();
     let next = "CREATE TABLE notes (id TEXT);";
     let wrong = "CREATE TABLE notes (id TEXT);";
     let all = [MIGRATIONS[0], next, wrong];
