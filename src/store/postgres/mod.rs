@@ -1,19 +1,26 @@
 //! Records in Postgres, for services on several machines that share their keys.
 
+mod authority;
 mod columns;
 mod commit;
 mod connection;
 mod error;
 mod options;
+mod password_file;
 mod record;
 mod schema;
+mod tables;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::postgres::PgRow;
+
 use self::connection::Connections;
 pub use self::options::PostgresOptions;
-use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, column, to_record};
+use self::record::{SELECT_BY_ID, column, to_record};
+use self::tables::{Tables, seen};
 use super::row::{column_time, time};
 use super::{BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreId};
 use crate::clock::Timestamp;
@@ -109,15 +116,12 @@ impl KeyStore for PostgresStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         let (connections, realm, digest) = (Arc::clone(&self.0), realm.clone(), *digest);
         Lookup::Pending(Box::pin(async move {
-            let query = || {
-                sqlx::query(SELECT_BY_DIGEST)
-                    .bind(&digest.as_bytes()[..])
-                    .bind(realm.as_str())
+            let query = |tables: &Tables| {
+                let query = tables.find_query();
+                query.bind(&digest.as_bytes()[..]).bind(realm.as_str())
             };
-            let rows = connections.rows(query).await?;
-            let row = rows.first();
-            row.map(|row| to_record(row, &realm).map(Arc::new))
-                .transpose()
+            let rows = connections.rows("find", query).await?;
+            first(&rows, &realm)
         }))
     }
 
@@ -131,15 +135,12 @@ impl KeyStore for PostgresStore {
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         Box::pin(async move {
-            let query = || {
-                sqlx::query(SELECT_BY_ID)
-                    .bind(id.to_string())
-                    .bind(realm.as_str())
+            let query = |tables: &Tables| {
+                let query = tables.query(SELECT_BY_ID);
+                query.bind(id.to_string()).bind(realm.as_str())
             };
-            let rows = self.0.rows(query).await?;
-            let row = rows.first();
-            row.map(|row| to_record(row, realm).map(Arc::new))
-                .transpose()
+            let rows = self.0.rows("get", query).await?;
+            first(&rows, realm)
         })
     }
 
@@ -154,10 +155,17 @@ impl KeyStore for PostgresStore {
             if subject.is_some_and(|subject| subject.contains('\0')) {
                 return Ok(Vec::new());
             }
-            let rows = self.0.rows(|| record::list(realm, query)).await?;
-            rows.iter()
-                .map(|row| to_record(row, realm).map(Arc::new))
-                .collect()
+            let list = |tables: &Tables| record::list(tables, realm, query);
+            let rows = self.0.rows("list", list).await?;
+            let records = rows
+                .iter()
+                .filter_map(|row| to_record(row, realm).transpose());
+            let mut records = records
+                .map(|record| record.map(Arc::new))
+                .collect::<Result<Vec<_>, _>>()?;
+            // The order of a join is its own. What is sorted already costs one comparison each.
+            records.sort_by_key(|record| record.id());
+            Ok(records)
         })
     }
 
@@ -171,7 +179,12 @@ impl KeyStore for PostgresStore {
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let mut purged = 0;
             loop {
-                let step = sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
+                let step = self
+                    .0
+                    .tables()
+                    .query(PURGE)
+                    .bind(realm.as_str())
+                    .bind(ended_by);
                 match self.0.execute(step).await? {
                     0 => return Ok(purged),
                     count => purged += count,
@@ -194,7 +207,10 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = sqlx::query(RECORD_USES)
+            let query = self
+                .0
+                .tables()
+                .query(RECORD_USES)
                 .bind(realm.as_str())
                 .bind(ids)
                 .bind(times);
@@ -212,8 +228,11 @@ impl KeyStore for PostgresStore {
                 return Ok(Vec::new());
             }
             let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
-            let query = || sqlx::query(LAST_USES).bind(realm.as_str()).bind(&ids);
-            let rows = self.0.rows(query).await?;
+            let query = |tables: &Tables| {
+                let query = tables.query(LAST_USES);
+                query.bind(realm.as_str()).bind(&ids)
+            };
+            let rows = self.0.rows("last_uses", query).await?;
             rows.iter()
                 .map(|row| {
                     let at: Option<i64> = column(row, "last_used_at")?;
@@ -230,29 +249,38 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
+fn first(rows: &[PgRow], realm: &Realm) -> Found {
+    let row = rows.first().map(|row| to_record(row, realm));
+    Ok(row.transpose()?.flatten().map(Arc::new))
+}
+
 /// A step of a purge, short because a revocation writes records that ended too, and waits for their
 /// locks. What another session has locked is passed over, and does not count for the limit: where
 /// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
 /// the index, so that a step reads no more than it removes.
 const PURGE: &str = "WITH due AS (
-    SELECT id FROM tower_api_keys
+    SELECT id FROM @.tower_api_keys
     WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
     ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
     FOR UPDATE SKIP LOCKED
-) DELETE FROM tower_api_keys AS keys USING due WHERE keys.id = due.id";
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id = due.id";
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.
 const RECORD_USES: &str = "WITH told AS (
-    SELECT id, max(at) AS at FROM unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
+    SELECT id, max(at) AS at FROM pg_catalog.unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (
-    SELECT keys.id, told.at FROM tower_api_keys AS keys JOIN told ON told.id = keys.id
+    SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id = keys.id
     WHERE keys.realm = $1 AND (keys.last_used_at IS NULL OR keys.last_used_at < told.at)
     ORDER BY keys.id FOR NO KEY UPDATE OF keys
-) UPDATE tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
+) UPDATE @.tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
 FROM locked WHERE locked.id = keys.id";
 
-const LAST_USES: &str = "SELECT keys.last_used_at
-FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
-LEFT JOIN tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
-ORDER BY asked.place";
+const LAST_USES: &str = concat!(
+    "SELECT ",
+    seen!("last_uses"),
+    ", keys.last_used_at
+FROM pg_catalog.unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
+LEFT JOIN @.tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
+ORDER BY asked.place"
+);
