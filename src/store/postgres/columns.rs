@@ -17,7 +17,7 @@ const UPDATE: &str = "UPDATE @.tower_api_keys AS keys SET
     not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
     generation = new.generation, version = new.version, revoked_at = new.revoked_at,
     revocation_reason = new.revocation_reason, label = new.label, metadata = new.metadata
-FROM pg_catalog.unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[],
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[],
     $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
     $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[])
     AS new (id, expected, realm, digest, subject, lineage,

@@ -31,8 +31,8 @@ use crate::record::KeyRecord;
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
-/// Every request reads the database, so a key that is revoked anywhere is refused everywhere by
-/// the next request. Clones share their connections; rings of several realms can share one store.
+/// Every request reads the primary, so a key that is revoked anywhere is refused everywhere by
+/// the next request, or within five seconds of a failover. Clones share their connections; rings of several realms can share one store.
 ///
 /// ```no_run
 /// use tower_api_key::{KeyRing, store::PostgresStore};
@@ -47,8 +47,10 @@ use crate::record::KeyRecord;
 ///
 /// # The database
 ///
-/// The tables `tower_api_keys` and `tower_api_key_migrations` stand in the first schema of the
-/// `search_path`, which the URL can set: `?options[search_path]=auth`. [`migrate`](Self::migrate)
+/// The tables `tower_api_keys` and `tower_api_key_migrations` are in the first schema of the
+/// `search_path`, which the URL can set (`?options[search_path]=auth`), or in the schema that
+/// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every
+/// statement names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate)
 /// makes them; so does the file `migrations/postgres/0001_keys.sql` of this crate, for those who
 /// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
 /// `tower_api_keys` and `SELECT` on the other. The encoding must be UTF8. Tested with
@@ -64,13 +66,46 @@ use crate::record::KeyRecord;
 /// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's
 /// runtime. A look-up is one prepared statement on one index, without a transaction. A connection
 /// that turns out to be dead is replaced within the same look-up, so a server that restarts costs
-/// requests only while it is away. In front of a pooler that shares sessions between clients, put
-/// `?statement-cache-capacity=0` into the URL.
+/// requests only while it is away. While keys are looked up, the store opens one more connection a
+/// second, to learn which server the URL leads to, and closes it at once.
+///
+/// # Failover
+///
+/// An answer counts only if its server is not in recovery, and is the one that the newest
+/// connection has reached. That connection is at most **five seconds** old, and usually one. So a
+/// primary that was replaced, and that lives on behind connections which are still open, is
+/// believed for at most five seconds after the URL leads to its successor. A write that a server
+/// refuses because it is read-only ends every connection at once. If no new connection can be
+/// opened for five seconds, for example because the server has no free slot, look-ups fail.
+///
+/// A standby is refused. [`PostgresOptions::danger_read_from_standby`] allows it, and then a key
+/// that was revoked is accepted until the standby learns of it.
+///
+/// The store also fails, and never takes a key for unknown, if row-level security applies to its
+/// role, if `tower_api_keys` is not the table that the migrations made, or if the schema is of another
+/// version. Each look-up checks the first, and the newest connection the others.
+///
+/// # Poolers
+///
+/// Statements are prepared. PgBouncer works with `pool_mode = session` and its default
+/// `server_reset_query = DISCARD ALL`, and is tested in this mode. A pooler of transactions must know
+/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`); one that mixes up
+/// those of its clients is refused. `options[...]` does not pass PgBouncer: name the schema with
+/// [`PostgresOptions::schema`]. Behind a pooler, a failover is noticed when the pooler leaves the old
+/// server, which its own settings decide (`server_lifetime`, `RECONNECT`).
+///
+/// # The URL
+///
+/// It is `postgres://role:password@host:port/database`, with `%` escapes, and these settings:
+/// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `port`, `user`, `password`, `dbname`,
+/// `application_name` and `options[name]`. Any other is refused, and so is one that is written twice
+/// or that would have no effect. An error names the setting and never its value.
 ///
 /// The URL's `sslmode` says how TLS is used: `prefer`, the default, takes it where the server has
 /// it; `verify-full` is the one that a network in between cannot undo, by the roots of
 /// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
-/// and their like fill in what the URL leaves out.
+/// and others of libpq fill in what the URL leaves out; one that asks for what this store does not
+/// support is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
 ///
 /// A purge removes some thousand records at a time, each time in a transaction of its own, so that
 /// revocations go on beside a large one.
@@ -268,7 +303,7 @@ const PURGE: &str = "WITH due AS (
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.
 const RECORD_USES: &str = "WITH told AS (
-    SELECT id, max(at) AS at FROM pg_catalog.unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
+    SELECT id, max(at) AS at FROM unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (
     SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id = keys.id
     WHERE keys.realm = $1 AND (keys.last_used_at IS NULL OR keys.last_used_at < told.at)

@@ -219,7 +219,7 @@ async fn r20_a_temporary_table_of_a_shared_session_hides_nothing() {
     let server = PgServer::start("off");
     // One session for all, and what a client leaves in it stays, but for its statements.
     let settings = "pool_mode = session\nserver_reset_query = DEALLOCATE ALL\n\
-                    server_idle_timeout = 600\nmin_pool_size = 0";
+                    server_idle_timeout = 600\nignore_startup_parameters = extra_float_digits";
     let pooler = PgBouncer::start(&server, settings).await;
     let direct = server.database().await;
     let url = pooler.url(&direct);
