@@ -135,10 +135,11 @@ impl Connections {
         }
     }
 
-    /// Every connection may be dead after the server restarted; the next one is new.
+    /// Every connection may be dead after the server restarted; the next one is new, and may be the
+    /// first to show that the server is another, which ends one attempt more.
     fn attempts(&self) -> u32 {
         let most = self.pool.options().get_max_connections();
-        most.saturating_add(1)
+        most.saturating_add(1).saturating_mul(2)
     }
 
     async fn taken(&self) -> Result<Taken, SqlError> {
