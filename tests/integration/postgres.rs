@@ -1,10 +1,14 @@
 //! The store in Postgres, on a real server.
 
+mod blind;
 mod concurrency;
 mod errors;
+mod failover;
 mod faults;
 mod guard;
+mod poolers;
 mod purging;
+mod qualified;
 mod revoking;
 mod standstill;
 

@@ -9,21 +9,24 @@ use sqlx::postgres::PgConnection;
 use super::super::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
 use super::columns::{Columns, Updates};
 use super::connection::Connections;
-use super::error::commit_failed;
+use super::error::{because, commit_failed};
+use super::tables::Tables;
 use crate::realm::Realm;
 
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
 pub(super) const LOCK: &str =
-    "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
+    "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
-const SUBJECT_KEYS: &str = "SELECT id, version FROM tower_api_keys
+const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
 WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
     let statements = Statements::of(change)?;
     let mut taken = connections.begun().await?;
-    let applied = statements.run(&mut taken, change).await;
+    let applied = statements
+        .run(connections.tables(), &mut taken, change)
+        .await;
     taken.end(applied).await
 }
 
@@ -68,27 +71,34 @@ impl Statements {
 
     /// What changes comes first: then the one statement that can meet a unique constraint is the
     /// insertion of a new record, and a taken id or digest is just that.
-    async fn run(self, connection: &mut PgConnection, change: &Change) -> Result<(), StoreError> {
+    async fn run(
+        self,
+        tables: &Tables,
+        connection: &mut PgConnection,
+        change: &Change,
+    ) -> Result<(), StoreError> {
         sqlx::query(LOCK)
             .bind(&self.locks)
             .execute(&mut *connection)
             .await
             .map_err(|error| commit_failed(&error))?;
         for keys in change.subjects() {
-            check(connection, keys).await?;
+            check(tables, connection, keys).await?;
         }
         if self.updates.len() > 0 {
             let expected = self.updates.len();
-            let updated = self.updates.run(connection).await;
+            let updated = self.updates.run(tables, connection).await;
             if updated.map_err(|error| commit_failed(&error))? != expected {
                 return Err(StoreErrorKind::Conflict.into());
             }
         }
         for columns in self.inserts {
-            columns
-                .insert(connection)
-                .await
-                .map_err(|error| commit_failed(&error))?;
+            let inserted = columns.insert(tables, connection).await;
+            if inserted.map_err(|error| commit_failed(&error))? != 1 {
+                let advice = "drop the rule or the trigger of tower_api_keys that passes over an \
+                              insertion";
+                return Err(because(StoreErrorKind::Unavailable, advice));
+            }
         }
         Ok(())
     }
@@ -96,8 +106,13 @@ impl Statements {
 
 /// Whether the subject has the keys that the change was computed from. Nobody else can give it
 /// one, for the lock of the subject is held.
-async fn check(connection: &mut PgConnection, keys: &SubjectKeys) -> Result<(), StoreError> {
-    let held = sqlx::query(SUBJECT_KEYS)
+async fn check(
+    tables: &Tables,
+    connection: &mut PgConnection,
+    keys: &SubjectKeys,
+) -> Result<(), StoreError> {
+    let held = tables
+        .query(SUBJECT_KEYS)
         .bind(keys.realm().as_str())
         .bind(keys.subject())
         .fetch_all(connection)

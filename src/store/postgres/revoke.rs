@@ -10,6 +10,7 @@ use super::super::{Ended, Revoked, StoreError, StoreErrorKind, Target};
 use super::commit::{LOCK, lineage_lock, subject_lock};
 use super::connection::Connections;
 use super::error::{because, commit_failed};
+use super::tables::Tables;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
@@ -22,10 +23,10 @@ const ATTEMPTS: usize = 8;
 macro_rules! end {
     ($condition:literal) => {
         concat!(
-            "WITH due AS (SELECT id FROM tower_api_keys WHERE realm = $1 AND revoked_at IS NULL AND ",
+            "WITH due AS (SELECT id FROM @.tower_api_keys WHERE realm = $1 AND revoked_at IS NULL AND ",
             $condition,
             " ORDER BY id FOR NO KEY UPDATE) \
-             UPDATE tower_api_keys AS keys SET revoked_at = $3, revocation_reason = $4, version = \
+             UPDATE @.tower_api_keys AS keys SET revoked_at = $3, revocation_reason = $4, version = \
              CASE WHEN keys.version < 1 THEN 1 \
              WHEN keys.version < 9223372036854775807 THEN keys.version + 1 ELSE keys.version END \
              FROM due WHERE keys.id = due.id AND keys.revoked_at IS NULL \
@@ -37,7 +38,7 @@ macro_rules! end {
 macro_rules! exists {
     ($condition:literal) => {
         concat!(
-            "SELECT EXISTS (SELECT 1 FROM tower_api_keys WHERE realm = $1 AND ",
+            "SELECT EXISTS (SELECT 1 FROM @.tower_api_keys WHERE realm = $1 AND ",
             $condition,
             ")"
         )
@@ -65,9 +66,9 @@ const BY_SUBJECT: Statements = Statements {
 };
 
 /// The lineage of a key. It never changes.
-const LINEAGE: &str = "SELECT lineage FROM tower_api_keys WHERE realm = $1 AND id = $2";
+const LINEAGE: &str = "SELECT lineage FROM @.tower_api_keys WHERE realm = $1 AND id = $2";
 const SUBJECTS: &str =
-    "SELECT DISTINCT subject FROM tower_api_keys WHERE realm = $1 AND lineage = $2";
+    "SELECT DISTINCT subject FROM @.tower_api_keys WHERE realm = $1 AND lineage = $2";
 
 /// Ends what is named, in one transaction.
 pub(super) async fn revoke(
@@ -82,7 +83,8 @@ pub(super) async fn revoke(
     }
     for _ in 0..ATTEMPTS {
         let mut taken = connections.begun().await?;
-        let ended = end(&mut taken, realm, target, revocation).await;
+        let tables = connections.tables();
+        let ended = end(&mut taken, tables, realm, target, revocation).await;
         let ended = ended.map_err(|error| commit_failed(&error));
         match taken.end(ended).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
@@ -97,19 +99,20 @@ pub(super) async fn revoke(
 
 async fn end(
     connection: &mut PgConnection,
+    tables: &Tables,
     realm: &Realm,
     target: &Target,
     revocation: Revocation,
 ) -> Result<Revoked, SqlError> {
     let (statements, name) = match target {
         Target::Key(id) => (BY_ID, id.to_string()),
-        Target::Lineage(id) => (BY_LINEAGE, lock_lineage(connection, realm, *id).await?),
+        Target::Lineage(id) => (BY_LINEAGE, lock_lineage(connection, tables, realm, *id).await?),
         Target::Subject(subject) => {
             lock(connection, [subject_lock(realm, subject)].into()).await?;
             (BY_SUBJECT, subject.clone())
         }
     };
-    let rows = sqlx::query(statements.end)
+    let rows = tables.query(statements.end)
         .bind(realm.as_str())
         .bind(&name)
         .bind(column_revoked_at(revocation.at))
@@ -125,7 +128,7 @@ async fn end(
         .collect();
     ended.sort_unstable();
     let found = !ended.is_empty()
-        || sqlx::query(statements.exists)
+        || tables.query(statements.exists)
             .bind(realm.as_str())
             .bind(&name)
             .fetch_one(connection)
@@ -140,10 +143,11 @@ async fn end(
 /// The subjects' locks are for processes of an earlier version of this crate, which know no other.
 async fn lock_lineage(
     connection: &mut PgConnection,
+    tables: &Tables,
     realm: &Realm,
     id: KeyId,
 ) -> Result<String, SqlError> {
-    let row = sqlx::query(LINEAGE)
+    let row = tables.query(LINEAGE)
         .bind(realm.as_str())
         .bind(id.to_string())
         .fetch_optional(&mut *connection)
@@ -152,7 +156,7 @@ async fn lock_lineage(
         Some(row) => row.try_get(0)?,
         None => id.to_string(),
     };
-    let rows = sqlx::query(SUBJECTS)
+    let rows = tables.query(SUBJECTS)
         .bind(realm.as_str())
         .bind(&lineage)
         .fetch_all(&mut *connection)

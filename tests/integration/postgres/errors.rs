@@ -41,15 +41,11 @@ async fn r06_a_url_that_names_no_database_is_not_repeated() {
         ),
         (
             "postgres://root:hunter2-canary@[::/keys",
-            "invalid IPv6 address",
+            "an IPv6 address has no ]",
         ),
         (
             "postgres://root:hunter2-canary@localhost:port/keys",
-            "invalid port number",
-        ),
-        (
-            "postgres://root:hunter2-canary@localhost/keys?sslmode=maybe",
-            "unknown value \"maybe\" for `ssl_mode`",
+            "the port is no number to 65535",
         ),
     ] {
         let text = format!("{write}: {cause}");
@@ -267,7 +263,7 @@ async fn tables_that_go_away_under_a_store_are_an_error_and_no_unknown_key() {
     let issued = issue(&ring, "read").await;
     execute(&url, "DROP TABLE tower_api_keys").await.unwrap();
     let error = ring.get(issued.record().id()).await.unwrap_err();
-    let text = format!("{MIGRATE}: relation \"tower_api_keys\" does not exist");
+    let text = format!("{MIGRATE}: relation \"public.tower_api_keys\" does not exist");
     assert_refused(store_error(&error), StoreErrorKind::Schema, &text);
     let error = ring.verify(issued.secret().expose().as_bytes()).await;
     let kind = tower_api_key::VerifyErrorKind::StoreUnavailable;
