@@ -26,7 +26,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
