@@ -28,7 +28,7 @@ pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::failure::{Place, is_busy};
+use super::read;
+use super::schema::require_intact;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// `TKEY`: by it, `file` and other tools tell what the database is for.
@@ -39,13 +41,11 @@ pub(super) enum Access {
 /// The connection that writes, with the schema in place.
 pub(super) fn writer(
     place: &Place,
+    real: &Path,
     access: Access,
     synchronous: &str,
 ) -> Result<Connection, StoreError> {
-    if access == Access::Create {
-        create(place)?;
-    }
-    let mut connection = open(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
     let read_only = connection.is_readonly("main").map_err(fail)?;
     if read_only {
@@ -64,7 +64,10 @@ pub(super) fn writer(
         }
     } else {
         require_newest(version, place)?;
+        // A backup that was put in the place of the file has none.
+        use_write_ahead_log(&connection, place)?;
     }
+    require_intact(&connection, place)?;
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;"
@@ -74,12 +77,20 @@ pub(super) fn writer(
 }
 
 /// A connection that reads, and waits this long for a lock.
-pub(super) fn reader(place: &Place, wait: Duration) -> Result<Connection, StoreError> {
-    let connection = open(place, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+pub(super) fn reader(place: &Place, real: &Path, wait: Duration) -> Result<Connection, StoreError> {
+    let connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection
         .busy_timeout(place.busy_timeout)
         .map_err(|error| place.sqlite(error))?;
     require_newest(version(&connection, place)?, place)?;
+    // The statements of look-ups are prepared for the schema that was checked: whenever SQLite
+    // prepares one again, it is checked again.
+    let reading = connection
+        .unchecked_transaction()
+        .map_err(|error| place.sqlite(error))?;
+    require_intact(&reading, place)?;
+    read::prepare(&reading).map_err(|error| place.sqlite(error))?;
+    drop(reading);
     connection
         .execute_batch("PRAGMA query_only = ON;")
         .and_then(|()| connection.busy_timeout(wait))
@@ -87,13 +98,28 @@ pub(super) fn reader(place: &Place, wait: Duration) -> Result<Connection, StoreE
     Ok(connection)
 }
 
+/// A connection that reads a file to copy it, of this schema or an earlier one.
+pub(super) fn older_reader(place: &Place, real: &Path) -> Result<Connection, StoreError> {
+    let connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection
+        .busy_timeout(place.busy_timeout)
+        .map_err(|error| place.sqlite(error))?;
+    if version(&connection, place)? == 0 {
+        return Err(place.error(
+            StoreErrorKind::Schema,
+            "the file holds no keys, so it is no backup; name another",
+        ));
+    }
+    Ok(connection)
+}
+
 /// Refuses a schema that another process changed since the file was opened.
 pub(super) fn require_known(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    require_newest(number(connection, "user_version", place)?, place)
+    require_intact(connection, place)
 }
 
 /// The file, readable by its owner alone: a digest is no secret key, but nobody's business.
-fn create(place: &Place) -> Result<(), StoreError> {
+pub(super) fn create(place: &Place) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -116,8 +142,8 @@ fn create(place: &Place) -> Result<(), StoreError> {
     }
 }
 
-fn open(place: &Place, access: OpenFlags) -> Result<Connection, StoreError> {
-    if let Err(error) = missing(&place.path) {
+fn open(place: &Place, real: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    if let Err(error) = missing(real) {
         return Err(match error {
             Missing::File => place.error(
                 StoreErrorKind::Unavailable,
@@ -130,7 +156,7 @@ fn open(place: &Place, access: OpenFlags) -> Result<Connection, StoreError> {
         });
     }
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    Connection::open_with_flags(&place.path, flags).map_err(|error| place.sqlite(error))
+    Connection::open_with_flags(real, flags).map_err(|error| place.sqlite(error))
 }
 
 enum Missing {
@@ -171,7 +197,7 @@ fn version(connection: &Connection, place: &Place) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
+pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
     match version {
         VERSION => Ok(()),
         newer if newer > VERSION => Err(too_new(newer, place)),
@@ -197,7 +223,11 @@ fn too_new(version: i64, place: &Place) -> StoreError {
     place.error(StoreErrorKind::Schema, &advice)
 }
 
-fn number(connection: &Connection, pragma: &str, place: &Place) -> Result<i64, StoreError> {
+pub(super) fn number(
+    connection: &Connection,
+    pragma: &str,
+    place: &Place,
+) -> Result<i64, StoreError> {
     connection
         .prepare_cached(&format!("PRAGMA {pragma}"))
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
