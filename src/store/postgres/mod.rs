@@ -7,13 +7,16 @@ mod error;
 mod options;
 mod record;
 mod schema;
+mod task;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use self::connection::Connections;
 pub use self::options::PostgresOptions;
-use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, column, to_record};
+use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
+use self::task::detached;
 use super::row::{column_time, time};
 use super::{BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreId};
 use crate::clock::Timestamp;
@@ -64,6 +67,11 @@ use crate::record::KeyRecord;
 /// it; `verify-full` is the one that a network in between cannot undo, by the roots of
 /// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
 /// and their like fill in what the URL leaves out.
+///
+/// Whatever reads or writes runs in a task of its own in the runtime of its caller. A caller that is
+/// dropped, as a server drops a handler whose client hangs up, ends no statement half-way, costs no
+/// connection, and a commit that has begun is finished. A call whose caller is gone is given up
+/// after six seconds. Outside of a Tokio runtime a call runs in its caller.
 ///
 /// A purge removes some thousand records at a time, each time in a transaction of its own, so that
 /// revocations go on beside a large one.
@@ -121,25 +129,63 @@ impl KeyStore for PostgresStore {
         }))
     }
 
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        task::spawn(task)
+    }
+
     fn identity(&self) -> Option<StoreId> {
         Some(StoreId::of(&self.0))
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(commit::apply(&self.0, change))
+        let (connections, change) = (Arc::clone(&self.0), change.clone());
+        Box::pin(detached(async move {
+            commit::apply(&connections, &change).await
+        }))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        Box::pin(detached(async move {
             let query = || {
                 sqlx::query(SELECT_BY_ID)
                     .bind(id.to_string())
                     .bind(realm.as_str())
             };
-            let rows = self.0.rows(query).await?;
+            let rows = connections.rows(query).await?;
             let row = rows.first();
-            row.map(|row| to_record(row, realm).map(Arc::new))
+            row.map(|row| to_record(row, &realm).map(Arc::new))
                 .transpose()
+        }))
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let asked: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(async move {
+            if asked.is_empty() {
+                return Vec::new();
+            }
+            let found = detached(async move {
+                let query = || sqlx::query(SELECT_BY_IDS).bind(&asked).bind(realm.as_str());
+                let rows = connections.rows(query).await?;
+                rows.iter()
+                    .map(|row| {
+                        let id: String = column(row, 0)?;
+                        Ok((
+                            id,
+                            to_record(row, &realm).map(|record| Some(Arc::new(record))),
+                        ))
+                    })
+                    .collect::<Result<HashMap<String, Found>, _>>()
+            });
+            match found.await {
+                Ok(mut found) => {
+                    let answers = ids.iter().map(|id| found.remove(id.as_str()));
+                    answers.map(|found| found.unwrap_or(Ok(None))).collect()
+                }
+                Err(error) => vec![Err(error); ids.len()],
+            }
         })
     }
 
@@ -148,17 +194,19 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+        let connections = Arc::clone(&self.0);
+        let (realm, query) = (realm.clone(), query.clone());
+        Box::pin(detached(async move {
             // No text of Postgres holds NUL, so no key is of such a subject.
             let subject = query.subject.as_deref();
             if subject.is_some_and(|subject| subject.contains('\0')) {
                 return Ok(Vec::new());
             }
-            let rows = self.0.rows(|| record::list(realm, query)).await?;
+            let rows = connections.rows(|| record::list(&realm, &query)).await?;
             rows.iter()
-                .map(|row| to_record(row, realm).map(Arc::new))
+                .map(|row| to_record(row, &realm).map(Arc::new))
                 .collect()
-        })
+        }))
     }
 
     fn purge<'a>(
@@ -171,8 +219,13 @@ impl KeyStore for PostgresStore {
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let mut purged = 0;
             loop {
-                let step = sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
-                match self.0.execute(step).await? {
+                // Each step on its own: a purge whose caller is gone ends after the one that runs.
+                let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+                let step = detached(async move {
+                    let step = sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
+                    connections.execute(step).await
+                });
+                match step.await? {
                     0 => return Ok(purged),
                     count => purged += count,
                 }
@@ -185,7 +238,9 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let uses = uses.to_vec();
+        Box::pin(detached(async move {
             if uses.is_empty() {
                 return Ok(());
             }
@@ -198,8 +253,8 @@ impl KeyStore for PostgresStore {
                 .bind(realm.as_str())
                 .bind(ids)
                 .bind(times);
-            self.0.execute(query).await.map(drop)
-        })
+            connections.execute(query).await.map(drop)
+        }))
     }
 
     fn last_uses<'a>(
@@ -207,20 +262,21 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(detached(async move {
             if ids.is_empty() {
                 return Ok(Vec::new());
             }
-            let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
             let query = || sqlx::query(LAST_USES).bind(realm.as_str()).bind(&ids);
-            let rows = self.0.rows(query).await?;
+            let rows = connections.rows(query).await?;
             rows.iter()
                 .map(|row| {
                     let at: Option<i64> = column(row, "last_used_at")?;
                     at.map(|at| time("last_used_at", at)).transpose()
                 })
                 .collect()
-        })
+        }))
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod connection;
 mod failure;
-mod oneshot;
 mod options;
 mod purge;
 mod read;

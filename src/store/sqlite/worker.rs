@@ -8,8 +8,8 @@ use std::thread;
 use rusqlite::Connection;
 
 use super::failure::Place;
-use super::oneshot;
 use crate::caught::caught;
+use crate::oneshot;
 use crate::store::StoreError;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
