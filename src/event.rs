@@ -165,7 +165,8 @@ impl<'a> Event<'a> {
         self.subject
     }
 
-    /// What failed, where the event is about a failure. It is fit for logs, together with its
+    /// What failed, if the event is about a failure: of an upkeep, of a keys file, or of the store
+    /// that gave no verdict on a request. It is fit for logs, together with its
     /// [sources](StdError::source): they name the file, the line, or the server's answer.
     pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
         self.failure
@@ -203,6 +204,14 @@ impl<'a> Event<'a> {
             subject: None,
             failure: None,
         }
+    }
+
+    /// Adds what failed, if something did.
+    pub(crate) fn because_of(
+        self,
+        failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
+    ) -> Self {
+        Self { failure, ..self }
     }
 
     pub(crate) fn upkeep_failed(

@@ -130,6 +130,7 @@ mod format;
 mod grant;
 mod leak;
 mod lifecycle;
+mod oneshot;
 mod realm;
 mod record;
 mod refusal;

@@ -103,6 +103,7 @@ impl Refusal {
                     Some(record) => Event::about(kind, record),
                     None => Event::without_record(kind, Some(realm), error.key_id()),
                 }
+                .because_of(error.failure().map(|failure| &**failure as _))
             }
             Self::InsufficientScope(key) => Event::about(
                 rejected(RejectionKind::InsufficientScope, None),

@@ -24,7 +24,7 @@ use crate::verified::InvalidCause;
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
-/// | `failure` | what failed, and why: for a store's file the line and the field |
+/// | `failure` | what failed, with all its causes: of a 503 what the store said, for a store's file the line and the field |
 ///
 /// | level | events |
 /// |---|---|

@@ -9,6 +9,7 @@ use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::scope::ScopeSet;
+use crate::store::StoreError;
 
 /// The proof, in a request's extensions, that *this* request was authenticated.
 ///
@@ -134,11 +135,14 @@ impl fmt::Debug for VerifiedKey {
 
 /// Why presented bytes were not accepted.
 ///
-/// Its `Display` is fit for the presenter; the kind and the id are for logs and audit.
+/// Its `Display` is fit for the presenter; the kind, the id and the source are for logs and audit.
+/// The [source](std::error::Error::source) of [`StoreUnavailable`](VerifyErrorKind::StoreUnavailable)
+/// is the [`StoreError`], whose own sources say what is wrong. An invalid key has no source.
 #[derive(Clone)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
     key: RefusedKey,
+    source: Option<Arc<StoreError>>,
 }
 
 /// Which key was refused, as far as that is known.
@@ -156,7 +160,8 @@ enum RefusedKey {
 pub enum VerifyErrorKind {
     /// The bytes are no valid key of this ring, for a cause that must not reach the presenter.
     Invalid(InvalidCause),
-    /// The store failed, panicked or did not answer in time, so there is no verdict.
+    /// The store failed, panicked or did not answer in time, or too many look-ups wait for it, so
+    /// there is no verdict. The error's source says which.
     StoreUnavailable,
 }
 
@@ -165,13 +170,16 @@ impl VerifyError {
         Self {
             kind: VerifyErrorKind::Invalid(cause),
             key: RefusedKey::Nameless,
+            source: None,
         }
     }
 
-    pub(crate) const fn store_unavailable() -> Self {
+    #[cold]
+    pub(crate) fn store_unavailable(source: StoreError) -> Self {
         Self {
             kind: VerifyErrorKind::StoreUnavailable,
             key: RefusedKey::Nameless,
+            source: Some(Arc::new(source)),
         }
     }
 
@@ -206,6 +214,11 @@ impl VerifyError {
         }
     }
 
+    /// What the store said, if it gave no verdict.
+    pub(crate) fn failure(&self) -> Option<&Arc<StoreError>> {
+        self.source.as_ref()
+    }
+
     pub(crate) fn record(&self) -> Option<&KeyRecord> {
         match &self.key {
             RefusedKey::Recorded(record) => Some(record),
@@ -227,6 +240,7 @@ impl fmt::Debug for VerifyError {
         f.debug_struct("VerifyError")
             .field("kind", &self.kind)
             .field("key_id", &self.key_id())
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }
@@ -240,7 +254,12 @@ impl fmt::Display for VerifyError {
     }
 }
 
-impl std::error::Error for VerifyError {}
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref();
+        source.map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
 /// Why a key is invalid: for logs and audit, never for the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -27,12 +27,14 @@ pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authent
 
 use crate::format::KeyId;
 pub use crate::refusal::RejectionKind;
+use crate::store::StoreError;
 use crate::verified::InvalidCause;
 
 /// Why a request was refused; found in the extensions of the response.
 ///
 /// It holds no key material. The cause of an invalid key is here for logs and audit; the
-/// response does not tell it.
+/// response does not tell it. The same holds for the [source](std::error::Error::source) of
+/// [`StoreUnavailable`](RejectionKind::StoreUnavailable), which is the [`StoreError`].
 ///
 /// ```
 /// use tower_api_key::{Rejection, RejectionKind};
@@ -52,6 +54,7 @@ pub struct Rejection {
     detail: Detail,
     cause: Option<InvalidCause>,
     key_id: Option<KeyId>,
+    source: Option<Arc<StoreError>>,
 }
 
 impl Rejection {
@@ -95,6 +98,7 @@ impl fmt::Debug for Rejection {
             .field("detail", &self.detail())
             .field("cause", &self.cause)
             .field("key_id", &self.key_id)
+            .field("source", &self.source)
             .finish()
     }
 }
@@ -105,7 +109,12 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {}
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref();
+        source.map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
 #[derive(Clone)]
 enum Detail {

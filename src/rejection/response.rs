@@ -110,7 +110,19 @@ impl Responses {
                     self.answer(&self.invalid, Some(cause), error.key_id(), request)
                 }
                 VerifyErrorKind::StoreUnavailable => {
-                    self.answer(&self.store_unavailable, None, error.key_id(), request)
+                    let answer = &self.store_unavailable;
+                    let rejection = Rejection {
+                        source: error.failure().cloned(),
+                        ..answer.rejection(None, error.key_id())
+                    };
+                    let responder = self.responder.as_deref();
+                    answer.respond(
+                        rejection,
+                        &answer.challenges,
+                        &self.vary,
+                        responder,
+                        request,
+                    )
                 }
             },
             Refusal::InsufficientScope(key) => match required {
@@ -268,6 +280,7 @@ impl Answer {
             detail: self.detail.clone(),
             cause,
             key_id,
+            source: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod replace;
 mod shrink;
 mod upkeep;
 mod verify;
+mod waiting;
 mod watch;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use builder::RingBuilder;
 pub(crate) use verify::Verifying;
+use waiting::Waiting;
 pub use watch::Watch;
 
 use crate::clock::{Clock, Timestamp};
@@ -62,12 +64,20 @@ use crate::watchers::Watchers;
 /// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
 /// it commits may have applied the change. The same holds for a future that is dropped before it
 /// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
-/// no observer is told. Where a client can hang up, run the call in a task of its own
-/// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
-/// you try again. Revoking again is always safe.
+/// no observer is told. `PostgresStore` and `SqliteStore` finish a commit that has begun even then. If
+/// a client can hang up, run the call in a task of its own (`tokio::spawn`), and after such an error
+/// read the key's lineage with [`list`](Self::list) before you try again. Revoking again is always
+/// safe.
 ///
 /// One method takes two commits where it must, and says what may be done when it fails:
 /// [`promote`](Self::promote) between two stores.
+///
+/// # Look-ups
+///
+/// A verification that waits for the store belongs to the ring, not to its caller. A future that is
+/// dropped, as a server does with a request whose client hangs up, stops waiting and cancels nothing
+/// if the store runs [tasks](crate::store::KeyStore::spawn), as `PostgresStore` does. At most
+/// [`max_pending_lookups`](RingBuilder::max_pending_lookups) wait at a time.
 ///
 /// Only a verification and a [`watch`](Self::watch) are bounded by the
 /// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store
@@ -86,6 +96,7 @@ struct Inner {
     digester: Digester,
     policy: Policy,
     lookup_timeout: Duration,
+    waiting: Waiting,
     accepts_imports: bool,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.

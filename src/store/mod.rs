@@ -50,7 +50,10 @@ pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 pub enum Lookup {
     /// The answer.
     Ready(Found),
-    /// The answer will come. The ring bounds the wait.
+    /// The answer will come. The ring bounds the wait, and the number of those that wait. It polls
+    /// this in a [task](KeyStore::spawn) of its own if the store runs tasks. Otherwise it polls it in
+    /// the request, and drops it if the client hangs up or the answer is late: a store must not lose
+    /// a connection by that.
     Pending(BoxFuture<'static, Found>),
 }
 
@@ -208,6 +211,18 @@ pub trait KeyStore: Send + Sync + 'static {
     /// key, once more for each earlier pepper, so it must not block.
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
 
+    /// Runs a task to its end, whatever becomes of the caller, or gives it back. The ring puts every
+    /// look-up that waits into one, so that a client that hangs up cancels nothing. The default gives
+    /// it back: then the request itself drives the look-up. A store whose look-ups hold a resource,
+    /// such as a connection, should hand the task to the runtime that it uses.
+    ///
+    /// # Errors
+    ///
+    /// Returns the task if this store runs none.
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        Err(task)
+    }
+
     /// The memory in which this store holds all its records, if it does. The ring then reads
     /// them there instead of calling [`find`](Self::find), which must answer the same.
     fn memory(&self) -> Option<&MemoryStore> {
@@ -234,6 +249,19 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// The record of an id in a realm.
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found>;
+
+    /// The records of these ids in a realm, in their order: one answer for each id, so that one
+    /// record that is damaged hides no other. Watches call it. The default gets them one after the
+    /// other.
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(ids.len());
+            for &id in ids {
+                found.push(self.get(realm, id).await);
+            }
+            found
+        })
+    }
 
     /// The records of a realm that the query asks for, in the order of their ids.
     fn list<'a>(
@@ -273,6 +301,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).find(realm, digest)
     }
 
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        (**self).spawn(task)
+    }
+
     fn memory(&self) -> Option<&MemoryStore> {
         (**self).memory()
     }
@@ -296,6 +328,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         (**self).get(realm, id)
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        (**self).get_many(realm, ids)
     }
 
     fn list<'a>(

@@ -26,10 +26,13 @@ mod extractors;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+mod floods;
 #[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
 mod folder;
 mod grpc;
 mod guards;
+#[cfg(feature = "postgres")]
+mod hang_ups;
 mod hiding;
 mod indistinguishable;
 mod keys;

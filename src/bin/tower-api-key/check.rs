@@ -4,7 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use serde_json::json;
-use tower_api_key::store::ListQuery;
 use tower_api_key::{InvalidCause, KeyRecord, Requirement, VerifyErrorKind};
 
 use crate::arguments::Common;
@@ -71,10 +70,7 @@ pub(crate) async fn check(
         Ok(key) => (Some(key.id()), None),
         Err(error) => {
             let VerifyErrorKind::Invalid(cause) = error.kind() else {
-                // The next call asks the same store, and says what is wrong with it.
-                ring.list(&ListQuery::new().limit(1)).await?;
-                let text = "the store gave no answer in time; try again";
-                return Err(Failure::new(Exit::Store, text));
+                return Err(Failure::from(&error));
             };
             (error.key_id(), Some(cause))
         }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tower_api_key::store::StoreError;
-use tower_api_key::{Error, ErrorKind, Escaped};
+use tower_api_key::{Error, ErrorKind, Escaped, VerifyError};
 
 /// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,13 @@ impl From<Error> for Failure {
             Some(advice) => failure.advise(advice),
             None => failure,
         }
+    }
+}
+
+/// No verdict; the store says itself that it failed.
+impl From<&VerifyError> for Failure {
+    fn from(error: &VerifyError) -> Self {
+        Self::new(Exit::Store, chain(error.source().unwrap_or(error)))
     }
 }
 

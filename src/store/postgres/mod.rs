@@ -11,8 +11,10 @@ mod record;
 mod revoke;
 mod schema;
 mod tables;
+mod task;
 mod url;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +22,9 @@ use sqlx::postgres::PgRow;
 
 use self::connection::Connections;
 pub use self::options::PostgresOptions;
-use self::record::{SELECT_BY_ID, column, to_record};
-use self::tables::{Tables, seen};
+use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
+use self::tables::{SEEN, Tables, seen};
+use self::task::detached;
 use super::row::{column_time, time};
 use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreId, Target,
@@ -112,6 +115,11 @@ use crate::record::{KeyRecord, Revocation};
 /// and others of libpq fill in what the URL leaves out; one that asks for what this store does not
 /// support is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
 ///
+/// Whatever reads or writes runs in a task of its own in the runtime of its caller. A caller that is
+/// dropped, as a server drops a handler whose client hangs up, ends no statement half-way, costs no
+/// connection, and a commit that has begun is finished. A call whose caller is gone is given up
+/// after six seconds. Outside of a Tokio runtime a call runs in its caller.
+///
 /// A purge removes some thousand records at a time, each time in a transaction of its own, so that
 /// revocations go on beside a large one.
 ///
@@ -165,12 +173,19 @@ impl KeyStore for PostgresStore {
         }))
     }
 
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        task::spawn(task)
+    }
+
     fn identity(&self) -> Option<StoreId> {
         Some(StoreId::of(&self.0))
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(commit::apply(&self.0, change))
+        let (connections, change) = (Arc::clone(&self.0), change.clone());
+        Box::pin(detached(async move {
+            commit::apply(&connections, &change).await
+        }))
     }
 
     fn revoke<'a>(
@@ -179,17 +194,54 @@ impl KeyStore for PostgresStore {
         target: &'a Target,
         revocation: Revocation,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        Box::pin(revoke::revoke(&self.0, realm, target, revocation))
+        let (connections, realm, target) = (Arc::clone(&self.0), realm.clone(), target.clone());
+        Box::pin(detached(async move {
+            revoke::revoke(&connections, &realm, &target, revocation).await
+        }))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        Box::pin(detached(async move {
             let query = |tables: &Tables| {
                 let query = tables.query(SELECT_BY_ID);
                 query.bind(id.to_string()).bind(realm.as_str())
             };
-            let rows = self.0.rows("get", query).await?;
-            first(&rows, realm)
+            let rows = connections.rows("get", query).await?;
+            first(&rows, &realm)
+        }))
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let asked: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(async move {
+            if asked.is_empty() {
+                return Vec::new();
+            }
+            let found = detached(async move {
+                let query = |tables: &Tables| {
+                    let query = tables.query(SELECT_BY_IDS);
+                    query.bind(&asked).bind(realm.as_str())
+                };
+                let rows = connections.rows("get_many", query).await?;
+                let mut found = HashMap::with_capacity(rows.len());
+                for row in &rows {
+                    // The one row of an answer without records has no id.
+                    if let Some(id) = column::<Option<String>>(row, SEEN)? {
+                        let record = to_record(row, &realm);
+                        found.insert(id, record.map(|record| record.map(Arc::new)));
+                    }
+                }
+                Ok(found)
+            });
+            match found.await {
+                Ok(mut found) => {
+                    let answers = ids.iter().map(|id| found.remove(id.as_str()));
+                    answers.map(|found| found.unwrap_or(Ok(None))).collect()
+                }
+                Err(error) => vec![Err(error); ids.len()],
+            }
         })
     }
 
@@ -198,24 +250,26 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+        let connections = Arc::clone(&self.0);
+        let (realm, query) = (realm.clone(), query.clone());
+        Box::pin(detached(async move {
             // No text of Postgres holds NUL, so no key is of such a subject.
             let subject = query.subject.as_deref();
             if subject.is_some_and(|subject| subject.contains('\0')) {
                 return Ok(Vec::new());
             }
-            let list = |tables: &Tables| record::list(tables, realm, query);
-            let rows = self.0.rows("list", list).await?;
+            let list = |tables: &Tables| record::list(tables, &realm, &query);
+            let rows = connections.rows("list", list).await?;
             let records = rows
                 .iter()
-                .filter_map(|row| to_record(row, realm).transpose());
+                .filter_map(|row| to_record(row, &realm).transpose());
             let mut records = records
                 .map(|record| record.map(Arc::new))
                 .collect::<Result<Vec<_>, _>>()?;
             // The order of a join is its own. What is sorted already costs one comparison each.
             records.sort_by_key(|record| record.id());
             Ok(records)
-        })
+        }))
     }
 
     fn purge<'a>(
@@ -228,13 +282,14 @@ impl KeyStore for PostgresStore {
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let mut purged = 0;
             loop {
-                let step = self
-                    .0
-                    .tables()
-                    .query(PURGE)
-                    .bind(realm.as_str())
-                    .bind(ended_by);
-                match self.0.execute(step).await? {
+                // Each step on its own: a purge whose caller is gone ends after the one that runs.
+                let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+                let step = detached(async move {
+                    let step = connections.tables().query(PURGE);
+                    let step = step.bind(realm.as_str()).bind(ended_by);
+                    connections.execute(step).await
+                });
+                match step.await? {
                     0 => return Ok(purged),
                     count => purged += count,
                 }
@@ -247,7 +302,9 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let uses = uses.to_vec();
+        Box::pin(detached(async move {
             if uses.is_empty() {
                 return Ok(());
             }
@@ -256,15 +313,10 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = self
-                .0
-                .tables()
-                .query(RECORD_USES)
-                .bind(realm.as_str())
-                .bind(ids)
-                .bind(times);
-            self.0.execute(query).await.map(drop)
-        })
+            let query = connections.tables().query(RECORD_USES);
+            let query = query.bind(realm.as_str()).bind(ids).bind(times);
+            connections.execute(query).await.map(drop)
+        }))
     }
 
     fn last_uses<'a>(
@@ -272,23 +324,24 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(detached(async move {
             if ids.is_empty() {
                 return Ok(Vec::new());
             }
-            let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
             let query = |tables: &Tables| {
                 let query = tables.query(LAST_USES);
                 query.bind(realm.as_str()).bind(&ids)
             };
-            let rows = self.0.rows("last_uses", query).await?;
+            let rows = connections.rows("last_uses", query).await?;
             rows.iter()
                 .map(|row| {
                     let at: Option<i64> = column(row, "last_used_at")?;
                     at.map(|at| time("last_used_at", at)).transpose()
                 })
                 .collect()
-        })
+        }))
     }
 }
 

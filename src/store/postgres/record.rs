@@ -30,6 +30,7 @@ macro_rules! select {
 
 pub(super) const SELECT_BY_DIGEST: &str = select!("find", "digest = $1 AND realm = $2");
 pub(super) const SELECT_BY_ID: &str = select!("get", "id = $1 AND realm = $2");
+pub(super) const SELECT_BY_IDS: &str = select!("get_many", "id = ANY($1) AND realm = $2");
 
 /// One statement for each index, so that no plan depends on what was asked first.
 const LIST_BY_LINEAGE: &str = select!(

@@ -5,7 +5,6 @@ mod checkpoint;
 mod connection;
 mod failure;
 mod files;
-mod oneshot;
 mod open;
 mod options;
 mod port;

@@ -13,8 +13,8 @@ use rusqlite::{Connection, InterruptHandle};
 
 use super::checkpoint::{checkpoint, forget_pages};
 use super::failure::Place;
-use super::oneshot;
 use crate::caught::caught;
+use crate::oneshot;
 use crate::store::StoreError;
 
 type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;

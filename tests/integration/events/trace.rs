@@ -256,6 +256,7 @@ async fn each_outcome_of_a_request_has_its_level_and_fields() {
             orders,
             ("key_id", id),
             ("rejection", "store_unavailable"),
+            ("failure", "the store is unavailable: the disk is gone"),
         ],
     )]);
     let guard = RequireScopeLayer::new("read").observer(TracingObserver::new());
