@@ -76,7 +76,7 @@ pub(crate) async fn check(
                 let text = "the store gave no answer in time; try again";
                 return Err(Failure::new(Exit::Store, text));
             };
-            (error.key_id(), Some(cause))
+            (error.key_id().or(error.claimed_key_id()), Some(cause))
         }
     };
     let known = !matches!(cause, Some(InvalidCause::Malformed | InvalidCause::Unknown));
