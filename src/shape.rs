@@ -168,7 +168,8 @@ mod tests {
             redact_keys(&format!("\u{1b}[31m{KEY}\u{1b}")),
             "\u{1b}[31(a key)\u{1b}"
         );
-        assert_eq!(redact_keys(&format!("{KEY}{KEY}")), "(a key)(a key)");
+        // The prefix of the second may begin in the first.
+        assert_eq!(redact_keys(&format!("{KEY}{KEY}")), "(a key)");
         assert_eq!(
             redact_keys(&format!("a {KEY} b {KEY} c")),
             "a (a key) b (a key) c"

@@ -11,6 +11,7 @@ mod ambiguity;
 mod cache_guard;
 mod canary;
 mod challenges;
+mod claims;
 mod clocks;
 #[cfg(feature = "cli")]
 mod command_line;
@@ -37,6 +38,7 @@ mod leaks;
 mod lifecycle;
 mod lineages;
 mod methods;
+mod misplaced;
 mod model;
 mod outcome;
 #[cfg(feature = "postgres")]
@@ -55,6 +57,7 @@ mod rejections;
 mod reuse;
 mod ring;
 mod rows;
+mod scanners;
 mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]
