@@ -78,8 +78,9 @@
 //! service that spawns [`KeyRing::upkeep`] removes them after the ring's
 //! [retention](RingBuilder::retention), 30 days by default; without it they stay for ever.
 //!
-//! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
-//! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
+//! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs, so
+//! that naming one proves nothing: see [`Event::claimed_key_id`]. [`KeyRing::scanner_pattern`]
+//! finds such keys where they do not belong, and [`redact_keys`] takes them out of a text. With a prefix of at
 //! most 9 characters a key is at most 55 bytes long, which SHA-256 takes in one step.
 //!
 //! # In a stack
@@ -90,13 +91,16 @@
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
 //! answer, to [two seconds](RingBuilder::lookup_timeout).
 //!
-//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts.
+//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts. A
+//! ring knows its keys by their prefix. Give rings whose layers stand in one stack different
+//! prefixes, because a layer refuses a key of its ring in a header that it does not read.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
+//!   that `Router::nest` strips are found.
 //! - `sqlite`: [`store`] has a `SqliteStore`, keys in a file, with the database built in.
 //! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
@@ -140,6 +144,8 @@ mod scope;
 mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
+mod shape;
+mod source;
 mod sync;
 mod text;
 #[cfg(feature = "tracing")]
@@ -156,7 +162,6 @@ pub use body::Body;
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use credential::Source;
 pub use digest::{KeyDigest, Pepper};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, Observer};
@@ -165,11 +170,14 @@ pub use grant::Grant;
 pub use guard::RequireScopeLayer;
 pub use realm::Realm;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
+pub use refusal::KeyPlace;
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use requirement::{IntoRequirement, Requirement};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{Scope, ScopeSet};
 pub use secret::SecretKey;
+pub use shape::redact_keys;
+pub use source::Source;
 pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
+use crate::refusal::Identity;
 use crate::scope::ScopeSet;
 use crate::store::StoreError;
 
@@ -204,13 +205,24 @@ impl VerifyError {
         self.kind
     }
 
-    /// The public id that a well-formed key names, or that its record has. Where the cause is
-    /// [`InvalidCause::Unknown`] it is what the presenter claims.
+    /// The public id of the key, if the ring has its record: the digest of the presented bytes
+    /// has proven it.
     pub fn key_id(&self) -> Option<KeyId> {
+        self.identity().proven()
+    }
+
+    /// The public id that the presented bytes name, if nothing has proven it: of an unknown key, and
+    /// of one that the store gave no verdict on. Ids are public, so the presenter may have made it
+    /// up, or name another's key: never revoke by it alone.
+    pub fn claimed_key_id(&self) -> Option<KeyId> {
+        self.identity().claimed()
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
         match &self.key {
-            RefusedKey::Nameless => None,
-            RefusedKey::Named(id) => Some(*id),
-            RefusedKey::Recorded(record) => Some(record.id()),
+            RefusedKey::Nameless => Identity::Unknown,
+            RefusedKey::Named(id) => Identity::Claimed(*id),
+            RefusedKey::Recorded(record) => Identity::Proven(record.id()),
         }
     }
 
@@ -229,7 +241,7 @@ impl VerifyError {
 
 impl PartialEq for VerifyError {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.key_id() == other.key_id()
+        self.kind == other.kind && self.identity() == other.identity()
     }
 }
 
@@ -239,7 +251,7 @@ impl fmt::Debug for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyError")
             .field("kind", &self.kind)
-            .field("key_id", &self.key_id())
+            .field("key", &self.identity())
             .field("source", &self.source)
             .finish_non_exhaustive()
     }

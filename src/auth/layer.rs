@@ -8,11 +8,12 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::service::{ApiKey, Policy};
-use crate::credential::{Source, Sources};
+use crate::credential::Sources;
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::requirement::{IntoRequirement, Requirement};
 use crate::ring::KeyRing;
+use crate::source::Source;
 
 /// Authenticates every request against a [`KeyRing`], attaches a
 /// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid
@@ -65,6 +66,11 @@ impl ApiKeyLayer {
 
     /// Reads the key from these places instead. One request may use one of them; without any,
     /// every request is refused as [`Missing`](crate::RejectionKind::Missing).
+    ///
+    /// A key with the ring's prefix in the URI, in a header in which proxies hand on a URL, or in
+    /// `Authorization` under a scheme that is not read, is refused and
+    /// [reported](crate::Event::place). One in `Referer` is marked sensitive and reported, and is
+    /// refused only if it is the one that the request presents.
     pub fn sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
         self.sources = Sources::new(sources);
         self
@@ -90,6 +96,11 @@ impl ApiKeyLayer {
     /// Lets requests without any credential pass, with no
     /// [`VerifiedKey`](crate::VerifiedKey). A credential that is presented must still be valid,
     /// and a scope that is [`require`](Self::require)d still needs a key.
+    ///
+    /// A key of the ring in any other header than `Referer` does not pass unseen: the request is
+    /// refused as [`KeyMisplaced`](crate::RejectionKind::KeyMisplaced). A ring knows its keys by
+    /// their prefix, so give a ring whose layer stands further in, and reads other headers, another
+    /// prefix.
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self

@@ -31,7 +31,7 @@ pub(super) fn trailers_only(
 const fn code(kind: RejectionKind) -> &'static str {
     match kind {
         RejectionKind::Missing | RejectionKind::Invalid => "16",
-        RejectionKind::Ambiguous | RejectionKind::KeyInUrl => "3",
+        RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => "3",
         RejectionKind::InsufficientScope => "7",
         RejectionKind::StoreUnavailable => "14",
         RejectionKind::NotAuthenticated => "13",

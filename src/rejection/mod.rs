@@ -4,7 +4,8 @@
 //! |---|---|---|---|---|
 //! | [`Missing`](RejectionKind::Missing) | 401 | API key missing | scheme and realm | 16 |
 //! | [`Ambiguous`](RejectionKind::Ambiguous) | 400 | says which | – | 3 |
-//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where | – | 3 |
+//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where, and where keys belong | – | 3 |
+//! | [`KeyMisplaced`](RejectionKind::KeyMisplaced) | 400 | says where, and where keys belong | – | 3 |
 //! | [`Invalid`](RejectionKind::Invalid) | 401 | Invalid API key | `invalid_token` | 16 |
 //! | [`InsufficientScope`](RejectionKind::InsufficientScope) | 403 | names what is required | `insufficient_scope` | 7 |
 //! | [`StoreUnavailable`](RejectionKind::StoreUnavailable) | 503 | Key store unavailable | – | 14 |
@@ -26,6 +27,7 @@ use http::StatusCode;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::format::KeyId;
+use crate::refusal::Identity;
 pub use crate::refusal::RejectionKind;
 use crate::store::StoreError;
 use crate::verified::InvalidCause;
@@ -53,7 +55,7 @@ pub struct Rejection {
     status: StatusCode,
     detail: Detail,
     cause: Option<InvalidCause>,
-    key_id: Option<KeyId>,
+    identity: Identity,
     source: Option<Arc<StoreError>>,
 }
 
@@ -83,10 +85,16 @@ impl Rejection {
         self.cause
     }
 
-    /// The public id of the key in question, where there is one. For an unknown key or one in a
-    /// URL it is what the client claims.
+    /// The public id of the key in question, if a digest has proven that the client has it.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.key_id
+        self.identity.proven()
+    }
+
+    /// The public id that the request names, if nothing has proven it: of an unknown key, of one
+    /// that the store gave no verdict on, and of one in a place where none belongs. Anyone can name
+    /// any id: never revoke by it alone.
+    pub fn claimed_key_id(&self) -> Option<KeyId> {
+        self.identity.claimed()
     }
 }
 
@@ -97,7 +105,7 @@ impl fmt::Debug for Rejection {
             .field("status", &self.status)
             .field("detail", &self.detail())
             .field("cause", &self.cause)
-            .field("key_id", &self.key_id)
+            .field("key", &self.identity)
             .field("source", &self.source)
             .finish()
     }
@@ -145,7 +153,10 @@ impl StatusProfile {
             (RejectionKind::Missing, Self::AwsGateway)
             | (RejectionKind::Invalid, Self::FastApi | Self::AwsGateway)
             | (RejectionKind::InsufficientScope, _) => StatusCode::FORBIDDEN,
-            (RejectionKind::Ambiguous | RejectionKind::KeyInUrl, _) => StatusCode::BAD_REQUEST,
+            (
+                RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced,
+                _,
+            ) => StatusCode::BAD_REQUEST,
             (RejectionKind::StoreUnavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
             (RejectionKind::NotAuthenticated, _) => StatusCode::INTERNAL_SERVER_ERROR,
         }

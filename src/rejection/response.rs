@@ -8,9 +8,8 @@ use http::{Response, StatusCode};
 
 use super::{Detail, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::credential::Sources;
-use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::refusal::{Ambiguity, Leak, Refusal};
+use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::requirement::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
@@ -28,8 +27,8 @@ pub(crate) struct Responses {
     store_unavailable: Answer,
     /// One for each [`Ambiguity`], in its order.
     ambiguous: [Answer; Ambiguity::ALL.len()],
-    /// One for each [`Leak`], in its order.
-    key_in_url: [Answer; Leak::ALL.len()],
+    /// One for each [`KeyPlace`], in its order.
+    misplaced: [Answer; KeyPlace::ALL.len()],
     vary: HeaderValue,
     responder: Option<Arc<Responder>>,
 }
@@ -71,8 +70,11 @@ impl Responses {
             ),
             ambiguous: Ambiguity::ALL
                 .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), Vec::new())),
-            key_in_url: Leak::ALL
-                .map(|leak| answer(RejectionKind::KeyInUrl, leak.detail(), Vec::new())),
+            misplaced: KeyPlace::ALL.map(|place| {
+                let detail = Detail::Shared(place.detail(&sources.instruction()).into());
+                let kind = place.rejection();
+                Answer::new(kind, detail, profile.status(kind), Vec::new())
+            }),
             vary: match carriers.as_slice() {
                 [] => HeaderValue::from_static("*"),
                 carriers => ascii(carriers.join(", ")),
@@ -95,25 +97,26 @@ impl Responses {
         request: &HeaderMap,
     ) -> Response<Bytes> {
         match refusal {
-            Refusal::Missing => self.answer(&self.missing, None, None, request),
+            Refusal::Missing => self.answer(&self.missing, None, Identity::Unknown, request),
             Refusal::Ambiguous(ambiguity) => {
-                self.answer(&self.ambiguous[*ambiguity as usize], None, None, request)
+                let answer = &self.ambiguous[*ambiguity as usize];
+                self.answer(answer, None, Identity::Unknown, request)
             }
-            Refusal::KeyInUrl(leak, key_id) => self.answer(
-                &self.key_in_url[*leak as usize],
+            Refusal::Misplaced(place, key_id) => self.answer(
+                &self.misplaced[*place as usize],
                 None,
-                Some(*key_id),
+                Identity::Claimed(*key_id),
                 request,
             ),
             Refusal::Unverified(error) => match error.kind() {
                 VerifyErrorKind::Invalid(cause) => {
-                    self.answer(&self.invalid, Some(cause), error.key_id(), request)
+                    self.answer(&self.invalid, Some(cause), error.identity(), request)
                 }
                 VerifyErrorKind::StoreUnavailable => {
                     let answer = &self.store_unavailable;
                     let rejection = Rejection {
                         source: error.failure().cloned(),
-                        ..answer.rejection(None, error.key_id())
+                        ..answer.rejection(None, error.identity())
                     };
                     let responder = self.responder.as_deref();
                     answer.respond(
@@ -137,10 +140,10 @@ impl Responses {
         &self,
         answer: &Answer,
         cause: Option<InvalidCause>,
-        key_id: Option<KeyId>,
+        identity: Identity,
         request: &HeaderMap,
     ) -> Response<Bytes> {
-        let rejection = answer.rejection(cause, key_id);
+        let rejection = answer.rejection(cause, identity);
         let responder = self.responder.as_deref();
         answer.respond(
             rejection,
@@ -213,7 +216,7 @@ impl Required {
             key.realm(),
             self.scopes
         ));
-        let rejection = self.answer.rejection(None, Some(key.id()));
+        let rejection = self.answer.rejection(None, Identity::Proven(key.id()));
         let responder = self.responder.as_deref();
         self.answer
             .respond(rejection, &[challenge], vary, responder, request)
@@ -226,7 +229,7 @@ pub(crate) fn not_authenticated(request: &HeaderMap) -> Response<Bytes> {
     let kind = RejectionKind::NotAuthenticated;
     let status = StatusProfile::default().status(kind);
     let answer = Answer::new(kind, Detail::Static(NOT_AUTHENTICATED), status, Vec::new());
-    let rejection = answer.rejection(None, None);
+    let rejection = answer.rejection(None, Identity::Unknown);
     answer.respond(
         rejection,
         &[],
@@ -273,13 +276,13 @@ impl Answer {
         }
     }
 
-    fn rejection(&self, cause: Option<InvalidCause>, key_id: Option<KeyId>) -> Rejection {
+    fn rejection(&self, cause: Option<InvalidCause>, identity: Identity) -> Rejection {
         Rejection {
             kind: self.kind,
             status: self.status,
             detail: self.detail.clone(),
             cause,
-            key_id,
+            identity,
             source: None,
         }
     }

@@ -219,10 +219,16 @@ impl KeyRing {
 
     /// The regular expression that matches this ring's keys, for secret scanners.
     ///
+    /// It finds a key wherever it stands, whatever is glued to it: after the colour codes of a
+    /// terminal, `\n` in JSON, `%3D` in a URL or `KEY_`. It has no anchors, groups or look-around,
+    /// so that it is the same in RE2 (gitleaks, trufflehog), Rust (ripgrep), PCRE, Python and
+    /// `grep -E`. It cannot check the checksum, and does not match a key whose `_` is
+    /// percent-encoded.
+    ///
     /// ```
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
     /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// assert_eq!(ring.scanner_pattern(), r"\bacme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}\b");
+    /// assert_eq!(ring.scanner_pattern(), "acme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}");
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```
     pub fn scanner_pattern(&self) -> String {

@@ -47,7 +47,7 @@ async fn r20_an_error_or_a_panic_at_once_is_an_outage_and_then_over() {
                 let response = send(&service, with_key(key)).await;
                 assert_unavailable(&response, &inner, &format!("{outcome:?}"));
                 let rejection = response.rejection.unwrap();
-                assert_eq!(rejection.key_id(), Some(issued.record().id()));
+                assert_eq!(rejection.claimed_key_id(), Some(issued.record().id()));
                 assert_eq!(rejection.cause(), None);
             }
             let error = ring.verify(key.as_bytes()).await.unwrap_err();
@@ -80,7 +80,7 @@ async fn r20_an_error_or_a_panic_after_a_wait_is_an_outage_and_then_over() {
         let response = response.await;
         assert_unavailable(&response, &inner, &format!("{outcome:?}"));
         let rejection = response.rejection.unwrap();
-        assert_eq!(rejection.key_id(), Some(issued.record().id()));
+        assert_eq!(rejection.claimed_key_id(), Some(issued.record().id()));
     }
 
     let mut response = Box::pin(send(&service, with_key(key)));

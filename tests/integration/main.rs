@@ -11,6 +11,7 @@ mod ambiguity;
 mod cache_guard;
 mod canary;
 mod challenges;
+mod claims;
 mod clocks;
 #[cfg(feature = "cli")]
 mod command_line;
@@ -40,6 +41,7 @@ mod leaks;
 mod lifecycle;
 mod lineages;
 mod methods;
+mod misplaced;
 mod model;
 mod outcome;
 #[cfg(feature = "postgres")]
@@ -58,6 +60,7 @@ mod rejections;
 mod reuse;
 mod ring;
 mod rows;
+mod scanners;
 mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]

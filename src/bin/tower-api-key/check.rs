@@ -72,7 +72,7 @@ pub(crate) async fn check(
             let VerifyErrorKind::Invalid(cause) = error.kind() else {
                 return Err(Failure::from(&error));
             };
-            (error.key_id(), Some(cause))
+            (error.key_id().or(error.claimed_key_id()), Some(cause))
         }
     };
     let known = !matches!(cause, Some(InvalidCause::Malformed | InvalidCause::Unknown));
