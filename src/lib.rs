@@ -117,6 +117,7 @@ pub mod store;
 pub mod testing;
 
 mod body;
+mod caching;
 mod calendar;
 mod caught;
 mod clock;

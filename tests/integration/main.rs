@@ -26,7 +26,6 @@ mod extractors;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
 mod folder;
 mod grpc;
 mod guards;
@@ -38,6 +37,7 @@ mod lifecycle;
 mod lineages;
 mod methods;
 mod model;
+mod nginx;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod pg_server;
