@@ -90,6 +90,9 @@
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
 //! answer, to [two seconds](RingBuilder::lookup_timeout).
 //!
+//! A service that takes uploads puts a [`DrainLayer`] outside, so that its refusals arrive although
+//! the body is not read.
+//!
 //! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts.
 //!
 //! # Features
@@ -109,6 +112,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod drain;
 pub mod guard;
 pub mod guide;
 pub mod rejection;
@@ -157,6 +161,7 @@ pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::Source;
 pub use digest::{KeyDigest, Pepper};
+pub use drain::DrainLayer;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, Observer};
 pub use format::KeyId;

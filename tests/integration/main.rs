@@ -19,6 +19,7 @@ mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
 mod crashes;
 mod digests;
+mod drain;
 mod events;
 mod examples;
 #[cfg(feature = "axum")]

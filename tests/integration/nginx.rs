@@ -3,3 +3,4 @@
 mod asks;
 mod caches;
 mod proxy;
+mod uploads;
