@@ -1,5 +1,8 @@
 //! Where a request carries its key: which headers count, and what is ambiguous.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -63,7 +66,7 @@ impl Sources {
     }
 
     /// The headers whose presence changes the response.
-    pub(crate) fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
+    fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
         let authorization = (!self.schemes.is_empty()).then_some(&header::AUTHORIZATION);
         self.headers.iter().chain(authorization)
     }
@@ -78,6 +81,16 @@ impl Sources {
             return "a header".to_owned();
         }
         places.join(" or ")
+    }
+
+    /// The carriers as the value of `Vary`, `*` if there are none. A clone of it writes no count
+    /// that requests share.
+    pub(crate) fn vary(&self) -> HeaderValue {
+        let carriers: Vec<&str> = self.carriers().map(HeaderName::as_str).collect();
+        match carriers.as_slice() {
+            [] => HeaderValue::from_static("*"),
+            carriers => HeaderValue::from_static(kept(carriers.join(", "))),
+        }
     }
 
     /// The schemes to challenge with; a header of its own counts as `ApiKey`.
@@ -246,6 +259,19 @@ impl Sources {
                     .any(|carrier| is_same_but_for_dashes(carrier, option))
             })
     }
+}
+
+/// Keeps a text for as long as the process lives, once for all who ask for the same. The sets of
+/// carriers are few: the program configures them.
+fn kept(text: String) -> &'static str {
+    static KEPT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut texts = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = texts.get(text.as_str()) {
+        return known;
+    }
+    let text = String::leak(text);
+    texts.insert(text);
+    text
 }
 
 fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {

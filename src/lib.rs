@@ -91,6 +91,9 @@
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
 //! answer, to [two seconds](RingBuilder::lookup_timeout).
 //!
+//! A service that takes uploads puts a [`DrainLayer`] outside, so that its refusals arrive although
+//! the body is not read.
+//!
 //! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts. A
 //! ring knows its keys by their prefix. Give rings whose layers stand in one stack different
 //! prefixes, because a layer refuses a key of its ring in a header that it does not read.
@@ -113,6 +116,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod drain;
 pub mod guard;
 pub mod guide;
 pub mod rejection;
@@ -121,6 +125,7 @@ pub mod store;
 pub mod testing;
 
 mod body;
+mod caching;
 mod calendar;
 mod caught;
 mod clock;
@@ -163,6 +168,7 @@ pub use body::Body;
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{KeyDigest, Pepper};
+pub use drain::DrainLayer;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, Observer};
 pub use format::KeyId;

@@ -118,10 +118,14 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Replaces the response to a refusal whole: status, headers and body. What no refusal may
-    /// lack is added where the closure leaves it out: `Cache-Control: no-store`, `Vary`, and the
-    /// challenge of a 401. gRPC requests keep their trailers-only response, because their clients
-    /// read no other.
+    /// Replaces the response to a refusal: status, headers and body.
+    ///
+    /// What no refusal may lack is not the closure's to decide. `Cache-Control` is always
+    /// `no-store`, and the fields that caches prefer to it are removed (`Expires`,
+    /// `X-Accel-Expires`, `Surrogate-Control`, `CDN-Cache-Control` and others of that form). The
+    /// carriers of keys are added to the closure's own `Vary`. A 401 without a challenge gets the
+    /// layer's. gRPC requests keep their trailers-only response, because their clients read no
+    /// other.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
@@ -151,9 +155,11 @@ impl ApiKeyLayer {
 
     /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
     ///
-    /// RFC 9111 §3.5 keeps shared caches from storing responses to `Authorization` only. Without
-    /// the guard, a cache in front of the service may answer one key's holder with what another
-    /// was told.
+    /// The guard adds the carriers of keys to `Vary`. It adds `private` to the `Cache-Control` of a
+    /// response to a key, unless the inner service itself said `public`, `s-maxage`,
+    /// `must-revalidate`, `private` or `no-store`. Without the guard, a cache in front of the service
+    /// may answer one key's holder with another's response, also if keys are in `Authorization`:
+    /// RFC 9111 §3.5 forbids that, and nginx, for one, does not implement it.
     pub fn danger_without_cache_guard(mut self) -> Self {
         self.guard_responses = false;
         self
@@ -179,7 +185,7 @@ impl<S> Layer<S> for ApiKeyLayer {
                 .map(|required| Required::new(required, self.responder.clone())),
             optional: self.optional && self.required.is_none() && !self.sources.is_empty(),
             forward: self.forward,
-            guard_responses: self.guard_responses,
+            vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::new(responses),
             observer: self.observer.clone(),
         };

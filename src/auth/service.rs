@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, REFERER};
+use http::header::{AUTHORIZATION, HeaderValue, REFERER};
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -16,7 +16,7 @@ use crate::event::{Event, EventKind, Observed};
 use crate::format::KeyId;
 use crate::leak::in_any_header;
 use crate::refusal::{KeyPlace, Refusal};
-use crate::rejection::{Anonymous, Required, Responses};
+use crate::rejection::{Anonymous, Head, Required, Responses};
 use crate::ring::{KeyRing, Verifying};
 use crate::store::BoxFuture;
 use crate::verified::{Scheme, VerifiedKey, VerifyError};
@@ -28,7 +28,8 @@ pub(super) struct Policy {
     pub(super) required: Option<Required>,
     pub(super) optional: bool,
     pub(super) forward: bool,
-    pub(super) guard_responses: bool,
+    /// The carriers of keys, unless accepted responses are left alone.
+    pub(super) vary: Option<HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
 }
@@ -77,7 +78,8 @@ impl Policy {
                 }
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
-                return Step::Admitted(self.guard_anonymous());
+                // Nobody in particular is answered: the response may be shared, but not with holders of keys.
+                return Step::Admitted(Guard::shared(self.vary.clone()));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
@@ -87,12 +89,7 @@ impl Policy {
             // In no other place does a key that is reported let the request go on.
             hide(request, &REFERER, true);
         }
-        let guard = match header {
-            Some(header) if self.guard_responses => {
-                Guard::private(HeaderValue::from(header.clone()))
-            }
-            _ => Guard::none(),
-        };
+        let guard = Guard::private(self.vary.clone());
         match verifying {
             Verifying::Done(verdict) => match self.admit(verdict, scheme, request) {
                 Ok(()) => Step::Admitted(guard),
@@ -123,7 +120,7 @@ impl Policy {
     }
 
     #[cold]
-    pub(super) fn refuse(&self, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
+    pub(super) fn refuse(&self, refusal: &Refusal, request: Head<'_>) -> Response<Bytes> {
         let realm = self.ring.realm();
         if let Refusal::Misplaced(place, key_id) = refusal {
             self.report(*place, *key_id);
@@ -139,15 +136,6 @@ impl Policy {
         let realm = self.ring.realm();
         self.observer
             .tell(|| Event::misplaced(place.event(), realm, place, key_id));
-    }
-
-    /// A response to nobody in particular may be shared, but not with holders of keys.
-    fn guard_anonymous(&self) -> Guard {
-        if self.guard_responses {
-            Guard::shared(self.responses.vary().clone())
-        } else {
-            Guard::none()
-        }
     }
 }
 
@@ -199,7 +187,7 @@ where
         match self.policy.authenticate(&mut request) {
             Step::Admitted(guard) => ResponseFuture::pass(self.inner.call(request), guard),
             Step::Refused(refusal) => {
-                ResponseFuture::reject(self.policy.refuse(&refusal, request.headers()))
+                ResponseFuture::reject(self.policy.refuse(&refusal, (&request).into()))
             }
             Step::Pending(verdict, scheme, guard) => {
                 let clone = self.inner.clone();

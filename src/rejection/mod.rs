@@ -12,11 +12,17 @@
 //! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
 //!
 //! Bodies are `application/problem+json` (RFC 9457) with `title`, `status` and `detail`. Every
-//! rejection has `Cache-Control: no-store` and `Vary`. A gRPC or gRPC-Web request gets a
-//! trailers-only response. The [`Rejection`] itself is in the
+//! rejection has `Cache-Control: no-store` and `Vary`. The [`Rejection`] itself is in the
 //! response's extensions, for outer layers to read.
+//!
+//! A gRPC client gets a trailers-only response, whose HTTP status is 200. A request is gRPC's only
+//! if it is what gRPC clients send: a `POST` over HTTP/2 with `te: trailers` and a content type of
+//! the family `application/grpc`, or a `POST` with one of `application/grpc-web`. Any other request
+//! gets the status of the table, whatever its content type, so that a proxy that asks the service
+//! by a `GET` whether to let a request pass reads a refusal as one.
 
 mod grpc;
+mod head;
 mod response;
 
 use std::fmt;
@@ -24,6 +30,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::format::KeyId;

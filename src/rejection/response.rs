@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Detail, Rejection, RejectionKind, StatusProfile, grpc};
+use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use crate::caching;
 use crate::credential::Sources;
 use crate::realm::Realm;
 use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
@@ -55,7 +56,6 @@ impl Responses {
                 challenges,
             )
         };
-        let carriers: Vec<&str> = sources.carriers().map(HeaderName::as_str).collect();
         Self {
             missing: answer(RejectionKind::Missing, MISSING, challenges("")),
             invalid: answer(
@@ -75,17 +75,9 @@ impl Responses {
                 let kind = place.rejection();
                 Answer::new(kind, detail, profile.status(kind), Vec::new())
             }),
-            vary: match carriers.as_slice() {
-                [] => HeaderValue::from_static("*"),
-                carriers => ascii(carriers.join(", ")),
-            },
+            vary: sources.vary(),
             responder,
         }
-    }
-
-    /// The headers of a request that change the response.
-    pub(crate) fn vary(&self) -> &HeaderValue {
-        &self.vary
     }
 
     /// The response to a refusal; `required` is what the layer requires, if it does.
@@ -94,7 +86,7 @@ impl Responses {
         &self,
         refusal: &Refusal,
         required: Option<&Required>,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         match refusal {
             Refusal::Missing => self.answer(&self.missing, None, Identity::Unknown, request),
@@ -141,7 +133,7 @@ impl Responses {
         answer: &Answer,
         cause: Option<InvalidCause>,
         identity: Identity,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         let rejection = answer.rejection(cause, identity);
         let responder = self.responder.as_deref();
@@ -166,7 +158,7 @@ impl Anonymous {
     }
 
     /// The response where a key is needed after all.
-    pub(crate) fn refuse(&self, request: &HeaderMap) -> Response<Bytes> {
+    pub(crate) fn refuse(&self, request: Head<'_>) -> Response<Bytes> {
         self.0.refuse(&Refusal::Missing, None, request)
     }
 }
@@ -208,7 +200,7 @@ impl Required {
         &self,
         key: &VerifiedKey,
         vary: &HeaderValue,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         let challenge = ascii(format!(
             "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
@@ -225,7 +217,7 @@ impl Required {
 
 /// The response where a scope is required and nothing authenticates.
 #[cold]
-pub(crate) fn not_authenticated(request: &HeaderMap) -> Response<Bytes> {
+pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let kind = RejectionKind::NotAuthenticated;
     let status = StatusProfile::default().status(kind);
     let answer = Answer::new(kind, Detail::Static(NOT_AUTHENTICATED), status, Vec::new());
@@ -293,7 +285,7 @@ impl Answer {
         challenges: &[HeaderValue],
         vary: &HeaderValue,
         responder: Option<&Responder>,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         let grpc = grpc::content_type(request);
         let mut response = match (grpc, responder) {
@@ -321,12 +313,14 @@ impl Answer {
         if self.kind == RejectionKind::StoreUnavailable {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        forbid_storing(headers, vary);
+        caching::forbid_storing(headers);
+        headers.insert(header::VARY, vary.clone());
         response
     }
 }
 
-/// A user's refusal with what none may lack, where it does.
+/// A user's refusal with what none may lack. What it says to caches gives way: a refusal that is
+/// stored would answer the holders of valid keys.
 fn completed(
     mut response: Response<Bytes>,
     challenges: &[HeaderValue],
@@ -339,19 +333,9 @@ fn completed(
             headers.append(header::WWW_AUTHENTICATE, challenge.clone());
         }
     }
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if !headers.contains_key(header::VARY) {
-        headers.insert(header::VARY, vary.clone());
-    }
+    caching::forbid_storing(headers);
+    caching::vary_by(headers, vary.clone());
     response
-}
-
-/// What every refusal tells caches.
-pub(super) fn forbid_storing(headers: &mut HeaderMap, vary: &HeaderValue) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::VARY, vary.clone());
 }
 
 /// A header value of realms, scopes and literals, all of them printable ASCII by construction.

@@ -6,21 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{any, get};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind, StatusProfile, VerifiedKey};
 
-use crate::support::{Whole, X_API_KEY, issue, key, request, ring, send, with_key};
+use crate::support::{Whole, X_API_KEY, as_grpc, issue, key, request, ring, send, with_key};
 
 /// Two handlers: one needs a key, one takes it or leaves it.
 fn handlers() -> Router {
     Router::new()
         .route(
             "/needs",
-            get(async |key: VerifiedKey| key.subject().to_owned()),
+            any(async |key: VerifiedKey| key.subject().to_owned()),
         )
         .route(
             "/takes",
@@ -184,7 +183,7 @@ async fn the_refusal_of_an_extractor_is_the_layers_own() {
 async fn r18_the_refusal_of_an_extractor_to_grpc_is_trailers_only() {
     let anonymous = handlers().layer(ApiKeyLayer::new(ring()).optional());
     for (router, code) in [(anonymous, "16"), (handlers(), "13")] {
-        let request = request([(CONTENT_TYPE, "application/grpc+proto")]);
+        let request = as_grpc(without_key(), "application/grpc+proto");
         let response = ask(&router, "/needs", request).await;
         assert_eq!(response.status, StatusCode::OK);
         assert_eq!(response.values("grpc-status"), [code]);

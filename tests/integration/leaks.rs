@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, REFERER};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, REFERER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, KeyId, KeyRing, RejectionKind, RevocationReason, Source};
@@ -12,7 +12,7 @@ use tower_api_key::{ApiKeyLayer, KeyId, KeyRing, RejectionKind, RevocationReason
 use crate::keys::checksum;
 use crate::outcome::{IN_REFERER, IN_URI, INVALID, MISSING, Outcome, PASSES, check};
 use crate::support::{
-    IMPORTED, Inner, ObservedStore, Whole, X_API_KEY, importing_ring, issue, request, send,
+    IMPORTED, Inner, ObservedStore, Whole, X_API_KEY, as_grpc, importing_ring, issue, request, send,
 };
 
 /// A ring over a store that counts, a key to leak, and another key to send properly.
@@ -378,9 +378,7 @@ async fn r05_no_form_of_response_tells_the_key() {
         let body = String::from_utf8(response.body.to_vec()).unwrap();
         assert!(!body.contains(secret), "{body}");
 
-        let mut grpc = leak;
-        let content_type = HeaderValue::from_static("application/grpc");
-        grpc.headers_mut().insert(CONTENT_TYPE, content_type);
+        let grpc = as_grpc(leak, "application/grpc");
         for layer in [&layer, &counting] {
             let response = send(&layer.layer(inner.clone()), grpc.clone()).await;
             assert_eq!(response.status, StatusCode::OK);

@@ -20,6 +20,7 @@ mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
 mod crashes;
 mod digests;
+mod drain;
 mod events;
 mod examples;
 #[cfg(feature = "axum")]
@@ -28,7 +29,6 @@ mod faults;
 #[cfg(feature = "file")]
 mod file_store;
 mod floods;
-#[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
 mod folder;
 mod grpc;
 mod guards;
@@ -43,6 +43,7 @@ mod lineages;
 mod methods;
 mod misplaced;
 mod model;
+mod nginx;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod pg_server;

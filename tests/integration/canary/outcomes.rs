@@ -17,7 +17,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use super::{Canary, Evidence, encoded, ring_at, ring_over, subscribe, trace};
 use crate::ring::stores::Tapped;
-use crate::support::{Inner, START, X_API_KEY, request};
+use crate::support::{Inner, START, X_API_KEY, as_grpc, request};
 
 const FORWARDED_URL: HeaderName = HeaderName::from_static("x-original-uri");
 
@@ -242,10 +242,7 @@ async fn r06_no_outcome_writes_the_key_down() {
         (
             "grpc",
             layer().require("write"),
-            request([
-                (X_API_KEY, key),
-                ("content-type".parse().unwrap(), "application/grpc"),
-            ]),
+            as_grpc(request([(X_API_KEY, key)]), "application/grpc"),
             Some(RejectionKind::InsufficientScope),
         ),
         (

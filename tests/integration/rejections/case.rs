@@ -1,13 +1,13 @@
 //! The ways to be refused, and the table of what each of them looks like.
 
-use http::{HeaderValue, Request};
+use http::Request;
 use tower::Layer;
 use tower_api_key::{
     ApiKeyLayer, InvalidCause, KeyId, RejectionKind, RequireScopeLayer, RevocationReason, Source,
 };
 
 use crate::stores::{Outcome, scripted_ring};
-use crate::support::{Inner, Whole, X_API_KEY, issue, request, send, with_key};
+use crate::support::{Inner, Whole, X_API_KEY, as_grpc, issue, request, send, with_key};
 
 /// A way to be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,8 +243,7 @@ pub(super) async fn refused(
     }
     let mut request = case.request(issued.secret().expose());
     if grpc {
-        let content_type = HeaderValue::from_static("application/grpc");
-        request.headers_mut().insert("content-type", content_type);
+        request = as_grpc(request, "application/grpc");
     }
     let inner = Inner::new();
     let response = if case == Case::GuardAlone {
