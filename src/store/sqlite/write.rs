@@ -169,7 +169,7 @@ fn is_taken(error: &rusqlite::Error) -> bool {
 
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
         && matches!(
-            error.sqlite_extended_error_code(),
+            error.sqlite_error().map(|error| error.extended_code),
             Some(
                 SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_TRIGGER | SQLITE_CONSTRAINT_UNIQUE
             )
