@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::failure::{Place, is_busy};
 use super::read;
@@ -47,8 +47,7 @@ pub(super) fn writer(
 ) -> Result<Connection, StoreError> {
     let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
-    let read_only = connection.is_readonly("main").map_err(fail)?;
-    if read_only {
+    if is_read_only(&connection) {
         return Err(place.error(
             StoreErrorKind::ReadOnly,
             "the file is write-protected; make it writable for this user, or open it to read only",
@@ -74,6 +73,16 @@ pub(super) fn writer(
         ))
         .map_err(fail)?;
     Ok(connection)
+}
+
+/// Whether SQLite opened the file to read only, as it does without a word when the file is
+/// write-protected. It says so before it looks at any lock. (Versions of `rusqlite` that other crates
+/// need differ in how they ask.)
+fn is_read_only(connection: &Connection) -> bool {
+    let begun = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+    begun.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
 }
 
 /// A connection that reads, and waits this long for a lock.
