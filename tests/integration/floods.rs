@@ -116,7 +116,7 @@ impl KeyStore for Tasks {
         self.scripted.commit(change)
     }
 
-    crate::support::forward!(scripted: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(scripted: revoke, get, list, purge, record_uses, last_uses);
 }
 
 #[track_caller]

@@ -14,8 +14,7 @@ use super::tables::Tables;
 use crate::realm::Realm;
 
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
-pub(super) const LOCK: &str =
-    "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
+pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
 const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
 WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";

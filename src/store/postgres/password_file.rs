@@ -23,9 +23,10 @@ pub(super) fn password(
         (None, None) => return Ok(None),
     };
     if !path.is_file() {
-        return match must_be_there {
-            true => Err(wrong(PLACE, "PGPASSFILE names no file")),
-            false => Ok(None),
+        return if must_be_there {
+            Err(wrong(PLACE, "PGPASSFILE names no file"))
+        } else {
+            Ok(None)
         };
     }
     #[cfg(unix)]

@@ -106,13 +106,17 @@ async fn end(
 ) -> Result<Revoked, SqlError> {
     let (statements, name) = match target {
         Target::Key(id) => (BY_ID, id.to_string()),
-        Target::Lineage(id) => (BY_LINEAGE, lock_lineage(connection, tables, realm, *id).await?),
+        Target::Lineage(id) => (
+            BY_LINEAGE,
+            lock_lineage(connection, tables, realm, *id).await?,
+        ),
         Target::Subject(subject) => {
             lock(connection, [subject_lock(realm, subject)].into()).await?;
             (BY_SUBJECT, subject.clone())
         }
     };
-    let rows = tables.query(statements.end)
+    let rows = tables
+        .query(statements.end)
         .bind(realm.as_str())
         .bind(&name)
         .bind(column_revoked_at(revocation.at))
@@ -128,7 +132,8 @@ async fn end(
         .collect();
     ended.sort_unstable();
     let found = !ended.is_empty()
-        || tables.query(statements.exists)
+        || tables
+            .query(statements.exists)
             .bind(realm.as_str())
             .bind(&name)
             .fetch_one(connection)
@@ -147,7 +152,8 @@ async fn lock_lineage(
     realm: &Realm,
     id: KeyId,
 ) -> Result<String, SqlError> {
-    let row = tables.query(LINEAGE)
+    let row = tables
+        .query(LINEAGE)
         .bind(realm.as_str())
         .bind(id.to_string())
         .fetch_optional(&mut *connection)
@@ -156,7 +162,8 @@ async fn lock_lineage(
         Some(row) => row.try_get(0)?,
         None => id.to_string(),
     };
-    let rows = tables.query(SUBJECTS)
+    let rows = tables
+        .query(SUBJECTS)
         .bind(realm.as_str())
         .bind(&lineage)
         .fetch_all(&mut *connection)

@@ -110,13 +110,11 @@ pub(super) async fn migrate(
 
 async fn target(connection: &mut PgConnection) -> Result<Tables, StoreError> {
     let found = Tables::find(connection).await;
-    let found = match found.map_err(|error| failed(&error))? {
-        Some(tables) => Some(tables),
-        None => {
-            let first = Tables::first(connection).await;
-            first.map_err(|error| failed(&error))?
-        }
-    };
+    let mut found = found.map_err(|error| failed(&error))?;
+    if found.is_none() {
+        let first = Tables::first(connection).await;
+        found = first.map_err(|error| failed(&error))?;
+    }
     found.ok_or_else(|| {
         let advice = "create a schema, and put it on the search_path: there is none to migrate";
         because(StoreErrorKind::Schema, advice)

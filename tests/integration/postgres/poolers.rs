@@ -21,8 +21,8 @@ fn version(test: &str) -> Option<(u32, u32)> {
         eprintln!("not run: {test}: PgBouncer is not installed");
         return None;
     };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let number = text.split_whitespace().nth(1)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = said.split_whitespace().nth(1)?;
     let mut numbers = number.split('.').map(|part| part.parse().unwrap());
     Some((numbers.next()?, numbers.next()?))
 }

@@ -60,7 +60,7 @@ impl KeyStore for Counted {
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 const INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
