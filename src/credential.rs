@@ -1,94 +1,16 @@
-//! Where a request carries its key: which headers count, what is ambiguous, what has leaked.
+//! Where a request carries its key: which headers count, and what is ambiguous.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Uri};
 
-use crate::error::{Error, ErrorKind};
-use crate::format::Format;
-use crate::leak::{find_in_bytes, find_in_uri, leaked_referer};
-use crate::refusal::{Ambiguity, Leak, Refusal};
+use crate::format::{Format, KeyId};
+use crate::leak::{Strays, holds_key, is_url_header, target_parts};
+use crate::refusal::{Ambiguity, KeyPlace, Refusal};
+use crate::source::{Kind, Source};
 use crate::verified::Scheme;
-
-/// A place in a request where a key may be: a header of its own, or a scheme of
-/// `Authorization`. Nothing else authenticates: no query, no path, no cookie, no body.
-///
-/// ```
-/// use http::HeaderName;
-/// use tower_api_key::Source;
-///
-/// let sources = [
-///     Source::header(HeaderName::from_static("x-api-key"))?,
-///     Source::bearer(),
-/// ];
-/// # Ok::<(), tower_api_key::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source(Kind);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Header(HeaderName),
-    Authorization(Scheme),
-}
-
-/// Headers that mean something else to clients, proxies or servers.
-const NOT_CARRIERS: [HeaderName; 27] = [
-    header::AUTHORIZATION,
-    header::PROXY_AUTHORIZATION,
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::DATE,
-    header::EXPECT,
-    header::FORWARDED,
-    header::HOST,
-    header::ORIGIN,
-    header::RANGE,
-    header::REFERER,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::USER_AGENT,
-    header::VARY,
-    header::VIA,
-    header::ACCEPT,
-    header::CACHE_CONTROL,
-    header::SET_COOKIE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-];
-
-impl Source {
-    /// A header whose whole value is the key.
-    ///
-    /// A name from [`HeaderName::from_static`] costs nothing when it is written to a response's
-    /// `Vary`; one made at run time is counted by reference.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidCarrier`] for a header that has a meaning of its own, such as
-    /// `Authorization`, `Cookie` or `Host`.
-    pub fn header(name: HeaderName) -> Result<Self, Error> {
-        if NOT_CARRIERS.contains(&name) {
-            return Err(ErrorKind::InvalidCarrier.into());
-        }
-        Ok(Self(Kind::Header(name)))
-    }
-
-    /// `Authorization: Bearer …` (RFC 6750 §2.1).
-    pub const fn bearer() -> Self {
-        Self(Kind::Authorization(Scheme::Bearer))
-    }
-
-    /// `Authorization: ApiKey …`.
-    pub const fn api_key() -> Self {
-        Self(Kind::Authorization(Scheme::ApiKey))
-    }
-}
 
 /// The sources that a layer accepts.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +30,13 @@ pub(crate) struct Presented<'sources, 'request> {
     pub(crate) scheme: Scheme,
     /// The header that carries it, unless it is `Authorization`.
     pub(crate) header: Option<&'sources HeaderName>,
+}
+
+/// What a request presents, and what stands in it where it does not belong.
+pub(crate) struct Sighting<'sources, 'request> {
+    pub(crate) credential: Result<Option<Presented<'sources, 'request>>, Refusal>,
+    /// Keys that do not refuse the request, or are not the one that it is refused for.
+    pub(crate) reported: Vec<(KeyPlace, KeyId)>,
 }
 
 impl Sources {
@@ -137,9 +66,31 @@ impl Sources {
     }
 
     /// The headers whose presence changes the response.
-    pub(crate) fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
+    fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
         let authorization = (!self.schemes.is_empty()).then_some(&header::AUTHORIZATION);
         self.headers.iter().chain(authorization)
+    }
+
+    /// The places where keys belong, as a client is told of them.
+    pub(crate) fn instruction(&self) -> String {
+        let headers = self.headers.iter().map(|name| name.as_str().to_owned());
+        let schemes = self.schemes.iter();
+        let schemes = schemes.map(|scheme| format!("Authorization: {}", scheme.as_str()));
+        let places: Vec<String> = headers.chain(schemes).collect();
+        if places.is_empty() {
+            return "a header".to_owned();
+        }
+        places.join(" or ")
+    }
+
+    /// The carriers as the value of `Vary`, `*` if there are none. A clone of it writes no count
+    /// that requests share.
+    pub(crate) fn vary(&self) -> HeaderValue {
+        let carriers: Vec<&str> = self.carriers().map(HeaderName::as_str).collect();
+        match carriers.as_slice() {
+            [] => HeaderValue::from_static("*"),
+            carriers => HeaderValue::from_static(kept(carriers.join(", "))),
+        }
     }
 
     /// The schemes to challenge with; a header of its own counts as `ApiKey`.
@@ -153,34 +104,80 @@ impl Sources {
         schemes
     }
 
-    /// Finds the one credential of a request, in one pass over its headers.
-    ///
-    /// `None` where there is none; a refusal where there is more than one, or where a key stands
-    /// in the URI or in `Referer`.
+    /// Finds the one credential of a request, in one pass over its headers, and the keys that
+    /// stand where none belongs.
     #[inline]
-    pub(crate) fn find<'sources, 'request>(
+    pub(crate) fn find<'sources, 'request, B>(
         &'sources self,
-        uri: &Uri,
-        headers: &'request HeaderMap,
+        request: &'request Request<B>,
         format: &Format,
-    ) -> Result<Option<Presented<'sources, 'request>>, Refusal> {
-        if let Some(key_id) = find_in_uri(uri, format) {
-            return Err(Refusal::KeyInUrl(Leak::Uri, key_id));
+    ) -> Sighting<'sources, 'request> {
+        let mut stray = target_parts(request, format).any(|part| holds_key(part, format));
+        let credential = self.scan(request.headers(), format, &mut stray);
+        if stray || credential.is_err() {
+            return self.with_strays(request, format, credential);
         }
-        self.scan(headers, format)
-            .map_err(|refusal| leaked_referer(headers, format).unwrap_or(refusal))
+        Sighting {
+            credential,
+            reported: Vec::new(),
+        }
     }
 
+    /// A leak is reported whatever else is wrong with the request, in whatever order.
+    #[cold]
+    fn with_strays<'sources, 'request, B>(
+        &'sources self,
+        request: &'request Request<B>,
+        format: &Format,
+        credential: Result<Option<Presented<'sources, 'request>>, Refusal>,
+    ) -> Sighting<'sources, 'request> {
+        let presented = match &credential {
+            Ok(Some(presented)) => Some(presented.token),
+            _ => None,
+        };
+        let mut strays = Strays::default();
+        for part in target_parts(request, format) {
+            strays.note(KeyPlace::Uri, part, format, |_| true);
+        }
+        for (name, value) in request.headers() {
+            let value = value.as_bytes();
+            if *name == header::REFERER {
+                // A link that a stranger made must not turn a valid key off.
+                strays.note(KeyPlace::Referer, value, format, |key| {
+                    presented == Some(key)
+                });
+            } else if is_url_header(name) {
+                strays.note(KeyPlace::ForwardedUrl, value, format, |_| true);
+            } else if *name == header::AUTHORIZATION && self.authorization(value).is_none() {
+                strays.note(KeyPlace::Authorization, value, format, |_| true);
+            }
+        }
+        Sighting {
+            credential: match strays.refused {
+                Some((place, id)) => Err(Refusal::Misplaced(place, id)),
+                None => credential,
+            },
+            reported: strays.reported,
+        }
+    }
+
+    /// `None` if there is no credential; a refusal if there is more than one. `stray` becomes true
+    /// if a key is in a header that holds a URL, or in `Authorization` otherwise than presented.
     #[inline]
     fn scan<'sources, 'request>(
         &'sources self,
         headers: &'request HeaderMap,
         format: &Format,
+        stray: &mut bool,
     ) -> Result<Option<Presented<'sources, 'request>>, Refusal> {
         let mut presented = None;
         let mut authorizations = 0;
         for (name, value) in headers {
             if self.lengths & length_bit(name) == 0 {
+                // Most values are too short for a key, which is known before their name is read.
+                if value.len() >= format.key_len() && is_url_header(name) {
+                    *stray |= holds_key(value.as_bytes(), format);
+                }
                 continue;
             }
             let found = if let Some(carrier) = self.headers.iter().find(|carrier| *carrier == name)
@@ -190,24 +187,23 @@ impl Sources {
                     scheme: Scheme::ApiKey,
                     header: Some(carrier),
                 }
-            } else if name == header::AUTHORIZATION && !self.schemes.is_empty() {
-                authorizations += 1;
+            } else if name == header::AUTHORIZATION {
+                authorizations += usize::from(!self.schemes.is_empty());
                 if authorizations > 1 {
                     return Err(Refusal::Ambiguous(Ambiguity::RepeatedHeader));
                 }
-                match self.authorization(value.as_bytes()) {
-                    Some(found) => found,
-                    None => continue,
-                }
+                let Some(found) = self.authorization(value.as_bytes()) else {
+                    *stray |= holds_key(value.as_bytes(), format);
+                    continue;
+                };
+                found
             } else if name == header::CONNECTION && self.is_named_in(value) {
                 return Err(Refusal::Ambiguous(Ambiguity::NamedInConnection));
-            } else if name == header::REFERER {
-                match find_in_bytes(value.as_bytes(), format) {
-                    Some(key_id) => return Err(Refusal::KeyInUrl(Leak::Referer, key_id)),
-                    None => continue,
-                }
             } else if self.carrier_lengths & length_bit(name) != 0 && self.is_twin(name) {
                 return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
+            } else if name == header::REFERER || is_url_header(name) {
+                *stray |= holds_key(value.as_bytes(), format);
+                continue;
             } else {
                 continue;
             };
@@ -231,8 +227,9 @@ impl Sources {
             .any(|carrier| is_same_but_for_dashes(carrier, name.as_str().as_bytes()))
     }
 
-    /// The token of an enabled scheme (RFC 9110 §11.4: one space after the scheme; whatever else
-    /// stands there is part of a token that is no key). Another scheme is another's credential.
+    /// The token of an enabled scheme (RFC 9110 §11.4: `1*SP` after the scheme; whatever else
+    /// stands there, a tab too, is part of a token that is no key). Another scheme is another's
+    /// credential.
     fn authorization<'request>(&self, value: &'request [u8]) -> Option<Presented<'_, 'request>> {
         let end = value
             .iter()
@@ -243,8 +240,9 @@ impl Sources {
             .schemes
             .iter()
             .find(|scheme| presented_scheme.eq_ignore_ascii_case(scheme.as_str().as_bytes()))?;
+        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
         Some(Presented {
-            token: rest.strip_prefix(b" ").unwrap_or(rest),
+            token: &rest[spaces..],
             scheme: *scheme,
             header: None,
         })
@@ -261,6 +259,19 @@ impl Sources {
                     .any(|carrier| is_same_but_for_dashes(carrier, option))
             })
     }
+}
+
+/// Keeps a text for as long as the process lives, once for all who ask for the same. The sets of
+/// carriers are few: the program configures them.
+fn kept(text: String) -> &'static str {
+    static KEPT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut texts = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = texts.get(text.as_str()) {
+        return known;
+    }
+    let text = String::leak(text);
+    texts.insert(text);
+    text
 }
 
 fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {

@@ -36,10 +36,11 @@ pub enum ErrorKind {
     InvalidScope,
     /// `all` or `any` of nothing: a requirement that asks for nothing is a mistake.
     EmptyRequirement,
-    /// A subject that is empty, longer than 256 bytes, or holds control characters.
+    /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
+    /// characters.
     InvalidSubject,
-    /// A label of over 256 bytes or with control characters, or metadata of over 8 KiB or with
-    /// U+0000.
+    /// A label of over 256 bytes, with control or format characters or with `=` at the start, or
+    /// metadata of over 8 KiB or with U+0000.
     InvalidMetadata,
     /// A text that is not a key id: twelve characters of `0-9A-Za-z`.
     InvalidKeyId,
@@ -163,10 +164,10 @@ impl fmt::Display for Error {
             }
             ErrorKind::EmptyRequirement => "empty requirement: name at least one scope",
             ErrorKind::InvalidSubject => {
-                "invalid subject: use 1 to 256 bytes without control characters"
+                "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start"
             }
             ErrorKind::InvalidMetadata => {
-                "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000"
+                "invalid metadata: use a label of up to 256 bytes without control and format characters and no = at the start, and up to 8 KiB of metadata without U+0000"
             }
             ErrorKind::InvalidKeyId => {
                 "invalid key id: expected the 12 characters before the last _ of a key"

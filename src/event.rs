@@ -8,7 +8,8 @@ use crate::caught::caught;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
-use crate::refusal::RejectionKind;
+use crate::refusal::{Identity, KeyPlace, RejectionKind};
+use crate::store::Ended;
 use crate::verified::InvalidCause;
 
 /// Is told of every [`Event`] of a ring, of a layer, or of both.
@@ -57,7 +58,8 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
 pub struct Event<'a> {
     kind: EventKind,
     realm: Option<&'a Realm>,
-    key_id: Option<KeyId>,
+    identity: Identity,
+    place: Option<KeyPlace>,
     subject: Option<&'a str>,
     failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
 }
@@ -69,16 +71,23 @@ pub enum EventKind {
     /// A request was authenticated and met what its layer requires.
     Authenticated,
     /// A request was refused. A layer reports each request that it refuses exactly once as this, even
-    /// if [`KeyInUrl`](Self::KeyInUrl) or [`Reuse`](Self::Reuse) was reported for it too. A guard
-    /// reports to an observer of its own only, and an extractor to nobody.
+    /// if [`KeyInUrl`](Self::KeyInUrl), [`KeyMisplaced`](Self::KeyMisplaced) or
+    /// [`Reuse`](Self::Reuse) was reported for it too. A guard reports to an observer of its own
+    /// only, and an extractor to nobody.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,
         /// Why its key is invalid; the client was not told.
         cause: Option<InvalidCause>,
     },
-    /// A key of the ring stood in a URL: it has leaked.
+    /// A text with the prefix and a right checksum stood in a URL, at the event's
+    /// [place](Event::place): if it is a key of the ring, it has leaked. Anyone can make such a text
+    /// with any id, so the id is only [claimed](Event::claimed_key_id). A layer reports at most
+    /// eight of a request, next to the one that the request is refused for.
     KeyInUrl,
+    /// The same in another place than a URL: in `Authorization` under a scheme that the layer does
+    /// not accept, or in a header that it does not read.
+    KeyMisplaced,
     /// A key that another has replaced was presented after its end: it has leaked, or a client
     /// was forgotten.
     Reuse,
@@ -127,6 +136,7 @@ impl EventKind {
             Self::Authenticated => "authenticated",
             Self::Rejected { .. } => "rejected",
             Self::KeyInUrl => "key_in_url",
+            Self::KeyMisplaced => "key_misplaced",
             Self::Reuse => "reuse",
             Self::Issued => "issued",
             Self::Imported => "imported",
@@ -153,10 +163,26 @@ impl<'a> Event<'a> {
         self.realm
     }
 
-    /// The public id of the key. For an unknown key, and for one in a URL, it is what the client
-    /// claims.
+    /// The public id of the key. A digest has proven it: the event is about the holder's own key, or
+    /// about a change of its record.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.key_id
+        self.identity.proven()
+    }
+
+    /// The public id that a text of the request names, if nothing has proven it: of an unknown key,
+    /// of one that the store gave no verdict on, and of one in a place where none belongs.
+    ///
+    /// Ids are public, so anyone can make a text that names the id of another's key. Never revoke a
+    /// key because of a claimed id alone: that would let strangers choose what is revoked. Look
+    /// for the text in the logs of what stands in front of the service, and ask the holder.
+    pub fn claimed_key_id(&self) -> Option<KeyId> {
+        self.identity.claimed()
+    }
+
+    /// Where a key stood that does not belong there: of [`EventKind::KeyInUrl`],
+    /// [`EventKind::KeyMisplaced`], and the refusal for it.
+    pub fn place(&self) -> Option<KeyPlace> {
+        self.place
     }
 
     /// Whose key it is, where there is a record of it.
@@ -164,7 +190,8 @@ impl<'a> Event<'a> {
         self.subject
     }
 
-    /// What failed, where the event is about a failure. It is fit for logs, together with its
+    /// What failed, if the event is about a failure: of an upkeep, of a keys file, or of the store
+    /// that gave no verdict on a request. It is fit for logs, together with its
     /// [sources](StdError::source): they name the file, the line, or the server's answer.
     pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
         self.failure
@@ -175,9 +202,19 @@ impl<'a> Event<'a> {
         Self {
             kind,
             realm: Some(record.realm()),
-            key_id: Some(record.id()),
+            identity: Identity::Proven(record.id()),
+            place: None,
             subject: Some(record.subject()),
             failure: None,
+        }
+    }
+
+    /// A revocation ended this record, as far as it could be read.
+    pub(crate) fn revoked(realm: &'a Realm, ended: &'a Ended, reason: RevocationReason) -> Self {
+        Self {
+            identity: ended.id.map_or(Identity::Unknown, Identity::Proven),
+            subject: ended.subject.as_deref(),
+            ..Self::without_record(EventKind::Revoked { reason }, Some(realm), None)
         }
     }
 
@@ -185,14 +222,36 @@ impl<'a> Event<'a> {
     pub(crate) fn without_record(
         kind: EventKind,
         realm: Option<&'a Realm>,
-        key_id: Option<KeyId>,
+        claimed: Option<KeyId>,
     ) -> Self {
         Self {
             kind,
             realm,
-            key_id,
+            identity: claimed.map_or(Identity::Unknown, Identity::Claimed),
+            place: None,
             subject: None,
             failure: None,
+        }
+    }
+
+    /// Adds what failed, if something did.
+    pub(crate) fn because_of(
+        self,
+        failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
+    ) -> Self {
+        Self { failure, ..self }
+    }
+
+    /// A key that stands where none belongs, by what the text itself says.
+    pub(crate) fn misplaced(
+        kind: EventKind,
+        realm: &'a Realm,
+        place: KeyPlace,
+        claimed: KeyId,
+    ) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::without_record(kind, Some(realm), Some(claimed))
         }
     }
 

@@ -14,7 +14,7 @@ impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        proof(&parts.extensions, &parts.headers)
+        proof(&parts.extensions, (&*parts).into())
             .cloned()
             .map_err(|response| response.map(Body::from))
     }
@@ -29,7 +29,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
         if extensions.get::<Self>().is_none() && extensions.get::<Anonymous>().is_some() {
             return Ok(None);
         }
-        match proof(extensions, &parts.headers) {
+        match proof(extensions, (&*parts).into()) {
             Ok(key) => Ok(Some(key.clone())),
             Err(response) => Err(response.map(Body::from)),
         }

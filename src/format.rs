@@ -16,12 +16,12 @@ use crate::error::{Error, ErrorKind};
 use crate::secret::SecretKey;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const ID_LEN: usize = 12;
+pub(crate) const ID_LEN: usize = 12;
 const SECRET_LEN: usize = 26;
 const CHECKSUM_LEN: usize = 6;
 /// `_`, the id, `_`, the secret and the checksum.
-const SUFFIX_LEN: usize = 1 + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
-const MAX_PREFIX_LEN: usize = 20;
+pub(crate) const SUFFIX_LEN: usize = 1 + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
+pub(crate) const MAX_PREFIX_LEN: usize = 20;
 
 /// The value of each base62 character.
 static VALUES: [u8; 256] = {
@@ -200,31 +200,33 @@ impl Format {
         self.is_key(presented).then_some(KeyId(*id))
     }
 
-    /// The id of the first key-shaped text in `haystack`, whatever its checksum says.
-    pub(crate) fn find_in(&self, haystack: &[u8]) -> Option<KeyId> {
-        if haystack.len() < self.key_len() {
-            return None;
-        }
-        // One step at a time: a prefix such as `a_a` begins again within a false start.
+    /// The keys of this format in a text, each with its id: wherever they stand, whatever is glued
+    /// to them. The checksum must be right, which keeps what only looks like a key out.
+    pub(crate) fn keys_in<'text>(
+        &self,
+        text: &'text [u8],
+    ) -> impl Iterator<Item = (KeyId, &'text [u8])> {
         let mut from = 0;
-        while let Some(offset) = self.finder.find(haystack.get(from..)?) {
-            let at = from + offset;
-            let rest = haystack.get(at + self.start.len()..at + self.key_len())?;
-            if let Some((id, secret)) = split_id(rest)
-                && is_base62(id)
-                && is_base62(secret)
-            {
-                return Some(KeyId(*id));
+        std::iter::from_fn(move || {
+            loop {
+                let at = from + self.finder.find(text.get(from..)?)?;
+                let candidate = text.get(at..at + self.key_len())?;
+                // One step at a time: a prefix such as `a_a` begins again within a false start.
+                from = at + 1;
+                if let Some(id) = self.id_of(candidate) {
+                    return Some((id, candidate));
+                }
             }
-            from = at + 1;
-        }
-        None
+        })
     }
 
-    /// The regular expression that matches every key of this prefix.
+    /// The regular expression for the places in which [`keys_in`](Self::keys_in) finds keys. It
+    /// has no anchor, because a key may be glued to a letter or `_` on either side, and the length
+    /// of a key is fixed. It is the same in the syntaxes of RE2, Rust, PCRE, Python and POSIX
+    /// (ERE), and has no group that a scanner would take for the secret.
     pub(crate) fn scanner_pattern(&self) -> String {
         format!(
-            r"\b{}[0-9A-Za-z]{{{ID_LEN}}}_[0-9A-Za-z]{{{}}}\b",
+            "{}[0-9A-Za-z]{{{ID_LEN}}}_[0-9A-Za-z]{{{}}}",
             self.start,
             SECRET_LEN + CHECKSUM_LEN
         )

@@ -10,7 +10,8 @@ use crate::scope::ScopeSet;
 /// What trusted code asks a ring to mint or to import.
 ///
 /// The subject is the caller's word for who holds the key: 1 to 256 bytes without control
-/// characters. Nothing in a request may choose it.
+/// characters, format characters (bidirectional controls among them) and `=` at the start. Nothing in a
+/// request may choose it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -112,7 +113,7 @@ impl Grant {
         self
     }
 
-    /// Names the key for people: up to 256 bytes without control characters.
+    /// Names the key for people: up to 256 bytes, with the characters that a subject may have.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());

@@ -1,39 +1,146 @@
-//! Keys where none belongs: in the URI and in `Referer`.
+//! Keys of the ring where none belongs: in the URI, in headers that hold a URL, in other headers.
 
-use http::Uri;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Extensions, Request, Uri};
+use zeroize::Zeroizing;
 
 use crate::digest::hex_byte;
 use crate::format::{Format, KeyId};
-use crate::refusal::{Leak, Refusal};
+use crate::refusal::{KeyPlace, Refusal};
 
-/// The id of a key that stands in the target of a request.
+/// The headers in which proxies and gateways hand on the URL of a request: nginx, Traefik, Caddy,
+/// Envoy, IIS and oauth2-proxy. All but `Forwarded` begin with `x-`.
+const URL_HEADERS: [HeaderName; 11] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-forwarded-url"),
+    HeaderName::from_static("x-forwarded-path"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-replaced-path"),
+    HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-auth-request-redirect"),
+];
+
+/// How many keys of a request are reported, next to the one that it is refused for.
+const MOST_REPORTED: usize = 8;
+
 #[inline]
-pub(crate) fn find_in_uri(uri: &Uri, format: &Format) -> Option<KeyId> {
-    // The length rules out almost every URI before a byte of it is read.
-    let parts = [
-        uri.path_and_query().map(http::uri::PathAndQuery::as_str),
-        uri.authority().map(http::uri::Authority::as_str),
-    ];
-    parts
-        .into_iter()
-        .flatten()
-        .filter(|part| part.len() >= format.key_len())
-        .find_map(|part| find_in_bytes(part.as_bytes(), format))
+pub(crate) fn is_url_header(name: &HeaderName) -> bool {
+    let first = name.as_str().as_bytes().first();
+    matches!(first, Some(b'x' | b'f')) && URL_HEADERS.contains(name)
 }
 
-/// Looks for a key as it stands, and once percent-decoded (RFC 3986 §2.1).
-pub(crate) fn find_in_bytes(text: &[u8], format: &Format) -> Option<KeyId> {
-    if text.len() < format.key_len() {
-        return None;
+/// The keys of a request that stand where none belongs.
+#[derive(Default)]
+pub(crate) struct Strays {
+    /// The one that the request is refused for.
+    pub(crate) refused: Option<(KeyPlace, KeyId)>,
+    pub(crate) reported: Vec<(KeyPlace, KeyId)>,
+}
+
+impl Strays {
+    /// Notes the keys in a text; the request is refused for the first one of which `refuses` is
+    /// true.
+    pub(crate) fn note(
+        &mut self,
+        place: KeyPlace,
+        text: &[u8],
+        format: &Format,
+        refuses: impl Fn(&[u8]) -> bool,
+    ) {
+        any_key(text, format, |id, key| {
+            let stray = (place, id);
+            if self.refused.is_none() && refuses(key) {
+                self.refused = Some(stray);
+                self.reported.retain(|reported| *reported != stray);
+            } else if self.refused != Some(stray)
+                && self.reported.len() < MOST_REPORTED
+                && !self.reported.contains(&stray)
+            {
+                self.reported.push(stray);
+            }
+            false
+        });
     }
-    format
-        .find_in(text)
-        .or_else(|| memchr::memchr(b'%', text).and_then(|_| format.find_in(&percent_decode(text))))
 }
 
-fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
+/// The refusal of a request that would pass without a credential, if any of its headers holds a key
+/// of the ring. `Referer` refuses nothing here, because strangers choose what is in it.
+#[cold]
+pub(crate) fn in_any_header(headers: &HeaderMap, format: &Format) -> Option<Refusal> {
+    let mut strays = Strays::default();
+    for (name, value) in headers {
+        if name != header::REFERER {
+            strays.note(KeyPlace::OtherHeader, value.as_bytes(), format, |_| true);
+        }
+    }
+    let (place, id) = strays.refused?;
+    Some(Refusal::Misplaced(place, id))
+}
+
+/// The parts of a request's target, each long enough to hold a key; the length rules out almost
+/// every one before a byte of it is read.
+#[inline]
+pub(crate) fn target_parts<'request, B>(
+    request: &'request Request<B>,
+    format: &Format,
+) -> impl Iterator<Item = &'request [u8]> + use<'request, B> {
+    fn path(uri: &Uri) -> Option<&str> {
+        uri.path_and_query().map(http::uri::PathAndQuery::as_str)
+    }
+
+    let shortest = format.key_len();
+    let uri = request.uri();
+    let target = path(uri);
+    let original = original_uri(request.extensions())
+        .and_then(path)
+        .filter(|&original| original.len() >= shortest && Some(original) != target);
+    [
+        target,
+        original,
+        uri.authority().map(http::uri::Authority::as_str),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(move |part| part.len() >= shortest)
+    .map(str::as_bytes)
+}
+
+/// The target as the client sent it, if a router has taken note of it.
+#[cfg(feature = "axum")]
+#[inline]
+fn original_uri(extensions: &Extensions) -> Option<&Uri> {
+    extensions
+        .get::<axum::extract::OriginalUri>()
+        .map(|original| &original.0)
+}
+
+#[cfg(not(feature = "axum"))]
+#[inline]
+fn original_uri(_: &Extensions) -> Option<&Uri> {
+    None
+}
+
+/// Whether a key is in this text.
+#[inline]
+pub(crate) fn holds_key(text: &[u8], format: &Format) -> bool {
+    text.len() >= format.key_len() && any_key(text, format, |_, _| true)
+}
+
+/// Looks for keys as they stand, once percent-decoded (RFC 3986 §2.1), and in credentials of the
+/// scheme `Basic` (RFC 7617), until one is accepted.
+fn any_key(text: &[u8], format: &Format, mut accepts: impl FnMut(KeyId, &[u8]) -> bool) -> bool {
+    let mut any = |text: &[u8]| format.keys_in(text).any(|(id, key)| accepts(id, key));
+    any(text)
+        || (memchr::memchr(b'%', text).is_some() && any(&percent_decode(text)))
+        || basic_credentials(text).is_some_and(|credentials| any(&credentials))
+}
+
+fn percent_decode(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
@@ -52,12 +159,32 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// A leak is reported whatever else is wrong with the request.
-#[cold]
-pub(crate) fn leaked_referer(headers: &HeaderMap, format: &Format) -> Option<Refusal> {
-    headers
-        .get_all(header::REFERER)
-        .iter()
-        .find_map(|value| find_in_bytes(value.as_bytes(), format))
-        .map(|key_id| Refusal::KeyInUrl(Leak::Referer, key_id))
+/// The user and password of `Basic` credentials, as far as they are base64.
+fn basic_credentials(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (scheme, encoded) = text.split_at_checked("basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut decoded = Zeroizing::new(Vec::with_capacity(encoded.len()));
+    let (mut bits, mut held) = (0_u32, 0);
+    for &byte in encoded.trim_ascii() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => break,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            // The eight bits above those that are held.
+            let [.., byte] = (bits >> held).to_be_bytes();
+            decoded.push(byte);
+            bits &= (1 << held) - 1;
+        }
+    }
+    Some(decoded)
 }

@@ -78,8 +78,9 @@
 //! service that spawns [`KeyRing::upkeep`] removes them after the ring's
 //! [retention](RingBuilder::retention), 30 days by default; without it they stay for ever.
 //!
-//! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs;
-//! [`KeyRing::scanner_pattern`] finds such keys where they do not belong. With a prefix of at
+//! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs, so
+//! that naming one proves nothing: see [`Event::claimed_key_id`]. [`KeyRing::scanner_pattern`]
+//! finds such keys where they do not belong, and [`redact_keys`] takes them out of a text. With a prefix of at
 //! most 9 characters a key is at most 55 bytes long, which SHA-256 takes in one step.
 //!
 //! # In a stack
@@ -90,18 +91,24 @@
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
 //! answer, to [two seconds](RingBuilder::lookup_timeout).
 //!
-//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts.
+//! A service that takes uploads puts a [`DrainLayer`] outside, so that its refusals arrive although
+//! the body is not read.
+//!
+//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts. A
+//! ring knows its keys by their prefix. Give rings whose layers stand in one stack different
+//! prefixes, because a layer refuses a key of its ring in a header that it does not read.
 //!
 //! # Features
 //!
 //! None is on by default.
 //!
-//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors.
+//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
+//!   that `Router::nest` strips are found.
 //! - `sqlite`: [`store`] has a `SqliteStore`, keys in a file, with the database built in.
 //! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
-//! - `serde`: records, scopes, ids and realms serialise; a secret never does.
+//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise; a secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
@@ -109,6 +116,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod drain;
 pub mod guard;
 pub mod guide;
 pub mod rejection;
@@ -117,6 +125,7 @@ pub mod store;
 pub mod testing;
 
 mod body;
+mod caching;
 mod calendar;
 mod caught;
 mod clock;
@@ -130,6 +139,7 @@ mod format;
 mod grant;
 mod leak;
 mod lifecycle;
+mod oneshot;
 mod realm;
 mod record;
 mod refusal;
@@ -139,7 +149,10 @@ mod scope;
 mod secret;
 #[cfg(feature = "serde")]
 mod serde_text;
+mod shape;
+mod source;
 mod sync;
+mod text;
 #[cfg(feature = "tracing")]
 mod trace;
 mod uses;
@@ -154,20 +167,24 @@ pub use body::Body;
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use credential::Source;
 pub use digest::{KeyDigest, Pepper};
+pub use drain::DrainLayer;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventKind, Observer};
 pub use format::KeyId;
 pub use grant::Grant;
 pub use guard::RequireScopeLayer;
 pub use realm::Realm;
-pub use record::{KeyRecord, KeyRecordParts, KeyState, Revocation, RevocationReason};
+pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
+pub use refusal::KeyPlace;
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use requirement::{IntoRequirement, Requirement};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use scope::{Scope, ScopeSet};
 pub use secret::SecretKey;
+pub use shape::redact_keys;
+pub use source::Source;
+pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

@@ -5,7 +5,7 @@ use tracing::Level;
 use crate::event::{Event, EventKind, Observer};
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::refusal::RejectionKind;
+use crate::refusal::{KeyPlace, RejectionKind};
 use crate::verified::InvalidCause;
 
 /// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
@@ -18,18 +18,20 @@ use crate::verified::InvalidCause;
 /// |---|---|
 /// | `kind` | [`EventKind::as_str`] |
 /// | `realm` | the realm of the key or of the layer |
-/// | `key_id` | the public id; for an unknown key, and one in a URL, what the client claims |
+/// | `key_id` | the public id, proven by a digest |
+/// | `claimed_key_id` | an id that [nothing has proven](Event::claimed_key_id): never revoke by it alone |
+/// | `place` | [`KeyPlace::as_str`], where a key stood that does not belong there |
 /// | `subject` | whose key it is |
 /// | `rejection` | [`RejectionKind::as_str`] of a refused request |
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
-/// | `failure` | what failed, and why: for a store's file the line and the field |
+/// | `failure` | what failed, with all its causes: of a 503 what the store said, for a store's file the line and the field |
 ///
 /// | level | events |
 /// |---|---|
 /// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
-/// | WARN | `key_in_url`, `reuse`: a key has leaked, or may have |
+/// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have |
 /// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked; `store_reloaded` |
 /// | DEBUG | `authenticated`, for there is one for each request |
 ///
@@ -95,7 +97,7 @@ impl Observer for TracingObserver {
             }
             text
         });
-        let key_id = event.key_id();
+        let (key_id, claimed) = (event.key_id(), event.claimed_key_id());
         // The level of an event is part of its call site, so there is one for each.
         macro_rules! write_at {
             ($level:expr) => {
@@ -105,6 +107,8 @@ impl Observer for TracingObserver {
                     kind = kind.as_str(),
                     realm = event.realm().map(Realm::as_str),
                     key_id = key_id.as_ref().map(KeyId::as_str),
+                    claimed_key_id = claimed.as_ref().map(KeyId::as_str),
+                    place = event.place().map(KeyPlace::as_str),
                     subject = event.subject(),
                     rejection = rejection.map(RejectionKind::as_str),
                     cause = cause.map(InvalidCause::as_str),
@@ -132,7 +136,7 @@ fn level(kind: EventKind) -> Level {
         }
         | EventKind::UpkeepFailed
         | EventKind::StoreReloadFailed => Level::ERROR,
-        EventKind::KeyInUrl | EventKind::Reuse => Level::WARN,
+        EventKind::KeyInUrl | EventKind::KeyMisplaced | EventKind::Reuse => Level::WARN,
         EventKind::Rejected { .. }
         | EventKind::Issued
         | EventKind::Imported

@@ -8,7 +8,9 @@ use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
+use crate::refusal::Identity;
 use crate::scope::ScopeSet;
+use crate::store::StoreError;
 
 /// The proof, in a request's extensions, that *this* request was authenticated.
 ///
@@ -134,11 +136,14 @@ impl fmt::Debug for VerifiedKey {
 
 /// Why presented bytes were not accepted.
 ///
-/// Its `Display` is fit for the presenter; the kind and the id are for logs and audit.
+/// Its `Display` is fit for the presenter; the kind, the id and the source are for logs and audit.
+/// The [source](std::error::Error::source) of [`StoreUnavailable`](VerifyErrorKind::StoreUnavailable)
+/// is the [`StoreError`], whose own sources say what is wrong. An invalid key has no source.
 #[derive(Clone)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
     key: RefusedKey,
+    source: Option<Arc<StoreError>>,
 }
 
 /// Which key was refused, as far as that is known.
@@ -156,7 +161,8 @@ enum RefusedKey {
 pub enum VerifyErrorKind {
     /// The bytes are no valid key of this ring, for a cause that must not reach the presenter.
     Invalid(InvalidCause),
-    /// The store failed, panicked or did not answer in time, so there is no verdict.
+    /// The store failed, panicked or did not answer in time, or too many look-ups wait for it, so
+    /// there is no verdict. The error's source says which.
     StoreUnavailable,
 }
 
@@ -165,13 +171,16 @@ impl VerifyError {
         Self {
             kind: VerifyErrorKind::Invalid(cause),
             key: RefusedKey::Nameless,
+            source: None,
         }
     }
 
-    pub(crate) const fn store_unavailable() -> Self {
+    #[cold]
+    pub(crate) fn store_unavailable(source: StoreError) -> Self {
         Self {
             kind: VerifyErrorKind::StoreUnavailable,
             key: RefusedKey::Nameless,
+            source: Some(Arc::new(source)),
         }
     }
 
@@ -196,14 +205,30 @@ impl VerifyError {
         self.kind
     }
 
-    /// The public id that a well-formed key names, or that its record has. Where the cause is
-    /// [`InvalidCause::Unknown`] it is what the presenter claims.
+    /// The public id of the key, if the ring has its record: the digest of the presented bytes
+    /// has proven it.
     pub fn key_id(&self) -> Option<KeyId> {
+        self.identity().proven()
+    }
+
+    /// The public id that the presented bytes name, if nothing has proven it: of an unknown key, and
+    /// of one that the store gave no verdict on. Ids are public, so the presenter may have made it
+    /// up, or name another's key: never revoke by it alone.
+    pub fn claimed_key_id(&self) -> Option<KeyId> {
+        self.identity().claimed()
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
         match &self.key {
-            RefusedKey::Nameless => None,
-            RefusedKey::Named(id) => Some(*id),
-            RefusedKey::Recorded(record) => Some(record.id()),
+            RefusedKey::Nameless => Identity::Unknown,
+            RefusedKey::Named(id) => Identity::Claimed(*id),
+            RefusedKey::Recorded(record) => Identity::Proven(record.id()),
         }
+    }
+
+    /// What the store said, if it gave no verdict.
+    pub(crate) fn failure(&self) -> Option<&Arc<StoreError>> {
+        self.source.as_ref()
     }
 
     pub(crate) fn record(&self) -> Option<&KeyRecord> {
@@ -216,7 +241,7 @@ impl VerifyError {
 
 impl PartialEq for VerifyError {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.key_id() == other.key_id()
+        self.kind == other.kind && self.identity() == other.identity()
     }
 }
 
@@ -226,7 +251,8 @@ impl fmt::Debug for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyError")
             .field("kind", &self.kind)
-            .field("key_id", &self.key_id())
+            .field("key", &self.identity())
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }
@@ -240,7 +266,12 @@ impl fmt::Display for VerifyError {
     }
 }
 
-impl std::error::Error for VerifyError {}
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref();
+        source.map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
 /// Why a key is invalid: for logs and audit, never for the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

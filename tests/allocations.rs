@@ -207,17 +207,49 @@ fn a_valid_key_without_response_headers_costs_the_extension() {
         verified,
         ..
     } = fixture();
-    let layer = ApiKeyLayer::new(ring.clone()).danger_without_cache_guard();
+    let layer = ApiKeyLayer::new(ring).danger_without_cache_guard();
     let headers = [(X_API_KEY, key.as_str())];
     let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
     assert_eq!(counted, extension(&verified));
+}
 
-    // RFC 9111 §3.5 guards `Authorization` already.
-    let layer = ApiKeyLayer::new(ring).sources([Source::bearer()]);
+#[test]
+fn every_set_of_carriers_costs_the_same_two_headers() {
+    let Fixture {
+        ring,
+        key,
+        verified,
+        ..
+    } = fixture();
     let bearer = format!("Bearer {key}");
-    let headers = [(http::header::AUTHORIZATION, bearer.as_str())];
-    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
-    assert_eq!(counted, extension(&verified));
+    let own = || Source::header(X_API_KEY).unwrap();
+    let at_run_time = HeaderName::from_bytes(b"x-from-settings").unwrap();
+    for sources in [
+        vec![Source::bearer()],
+        vec![own(), Source::bearer(), Source::api_key()],
+        vec![
+            Source::header(at_run_time).unwrap(),
+            own(),
+            Source::bearer(),
+        ],
+    ] {
+        let layer = ApiKeyLayer::new(ring.clone()).sources(sources.clone());
+        let headers = [(http::header::AUTHORIZATION, bearer.as_str())];
+        let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+        assert_eq!(
+            counted,
+            extension(&verified) + guard_headers(),
+            "{sources:?}"
+        );
+        let layer = layer.optional();
+        let counted = allocations(layer.layer(Inner), &[], StatusCode::OK);
+        // The marker of an anonymous request, and one header.
+        assert_eq!(
+            counted,
+            extension(&verified) + guard_headers(),
+            "{sources:?}"
+        );
+    }
 }
 
 #[test]

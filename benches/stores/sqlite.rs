@@ -105,7 +105,11 @@ fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
             name: "SqliteStore::find",
             look_up: Box::new(|number| {
                 let found = store.find(&realm, keys[number].record.digest());
-                assert!(matches!(found, Lookup::Ready(Ok(Some(_)))));
+                // A read that the machine held up makes some look-ups wait elsewhere.
+                assert!(matches!(
+                    found,
+                    Lookup::Ready(Ok(Some(_))) | Lookup::Pending(_)
+                ));
                 drop(black_box(found));
             }),
         },

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
+use http::header::HeaderValue;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::service::Policy;
 use crate::body::Body;
-use crate::rejection::Rejection;
+use crate::caching;
 use crate::store::BoxFuture;
 use crate::verified::{Scheme, VerifiedKey, VerifyError};
 
@@ -129,39 +129,34 @@ where
                 guard: self.guard,
             },
             Err(refusal) => State::Reject {
-                response: Some(self.policy.refuse(&refusal, self.request.headers())),
+                response: Some(self.policy.refuse(&refusal, (&self.request).into())),
             },
         }
     }
 }
 
-/// What is added to an accepted response, so that a cache does not hand it to others
-/// (RFC 9111 §3.5 protects `Authorization` only).
+/// What is added to an accepted response, so that a cache does not hand it to others. For
+/// `Authorization` too: RFC 9111 §3.5 protects it, and caches in use do not implement that.
 pub(super) struct Guard {
     vary: Option<HeaderValue>,
     private: bool,
 }
 
 impl Guard {
+    /// For the response to a request without a key.
     #[inline]
-    pub(super) fn none() -> Self {
+    pub(super) fn shared(vary: Option<HeaderValue>) -> Self {
         Self {
-            vary: None,
+            vary,
             private: false,
         }
     }
 
-    pub(super) fn shared(vary: HeaderValue) -> Self {
-        Self {
-            vary: Some(vary),
-            private: false,
-        }
-    }
-
+    /// For the response to the holder of a key.
     #[inline]
-    pub(super) fn private(vary: HeaderValue) -> Self {
+    pub(super) fn private(vary: Option<HeaderValue>) -> Self {
         Self {
-            vary: Some(vary),
+            vary,
             private: true,
         }
     }
@@ -171,30 +166,10 @@ impl Guard {
         let Some(vary) = self.vary.take() else {
             return;
         };
-        if response.extensions().get::<Rejection>().is_some() {
-            return vary_of_refusal(response.headers_mut(), vary);
-        }
         let headers = response.headers_mut();
-        headers.append(VARY, vary);
+        caching::vary_by(headers, vary);
         if self.private {
-            headers
-                .entry(CACHE_CONTROL)
-                .or_insert(const { HeaderValue::from_static("private") });
-        }
-    }
-}
-
-/// A refusal from further in is not to be stored at all. Where it could not know which headers
-/// carry keys, it is told here.
-#[cold]
-fn vary_of_refusal(headers: &mut HeaderMap, vary: HeaderValue) {
-    match headers.get(VARY) {
-        Some(known) if *known == vary => {}
-        Some(known) if known == "*" => {
-            headers.insert(VARY, vary);
-        }
-        _ => {
-            headers.append(VARY, vary);
+            caching::keep_private(headers);
         }
     }
 }

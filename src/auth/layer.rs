@@ -8,11 +8,12 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::service::{ApiKey, Policy};
-use crate::credential::{Source, Sources};
+use crate::credential::Sources;
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::requirement::{IntoRequirement, Requirement};
 use crate::ring::KeyRing;
+use crate::source::Source;
 
 /// Authenticates every request against a [`KeyRing`], attaches a
 /// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid
@@ -65,6 +66,11 @@ impl ApiKeyLayer {
 
     /// Reads the key from these places instead. One request may use one of them; without any,
     /// every request is refused as [`Missing`](crate::RejectionKind::Missing).
+    ///
+    /// A key with the ring's prefix in the URI, in a header in which proxies hand on a URL, or in
+    /// `Authorization` under a scheme that is not read, is refused and
+    /// [reported](crate::Event::place). One in `Referer` is marked sensitive and reported, and is
+    /// refused only if it is the one that the request presents.
     pub fn sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
         self.sources = Sources::new(sources);
         self
@@ -90,6 +96,11 @@ impl ApiKeyLayer {
     /// Lets requests without any credential pass, with no
     /// [`VerifiedKey`](crate::VerifiedKey). A credential that is presented must still be valid,
     /// and a scope that is [`require`](Self::require)d still needs a key.
+    ///
+    /// A key of the ring in any other header than `Referer` does not pass unseen: the request is
+    /// refused as [`KeyMisplaced`](crate::RejectionKind::KeyMisplaced). A ring knows its keys by
+    /// their prefix, so give a ring whose layer stands further in, and reads other headers, another
+    /// prefix.
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
@@ -107,10 +118,14 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Replaces the response to a refusal whole: status, headers and body. What no refusal may
-    /// lack is added where the closure leaves it out: `Cache-Control: no-store`, `Vary`, and the
-    /// challenge of a 401. gRPC requests keep their trailers-only response, because their clients
-    /// read no other.
+    /// Replaces the response to a refusal: status, headers and body.
+    ///
+    /// What no refusal may lack is not the closure's to decide. `Cache-Control` is always
+    /// `no-store`, and the fields that caches prefer to it are removed (`Expires`,
+    /// `X-Accel-Expires`, `Surrogate-Control`, `CDN-Cache-Control` and others of that form). The
+    /// carriers of keys are added to the closure's own `Vary`. A 401 without a challenge gets the
+    /// layer's. gRPC requests keep their trailers-only response, because their clients read no
+    /// other.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
@@ -140,9 +155,11 @@ impl ApiKeyLayer {
 
     /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
     ///
-    /// RFC 9111 §3.5 keeps shared caches from storing responses to `Authorization` only. Without
-    /// the guard, a cache in front of the service may answer one key's holder with what another
-    /// was told.
+    /// The guard adds the carriers of keys to `Vary`. It adds `private` to the `Cache-Control` of a
+    /// response to a key, unless the inner service itself said `public`, `s-maxage`,
+    /// `must-revalidate`, `private` or `no-store`. Without the guard, a cache in front of the service
+    /// may answer one key's holder with another's response, also if keys are in `Authorization`:
+    /// RFC 9111 §3.5 forbids that, and nginx, for one, does not implement it.
     pub fn danger_without_cache_guard(mut self) -> Self {
         self.guard_responses = false;
         self
@@ -168,7 +185,7 @@ impl<S> Layer<S> for ApiKeyLayer {
                 .map(|required| Required::new(required, self.responder.clone())),
             optional: self.optional && self.required.is_none() && !self.sources.is_empty(),
             forward: self.forward,
-            guard_responses: self.guard_responses,
+            vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::new(responses),
             observer: self.observer.clone(),
         };

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderValue, REFERER};
 use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::{Guard, PendingCall, ResponseFuture};
 use crate::body::Body;
-use crate::credential::{Sources, hide};
+use crate::credential::{Sighting, Sources, hide};
 use crate::event::{Event, EventKind, Observed};
-use crate::refusal::Refusal;
-use crate::rejection::{Anonymous, Required, Responses};
+use crate::format::KeyId;
+use crate::leak::in_any_header;
+use crate::refusal::{KeyPlace, Refusal};
+use crate::rejection::{Anonymous, Head, Required, Responses};
 use crate::ring::{KeyRing, Verifying};
 use crate::store::BoxFuture;
 use crate::verified::{Scheme, VerifiedKey, VerifyError};
@@ -26,7 +28,8 @@ pub(super) struct Policy {
     pub(super) required: Option<Required>,
     pub(super) optional: bool,
     pub(super) forward: bool,
-    pub(super) guard_responses: bool,
+    /// The carriers of keys, unless accepted responses are left alone.
+    pub(super) vary: Option<HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
 }
@@ -53,30 +56,40 @@ impl Policy {
             extensions.remove::<Anonymous>();
         }
 
-        let found = self
-            .sources
-            .find(request.uri(), request.headers(), self.ring.format());
-        let (header, scheme, verifying) = match found {
+        let Sighting {
+            credential,
+            reported,
+        } = self.sources.find(request, self.ring.format());
+        for (place, key_id) in &reported {
+            self.report(*place, *key_id);
+        }
+        let (header, scheme, verifying) = match credential {
             Ok(Some(presented)) => (
                 presented.header,
                 presented.scheme,
                 self.ring.begin(presented.token),
             ),
             Ok(None) if self.optional => {
+                if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
+                    return Step::Refused(refusal);
+                }
+                if !reported.is_empty() {
+                    hide(request, &REFERER, true);
+                }
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
-                return Step::Admitted(self.guard_anonymous());
+                // Nobody in particular is answered: the response may be shared, but not with holders of keys.
+                return Step::Admitted(Guard::shared(self.vary.clone()));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
         };
         hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
-        let guard = match header {
-            Some(header) if self.guard_responses => {
-                Guard::private(HeaderValue::from(header.clone()))
-            }
-            _ => Guard::none(),
-        };
+        if !reported.is_empty() {
+            // In no other place does a key that is reported let the request go on.
+            hide(request, &REFERER, true);
+        }
+        let guard = Guard::private(self.vary.clone());
         match verifying {
             Verifying::Done(verdict) => match self.admit(verdict, scheme, request) {
                 Ok(()) => Step::Admitted(guard),
@@ -107,24 +120,22 @@ impl Policy {
     }
 
     #[cold]
-    pub(super) fn refuse(&self, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
+    pub(super) fn refuse(&self, refusal: &Refusal, request: Head<'_>) -> Response<Bytes> {
         let realm = self.ring.realm();
-        if let Refusal::KeyInUrl(_, key_id) = refusal {
-            self.observer
-                .tell(|| Event::without_record(EventKind::KeyInUrl, Some(realm), Some(*key_id)));
+        if let Refusal::Misplaced(place, key_id) = refusal {
+            self.report(*place, *key_id);
         }
         self.observer.tell(|| refusal.event(realm));
         self.responses
             .refuse(refusal, self.required.as_ref(), request)
     }
 
-    /// A response to nobody in particular may be shared, but not with holders of keys.
-    fn guard_anonymous(&self) -> Guard {
-        if self.guard_responses {
-            Guard::shared(self.responses.vary().clone())
-        } else {
-            Guard::none()
-        }
+    /// Tells the observer of a key where none belongs.
+    #[cold]
+    fn report(&self, place: KeyPlace, key_id: KeyId) {
+        let realm = self.ring.realm();
+        self.observer
+            .tell(|| Event::misplaced(place.event(), realm, place, key_id));
     }
 }
 
@@ -176,7 +187,7 @@ where
         match self.policy.authenticate(&mut request) {
             Step::Admitted(guard) => ResponseFuture::pass(self.inner.call(request), guard),
             Step::Refused(refusal) => {
-                ResponseFuture::reject(self.policy.refuse(&refusal, request.headers()))
+                ResponseFuture::reject(self.policy.refuse(&refusal, (&request).into()))
             }
             Step::Pending(verdict, scheme, guard) => {
                 let clone = self.inner.clone();

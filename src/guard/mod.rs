@@ -40,11 +40,11 @@ pub use layer::RequireScopeLayer;
 pub use service::RequireScope;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 use http::{Extensions, Response};
 
 use crate::event::{Event, EventKind, Observed};
-use crate::rejection::{Anonymous, Rejection, Required, not_authenticated};
+use crate::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
 use crate::requirement::{IntoRequirement, Requirement};
 use crate::verified::VerifiedKey;
 
@@ -61,12 +61,12 @@ pub(crate) fn parsed(requirement: impl IntoRequirement) -> Requirement {
 #[inline]
 pub(crate) fn proof<'a>(
     extensions: &'a Extensions,
-    headers: &HeaderMap,
+    request: Head<'_>,
 ) -> Result<&'a VerifiedKey, Box<Response<Bytes>>> {
     extensions.get::<VerifiedKey>().ok_or_else(|| {
         Box::new(match extensions.get::<Anonymous>() {
-            Some(anonymous) => anonymous.refuse(headers),
-            None => not_authenticated(headers),
+            Some(anonymous) => anonymous.refuse(request),
+            None => not_authenticated(request),
         })
     })
 }
@@ -76,15 +76,15 @@ pub(crate) fn proof<'a>(
 fn authorise(
     required: &Required,
     extensions: &Extensions,
-    headers: &HeaderMap,
+    request: Head<'_>,
 ) -> Result<(), Box<Response<Bytes>>> {
-    let key = proof(extensions, headers)?;
+    let key = proof(extensions, request)?;
     if required.is_met_by(key) {
         return Ok(());
     }
     // Which headers carry keys, the authenticating layer knows, not this one.
     let vary = HeaderValue::from_static("*");
-    Err(Box::new(required.refuse(key, &vary, headers)))
+    Err(Box::new(required.refuse(key, &vary, request)))
 }
 
 /// Tells the observer of a refusal.

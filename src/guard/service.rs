@@ -60,7 +60,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match authorise(&self.required, request.extensions(), request.headers()) {
+        match authorise(&self.required, request.extensions(), (&request).into()) {
             Ok(()) => ResponseFuture::pass(self.inner.call(request)),
             Err(response) => {
                 report(&self.observer, request.extensions(), &response);

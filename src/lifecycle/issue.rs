@@ -13,6 +13,7 @@ use crate::grant::{Grant, Lifetime};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
+use crate::text::is_plain;
 
 /// The longest lifetime that a grant may ask for: 100 years of 365.25 days. What is longer is most
 /// likely a number of milliseconds.
@@ -113,7 +114,7 @@ pub(super) fn granted(
 
 /// Whether a text can say whose key it is.
 pub(crate) fn is_subject(text: &str) -> bool {
-    (1..=MAX_SUBJECT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
+    (1..=MAX_SUBJECT_LEN).contains(&text.len()) && is_plain(text)
 }
 
 /// Whether every store can hold what describes a key.
@@ -123,7 +124,7 @@ pub(crate) fn describable(label: Option<&str>, metadata: &BTreeMap<String, Strin
             .iter()
             .flat_map(|(name, value)| [name.as_str(), value])
     };
-    label.is_none_or(|label| label.len() <= MAX_LABEL_LEN && !label.chars().any(char::is_control))
+    label.is_none_or(|label| label.len() <= MAX_LABEL_LEN && is_plain(label))
         && texts().all(|text| !text.contains('\0'))
         && texts().map(str::len).sum::<usize>() <= MAX_METADATA_LEN
 }

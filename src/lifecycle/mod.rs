@@ -15,7 +15,7 @@ pub(crate) use issue::{Minted, add, issue};
 #[cfg(feature = "file")]
 pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
-pub(crate) use shrink::{narrow, revoke, revoke_subject};
+pub(crate) use shrink::narrow;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};

@@ -1,11 +1,10 @@
-//! Less authority, and none.
+//! Less authority.
 
 use std::sync::Arc;
 
-use super::{Change, Reading, SubjectKeys, Write, split};
+use super::{Change, Reading, Write, split};
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::scope::ScopeSet;
 
@@ -37,31 +36,4 @@ pub(crate) fn narrow(
         .chain(others.map(|other| Write::revoked(other, reason, at.now)))
         .collect();
     Ok(Some((record, Change::new(writes))))
-}
-
-/// Ends these keys for good; `None` where all of them are revoked already.
-pub(crate) fn revoke<'a>(
-    records: impl IntoIterator<Item = &'a Arc<KeyRecord>>,
-    reason: RevocationReason,
-    at: Reading,
-) -> Option<Change> {
-    let writes: Vec<Write> = records
-        .into_iter()
-        .filter(|record| record.revocation().is_none())
-        .map(|record| Write::revoked(record, reason, at.now))
-        .collect();
-    (!writes.is_empty()).then(|| Change::new(writes))
-}
-
-/// Ends all the keys of a subject, and only where no other has come meanwhile; `None` where none
-/// is left to end.
-pub(crate) fn revoke_subject(
-    realm: &Realm,
-    subject: &str,
-    records: &[Arc<KeyRecord>],
-    reason: RevocationReason,
-    at: Reading,
-) -> Option<Change> {
-    let change = revoke(records, reason, at)?;
-    Some(change.only_while(SubjectKeys::new(realm, subject, records)))
 }

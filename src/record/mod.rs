@@ -1,11 +1,13 @@
 //! What a store holds.
 
 mod revocation;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use revocation::{Revocation, RevocationReason};
+pub use view::KeyView;
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -16,9 +18,12 @@ use crate::scope::ScopeSet;
 /// The fields of a [`KeyRecord`], as a store keeps them.
 ///
 /// A store builds a record with `KeyRecord::from(parts)` and takes one apart with
-/// [`KeyRecord::to_parts`].
+/// [`KeyRecord::to_parts`]. With the feature `serde` these are the one form that has the digest; show
+/// people a [`KeyView`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// A field that this version does not know may be a restriction: to pass over it would widen the key.
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct KeyRecordParts {
     /// The public id, unique in the store.
     pub id: KeyId,
@@ -54,7 +59,8 @@ pub struct KeyRecordParts {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// What a store holds of a key; never the plaintext.
+/// What a store holds of a key; never the plaintext. It does not serialise: a [`KeyView`] does, for
+/// people, and its [parts](Self::to_parts) do, for a store.
 ///
 /// What a request's verdict reads comes first, in one or two cache lines.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,7 +87,7 @@ pub struct KeyRecord {
 }
 
 /// What a record is worth at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyState {
     /// It authenticates.
@@ -94,6 +100,26 @@ pub enum KeyState {
     Retired,
     /// It was revoked.
     Revoked,
+}
+
+impl KeyState {
+    /// The state as a `snake_case` word, for logs and JSON. The words are stable: a change of one is a
+    /// breaking change.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 impl KeyRecord {
@@ -297,19 +323,5 @@ impl From<KeyRecordParts> for KeyRecord {
 impl fmt::Debug for KeyRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.to_parts(), f)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for KeyRecord {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_parts().serialize(serializer)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for KeyRecord {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        KeyRecordParts::deserialize(deserializer).map(Self::from)
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::Response;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, Version};
 
-use super::RejectionKind;
-use super::response::forbid_storing;
+use super::{Head, RejectionKind};
+use crate::caching;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -24,14 +24,15 @@ pub(super) fn trailers_only(
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(GRPC_STATUS, HeaderValue::from_static(code(kind)));
     headers.insert(GRPC_MESSAGE, message);
-    forbid_storing(headers, vary);
+    caching::forbid_storing(headers);
+    headers.insert(header::VARY, vary.clone());
     response
 }
 
 const fn code(kind: RejectionKind) -> &'static str {
     match kind {
         RejectionKind::Missing | RejectionKind::Invalid => "16",
-        RejectionKind::Ambiguous | RejectionKind::KeyInUrl => "3",
+        RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => "3",
         RejectionKind::InsufficientScope => "7",
         RejectionKind::StoreUnavailable => "14",
         RejectionKind::NotAuthenticated => "13",
@@ -39,8 +40,18 @@ const fn code(kind: RejectionKind) -> &'static str {
 }
 
 /// The content type of the answer to a gRPC request, `None` for any other request.
-pub(super) fn content_type(request: &HeaderMap) -> Option<HeaderValue> {
-    let asked = request.get(header::CONTENT_TYPE)?.as_bytes();
+///
+/// A client chooses the content type, and the answer to a gRPC request has the HTTP status 200. So
+/// everything else must be as the protocols have it: `POST`, and for gRPC itself HTTP/2 with
+/// `te: trailers`, which a proxy that asks by a request of its own does not send.
+pub(super) fn content_type(request: Head<'_>) -> Option<HeaderValue> {
+    if request.method != Method::POST {
+        return None;
+    }
+    let mut asked = request.headers.get_all(header::CONTENT_TYPE).iter();
+    let (asked, None) = (asked.next()?.as_bytes(), asked.next()) else {
+        return None;
+    };
     let is = |family: &str| {
         asked
             .split_at_checked(family.len())
@@ -49,14 +60,22 @@ pub(super) fn content_type(request: &HeaderMap) -> Option<HeaderValue> {
                     && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
             })
     };
-    [
-        "application/grpc-web-text",
-        "application/grpc-web",
-        "application/grpc",
-    ]
-    .into_iter()
-    .find(|family| is(family))
-    .map(HeaderValue::from_static)
+    let web = ["application/grpc-web-text", "application/grpc-web"];
+    if let Some(family) = web.into_iter().find(|family| is(family)) {
+        return Some(HeaderValue::from_static(family));
+    }
+    let family = "application/grpc";
+    let over_http_2 = request.version == Version::HTTP_2 && takes_trailers(request.headers);
+    (over_http_2 && is(family)).then(|| HeaderValue::from_static(family))
+}
+
+/// Whether `TE` has the member `trailers` (RFC 9110 §10.1.4).
+fn takes_trailers(request: &HeaderMap) -> bool {
+    request
+        .get_all(header::TE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Percent-encodes what the gRPC protocol's `Percent-Byte-Unencoded` leaves out.

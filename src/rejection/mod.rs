@@ -4,18 +4,25 @@
 //! |---|---|---|---|---|
 //! | [`Missing`](RejectionKind::Missing) | 401 | API key missing | scheme and realm | 16 |
 //! | [`Ambiguous`](RejectionKind::Ambiguous) | 400 | says which | – | 3 |
-//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where | – | 3 |
+//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where, and where keys belong | – | 3 |
+//! | [`KeyMisplaced`](RejectionKind::KeyMisplaced) | 400 | says where, and where keys belong | – | 3 |
 //! | [`Invalid`](RejectionKind::Invalid) | 401 | Invalid API key | `invalid_token` | 16 |
 //! | [`InsufficientScope`](RejectionKind::InsufficientScope) | 403 | names what is required | `insufficient_scope` | 7 |
 //! | [`StoreUnavailable`](RejectionKind::StoreUnavailable) | 503 | Key store unavailable | – | 14 |
 //! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
 //!
 //! Bodies are `application/problem+json` (RFC 9457) with `title`, `status` and `detail`. Every
-//! rejection has `Cache-Control: no-store` and `Vary`. A gRPC or gRPC-Web request gets a
-//! trailers-only response. The [`Rejection`] itself is in the
+//! rejection has `Cache-Control: no-store` and `Vary`. The [`Rejection`] itself is in the
 //! response's extensions, for outer layers to read.
+//!
+//! A gRPC client gets a trailers-only response, whose HTTP status is 200. A request is gRPC's only
+//! if it is what gRPC clients send: a `POST` over HTTP/2 with `te: trailers` and a content type of
+//! the family `application/grpc`, or a `POST` with one of `application/grpc-web`. Any other request
+//! gets the status of the table, whatever its content type, so that a proxy that asks the service
+//! by a `GET` whether to let a request pass reads a refusal as one.
 
 mod grpc;
+mod head;
 mod response;
 
 use std::fmt;
@@ -23,16 +30,20 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::format::KeyId;
+use crate::refusal::Identity;
 pub use crate::refusal::RejectionKind;
+use crate::store::StoreError;
 use crate::verified::InvalidCause;
 
 /// Why a request was refused; found in the extensions of the response.
 ///
 /// It holds no key material. The cause of an invalid key is here for logs and audit; the
-/// response does not tell it.
+/// response does not tell it. The same holds for the [source](std::error::Error::source) of
+/// [`StoreUnavailable`](RejectionKind::StoreUnavailable), which is the [`StoreError`].
 ///
 /// ```
 /// use tower_api_key::{Rejection, RejectionKind};
@@ -51,7 +62,8 @@ pub struct Rejection {
     status: StatusCode,
     detail: Detail,
     cause: Option<InvalidCause>,
-    key_id: Option<KeyId>,
+    identity: Identity,
+    source: Option<Arc<StoreError>>,
 }
 
 impl Rejection {
@@ -80,10 +92,16 @@ impl Rejection {
         self.cause
     }
 
-    /// The public id of the key in question, where there is one. For an unknown key or one in a
-    /// URL it is what the client claims.
+    /// The public id of the key in question, if a digest has proven that the client has it.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.key_id
+        self.identity.proven()
+    }
+
+    /// The public id that the request names, if nothing has proven it: of an unknown key, of one
+    /// that the store gave no verdict on, and of one in a place where none belongs. Anyone can name
+    /// any id: never revoke by it alone.
+    pub fn claimed_key_id(&self) -> Option<KeyId> {
+        self.identity.claimed()
     }
 }
 
@@ -94,7 +112,8 @@ impl fmt::Debug for Rejection {
             .field("status", &self.status)
             .field("detail", &self.detail())
             .field("cause", &self.cause)
-            .field("key_id", &self.key_id)
+            .field("key", &self.identity)
+            .field("source", &self.source)
             .finish()
     }
 }
@@ -105,7 +124,12 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {}
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref();
+        source.map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
 
 #[derive(Clone)]
 enum Detail {
@@ -136,7 +160,10 @@ impl StatusProfile {
             (RejectionKind::Missing, Self::AwsGateway)
             | (RejectionKind::Invalid, Self::FastApi | Self::AwsGateway)
             | (RejectionKind::InsufficientScope, _) => StatusCode::FORBIDDEN,
-            (RejectionKind::Ambiguous | RejectionKind::KeyInUrl, _) => StatusCode::BAD_REQUEST,
+            (
+                RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced,
+                _,
+            ) => StatusCode::BAD_REQUEST,
             (RejectionKind::StoreUnavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
             (RejectionKind::NotAuthenticated, _) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Detail, Rejection, RejectionKind, StatusProfile, grpc};
+use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use crate::caching;
 use crate::credential::Sources;
-use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::refusal::{Ambiguity, Leak, Refusal};
+use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::requirement::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
@@ -28,8 +28,8 @@ pub(crate) struct Responses {
     store_unavailable: Answer,
     /// One for each [`Ambiguity`], in its order.
     ambiguous: [Answer; Ambiguity::ALL.len()],
-    /// One for each [`Leak`], in its order.
-    key_in_url: [Answer; Leak::ALL.len()],
+    /// One for each [`KeyPlace`], in its order.
+    misplaced: [Answer; KeyPlace::ALL.len()],
     vary: HeaderValue,
     responder: Option<Arc<Responder>>,
 }
@@ -56,7 +56,6 @@ impl Responses {
                 challenges,
             )
         };
-        let carriers: Vec<&str> = sources.carriers().map(HeaderName::as_str).collect();
         Self {
             missing: answer(RejectionKind::Missing, MISSING, challenges("")),
             invalid: answer(
@@ -71,19 +70,14 @@ impl Responses {
             ),
             ambiguous: Ambiguity::ALL
                 .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), Vec::new())),
-            key_in_url: Leak::ALL
-                .map(|leak| answer(RejectionKind::KeyInUrl, leak.detail(), Vec::new())),
-            vary: match carriers.as_slice() {
-                [] => HeaderValue::from_static("*"),
-                carriers => ascii(carriers.join(", ")),
-            },
+            misplaced: KeyPlace::ALL.map(|place| {
+                let detail = Detail::Shared(place.detail(&sources.instruction()).into());
+                let kind = place.rejection();
+                Answer::new(kind, detail, profile.status(kind), Vec::new())
+            }),
+            vary: sources.vary(),
             responder,
         }
-    }
-
-    /// The headers of a request that change the response.
-    pub(crate) fn vary(&self) -> &HeaderValue {
-        &self.vary
     }
 
     /// The response to a refusal; `required` is what the layer requires, if it does.
@@ -92,25 +86,38 @@ impl Responses {
         &self,
         refusal: &Refusal,
         required: Option<&Required>,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         match refusal {
-            Refusal::Missing => self.answer(&self.missing, None, None, request),
+            Refusal::Missing => self.answer(&self.missing, None, Identity::Unknown, request),
             Refusal::Ambiguous(ambiguity) => {
-                self.answer(&self.ambiguous[*ambiguity as usize], None, None, request)
+                let answer = &self.ambiguous[*ambiguity as usize];
+                self.answer(answer, None, Identity::Unknown, request)
             }
-            Refusal::KeyInUrl(leak, key_id) => self.answer(
-                &self.key_in_url[*leak as usize],
+            Refusal::Misplaced(place, key_id) => self.answer(
+                &self.misplaced[*place as usize],
                 None,
-                Some(*key_id),
+                Identity::Claimed(*key_id),
                 request,
             ),
             Refusal::Unverified(error) => match error.kind() {
                 VerifyErrorKind::Invalid(cause) => {
-                    self.answer(&self.invalid, Some(cause), error.key_id(), request)
+                    self.answer(&self.invalid, Some(cause), error.identity(), request)
                 }
                 VerifyErrorKind::StoreUnavailable => {
-                    self.answer(&self.store_unavailable, None, error.key_id(), request)
+                    let answer = &self.store_unavailable;
+                    let rejection = Rejection {
+                        source: error.failure().cloned(),
+                        ..answer.rejection(None, error.identity())
+                    };
+                    let responder = self.responder.as_deref();
+                    answer.respond(
+                        rejection,
+                        &answer.challenges,
+                        &self.vary,
+                        responder,
+                        request,
+                    )
                 }
             },
             Refusal::InsufficientScope(key) => match required {
@@ -125,10 +132,10 @@ impl Responses {
         &self,
         answer: &Answer,
         cause: Option<InvalidCause>,
-        key_id: Option<KeyId>,
-        request: &HeaderMap,
+        identity: Identity,
+        request: Head<'_>,
     ) -> Response<Bytes> {
-        let rejection = answer.rejection(cause, key_id);
+        let rejection = answer.rejection(cause, identity);
         let responder = self.responder.as_deref();
         answer.respond(
             rejection,
@@ -151,7 +158,7 @@ impl Anonymous {
     }
 
     /// The response where a key is needed after all.
-    pub(crate) fn refuse(&self, request: &HeaderMap) -> Response<Bytes> {
+    pub(crate) fn refuse(&self, request: Head<'_>) -> Response<Bytes> {
         self.0.refuse(&Refusal::Missing, None, request)
     }
 }
@@ -193,7 +200,7 @@ impl Required {
         &self,
         key: &VerifiedKey,
         vary: &HeaderValue,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         let challenge = ascii(format!(
             "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
@@ -201,7 +208,7 @@ impl Required {
             key.realm(),
             self.scopes
         ));
-        let rejection = self.answer.rejection(None, Some(key.id()));
+        let rejection = self.answer.rejection(None, Identity::Proven(key.id()));
         let responder = self.responder.as_deref();
         self.answer
             .respond(rejection, &[challenge], vary, responder, request)
@@ -210,11 +217,11 @@ impl Required {
 
 /// The response where a scope is required and nothing authenticates.
 #[cold]
-pub(crate) fn not_authenticated(request: &HeaderMap) -> Response<Bytes> {
+pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let kind = RejectionKind::NotAuthenticated;
     let status = StatusProfile::default().status(kind);
     let answer = Answer::new(kind, Detail::Static(NOT_AUTHENTICATED), status, Vec::new());
-    let rejection = answer.rejection(None, None);
+    let rejection = answer.rejection(None, Identity::Unknown);
     answer.respond(
         rejection,
         &[],
@@ -261,13 +268,14 @@ impl Answer {
         }
     }
 
-    fn rejection(&self, cause: Option<InvalidCause>, key_id: Option<KeyId>) -> Rejection {
+    fn rejection(&self, cause: Option<InvalidCause>, identity: Identity) -> Rejection {
         Rejection {
             kind: self.kind,
             status: self.status,
             detail: self.detail.clone(),
             cause,
-            key_id,
+            identity,
+            source: None,
         }
     }
 
@@ -277,7 +285,7 @@ impl Answer {
         challenges: &[HeaderValue],
         vary: &HeaderValue,
         responder: Option<&Responder>,
-        request: &HeaderMap,
+        request: Head<'_>,
     ) -> Response<Bytes> {
         let grpc = grpc::content_type(request);
         let mut response = match (grpc, responder) {
@@ -305,12 +313,14 @@ impl Answer {
         if self.kind == RejectionKind::StoreUnavailable {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        forbid_storing(headers, vary);
+        caching::forbid_storing(headers);
+        headers.insert(header::VARY, vary.clone());
         response
     }
 }
 
-/// A user's refusal with what none may lack, where it does.
+/// A user's refusal with what none may lack. What it says to caches gives way: a refusal that is
+/// stored would answer the holders of valid keys.
 fn completed(
     mut response: Response<Bytes>,
     challenges: &[HeaderValue],
@@ -323,19 +333,9 @@ fn completed(
             headers.append(header::WWW_AUTHENTICATE, challenge.clone());
         }
     }
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if !headers.contains_key(header::VARY) {
-        headers.insert(header::VARY, vary.clone());
-    }
+    caching::forbid_storing(headers);
+    caching::vary_by(headers, vary.clone());
     response
-}
-
-/// What every refusal tells caches.
-pub(super) fn forbid_storing(headers: &mut HeaderMap, vary: &HeaderValue) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::VARY, vary.clone());
 }
 
 /// A header value of realms, scopes and literals, all of them printable ASCII by construction.

@@ -3,49 +3,54 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::caught::caught;
-use crate::store::BoxFuture;
+use crate::store::{BoxFuture, StoreError};
 
-/// An answer that comes in time, or another in its place: where the store is too slow, and where
-/// it panics.
-pub(super) struct Bounded<T, F> {
-    answer: BoxFuture<'static, T>,
+/// The answer of a store that comes in time, or why there is none.
+pub(super) struct Bounded<A> {
+    answer: A,
     timeout: BoxFuture<'static, ()>,
-    otherwise: Option<F>,
 }
 
-impl<T, F: FnOnce() -> T> Bounded<T, F> {
-    pub(super) fn new(
-        answer: BoxFuture<'static, T>,
-        timeout: BoxFuture<'static, ()>,
-        otherwise: F,
-    ) -> Self {
-        Self {
-            answer,
-            timeout,
-            otherwise: Some(otherwise),
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Late,
+    Panicked,
+}
+
+impl Missing {
+    /// The failure of a store that was given this long.
+    pub(super) fn failure(self, longest: Duration) -> StoreError {
+        match self {
+            Self::Late => StoreError::unavailable(format!(
+                "the store gave no answer within {} ms",
+                longest.as_millis()
+            )),
+            Self::Panicked => StoreError::unavailable("the store panicked"),
         }
     }
 }
 
-impl<T, F: FnOnce() -> T + Unpin> Future for Bounded<T, F> {
-    type Output = T;
+impl<A: Future + Unpin> Bounded<A> {
+    pub(super) fn new(answer: A, timeout: BoxFuture<'static, ()>) -> Self {
+        Self { answer, timeout }
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let polled = caught(|| match self.answer.as_mut().poll(context) {
-            Poll::Pending => self.timeout.as_mut().poll(context).map(|()| None),
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+impl<A: Future + Unpin> Future for Bounded<A> {
+    type Output = Result<A::Output, Missing>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = caught(|| match Pin::new(&mut self.answer).poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => {
+                let timeout = self.timeout.as_mut().poll(context);
+                timeout.map(|()| Err(Missing::Late))
+            }
         });
-        let answer = match polled {
-            Some(Poll::Pending) => return Poll::Pending,
-            Some(Poll::Ready(answer)) => answer,
-            None => None,
-        };
-        match (answer, self.otherwise.take()) {
-            (Some(answer), _) => Poll::Ready(answer),
-            (None, Some(otherwise)) => Poll::Ready(otherwise()),
-            (None, None) => panic!("`Bounded` polled after it completed"),
-        }
+        polled.unwrap_or(Poll::Ready(Err(Missing::Panicked)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::{Inner, KeyRing};
+use super::{Inner, KeyRing, Waiting};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::{Digester, Pepper};
 use crate::error::{Error, ErrorKind};
@@ -21,6 +21,9 @@ use crate::watchers::Watchers;
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
 /// up behind a sick one.
 const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// A hundred for each connection of a pool of ten. If a look-up takes a millisecond, the last of
+/// them waits a tenth of a second.
+const DEFAULT_MAX_PENDING_LOOKUPS: usize = 1_000;
 /// Half a second: a stream whose key another process revoked ends within a second.
 const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// A minute: last uses are for people, who think in days.
@@ -44,6 +47,7 @@ pub struct RingBuilder {
     revokes_on_reuse: bool,
     observer: Observed,
     lookup_timeout: Duration,
+    max_pending_lookups: usize,
     watch_interval: Duration,
     tracks_last_use: bool,
     upkeep_interval: Duration,
@@ -66,6 +70,7 @@ impl RingBuilder {
             revokes_on_reuse: false,
             observer: Observed::default(),
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
+            max_pending_lookups: DEFAULT_MAX_PENDING_LOOKUPS,
             watch_interval: DEFAULT_WATCH_INTERVAL,
             tracks_last_use: false,
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
@@ -141,8 +146,9 @@ impl RingBuilder {
     /// secret end the keys that came after. Without it, reuse is only
     /// [reported](crate::EventKind::Reuse).
     ///
-    /// The refusal waits for the revocation, within the [`lookup_timeout`](Self::lookup_timeout).
-    /// Where the store was slower, or the client hung up, the next reuse tries again. A clock that
+    /// The refusal waits for the revocation, within the [`lookup_timeout`](Self::lookup_timeout). A
+    /// client that hangs up does not end the revocation if the store runs
+    /// [tasks](crate::store::KeyStore::spawn). If it failed, the next reuse tries again. A clock that
     /// fails ends nothing, and neither does a key that is denied only because the clock had been ahead.
     pub fn revoke_lineage_on_reuse(mut self) -> Self {
         self.revokes_on_reuse = true;
@@ -187,8 +193,25 @@ impl RingBuilder {
 
     /// Bounds the wait for the store in a verification, and in each look of a
     /// [watch](KeyRing::watch). Default: two seconds.
+    ///
+    /// A look-up that is late is answered with 503, and goes on for up to three times this bound if
+    /// the store runs [tasks](crate::store::KeyStore::spawn). So a moment in which the database is
+    /// slow costs no connection.
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.lookup_timeout = longest;
+        self
+    }
+
+    /// Lets this many look-ups wait for the store at a time, including those whose client has hung
+    /// up. Default: 1,000, a hundred for each connection of a default `PostgresStore`. Size it to
+    /// the pool: what waits longer than the [`lookup_timeout`](Self::lookup_timeout) is answered
+    /// with 503 anyway.
+    ///
+    /// One more is answered at once with 503, and the error's source is of the kind
+    /// [`Overloaded`](crate::store::StoreErrorKind::Overloaded). A look-up that the store answers
+    /// without a wait does not count.
+    pub fn max_pending_lookups(mut self, most: usize) -> Self {
+        self.max_pending_lookups = most;
         self
     }
 
@@ -216,7 +239,7 @@ impl RingBuilder {
     /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
     /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
     /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace of under a
-    /// second, a limit of no key, or an interval of zero.
+    /// second, a limit of no key, no pending look-up, or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
@@ -242,6 +265,7 @@ impl RingBuilder {
             upkeep_interval: self.upkeep_interval,
             retention: self.retention,
             lookup_timeout: self.lookup_timeout,
+            waiting: Waiting::at_most(self.max_pending_lookups),
             accepts_imports: self.accepts_imports,
             latest_end: AtomicU64::new(0),
         })))
@@ -259,6 +283,7 @@ impl RingBuilder {
             ),
             (self.keys_per_subject == Some(0), "keys_per_subject is zero"),
             (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
+            (self.max_pending_lookups == 0, "max_pending_lookups is zero"),
             (self.watch_interval.is_zero(), "watch_interval is zero"),
             (self.upkeep_interval.is_zero(), "upkeep_interval is zero"),
         ];

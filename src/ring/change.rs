@@ -45,10 +45,20 @@ impl KeyRing {
         }
     }
 
-    /// The keys of the lineage that this key belongs to.
+    /// This key and the others of its lineage that are not revoked. What is revoked is not read: a
+    /// record that cannot be read is in nobody's way once it is.
     pub(super) async fn lineage_of(&self, id: KeyId) -> Result<Vec<Arc<KeyRecord>>, Error> {
         let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
-        self.list(&ListQuery::new().lineage(record.lineage())).await
+        if record.revocation().is_some() {
+            return Ok(vec![record]);
+        }
+        let query = ListQuery::new().lineage(record.lineage()).unrevoked();
+        let mut lineage = self.list(&query).await?;
+        if !lineage.iter().any(|record| record.id() == id) {
+            // It was revoked in between.
+            lineage.push(self.get(id).await?.ok_or(ErrorKind::NotFound)?);
+        }
+        Ok(lineage)
     }
 
     pub(super) async fn keys_of(&self, subject: &str) -> Result<Vec<Arc<KeyRecord>>, Error> {

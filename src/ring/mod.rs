@@ -8,6 +8,7 @@ mod replace;
 mod shrink;
 mod upkeep;
 mod verify;
+mod waiting;
 mod watch;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use builder::RingBuilder;
 pub(crate) use verify::Verifying;
+use waiting::Waiting;
 pub use watch::Watch;
 
 use crate::clock::{Clock, Timestamp};
@@ -26,7 +28,7 @@ use crate::event::Observed;
 use crate::format::{Format, KeyId};
 use crate::lifecycle::{Policy, Reading};
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, KeyView};
 use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore};
 use crate::sync;
@@ -62,13 +64,20 @@ use crate::watchers::Watchers;
 /// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
 /// it commits may have applied the change. The same holds for a future that is dropped before it
 /// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
-/// no observer is told. Where a client can hang up, run the call in a task of its own
-/// (`tokio::spawn`), and after such an error read the key's lineage with [`list`](Self::list) before
-/// you try again. Revoking again is always safe.
+/// no observer is told. `PostgresStore` and `SqliteStore` finish a commit that has begun even then. If
+/// a client can hang up, run the call in a task of its own (`tokio::spawn`), and after such an error
+/// read the key's lineage with [`list`](Self::list) before you try again. Revoking again is always
+/// safe.
 ///
-/// Two methods take several commits where they must, and say what may be done when they fail:
-/// [`promote`](Self::promote) between two stores, and [`revoke_subject`](Self::revoke_subject) beside
-/// others who keep issuing.
+/// One method takes two commits where it must, and says what may be done when it fails:
+/// [`promote`](Self::promote) between two stores.
+///
+/// # Look-ups
+///
+/// A verification that waits for the store belongs to the ring, not to its caller. A future that is
+/// dropped, as a server does with a request whose client hangs up, stops waiting and cancels nothing
+/// if the store runs [tasks](crate::store::KeyStore::spawn), as `PostgresStore` does. At most
+/// [`max_pending_lookups`](RingBuilder::max_pending_lookups) wait at a time.
 ///
 /// Only a verification and a [`watch`](Self::watch) are bounded by the
 /// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store
@@ -87,6 +96,7 @@ struct Inner {
     digester: Digester,
     policy: Policy,
     lookup_timeout: Duration,
+    waiting: Waiting,
     accepts_imports: bool,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
@@ -199,17 +209,26 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed, and when one of the records
+    /// cannot be read: the [source](std::error::Error::source) names its id then. A list without it
+    /// would say that there is no such key. Once it is [revoked](Self::revoke), a list of the
+    /// [unrevoked](ListQuery::unrevoked) goes past it.
     pub async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<KeyRecord>>, Error> {
         Ok(self.0.store.list(&self.0.realm, query).await?)
     }
 
     /// The regular expression that matches this ring's keys, for secret scanners.
     ///
+    /// It finds a key wherever it stands, whatever is glued to it: after the colour codes of a
+    /// terminal, `\n` in JSON, `%3D` in a URL or `KEY_`. It has no anchors, groups or look-around,
+    /// so that it is the same in RE2 (gitleaks, trufflehog), Rust (ripgrep), PCRE, Python and
+    /// `grep -E`. It cannot check the checksum, and does not match a key whose `_` is
+    /// percent-encoded.
+    ///
     /// ```
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
     /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// assert_eq!(ring.scanner_pattern(), r"\bacme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}\b");
+    /// assert_eq!(ring.scanner_pattern(), "acme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}");
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```
     pub fn scanner_pattern(&self) -> String {
@@ -224,6 +243,24 @@ impl KeyRing {
     /// What every key that this ring mints starts with.
     pub fn prefix(&self) -> &str {
         self.0.format.prefix()
+    }
+
+    /// The record as people may see it, judged by the ring's clock.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, KeyView, store::{ListQuery, MemoryStore}};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// ring.issue(Grant::new("alice")).await?;
+    /// let listed = ring.list(&ListQuery::new().subject("alice")).await?;
+    /// let page: Vec<KeyView> = listed.into_iter().map(|record| ring.view(record)).collect();
+    /// assert_eq!(page[0].state_name(), "live");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn view(&self, record: impl Into<Arc<KeyRecord>>) -> KeyView {
+        KeyView::new(record, self.0.reading().latest)
     }
 
     pub(crate) fn format(&self) -> &Format {

@@ -1,23 +1,24 @@
 //! Keys that shrink and end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
+use crate::caught::caught;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::format::KeyId;
-use crate::lifecycle::{self, Change};
-use crate::record::{KeyRecord, RevocationReason};
+use crate::lifecycle::{self, Reading};
+use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::scope::ScopeSet;
-use crate::store::ListQuery;
-
-/// How many tries end all the keys of a subject in one commit, or none.
-const COMPLETE_ATTEMPTS: usize = 8;
+use crate::store::{Revoked, Target};
 
 impl KeyRing {
     /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it
-    /// are dead in the same commit.
+    /// are dead in the same commit. A clock that fails, and reads [`Timestamp::MAX`], has no say in
+    /// whether the key is over.
     ///
     /// # Errors
     ///
@@ -27,7 +28,7 @@ impl KeyRing {
     pub async fn narrow(&self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let lineage = self.lineage_of(id).await?;
-            let narrowed = lifecycle::narrow(id, &lineage, scopes, self.0.reading())?;
+            let narrowed = lifecycle::narrow(id, &lineage, scopes, self.reading_to_shrink())?;
             let Some((record, change)) = narrowed else {
                 let same = lineage.into_iter().find(|record| record.id() == id);
                 return same.ok_or(ErrorKind::NotFound.into());
@@ -52,26 +53,27 @@ impl KeyRing {
     ///
     /// Once this returns, no request that begins is authenticated by the key.
     ///
+    /// A revocation needs the id and nothing else: it ends a key whose record cannot be read, one
+    /// that others change at the same moment, and one of a ring whose clock fails. The record of
+    /// that one says that it was revoked at [`Timestamp::MAX`], or at the last moment that the store
+    /// can hold, and no purge removes it.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Conflict`]
-    /// when other writers were first over and over, [`ErrorKind::Store`] when the store failed.
+    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Store`] when the
+    /// store failed.
     pub async fn revoke(&self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
-        for _ in 0..MAX_ATTEMPTS {
-            let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
-            let change = lifecycle::revoke([&record], reason, self.0.reading());
-            if self.commit_revocation(change).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(ErrorKind::Conflict.into())
+        self.insist(Target::Key(id), reason).await?;
+        Ok(())
     }
 
-    /// Revokes every key of a lineage: all that came from one key by rotations and regrants in this
-    /// realm. Any key of the lineage names it, and so does the lineage's own id when its first key
-    /// is long gone. Says how many records it revoked, those of keys that had expired among them.
+    /// Revokes every key of a lineage in one commit: all that came from one key by rotations and
+    /// regrants in this realm. Any key of the lineage names it, and so does the lineage's own id when
+    /// its first key is long gone. Says how many records it revoked, those of keys that had expired
+    /// among them.
     ///
-    /// Once this returns, no request that begins is authenticated by any of them.
+    /// Once this returns, no request that begins is authenticated by any of them, nor by a key that
+    /// took the place of one meanwhile.
     ///
     /// # Errors
     ///
@@ -81,25 +83,11 @@ impl KeyRing {
         id: KeyId,
         reason: RevocationReason,
     ) -> Result<usize, Error> {
-        let lineage = match self.get(id).await? {
-            Some(record) => record.lineage(),
-            None => id,
-        };
-        for _ in 0..MAX_ATTEMPTS {
-            let records = self.list(&ListQuery::new().lineage(lineage)).await?;
-            if records.is_empty() {
-                return Err(ErrorKind::NotFound.into());
-            }
-            let change = lifecycle::revoke(&records, reason, self.0.reading());
-            if let Some(count) = self.commit_revocation(change).await? {
-                return Ok(count);
-            }
-        }
-        Err(ErrorKind::Conflict.into())
+        self.insist(Target::Lineage(id), reason).await
     }
 
-    /// Revokes every key of a subject in this realm, and says how many records it revoked, those of
-    /// keys that had expired among them; none is no error.
+    /// Revokes every key of a subject in this realm in one commit, and says how many records it
+    /// revoked, those of keys that had expired among them; none is no error.
     ///
     /// Once this returns, no request that begins is authenticated by any key that had been issued
     /// to the subject when it was called. Stop issuing keys to the subject first: one that is issued
@@ -107,41 +95,71 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] when others issued or changed keys of the subject over and over; keys
-    /// that were seen may be dead then. [`ErrorKind::Store`] when the store failed.
+    /// [`ErrorKind::Store`] when the store failed.
     pub async fn revoke_subject(
         &self,
         subject: &str,
         reason: RevocationReason,
     ) -> Result<usize, Error> {
-        let (realm, mut count) = (&self.0.realm, 0);
-        for attempt in 0..MAX_ATTEMPTS {
-            let (records, at) = (self.keys_of(subject).await?, self.0.reading());
-            // While others keep issuing keys to the subject, those that are seen end first.
-            let complete = attempt < COMPLETE_ATTEMPTS || records.is_empty();
-            let change = if complete {
-                lifecycle::revoke_subject(realm, subject, &records, reason, at)
-            } else {
-                lifecycle::revoke(&records, reason, at)
-            };
-            count += match self.commit_revocation(change).await? {
-                Some(ended) if complete => return Ok(count + ended),
-                Some(ended) => ended,
-                None => 0,
-            };
+        let target = Target::Subject(subject.to_owned());
+        match self.insist(target, reason).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            ended => ended,
         }
-        Err(ErrorKind::Conflict.into())
     }
 
-    /// How many keys the change ended; `None` where another writer was first.
-    async fn commit_revocation(&self, change: Option<Change>) -> Result<Option<usize>, Error> {
-        let Some(change) = change else {
-            return Ok(Some(0));
-        };
-        if !self.commit(&change).await? {
-            return Ok(None);
+    /// Ends the keys that are named, and says how many these were. A store that failed may have lost
+    /// its answer only, and which keys it would have named: every watch looks for itself then.
+    async fn insist(&self, target: Target, reason: RevocationReason) -> Result<usize, Error> {
+        let revoked = self
+            .end(&target, reason)
+            .await
+            .inspect_err(|_| match target {
+                Target::Key(id) => self.0.watchers.tell(id),
+                Target::Lineage(_) | Target::Subject(_) => self.0.watchers.tell_all(),
+            })?;
+        if revoked.found {
+            Ok(revoked.ended.len())
+        } else {
+            Err(ErrorKind::NotFound.into())
         }
-        self.report_revoked(&change);
-        Ok(Some(change.writes().len()))
+    }
+
+    /// Ends the keys that are named, wakes the watches of those that it ended, and reports each.
+    pub(super) async fn end(
+        &self,
+        target: &Target,
+        reason: RevocationReason,
+    ) -> Result<Revoked, Error> {
+        let (realm, store) = (&self.0.realm, &self.0.store);
+        let at = self.time_or_end();
+        let revocation = Revocation { at, reason };
+        let revoked = store.revoke(realm, target, revocation).await?;
+        for ended in &revoked.ended {
+            if let Some(id) = ended.id {
+                self.0.watchers.tell(id);
+            }
+        }
+        for ended in &revoked.ended {
+            let event = || Event::revoked(realm, ended, reason);
+            self.0.observer.tell(event);
+        }
+        Ok(revoked)
+    }
+
+    /// Not even a clock that panics keeps a key alive.
+    fn time_or_end(&self) -> Timestamp {
+        caught(|| self.0.clock.now()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// A reading for what takes away: by a clock that fails, no key is over that was not before.
+    fn reading_to_shrink(&self) -> Reading {
+        let now = self.time_or_end();
+        let latest = match now {
+            Timestamp::MAX => Timestamp::from_unix(0),
+            now => now,
+        };
+        let latest_end = self.0.latest_end.load(Ordering::Relaxed);
+        Reading { now, latest }.or_later(Timestamp::from_unix(latest_end))
     }
 }

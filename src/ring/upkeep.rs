@@ -142,8 +142,18 @@ impl KeyRing {
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
     pub async fn last_used(&self, id: KeyId) -> Result<Option<Timestamp>, Error> {
-        let uses = self.0.store.last_uses(&self.0.realm, &[id]).await?;
+        let uses = self.last_used_many(&[id]).await?;
         Ok(uses.into_iter().next().flatten())
+    }
+
+    /// When each of these keys was last used, in their order; as [`last_used`](Self::last_used) for
+    /// one. It is one call of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
+    pub async fn last_used_many(&self, ids: &[KeyId]) -> Result<Vec<Option<Timestamp>>, Error> {
+        Ok(self.0.store.last_uses(&self.0.realm, ids).await?)
     }
 }
 

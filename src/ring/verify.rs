@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::bounded::Bounded;
 use super::issue::is_importable;
 use super::{Inner, KeyRing};
 use crate::caught::caught;
@@ -11,10 +10,10 @@ use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
 use crate::record::{KeyRecord, KeyState, RevocationReason};
-use crate::store::{BoxFuture, Found, Lookup, StoreErrorKind};
+use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
-type Verdict = Result<VerifiedKey, VerifyError>;
+pub(super) type Verdict = Result<VerifiedKey, VerifyError>;
 
 /// A verification, at its end or waiting for the store.
 pub(crate) enum Verifying {
@@ -71,7 +70,7 @@ impl KeyRing {
                 ring.answer_reuse(&verdict).await;
                 Err(verdict)
             };
-            return self.within_bound(Box::pin(answer), move || error);
+            return self.wait_within_bound(Box::pin(answer), move |_| error);
         }
         Verifying::Done(Err(error))
     }
@@ -122,24 +121,10 @@ impl KeyRing {
             }
             verdict.map_err(|error| error.claimed_by(|| claimed))
         };
-        self.within_bound(Box::pin(verdict), move || {
-            let late = || VerifyError::store_unavailable().claimed_by(|| claimed);
-            refused.get().cloned().unwrap_or_else(late)
+        self.wait_within_bound(Box::pin(verdict), move |why| {
+            let unavailable = || VerifyError::store_unavailable(why).claimed_by(|| claimed);
+            refused.get().cloned().unwrap_or_else(unavailable)
         })
-    }
-
-    /// Waits no longer than the ring's bound, and decides like this where there is no answer then.
-    fn within_bound(
-        &self,
-        verdict: BoxFuture<'static, Verdict>,
-        otherwise: impl FnOnce() -> VerifyError + Send + Unpin + 'static,
-    ) -> Verifying {
-        let Some(timeout) = caught(|| self.0.clock.sleep(self.0.lookup_timeout)) else {
-            // Without a timer there is no bound, and so no wait.
-            return Verifying::Done(Err(otherwise()));
-        };
-        let bounded = Bounded::new(verdict, timeout, move || Err(otherwise()));
-        Verifying::Pending(Box::pin(bounded))
     }
 
     /// Whether this refusal is of a replaced key, on a ring that then ends its lineage. What is
@@ -155,10 +140,10 @@ impl KeyRing {
 
     async fn answer_reuse(&self, error: &VerifyError) {
         if let Some(record) = error.record() {
-            // The key is refused whatever comes of it, and the next reuse tries again.
-            let _ = self
-                .revoke_lineage(record.lineage(), RevocationReason::KeyCompromise)
-                .await;
+            // The key is refused whatever comes of it, and the next reuse tries again. A failure
+            // wakes no watch: whoever holds such a key could have all of them read the store at will.
+            let lineage = Target::Lineage(record.lineage());
+            let _ = self.end(&lineage, RevocationReason::KeyCompromise).await;
         }
     }
 }
@@ -171,7 +156,7 @@ impl Inner {
             return Lookup::Ready(Ok(memory.record(&self.realm, digest)));
         }
         caught(|| self.store.find(&self.realm, digest))
-            .unwrap_or_else(|| Lookup::Ready(Err(StoreErrorKind::Unavailable.into())))
+            .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))
     }
 
     /// The one place where a record becomes a verdict.
@@ -181,7 +166,12 @@ impl Inner {
             Ok(Some(record)) if record.digest() == digest => record,
             Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown)),
             // A store that answers with another key's record is out of order.
-            Ok(Some(_)) | Err(_) => return Err(VerifyError::store_unavailable()),
+            Ok(Some(_)) => {
+                let answer = "the store answered with the record of another digest";
+                let error = StoreError::new(StoreErrorKind::Corrupt, answer);
+                return Err(VerifyError::store_unavailable(error));
+            }
+            Err(error) => return Err(VerifyError::store_unavailable(error)),
         };
         let at = self.reading();
         if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {

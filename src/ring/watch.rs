@@ -1,17 +1,20 @@
 //! Watching a key for as long as a connection lasts.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::KeyRing;
 use super::bounded::Bounded;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::record::KeyState;
-use crate::store::BoxFuture;
+use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
+use crate::watchers::{Ended, Seen, Ticket};
 
 impl KeyRing {
     /// A future that completes when the key is over, and says how: it expired, its grace ended,
@@ -19,9 +22,13 @@ impl KeyRing {
     /// and would otherwise never end.
     ///
     /// A change made through this ring or a clone of it is seen at once. For what other rings and
-    /// processes do, it reads the record again at the ring's
-    /// [`watch_interval`](crate::RingBuilder::watch_interval): each watch costs the store one
-    /// `get` then.
+    /// processes do, the ring reads the records of all its watched keys again at its
+    /// [`watch_interval`](crate::RingBuilder::watch_interval). That costs the store one
+    /// [`get_many`](crate::store::KeyStore::get_many) for each thousand keys, however many watches a
+    /// key has. Up to an eighth of each interval is left out at random, so that the members of a fleet
+    /// do not read in step. A watch of a key that is watched already begins with what was seen of it.
+    ///
+    /// The ring does not start a thread. Any watch that is polled drives the reading for all.
     ///
     /// ```
     /// use tower_api_key::{Grant, KeyRing, KeyState, RevocationReason, store::MemoryStore};
@@ -44,51 +51,147 @@ impl KeyRing {
     /// [`ErrorKind::Store`] when the store fails, or takes longer than the ring's
     /// [`lookup_timeout`](crate::RingBuilder::lookup_timeout).
     pub fn watch(&self, id: KeyId) -> Watch {
-        let ring = self.clone();
-        let ticket = self.0.watchers.enter(id);
-        Watch(Box::pin(async move {
-            loop {
-                let record = ring.get_in_time(id).await?.ok_or(ErrorKind::NotFound)?;
-                let latest = ring.0.reading().latest;
-                match record.state_at(latest) {
-                    KeyState::Live | KeyState::NotYetValid => {}
-                    over => {
-                        ring.0.remember_end(&record);
-                        return Ok(over);
-                    }
-                }
-                let end = record.valid_until().as_unix();
-                let left = end.saturating_sub(latest.as_unix());
-                let pause = ring.0.watch_interval.min(Duration::from_secs(left));
-                ticket.wait(ring.0.clock.sleep(pause)).await;
-            }
-        }))
+        Watch {
+            ring: self.clone(),
+            ticket: Some(self.0.watchers.enter(id)),
+        }
     }
 
-    /// The record, within the bound that a look-up has.
-    async fn get_in_time(
-        &self,
-        id: KeyId,
-    ) -> Result<Option<std::sync::Arc<crate::record::KeyRecord>>, Error> {
-        let ring = self.clone();
-        Bounded::new(
-            Box::pin(async move { ring.get(id).await }),
-            self.0.clock.sleep(self.0.lookup_timeout),
-            || Err(ErrorKind::Store.into()),
-        )
+    /// Looks at every watched key in each interval, and in between at those that change or end.
+    async fn watch_all(self) {
+        let ring = &self.0;
+        loop {
+            let mut interval = ring.clock.sleep(less_a_part(ring.watch_interval));
+            loop {
+                let (due, is_round) = self.due(&mut interval).await;
+                self.look_at(&due).await;
+                if is_round {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The keys that are due next, and whether they are all.
+    async fn due(&self, interval: &mut BoxFuture<'static, ()>) -> (Vec<KeyId>, bool) {
+        let ring = &self.0;
+        let mut end = ring.watchers.next_end().and_then(|end| {
+            let left = end
+                .as_unix()
+                .saturating_sub(ring.reading().latest.as_unix());
+            let left = Duration::from_secs(left);
+            (left < ring.watch_interval).then(|| ring.clock.sleep(left))
+        });
+        poll_fn(|context| {
+            let asked = ring.watchers.take_asked();
+            if !asked.is_empty() {
+                return Poll::Ready((asked, false));
+            }
+            if interval.as_mut().poll(context).is_ready() {
+                return Poll::Ready((ring.watchers.ids(None), true));
+            }
+            match &mut end {
+                Some(end) => end.as_mut().poll(context).map(|()| {
+                    let latest = ring.reading().latest;
+                    (ring.watchers.ids(Some(latest)), false)
+                }),
+                None => Poll::Pending,
+            }
+        })
         .await
     }
+
+    /// Reads these records and ends the watches that are over.
+    async fn look_at(&self, ids: &[KeyId]) {
+        let watchers = &self.0.watchers;
+        let mut batches = ids.chunks(BATCH);
+        while let Some(batch) = batches.next() {
+            let found = self.get_in_time(batch.to_vec()).await;
+            // A store that answers for no key of a batch is not asked for the rest, which would wait
+            // for each batch anew with its keys in doubt.
+            let failure = match &found[..] {
+                [Err(failure), others @ ..] if others.iter().all(Result::is_err) => {
+                    Some(failure.clone())
+                }
+                _ => None,
+            };
+            let latest = self.0.reading().latest;
+            let looks = batch.iter().zip(found);
+            watchers.publish(looks.map(|(&id, found)| (id, self.seen(found, latest))));
+            if let Some(failure) = failure {
+                let rest = batches.flatten();
+                let failed = |&id| (id, Seen::Ended(Ended::Failed(failure.clone())));
+                return watchers.publish(rest.map(failed));
+            }
+        }
+    }
+
+    fn seen(&self, found: Found, latest: Timestamp) -> Seen {
+        match found {
+            Ok(Some(record)) => match record.state_at(latest) {
+                KeyState::Live | KeyState::NotYetValid => Seen::Live {
+                    until: record.valid_until(),
+                },
+                over => {
+                    self.0.remember_end(&record);
+                    Seen::Ended(Ended::Over(over))
+                }
+            },
+            Ok(None) => Seen::Ended(Ended::Unknown),
+            Err(error) => Seen::Ended(Ended::Failed(error)),
+        }
+    }
+
+    /// An answer for each of these, within the bound that a look-up has.
+    async fn get_in_time(&self, ids: Vec<KeyId>) -> Vec<Found> {
+        let (ring, count, within) = (self.clone(), ids.len(), self.0.lookup_timeout);
+        let get: BoxFuture<'static, _> =
+            Box::pin(async move { ring.0.store.get_many(&ring.0.realm, &ids).await });
+        match Bounded::new(get, self.0.clock.sleep(within)).await {
+            Ok(found) if found.len() == count => found,
+            Ok(_) => {
+                let answer = "the store answered for other keys than it was asked for";
+                vec![Err(StoreError::new(StoreErrorKind::Corrupt, answer)); count]
+            }
+            Err(missing) => vec![Err(missing.failure(within)); count],
+        }
+    }
+}
+
+/// How many records are read at a time.
+const BATCH: usize = 1_000;
+
+/// The interval without up to an eighth of it, by chance.
+fn less_a_part(interval: Duration) -> Duration {
+    // Each has keys of its own.
+    let chance = RandomState::new().hash_one(()) % 1024;
+    let part = u32::try_from(chance).unwrap_or(0);
+    interval.saturating_sub(interval / (8 * 1024) * part)
 }
 
 /// Completes when a key is over; from [`KeyRing::watch`].
 #[must_use = "a watch does nothing unless it is awaited"]
-pub struct Watch(BoxFuture<'static, Result<KeyState, Error>>);
+pub struct Watch {
+    ring: KeyRing,
+    /// `None` once it is over.
+    ticket: Option<Ticket>,
+}
 
 impl Future for Watch {
     type Output = Result<KeyState, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+        let Self { ring, ticket } = &mut *self;
+        let Some(watching) = ticket else {
+            panic!("`Watch` polled after it completed");
+        };
+        let ended = ready!(watching.poll(context, || Box::pin(ring.clone().watch_all())));
+        *ticket = None;
+        Poll::Ready(match ended {
+            Ended::Over(state) => Ok(state),
+            Ended::Unknown => Err(ErrorKind::NotFound.into()),
+            Ended::Failed(error) => Err(error.into()),
+        })
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
 /// Why a store could not do what it was asked.
 ///
 /// Its message says only what kind of failure it is. The file, the line, the server's answer, and
-/// what to do are in its [`source`](StdError::source): print both.
-#[derive(Debug)]
+/// what to do are in its [`source`](StdError::source): print both. A clone shares its source.
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of failure a [`StoreError`] is.
@@ -34,6 +35,8 @@ pub enum StoreErrorKind {
     Schema,
     /// What is in the store is damaged.
     Corrupt,
+    /// As many calls wait for the store as may. The store itself may be in order.
+    Overloaded,
 }
 
 impl StoreError {
@@ -46,7 +49,7 @@ impl StoreError {
     pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind,
-            source: Some(source.into()),
+            source: Some(Arc::from(source.into())),
         }
     }
 
@@ -71,7 +74,8 @@ impl From<StoreError> for Error {
             | StoreErrorKind::Busy
             | StoreErrorKind::ReadOnly
             | StoreErrorKind::Schema
-            | StoreErrorKind::Corrupt => ErrorKind::Store,
+            | StoreErrorKind::Corrupt
+            | StoreErrorKind::Overloaded => ErrorKind::Store,
         };
         Self::with_source(kind, error)
     }
@@ -87,6 +91,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::ReadOnly => "the store cannot be written to",
             StoreErrorKind::Schema => "the schema of the store does not fit",
             StoreErrorKind::Corrupt => "the store is damaged",
+            StoreErrorKind::Overloaded => "too many calls wait for the store",
         })
     }
 }

@@ -9,6 +9,7 @@ mod file;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod revoked;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -25,15 +26,16 @@ pub use file::{FileOptions, FileStore};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// A boxed future, as the object-safe [`KeyStore`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,7 +50,10 @@ pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 pub enum Lookup {
     /// The answer.
     Ready(Found),
-    /// The answer will come. The ring bounds the wait.
+    /// The answer will come. The ring bounds the wait, and the number of those that wait. It polls
+    /// this in a [task](KeyStore::spawn) of its own if the store runs tasks. Otherwise it polls it in
+    /// the request, and drops it if the client hangs up or the answer is late: a store must not lose
+    /// a connection by that.
     Pending(BoxFuture<'static, Found>),
 }
 
@@ -160,14 +165,23 @@ impl StoreId {
 /// - **Subject keys.** A change applies only where each of its [`SubjectKeys`] is what the store
 ///   has before it; else the commit fails with [`StoreErrorKind::Conflict`]. This holds against
 ///   every commit at the same time, also of keys that come with no such condition.
+/// - **Revocation.** [`revoke`](Self::revoke) ends every record that its [`Target`] names, all in
+///   one commit, and changes nothing else. It expects no version, reads no other column, and depends
+///   on no other record: it ends a record that cannot be read, one whose version is at its last
+///   number, and one that another writer has just changed. It waits for other writers, and never
+///   fails as [`Conflict`](StoreErrorKind::Conflict). Once it has returned, no record that was
+///   committed before the call is live, and no key is that a commit has put in the place of one of
+///   them meanwhile. A version rises by one, unless it is at its last number. A revocation takes any
+///   time: a store keeps one that it cannot hold as the last that it can, also in a
+///   [`commit`](Self::commit).
 /// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms
 ///   and within a change; else the commit fails with [`StoreErrorKind::Duplicate`].
 /// - **Visibility.** A commit that returned is seen by every look-up that begins after it.
 /// - **Realm.** A record is found, got and listed only in its own realm. A change may write
 ///   records of several.
 /// - **Fidelity.** A write puts every field of its record, and the record comes back as it was
-///   put: texts to the byte, times to the second. Times that an `i64` cannot hold, and texts with
-///   U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
+///   put: texts to the byte, times to the second. Times of a key that an `i64` cannot hold, and texts
+///   with U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
 ///   else. So may a write that would widen a key, or change what a key is issued with: no rule of
 ///   this crate makes one.
 /// - **Listing.** A list is in the order of the ids, which is that of their bytes. It compares
@@ -185,7 +199,8 @@ impl StoreId {
 ///   identities while both live, and the identity of a store stays what it is.
 /// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
 ///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
-///   a database is a conflict.
+///   a database is a conflict. A list that holds a record that cannot be read is an error that
+///   names its id: an answer without it would say that there is no such key.
 ///
 /// [`find`](Self::find) may panic or hang: the ring turns both into a 503. The other calls are
 /// management: they take as long as the store does.
@@ -195,6 +210,18 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Looks up the record of a digest in a realm. Requests call it, once and, for an unknown
     /// key, once more for each earlier pepper, so it must not block.
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
+
+    /// Runs a task to its end, whatever becomes of the caller, or gives it back. The ring puts every
+    /// look-up that waits into one, so that a client that hangs up cancels nothing. The default gives
+    /// it back: then the request itself drives the look-up. A store whose look-ups hold a resource,
+    /// such as a connection, should hand the task to the runtime that it uses.
+    ///
+    /// # Errors
+    ///
+    /// Returns the task if this store runs none.
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        Err(task)
+    }
 
     /// The memory in which this store holds all its records, if it does. The ring then reads
     /// them there instead of calling [`find`](Self::find), which must answer the same.
@@ -211,8 +238,30 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Applies a change, whole or not at all.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// Revokes every record of a realm that is named, and says which it ended, in the order of
+    /// their ids. Those that are revoked already stay as they are.
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>>;
+
     /// The record of an id in a realm.
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found>;
+
+    /// The records of these ids in a realm, in their order: one answer for each id, so that one
+    /// record that is damaged hides no other. Watches call it. The default gets them one after the
+    /// other.
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(ids.len());
+            for &id in ids {
+                found.push(self.get(realm, id).await);
+            }
+            found
+        })
+    }
 
     /// The records of a realm that the query asks for, in the order of their ids.
     fn list<'a>(
@@ -252,6 +301,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).find(realm, digest)
     }
 
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        (**self).spawn(task)
+    }
+
     fn memory(&self) -> Option<&MemoryStore> {
         (**self).memory()
     }
@@ -264,8 +317,21 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).commit(change)
     }
 
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        (**self).revoke(realm, target, revocation)
+    }
+
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         (**self).get(realm, id)
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        (**self).get_many(realm, ids)
     }
 
     fn list<'a>(

@@ -7,6 +7,7 @@ use std::fmt;
 use super::{StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
+use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
 
@@ -40,12 +41,24 @@ struct Unfit {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// Which row is no record, so that it can be revoked.
+#[derive(Debug)]
+struct UnreadableRow {
+    id: KeyId,
+    error: StoreError,
+}
+
 const NO_METADATA: &str = "{}";
 
 impl Row<'_> {
     /// Parses a row of this realm. A row that was changed by other hands into what is no record
-    /// is an error, never a record.
+    /// is an error that names its id, never a record.
     pub(super) fn into_record(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
+        let id = readable_id(self.id);
+        self.parse(realm).map_err(|error| row_of(id, error))
+    }
+
+    fn parse(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
         let revocation = match (self.revoked_at, self.revocation_reason) {
             (None, None) => None,
             (Some(at), Some(reason)) => Some(Revocation {
@@ -85,6 +98,17 @@ impl Row<'_> {
 /// [`Unavailable`](super::StoreErrorKind::Unavailable) for a moment beyond that.
 pub(super) fn column_time(at: Timestamp) -> Result<i64, StoreError> {
     i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
+}
+
+/// The moment of a revocation as a column holds it: what is beyond is the last moment of all. To
+/// refuse it would keep the key alive.
+pub(super) fn column_revoked_at(at: Timestamp) -> i64 {
+    i64::try_from(at.as_unix()).unwrap_or(i64::MAX)
+}
+
+/// The id in a column, if it is one.
+pub(super) fn readable_id(text: &str) -> Option<KeyId> {
+    text.parse().ok()
 }
 
 pub(super) fn column_version(version: u64) -> Result<i64, StoreError> {
@@ -151,6 +175,30 @@ fn unfit_because(
         source: Some(source.into()),
     };
     StoreError::new(StoreErrorKind::Corrupt, source)
+}
+
+/// An error about a row, with the id of the row where that can be read.
+pub(super) fn row_of(id: Option<KeyId>, error: StoreError) -> StoreError {
+    match id {
+        Some(id) => StoreError::new(error.kind(), UnreadableRow { id, error }),
+        None => error,
+    }
+}
+
+impl fmt::Display for UnreadableRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the record of the key {} cannot be read; revoke the key, or restore the record",
+            self.id
+        )
+    }
+}
+
+impl StdError for UnreadableRow {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
 }
 
 impl fmt::Display for Unfit {

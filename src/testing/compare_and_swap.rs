@@ -2,7 +2,8 @@
 
 use super::Violation;
 use super::race::race;
-use super::trial::{self, Trial, realm, scopes};
+use super::trial::{self, EXPIRES, Trial, realm, scopes};
+use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::lifecycle::{Change, Expected, Write};
@@ -28,9 +29,11 @@ async fn conflicts<S: KeyStore>(
     trial.refuses(&change, StoreErrorKind::Conflict, what).await
 }
 
-/// The record under a label of its own, for the version that is expected.
-fn relabelled(record: &KeyRecord, label: &str, expected: u64) -> Write {
-    let mut write = Write::next(record, |parts| parts.label = Some(label.to_owned()));
+/// The record with an end of its own, the earlier the higher this number is, for the version that
+/// is expected.
+fn marked(record: &KeyRecord, number: u64, expected: u64) -> Write {
+    let end = Timestamp::from_unix(EXPIRES.as_unix() - number);
+    let mut write = Write::next(record, |parts| parts.expires_at = Some(end));
     write.expected = Expected::Version(expected);
     write
 }
@@ -41,7 +44,7 @@ async fn versions<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         .edit(&first, |parts| parts.scopes = scopes("read"))
         .await?;
     for expected in [0, 1, 3, u64::MAX] {
-        let write = relabelled(&second, "stale", expected);
+        let write = marked(&second, 1, expected);
         let what = format!("a write that expects version {expected} of a record at version 2");
         conflicts(trial, vec![write], &what).await?;
         trial
@@ -49,13 +52,13 @@ async fn versions<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             .await?;
     }
     let absent = KeyRecord::from(trial.key(&realm("orders"), "alice"));
-    let write = relabelled(&absent, "absent", 1);
+    let write = marked(&absent, 1, 1);
     conflicts(trial, vec![write], "a next version of no record").await?;
     trial
         .hides(&absent, "after its next version was refused")
         .await?;
     trial
-        .edit(&second, |parts| parts.label = Some("right".to_owned()))
+        .edit(&second, |parts| parts.retire_at = Some(EXPIRES))
         .await?;
     Ok(())
 }
@@ -109,7 +112,7 @@ async fn one_of_several<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
         for place in 0..3 {
             let held = trial.held(&realm("orders"), "alice").await?;
             let expected = if place == stale { 2 } else { 1 };
-            writes.push(relabelled(&held, "several", expected));
+            writes.push(marked(&held, 1, expected));
         }
         conflicts(trial, writes, "a change with one stale write").await?;
     }
@@ -127,10 +130,10 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let written = if round % 2 == 0 { 1 } else { 2 };
         let changes: Vec<Change> = (0..CONTENDERS)
             .map(|number| {
-                let label = format!("round {round}, contender {number}");
+                let mark = (round * CONTENDERS + number + 1) as u64;
                 let mut writes: Vec<Write> = records[..written]
                     .iter()
-                    .map(|record| relabelled(record, &label, record.version()))
+                    .map(|record| marked(record, mark, record.version()))
                     .collect();
                 if number % 2 == 1 {
                     writes.reverse();

@@ -41,6 +41,7 @@ mod listing;
 mod purge;
 mod race;
 mod realm;
+mod revocation;
 mod subject_keys;
 mod trial;
 mod uniqueness;
@@ -65,6 +66,8 @@ pub enum Clause {
     CompareAndSwap,
     /// A change applies only while a subject has the keys that it expects.
     SubjectKeys,
+    /// A revocation ends what it names, whatever others do.
+    Revocation,
     /// An id and a digest are in one record at most.
     Uniqueness,
     /// What was committed is seen at once.
@@ -92,6 +95,7 @@ impl Clause {
             Self::Atomicity => "atomicity",
             Self::CompareAndSwap => "compare-and-swap",
             Self::SubjectKeys => "subject keys",
+            Self::Revocation => "revocation",
             Self::Uniqueness => "uniqueness",
             Self::Visibility => "visibility",
             Self::Realm => "realm",
@@ -173,6 +177,7 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     compare_and_swap::check(&trial(Clause::CompareAndSwap).await).await?;
     subject_keys::check(&trial(Clause::SubjectKeys).await).await?;
     atomicity::check(&trial(Clause::Atomicity).await).await?;
+    revocation::check(&trial(Clause::Revocation).await).await?;
     purge::check(&trial(Clause::Purge).await).await?;
     last_use::check(&trial(Clause::LastUse).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];

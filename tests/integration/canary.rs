@@ -56,6 +56,26 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Who wrote the digest down, in hexadecimal digits or as a list of bytes.
+    fn digests(&self, digest: &[u8]) -> Vec<&str> {
+        let hex = digest.iter().map(|byte| format!("{byte:02x}"));
+        let hex = hex.collect::<Vec<_>>().concat();
+        let bytes = |separator: &str| {
+            let bytes = digest.iter().map(u8::to_string);
+            bytes.collect::<Vec<_>>().join(separator)
+        };
+        // `{:#?}` writes a byte a line, however deep it stands.
+        let needles = [hex, bytes(",")];
+        let shown = self.0.iter().filter(|(_, text)| {
+            let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+            let packed: String = text.split_whitespace().collect();
+            needles.iter().any(|needle| packed.contains(needle))
+        });
+        shown.map(|(from, _)| from.as_str()).collect()
+    }
+}
+
 /// Every byte as this start and two hexadecimal digits.
 fn encoded(text: &str, start: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {

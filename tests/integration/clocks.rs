@@ -1,12 +1,13 @@
 //! Rule 24: the edges of a key's life, and clocks that run back, ahead or over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tower::Layer;
 use tower_api_key::store::{ListQuery, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind, Timestamp,
-    VerifyErrorKind,
+    ApiKeyLayer, Clock, ErrorKind, Grant, InvalidCause, KeyRing, KeyState, ManualClock,
+    RejectionKind, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use crate::stores::scripted_ring;
@@ -258,4 +259,78 @@ async fn r24_no_key_is_valid_at_the_end_of_time_and_one_that_never_expires_survi
         assert_eq!(cause(&ring, &never).await, expected, "never, at {now}");
         assert_eq!(cause(&ring, &last).await, expected, "last, at {now}");
     }
+}
+
+/// Reads as a test says, and panics where it says nothing.
+#[derive(Debug, Clone)]
+struct Failing(Option<Timestamp>);
+
+impl Clock for Failing {
+    fn now(&self) -> Timestamp {
+        self.0.expect("the clock panicked, as the test wants it to")
+    }
+}
+
+/// Whatever a clock reads, and whether it reads anything, a key is revoked by itself, with its lineage
+/// and with its subject: for good, by the clocks of others.
+#[tokio::test]
+async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
+    use tower_api_key::store::KeyStore;
+
+    #[cfg(feature = "sqlite")]
+    let folder = crate::folder::Folder::new();
+    let stores = || -> Vec<Arc<dyn KeyStore>> {
+        vec![
+            Arc::new(MemoryStore::new()),
+            #[cfg(feature = "sqlite")]
+            Arc::new(tower_api_key::store::SqliteStore::open(folder.fresh()).unwrap()),
+        ]
+    };
+    let beyond = Timestamp::from_unix(i64::MAX as u64 + 1);
+    for reading in [None, Some(Timestamp::MAX), Some(beyond)] {
+        for store in stores() {
+            let (ring, clock) = ring_over(store.clone());
+            let failing = KeyRing::builder("acme").realm("orders");
+            let failing = failing.clock(Failing(reading)).build(store).unwrap();
+            let reason = RevocationReason::KeyCompromise;
+            let grant = || Grant::new("alice");
+            let alone = ring.issue(grant()).await.unwrap();
+            failing.revoke(alone.record().id(), reason).await.unwrap();
+            let old = ring.issue(grant()).await.unwrap();
+            let old_id = old.record().id();
+            let new = ring.rotate(old_id, SECOND).await.unwrap();
+            let count = failing.revoke_lineage(old_id, reason).await;
+            assert_eq!(count.unwrap(), 2, "{reading:?}");
+            let last = ring.issue(grant().scopes(["read", "write"]).unwrap()).await;
+            let last = last.unwrap();
+            if reading != Some(beyond) {
+                let read = "read".parse().unwrap();
+                let narrowed = failing.narrow(last.record().id(), &read).await.unwrap();
+                assert_eq!(narrowed.scopes().as_str(), "read", "{reading:?}");
+            }
+            let count = failing.revoke_subject("alice", reason).await;
+            assert_eq!(count.unwrap(), 1, "{reading:?}");
+
+            for now in [START, at(0), Timestamp::from_unix(0)] {
+                clock.set(now);
+                for key in [&alone, &old, &new, &last] {
+                    let revoked = Some(InvalidCause::Revoked);
+                    let key_text = key.secret().expose().as_bytes();
+                    assert_eq!(cause(&ring, key_text).await, revoked, "{reading:?}");
+                    let record = ring.get(key.record().id()).await.unwrap().unwrap();
+                    for at in [Timestamp::from_unix(0), now, Timestamp::MAX] {
+                        assert_eq!(record.state_at(at), KeyState::Revoked);
+                    }
+                }
+            }
+            clock.set(at(1_000_000_000));
+            assert_eq!(ring.purge().await.unwrap(), 0);
+        }
+    }
+}
+
+fn ring_over(store: Arc<dyn tower_api_key::store::KeyStore>) -> (KeyRing, ManualClock) {
+    let clock = ManualClock::new(START);
+    let builder = KeyRing::builder("acme").realm("orders");
+    (builder.clock(clock.clone()).build(store).unwrap(), clock)
 }

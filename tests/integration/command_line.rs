@@ -6,6 +6,7 @@ mod fleet;
 mod mistakes;
 mod secrets;
 mod servers;
+mod terminal;
 
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};

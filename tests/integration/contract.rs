@@ -2,6 +2,7 @@
 
 mod broken;
 mod fault;
+mod revocations;
 mod state;
 mod upkeep;
 mod uses;
@@ -204,6 +205,94 @@ fn subject_keys_that_lock_out_conditioned_changes_alone_are_caught() {
         Fault::LocksSubjectsForConditionsAlone,
         Clause::SubjectKeys,
         "was committed after another key of it",
+    );
+}
+
+#[test]
+fn r32_a_revocation_that_ends_something_else_is_caught() {
+    let clause = Clause::Revocation;
+    is_caught(
+        Fault::RevokesTheNamedKeyAlone,
+        clause,
+        "the revocation of a lineage said that it ended",
+    );
+    is_caught(
+        Fault::RevokesInEveryRealm,
+        clause,
+        "the revocation of another realm's key came to",
+    );
+    is_caught(
+        Fault::RevokesSubjectsInAnyCase,
+        clause,
+        "the revocation of a subject said that it ended",
+    );
+    is_caught(
+        Fault::RevokesByMembersAlone,
+        clause,
+        "the revocation of a lineage said that it ended []",
+    );
+    is_caught(
+        Fault::RevokesTheRevokedAgain,
+        clause,
+        "the second revocation of a key came to",
+    );
+    is_caught(
+        Fault::RevokesOtherFieldsToo,
+        clause,
+        "it differs in expires_at",
+    );
+    is_caught(
+        Fault::RevokesWithoutAVersion,
+        clause,
+        "it differs in version",
+    );
+}
+
+#[test]
+fn r32_a_revocation_that_says_something_else_is_caught() {
+    let clause = Clause::Revocation;
+    is_caught(
+        Fault::RevokesSilently,
+        clause,
+        "the revocation of a key said that it ended []",
+    );
+    is_caught(
+        Fault::RevokesWithoutFinding,
+        clause,
+        "the second revocation of a key came to Revoked { found: false",
+    );
+}
+
+#[test]
+fn r32_a_revocation_that_is_refused_is_caught() {
+    is_caught(
+        Fault::RevokesNothingLate,
+        Clause::Honesty,
+        "the column cannot hold this",
+    );
+    is_caught(
+        Fault::RevokesNothingAtTheLastVersion,
+        Clause::Honesty,
+        "there is no next version",
+    );
+    is_caught(
+        Fault::RevokesWhatItReadOrConflicts,
+        Clause::Revocation,
+        "was refused as Conflict",
+    );
+}
+
+#[test]
+fn r32_a_revocation_that_others_are_in_is_caught() {
+    is_caught(
+        Fault::RevokesInSteps,
+        Clause::Revocation,
+        "that a revocation ends",
+    );
+    is_caught(
+        Fault::RevokesWhatItRead,
+        Clause::Revocation,
+        "was revoked while others replaced its newest",
     );
 }
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, StoreError};
 use tower_api_key::{
-    Event, EventKind, InvalidCause, KeyDigest, KeyId, KeyRecord, Observer, Realm, RejectionKind,
+    Event, EventKind, InvalidCause, KeyDigest, KeyId, KeyPlace, KeyRecord, Observer, Realm,
+    RejectionKind,
 };
 
 /// One event, as it was told.
@@ -19,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) kind: EventKind,
     pub(crate) realm: Option<String>,
     pub(crate) key_id: Option<KeyId>,
+    pub(crate) claimed: Option<KeyId>,
+    pub(crate) place: Option<KeyPlace>,
     pub(crate) subject: Option<String>,
 }
 
@@ -49,6 +52,8 @@ impl Observer for Recorder {
             kind: event.kind(),
             realm: event.realm().map(ToString::to_string),
             key_id: event.key_id(),
+            claimed: event.claimed_key_id(),
+            place: event.place(),
             subject: event.subject().map(str::to_owned),
         });
     }
@@ -60,16 +65,20 @@ pub(crate) fn about(kind: EventKind, record: &KeyRecord) -> Told {
         kind,
         realm: Some(record.realm().to_string()),
         key_id: Some(record.id()),
+        claimed: None,
+        place: None,
         subject: Some(record.subject().to_owned()),
     }
 }
 
-/// An event of the realm `orders` about a key that is known by its id at most.
-pub(crate) fn nameless(kind: EventKind, key_id: Option<KeyId>) -> Told {
+/// An event of the realm `orders` about a key that is known by what is claimed at most.
+pub(crate) fn nameless(kind: EventKind, claimed: Option<KeyId>) -> Told {
     Told {
         kind,
         realm: Some("orders".to_owned()),
-        key_id,
+        key_id: None,
+        claimed,
+        place: None,
         subject: None,
     }
 }
@@ -108,7 +117,7 @@ impl<S: KeyStore> KeyStore for Later<S> {
         })
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 #[test]
@@ -119,6 +128,7 @@ fn every_kind_has_a_word_of_its_own() {
         (EventKind::Authenticated, "authenticated"),
         (rejected(RejectionKind::Missing), "rejected"),
         (EventKind::KeyInUrl, "key_in_url"),
+        (EventKind::KeyMisplaced, "key_misplaced"),
         (EventKind::Reuse, "reuse"),
         (EventKind::Issued, "issued"),
         (EventKind::Imported, "imported"),
@@ -137,6 +147,7 @@ fn every_kind_has_a_word_of_its_own() {
         (RejectionKind::Missing, "missing"),
         (RejectionKind::Ambiguous, "ambiguous"),
         (RejectionKind::KeyInUrl, "key_in_url"),
+        (RejectionKind::KeyMisplaced, "key_misplaced"),
         (RejectionKind::Invalid, "invalid"),
         (RejectionKind::InsufficientScope, "insufficient_scope"),
         (RejectionKind::StoreUnavailable, "store_unavailable"),
@@ -144,6 +155,16 @@ fn every_kind_has_a_word_of_its_own() {
     ];
     for (kind, word) in rejections {
         assert_eq!(kind.as_str(), word);
+    }
+    let places = [
+        (KeyPlace::Uri, "uri"),
+        (KeyPlace::Referer, "referer"),
+        (KeyPlace::ForwardedUrl, "forwarded_url"),
+        (KeyPlace::Authorization, "authorization"),
+        (KeyPlace::OtherHeader, "other_header"),
+    ];
+    for (place, word) in places {
+        assert_eq!(place.as_str(), word);
     }
     let causes = [
         (InvalidCause::Malformed, "malformed"),

@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{any, get};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
-use tower_api_key::{ApiKeyLayer, RejectionKind, StatusProfile, VerifiedKey};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind, StatusProfile, VerifiedKey};
 
-use crate::support::{Whole, X_API_KEY, issue, key, request, ring, send, with_key};
+use crate::support::{Whole, X_API_KEY, as_grpc, issue, key, request, ring, send, with_key};
 
 /// Two handlers: one needs a key, one takes it or leaves it.
 fn handlers() -> Router {
     Router::new()
         .route(
             "/needs",
-            get(async |key: VerifiedKey| key.subject().to_owned()),
+            any(async |key: VerifiedKey| key.subject().to_owned()),
         )
         .route(
             "/takes",
@@ -32,6 +32,28 @@ fn handlers() -> Router {
 async fn ask(router: &Router, path: &str, mut request: Request<()>) -> Whole {
     *request.uri_mut() = path.parse().unwrap();
     send(router, request.map(|()| Body::empty())).await
+}
+
+/// A nested router sees the rest of the path only.
+#[tokio::test]
+async fn r05_a_key_in_what_a_nest_strips_from_the_path_is_seen() {
+    let ring = ring();
+    let key = key(&ring, "read").await;
+    let layer = ApiKeyLayer::new(ring);
+    for layer in [layer.clone(), layer.optional()] {
+        let nested = Router::new().nest("/keys/{key}", handlers().layer(layer.clone()));
+        let twice = Router::new().nest("/v1", nested.clone());
+        for (router, start) in [(&nested, ""), (&twice, "/v1")] {
+            for leaked in [key.clone(), key.replace('_', "%5F")] {
+                let path = format!("{start}/keys/{leaked}/takes");
+                let response = ask(router, &path, with_key(&key)).await;
+                assert_eq!(response.kind(), Some(RejectionKind::KeyInUrl), "{path}");
+                assert_eq!(response.status, StatusCode::BAD_REQUEST);
+            }
+            let path = format!("{start}/keys/{}/takes", "x".repeat(100));
+            assert_passed(&ask(router, &path, with_key(&key)).await, "alice");
+        }
+    }
 }
 
 fn without_key() -> Request<()> {
@@ -126,7 +148,9 @@ async fn r11_an_inner_optional_layer_forgets_the_proof_of_an_outer_one() {
 async fn a_key_counts_that_comes_after_an_anonymous_pass() {
     let inner = ring();
     let key = key(&inner, "read").await;
-    let elsewhere = ApiKeyLayer::new(ring())
+    // Of another prefix: what looks like a key of its own, it would not let pass in another header.
+    let elsewhere = KeyRing::builder("other").build(MemoryStore::new()).unwrap();
+    let elsewhere = ApiKeyLayer::new(elsewhere)
         .sources([tower_api_key::Source::bearer()])
         .optional();
     let router = handlers().layer(ApiKeyLayer::new(inner)).layer(elsewhere);
@@ -159,7 +183,7 @@ async fn the_refusal_of_an_extractor_is_the_layers_own() {
 async fn r18_the_refusal_of_an_extractor_to_grpc_is_trailers_only() {
     let anonymous = handlers().layer(ApiKeyLayer::new(ring()).optional());
     for (router, code) in [(anonymous, "16"), (handlers(), "13")] {
-        let request = request([(CONTENT_TYPE, "application/grpc+proto")]);
+        let request = as_grpc(without_key(), "application/grpc+proto");
         let response = ask(&router, "/needs", request).await;
         assert_eq!(response.status, StatusCode::OK);
         assert_eq!(response.values("grpc-status"), [code]);

@@ -1,13 +1,15 @@
 //! A store that fails, hangs or panics (rule 20): 503, and the inner service uncalled.
 
+use std::error::Error as StdError;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::{
-    ApiKeyLayer, Clock, Pepper, RejectionKind, RingBuilder, Timestamp, VerifyErrorKind,
+    ApiKeyLayer, Clock, Event, Pepper, RejectionKind, RingBuilder, Timestamp, VerifyErrorKind,
 };
 
 use crate::stores::{Outcome, scripted_ring, scripted_ring_with};
@@ -45,7 +47,7 @@ async fn r20_an_error_or_a_panic_at_once_is_an_outage_and_then_over() {
                 let response = send(&service, with_key(key)).await;
                 assert_unavailable(&response, &inner, &format!("{outcome:?}"));
                 let rejection = response.rejection.unwrap();
-                assert_eq!(rejection.key_id(), Some(issued.record().id()));
+                assert_eq!(rejection.claimed_key_id(), Some(issued.record().id()));
                 assert_eq!(rejection.cause(), None);
             }
             let error = ring.verify(key.as_bytes()).await.unwrap_err();
@@ -78,7 +80,7 @@ async fn r20_an_error_or_a_panic_after_a_wait_is_an_outage_and_then_over() {
         let response = response.await;
         assert_unavailable(&response, &inner, &format!("{outcome:?}"));
         let rejection = response.rejection.unwrap();
-        assert_eq!(rejection.key_id(), Some(issued.record().id()));
+        assert_eq!(rejection.claimed_key_id(), Some(issued.record().id()));
     }
 
     let mut response = Box::pin(send(&service, with_key(key)));
@@ -248,4 +250,60 @@ async fn r20_where_no_timer_can_be_set_there_is_no_wait() {
     let service = ApiKeyLayer::new(ring).layer(inner.clone());
     let response = send(&service, with_key(&key)).await;
     assert_unavailable(&response, &inner, "no timer");
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// Operators learn why there is no verdict; the client does not.
+#[tokio::test]
+async fn r20_the_cause_of_an_outage_reaches_all_but_the_response() {
+    let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let events = Arc::clone(&told);
+    let (ring, _, store) = scripted_ring_with(|builder| {
+        builder.observer(move |event: &Event<'_>| {
+            if let Some(failure) = event.failure() {
+                events.lock().unwrap().push(chain(failure));
+            }
+        })
+    });
+    let key = key(&ring, "read").await;
+    let service = ApiKeyLayer::new(ring.clone()).layer(Inner::new());
+    for (outcome, cause) in [
+        (Outcome::Error, "the disk is gone"),
+        (Outcome::Panic, "the store panicked"),
+    ] {
+        for waits in [false, true] {
+            store.answer(outcome);
+            if waits {
+                store.hold();
+            }
+            let mut response = Box::pin(send(&service, with_key(&key)));
+            let response = match poll_once(&mut response) {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    assert!(store.release(store.held() - 1, outcome));
+                    response.await
+                }
+            };
+            let expected = ["the store is unavailable", cause];
+            let rejection = response.rejection.as_ref().unwrap();
+            assert_eq!(chain(rejection)[1..], expected);
+            assert_eq!(told.lock().unwrap().pop().unwrap(), expected);
+            assert_eq!(
+                response.json(),
+                serde_json::json!({
+                    "title": "Service Unavailable",
+                    "status": 503,
+                    "detail": "Key store unavailable",
+                })
+            );
+            store.answer(outcome);
+            let error = ring.verify(key.as_bytes()).await.unwrap_err();
+            assert_eq!(chain(&error)[1..], expected);
+        }
+    }
 }

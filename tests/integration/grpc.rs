@@ -1,6 +1,7 @@
 //! Rule 18: a gRPC client gets a gRPC status, from a real server to a real client.
 
 mod greeter;
+mod python;
 mod wire;
 
 use std::time::Duration;
@@ -138,7 +139,13 @@ async fn r18_a_key_in_the_url_or_the_referer_is_an_invalid_argument() {
         server.calls(),
     );
     let referer = format!("https://acme.test/?key={key}");
-    let in_referer = say(&server, PATH, metadata([("referer", &referer)]), "hello").await;
+    let in_referer = say(
+        &server,
+        PATH,
+        metadata([("x-api-key", &key), ("referer", &referer)]),
+        "hello",
+    )
+    .await;
     assert_status(
         in_referer,
         Code::InvalidArgument,

@@ -2,7 +2,7 @@
 
 use std::panic::catch_unwind;
 
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 use proptest::prelude::*;
 use tower::{Layer, ServiceBuilder};
 use tower_api_key::{
@@ -10,7 +10,7 @@ use tower_api_key::{
     ScopeSet, StatusProfile,
 };
 
-use crate::support::{Inner, Whole, key, ring, send, with_key};
+use crate::support::{Inner, Whole, as_grpc, key, ring, send, with_key};
 
 const INVALID_SCOPE: &str =
     "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\";
@@ -50,9 +50,7 @@ async fn both_ways(ring: &KeyRing, held: &str, required: &Requirement) -> [(Whol
 async fn r15_a_guard_alone_refuses_everything_as_a_server_error() {
     let ring = ring();
     let key = key(&ring, "read").await;
-    let mut grpc = with_key(&key);
-    let content_type = HeaderValue::from_static("application/grpc");
-    grpc.headers_mut().insert("content-type", content_type);
+    let grpc = as_grpc(with_key(&key), "application/grpc");
     for (request, status) in [
         (Request::new(()), StatusCode::INTERNAL_SERVER_ERROR),
         (with_key(&key), StatusCode::INTERNAL_SERVER_ERROR),

@@ -11,6 +11,7 @@ mod ambiguity;
 mod cache_guard;
 mod canary;
 mod challenges;
+mod claims;
 mod clocks;
 #[cfg(feature = "cli")]
 mod command_line;
@@ -19,6 +20,7 @@ mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
 mod crashes;
 mod digests;
+mod drain;
 mod events;
 mod examples;
 #[cfg(feature = "axum")]
@@ -26,10 +28,12 @@ mod extractors;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(any(feature = "file", all(unix, feature = "sqlite")))]
+mod floods;
 mod folder;
 mod grpc;
 mod guards;
+#[cfg(feature = "postgres")]
+mod hang_ups;
 mod hiding;
 mod indistinguishable;
 mod keys;
@@ -37,7 +41,9 @@ mod leaks;
 mod lifecycle;
 mod lineages;
 mod methods;
+mod misplaced;
 mod model;
+mod nginx;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod pg_server;
@@ -55,6 +61,7 @@ mod rejections;
 mod reuse;
 mod ring;
 mod rows;
+mod scanners;
 mod schemes;
 mod scopes;
 #[cfg(feature = "serde")]

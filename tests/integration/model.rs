@@ -47,7 +47,7 @@ const STEPS: u64 = 25_000;
 const LONGEST_SEQUENCE: usize = 160;
 
 /// What a run must have come by to have shown anything.
-const MUST_HAPPEN: [&str; 73] = [
+const MUST_HAPPEN: [&str; 71] = [
     "import_digest: Duplicate",
     "import_digest: ok",
     "import_insecure_plaintext: ok",
@@ -88,10 +88,8 @@ const MUST_HAPPEN: [&str; 73] = [
     "regrant: another was first",
     "regrant: ok",
     "revoke: NotFound",
-    "revoke: another was first",
     "revoke: ok",
     "revoke_lineage: NotFound",
-    "revoke_lineage: another was first",
     "revoke_lineage: ok",
     "revoke_subject: ok",
     "rotate: GraceTooLong",
@@ -124,9 +122,8 @@ const MUST_HAPPEN: [&str; 73] = [
 ];
 
 /// What a short run may well miss: two to ten times in 25 000 steps, on average.
-const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 3] = [
+const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 2] = [
     "promote: TooManyKeys",
-    "revoke_subject: another was first",
     "verify: reuse by a clock that was ahead",
 ];
 const LONG_RUN: u64 = 100_000;

@@ -43,6 +43,23 @@ pub(crate) const IN_REFERER: Outcome = (
     "API key in Referer: send it in a header, and replace this key",
 );
 
+// Of layers that read `x-api-key` alone.
+pub(crate) const IN_FORWARDED_URL: Outcome = (
+    400,
+    Some(RejectionKind::KeyInUrl),
+    "API key in a forwarded URL: send it in x-api-key, and replace this key",
+);
+pub(crate) const IN_AUTHORIZATION: Outcome = (
+    400,
+    Some(RejectionKind::KeyMisplaced),
+    "API key in Authorization: send it in x-api-key",
+);
+pub(crate) const IN_ANOTHER_HEADER: Outcome = (
+    400,
+    Some(RejectionKind::KeyMisplaced),
+    "API key in another header: send it in x-api-key",
+);
+
 /// Sends a request through this layer, asserts what became of it, and that the inner service was
 /// called where it passed and only there.
 pub(crate) async fn check(

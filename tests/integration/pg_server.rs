@@ -39,17 +39,26 @@ start() {
 stop() { "$bin/pg_ctl" -D "$folder/data" -m "$1" -w -s stop </dev/null >>"$folder/pg_ctl" 2>&1; }
 end() { everyone -CONT; stop immediate; cd /; rm -rf "$folder"; }
 trap end EXIT
-"$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --no-locale --no-sync \
-    --no-instructions </dev/null >"$folder/initdb" 2>&1 || { cat "$folder/initdb" >&2; exit 1; }
+if [ -n "$primary" ]; then
+    "$bin/pg_basebackup" -h 127.0.0.1 -p "$primary" -U postgres -D "$folder/data" -R -X stream \
+        -c fast --no-sync
+else
+    "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --no-locale --no-sync \
+        --no-instructions
+fi </dev/null >"$folder/initdb" 2>&1 || { cat "$folder/initdb" >&2; exit 1; }
 while read -r word port; do
     case $word in
         start) if start; then say done; else cat "$folder/pg_ctl" "$folder/log" >&2; say failed; fi ;;
         stop) stop immediate && say done || say failed ;;
+        promote) "$bin/pg_ctl" -D "$folder/data" -w -t 60 -s promote </dev/null >>"$folder/pg_ctl" 2>&1 \
+            && say done || say failed ;;
         freeze) everyone -STOP; say done ;;
         thaw) everyone -CONT; say done ;;
     esac
 done
 "#;
+
+const REPLICATED: &str = "-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on";
 
 /// A server on a port of its own.
 pub(crate) struct PgServer {
@@ -82,6 +91,22 @@ impl PgServer {
     /// Starts a server whose `fsync` is `on` or `off`.
     #[track_caller]
     pub(crate) fn start(fsync: &str) -> Self {
+        Self::start_with(fsync, "", "")
+    }
+
+    /// Starts a server that others can replicate.
+    #[track_caller]
+    pub(crate) fn start_primary() -> Self {
+        Self::start_with("off", REPLICATED, "")
+    }
+
+    /// Starts a streaming standby of this server.
+    #[track_caller]
+    pub(crate) fn standby(&self) -> Self {
+        Self::start_with("off", REPLICATED, &self.port.to_string())
+    }
+
+    fn start_with(fsync: &str, options: &str, primary: &str) -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let bin = binaries().expect(MISSING);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +120,8 @@ impl PgServer {
             .env("bin", &bin)
             .env("folder", &folder)
             .env("fsync", fsync)
-            .env("options", "")
+            .env("options", options)
+            .env("primary", primary)
             .current_dir(&folder)
             // A Ctrl-C is for the tests; the keeper ends after them.
             .process_group(0)
@@ -157,6 +183,15 @@ impl PgServer {
         assert!(self.tell("freeze"));
     }
 
+    /// Makes a standby the primary.
+    pub(crate) fn promote(&self) {
+        assert!(self.tell("promote"));
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Lets a halted server go on.
     pub(crate) fn thaw(&self) {
         assert!(self.tell("thaw"));
@@ -211,7 +246,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 /// A command that drops to another user first where this one is root, which Postgres refuses.
-fn unprivileged(folder: &Path) -> Command {
+pub(crate) fn unprivileged(folder: &Path) -> Command {
     if id("-u", None).as_deref() != Some("0") {
         return Command::new("env");
     }
@@ -238,7 +273,7 @@ fn id(which: &str, user: Option<&str>) -> Option<String> {
 
 /// A port below those that the system gives to clients, so that none of them takes it while the
 /// server is down.
-fn free_port(attempt: u32) -> u16 {
+pub(crate) fn free_port(attempt: u32) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) + attempt;

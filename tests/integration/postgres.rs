@@ -1,10 +1,15 @@
 //! The store in Postgres, on a real server.
 
+mod blind;
 mod concurrency;
 mod errors;
+mod failover;
 mod faults;
 mod guard;
+mod poolers;
 mod purging;
+mod qualified;
+mod revoking;
 mod standstill;
 
 use std::sync::Arc;
@@ -152,7 +157,7 @@ async fn the_tables_may_stand_in_a_schema_of_their_own() {
     let url = empty_database().await;
     execute(&url, "CREATE SCHEMA auth").await.unwrap();
     let url = format!("{url}?options[search_path]=auth");
-    assert_eq!(patient().migrate(&url).await.unwrap(), 1);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 2);
     let ring = ring_over(connect(&url).await);
     let issued = issue(&ring, "read").await;
     ring.verify(issued.secret().expose().as_bytes())

@@ -1,6 +1,8 @@
 //! What clients and proxies can put on the wire, through hyper: each request ends in the
 //! verdict that is written down for it, and the connection goes on where HTTP lets it.
 
+use tower_api_key::RejectionKind;
+
 use crate::outcome::{
     IN_REFERER, IN_URI, INVALID, MISSING, NAMED, PASSES, REPEATED, SEVERAL, TWIN,
 };
@@ -27,7 +29,14 @@ async fn r09_what_stands_on_the_wire_is_what_counts() {
             ("x-api-key:\r\n".to_owned(), MISSING),
             ("x-api-key: \t \r\n".to_owned(), MISSING),
             ("authorization: Bearer \r\n".to_owned(), MISSING),
-            (format!("authorization: Basic {key}\r\n"), MISSING),
+            ("authorization: Basic YTpi\r\n".to_owned(), MISSING),
+            ("authorization: Bearer\r\n".to_owned(), MISSING),
+            ("authorization: Bearer   \r\n".to_owned(), MISSING),
+            // `1*SP` (RFC 9110 §11.4), and no tab.
+            (format!("authorization: Bearer  {key}\r\n"), PASSES),
+            (format!("authorization: Bearer    {key} \r\n"), PASSES),
+            (format!("authorization: Bearer \t{key}\r\n"), INVALID),
+            (format!("authorization: Bearer,{key}\r\n"), INVALID),
             (format!("cookie: x-api-key={key}\r\n"), MISSING),
             (format!("x-api-key: {start} {end}\r\n"), INVALID),
             (format!("x-api-key: {start}\t{end}\r\n"), INVALID),
@@ -40,7 +49,6 @@ async fn r09_what_stands_on_the_wire_is_what_counts() {
             (format!("x-api-key: {long}\r\n"), INVALID),
             (format!("x-api-key: {key}{long}\r\n"), INVALID),
             (format!("authorization: Bearer {long}\r\n"), INVALID),
-            (format!("authorization: Bearer  {key}\r\n"), INVALID),
             (format!("authorization: Bearer\t{key}\r\n"), INVALID),
             (
                 format!("authorization: Bearer {key}, Bearer {key}\r\n"),
@@ -49,6 +57,15 @@ async fn r09_what_stands_on_the_wire_is_what_counts() {
         ];
         for (lines, expected) in cases {
             server.check(&get("/", lines), expected, &key).await;
+        }
+        if key.starts_with("acme_") {
+            for value in [format!("Basic {key}"), format!("Bearer{key}"), key.clone()] {
+                let lines = format!("authorization: {value}\r\n");
+                let detail = "API key in Authorization: send it in x-api-key or Authorization: \
+                              Bearer";
+                let expected = (400, Some(RejectionKind::KeyMisplaced), detail);
+                server.check(&get("/", lines), expected, &key).await;
+            }
         }
         for byte in 0x80..=0xff {
             let lines = [

@@ -13,7 +13,7 @@ use tower_api_key::{
 };
 
 use self::case::{Case, refused};
-use crate::support::{Inner, Whole, X_API_KEY, issue, request, ring, send, with_key};
+use crate::support::{Inner, Whole, X_API_KEY, as_grpc, issue, ring, send, with_key};
 
 fn sorted_headers(response: &Whole) -> Vec<(&str, &str)> {
     let mut headers: Vec<(&str, &str)> = response
@@ -41,8 +41,8 @@ async fn every_kind_is_told_exactly_as_it_is_specified() {
         assert_eq!(rejection.detail(), detail, "{case:?}");
         assert_eq!(rejection.to_string(), detail, "{case:?}");
         assert_eq!(rejection.cause(), expected.cause, "{case:?}");
-        let named = expected.names_key.then_some(id);
-        assert_eq!(rejection.key_id(), named, "{case:?}");
+        let named = (rejection.key_id(), rejection.claimed_key_id());
+        assert_eq!(named, expected.names(id), "{case:?}");
     }
 }
 
@@ -54,7 +54,7 @@ async fn r18_a_grpc_refusal_is_trailers_only_with_the_same_detail() {
 
         let code = match expected.kind {
             RejectionKind::Missing | RejectionKind::Invalid => "16",
-            RejectionKind::Ambiguous | RejectionKind::KeyInUrl => "3",
+            RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => "3",
             RejectionKind::InsufficientScope => "7",
             RejectionKind::StoreUnavailable => "14",
             RejectionKind::NotAuthenticated => "13",
@@ -77,8 +77,8 @@ async fn r18_a_grpc_refusal_is_trailers_only_with_the_same_detail() {
         assert_eq!(rejection.kind(), expected.kind, "{case:?}");
         assert_eq!(rejection.status(), expected.status, "{case:?}");
         assert_eq!(rejection.cause(), expected.cause, "{case:?}");
-        let named = expected.names_key.then_some(id);
-        assert_eq!(rejection.key_id(), named, "{case:?}");
+        let named = (rejection.key_id(), rejection.claimed_key_id());
+        assert_eq!(named, expected.names(id), "{case:?}");
     }
 }
 
@@ -163,13 +163,13 @@ async fn a_responder_replaces_status_headers_and_body() {
         let rejection = response.rejection.unwrap();
         assert_eq!(rejection.kind(), expected.kind, "{case:?}");
         assert_eq!(rejection.cause(), expected.cause, "{case:?}");
-        let named = expected.names_key.then_some(id);
-        assert_eq!(rejection.key_id(), named, "{case:?}");
+        let named = (rejection.key_id(), rejection.claimed_key_id());
+        assert_eq!(named, expected.names(id), "{case:?}");
     }
 }
 
 #[tokio::test]
-async fn a_responder_is_completed_with_what_no_refusal_may_lack_and_never_overruled() {
+async fn r26_a_responder_cannot_take_out_what_no_refusal_may_lack() {
     let layer = ApiKeyLayer::new(ring());
     let bare = |rejection: &Rejection| {
         let mut response = Response::new(Bytes::new());
@@ -188,9 +188,12 @@ async fn a_responder_is_completed_with_what_no_refusal_may_lack_and_never_overru
     );
 
     let own = [
-        ("cache-control", "max-age=1"),
-        ("vary", "origin"),
+        ("cache-control", "public, max-age=60"),
+        ("cdn-cache-control", "max-age=60"),
+        ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+        ("vary", "accept-language"),
         ("www-authenticate", "Own"),
+        ("x-accel-expires", "60"),
     ];
     let outspoken = move |rejection: &Rejection| {
         let mut response = bare(rejection);
@@ -203,7 +206,48 @@ async fn a_responder_is_completed_with_what_no_refusal_may_lack_and_never_overru
     };
     let service = layer.responder(outspoken).layer(Inner::new());
     let response = send(&service, Request::new(())).await;
-    assert_eq!(sorted_headers(&response), own);
+    assert_eq!(
+        sorted_headers(&response),
+        [
+            ("cache-control", "no-store"),
+            ("vary", "accept-language, x-api-key"),
+            ("www-authenticate", "Own")
+        ]
+    );
+}
+
+/// A responder that lets every cache store a refusal.
+fn storable(rejection: &Rejection) -> Response<Bytes> {
+    Response::builder()
+        .status(rejection.status())
+        .header("cache-control", "public, max-age=60")
+        .header("vary", "accept-language")
+        .body(Bytes::new())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn r26_no_responder_makes_a_refusal_storable() {
+    for case in Case::ALL
+        .into_iter()
+        .filter(|case| case.reaches_responder())
+    {
+        let (response, _) = refused(case, false, |layer| layer.responder(storable)).await;
+        assert_eq!(response.values("cache-control"), ["no-store"], "{case:?}");
+        let vary = ["accept-language, x-api-key, authorization"];
+        assert_eq!(response.values("vary"), vary, "{case:?}");
+    }
+
+    // A guard does not know which headers carry keys.
+    let ring = ring();
+    let key = issue(&ring, "orders:read").await;
+    let key = key.secret().expose();
+    let guard = RequireScopeLayer::new("orders:write").responder(storable);
+    let service = ApiKeyLayer::new(ring).layer(guard.layer(Inner::new()));
+    let lacking = send(&service, with_key(key)).await;
+    assert_eq!(lacking.status, StatusCode::FORBIDDEN);
+    assert_eq!(lacking.values("cache-control"), ["no-store"]);
+    assert_eq!(lacking.values("vary"), ["*"]);
 }
 
 #[tokio::test]
@@ -295,7 +339,7 @@ async fn r18_only_the_name_of_a_grpc_content_type_asks_for_a_grpc_answer() {
         ("application/grp", false),
         ("text/application/grpc", false),
     ] {
-        let response = send(&service, request([("content-type", content_type)])).await;
+        let response = send(&service, as_grpc(Request::new(()), content_type)).await;
         let status = if grpc { 200 } else { 401 };
         assert_eq!(response.status, status, "{content_type}");
         let code = if grpc { vec!["16"] } else { vec![] };

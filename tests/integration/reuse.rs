@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tower::Layer;
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError, StoreErrorKind,
+    BoxFuture, Change, KeyStore, Lookup, MemoryStore, Revoked, StoreError, StoreErrorKind, Target,
 };
 use tower_api_key::{
     ApiKeyLayer, EventKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, ManualClock, Realm,
-    RevocationReason, Timestamp, VerifyErrorKind,
+    Revocation, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use crate::events::{Later, Recorder, about};
@@ -273,6 +273,24 @@ impl KeyStore for Troubled {
         Box::pin(async move {
             match end {
                 End::Honest => self.store.commit(change).await,
+                End::Fail => Err(StoreErrorKind::Unavailable.into()),
+                End::Conflict => Err(StoreErrorKind::Conflict.into()),
+                End::Panic => panic!("the store panicked, as the test told it to"),
+                End::Hang => std::future::pending().await,
+            }
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        let end = *self.end.lock().unwrap();
+        Box::pin(async move {
+            match end {
+                End::Honest => self.store.revoke(realm, target, revocation).await,
                 End::Fail => Err(StoreErrorKind::Unavailable.into()),
                 End::Conflict => Err(StoreErrorKind::Conflict.into()),
                 End::Panic => panic!("the store panicked, as the test told it to"),

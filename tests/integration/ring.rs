@@ -104,7 +104,8 @@ async fn a_key_of_this_shape_that_was_never_issued_is_unknown() {
         error.kind(),
         VerifyErrorKind::Invalid(InvalidCause::Unknown)
     );
-    assert_eq!(error.key_id(), Some(issued.record().id()));
+    assert_eq!(error.key_id(), None);
+    assert_eq!(error.claimed_key_id(), Some(issued.record().id()));
     for presented in ["", "acme", "acme_", "x"] {
         assert_eq!(
             verdict(&ring(), presented).await,

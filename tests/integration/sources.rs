@@ -4,7 +4,7 @@ use http::header::{self, AUTHORIZATION, HeaderName};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{ApiKeyLayer, ErrorKind, Grant, KeyRing, ManualClock, Source};
 
-use crate::outcome::{INVALID, MISSING, PASSES, check};
+use crate::outcome::{IN_AUTHORIZATION, INVALID, MISSING, PASSES, check};
 use crate::support::{
     IMPORTED, ObservedStore, START, X_API_KEY, every_kind_of_key, importing_ring, key, request,
     ring,
@@ -156,8 +156,13 @@ async fn nothing_but_an_enabled_source_authenticates() {
             check(&default, request(), MISSING).await;
         }
         check(&none, request([(X_API_KEY, &key)]), MISSING).await;
-        let bearer = request([(AUTHORIZATION, format!("Bearer {key}"))]);
-        let (response, _) = check(&none, bearer, MISSING).await;
+        // Of a minted key in `Authorization` its holder has to hear.
+        let bearer = || request([(AUTHORIZATION, format!("Bearer {key}"))]);
+        let minted = key.starts_with("acme_");
+        let expected = if minted { IN_AUTHORIZATION } else { MISSING };
+        check(&default, bearer(), expected).await;
+        let basic = request([(AUTHORIZATION, "Basic YTpi")]);
+        let (response, _) = check(&none, basic, MISSING).await;
         assert_eq!(
             response.values("www-authenticate"),
             ["ApiKey realm=\"orders\""]

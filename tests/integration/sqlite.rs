@@ -1,21 +1,36 @@
 //! Keys in a file of SQLite.
 
+mod backups;
 mod checks;
+mod foreign;
 #[cfg(target_os = "linux")]
 mod full;
 mod locks;
+mod logs;
+#[cfg(target_os = "linux")]
+mod mounted;
+mod moved;
+#[cfg(unix)]
+mod names;
 mod opening;
 mod purging;
 mod quickstart;
+mod revoking;
+mod server;
 mod sharing;
 mod triggers;
 
 use std::error::Error;
+use std::time::Duration;
 
-use tower_api_key::store::{SqliteStore, StoreError};
+use tower_api_key::store::{Found, KeyStore, Lookup, SqliteStore, StoreError};
 use tower_api_key::testing::contract;
+use tower_api_key::{KeyDigest, Realm};
 
 use crate::folder::Folder;
+
+/// Only a wait without an end takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_a_file_keeps_the_contract() {
@@ -23,6 +38,14 @@ async fn the_store_in_a_file_keeps_the_contract() {
     contract(async || SqliteStore::open(folder.fresh()).unwrap())
         .await
         .unwrap();
+}
+
+/// What a look-up finds, at once or later: on a busy machine a read may be a slow one.
+async fn found(store: &SqliteStore, realm: &Realm, digest: &KeyDigest) -> Found {
+    match store.find(realm, digest) {
+        Lookup::Ready(found) => found,
+        Lookup::Pending(found) => tokio::time::timeout(PATIENCE, found).await.unwrap(),
+    }
 }
 
 /// What the source of an error says after the name of the file.

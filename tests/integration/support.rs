@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, TE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt};
 use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, MemoryStore, StoreError};
@@ -35,6 +36,19 @@ macro_rules! forward {
             change: &'a tower_api_key::store::Change,
         ) -> tower_api_key::store::BoxFuture<'a, Result<(), tower_api_key::store::StoreError>> {
             self.$inner.commit(change)
+        }
+    };
+    (@revoke $inner:ident) => {
+        fn revoke<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            target: &'a tower_api_key::store::Target,
+            revocation: tower_api_key::Revocation,
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<tower_api_key::store::Revoked, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.revoke(realm, target, revocation)
         }
     };
     (@get $inner:ident) => {
@@ -192,7 +206,7 @@ impl KeyStore for ObservedStore {
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 /// An inner service that keeps what it was called with, and answers 200 with the body `inner`
@@ -306,6 +320,16 @@ where
             .headers_mut()
             .append(name.try_into().unwrap(), value);
     }
+    request
+}
+
+/// The request as gRPC clients send one: `POST` over HTTP/2 with `te: trailers` and a content type.
+pub(crate) fn as_grpc<B>(mut request: Request<B>, content_type: &'static str) -> Request<B> {
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     request
 }
 

@@ -99,6 +99,11 @@ pub(crate) struct Answer {
 }
 
 impl Client {
+    /// The bare socket.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }

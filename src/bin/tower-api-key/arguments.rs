@@ -1,5 +1,7 @@
 //! What the command line understands.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
@@ -154,6 +156,23 @@ pub(crate) enum Command {
         /// How long the record of a dead key is kept
         #[arg(long, value_name = "DURATION", default_value = "30d")]
         retention: String,
+    },
+    /// Copy a SQLite store to a new file, while it is used
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Put a backup in the place of a SQLite store; what was revoked since stays revoked
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// Also revoke what this newer file has revoked; may be given several times
+        #[arg(long, value_name = "FILE")]
+        also_revoked_in: Vec<PathBuf>,
+        /// Go on if the present store cannot be read: what was revoked since the backup is live
+        /// again
+        #[arg(long)]
+        danger_present_is_lost: bool,
     },
     /// Write the completions of a shell
     Completions {

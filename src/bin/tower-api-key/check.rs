@@ -4,7 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use serde_json::json;
-use tower_api_key::store::ListQuery;
 use tower_api_key::{InvalidCause, KeyRecord, Requirement, VerifyErrorKind};
 
 use crate::arguments::Common;
@@ -71,12 +70,9 @@ pub(crate) async fn check(
         Ok(key) => (Some(key.id()), None),
         Err(error) => {
             let VerifyErrorKind::Invalid(cause) = error.kind() else {
-                // The next call asks the same store, and says what is wrong with it.
-                ring.list(&ListQuery::new().limit(1)).await?;
-                let text = "the store gave no answer in time; try again";
-                return Err(Failure::new(Exit::Store, text));
+                return Err(Failure::from(&error));
             };
-            (error.key_id(), Some(cause))
+            (error.key_id().or(error.claimed_key_id()), Some(cause))
         }
     };
     let known = !matches!(cause, Some(InvalidCause::Malformed | InvalidCause::Unknown));
@@ -139,7 +135,7 @@ impl Finding {
             "known": self.known,
             "required": self.requirement.as_ref().map(|(text, _)| text),
             "requirement_met": self.requirement.as_ref().map(|(_, met)| met),
-            "record": record.map(describe::json_of),
+            "record": record.map(|record| describe::json_of(record, None)),
         });
         let colours = colours(&io::stdout());
         let mut rows = Vec::new();

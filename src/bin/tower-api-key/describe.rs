@@ -1,67 +1,35 @@
 //! Records for people and for programs. The digest is for neither.
 
-use serde_json::{Value, json};
-use tower_api_key::{Clock, KeyRecord, KeyState, SystemClock, Timestamp};
+use serde_json::Value;
+use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, SystemClock, Timestamp};
 
 use crate::table::{Cell, Style, aligned};
 
-/// What a key is worth now.
-pub(crate) fn state(record: &KeyRecord) -> &'static str {
-    name_of(record.state_at(SystemClock.now()))
+/// The record as it is now.
+fn view(record: &KeyRecord) -> KeyView {
+    KeyView::new(record.clone(), SystemClock.now())
 }
 
-fn name_of(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Live => "live",
-        KeyState::NotYetValid => "not_yet_valid",
-        KeyState::Expired => "expired",
-        KeyState::Retired => "retired",
-        KeyState::Revoked => "revoked",
-        _ => "unknown",
-    }
-}
-
-fn style_of(record: &KeyRecord) -> Style {
-    match record.state_at(SystemClock.now()) {
-        KeyState::Live if record.retire_at().is_none() => Style::Good,
+fn style_of(view: &KeyView) -> Style {
+    match view.state() {
+        KeyState::Live if !view.is_in_grace() => Style::Good,
         KeyState::Live | KeyState::NotYetValid => Style::Waning,
         _ => Style::Bad,
     }
 }
 
-/// The state, with what people want to know beside it.
-fn state_in_words(record: &KeyRecord) -> String {
-    let state = state(record).replace('_', " ");
-    match record.retire_at() {
-        Some(_) if state == "live" => "live, in grace".to_owned(),
-        _ => state,
+/// The state as people read it.
+fn state_in_words(view: &KeyView) -> String {
+    if view.is_in_grace() {
+        return "live, in grace".to_owned();
     }
+    view.state_name().replace('_', " ")
 }
 
-fn moment(at: Option<Timestamp>) -> Value {
-    at.map_or(Value::Null, |at| at.to_rfc3339().into())
-}
-
-pub(crate) fn json_of(record: &KeyRecord) -> Value {
-    json!({
-        "id": record.id().as_str(),
-        "realm": record.realm().as_str(),
-        "subject": record.subject(),
-        "scopes": record.scopes().iter().collect::<Vec<_>>(),
-        "state": state(record),
-        "issued_at": moment(Some(record.issued_at())),
-        "not_before": moment(Some(record.not_before())),
-        "expires_at": moment(record.expires_at()),
-        "retire_at": moment(record.retire_at()),
-        "revoked_at": moment(record.revocation().map(|revocation| revocation.at)),
-        "revocation_reason": record.revocation().map(|revocation| revocation.reason.as_str()),
-        "lineage": record.lineage().as_str(),
-        "generation": record.generation(),
-        "version": record.version(),
-        "pepper_version": record.pepper_version(),
-        "label": record.label(),
-        "metadata": record.metadata(),
-    })
+pub(crate) fn json_of(record: &KeyRecord, last_used: Option<Timestamp>) -> Value {
+    let view = view(record).last_used(last_used);
+    // Texts, numbers and a map with keys of text: nothing in it can fail.
+    serde_json::to_value(view).unwrap_or_default()
 }
 
 /// One line each, under a heading.
@@ -69,11 +37,12 @@ pub(crate) fn list<'a>(records: impl Iterator<Item = &'a KeyRecord>, colours: bo
     let heading = ["ID", "SUBJECT", "STATE", "ENDS", "SCOPES", "LABEL"];
     let heading = heading.map(|name| Cell::new(name, Style::Strong));
     let rows = records.map(|record| {
+        let view = view(record);
         let ends = record.ended_at().map(Timestamp::to_rfc3339);
         vec![
             Cell::plain(record.id().as_str()),
             Cell::plain(record.subject()),
-            Cell::new(&state_in_words(record), style_of(record)),
+            Cell::new(&state_in_words(&view), style_of(&view)),
             Cell::plain(ends.as_deref().unwrap_or("never")),
             Cell::plain(if record.scopes().is_empty() {
                 "-"
@@ -106,7 +75,8 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
         },
         plain,
     );
-    row("state", &state_in_words(record), style_of(record));
+    let view = view(record);
+    row("state", &state_in_words(&view), style_of(&view));
     row("issued", &record.issued_at().to_rfc3339(), plain);
     row("valid from", &record.not_before().to_rfc3339(), plain);
     let expires = record.expires_at().map(Timestamp::to_rfc3339);

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tower_api_key::store::StoreError;
-use tower_api_key::{Error, ErrorKind};
+use tower_api_key::{Error, ErrorKind, Escaped, VerifyError, redact_keys};
 
 /// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,13 @@ impl From<Error> for Failure {
     }
 }
 
+/// No verdict; the store says itself that it failed.
+impl From<&VerifyError> for Failure {
+    fn from(error: &VerifyError) -> Self {
+        Self::new(Exit::Store, chain(error.source().unwrap_or(error)))
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::new(Exit::Store, chain(&error))
@@ -145,40 +152,6 @@ fn chain(error: &dyn StdError) -> String {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        write!(f, "tower-api-key: {}", redacted(&line))
+        write!(f, "tower-api-key: {}", Escaped(&redact_keys(&line)))
     }
-}
-
-/// Whether a text has the shape of a minted key, whatever its prefix.
-pub(crate) fn looks_like_key(text: &str) -> bool {
-    let mut parts = text.rsplitn(3, '_');
-    let shaped = |part: Option<&str>, length| {
-        part.is_some_and(|part| {
-            part.len() == length && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        })
-    };
-    shaped(parts.next(), 32) && shaped(parts.next(), 12) && parts.next().is_some()
-}
-
-/// The line without what has the shape of a key: someone put one into an argument.
-fn redacted(line: &str) -> String {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    let mut text = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(start) = rest.find(is_part) {
-        text.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let end = rest
-            .find(|character| !is_part(character))
-            .unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        text.push_str(if looks_like_key(word) {
-            "(a key)"
-        } else {
-            word
-        });
-        rest = after;
-    }
-    text.push_str(rest);
-    text
 }

@@ -7,7 +7,7 @@ use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::Failure;
-use crate::output::{Output, colours, ensure_printable, print, tell};
+use crate::output::{Output, colours, ensure_printable, print, print_json, tell};
 use crate::setup::{dry, key_id};
 
 pub(crate) async fn issue(
@@ -73,8 +73,8 @@ pub(crate) async fn regrant(
 async fn hand_over(ring: &KeyRing, output: Output, issued: Issued) -> Result<(), Failure> {
     let (record, key) = (issued.record(), issued.secret().expose());
     let written = if output.json {
-        let record = describe::json_of(record);
-        print(&format!("{{\"key\":\"{key}\",\"record\":{record}}}\n"))
+        let record = describe::json_of(record, None);
+        print_json(&format!("{{\"key\":\"{key}\",\"record\":{record}}}\n"))
     } else {
         print(&format!("{key}\n"))
     };
@@ -133,5 +133,8 @@ pub(crate) async fn import(
         (None, None) => return Ok(()),
     };
     let text = describe::details(&record, None, colours(&std::io::stdout()));
-    output.either(&json!({ "record": describe::json_of(&record) }), &text)
+    output.either(
+        &json!({ "record": describe::json_of(&record, None) }),
+        &text,
+    )
 }

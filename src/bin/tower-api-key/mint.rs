@@ -7,7 +7,7 @@ use tower_api_key::{KeyRecord, Timestamp};
 
 use crate::arguments::{Common, GrantArguments, Policy};
 use crate::failure::Failure;
-use crate::output::{Output, ensure_printable, print, tell};
+use crate::output::{Output, ensure_printable, is_shown, print, print_json, tell};
 use crate::setup::dry;
 
 /// Writes the key to standard output, and what a keys file needs of it to standard error.
@@ -24,7 +24,7 @@ pub(crate) async fn mint(
     let (entry, key) = (entry(issued.record()), issued.secret().expose());
     if output.json {
         let entry = Value::Object(entry);
-        return print(&format!("{{\"key\":\"{key}\",\"entry\":{entry}}}\n"));
+        return print_json(&format!("{{\"key\":\"{key}\",\"entry\":{entry}}}\n"));
     }
     print(&format!("{key}\n"))?;
     tell(&toml(&entry));
@@ -68,11 +68,19 @@ fn toml(entry: &Map<String, Value>) -> String {
                 let pairs = pairs.map(|(name, value)| format!("{} = {value}", json!(name)));
                 format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
             }
-            // A text of JSON is one of TOML, but for the one character that follows.
+            // A text of JSON is one of TOML, but for DEL, which is escaped with the others that follow.
             value => value.to_string(),
         };
-        let value = value.replace('\u{7f}', "\\u007f");
-        let _ = writeln!(text, "{name} = {value}");
+        let _ = write!(text, "{name} = ");
+        for character in value.chars() {
+            // What is not shown stands in a text, for the rest is ASCII.
+            let _ = match u32::from(character) {
+                _ if is_shown(character) => write!(text, "{character}"),
+                code @ ..=0xffff => write!(text, "\\u{code:04x}"),
+                code => write!(text, "\\U{code:08x}"),
+            };
+        }
+        text.push('\n');
     }
     text
 }

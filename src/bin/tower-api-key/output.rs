@@ -1,9 +1,10 @@
 //! Standard output, which may be closed.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
+use tower_api_key::Escaped;
 
 use crate::failure::{Exit, Failure};
 
@@ -21,11 +22,45 @@ impl Output {
     /// Writes JSON where it is asked for, and else the text.
     pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
-            print(&format!("{value:#}\n"))
+            print_json(&format!("{value:#}\n"))
         } else {
             print(text)
         }
     }
+}
+
+/// Writes JSON to standard output, or fails.
+pub(crate) fn print_json(json: &str) -> Result<(), Failure> {
+    print(&escaped(json))
+}
+
+/// JSON without a character that a terminal obeys, but for the ends of its lines. Such characters
+/// stand in its texts alone, where an escape means the same; `serde_json` escapes C0 only.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for line in json.split_inclusive('\n') {
+        let (line, end) = line
+            .strip_suffix('\n')
+            .map_or((line, ""), |line| (line, "\n"));
+        for character in line.chars() {
+            if is_shown(character) {
+                text.push(character);
+            } else {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a `String` cannot fail.
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
+        }
+        text.push_str(end);
+    }
+    text
+}
+
+/// Whether a terminal shows this character as it is.
+pub(crate) fn is_shown(character: char) -> bool {
+    let shown = || Escaped(character.encode_utf8(&mut [0; 4])).to_string();
+    character.is_ascii_graphic() || character == ' ' || shown().chars().eq([character])
 }
 
 /// Writes all of this text to standard output, or fails.

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{check, keys, mint, records, setup};
+use crate::{backup, check, keys, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -71,6 +71,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             } => check::check(common, output, &all, &any, accept_imports).await,
             Command::Migrate => records::migrate(common, output).await,
             Command::Purge { retention } => records::purge(common, output, &retention).await,
+            Command::Backup { file } => backup::backup(common, output, &file).await,
+            Command::Restore {
+                file,
+                also_revoked_in,
+                danger_present_is_lost,
+            } => {
+                let newer = &also_revoked_in;
+                backup::restore(common, output, &file, newer, danger_present_is_lost)
+            }
             Command::Pattern | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }
     })

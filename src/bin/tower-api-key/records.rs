@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Error, ErrorKind, ScopeSet, Timestamp};
+use tower_api_key::{Error, ErrorKind, KeyId, ScopeSet};
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
@@ -22,7 +22,10 @@ pub(crate) async fn narrow(
     let ring = common.open(builder).await?;
     let record = ring.narrow(id, &scopes).await?;
     let text = format!("{id} has the scopes {}\n", record.scopes());
-    output.either(&json!({ "record": describe::json_of(&record) }), &text)
+    output.either(
+        &json!({ "record": describe::json_of(&record, None) }),
+        &text,
+    )
 }
 
 pub(crate) async fn revoke(
@@ -36,7 +39,8 @@ pub(crate) async fn revoke(
     let lineage = target.lineage.as_deref().map(key_id).transpose()?;
     let ring = common.open(builder).await?;
     let (count, text) = if let Some(id) = id {
-        let before = ring.get(id).await?;
+        // A record that cannot be read can be revoked all the same.
+        let before = ring.get(id).await.ok().flatten();
         ring.revoke(id, reason).await?;
         let again = before.is_some_and(|record| record.revocation().is_some());
         let text = if again {
@@ -87,7 +91,10 @@ pub(crate) async fn list(
     }
     let ring = common.open(builder).await?;
     let records = ring.list(&query).await?;
-    let values = records.iter().map(|record| describe::json_of(record));
+    let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
+    let uses = ring.last_used_many(&ids).await?;
+    let values = records.iter().zip(uses);
+    let values = values.map(|(record, last_used)| describe::json_of(record, last_used));
     let text = if records.is_empty() {
         String::new()
     } else {
@@ -107,8 +114,7 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;
-    let mut value = describe::json_of(&record);
-    value["last_used"] = last_used.map(Timestamp::to_rfc3339).into();
+    let value = describe::json_of(&record, last_used);
     let text = describe::details(&record, last_used, colours(&std::io::stdout()));
     output.either(&value, &text)
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tower_api_key::store::{KeyStore, MemoryStore};
-use tower_api_key::{Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder};
+use tower_api_key::{Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, redact_keys};
 
 use crate::arguments::{Common, Details, Policy, Reason};
 use crate::durations::{duration, moment};
-use crate::failure::{Failure, looks_like_key};
+use crate::failure::Failure;
 use crate::store_url::StoreUrl;
 
 impl Common {
@@ -104,7 +104,7 @@ impl Details {
 }
 
 pub(crate) fn key_id(text: &str) -> Result<KeyId, Failure> {
-    if looks_like_key(text) {
+    if redact_keys(text) != text {
         return Err(Failure::usage(
             "this is a key, not its id, and arguments are no place for one: others may have seen \
              it; the id is the 12 characters before its last _",

@@ -1,6 +1,6 @@
 //! Which store, and how it is opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -55,6 +55,19 @@ impl StoreUrl {
             Self::Postgres(url) => Arc::new(PostgresStore::connect(url).await?),
             Self::File(path) => Arc::new(FileStore::options().unwatched().open(path)?),
         })
+    }
+
+    /// The file of a SQLite store, for what only such a store has.
+    pub(crate) fn sqlite(&self) -> Result<&Path, Failure> {
+        match self {
+            Self::Sqlite(path) => Ok(path),
+            Self::Postgres(_) => Err(Failure::usage(
+                "only a SQLite store is a file to copy; use pg_dump and pg_restore for Postgres",
+            )),
+            Self::File(_) => Err(Failure::usage(
+                "only a SQLite store is copied while it is used; copy a keys file as it is",
+            )),
+        }
     }
 
     /// Makes the store where there is none, and brings it to the schema of this program.

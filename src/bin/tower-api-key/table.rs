@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use tower_api_key::Escaped;
+
 /// How a cell is shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -18,18 +20,9 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// What a store holds is not ours: no control character of it reaches the terminal.
+    /// What a store holds is not ours: no character of it that a terminal obeys gets there.
     pub(crate) fn new(text: &str, style: Style) -> Self {
-        let text = text
-            .chars()
-            .map(|character| {
-                if character.is_control() {
-                    '\u{fffd}'
-                } else {
-                    character
-                }
-            })
-            .collect();
+        let text = Escaped(text).to_string();
         Self { text, style }
     }
 
@@ -90,7 +83,7 @@ mod tests {
             vec![Cell::plain("a"), Cell::plain("bé"), Cell::plain("c")],
             vec![Cell::plain("aaaa"), Cell::plain("b\x1b"), Cell::plain("")],
         ];
-        assert_eq!(aligned(&rows, true), "a     bé  c\naaaa  b\u{fffd}\n");
+        assert_eq!(aligned(&rows, true), "a     bé       c\naaaa  b\\u{1b}\n");
     }
 
     #[test]

@@ -20,14 +20,14 @@ pub use options::FileOptions;
 use self::shared::Shared;
 use self::watcher::Watcher;
 use super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-    StoreId,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
 /// read at the start, and again when it changes. Needs the feature `file`.
@@ -196,6 +196,15 @@ impl KeyStore for FileStore {
     }
 
     fn commit<'a>(&'a self, _change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.read_only()
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        _realm: &'a Realm,
+        _target: &'a Target,
+        _revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         self.read_only()
     }
 

@@ -14,14 +14,14 @@ use papaya::HashMap;
 use self::by_digest::{ByDigest, DigestHasher};
 use self::records::Records;
 use super::{
-    BoxFuture, Change, Expected, Found, KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind,
-    StoreId, Write,
+    BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target, Write,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// A store in memory, for tests, for keys that are imported at start-up, and as the measure of
 /// the others. Clones share their records; rings of several realms can share one.
@@ -101,15 +101,36 @@ impl MemoryStore {
             Expected::Absent => 2,
         });
         for write in writes {
-            let record = Arc::new(write.record.clone());
-            records.put(&record);
-            // Swapped in one step: no look-up finds a gap between the two versions.
-            self.0
-                .by_digest
-                .pin()
-                .insert(ByDigest(*record.digest()), record);
+            self.put(&mut records, Arc::new(write.record.clone()));
         }
         Ok(())
+    }
+
+    fn put(&self, records: &mut Records, record: Arc<KeyRecord>) {
+        records.put(&record);
+        // Swapped in one step: no look-up finds a gap between the two versions.
+        self.0
+            .by_digest
+            .pin()
+            .insert(ByDigest(*record.digest()), record);
+    }
+
+    fn end(&self, realm: &Realm, target: &Target, revocation: Revocation) -> Revoked {
+        let mut records = self.records();
+        let named = records.named(realm, target);
+        let mut ended = Vec::new();
+        for record in named.iter().filter(|it| it.revocation().is_none()) {
+            ended.push(Ended {
+                id: Some(record.id()),
+                subject: Some(record.subject().to_owned()),
+            });
+            let write = Write::revoked(record, revocation.reason, revocation.at);
+            self.put(&mut records, Arc::new(write.record));
+        }
+        Revoked {
+            found: !named.is_empty(),
+            ended,
+        }
     }
 
     fn check(
@@ -170,6 +191,15 @@ impl KeyStore for MemoryStore {
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(ready(self.apply(change)))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(ready(Ok(self.end(realm, target, revocation))))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {

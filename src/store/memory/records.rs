@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::{ListQuery, SubjectKeys};
+use crate::store::{ListQuery, SubjectKeys, Target};
 
 #[derive(Default)]
 pub(super) struct Records {
@@ -92,6 +92,19 @@ impl Records {
                 .take(limit)
                 .cloned()
                 .collect()
+        }
+    }
+
+    /// The records that a revocation is about.
+    pub(super) fn named(&self, realm: &Realm, target: &Target) -> Vec<Arc<KeyRecord>> {
+        let record = |id| self.get(realm, id).map(|entry| &entry.record);
+        match target {
+            Target::Key(id) => record(*id).cloned().into_iter().collect(),
+            Target::Lineage(id) => {
+                let lineage = record(*id).map_or(*id, |record| record.lineage());
+                self.list(realm, &ListQuery::new().lineage(lineage))
+            }
+            Target::Subject(subject) => self.list(realm, &ListQuery::new().subject(subject)),
         }
     }
 

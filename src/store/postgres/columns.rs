@@ -3,15 +3,16 @@
 use sqlx::Error as SqlError;
 use sqlx::postgres::PgConnection;
 
-use super::super::row::{column_metadata, column_time, column_version};
+use super::super::row::{column_metadata, column_revoked_at, column_time, column_version};
 use super::super::{StoreError, StoreErrorKind};
 use super::error::because;
+use super::tables::Tables;
 use crate::clock::Timestamp;
 use crate::record::KeyRecord;
 
 /// Sets what no change of a key changes too: the guard of the table refuses it then, instead of
 /// passing it over.
-const UPDATE: &str = "UPDATE tower_api_keys AS keys SET
+const UPDATE: &str = "UPDATE @.tower_api_keys AS keys SET
     pepper_version = new.pepper_version, scopes = new.scopes, issued_at = new.issued_at,
     not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
     generation = new.generation, version = new.version, revoked_at = new.revoked_at,
@@ -25,7 +26,7 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::t
 WHERE keys.id = new.id AND keys.version = new.expected AND keys.realm = new.realm
     AND keys.digest = new.digest AND keys.subject = new.subject AND keys.lineage = new.lineage";
 
-const INSERT: &str = "INSERT INTO tower_api_keys (id, realm, digest, pepper_version, subject,
+const INSERT: &str = "INSERT INTO @.tower_api_keys (id, realm, digest, pepper_version, subject,
     scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version,
     revoked_at, revocation_reason, label, metadata)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
@@ -79,15 +80,21 @@ impl Columns {
             lineage: record.lineage().to_string(),
             generation: i64::from(record.generation()),
             version: column_version(record.version())?,
-            revoked_at: time(revocation.map(|revocation| revocation.at))?,
+            revoked_at: revocation.map(|revocation| column_revoked_at(revocation.at)),
             revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
             label: record.label().map(str::to_owned),
             metadata: column_metadata(record.metadata())?,
         })
     }
 
-    pub(super) async fn insert(self, connection: &mut PgConnection) -> Result<(), SqlError> {
-        sqlx::query(INSERT)
+    /// How many rows came in: one, if nothing of the table's passes over it.
+    pub(super) async fn insert(
+        self,
+        tables: &Tables,
+        connection: &mut PgConnection,
+    ) -> Result<u64, SqlError> {
+        tables
+            .query(INSERT)
             .bind(self.id)
             .bind(self.realm)
             .bind(self.digest)
@@ -107,7 +114,7 @@ impl Columns {
             .bind(self.metadata)
             .execute(connection)
             .await
-            .map(drop)
+            .map(|done| done.rows_affected())
     }
 }
 
@@ -162,8 +169,13 @@ impl Updates {
     }
 
     /// How many records were as expected.
-    pub(super) async fn run(self, connection: &mut PgConnection) -> Result<u64, SqlError> {
-        sqlx::query(UPDATE)
+    pub(super) async fn run(
+        self,
+        tables: &Tables,
+        connection: &mut PgConnection,
+    ) -> Result<u64, SqlError> {
+        tables
+            .query(UPDATE)
             .bind(self.ids)
             .bind(self.expected)
             .bind(self.realms)

@@ -9,20 +9,23 @@ use sqlx::postgres::PgConnection;
 use super::super::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
 use super::columns::{Columns, Updates};
 use super::connection::Connections;
-use super::error::commit_failed;
+use super::error::{because, commit_failed};
+use super::tables::Tables;
 use crate::realm::Realm;
 
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(subject) FROM unnest($1::bigint[]) AS subject";
+pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
-const SUBJECT_KEYS: &str = "SELECT id, version FROM tower_api_keys
+const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
 WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
     let statements = Statements::of(change)?;
     let mut taken = connections.begun().await?;
-    let applied = statements.run(&mut taken, change).await;
+    let applied = statements
+        .run(connections.tables(), &mut taken, change)
+        .await;
     taken.end(applied).await
 }
 
@@ -41,7 +44,8 @@ impl Statements {
         let mut inserts = Vec::new();
         for write in change.writes() {
             let record = &write.record;
-            locks.insert(lock(record.realm(), record.subject()));
+            locks.insert(subject_lock(record.realm(), record.subject()));
+            locks.insert(lineage_lock(record.realm(), record.lineage().as_str()));
             if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
             }
@@ -55,7 +59,7 @@ impl Statements {
             }
         }
         for keys in change.subjects() {
-            locks.insert(lock(keys.realm(), keys.subject()));
+            locks.insert(subject_lock(keys.realm(), keys.subject()));
         }
         Ok(Self {
             locks: locks.into_iter().collect(),
@@ -66,27 +70,34 @@ impl Statements {
 
     /// What changes comes first: then the one statement that can meet a unique constraint is the
     /// insertion of a new record, and a taken id or digest is just that.
-    async fn run(self, connection: &mut PgConnection, change: &Change) -> Result<(), StoreError> {
+    async fn run(
+        self,
+        tables: &Tables,
+        connection: &mut PgConnection,
+        change: &Change,
+    ) -> Result<(), StoreError> {
         sqlx::query(LOCK)
             .bind(&self.locks)
             .execute(&mut *connection)
             .await
             .map_err(|error| commit_failed(&error))?;
         for keys in change.subjects() {
-            check(connection, keys).await?;
+            check(tables, connection, keys).await?;
         }
         if self.updates.len() > 0 {
             let expected = self.updates.len();
-            let updated = self.updates.run(connection).await;
+            let updated = self.updates.run(tables, connection).await;
             if updated.map_err(|error| commit_failed(&error))? != expected {
                 return Err(StoreErrorKind::Conflict.into());
             }
         }
         for columns in self.inserts {
-            columns
-                .insert(connection)
-                .await
-                .map_err(|error| commit_failed(&error))?;
+            let inserted = columns.insert(tables, connection).await;
+            if inserted.map_err(|error| commit_failed(&error))? != 1 {
+                let advice = "drop the rule or the trigger of tower_api_keys that passes over an \
+                              insertion";
+                return Err(because(StoreErrorKind::Unavailable, advice));
+            }
         }
         Ok(())
     }
@@ -94,8 +105,13 @@ impl Statements {
 
 /// Whether the subject has the keys that the change was computed from. Nobody else can give it
 /// one, for the lock of the subject is held.
-async fn check(connection: &mut PgConnection, keys: &SubjectKeys) -> Result<(), StoreError> {
-    let held = sqlx::query(SUBJECT_KEYS)
+async fn check(
+    tables: &Tables,
+    connection: &mut PgConnection,
+    keys: &SubjectKeys,
+) -> Result<(), StoreError> {
+    let held = tables
+        .query(SUBJECT_KEYS)
         .bind(keys.realm().as_str())
         .bind(keys.subject())
         .fetch_all(connection)
@@ -119,13 +135,22 @@ async fn check(connection: &mut PgConnection, keys: &SubjectKeys) -> Result<(), 
 }
 
 /// The number of a subject's advisory lock. Two subjects of one number only take turns.
-fn lock(realm: &Realm, subject: &str) -> i64 {
+pub(super) fn subject_lock(realm: &Realm, subject: &str) -> i64 {
+    lock(b"tower-api-key subject\0", realm, subject)
+}
+
+/// The number of a lineage's advisory lock: who ends it waits for those who add a key to it.
+pub(super) fn lineage_lock(realm: &Realm, lineage: &str) -> i64 {
+    lock(b"tower-api-key lineage\0", realm, lineage)
+}
+
+fn lock(kind: &[u8], realm: &Realm, name: &str) -> i64 {
     let mut hash = Sha256::new();
-    hash.update(b"tower-api-key subject\0");
+    hash.update(kind);
     // A realm holds no control characters, so it ends here.
     hash.update(realm.as_str());
     hash.update([0]);
-    hash.update(subject);
+    hash.update(name);
     let digest: [u8; 32] = hash.finalize().into();
     let (number, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
     i64::from_be_bytes(*number)

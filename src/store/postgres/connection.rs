@@ -1,59 +1,101 @@
 //! Connections that are taken, used and given back.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Error as SqlError, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Error as SqlError, PgPool, Postgres};
 
-use super::super::StoreError;
-use super::error::{commit_failed, failed, is_answer, is_dead};
+use super::super::{StoreError, StoreErrorKind};
+use super::authority::{Authority, Seen, Worth};
+use super::error::{
+    PREPARED_STATEMENTS, Reason, because, commit_failed, failed, is_answer, is_dead,
+};
+use super::tables::{Tables, seen};
 
 /// Each statement sees what was committed before it, whatever the server's default is: the check
 /// of a subject's keys must see what the holder of the lock before left. A lock that another
 /// session keeps is waited for, and not for ever. A process that stands still in the middle is
 /// taken for dead before those who wait give up: the server ends its session, and the locks, which
 /// would otherwise be kept until the network tells, be it hours.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '3s'";
+/// The answer says where the transaction has begun.
+macro_rules! begin {
+    () => {
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '3s'; SELECT "
+    };
+}
+const BEGIN: &str = concat!(begin!(), seen!("begin"));
 
 /// A pool, and how its connections are used.
 pub(super) struct Connections {
     pool: PgPool,
+    authority: Arc<Authority>,
+    tables: Arc<Tables>,
 }
 
 impl Connections {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: PgPool, authority: Arc<Authority>, tables: Arc<Tables>) -> Self {
+        Self {
+            pool,
+            authority,
+            tables,
+        }
     }
 
-    /// All rows of a statement that can be repeated: where the connection turns out to be dead,
-    /// it is sent again on another.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// All rows of a statement that can be repeated, each with [`seen!`] in front. If the
+    /// connection turns out to be dead, or to lead to a server that does not count, the statement is
+    /// sent again on another.
     pub(super) async fn rows<'q>(
         &self,
-        query: impl Fn() -> Query<'q, Postgres, PgArguments>,
+        statement: &str,
+        query: impl Fn(&Tables) -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.authority.ready().await?;
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
-            let error = match self.taken().await {
-                Ok(mut connection) => match query().fetch_all(&mut **connection).await {
-                    Ok(rows) => {
+            let mut connection = self.taken().await.map_err(|error| failed(&error))?;
+            match query(&self.tables).fetch_all(&mut **connection).await {
+                Ok(rows) => {
+                    if self.counts(&rows, statement)? {
                         connection.is_in_order = true;
                         return Ok(rows);
                     }
-                    Err(error) => {
-                        connection.is_in_order = is_answer(&error);
-                        error
+                    drop(connection);
+                    self.look_again(attempts).await?;
+                }
+                Err(error) => {
+                    connection.is_in_order = is_answer(&error);
+                    if attempts == 0 || !is_dead(&error) {
+                        return Err(failed(&error));
                     }
-                },
-                Err(error) => return Err(failed(&error)),
-            };
-            if attempts == 0 || !is_dead(&error) {
-                return Err(failed(&error));
+                }
             }
         }
+    }
+
+    /// Whether an answer comes from the server that counts.
+    fn counts(&self, rows: &[PgRow], statement: &str) -> Result<bool, StoreError> {
+        let row = rows
+            .first()
+            .ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS))?;
+        let seen = Seen::of(row, statement)?;
+        Ok(self.authority.judge(seen)? == Worth::Counts)
+    }
+
+    async fn look_again(&self, attempts: u32) -> Result<(), StoreError> {
+        if attempts == 0 {
+            let advice = "use a URL that leads to one server: several answer to this one";
+            return Err(because(StoreErrorKind::Unavailable, advice));
+        }
+        self.authority.anew().await
     }
 
     /// Executes one statement as a transaction, and says how many rows it concerned.
@@ -68,32 +110,41 @@ impl Connections {
     }
 
     /// A connection on which a transaction has begun. Nothing was written before, so a dead
-    /// connection is replaced here too.
+    /// connection is replaced here too, and one to a server that does not count.
     pub(super) async fn begun(&self) -> Result<Taken, StoreError> {
+        self.authority.ready().await?;
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
-            let error = match self.taken().await {
-                Ok(mut connection) => match sqlx::raw_sql(BEGIN).execute(&mut **connection).await {
-                    Ok(_) => return Ok(connection),
-                    Err(error) => error,
-                },
-                Err(error) => return Err(failed(&error)),
-            };
-            if attempts == 0 || !is_dead(&error) {
-                return Err(failed(&error));
+            let mut connection = self.taken().await.map_err(|error| failed(&error))?;
+            let begin = sqlx::raw_sql(AssertSqlSafe(self.tables.text(BEGIN)));
+            match begin.fetch_all(&mut **connection).await {
+                Ok(rows) => {
+                    if self.counts(&rows, "begin")? {
+                        return Ok(connection);
+                    }
+                    drop(connection);
+                    self.look_again(attempts).await?;
+                }
+                Err(error) => {
+                    if attempts == 0 || !is_dead(&error) {
+                        return Err(failed(&error));
+                    }
+                }
             }
         }
     }
 
-    /// Every connection may be dead after the server restarted; the next one is new.
+    /// Every connection may be dead after the server restarted; the next one is new, and may be the
+    /// first to show that the server is another, which ends one attempt more.
     fn attempts(&self) -> u32 {
         let most = self.pool.options().get_max_connections();
-        most.saturating_add(1)
+        most.saturating_add(1).saturating_mul(2)
     }
 
     async fn taken(&self) -> Result<Taken, SqlError> {
         Ok(Taken {
+            authority: Arc::clone(&self.authority),
             connection: self.pool.acquire().await?,
             is_in_order: false,
         })
@@ -104,6 +155,7 @@ impl Connections {
 /// for the answer that a caller gave up on, for as long as a network that swallows everything
 /// lets it, and have one connection less.
 pub(super) struct Taken {
+    authority: Arc<Authority>,
     connection: PoolConnection<Postgres>,
     pub(super) is_in_order: bool,
 }
@@ -112,6 +164,10 @@ impl Taken {
     /// Ends the transaction: what was done in it is committed, where it did not fail.
     pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        // The server was the primary when the transaction began, or seemed to be.
+        if done.as_ref().is_err_and(Reason::is_fenced) {
+            self.authority.renew();
+        }
         // The server would answer a COMMIT of what failed with a success, so a failure never sends
         // it.
         match (done, sqlx::raw_sql(end).execute(&mut **self).await) {

@@ -2,41 +2,90 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
+use futures_timer::Delay;
 use sqlx::Error as SqlError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::{StoreError, StoreErrorKind};
 use super::schema::MIGRATE;
 
 /// What to do, and what the server or the network said: never a URL, a password or a row.
-#[derive(Debug)]
-struct Reason {
+#[derive(Debug, Clone)]
+pub(super) struct Reason {
     advice: String,
     cause: Option<String>,
+    is_outage: bool,
+    is_fenced: bool,
 }
 
-/// What a URL looks like.
-pub(super) const URL: &str = "write the URL as postgres://role:password@host:port/database";
+/// What a pooler does that knows nothing of prepared statements.
+pub(super) const PREPARED_STATEMENTS: &str = "use session pooling with server_reset_query = \
+     DISCARD ALL, or PgBouncer 1.21 or later with max_prepared_statements: this pooler gives one \
+     client's prepared statements to another";
 
 /// An error with its advice alone.
 pub(super) fn because(kind: StoreErrorKind, advice: impl Into<String>) -> StoreError {
-    let reason = Reason {
-        advice: advice.into(),
-        cause: None,
-    };
-    StoreError::new(kind, reason)
+    StoreError::new(kind, Reason::new(advice, None))
 }
 
-/// A URL that names no database. What cannot be read is not repeated.
-pub(super) fn unreadable(cause: &(dyn StdError + 'static)) -> StoreError {
-    // The innermost says it; those around it say that there is one.
-    let causes = std::iter::successors(Some(cause), |&cause| cause.source());
-    let cause = causes.last().unwrap_or(cause);
-    let reason = Reason {
-        advice: URL.to_owned(),
-        cause: Some(one_line(&cause.to_string())),
-    };
-    StoreError::new(StoreErrorKind::Unavailable, reason)
+impl Reason {
+    fn new(advice: impl Into<String>, cause: Option<String>) -> Self {
+        Self {
+            advice: advice.into(),
+            cause,
+            is_outage: false,
+            is_fenced: false,
+        }
+    }
+
+    /// What an error of this store's holds.
+    pub(super) fn of(error: &StoreError) -> (StoreErrorKind, Self) {
+        let reason = error
+            .source()
+            .and_then(|source| source.downcast_ref::<Self>());
+        let reason = reason.cloned();
+        let unknown = || Self::new("look into the server's log", None);
+        (error.kind(), reason.unwrap_or_else(unknown))
+    }
+
+    /// Whether the server was not reached, so that it may be the same as before.
+    pub(super) fn is_outage(&self) -> bool {
+        self.is_outage
+    }
+
+    /// Whether a server refused to write because it is no primary, or is none any more.
+    pub(super) fn is_fenced(error: &StoreError) -> bool {
+        Self::of(error).1.is_fenced
+    }
+}
+
+/// An answer that comes in time, or an error.
+pub(super) async fn in_time<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut timeout = Delay::new(longest);
+    let mut answer = pin!(answer);
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+            return Poll::Ready(answer);
+        }
+        pin!(&mut timeout).poll(context).map(|()| {
+            let advice = format!(
+                "check that the server runs, and the host and the port of the URL: no answer within {} ms",
+                longest.as_millis()
+            );
+            let mut reason = Reason::new(advice, None);
+            reason.is_outage = true;
+            Err(StoreError::new(StoreErrorKind::Unavailable, reason))
+        })
+    })
+    .await
 }
 
 /// What failed outside of a commit.
@@ -47,10 +96,12 @@ pub(super) fn failed(error: &SqlError) -> StoreError {
         SqlError::Io(error) => error.to_string(),
         other => other.to_string(),
     };
-    let reason = Reason {
-        advice: advice.to_owned(),
-        cause: Some(one_line(&cause)),
-    };
+    let code = code(error);
+    // It would repeat a value of the URL.
+    let cause = (code.as_deref() != Some("22023")).then(|| one_line(&cause));
+    let mut reason = Reason::new(advice, cause);
+    reason.is_outage = kind == StoreErrorKind::Unavailable;
+    reason.is_fenced = code.as_deref() == Some("25006");
     StoreError::new(kind, reason)
 }
 
@@ -69,9 +120,10 @@ pub(super) fn commit_failed(error: &SqlError) -> StoreError {
 pub(super) fn is_dead(error: &SqlError) -> bool {
     match error {
         SqlError::Io(_) => true,
-        SqlError::Database(_) => {
-            matches!(code(error).as_deref(), Some("57P01" | "57P02" | "57P05"))
-        }
+        // Whatever is fatal ends the session, also where a pooler says so.
+        SqlError::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
         _ => false,
     }
 }
@@ -86,6 +138,10 @@ fn code(error: &SqlError) -> Option<std::borrow::Cow<'_, str>> {
         SqlError::Database(error) => error.code(),
         _ => None,
     }
+}
+
+fn says(error: &SqlError, text: &str) -> bool {
+    matches!(error, SqlError::Database(error) if error.message().contains(text))
 }
 
 fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
@@ -114,6 +170,19 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
             "25006" => (
                 ReadOnly,
                 "use the URL of the primary, and a role that may write",
+            ),
+            "42P05" | "26000" => (Unavailable, PREPARED_STATEMENTS),
+            "08P01" if says(error, "unsupported startup parameter") => (
+                Unavailable,
+                "the pooler takes no settings: leave options[...] and PGOPTIONS out, and name the \
+                 schema with PostgresOptions::schema, or set the role's search_path",
+            ),
+            "08P01" if says(error, "prepared statement") || says(error, "bind message") => {
+                (Unavailable, PREPARED_STATEMENTS)
+            }
+            "42704" | "22023" => (
+                Unavailable,
+                "correct what options[...] in the URL and PGOPTIONS set: the server refuses it",
             ),
             "42501" => (
                 ReadOnly,

@@ -1,31 +1,44 @@
 //! Records in Postgres, for services on several machines that share their keys.
 
+mod authority;
 mod columns;
 mod commit;
 mod connection;
 mod error;
 mod options;
+mod password_file;
 mod record;
+mod revoke;
 mod schema;
+mod tables;
+mod task;
+mod url;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::postgres::PgRow;
+
 use self::connection::Connections;
 pub use self::options::PostgresOptions;
-use self::record::{SELECT_BY_DIGEST, SELECT_BY_ID, column, to_record};
+use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
+use self::tables::{SEEN, Tables, seen};
+use self::task::detached;
 use super::row::{column_time, time};
-use super::{BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, StoreError, StoreId};
+use super::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreId, Target,
+};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Revocation};
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
-/// Every request reads the database, so a key that is revoked anywhere is refused everywhere by
-/// the next request. Clones share their connections; rings of several realms can share one store.
+/// Every request reads the primary, so a key that is revoked anywhere is refused everywhere by
+/// the next request, or within five seconds of a failover. Clones share their connections; rings of several realms can share one store.
 ///
 /// ```no_run
 /// use tower_api_key::{KeyRing, store::PostgresStore};
@@ -40,15 +53,19 @@ use crate::record::KeyRecord;
 ///
 /// # The database
 ///
-/// The tables `tower_api_keys` and `tower_api_key_migrations` stand in the first schema of the
-/// `search_path`, which the URL can set: `?options[search_path]=auth`. [`migrate`](Self::migrate)
-/// makes them; so does the file `migrations/postgres/0001_keys.sql` of this crate, for those who
+/// The tables `tower_api_keys` and `tower_api_key_migrations` are in the first schema of the
+/// `search_path`, which the URL can set (`?options[search_path]=auth`), or in the schema that
+/// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every
+/// statement names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate)
+/// makes them; so do the files in `migrations/postgres` of this crate, in their order, for those who
 /// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
 /// `tower_api_keys` and `SELECT` on the other. The encoding must be UTF8. Tested with
 /// Postgres 15.
 ///
 /// The database holds the lifecycle too. A trigger refuses every `UPDATE` that gives a key more
-/// than it had, brings it back, or makes it another's; so does it for psql. It cannot hold what is
+/// than it had, brings it back, makes it another's, or changes its label or metadata; so does it for
+/// psql. A statement that revokes a key, and changes `revoked_at`, `revocation_reason` and `version`
+/// alone, is never refused, whatever else the row holds. The trigger cannot hold what is
 /// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE`
 /// nor the ownership of the table.
 ///
@@ -57,13 +74,51 @@ use crate::record::KeyRecord;
 /// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's
 /// runtime. A look-up is one prepared statement on one index, without a transaction. A connection
 /// that turns out to be dead is replaced within the same look-up, so a server that restarts costs
-/// requests only while it is away. In front of a pooler that shares sessions between clients, put
-/// `?statement-cache-capacity=0` into the URL.
+/// requests only while it is away. While keys are looked up, the store opens one more connection a
+/// second, to learn which server the URL leads to, and closes it at once.
+///
+/// # Failover
+///
+/// An answer counts only if its server is not in recovery, and is the one that the newest
+/// connection has reached. That connection is at most **five seconds** old, and usually one. So a
+/// primary that was replaced, and that lives on behind connections which are still open, is
+/// believed for at most five seconds after the URL leads to its successor. A write that a server
+/// refuses because it is read-only ends every connection at once. If no new connection can be
+/// opened for five seconds, for example because the server has no free slot, look-ups fail.
+///
+/// A standby is refused. [`PostgresOptions::danger_read_from_standby`] allows it, and then a key
+/// that was revoked is accepted until the standby learns of it.
+///
+/// The store also fails, and never takes a key for unknown, if row-level security applies to its
+/// role, if `tower_api_keys` is not the table that the migrations made, or if the schema is of another
+/// version. Each look-up checks the first, and the newest connection the others.
+///
+/// # Poolers
+///
+/// Statements are prepared. PgBouncer works with `pool_mode = session` and its default
+/// `server_reset_query = DISCARD ALL`, and is tested in this mode. A pooler of transactions must know
+/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`); one that mixes up
+/// those of its clients is refused. `options[...]` does not pass PgBouncer: name the schema with
+/// [`PostgresOptions::schema`]. Behind a pooler, a failover is noticed when the pooler leaves the old
+/// server, which its own settings decide (`server_lifetime`, `RECONNECT`).
+///
+/// # The URL
+///
+/// It is `postgres://role:password@host:port/database`, with `%` escapes, and these settings:
+/// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `port`, `user`, `password`, `dbname`,
+/// `application_name` and `options[name]`. Any other is refused, and so is one that is written twice
+/// or that would have no effect. An error names the setting and never its value.
 ///
 /// The URL's `sslmode` says how TLS is used: `prefer`, the default, takes it where the server has
 /// it; `verify-full` is the one that a network in between cannot undo, by the roots of
 /// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
-/// and their like fill in what the URL leaves out.
+/// and others of libpq fill in what the URL leaves out; one that asks for what this store does not
+/// support is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
+///
+/// Whatever reads or writes runs in a task of its own in the runtime of its caller. A caller that is
+/// dropped, as a server drops a handler whose client hangs up, ends no statement half-way, costs no
+/// connection, and a commit that has begun is finished. A call whose caller is gone is given up
+/// after six seconds. Outside of a Tokio runtime a call runs in its caller.
 ///
 /// A purge removes some thousand records at a time, each time in a transaction of its own, so that
 /// revocations go on beside a large one.
@@ -109,16 +164,17 @@ impl KeyStore for PostgresStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         let (connections, realm, digest) = (Arc::clone(&self.0), realm.clone(), *digest);
         Lookup::Pending(Box::pin(async move {
-            let query = || {
-                sqlx::query(SELECT_BY_DIGEST)
-                    .bind(&digest.as_bytes()[..])
-                    .bind(realm.as_str())
+            let query = |tables: &Tables| {
+                let query = tables.find_query();
+                query.bind(&digest.as_bytes()[..]).bind(realm.as_str())
             };
-            let rows = connections.rows(query).await?;
-            let row = rows.first();
-            row.map(|row| to_record(row, &realm).map(Arc::new))
-                .transpose()
+            let rows = connections.rows("find", query).await?;
+            first(&rows, &realm)
         }))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        task::spawn(task)
     }
 
     fn identity(&self) -> Option<StoreId> {
@@ -126,20 +182,66 @@ impl KeyStore for PostgresStore {
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(commit::apply(&self.0, change))
+        let (connections, change) = (Arc::clone(&self.0), change.clone());
+        Box::pin(detached(async move {
+            commit::apply(&connections, &change).await
+        }))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        let (connections, realm, target) = (Arc::clone(&self.0), realm.clone(), target.clone());
+        Box::pin(detached(async move {
+            revoke::revoke(&connections, &realm, &target, revocation).await
+        }))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        Box::pin(async move {
-            let query = || {
-                sqlx::query(SELECT_BY_ID)
-                    .bind(id.to_string())
-                    .bind(realm.as_str())
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        Box::pin(detached(async move {
+            let query = |tables: &Tables| {
+                let query = tables.query(SELECT_BY_ID);
+                query.bind(id.to_string()).bind(realm.as_str())
             };
-            let rows = self.0.rows(query).await?;
-            let row = rows.first();
-            row.map(|row| to_record(row, realm).map(Arc::new))
-                .transpose()
+            let rows = connections.rows("get", query).await?;
+            first(&rows, &realm)
+        }))
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let asked: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(async move {
+            if asked.is_empty() {
+                return Vec::new();
+            }
+            let found = detached(async move {
+                let query = |tables: &Tables| {
+                    let query = tables.query(SELECT_BY_IDS);
+                    query.bind(&asked).bind(realm.as_str())
+                };
+                let rows = connections.rows("get_many", query).await?;
+                let mut found = HashMap::with_capacity(rows.len());
+                for row in &rows {
+                    // The one row of an answer without records has no id.
+                    if let Some(id) = column::<Option<String>>(row, SEEN)? {
+                        let record = to_record(row, &realm);
+                        found.insert(id, record.map(|record| record.map(Arc::new)));
+                    }
+                }
+                Ok(found)
+            });
+            match found.await {
+                Ok(mut found) => {
+                    let answers = ids.iter().map(|id| found.remove(id.as_str()));
+                    answers.map(|found| found.unwrap_or(Ok(None))).collect()
+                }
+                Err(error) => vec![Err(error); ids.len()],
+            }
         })
     }
 
@@ -148,17 +250,26 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+        let connections = Arc::clone(&self.0);
+        let (realm, query) = (realm.clone(), query.clone());
+        Box::pin(detached(async move {
             // No text of Postgres holds NUL, so no key is of such a subject.
             let subject = query.subject.as_deref();
             if subject.is_some_and(|subject| subject.contains('\0')) {
                 return Ok(Vec::new());
             }
-            let rows = self.0.rows(|| record::list(realm, query)).await?;
-            rows.iter()
-                .map(|row| to_record(row, realm).map(Arc::new))
-                .collect()
-        })
+            let list = |tables: &Tables| record::list(tables, &realm, &query);
+            let rows = connections.rows("list", list).await?;
+            let records = rows
+                .iter()
+                .filter_map(|row| to_record(row, &realm).transpose());
+            let mut records = records
+                .map(|record| record.map(Arc::new))
+                .collect::<Result<Vec<_>, _>>()?;
+            // The order of a join is its own. What is sorted already costs one comparison each.
+            records.sort_by_key(|record| record.id());
+            Ok(records)
+        }))
     }
 
     fn purge<'a>(
@@ -171,8 +282,14 @@ impl KeyStore for PostgresStore {
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let mut purged = 0;
             loop {
-                let step = sqlx::query(PURGE).bind(realm.as_str()).bind(ended_by);
-                match self.0.execute(step).await? {
+                // Each step on its own: a purge whose caller is gone ends after the one that runs.
+                let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+                let step = detached(async move {
+                    let step = connections.tables().query(PURGE);
+                    let step = step.bind(realm.as_str()).bind(ended_by);
+                    connections.execute(step).await
+                });
+                match step.await? {
                     0 => return Ok(purged),
                     count => purged += count,
                 }
@@ -185,7 +302,9 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let uses = uses.to_vec();
+        Box::pin(detached(async move {
             if uses.is_empty() {
                 return Ok(());
             }
@@ -194,12 +313,10 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = sqlx::query(RECORD_USES)
-                .bind(realm.as_str())
-                .bind(ids)
-                .bind(times);
-            self.0.execute(query).await.map(drop)
-        })
+            let query = connections.tables().query(RECORD_USES);
+            let query = query.bind(realm.as_str()).bind(ids).bind(times);
+            connections.execute(query).await.map(drop)
+        }))
     }
 
     fn last_uses<'a>(
@@ -207,20 +324,24 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        Box::pin(async move {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(detached(async move {
             if ids.is_empty() {
                 return Ok(Vec::new());
             }
-            let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
-            let query = || sqlx::query(LAST_USES).bind(realm.as_str()).bind(&ids);
-            let rows = self.0.rows(query).await?;
+            let query = |tables: &Tables| {
+                let query = tables.query(LAST_USES);
+                query.bind(realm.as_str()).bind(&ids)
+            };
+            let rows = connections.rows("last_uses", query).await?;
             rows.iter()
                 .map(|row| {
                     let at: Option<i64> = column(row, "last_used_at")?;
                     at.map(|at| time("last_used_at", at)).transpose()
                 })
                 .collect()
-        })
+        }))
     }
 }
 
@@ -230,29 +351,38 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
+fn first(rows: &[PgRow], realm: &Realm) -> Found {
+    let row = rows.first().map(|row| to_record(row, realm));
+    Ok(row.transpose()?.flatten().map(Arc::new))
+}
+
 /// A step of a purge, short because a revocation writes records that ended too, and waits for their
 /// locks. What another session has locked is passed over, and does not count for the limit: where
 /// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
 /// the index, so that a step reads no more than it removes.
 const PURGE: &str = "WITH due AS (
-    SELECT id FROM tower_api_keys
+    SELECT id FROM @.tower_api_keys
     WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
     ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
     FOR UPDATE SKIP LOCKED
-) DELETE FROM tower_api_keys AS keys USING due WHERE keys.id = due.id";
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id = due.id";
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.
 const RECORD_USES: &str = "WITH told AS (
     SELECT id, max(at) AS at FROM unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (
-    SELECT keys.id, told.at FROM tower_api_keys AS keys JOIN told ON told.id = keys.id
+    SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id = keys.id
     WHERE keys.realm = $1 AND (keys.last_used_at IS NULL OR keys.last_used_at < told.at)
     ORDER BY keys.id FOR NO KEY UPDATE OF keys
-) UPDATE tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
+) UPDATE @.tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
 FROM locked WHERE locked.id = keys.id";
 
-const LAST_USES: &str = "SELECT keys.last_used_at
-FROM unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
-LEFT JOIN tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
-ORDER BY asked.place";
+const LAST_USES: &str = concat!(
+    "SELECT ",
+    seen!("last_uses"),
+    ", keys.last_used_at
+FROM pg_catalog.unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
+LEFT JOIN @.tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
+ORDER BY asked.place"
+);

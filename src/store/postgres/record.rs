@@ -7,38 +7,53 @@ use sqlx::{Decode, Postgres, Row as _, Type};
 use super::super::row::Row;
 use super::super::{ListQuery, StoreError};
 use super::error::failed;
+use super::tables::{SEEN, Tables, seen};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 
-/// The columns of a record, in the order in which [`to_record`] reads them.
+/// A row, always: what the server says of itself and, if there are records, the columns of each in
+/// the order in which [`to_record`] reads them.
 macro_rules! select {
-    ($rest:literal) => {
+    ($statement:literal, $rest:literal) => {
         concat!(
-            "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
+            "SELECT ",
+            seen!($statement),
+            ", found.* FROM (SELECT 1) AS one LEFT JOIN (\
+             SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
              retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata \
-             FROM tower_api_keys WHERE ",
-            $rest
+             FROM @.tower_api_keys WHERE ",
+            $rest,
+            ") AS found ON true"
         )
     };
 }
 
-pub(super) const SELECT_BY_DIGEST: &str = select!("digest = $1 AND realm = $2");
-pub(super) const SELECT_BY_ID: &str = select!("id = $1 AND realm = $2");
+pub(super) const SELECT_BY_DIGEST: &str = select!("find", "digest = $1 AND realm = $2");
+pub(super) const SELECT_BY_ID: &str = select!("get", "id = $1 AND realm = $2");
+pub(super) const SELECT_BY_IDS: &str = select!("get_many", "id = ANY($1) AND realm = $2");
 
 /// One statement for each index, so that no plan depends on what was asked first.
 const LIST_BY_LINEAGE: &str = select!(
+    "list",
     "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) \
      AND lineage = $5 AND ($6::text IS NULL OR subject = $6) ORDER BY id LIMIT $4"
 );
 const LIST_BY_SUBJECT: &str = select!(
+    "list",
     "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) \
      AND subject = $5 ORDER BY id LIMIT $4"
 );
-const LIST_BY_REALM: &str =
-    select!("realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) ORDER BY id LIMIT $4");
+const LIST_BY_REALM: &str = select!(
+    "list",
+    "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) ORDER BY id LIMIT $4"
+);
 
 /// The statement that answers a query.
-pub(super) fn list<'q>(realm: &'q Realm, query: &'q ListQuery) -> Query<'q, Postgres, PgArguments> {
+pub(super) fn list<'q>(
+    tables: &Tables,
+    realm: &'q Realm,
+    query: &'q ListQuery,
+) -> Query<'q, Postgres, PgArguments> {
     let subject = query.subject.as_deref();
     let sql = match (query.lineage, subject) {
         (Some(_), _) => LIST_BY_LINEAGE,
@@ -48,7 +63,8 @@ pub(super) fn list<'q>(realm: &'q Realm, query: &'q ListQuery) -> Query<'q, Post
     // The empty text sorts before every id.
     let after = query.after.map_or_else(String::new, |id| id.to_string());
     let limit = query.limit.and_then(|limit| i64::try_from(limit).ok());
-    let statement = sqlx::query(sql)
+    let statement = tables
+        .query(sql)
         .bind(realm.as_str())
         .bind(after)
         .bind(query.unrevoked)
@@ -60,26 +76,31 @@ pub(super) fn list<'q>(realm: &'q Realm, query: &'q ListQuery) -> Query<'q, Post
     }
 }
 
-pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<KeyRecord, StoreError> {
+/// The record of a row, if it holds one.
+pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<KeyRecord>, StoreError> {
+    let Some(id) = column(row, SEEN)? else {
+        return Ok(None);
+    };
     Row {
-        id: column(row, 0)?,
-        digest: column(row, 1)?,
-        pepper_version: column(row, 2)?,
-        subject: column(row, 3)?,
-        scopes: column(row, 4)?,
-        issued_at: column(row, 5)?,
-        not_before: column(row, 6)?,
-        expires_at: column(row, 7)?,
-        retire_at: column(row, 8)?,
-        lineage: column(row, 9)?,
-        generation: column(row, 10)?,
-        version: column(row, 11)?,
-        revoked_at: column(row, 12)?,
-        revocation_reason: column(row, 13)?,
-        label: column(row, 14)?,
-        metadata: column(row, 15)?,
+        id,
+        digest: column(row, SEEN + 1)?,
+        pepper_version: column(row, SEEN + 2)?,
+        subject: column(row, SEEN + 3)?,
+        scopes: column(row, SEEN + 4)?,
+        issued_at: column(row, SEEN + 5)?,
+        not_before: column(row, SEEN + 6)?,
+        expires_at: column(row, SEEN + 7)?,
+        retire_at: column(row, SEEN + 8)?,
+        lineage: column(row, SEEN + 9)?,
+        generation: column(row, SEEN + 10)?,
+        version: column(row, SEEN + 11)?,
+        revoked_at: column(row, SEEN + 12)?,
+        revocation_reason: column(row, SEEN + 13)?,
+        label: column(row, SEEN + 14)?,
+        metadata: column(row, SEEN + 15)?,
     }
     .into_record(realm)
+    .map(Some)
 }
 
 pub(super) fn column<'r, T>(

@@ -6,19 +6,22 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::failure::{Place, is_busy};
+use super::read;
+use super::schema::require_intact;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// `TKEY`: by it, `file` and other tools tell what the database is for.
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// What brings a file from each version of the schema to the next, from none at all to 1 first.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// A pause between two attempts to switch to the write-ahead log, for which SQLite does not wait
 /// by itself.
@@ -38,16 +41,13 @@ pub(super) enum Access {
 /// The connection that writes, with the schema in place.
 pub(super) fn writer(
     place: &Place,
+    real: &Path,
     access: Access,
     synchronous: &str,
 ) -> Result<Connection, StoreError> {
-    if access == Access::Create {
-        create(place)?;
-    }
-    let mut connection = open(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
-    let read_only = connection.is_readonly("main").map_err(fail)?;
-    if read_only {
+    if is_read_only(&connection) {
         return Err(place.error(
             StoreErrorKind::ReadOnly,
             "the file is write-protected; make it writable for this user, or open it to read only",
@@ -63,7 +63,10 @@ pub(super) fn writer(
         }
     } else {
         require_newest(version, place)?;
+        // A backup that was put in the place of the file has none.
+        use_write_ahead_log(&connection, place)?;
     }
+    require_intact(&connection, place)?;
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;"
@@ -72,13 +75,31 @@ pub(super) fn writer(
     Ok(connection)
 }
 
+/// Whether SQLite opened the file to read only, as it does without a word when the file is
+/// write-protected. It says so before it looks at any lock. (Versions of `rusqlite` that other crates
+/// need differ in how they ask.)
+fn is_read_only(connection: &Connection) -> bool {
+    let begun = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+    begun.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
+}
+
 /// A connection that reads, and waits this long for a lock.
-pub(super) fn reader(place: &Place, wait: Duration) -> Result<Connection, StoreError> {
-    let connection = open(place, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+pub(super) fn reader(place: &Place, real: &Path, wait: Duration) -> Result<Connection, StoreError> {
+    let connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection
         .busy_timeout(place.busy_timeout)
         .map_err(|error| place.sqlite(error))?;
     require_newest(version(&connection, place)?, place)?;
+    // The statements of look-ups are prepared for the schema that was checked: whenever SQLite
+    // prepares one again, it is checked again.
+    let reading = connection
+        .unchecked_transaction()
+        .map_err(|error| place.sqlite(error))?;
+    require_intact(&reading, place)?;
+    read::prepare(&reading).map_err(|error| place.sqlite(error))?;
+    drop(reading);
     connection
         .execute_batch("PRAGMA query_only = ON;")
         .and_then(|()| connection.busy_timeout(wait))
@@ -86,13 +107,28 @@ pub(super) fn reader(place: &Place, wait: Duration) -> Result<Connection, StoreE
     Ok(connection)
 }
 
+/// A connection that reads a file to copy it, of this schema or an earlier one.
+pub(super) fn older_reader(place: &Place, real: &Path) -> Result<Connection, StoreError> {
+    let connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection
+        .busy_timeout(place.busy_timeout)
+        .map_err(|error| place.sqlite(error))?;
+    if version(&connection, place)? == 0 {
+        return Err(place.error(
+            StoreErrorKind::Schema,
+            "the file holds no keys, so it is no backup; name another",
+        ));
+    }
+    Ok(connection)
+}
+
 /// Refuses a schema that another process changed since the file was opened.
 pub(super) fn require_known(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    require_newest(number(connection, "user_version", place)?, place)
+    require_intact(connection, place)
 }
 
 /// The file, readable by its owner alone: a digest is no secret key, but nobody's business.
-fn create(place: &Place) -> Result<(), StoreError> {
+pub(super) fn create(place: &Place) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -115,8 +151,8 @@ fn create(place: &Place) -> Result<(), StoreError> {
     }
 }
 
-fn open(place: &Place, access: OpenFlags) -> Result<Connection, StoreError> {
-    if let Err(error) = missing(&place.path) {
+fn open(place: &Place, real: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    if let Err(error) = missing(real) {
         return Err(match error {
             Missing::File => place.error(
                 StoreErrorKind::Unavailable,
@@ -129,7 +165,7 @@ fn open(place: &Place, access: OpenFlags) -> Result<Connection, StoreError> {
         });
     }
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    Connection::open_with_flags(&place.path, flags).map_err(|error| place.sqlite(error))
+    Connection::open_with_flags(real, flags).map_err(|error| place.sqlite(error))
 }
 
 enum Missing {
@@ -170,7 +206,7 @@ fn version(connection: &Connection, place: &Place) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
+pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
     match version {
         VERSION => Ok(()),
         newer if newer > VERSION => Err(too_new(newer, place)),
@@ -196,7 +232,11 @@ fn too_new(version: i64, place: &Place) -> StoreError {
     place.error(StoreErrorKind::Schema, &advice)
 }
 
-fn number(connection: &Connection, pragma: &str, place: &Place) -> Result<i64, StoreError> {
+pub(super) fn number(
+    connection: &Connection,
+    pragma: &str,
+    place: &Place,
+) -> Result<i64, StoreError> {
     connection
         .prepare_cached(&format!("PRAGMA {pragma}"))
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

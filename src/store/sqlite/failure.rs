@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
+use super::state::State;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The file that errors name.
@@ -14,16 +15,55 @@ use crate::store::{StoreError, StoreErrorKind};
 pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) busy_timeout: Duration,
+    pub(super) state: State,
 }
 
 /// The source of a [`StoreError`]: the file, and what to do.
 #[derive(Debug)]
-struct Failure {
+pub(super) struct Failure {
     text: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+impl Failure {
+    pub(super) fn new(text: String) -> Self {
+        Self { text, source: None }
+    }
+}
+
 impl Place {
+    pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
+        Self {
+            path,
+            busy_timeout,
+            state: State::default(),
+        }
+    }
+
+    /// Why nothing is answered from what is open.
+    pub(super) fn fault(&self) -> StoreError {
+        self.state.cause().unwrap_or_else(|| {
+            self.error(
+                StoreErrorKind::Unavailable,
+                "the store is closed; try again",
+            )
+        })
+    }
+
+    /// Refuses to go on if the files that are open are not those at the path.
+    pub(super) fn require_current(&self) -> Result<(), StoreError> {
+        if self.state.has_fault() {
+            return Err(self.fault());
+        }
+        // None is known in a test of a connection alone.
+        let Some(files) = self.state.files() else {
+            return Ok(());
+        };
+        files
+            .require_current(self)
+            .inspect_err(|error| self.state.fault(error))
+    }
+
     /// An error that SQLite does not know of.
     pub(super) fn error(&self, kind: StoreErrorKind, advice: &str) -> StoreError {
         self.failure(kind, advice, None)

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ToSql, params, params_from_iter};
+use rusqlite::{Connection, StatementStatus, ToSql, params, params_from_iter};
 
+use super::connection::require_known;
 use super::failure::{Place, is_busy};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -12,8 +13,8 @@ use crate::format::KeyId;
 use crate::lifecycle::SubjectKeys;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::row::{Row, time};
-use crate::store::{ListQuery, StoreError};
+use crate::store::row::{Row, readable_id, row_of, time};
+use crate::store::{ListQuery, StoreError, StoreErrorKind};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -66,42 +67,63 @@ impl From<StoreError> for Unread {
     }
 }
 
+/// Prepares the statements of look-ups, which the connection then keeps.
+pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    for sql in [FIND, GET] {
+        connection.prepare_cached(sql)?;
+    }
+    Ok(())
+}
+
 pub(super) fn find(
     connection: &Connection,
+    place: &Place,
     realm: &Realm,
     digest: &KeyDigest,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
-    one(connection, FIND, realm, &digest.as_bytes())
+    one(connection, place, FIND, realm, &digest.as_bytes())
 }
 
 pub(super) fn get(
     connection: &Connection,
+    place: &Place,
     realm: &Realm,
     id: KeyId,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
-    one(connection, GET, realm, &id.as_str())
+    one(connection, place, GET, realm, &id.as_str())
 }
 
 #[inline]
 fn one(
     connection: &Connection,
+    place: &Place,
     sql: &str,
     realm: &Realm,
     key: &dyn ToSql,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![key, realm.as_str()])?;
-    match rows.next()? {
-        Some(row) => Ok(Some(Arc::new(record(row, realm)?))),
-        None => Ok(None),
+    let found = match rows.next()? {
+        Some(row) => Some(Arc::new(record(row, realm)?)),
+        None => None,
+    };
+    drop(rows);
+    // SQLite prepares a statement again if the schema has changed, whatever it finds in the place
+    // of the table.
+    if statement.get_status(StatementStatus::RePrepare) != 0 {
+        require_known(connection, place)?;
+        statement.reset_status(StatementStatus::RePrepare);
     }
+    Ok(found)
 }
 
 pub(super) fn list(
     connection: &Connection,
+    place: &Place,
     realm: &Realm,
     query: &ListQuery,
 ) -> Result<Vec<Arc<KeyRecord>>, Unread> {
+    require_known(connection, place)?;
     let (sql, values) = list_statement(realm.as_str(), query);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -164,11 +186,13 @@ pub(super) fn has_exactly(connection: &Connection, keys: &SubjectKeys) -> Result
 
 pub(super) fn last_uses(
     connection: &mut Connection,
+    place: &Place,
     realm: &Realm,
     ids: &[KeyId],
 ) -> Result<Vec<Option<Timestamp>>, Unread> {
     // One state of the store for all of them.
     let reading = connection.transaction()?;
+    require_known(&reading, place)?;
     let mut statement =
         reading.prepare_cached("SELECT last_used_at FROM api_keys WHERE id = ?1 AND realm = ?2")?;
     let mut uses = Vec::with_capacity(ids.len());
@@ -184,6 +208,18 @@ pub(super) fn last_uses(
 }
 
 fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
+    parse(row, realm).map_err(|unread| match unread {
+        // What SQLite could not give as the type of its column.
+        Unread::Sqlite(error) => {
+            let id = row.get_ref(0).ok().and_then(|id| id.as_str().ok());
+            let error = StoreError::new(StoreErrorKind::Corrupt, error);
+            Unread::Row(row_of(id.and_then(readable_id), error))
+        }
+        unread @ Unread::Row(_) => unread,
+    })
+}
+
+fn parse(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
     let text = |column| -> Result<&str, rusqlite::Error> {
         row.get_ref(column)?.as_str().map_err(Into::into)
     };

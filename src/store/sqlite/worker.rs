@@ -1,46 +1,142 @@
 //! A connection with a thread of its own.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 
+use super::checkpoint::{checkpoint, forget_pages};
 use super::failure::Place;
-use super::oneshot;
 use crate::caught::caught;
+use crate::oneshot;
 use crate::store::StoreError;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+
+/// How long a writer has had nothing to do before its log is written to the file.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two attempts to do so.
+const LONGEST_IDLE: Duration = Duration::from_secs(5);
+
+/// So many jobs, one after the other without a pause, are followed by such an attempt too.
+const WITHOUT_PAUSE: u32 = 256;
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is that of a connection, and so must not wait for one.
+pub(super) fn is_worker_thread() -> bool {
+    IS_WORKER.get()
+}
 
 /// Runs jobs on a connection, one after the other, in a thread that ends when this is dropped:
 /// jobs that wait by then are still done where somebody waits for them.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     place: Arc<Place>,
+    /// Whether the thread has a connection, or will have had one until it has closed it.
+    open: Arc<AtomicBool>,
+    interrupt: Mutex<Option<InterruptHandle>>,
 }
 
 impl Worker {
-    pub(super) fn spawn(
+    /// A thread that has no connection yet, to read.
+    pub(super) fn start(name: &str, place: &Arc<Place>) -> Result<Self, StoreError> {
+        Self::serving(name, place, |waiting, _| read(waiting))
+    }
+
+    /// A thread that has no connection yet, to write.
+    pub(super) fn start_writer(name: &str, place: &Arc<Place>) -> Result<Self, StoreError> {
+        Self::serving(name, place, write)
+    }
+
+    fn serving(
         name: &str,
-        mut connection: Connection,
         place: &Arc<Place>,
+        serve: fn(&mpsc::Receiver<Job>, &Place),
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = mpsc::channel::<Job>();
+        let served = Arc::clone(place);
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                for job in waiting {
-                    // A transaction that a panic leaves open is rolled back as it unwinds.
-                    caught(|| job(&mut connection));
-                }
+                IS_WORKER.set(true);
+                serve(&waiting, &served);
             })
             .map_err(|error| place.io("cannot start a thread for", error))?;
         Ok(Self {
             jobs,
             place: Arc::clone(place),
+            open: Arc::new(AtomicBool::new(false)),
+            interrupt: Mutex::default(),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn spawn(
+        name: &str,
+        connection: Connection,
+        place: &Arc<Place>,
+    ) -> Result<Self, StoreError> {
+        let worker = Self::start(name, place)?;
+        worker.put(connection);
+        Ok(worker)
+    }
+
+    /// Takes a connection into use.
+    pub(super) fn put(&self, connection: Connection) {
+        self.open.store(true, Ordering::SeqCst);
+        *self.handle() = Some(connection.get_interrupt_handle());
+        let _ = self
+            .jobs
+            .send(Box::new(move |held| *held = Some(connection)));
+    }
+
+    /// Drops the pages that are in memory, when its turn comes.
+    pub(super) fn forget_pages(&self) {
+        let _ = self.jobs.send(Box::new(|connection| {
+            if let Some(connection) = connection {
+                forget_pages(connection);
+            }
+        }));
+    }
+
+    /// Closes the connection, once this has been done with it. A job that runs is interrupted; the
+    /// answer has no value, and ends when the connection is closed.
+    pub(super) fn close(
+        &self,
+        prepare: impl FnOnce(&Connection) + Send + 'static,
+    ) -> mpsc::Receiver<()> {
+        let (closing, closed) = mpsc::channel();
+        let open = Arc::clone(&self.open);
+        let _ = self.jobs.send(Box::new(move |connection| {
+            if let Some(connection) = connection.take() {
+                prepare(&connection);
+                drop(connection);
+            }
+            open.store(false, Ordering::SeqCst);
+            drop(closing);
+        }));
+        closed
+    }
+
+    /// Ends the statement that runs, if one does.
+    pub(super) fn interrupt(&self) {
+        if let Some(handle) = &*self.handle() {
+            handle.interrupt();
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// Queues a job at once, and is its answer. A job whose answer nobody waits for when its turn
@@ -50,10 +146,15 @@ impl Worker {
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
         let (answer, answered) = oneshot::channel();
+        let place = Arc::clone(&self.place);
         let job: Job = Box::new(move |connection| {
-            if !answer.is_abandoned() {
-                answer.send(job(connection));
+            if answer.is_abandoned() {
+                return;
             }
+            answer.send(match connection {
+                Some(connection) => job(connection),
+                None => Err(place.fault()),
+            });
         });
         // Refused only by a thread that is gone, and then the answer is that there is none.
         let _ = self.jobs.send(job);
@@ -63,6 +164,67 @@ impl Worker {
                 Some(answer) => answer,
                 None => Err(place.gave_up()),
             }
+        }
+    }
+
+    fn handle(&self) -> std::sync::MutexGuard<'_, Option<InterruptHandle>> {
+        self.interrupt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does jobs until nobody can send another.
+fn read(waiting: &mpsc::Receiver<Job>) {
+    let mut connection = None;
+    for job in waiting {
+        // A transaction that a panic leaves open is rolled back as it unwinds.
+        caught(|| job(&mut connection));
+    }
+}
+
+/// Does jobs until nobody can send another, and brings what they wrote to the log into the file:
+/// when there has been nothing to do for a while, and when there has been much to do.
+fn write(waiting: &mpsc::Receiver<Job>, place: &Place) {
+    let mut connection: Option<Connection> = None;
+    let written =
+        |connection: &Option<Connection>| connection.as_ref().map_or(0, Connection::total_changes);
+    // How much had been written when the log was last brought into the file; `None` for a log that
+    // another process has left.
+    let mut settled = Some(0);
+    let (mut pause, mut jobs) = (IDLE, 0);
+    loop {
+        let now = written(&connection);
+        let job = if settled == Some(now) {
+            waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else if jobs >= WITHOUT_PAUSE {
+            Err(RecvTimeoutError::Timeout)
+        } else {
+            waiting.recv_timeout(pause)
+        };
+        match job {
+            Ok(job) => {
+                let was_open = connection.is_some();
+                caught(|| job(&mut connection));
+                jobs += 1;
+                match (was_open, connection.is_some()) {
+                    (_, false) => settled = Some(0),
+                    (false, true) => settled = None,
+                    (true, true) => {}
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                jobs = 0;
+                let done = place.require_current().is_ok()
+                    && connection.as_ref().is_some_and(|it| checkpoint(it, place));
+                pause = if done {
+                    settled = Some(now);
+                    IDLE
+                } else {
+                    (pause * 2).min(LONGEST_IDLE)
+                };
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::format::KeyId;
 use crate::lifecycle::{Change, Expected};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::row::{column_metadata, column_time, column_version};
+use crate::store::row::{column_metadata, column_revoked_at, column_time, column_version};
 use crate::store::{StoreError, StoreErrorKind};
 
 const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, scopes, \
@@ -126,7 +126,7 @@ fn put(
     let retire_at = record.retire_at().map(column_time).transpose()?;
     let version = column_version(record.version())?;
     let revocation = record.revocation();
-    let revoked_at = revocation.map(|it| column_time(it.at)).transpose()?;
+    let revoked_at = revocation.map(|it| column_revoked_at(it.at));
     let metadata = column_metadata(record.metadata())?;
     let (id, lineage) = (record.id(), record.lineage());
     let columns = params![
@@ -160,18 +160,23 @@ fn put(
         .and_then(|mut statement| statement.execute(columns)))
 }
 
-/// Whether an insertion met a row of the same id or digest: by the constraint, or by the one
-/// trigger that insertions have.
+/// What the trigger against replacements says.
+const TAKEN: &str = "api_keys: the id or the digest is taken";
+
+/// Whether an insertion met a row of the same id or digest: by the constraint, or by the trigger
+/// that says so.
 fn is_taken(error: &rusqlite::Error) -> bool {
     use rusqlite::ffi::{
         SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_TRIGGER, SQLITE_CONSTRAINT_UNIQUE,
     };
 
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-        && matches!(
-            error.sqlite_extended_error_code(),
-            Some(
-                SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_TRIGGER | SQLITE_CONSTRAINT_UNIQUE
-            )
-        )
+    let rusqlite::Error::SqliteFailure(failure, said) = error else {
+        return false;
+    };
+    failure.code == ErrorCode::ConstraintViolation
+        && match failure.extended_code {
+            SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE => true,
+            SQLITE_CONSTRAINT_TRIGGER => said.as_deref() == Some(TAKEN),
+            _ => false,
+        }
 }

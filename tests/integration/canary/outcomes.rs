@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, REFERER};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, REFERER};
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceBuilder, ServiceExt};
@@ -17,7 +17,9 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use super::{Canary, Evidence, encoded, ring_at, ring_over, subscribe, trace};
 use crate::ring::stores::Tapped;
-use crate::support::{Inner, START, X_API_KEY, request};
+use crate::support::{Inner, START, X_API_KEY, as_grpc, request};
+
+const FORWARDED_URL: HeaderName = HeaderName::from_static("x-original-uri");
 
 fn failing(store: &MemoryStore, answer: fn() -> Lookup) -> KeyRing {
     ring_over(Tapped::new(store).on_find(move |_, _, _| answer()), START)
@@ -54,6 +56,8 @@ async fn observe(
             .layer(SetSensitiveRequestHeadersLayer::new([
                 X_API_KEY,
                 AUTHORIZATION,
+                COOKIE,
+                FORWARDED_URL,
                 REFERER,
                 HeaderName::from_static("x_api_key"),
             ]))
@@ -205,16 +209,40 @@ async fn r06_no_outcome_writes_the_key_down() {
         (
             "referer",
             layer(),
-            request([(REFERER, format!("https://example.com/?k={key}"))]),
+            request([
+                (X_API_KEY, key.to_owned()),
+                (REFERER, format!("https://example.com/?k={key}")),
+            ]),
             Some(RejectionKind::KeyInUrl),
+        ),
+        (
+            "referer alone",
+            layer().optional(),
+            request([(REFERER, format!("https://example.com/?k={key}"))]),
+            None,
+        ),
+        (
+            "forwarded URL",
+            layer(),
+            request([(FORWARDED_URL, format!("/?k={key}"))]),
+            Some(RejectionKind::KeyInUrl),
+        ),
+        (
+            "other scheme",
+            layer().optional(),
+            request([(AUTHORIZATION, format!("token {key}"))]),
+            Some(RejectionKind::KeyMisplaced),
+        ),
+        (
+            "cookie",
+            layer().optional(),
+            request([(COOKIE, format!("key={key}"))]),
+            Some(RejectionKind::KeyMisplaced),
         ),
         (
             "grpc",
             layer().require("write"),
-            request([
-                (X_API_KEY, key),
-                ("content-type".parse().unwrap(), "application/grpc"),
-            ]),
+            as_grpc(request([(X_API_KEY, key)]), "application/grpc"),
             Some(RejectionKind::InsufficientScope),
         ),
         (

@@ -57,6 +57,33 @@ async fn r06_debug_of_every_type_hides_the_key() {
         1
     );
     assert_eq!(evidence.leaks(key), [""; 0]);
+
+    // R35: nor does any of them show the digest, by which a weak key that was imported can be found.
+    let digest = record.digest().as_bytes();
+    assert_eq!(evidence.digests(digest), [""; 0]);
+    let parts = Evidence(vec![("x".into(), format!("{digest:?}").into())]);
+    assert_eq!(parts.digests(digest), ["x"]);
+}
+
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn r35_what_serialises_for_people_has_no_digest() {
+    let canary = Canary::new().await;
+    let (record, ring) = (canary.issued.record(), canary.ring());
+    let mut evidence = Evidence::default();
+    let mut json = |from: &str, text: serde_json::Result<String>| evidence.add(from, text.unwrap());
+    json("view", serde_json::to_string(&ring.view(record.clone())));
+    json("id", serde_json::to_string(&record.id()));
+    json("realm", serde_json::to_string(record.realm()));
+    json("scopes", serde_json::to_string(record.scopes()));
+    json("time", serde_json::to_string(&record.issued_at()));
+    assert_eq!(evidence.digests(record.digest().as_bytes()), [""; 0]);
+    assert_eq!(evidence.leaks(canary.key()), [""; 0]);
+
+    // The one form that has it is the store's.
+    let parts = serde_json::to_string(&record.to_parts()).unwrap();
+    let parts = Evidence(vec![("parts".into(), parts.into())]);
+    assert_eq!(parts.digests(record.digest().as_bytes()), ["parts"]);
 }
 
 #[tokio::test]

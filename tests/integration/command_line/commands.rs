@@ -65,6 +65,7 @@ fn issue_writes_the_key_alone_to_standard_output() {
             "issued_at": null, "not_before": null, "expires_at": null, "retire_at": null,
             "revoked_at": null, "revocation_reason": null, "lineage": &key[5..17],
             "generation": 0, "version": 1, "pepper_version": null, "label": null, "metadata": {},
+            "last_used": null,
         })
     );
     assert_eq!(shell.verdict(key), "accepted");
@@ -297,7 +298,7 @@ fn a_pepper_comes_from_the_environment_or_a_file() {
 #[test]
 fn the_others_say_what_they_did() {
     let shell = Shell::new();
-    let pattern = r"\bacme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}\b";
+    let pattern = "acme_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}";
     assert_eq!(shell.run(&["pattern"]), ran(0, &format!("{pattern}\n"), ""));
     let as_json = shell.run(&["pattern", "--json"]);
     assert_eq!(as_json.json(), json!({ "pattern": pattern }));
@@ -412,4 +413,48 @@ impl Shell {
         let output = String::from_utf8(output.unwrap().stdout).unwrap();
         output.split(' ').next().unwrap().to_owned()
     }
+}
+
+/// By whoever has only the command line: a store of the first schema, and rows that are no records.
+#[test]
+fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revoked() {
+    let shell = Shell::without_store();
+    let path = shell.folder.keys();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let schema = include_str!("../../../src/store/sqlite/schema_1.sql");
+    connection.execute_batch(schema).unwrap();
+    let row = |id: &str, metadata: &str| {
+        format!(
+            "INSERT INTO api_keys (id, realm, digest, subject, scopes, issued_at, not_before, \
+             lineage, generation, version, metadata) VALUES ('{id}', 'orders', randomblob(32), \
+             'alice', 'read', 1, 1, '{id}', 0, 9223372036854775807, '{metadata}');"
+        )
+    };
+    let rows = [
+        row("AAAAAAAAAAAA", r#"{"a":1}"#),
+        row("BBBBBBBBBBBB", "{}"),
+        row("CCCCCCCCCCCC", r#"{"a":1}"#),
+    ];
+    connection.execute_batch(&rows.concat()).unwrap();
+    let mark = "PRAGMA application_id = 0x544b4559; PRAGMA user_version = 1;";
+    connection.execute_batch(mark).unwrap();
+
+    let listed = shell.run(&["list"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
+    let advice = "its schema has version 1, and this crate reads 2; migrate the store first";
+    assert!(listed.stderr.contains(advice), "{listed:?}");
+    assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
+    let listed = shell.run(&["list"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
+    let named =
+        "the record of the key AAAAAAAAAAAA cannot be read; revoke the key, or restore the record";
+    assert!(listed.stderr.contains(named), "{listed:?}");
+
+    let revoked = shell.run(&["revoke", "AAAAAAAAAAAA"]);
+    assert_eq!(revoked, ran(0, "AAAAAAAAAAAA is revoked\n", ""));
+    let revoked = shell.run(&["revoke", "--lineage", "BBBBBBBBBBBB"]);
+    assert_eq!(revoked, ran(0, "1 key of the lineage revoked\n", ""));
+    let revoked = shell.run(&["revoke", "--subject", "alice"]);
+    assert_eq!(revoked, ran(0, "1 key of the subject revoked\n", ""));
+    assert_eq!(shell.run(&["list", "--unrevoked"]), ran(0, "", "no keys\n"));
 }

@@ -17,7 +17,7 @@ fn arguments_that_make_no_sense() {
         ),
         (
             &["issue", "--subject", ""],
-            "invalid subject: use 1 to 256 bytes without control characters",
+            "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
         (
             &["issue", "--subject", "a", "--expires-in", "soon"],

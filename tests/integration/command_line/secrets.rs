@@ -90,6 +90,51 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     }
 }
 
+/// Whatever is glued to it, and however it is written: it may come from a log or a URL.
+#[test]
+fn r06_a_key_in_an_argument_is_not_repeated_whatever_stands_around_it() {
+    let shell = Shell::new();
+    let issued = shell.run(&["issue", "--subject", "alice"]);
+    let key = issued.stdout.trim_end();
+    let secret = &key[18..];
+    let mut mistyped = key.to_owned();
+    mistyped.replace_range(49.., if key.ends_with('Q') { "R" } else { "Q" });
+    for text in [
+        format!("x{key}y"),
+        format!("KEY_{key}_KEY"),
+        format!("a%3D{key}%20b"),
+        format!("\\n{key}\\n"),
+        format!("\u{1b}[31m{key}\u{1b}[0m"),
+        format!("{key}{key}"),
+        key.replace('_', "%5F"),
+        mistyped,
+    ] {
+        for arguments in [
+            &["show", &text][..],
+            &["show", &format!("--{text}")],
+            &[&text],
+            &["list", "--store", &text],
+            &["issue", "--subject", "a", "--expires-in", &text],
+            &[
+                "issue",
+                "--subject",
+                "a",
+                "--pepper",
+                &format!("1=env:{text}"),
+            ],
+        ] {
+            let Ran { stdout, stderr, .. } = shell.run(arguments);
+            assert_eq!(stdout, "", "{arguments:?}");
+            assert!(!stderr.contains(&secret[..31]), "{stderr}");
+        }
+        let shown = shell.run(&["show", &text]);
+        assert!(
+            shown.stderr.contains("this is a key, not its id"),
+            "{shown:?}"
+        );
+    }
+}
+
 #[test]
 fn r06_the_password_of_a_server_is_not_repeated() {
     let mut shell = Shell::without_store();

@@ -6,9 +6,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 use super::fault::Fault;
 use super::state::State;
@@ -141,6 +142,61 @@ impl BrokenStore {
         Ok(())
     }
 
+    async fn end(
+        &self,
+        realm: &Realm,
+        target: &Target,
+        revocation: Revocation,
+    ) -> Result<Revoked, StoreError> {
+        let at = revocation.at.as_unix();
+        let versions = |state: &State, ids: &[KeyId]| -> Vec<Option<u64>> {
+            let record = |id| state.keys.get(id).map(|record| record.version());
+            ids.iter().map(record).collect()
+        };
+        match self.fault {
+            Fault::RevokesNothingLate if i64::try_from(at).is_err() => {
+                Err(StoreError::unavailable("the column cannot hold this"))
+            }
+            Fault::RevokesInSteps => {
+                let ids = self.with(|state| state.named(realm, target));
+                let mut revoked = Revoked::default();
+                for id in ids {
+                    gap().await;
+                    let step = self.with(|state| state.end(&[id], revocation));
+                    revoked.found |= step.found;
+                    revoked.ended.extend(step.ended);
+                }
+                Ok(revoked)
+            }
+            Fault::RevokesWhatItRead | Fault::RevokesWhatItReadOrConflicts => {
+                let (ids, before) = self.with(|state| {
+                    let ids = state.named(realm, target);
+                    let versions = versions(state, &ids);
+                    (ids, versions)
+                });
+                gap().await;
+                self.with(|state| {
+                    let changed = versions(state, &ids) != before;
+                    if changed && self.fault == Fault::RevokesWhatItReadOrConflicts {
+                        return Err(StoreErrorKind::Conflict.into());
+                    }
+                    Ok(state.end(&ids, revocation))
+                })
+            }
+            Fault::RevokesNothingAtTheLastVersion => self.with(|state| {
+                let ids = state.named(realm, target);
+                if versions(state, &ids).contains(&Some(u64::MAX)) {
+                    return Err(StoreError::unavailable("there is no next version"));
+                }
+                Ok(state.end(&ids, revocation))
+            }),
+            _ => Ok(self.with(|state| {
+                let ids = state.named(realm, target);
+                state.end(&ids, revocation)
+            })),
+        }
+    }
+
     fn found(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         let found = self.with(|state| state.find(realm, digest));
         let mut remembered = self.shared.remembered.lock().unwrap();
@@ -192,6 +248,15 @@ impl KeyStore for BrokenStore {
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.apply(change))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(self.end(realm, target, revocation))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {

@@ -215,7 +215,9 @@ async fn what_the_store_did_not_take_is_not_told() {
             .await
             .record()
             .id();
-        let refusing = Tapped::new(&store).before_commit(move |_| Err(kind.into()));
+        let refusing = Tapped::new(&store)
+            .before_commit(move |_| Err(kind.into()))
+            .before_revoke(move |_| Err(kind.into()));
         let (ring, recorder) = observed(refusing);
         let alice = || Grant::new("alice");
         let reason = RevocationReason::KeyCompromise;

@@ -6,7 +6,7 @@ use http::header::REFERER;
 use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::{
-    ApiKeyLayer, EventKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
+    ApiKeyLayer, EventKind, Grant, InvalidCause, KeyPlace, KeyRing, ManualClock, RejectionKind,
     RequireScopeLayer, RevocationReason,
 };
 
@@ -77,11 +77,13 @@ pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
     fixture.recorder.take();
 
     let claimed = Some(record.id());
-    let in_url = || {
-        vec![
-            nameless(EventKind::KeyInUrl, claimed),
-            nameless(rejected(RejectionKind::KeyInUrl), claimed),
-        ]
+    let stray = |place, kind| Told {
+        place: Some(place),
+        ..nameless(kind, claimed)
+    };
+    let in_url = |place| {
+        let kinds = [EventKind::KeyInUrl, rejected(RejectionKind::KeyInUrl)];
+        kinds.map(|kind| stray(place, kind)).to_vec()
     };
     let uri = format!("/?k={secret}");
     let cases = vec![
@@ -103,12 +105,41 @@ pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
         (
             "in the URI",
             Request::builder().uri(uri).body(()).unwrap(),
-            in_url(),
+            in_url(KeyPlace::Uri),
         ),
         (
             "in Referer",
-            request([(REFERER, format!("https://acme.test/{secret}"))]),
-            in_url(),
+            request([
+                (X_API_KEY, secret.to_owned()),
+                (REFERER, format!("https://acme.test/{secret}")),
+            ]),
+            in_url(KeyPlace::Referer),
+        ),
+        (
+            "another in Referer",
+            request([
+                (X_API_KEY, poor.secret().expose().to_owned()),
+                (REFERER, format!("https://acme.test/{secret}")),
+            ]),
+            vec![
+                stray(KeyPlace::Referer, EventKind::KeyInUrl),
+                about(rejected(RejectionKind::InsufficientScope), poor.record()),
+            ],
+        ),
+        (
+            "in a forwarded URL",
+            request([("x-original-uri", format!("/?{secret}"))]),
+            in_url(KeyPlace::ForwardedUrl),
+        ),
+        (
+            "in Authorization",
+            request([("authorization", format!("token {secret}"))]),
+            [
+                EventKind::KeyMisplaced,
+                rejected(RejectionKind::KeyMisplaced),
+            ]
+            .map(|kind| stray(KeyPlace::Authorization, kind))
+            .to_vec(),
         ),
         (
             "malformed",

@@ -49,6 +49,13 @@ fn refused(name: &str, text: &str, message: &str) {
 }
 
 #[test]
+fn r27_a_restriction_that_this_version_does_not_know_refuses_the_file() {
+    let message = format!(", line 7: net: {FIELDS}");
+    let text = toml("expires_at = 1\nnet = \"10.0.0.0/8\"");
+    refused("keys.toml", &text, &message);
+}
+
+#[test]
 fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
     for (in_toml, in_json, message) in [
         (
@@ -131,7 +138,7 @@ fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
             "alice",
             "",
             4,
-            "subject: invalid subject: use 1 to 256 bytes without control characters",
+            "subject: invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
         ("[]", "\"read\"", 5, "scopes: expected a list of texts"),
         ("[]", "[1]", 5, "scopes: expected a text"),

@@ -1,20 +1,13 @@
 //! The same refusals at the level of HTTP: headers, and HTTP/2 frames.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, RejectionKind, RequireScopeLayer, Requirement};
 
 use super::greeter::{PATH, Server};
-use crate::support::{Inner, key, ring, send, with_key};
-
-fn with_content_type<B>(mut request: Request<B>, content_type: &'static str) -> Request<B> {
-    let content_type = HeaderValue::from_static(content_type);
-    request.headers_mut().insert(CONTENT_TYPE, content_type);
-    request
-}
+use crate::support::{Inner, as_grpc, key, request, ring, send, with_key};
 
 #[tokio::test]
 async fn r18_every_grpc_content_type_is_answered_in_its_family() {
@@ -34,7 +27,7 @@ async fn r18_every_grpc_content_type_is_answered_in_its_family() {
     ];
     let service = ApiKeyLayer::new(ring()).layer(Inner::new());
     for (asked, answered) in families {
-        let response = send(&service, with_content_type(Request::new(()), asked)).await;
+        let response = send(&service, as_grpc(Request::new(()), asked)).await;
         assert_eq!(response.status, StatusCode::OK, "{asked}");
         assert_eq!(response.values("content-type"), [answered], "{asked}");
         assert_eq!(response.values("grpc-status"), ["16"], "{asked}");
@@ -44,10 +37,106 @@ async fn r18_every_grpc_content_type_is_answered_in_its_family() {
         assert_eq!(response.body, "", "{asked}");
 
         let guard = RequireScopeLayer::new("read").layer(Inner::new());
-        let alone = send(&guard, with_content_type(Request::new(()), asked)).await;
+        let alone = send(&guard, as_grpc(Request::new(()), asked)).await;
         assert_eq!(alone.status, StatusCode::OK, "{asked}");
         assert_eq!(alone.values("content-type"), [answered], "{asked}");
         assert_eq!(alone.values("grpc-status"), ["13"], "{asked}");
+    }
+}
+
+const METHODS: [Method; 9] = [
+    Method::POST,
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
+const VERSIONS: [Version; 5] = [
+    Version::HTTP_2,
+    Version::HTTP_09,
+    Version::HTTP_10,
+    Version::HTTP_11,
+    Version::HTTP_3,
+];
+
+#[tokio::test]
+async fn r12_a_content_type_alone_turns_no_refusal_into_a_200() {
+    let layer = ApiKeyLayer::new(ring()).layer(Inner::new());
+    let guard = RequireScopeLayer::new("read").layer(Inner::new());
+    let extended = Method::from_bytes(b"QUERY").unwrap();
+    for method in METHODS.iter().chain([&extended]) {
+        for version in VERSIONS {
+            for te in [
+                None,
+                Some("trailers"),
+                Some("gzip"),
+                Some("gzip, Trailers"),
+                Some("xtrailers"),
+            ] {
+                for (content_type, web) in [
+                    ("application/grpc", false),
+                    ("application/grpc+proto", false),
+                    ("application/grpc-web", true),
+                    ("application/grpc-web-text+proto", true),
+                ] {
+                    let mut request = as_grpc(Request::new(()), content_type);
+                    *request.method_mut() = method.clone();
+                    *request.version_mut() = version;
+                    match te {
+                        Some(te) => request
+                            .headers_mut()
+                            .insert("te", HeaderValue::from_static(te)),
+                        None => request.headers_mut().remove("te"),
+                    };
+                    let trailers = matches!(te, Some("trailers" | "gzip, Trailers"));
+                    let grpc = *method == Method::POST
+                        && (web || (version == Version::HTTP_2 && trailers));
+                    let what = format!("{method} {version:?} {te:?} {content_type}");
+                    for (service, status, code) in [(0, 401, "16"), (1, 500, "13")] {
+                        let response = match service {
+                            0 => send(&layer, request.clone()).await,
+                            _ => send(&guard, request.clone()).await,
+                        };
+                        let (status, code) = if grpc {
+                            (200, vec![code])
+                        } else {
+                            (status, vec![])
+                        };
+                        assert_eq!(response.status, status, "{what}");
+                        assert_eq!(response.values("grpc-status"), code, "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn r12_two_content_types_are_not_those_of_a_grpc_client() {
+    let service = ApiKeyLayer::new(ring()).layer(Inner::new());
+    for content_types in [
+        ["application/grpc", "text/plain"],
+        ["text/plain", "application/grpc"],
+        ["application/grpc-web", "application/grpc-web"],
+    ] {
+        let lines = content_types.map(|content_type| ("content-type", content_type));
+        let mut request = request(lines);
+        request
+            .headers_mut()
+            .insert("te", HeaderValue::from_static("trailers"));
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        let response = send(&service, request).await;
+        assert_eq!(
+            response.status,
+            StatusCode::UNAUTHORIZED,
+            "{content_types:?}"
+        );
     }
 }
 
@@ -61,7 +150,7 @@ async fn other_content_types_get_a_problem_document() {
         "text/plain; application/grpc",
         "",
     ] {
-        let response = send(&service, with_content_type(Request::new(()), asked)).await;
+        let response = send(&service, as_grpc(Request::new(()), asked)).await;
         assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{asked:?}");
         let content_type = response.values("content-type");
         assert_eq!(content_type, ["application/problem+json"], "{asked:?}");
@@ -86,7 +175,7 @@ async fn r18_the_message_is_percent_encoded_where_grpc_asks_for_it() {
     for (scope, encoded) in table {
         let required = Requirement::scope(scope).unwrap();
         let layer = ApiKeyLayer::new(ring.clone()).require(required);
-        let request = with_content_type(with_key(&key), "application/grpc");
+        let request = as_grpc(with_key(&key), "application/grpc");
         let response = send(&layer.layer(Inner::new()), request).await;
 
         let message = format!("Insufficient scope: expected {encoded}");
@@ -200,7 +289,8 @@ async fn r18_a_refusal_is_one_headers_frame_that_ends_the_stream() {
         (":path", PATH),
         (":authority", "acme.test"),
     ];
-    let grpc = [&head[..], &[("content-type", "application/grpc")]].concat();
+    let content_type = ("content-type", "application/grpc");
+    let grpc = [&head[..], &[content_type, ("te", "trailers")]].concat();
     let answer = frames_of_the_answer(&server, &grpc).await;
     let shape: Vec<_> = answer
         .iter()
@@ -210,17 +300,20 @@ async fn r18_a_refusal_is_one_headers_frame_that_ends_the_stream() {
     // Index 8 of the static table, `:status: 200`, comes first (RFC 7541 appendix A).
     assert_eq!(answer[0].payload[0], 0x88);
 
-    // The same reader tells a response with a body apart.
-    let answer = frames_of_the_answer(&server, &head).await;
-    let shape: Vec<_> = answer
-        .iter()
-        .map(|frame| (frame.kind, frame.flags))
-        .collect();
-    assert_eq!(
-        shape,
-        [(HEADERS, END_HEADERS), (DATA, END_STREAM)],
-        "{answer:?}"
-    );
+    // The same reader tells a response with a body apart: to what no gRPC client sends.
+    let without_trailers = [&head[..], &[content_type]].concat();
+    for other in [&head[..], &without_trailers] {
+        let answer = frames_of_the_answer(&server, other).await;
+        let shape: Vec<_> = answer
+            .iter()
+            .map(|frame| (frame.kind, frame.flags))
+            .collect();
+        assert_eq!(
+            shape,
+            [(HEADERS, END_HEADERS), (DATA, END_STREAM)],
+            "{answer:?}"
+        );
+    }
     assert_eq!(server.calls(), 0);
     server.stop().await;
 }

@@ -49,7 +49,7 @@ impl KeyStore for Counted {
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
 /// The response of a ring's layer to this key is a denial, and nothing was called.

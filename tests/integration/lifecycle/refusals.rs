@@ -314,7 +314,7 @@ async fn a_grant_for_nobody_is_refused() {
     let house = House::new();
     let ring = house.ring("orders", |builder| builder);
     let id = issue(&ring, "read").await.record().id();
-    let text = "invalid subject: use 1 to 256 bytes without control characters";
+    let text = "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start";
     for subject in [String::new(), "a\nb".to_owned(), "a".repeat(257)] {
         let grant = Grant::new(subject);
         house

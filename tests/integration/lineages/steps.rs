@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::thread;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreId,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
 
 type BeforeCommit = Arc<dyn Fn(&Change) + Send + Sync>;
+type BeforeRevoke = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Steps {
     store: MemoryStore,
     yields: bool,
     before_commit: BeforeCommit,
+    before_revoke: BeforeRevoke,
 }
 
 impl Steps {
@@ -25,12 +28,19 @@ impl Steps {
             store: MemoryStore::new(),
             yields,
             before_commit: Arc::new(|_| {}),
+            before_revoke: Arc::new(|| {}),
         })
     }
 
     /// Calls this with every change, before it is applied or refused.
     pub(crate) fn before_commit(mut self, hook: impl Fn(&Change) + Send + Sync + 'static) -> Self {
         self.before_commit = Arc::new(hook);
+        self
+    }
+
+    /// Calls this right before every revocation.
+    pub(crate) fn before_revoke(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.before_revoke = Arc::new(hook);
         self
     }
 
@@ -81,6 +91,18 @@ impl KeyStore for Steps {
         Box::pin(self.between(async move {
             (self.before_commit)(change);
             self.store.commit(change).await
+        }))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(self.between(async move {
+            (self.before_revoke)();
+            self.store.revoke(realm, target, revocation).await
         }))
     }
 

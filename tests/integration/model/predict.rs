@@ -260,7 +260,12 @@ impl Reference {
         key: Option<usize>,
         scopes: &ScopeSet,
     ) -> Result<usize, Reasons> {
-        let key = self.head(ring, self.horizon(ring), key)?;
+        // A clock that fails has no say in what takes away.
+        let horizon = match self.now {
+            u64::MAX => self.horizons[ring],
+            _ => self.horizon(ring),
+        };
+        let key = self.head(ring, horizon, key)?;
         let held = &self.keys[key].parts.scopes;
         if scopes.is_empty() {
             return Err(vec![ErrorKind::EmptyScopes]);

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError, StoreErrorKind,
-    StoreId,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 use super::now;
 use super::rings::REALMS;
@@ -166,6 +166,25 @@ impl KeyStore for RecordingStore {
             committed?;
             self.record(Some(format!("{change:?}")));
             Ok(())
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(async move {
+            let rival = self.rival.lock().unwrap().take();
+            if let Some(rival) = rival {
+                rival();
+            }
+            let revoked = self.records.revoke(realm, target, revocation).await?;
+            if !revoked.ended.is_empty() {
+                self.record(Some(format!("{target:?} {revocation:?} {revoked:?}")));
+            }
+            Ok(revoked)
         })
     }
 

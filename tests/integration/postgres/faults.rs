@@ -131,11 +131,9 @@ async fn r20_a_server_that_stops_in_mid_load_is_an_outage_and_then_over() {
     assert_eq!(inner.calls(), calls, "a request passed without a store");
     let error = ring.list(&ListQuery::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
-    assert_eq!(
-        super::errors::source(&error),
-        "check that the server runs, or give the store more connections: pool timed out while \
-         waiting for an open connection"
-    );
+    // In the pool, or on the way to the newest connection.
+    let said = super::errors::source(&error);
+    assert!(said.starts_with("check that the server runs, "), "{said}");
 
     tokio::task::block_in_place(|| server.start_again());
     load.until(Load::passed, 200).await;

@@ -67,6 +67,9 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
         ("not_before = not_before - 1", "its not_before is fixed"),
         ("lineage = 'aaaaaaaaaaaa'", "its lineage is fixed"),
         ("generation = generation + 1", "its generation is fixed"),
+        ("label = 'desk'", "its label is fixed"),
+        ("label = NULL", "its label is fixed"),
+        ("metadata = '{\"team\":\"a\"}'", "its metadata is fixed"),
         (
             "expires_at = expires_at + 1",
             "its expires_at only moves to an earlier time",
@@ -126,16 +129,25 @@ async fn invariant_2_an_update_in_sql_brings_no_key_back() {
 async fn invariant_6_no_update_in_sql_passes_the_version_by() {
     let url = database().await;
     let key = key(&url).await;
+    let by_one = "its version rises by one, up to 4611686018427387904";
     let rises = "its version rises with every change but that of last_used_at";
     for (tried, why) in [
-        ("version = version - 1", "its version rises by one"),
-        ("version = version + 2", "its version rises by one"),
+        ("version = version - 1", by_one),
+        ("version = version + 2", by_one),
+        ("version = version + 2, scopes = 'read'", by_one),
+        ("version = 4611686018427387904", by_one),
+        ("version = 9223372036854775807", by_one),
+        (
+            "version = version + 2, revoked_at = 1, revocation_reason = 'unspecified'",
+            by_one,
+        ),
+        (
+            "version = 9223372036854775807, revoked_at = 1, revocation_reason = 'unspecified'",
+            by_one,
+        ),
         ("scopes = 'read'", rises),
         ("expires_at = expires_at - 1", rises),
         ("retire_at = retire_at - 1", rises),
-        ("label = 'desk'", rises),
-        ("label = NULL", rises),
-        ("metadata = '{\"team\":\"a\"}'", rises),
         ("revoked_at = 1, revocation_reason = 'unspecified'", rises),
         (
             "last_used_at = last_used_at - 1",
@@ -162,7 +174,7 @@ async fn what_takes_away_may_be_done_in_sql() {
         "scopes = '', version = version + 1",
         "expires_at = expires_at - 1, version = version + 1",
         "retire_at = retire_at - 1, version = version + 1",
-        "label = NULL, version = version + 1",
+        "version = version + 1",
         "revoked_at = 1, revocation_reason = 'unspecified', version = version + 1",
     ] {
         assert_eq!(set(&url, &key, tried).await, Ok(1), "{tried}");
@@ -264,9 +276,17 @@ async fn no_row_comes_in_that_is_no_record() {
         ("generation", "-1", "generation_check"),
         ("generation", "4294967296", "generation_check"),
         ("version", "0", "version_check"),
+        ("version", "4611686018427387905", "entry"),
+        ("version", "9223372036854775807", "entry"),
         ("revoked_at", "1", "revocation_check"),
         ("revocation_reason", "'unspecified'", "revocation_check"),
         ("metadata", "'[]'", "metadata_check"),
+        ("metadata", r#"'{"a":1}'"#, "entry"),
+        ("metadata", r#"'{"a":null}'"#, "entry"),
+        ("metadata", r#"'{"a":"b","c":["d"]}'"#, "entry"),
+        ("metadata", r#"'{"a":{"b":"c"}}'"#, "entry"),
+        ("metadata", r#"'{"a":"\ud800"}'"#, "entry"),
+        ("metadata", r#"'{"\\\udC00":"a"}'"#, "entry"),
         ("last_used_at", "-1", "last_used_at_check"),
     ] {
         let error = execute(&url, &insert(column, value)).await;
@@ -281,6 +301,10 @@ async fn no_row_comes_in_that_is_no_record() {
         ("scopes", "'!#[]~ ' || repeat('a', 128)"),
         ("realm", "' ]-[~'"),
         ("generation", "4294967295"),
+        ("version", "4611686018427387904"),
+        ("metadata", r#"' { "a" : "b" , "" : "" } '"#),
+        ("metadata", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("metadata", "'{\"caf\u{e9}\":\"\\\\n\"}'"),
     ] {
         let insert = insert(column, value);
         assert_eq!(execute(&url, &insert).await.unwrap(), 1, "{column} {value}");

@@ -9,7 +9,7 @@ use tower_api_key::{ErrorKind, Grant, RevocationReason, Timestamp};
 
 use super::{connect, ring_over, someone_waits};
 use crate::pg_server::{database, execute};
-use crate::support::{issue, poll_once};
+use crate::support::issue;
 
 /// An insertion stops at a lock that another session has, and the server's patience with what comes
 /// after is then a fifteenth of what the store asked for: the test need not wait for all of it.
@@ -39,21 +39,31 @@ async fn r32_who_stands_still_in_mid_commit_does_not_keep_a_subject_from_being_r
     let mut keeper = PgConnection::connect(&url).await.unwrap();
     let shut = sqlx::raw_sql("SELECT pg_advisory_lock(42)");
     shut.execute(&mut keeper).await.unwrap();
-    let mut commit = Box::pin(still.issue(Grant::new("alice")));
-    loop {
-        assert!(poll_once(&mut commit).is_pending());
-        if someone_waits(&mut keeper).await {
-            break;
-        }
+    // A runtime of its own, which then stands still as its process would.
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let ring = still.clone();
+    let running = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let commit = runtime.spawn(async move { ring.issue(Grant::new("alice")).await });
+        runtime.block_on(stopped).unwrap();
+        (runtime, commit)
+    });
+    while !someone_waits(&mut keeper).await {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    stop.send(()).unwrap();
+    let (runtime, commit) = running.join().unwrap();
     // It has the lock of the subject, and from here on nobody polls it.
     let open = sqlx::raw_sql("SELECT pg_advisory_unlock(42)");
     open.execute(&mut keeper).await.unwrap();
     let reason = RevocationReason::AffiliationChanged;
     assert_eq!(other.revoke_subject("alice", reason).await.unwrap(), 1);
 
-    let error = commit.await.unwrap_err();
+    let going_on = std::thread::spawn(move || runtime.block_on(commit).unwrap());
+    let error = going_on.join().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_eq!(
         super::errors::source(&error),

@@ -1,13 +1,13 @@
 //! The ways to be refused, and the table of what each of them looks like.
 
-use http::{HeaderValue, Request};
+use http::Request;
 use tower::Layer;
 use tower_api_key::{
     ApiKeyLayer, InvalidCause, KeyId, RejectionKind, RequireScopeLayer, RevocationReason, Source,
 };
 
 use crate::stores::{Outcome, scripted_ring};
-use crate::support::{Inner, Whole, X_API_KEY, issue, request, send, with_key};
+use crate::support::{Inner, Whole, X_API_KEY, as_grpc, issue, request, send, with_key};
 
 /// A way to be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Case {
     NamedInConnection,
     KeyInUri,
     KeyInReferer,
+    KeyInForwardedUrl,
+    KeyInAuthorization,
     Malformed,
     Revoked,
     LacksScope,
@@ -28,7 +30,7 @@ pub(super) enum Case {
 }
 
 impl Case {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Missing,
         Self::RepeatedHeader,
         Self::RepeatedAuthorization,
@@ -37,6 +39,8 @@ impl Case {
         Self::NamedInConnection,
         Self::KeyInUri,
         Self::KeyInReferer,
+        Self::KeyInForwardedUrl,
+        Self::KeyInAuthorization,
         Self::Malformed,
         Self::Revoked,
         Self::LacksScope,
@@ -81,6 +85,16 @@ impl Case {
                 RejectionKind::KeyInUrl,
                 400,
                 r#"{"title":"Bad Request","status":400,"detail":"API key in Referer: send it in a header, and replace this key"}"#,
+            ),
+            Self::KeyInForwardedUrl => (
+                RejectionKind::KeyInUrl,
+                400,
+                r#"{"title":"Bad Request","status":400,"detail":"API key in a forwarded URL: send it in x-api-key or Authorization: Bearer, and replace this key"}"#,
+            ),
+            Self::KeyInAuthorization => (
+                RejectionKind::KeyMisplaced,
+                400,
+                r#"{"title":"Bad Request","status":400,"detail":"API key in Authorization: send it in x-api-key or Authorization: Bearer"}"#,
             ),
             Self::Malformed | Self::Revoked => (
                 RejectionKind::Invalid,
@@ -143,12 +157,13 @@ impl Case {
                 Self::Revoked => Some(InvalidCause::Revoked),
                 _ => None,
             },
+            proves_key: matches!(self, Self::Revoked | Self::LacksScope),
             names_key: matches!(
                 self,
                 Self::KeyInUri
                     | Self::KeyInReferer
-                    | Self::Revoked
-                    | Self::LacksScope
+                    | Self::KeyInForwardedUrl
+                    | Self::KeyInAuthorization
                     | Self::StoreDown
             ),
         }
@@ -171,7 +186,12 @@ impl Case {
             Self::SeveralCarriers => request([("x-api-key", key), ("authorization", &bearer)]),
             Self::UnderscoreTwin => request([("x-api-key", key), ("x_api_key", key)]),
             Self::NamedInConnection => request([("x-api-key", key), ("connection", "x-api-key")]),
-            Self::KeyInReferer => request([("referer", format!("https://acme.test/?key={key}"))]),
+            Self::KeyInReferer => request([
+                ("x-api-key", key.to_owned()),
+                ("referer", format!("https://acme.test/?key={key}")),
+            ]),
+            Self::KeyInForwardedUrl => request([("x-original-uri", format!("/?key={key}"))]),
+            Self::KeyInAuthorization => request([("authorization", format!("token {key}"))]),
             Self::KeyInUri => {
                 let mut request = Request::new(());
                 *request.uri_mut() = format!("/orders?key={key}").parse().unwrap();
@@ -190,8 +210,17 @@ pub(super) struct Expected {
     pub(super) headers: Vec<(&'static str, &'static str)>,
     pub(super) body: &'static str,
     pub(super) cause: Option<InvalidCause>,
-    /// Whether the rejection names the key that was issued.
+    /// Whether the rejection names the key that was issued, and a digest has proven it.
+    pub(super) proves_key: bool,
+    /// Whether it names the key by what the request claims.
     pub(super) names_key: bool,
+}
+
+impl Expected {
+    /// The proven and the claimed id of a rejection of this key.
+    pub(super) fn names(&self, id: KeyId) -> (Option<KeyId>, Option<KeyId>) {
+        (self.proves_key.then_some(id), self.names_key.then_some(id))
+    }
 }
 
 /// Refuses a request in this way, through a layer that `options` may change further; the
@@ -214,8 +243,7 @@ pub(super) async fn refused(
     }
     let mut request = case.request(issued.secret().expose());
     if grpc {
-        let content_type = HeaderValue::from_static("application/grpc");
-        request.headers_mut().insert("content-type", content_type);
+        request = as_grpc(request, "application/grpc");
     }
     let inner = Inner::new();
     let response = if case == Case::GuardAlone {

@@ -15,7 +15,7 @@ use tower_api_key::{
 use super::stores::Tapped;
 use super::{invalid, verdict};
 
-const INVALID_METADATA: &str = "invalid metadata: use a label of up to 256 bytes without control characters, and up to 8 KiB of metadata without U+0000";
+const INVALID_METADATA: &str = "invalid metadata: use a label of up to 256 bytes without control and format characters and no = at the start, and up to 8 KiB of metadata without U+0000";
 
 /// A ring over a store whose commits end like this.
 fn committing(outcome: StoreErrorKind) -> KeyRing {
@@ -73,7 +73,7 @@ async fn what_does_not_parse_is_told_what_would() {
         (
             error(plain.issue(Grant::new("")).await),
             ErrorKind::InvalidSubject,
-            "invalid subject: use 1 to 256 bytes without control characters",
+            "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
         (
             error(
@@ -233,15 +233,13 @@ async fn a_change_is_tried_thirty_two_times() {
             Ok(())
         });
         let ring = KeyRing::builder("acme").build(contended).unwrap();
-        let outcome = ring
-            .revoke(issued.record().id(), RevocationReason::CessationOfOperation)
-            .await
-            .map_err(|error| error.kind());
+        let outcome = ring.rotate_at_once(issued.record().id()).await;
+        let outcome = outcome.map(|_| ()).map_err(|error| error.kind());
         assert_eq!(outcome, expected, "after {conflicts} conflicts");
         assert_eq!(attempts.load(Ordering::Relaxed), 32.min(conflicts + 1));
         let key = verdict(&plain, issued.secret().expose()).await;
         if expected.is_ok() {
-            assert_eq!(key, invalid(InvalidCause::Revoked));
+            assert_eq!(key, invalid(InvalidCause::Reuse));
         } else {
             assert_eq!(key, Ok("alice".to_owned()));
         }
@@ -262,7 +260,7 @@ async fn a_revocation_does_not_report_what_the_store_did_not_do() {
             .unwrap()
             .record()
             .id();
-        let failing = Tapped::new(&store).before_commit(move |_| Err(kind.into()));
+        let failing = Tapped::new(&store).before_revoke(move |_| Err(kind.into()));
         let ring = KeyRing::builder("acme").build(failing).unwrap();
         let outcome = ring.revoke(id, RevocationReason::KeyCompromise).await;
         assert_eq!(error(outcome).kind(), expected);
@@ -277,33 +275,31 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
     let ring = KeyRing::builder("acme").build(recording).unwrap();
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let id = issued.record().id();
-    ring.revoke(id, RevocationReason::CessationOfOperation)
-        .await
-        .unwrap();
-    let [issue, revoke] =
+    ring.rotate_at_once(id).await.unwrap();
+    let [issue, rotate] =
         <[_; 2]>::try_from(std::mem::take(&mut *changes.lock().unwrap())).unwrap();
-    let revoked = ring.get(id).await.unwrap().unwrap();
+    let ended = ring.get(id).await.unwrap().unwrap();
 
-    // Neither brings a revoked key back, nor revokes it once more.
+    // Neither brings an ended key back, nor ends it once more.
     for (change, kind) in [
         (&issue, StoreErrorKind::Duplicate),
-        (&revoke, StoreErrorKind::Conflict),
+        (&rotate, StoreErrorKind::Duplicate),
     ] {
         let error = store.commit(change).await.unwrap_err();
         assert_eq!(error.kind(), kind);
-        assert_eq!(ring.get(id).await.unwrap().unwrap(), revoked);
+        assert_eq!(ring.get(id).await.unwrap().unwrap(), ended);
         let key = issued.secret().expose();
-        assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Revoked));
+        assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Reuse));
     }
 
-    // In another store, a revocation of what is not there changes nothing; the two in order do.
+    // In another store, a rotation of what is not there changes nothing; the two in order do.
     let other = MemoryStore::new();
     let ring = KeyRing::builder("acme").build(other.clone()).unwrap();
-    let error = other.commit(&revoke).await.unwrap_err();
+    let error = other.commit(&rotate).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Conflict);
     assert_eq!(ring.get(id).await.unwrap(), None);
-    for change in [&issue, &revoke] {
+    for change in [&issue, &rotate] {
         other.commit(change).await.unwrap();
     }
-    assert_eq!(ring.get(id).await.unwrap().unwrap(), revoked);
+    assert_eq!(ring.get(id).await.unwrap().unwrap(), ended);
 }

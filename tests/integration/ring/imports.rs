@@ -280,7 +280,7 @@ async fn an_import_is_within_the_rings_policy() {
         (
             Grant::new(""),
             ErrorKind::InvalidSubject,
-            "invalid subject: use 1 to 256 bytes without control characters",
+            "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
     ] {
         for outcome in [

@@ -3,19 +3,21 @@
 use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError, Target,
 };
-use tower_api_key::{KeyDigest, KeyRecord, Realm};
+use tower_api_key::{KeyDigest, KeyRecord, Realm, Revocation};
 
 type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
 type AfterList = dyn Fn() + Send + Sync;
 type Commit = dyn Fn(&Change) -> Result<(), StoreError> + Send + Sync;
+type BeforeRevoke = dyn Fn(&Target) -> Result<(), StoreError> + Send + Sync;
 
 /// A [`MemoryStore`] whose look-ups and commits a test can take over.
 pub(crate) struct Tapped {
     store: MemoryStore,
     find: Box<Find>,
     before_commit: Box<Commit>,
+    before_revoke: Box<BeforeRevoke>,
     after_list: Box<AfterList>,
 }
 
@@ -25,6 +27,7 @@ impl Tapped {
             store: store.clone(),
             find: Box::new(KeyStore::find),
             before_commit: Box::new(|_| Ok(())),
+            before_revoke: Box::new(|_| Ok(())),
             after_list: Box::new(|| {}),
         }
     }
@@ -58,6 +61,15 @@ impl Tapped {
         self
     }
 
+    /// A revocation goes through only where this lets it.
+    pub(crate) fn before_revoke(
+        mut self,
+        check: impl Fn(&Target) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_revoke = Box::new(check);
+        self
+    }
+
     /// Calls this once a list was read, before its answer is looked at.
     pub(crate) fn after_list(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.after_list = Box::new(hook);
@@ -83,6 +95,18 @@ impl KeyStore for Tapped {
         Box::pin(async move {
             (self.before_commit)(change)?;
             self.store.commit(change).await
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(async move {
+            (self.before_revoke)(target)?;
+            self.store.revoke(realm, target, revocation).await
         })
     }
 

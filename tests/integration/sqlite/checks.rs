@@ -1,9 +1,10 @@
 //! What is no key record is not let in, and where it is in, it is an error.
 
 use rusqlite::Connection;
-use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreErrorKind};
+use tower_api_key::store::{SqliteStore, StoreErrorKind};
 use tower_api_key::{KeyDigest, Realm};
 
+use super::found;
 use super::triggers::{KEY, database};
 use crate::folder::Folder;
 
@@ -113,8 +114,8 @@ fn what_is_no_key_is_not_let_in() {
 }
 
 /// Whoever turns the constraints off gets a 503, and no pass.
-#[test]
-fn r20_a_row_that_is_no_record_is_an_error() {
+#[tokio::test]
+async fn r20_a_row_that_is_no_record_is_an_error() {
     for (part, other, column) in [
         ("'AAAAAAAAAAAA', 'orders'", "'AAAA', 'orders'", "id"),
         ("'read write'", "'read\"write'", "scopes"),
@@ -131,23 +132,29 @@ fn r20_a_row_that_is_no_record_is_an_error() {
         let store = SqliteStore::open(&path).unwrap();
         let connection = Connection::open(&path).unwrap();
         connection
-            .execute_batch("PRAGMA ignore_check_constraints = ON")
+            .execute_batch(
+                "PRAGMA ignore_check_constraints = ON; DROP TRIGGER api_keys_are_readable; \
+                 DROP TRIGGER api_keys_hold_texts",
+            )
             .unwrap();
         connection
             .execute(&KEY.replacen(part, other, 1), [])
             .unwrap();
-        let found = store.find(
-            &Realm::new("orders").unwrap(),
-            &KeyDigest::from_bytes([0; 32]),
-        );
-        let Lookup::Ready(Err(error)) = found else {
-            panic!("{column}: {found:?}");
-        };
+        let realm = Realm::new("orders").unwrap();
+        let digest = KeyDigest::from_bytes([0; 32]);
+        let error = found(&store, &realm, &digest).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{column}");
-        let source = std::error::Error::source(&error).unwrap().to_string();
+        let source = std::error::Error::source(&error).unwrap();
+        let text = format!("the column {column} cannot hold or be this value");
+        if column == "id" {
+            assert_eq!(source.to_string(), text);
+            continue;
+        }
         assert_eq!(
-            source,
-            format!("the column {column} cannot hold or be this value")
+            source.to_string(),
+            "the record of the key AAAAAAAAAAAA cannot be read; revoke the key, or restore the record"
         );
+        // That it is damaged has been said.
+        assert_eq!(source.source().unwrap().to_string(), text);
     }
 }

@@ -7,15 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreError, StoreErrorKind};
+use tower_api_key::store::{SqliteStore, StoreError, StoreErrorKind};
 use tower_api_key::{ErrorKind, Grant, RevocationReason};
 
-use super::advice;
 use super::sharing::ring_over;
+use super::{PATIENCE, advice, found};
 use crate::folder::Folder;
-
-/// Only a wait without an end takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn r20_a_writer_waits_no_longer_than_it_should_and_readers_do_not() {
@@ -50,8 +47,8 @@ async fn r20_a_writer_waits_no_longer_than_it_should_and_readers_do_not() {
          again"
     );
     // What is not committed is not seen, and nobody waits to see that.
-    let found = store.find(issued.record().realm(), issued.record().digest());
-    assert!(matches!(found, Lookup::Ready(Ok(Some(_)))), "{found:?}");
+    let found = found(&store, issued.record().realm(), issued.record().digest()).await;
+    assert_eq!(found.unwrap().as_deref(), Some(issued.record()));
     ring.verify(presented).await.unwrap();
     assert_eq!(
         ring.get(id).await.unwrap().as_deref(),

@@ -12,7 +12,11 @@ const REVOCATION: &str = "api_keys: a revocation is for good";
 const EXPIRY: &str = "api_keys: expires_at never moves later";
 const RETIREMENT: &str = "api_keys: retire_at never moves later";
 const SCOPES: &str = "api_keys: a key gains no scope";
-const VERSION: &str = "api_keys: a change raises the version";
+const VERSION: &str = "api_keys: a change raises the version by one";
+const DESCRIPTION: &str = "api_keys: label and metadata never change";
+const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot be read";
+const TEXTS: &str = "api_keys: metadata is an object of texts";
+const HIGH: &str = "api_keys: the version is too high";
 const USE: &str = "api_keys: last_used_at never moves back";
 const TAKEN: &str = "api_keys: the id or the digest is taken";
 
@@ -151,14 +155,87 @@ fn invariant_6_every_change_raises_the_version() {
         "expires_at = 499",
         "retire_at = 399",
         "revoked_at = 300, revocation_reason = 'unspecified'",
-        "label = 'phone'",
-        "label = NULL",
-        r#"metadata = '{"team":"blue"}'"#,
         "version = 2",
+        "version = 5",
+        "version = 5, scopes = 'read'",
+        "version = 4611686018427387904",
+        "version = 9223372036854775807",
+        "version = 5, revoked_at = 300, revocation_reason = 'unspecified'",
+        "version = 9223372036854775807, revoked_at = 300, revocation_reason = 'unspecified'",
         "version = 2, scopes = 'read'",
         "version = 2, last_used_at = 300",
     ];
     all_refused(KEY, &edits, VERSION);
+}
+
+#[test]
+fn invariant_1_what_a_key_is_issued_with_stays() {
+    let edits = [
+        "label = 'phone'",
+        "label = NULL",
+        r#"metadata = '{"team":"blue"}'"#,
+        "metadata = '{ }'",
+    ];
+    all_refused(KEY, &edits, DESCRIPTION);
+}
+
+#[test]
+fn invariant_13_no_row_comes_in_that_cannot_be_read() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[]);
+    let with = |old: &str, new: &str| {
+        assert!(KEY.contains(old), "{old}");
+        KEY.replacen(old, new, 1)
+    };
+    let nul = |text: &str| format!("'{text}' || char(0) || 'x'");
+    for (old, new, message) in [
+        (
+            "('AAAAAAAAAAAA'",
+            &*format!("({}", nul("AAAAAAAAAAAA")),
+            UNREADABLE,
+        ),
+        (
+            "400, 'AAAAAAAAAAAA'",
+            &format!("400, {}", nul("AAAAAAAAAAAA")),
+            UNREADABLE,
+        ),
+        ("'orders'", &nul("orders"), UNREADABLE),
+        ("'orders'", "'caf\u{e9}'", UNREADABLE),
+        ("'orders'", "'a\"b'", UNREADABLE),
+        ("'orders'", "'a\\b'", UNREADABLE),
+        ("'alice'", &nul("alice"), UNREADABLE),
+        ("'alice'", "'a' || char(10)", UNREADABLE),
+        ("'alice'", "'a' || char(127)", UNREADABLE),
+        ("'alice'", "'a' || char(133)", UNREADABLE),
+        ("'read write'", &nul("read"), UNREADABLE),
+        (
+            "'read write'",
+            &format!("'read {}'", "a".repeat(129)),
+            UNREADABLE,
+        ),
+        ("'{}'", r#"'{"a":1}'"#, TEXTS),
+        ("'{}'", r#"'{"a":null}'"#, TEXTS),
+        ("'{}'", r#"'{"a":"b","c":["d"]}'"#, TEXTS),
+        ("'{}'", r#"'{"a":{"b":"c"}}'"#, TEXTS),
+        ("'{}'", r#"'{"a":"\ud800"}'"#, TEXTS),
+        ("'{}'", r#"'{"\\\udC00":"a"}'"#, TEXTS),
+        ("'{}'", "'{}' || char(0) || 'x'", TEXTS),
+        ("1, 3, 'laptop'", "1, 4611686018427387905, 'laptop'", HIGH),
+        ("1, 3, 'laptop'", "1, 9223372036854775807, 'laptop'", HIGH),
+    ] {
+        refused(&connection, &with(old, new), message);
+    }
+    for (old, new) in [
+        ("'alice'", "'caf\u{e9} \u{5bc6} \u{fffd}'"),
+        ("'read write'", &*format!("'read {}'", "a".repeat(128))),
+        ("'{}'", r#"' { "a" : "b" , "" : "" } '"#),
+        ("'{}'", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("1, 3, 'laptop'", "1, 4611686018427387904, 'laptop'"),
+    ] {
+        let key = with(old, new);
+        assert_eq!(connection.execute(&key, []), Ok(1), "{key}");
+        connection.execute("DELETE FROM api_keys", []).unwrap();
+    }
 }
 
 #[test]
@@ -195,7 +272,6 @@ fn a_key_can_shrink() {
         "version = version + 1, scopes = ''",
         "version = version + 1, expires_at = 499",
         "version = version + 1, retire_at = 399",
-        "version = version + 1, label = NULL, metadata = '{\"team\":\"blue\"}'",
         "version = version + 1, revoked_at = 300, revocation_reason = 'key_compromise'",
         "last_used_at = 201",
         "version = version + 1, last_used_at = 202, expires_at = 498",

@@ -115,5 +115,5 @@ impl KeyStore for Noting {
         })
     }
 
-    crate::support::forward!(store: find, commit, get, list, last_uses);
+    crate::support::forward!(store: find, commit, revoke, get, list, last_uses);
 }

@@ -47,5 +47,5 @@ impl KeyStore for Blind {
         })
     }
 
-    crate::support::forward!(store: find, commit, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: find, commit, revoke, list, purge, record_uses, last_uses);
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The side that gives the value. Dropped without one, it lets the receiver know.
-pub(super) struct Sender<T>(Arc<Mutex<State<T>>>);
+pub(crate) struct Sender<T>(Arc<Mutex<State<T>>>);
 
 /// Resolves to the value, or to `None` where none will come.
-pub(super) struct Receiver<T>(Arc<Mutex<State<T>>>);
+pub(crate) struct Receiver<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
     value: Option<T>,
@@ -19,7 +19,7 @@ struct State<T> {
     closed: bool,
 }
 
-pub(super) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let state = Arc::new(Mutex::new(State {
         value: None,
         waker: None,
@@ -29,13 +29,13 @@ pub(super) fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    pub(super) fn send(self, value: T) {
+    pub(crate) fn send(self, value: T) {
         lock(&self.0).value = Some(value);
         // The drop wakes the receiver.
     }
 
     /// Whether nobody waits for the value any more.
-    pub(super) fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         lock(&self.0).closed
     }
 }

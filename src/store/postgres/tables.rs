@@ -1,0 +1,132 @@
+//! The tables by their full names, and statements that name them.
+//!
+//! A statement writes the schema as `@.`, and inside a literal as `@literal.`. What it names cannot be
+//! shadowed, neither by a temporary table of a session that others used before nor by another
+//! `search_path`.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Postgres, Row as _};
+
+use super::record::SELECT_BY_DIGEST;
+
+/// What every answer says in its first four columns: whether its server is in recovery, which
+/// server it is (when it was started, in microseconds), whether row-level security hides rows from
+/// this role, and which statement it answers. The last is what a pooler can mix up that shares
+/// sessions and knows nothing of prepared statements.
+macro_rules! seen {
+    ($statement:literal) => {
+        concat!(
+            "pg_catalog.pg_is_in_recovery(), \
+             (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, \
+             pg_catalog.row_security_active('@literal.tower_api_keys'::pg_catalog.regclass), '",
+            $statement,
+            "'::pg_catalog.text"
+        )
+    };
+}
+pub(super) use seen;
+
+/// How many columns [`seen!`] has.
+pub(super) const SEEN: usize = 4;
+
+/// The schema of the tables.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// As an identifier.
+    quoted: String,
+    /// As an identifier, inside a literal.
+    literal: String,
+    find: Arc<str>,
+}
+
+/// In the order of the search path, without what is temporary.
+const FIND: &str = "SELECT path.name::pg_catalog.text
+FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
+JOIN pg_catalog.pg_namespace AS space ON space.nspname = path.name
+JOIN pg_catalog.pg_class AS class ON class.relnamespace = space.oid
+WHERE class.relname = 'tower_api_key_migrations' AND path.name NOT LIKE 'pg\\_temp%'
+ORDER BY path.place LIMIT 1";
+
+const FIRST: &str = "SELECT schema::pg_catalog.text
+FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (schema, place)
+WHERE schema NOT LIKE 'pg\\_temp%' ORDER BY place LIMIT 1";
+
+impl Tables {
+    pub(super) fn new(schema: &str) -> Self {
+        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        let mut tables = Self {
+            literal: quoted.replace('\'', "''"),
+            quoted,
+            find: "".into(),
+        };
+        tables.find = tables.text(SELECT_BY_DIGEST).into();
+        tables
+    }
+
+    /// The schema in which the tables are, or `None`.
+    pub(super) async fn find(connection: &mut PgConnection) -> Result<Option<Self>, SqlError> {
+        Self::named_by(connection, FIND).await
+    }
+
+    /// The schema in which a table comes into being whose schema is not named, or `None`.
+    pub(super) async fn first(connection: &mut PgConnection) -> Result<Option<Self>, SqlError> {
+        Self::named_by(connection, FIRST).await
+    }
+
+    async fn named_by(
+        connection: &mut PgConnection,
+        sql: &'static str,
+    ) -> Result<Option<Self>, SqlError> {
+        // The simple protocol, which every pooler knows.
+        let rows = sqlx::raw_sql(sql).fetch_all(connection).await?;
+        let name = rows.first().map(|row| row.try_get::<String, _>(0));
+        Ok(name.transpose()?.map(|name| Self::new(&name)))
+    }
+
+    /// The schema's name as an identifier.
+    pub(super) fn quoted(&self) -> &str {
+        &self.quoted
+    }
+
+    /// A statement that names its tables.
+    pub(super) fn query<'q>(&self, sql: &'static str) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(AssertSqlSafe(self.text(sql)))
+    }
+
+    /// The statement of a look-up, which is written out once.
+    pub(super) fn find_query<'q>(&self) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(AssertSqlSafe(Arc::clone(&self.find)))
+    }
+
+    /// The text of a statement that names its tables.
+    pub(super) fn text(&self, sql: &'static str) -> String {
+        let mut pieces = sql.split('@');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (schema, rest) = match piece.strip_prefix("literal.") {
+                Some(rest) => (&self.literal, rest),
+                None => (&self.quoted, piece.trim_start_matches('.')),
+            };
+            text.push_str(schema);
+            text.push('.');
+            text.push_str(rest);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tables;
+
+    #[test]
+    fn a_schema_is_a_name_whatever_is_in_it() {
+        let tables = Tables::new("a\"b'@.c");
+        let text = tables.text("SELECT '@literal.keys'::regclass FROM @.keys");
+        let literal = r#"SELECT '"a""b''@.c".keys'::regclass FROM "a""b'@.c".keys"#;
+        assert_eq!(text, literal);
+    }
+}

@@ -1,0 +1,96 @@
+//! Revocations: statements that read an id, a lineage or a subject as they are, and parse nothing.
+
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::failure::Place;
+use super::write::begin;
+use crate::realm::Realm;
+use crate::record::Revocation;
+use crate::store::row::{column_revoked_at, readable_id};
+use crate::store::{Ended, Revoked, StoreError, Target};
+
+/// The statements of one kind of target; `?1` is the realm, `?2` what it names.
+struct Statements {
+    end: &'static str,
+    exists: &'static str,
+}
+
+macro_rules! statements {
+    ($condition:literal) => {
+        Statements {
+            // The version rises by one, and stays where there is no higher one.
+            end: concat!(
+                "UPDATE api_keys SET revoked_at = ?3, revocation_reason = ?4, version = \
+                 CASE WHEN version < 1 THEN 1 \
+                 WHEN version < 9223372036854775807 THEN version + 1 ELSE version END \
+                 WHERE revoked_at IS NULL AND ",
+                $condition,
+                " RETURNING id, subject"
+            ),
+            exists: concat!(
+                "SELECT EXISTS (SELECT 1 FROM api_keys WHERE ",
+                $condition,
+                ")"
+            ),
+        }
+    };
+}
+
+const BY_ID: Statements = statements!("realm = ?1 AND id = ?2");
+/// The `+` keeps SQLite from the index of subjects, which begins with the realm.
+const BY_LINEAGE: Statements = statements!(
+    "+realm = ?1 AND lineage = \
+     coalesce((SELECT lineage FROM api_keys WHERE realm = ?1 AND id = ?2), ?2)"
+);
+const BY_SUBJECT: Statements = statements!("realm = ?1 AND subject = ?2");
+
+/// Ends what is named, in one transaction that no other writer is beside.
+pub(super) fn revoke(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    target: &Target,
+    revocation: Revocation,
+) -> Result<Revoked, StoreError> {
+    let (statements, name) = match target {
+        Target::Key(id) => (BY_ID, id.as_str()),
+        Target::Lineage(id) => (BY_LINEAGE, id.as_str()),
+        Target::Subject(subject) => (BY_SUBJECT, subject.as_str()),
+    };
+    let transaction = begin(connection, place)?;
+    let revoked = run(&transaction, &statements, realm, name, revocation)
+        .map_err(|error| place.sqlite(error))?;
+    transaction.commit().map_err(|error| place.sqlite(error))?;
+    Ok(revoked)
+}
+
+fn run(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    realm: &Realm,
+    name: &str,
+    revocation: Revocation,
+) -> Result<Revoked, rusqlite::Error> {
+    let mut end = transaction.prepare_cached(statements.end)?;
+    let (at, reason) = (column_revoked_at(revocation.at), revocation.reason.as_str());
+    let mut ended = end
+        .query_map(params![realm.as_str(), name, at, reason], |row| {
+            Ok(seen(row))
+        })?
+        .collect::<Result<Vec<Ended>, _>>()?;
+    ended.sort_unstable();
+    let found = !ended.is_empty()
+        || transaction
+            .prepare_cached(statements.exists)?
+            .query_row(params![realm.as_str(), name], |row| row.get(0))?;
+    Ok(Revoked { found, ended })
+}
+
+/// What of a row can be read.
+fn seen(row: &Row<'_>) -> Ended {
+    let text = |column| row.get_ref(column).ok()?.as_str().ok();
+    Ended {
+        id: text(0).and_then(readable_id),
+        subject: text(1).map(str::to_owned),
+    }
+}

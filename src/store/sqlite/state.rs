@@ -1,0 +1,100 @@
+//! Whether look-ups may be answered, and where.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::failure::Failure;
+use super::files::Files;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Reads are slow, so look-ups go to a thread that may wait.
+const SLOW: u8 = 1;
+/// What is open is not the store of keys at the path, so nothing is answered from it.
+const FAULT: u8 = 2;
+
+/// So many reads of the thread that waits must be fast, one after the other, before look-ups are
+/// answered in place again.
+const FAST_AGAIN: u32 = 16;
+
+/// What a look-up checks with one load.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    flags: AtomicU8,
+    fast: AtomicU32,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The files that are open, or were the last to be.
+    files: Option<Files>,
+    cause: Option<(StoreErrorKind, String)>,
+}
+
+impl State {
+    /// Whether a look-up may be answered in the thread that asks.
+    #[inline]
+    pub(super) fn in_place(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    pub(super) fn has_fault(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & FAULT != 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_slow(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & SLOW != 0
+    }
+
+    /// A read took too long, or still does.
+    #[cold]
+    pub(super) fn slow(&self) {
+        self.fast.store(0, Ordering::Relaxed);
+        self.flags.fetch_or(SLOW, Ordering::Relaxed);
+    }
+
+    /// A read of the thread that waits was fast.
+    pub(super) fn fast(&self) {
+        if self.fast.fetch_add(1, Ordering::Relaxed) + 1 >= FAST_AGAIN {
+            self.fast.store(0, Ordering::Relaxed);
+            self.flags.fetch_and(!SLOW, Ordering::Relaxed);
+        }
+    }
+
+    /// From here on every answer is this error, until the files are open anew.
+    #[cold]
+    pub(super) fn fault(&self, error: &StoreError) {
+        let text = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+        let mut inner = self.inner();
+        inner.cause = Some((error.kind(), text));
+        self.flags.fetch_or(FAULT, Ordering::SeqCst);
+    }
+
+    /// These files are open now.
+    pub(super) fn opened(&self, files: Files) {
+        let mut inner = self.inner();
+        *inner = Inner {
+            files: Some(files),
+            cause: None,
+        };
+        self.flags.fetch_and(!FAULT, Ordering::SeqCst);
+    }
+
+    /// Why nothing is answered.
+    pub(super) fn cause(&self) -> Option<StoreError> {
+        let inner = self.inner();
+        let (kind, text) = inner.cause.as_ref()?;
+        Some(StoreError::new(*kind, Failure::new(text.clone())))
+    }
+
+    /// The files that are open, or were the last to be.
+    pub(super) fn files(&self) -> Option<Files> {
+        self.inner().files.clone()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,164 @@
+//! What a store holds does not reach the terminal as an order to it.
+
+use rusqlite::Connection;
+
+use super::{Ran, Shell};
+
+/// C0, C1, DEL, format and bidirectional characters, separators of lines, and what a spreadsheet takes
+/// for a formula.
+const OBEYED: [&str; 12] = [
+    "\u{1b}[2J",
+    "\u{7}",
+    "\r",
+    "\n",
+    "\t",
+    "\u{7f}",
+    "\u{9b}31m",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{200b}",
+    "\u{2028}",
+    "\u{e0041}",
+];
+
+#[track_caller]
+fn assert_shown(ran: &Ran) {
+    for text in [&ran.stdout, &ran.stderr] {
+        for obeyed in OBEYED {
+            let first = obeyed.chars().next().unwrap();
+            let harmless = first == '\n';
+            assert!(harmless || !text.contains(first), "{obeyed:?} in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn r36_subjects_and_labels_that_are_obeyed_are_refused() {
+    let shell = Shell::new();
+    for obeyed in OBEYED.iter().chain(&["=1+1"]) {
+        let text = format!("{obeyed}a");
+        for arguments in [
+            ["issue", "--subject", &text, "--label", "a"],
+            ["issue", "--subject", "a", "--label", &text],
+            ["mint", "--subject", &text, "--label", "a"],
+            ["mint", "--subject", "a", "--label", &text],
+        ] {
+            let ran = shell.run(&arguments);
+            assert_eq!(ran.code, 2, "{ran:?}");
+            assert!(ran.stderr.starts_with("tower-api-key: invalid "), "{ran:?}");
+            assert_shown(&ran);
+        }
+        let import = ["import", "--subject", &text];
+        let ran = shell.feed("0123456789abcdef0123456789ABCDEF", &import);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert_shown(&ran);
+        // In an argument that is no key, no id and no duration.
+        for arguments in [
+            ["show", &text],
+            ["rotate", &text],
+            ["purge", &text],
+            [&text, "list"],
+            ["list", &text],
+        ] {
+            let ran = shell.run(&arguments);
+            assert_ne!(ran.code, 0, "{ran:?}");
+            assert_shown(&ran);
+        }
+    }
+    assert_eq!(shell.run(&["list"]).stdout, "");
+}
+
+#[test]
+fn r36_texts_that_other_hands_wrote_are_escaped_by_every_command() {
+    let shell = Shell::new();
+    let text = format!("={}", OBEYED.concat());
+    let metadata = format!("note={text}");
+    let issue = [
+        "issue",
+        "--subject",
+        "alice",
+        "--scope",
+        "a",
+        "--metadata",
+        &metadata,
+    ];
+    let issued = shell.run(&issue);
+    assert_shown(&issued);
+    let key = issued.stdout.trim_end().to_owned();
+    let id = &key[5..17];
+
+    // Not by this program: the database is opened, and its rules are taken out.
+    let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
+    let triggers: Vec<String> = database
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    for trigger in triggers {
+        database
+            .execute_batch(&format!("DROP TRIGGER {trigger}"))
+            .unwrap();
+    }
+    database
+        .execute_batch("PRAGMA ignore_check_constraints = ON")
+        .unwrap();
+    let written = database.execute("UPDATE api_keys SET subject = ?1, label = ?1", [&text]);
+    assert_eq!(written.unwrap(), 1);
+    drop(database);
+
+    let shown =
+        r"=\u{1b}[2J\u{7}\u{d}\u{a}\u{9}\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}";
+    // At the start of a field a spreadsheet would take `=` for a formula.
+    let start = shown.replacen('=', r"\u{3d}", 1);
+    for (arguments, input) in [
+        (vec!["list"], None),
+        (vec!["list", "--json"], None),
+        (vec!["show", id], None),
+        (vec!["show", id, "--json"], None),
+        (vec!["check"], Some(&key)),
+        (vec!["check", "--json"], Some(&key)),
+        (vec!["narrow", id, "--scope", "a"], None),
+        (vec!["narrow", id, "--scope", "a", "--json"], None),
+        (vec!["revoke", id], None),
+        (vec!["revoke", id, "--json"], None),
+    ] {
+        let ran = match input {
+            Some(key) => shell.feed(key, &arguments),
+            None => shell.run(&arguments),
+        };
+        assert_eq!(ran.code, 0, "{arguments:?} {ran:?}");
+        assert_shown(&ran);
+        let has_json = arguments.contains(&"--json");
+        if has_json && ran.stdout.contains("subject") {
+            let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+            let records = [&value[0], &value, &value["record"]];
+            let record = records
+                .into_iter()
+                .find(|record| record["subject"].is_string());
+            assert_eq!(record.unwrap()["subject"], text, "an escape means the same");
+        } else if ["list", "show", "check"].contains(&arguments[0]) {
+            assert!(ran.stdout.contains(&start), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn r36_every_format_character_of_unicode_is_escaped() {
+    // Python's standard library knows the general categories.
+    let categories = "import sys, unicodedata\n\
+         for code in range(0x110000):\n\
+         \x20if unicodedata.category(chr(code)) in ('Cc', 'Cf', 'Zl', 'Zp'): print(code)";
+    let python = std::process::Command::new("python3")
+        .args(["-c", categories])
+        .output()
+        .expect("python3, which the tests need");
+    assert!(python.status.success());
+    let codes = String::from_utf8(python.stdout).unwrap();
+    let mut count = 0;
+    for code in codes.lines() {
+        let character = char::from_u32(code.parse().unwrap()).unwrap();
+        let escaped = tower_api_key::Escaped(character.encode_utf8(&mut [0; 4])).to_string();
+        assert_eq!(escaped, character.escape_unicode().to_string());
+        count += 1;
+    }
+    assert!(count > 200, "{count}");
+}

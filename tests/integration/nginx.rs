@@ -1,0 +1,6 @@
+//! A real nginx between the client and the layer.
+
+mod asks;
+mod caches;
+mod proxy;
+mod uploads;

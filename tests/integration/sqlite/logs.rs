@@ -1,0 +1,85 @@
+//! The log of the file, or its index, is not the one that is open.
+
+use std::fs;
+use std::time::Duration;
+
+use tower_api_key::Grant;
+use tower_api_key::store::SqliteStore;
+
+use super::server::{REVOKED, becomes, beside, every, opens, revoke, server, verdict};
+use super::sharing::{ring, ring_over};
+use super::{PATIENCE, advice};
+use crate::folder::Folder;
+
+#[tokio::test]
+async fn r22_a_log_that_is_deleted_is_seen_and_what_it_held_is_kept() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    for deleted in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
+        let (store, server) = server(&path);
+        let issued = server.issue(Grant::new("alice")).await.unwrap();
+        let revoked = server.issue(Grant::new("bob")).await.unwrap();
+        revoke(&server, &revoked).await;
+        for suffix in deleted {
+            fs::remove_file(beside(&path, suffix)).unwrap();
+        }
+        // It has opened anew when the files are there again.
+        let mut waited = Duration::ZERO;
+        while !deleted.iter().all(|suffix| beside(&path, suffix).exists()) {
+            assert!(waited < PATIENCE, "{deleted:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            waited += Duration::from_millis(5);
+        }
+        becomes(&server, &issued, Ok(())).await;
+        let shell = ring(&path);
+        assert_eq!(verdict(&shell, &revoked).await, REVOKED, "{deleted:?}");
+        assert_eq!(verdict(&server, &revoked).await, REVOKED, "{deleted:?}");
+        revoke(&shell, &issued).await;
+        assert_eq!(verdict(&server, &issued).await, REVOKED, "{deleted:?}");
+        drop((store, server, shell));
+    }
+}
+
+/// Another process opens the file with a new log before the server has looked. (In this process it
+/// would share the index of the old one.)
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn r22_a_revocation_in_a_new_log_reaches_a_server_that_holds_the_deleted_one() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let (_, server) = every(&path, Duration::from_millis(300));
+    let issued = server.issue(Grant::new("alice")).await.unwrap();
+    super::backups::settled(&path).await;
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(beside(&path, suffix)).unwrap();
+    }
+    super::backups::shell(&path, &["revoke", issued.record().id().as_str()]);
+    becomes(&server, &issued, REVOKED).await;
+    assert_eq!(verdict(&opens(&path).await, &issued).await, REVOKED);
+}
+
+/// A new handle in the process that holds deleted files would share their index.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_store_is_not_opened_beside_one_that_holds_a_deleted_log() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let (_, server) = every(&path, Duration::from_secs(1));
+    let issued = server.issue(Grant::new("alice")).await.unwrap();
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(beside(&path, suffix)).unwrap();
+    }
+    match SqliteStore::open(&path) {
+        // The server was faster.
+        Ok(store) => assert_eq!(verdict(&ring_over(store), &issued).await, Ok(())),
+        Err(error) => assert_eq!(
+            advice(&error, &path),
+            "this process has the file open with a write-ahead log that was deleted; try again \
+             when that store has closed it, within seconds"
+        ),
+    }
+    let shell = opens(&path).await;
+    becomes(&server, &issued, Ok(())).await;
+    revoke(&shell, &issued).await;
+    assert_eq!(verdict(&server, &issued).await, REVOKED);
+}

@@ -1,0 +1,253 @@
+//! What a row holds keeps no key from being revoked: not this one, and no other.
+
+use std::error::Error;
+use std::path::Path;
+
+use rusqlite::Connection;
+use tower_api_key::store::{ListQuery, SqliteStore, StoreError, StoreErrorKind};
+use tower_api_key::{
+    ErrorKind, Grant, InvalidCause, KeyId, KeyRing, ManualClock, RevocationReason, VerifyErrorKind,
+};
+
+use super::triggers::KEY;
+use crate::folder::Folder;
+use crate::support::{START, issue};
+
+const REASON: RevocationReason = RevocationReason::KeyCompromise;
+/// The guards of the database, as its owner can take them away.
+const UNGUARDED: &str = "PRAGMA ignore_check_constraints = ON; \
+     DROP TRIGGER IF EXISTS api_keys_are_readable; DROP TRIGGER IF EXISTS api_keys_hold_texts; \
+     DROP TRIGGER IF EXISTS api_keys_begin_low;";
+
+/// Rows that are no records, or whose version has no next one: what stands in a [`KEY`], and what
+/// in its place.
+const ROWS: [(&str, &str); 12] = [
+    ("'{}'", r#"'{"a":1}'"#),
+    ("'{}'", "'no JSON'"),
+    ("'{}'", r#"'{"a":"\ud800"}'"#),
+    ("'read write'", r#"'read"write'"#),
+    ("'read write'", "CAST(x'ff' AS TEXT)"),
+    ("'laptop'", "CAST(x'ff' AS TEXT)"),
+    ("1, 3, 'laptop'", "1, 9223372036854775807, 'laptop'"),
+    ("1, 3, 'laptop'", "1, 9223372036854775806, 'laptop'"),
+    ("1, 3, 'laptop'", "1, 4611686018427387904, 'laptop'"),
+    ("1, 3, 'laptop'", "1, 0, 'laptop'"),
+    ("1, 3, 'laptop'", "1, -9223372036854775808, 'laptop'"),
+    ("100, 100, 500", "100, -100, 500"),
+];
+
+fn id(number: usize) -> KeyId {
+    format!("{number:0>12}").parse().unwrap()
+}
+
+/// Puts these rows into the lineage of `AAAAAAAAAAAA`, with the ids of their numbers.
+fn corrupt(connection: &Connection, subject: &str) {
+    connection.execute_batch(UNGUARDED).unwrap();
+    for (number, (part, other)) in ROWS.into_iter().enumerate() {
+        assert!(KEY.contains(part), "{part}");
+        let row = KEY
+            .replacen(part, other, 1)
+            .replacen("'AAAAAAAAAAAA'", &format!("'{}'", id(number)), 1)
+            .replacen("zeroblob(32)", "randomblob(32)", 1)
+            .replacen("'alice'", &format!("'{subject}'"), 1);
+        connection.execute(&row, []).expect(&row);
+    }
+}
+
+/// A file as version 1 of the schema left it, with a healthy key and others.
+fn first_schema(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    let schema = include_str!("../../../src/store/sqlite/schema_1.sql");
+    let mark = "PRAGMA journal_mode = WAL; PRAGMA application_id = 1414219097; \
+                PRAGMA user_version = 1;";
+    connection.execute_batch(schema).unwrap();
+    connection.execute_batch(mark).unwrap();
+    connection.execute(KEY, []).unwrap();
+    corrupt(&connection, "alice");
+}
+
+fn ring(store: &SqliteStore) -> KeyRing {
+    let builder = KeyRing::builder("acme").realm("orders");
+    let clock = ManualClock::new(START);
+    builder.clock(clock).build(store.clone()).unwrap()
+}
+
+/// How many rows are not revoked.
+fn living(connection: &Connection) -> i64 {
+    let sql = "SELECT count(*) FROM api_keys WHERE revoked_at IS NULL";
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn version(connection: &Connection, id: KeyId) -> i64 {
+    let sql = "SELECT version FROM api_keys WHERE id = ?1";
+    connection
+        .query_row(sql, [id.as_str()], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn invariant_13_a_file_of_the_first_schema_is_migrated_as_it_is() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    first_schema(&path);
+    let connection = Connection::open(&path).unwrap();
+    let text = |connection: &Connection| format!("{:?}", blobs(connection));
+    let before = text(&connection);
+    let error = SqliteStore::open_existing(&path).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Schema);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(text(&connection), before);
+    drop(store);
+    SqliteStore::open_existing(&path).unwrap();
+
+    // What a row holds that was there before is none of the new guards' business, and what it may
+    // become is.
+    let high = id(6);
+    for (edit, changed) in [
+        ("metadata = '{}', version = version + 1", false),
+        (
+            "revoked_at = 1, revocation_reason = 'unspecified', scopes = ''",
+            false,
+        ),
+        ("revoked_at = 1, revocation_reason = 'unspecified'", true),
+    ] {
+        let edit = format!("UPDATE api_keys SET {edit} WHERE id = '{high}'");
+        assert_eq!(connection.execute(&edit, []).is_ok(), changed, "{edit}");
+    }
+}
+
+/// Every row to the byte, whether it is text or not.
+fn blobs(connection: &Connection) -> Vec<Vec<u8>> {
+    let sql = "SELECT CAST(coalesce(id, '') || '|' || hex(subject) || hex(scopes) || hex(label) \
+               || metadata || version || coalesce(revoked_at, '-') AS BLOB) FROM api_keys \
+               ORDER BY digest";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Each by its id, all by their lineage, and all by their subject; in a file that was migrated.
+#[tokio::test]
+async fn r32_rows_that_cannot_be_read_are_revoked_and_keep_no_other_key_alive() {
+    let all = ROWS.len() + 1;
+    for way in 0..4 {
+        let folder = Folder::new();
+        let path = folder.keys();
+        first_schema(&path);
+        let ring = ring(&SqliteStore::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        let error = ring.list(&ListQuery::new()).await.unwrap_err();
+        assert_unreadable(&error, id(0));
+        let healthy: KeyId = "AAAAAAAAAAAA".parse().unwrap();
+        match way {
+            0 => {
+                for number in 0..ROWS.len() {
+                    let before = version(&connection, id(number));
+                    ring.revoke(id(number), REASON).await.unwrap();
+                    let after = match before {
+                        i64::MAX => before,
+                        before if before < 1 => 1,
+                        before => before + 1,
+                    };
+                    assert_eq!(version(&connection, id(number)), after, "{number}");
+                    ring.revoke(id(number), REASON).await.unwrap();
+                }
+                assert_eq!(living(&connection), 1);
+                ring.revoke(healthy, REASON).await.unwrap();
+            }
+            1 => assert_eq!(ring.revoke_lineage(healthy, REASON).await.unwrap(), all),
+            2 => assert_eq!(ring.revoke_lineage(id(3), REASON).await.unwrap(), all),
+            _ => assert_eq!(ring.revoke_subject("alice", REASON).await.unwrap(), all),
+        }
+        assert_eq!(living(&connection), 0, "{way}");
+        let reasons = "SELECT count(*) FROM api_keys WHERE revocation_reason = 'key_compromise' \
+                       AND revoked_at = 1800000000";
+        let count: i64 = connection.query_row(reasons, [], |row| row.get(0)).unwrap();
+        assert_eq!(usize::try_from(count), Ok(all), "{way}");
+        // What is revoked is in no list of the living any more.
+        let living = ring.list(&ListQuery::new().unrevoked()).await;
+        assert_eq!(living.unwrap(), []);
+    }
+}
+
+/// In a file of today, whose owner took the guards away for a moment.
+#[tokio::test]
+async fn r32_a_healthy_key_beside_rows_that_cannot_be_read_is_revoked() {
+    for way in 0..3 {
+        let folder = Folder::new();
+        let path = folder.keys();
+        let ring = ring(&SqliteStore::open(&path).unwrap());
+        let key = issue(&ring, "read write").await;
+        let key_id = key.record().id();
+        let connection = Connection::open(&path).unwrap();
+        corrupt(&connection, "alice");
+        let count = match way {
+            0 => ring.revoke(key_id, REASON).await.map(|()| 1),
+            1 => ring.revoke_lineage(key_id, REASON).await,
+            _ => ring.revoke_subject("alice", REASON).await,
+        };
+        assert_eq!(count.unwrap(), if way == 2 { ROWS.len() + 1 } else { 1 });
+        let verdict = ring.verify(key.secret().expose().as_bytes()).await;
+        let revoked = VerifyErrorKind::Invalid(InvalidCause::Revoked);
+        assert_eq!(verdict.unwrap_err().kind(), revoked, "{way}");
+    }
+}
+
+/// A row whose very id is none has no name; its lineage and its subject have.
+#[tokio::test]
+async fn r32_a_row_without_a_readable_id_is_revoked_and_counted() {
+    for way in 0..2 {
+        let folder = Folder::new();
+        let path = folder.keys();
+        let ring = ring(&SqliteStore::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(UNGUARDED).unwrap();
+        let row = KEY.replacen("'AAAAAAAAAAAA'", "'AAAA' || char(0)", 1);
+        connection.execute(&row, []).unwrap();
+        let lineage = "AAAAAAAAAAAA".parse().unwrap();
+        let count = match way {
+            0 => ring.revoke_lineage(lineage, REASON).await,
+            _ => ring.revoke_subject("alice", REASON).await,
+        };
+        assert_eq!(count.unwrap(), 1);
+        assert_eq!(living(&connection), 0);
+    }
+}
+
+/// Once a row that cannot be read is revoked, it is in no one's way.
+#[tokio::test]
+async fn r32_a_key_is_narrowed_beside_an_unreadable_one_that_is_revoked() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let ring = ring(&SqliteStore::open(&path).unwrap());
+    let key = issue(&ring, "read write").await;
+    let key_id = key.record().id();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(UNGUARDED).unwrap();
+    let lineage = format!("'{key_id}', 1, 3");
+    let row = KEY
+        .replacen("'AAAAAAAAAAAA', 1, 3", &lineage, 1)
+        .replacen("'{}'", r#"'{"a":1}'"#, 1);
+    connection.execute(&row, []).unwrap();
+
+    let unreadable = "AAAAAAAAAAAA".parse().unwrap();
+    let read = "read".parse().unwrap();
+    let error = ring.narrow(key_id, &read).await.unwrap_err();
+    assert_unreadable(&error, unreadable);
+    ring.revoke(unreadable, REASON).await.unwrap();
+    let narrowed = ring.narrow(key_id, &read).await.unwrap();
+    assert_eq!(narrowed.scopes().as_str(), "read");
+    ring.regrant(key_id, Grant::new("alice")).await.unwrap();
+}
+
+#[track_caller]
+fn assert_unreadable(error: &tower_api_key::Error, id: KeyId) {
+    assert_eq!(error.kind(), ErrorKind::Store);
+    let error = error.source().unwrap();
+    let error = error.downcast_ref::<StoreError>().unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        format!("the record of the key {id} cannot be read; revoke the key, or restore the record")
+    );
+}
