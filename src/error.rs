@@ -193,7 +193,7 @@ impl fmt::Display for Error {
                 );
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, within the range of a timestamp, that ends after every end that this ring has refused a key for; or rotate_at_once for none"
+                "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; or rotate_at_once for none"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(

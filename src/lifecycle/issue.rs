@@ -15,9 +15,9 @@ use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
 use crate::text::is_plain;
 
-/// The longest lifetime that a grant may ask for: 100 years of 365.25 days. What is longer is most
-/// likely a number of milliseconds.
-const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
+/// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is
+/// longer is most likely a number of milliseconds.
+pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
 const MAX_SUBJECT_LEN: usize = 256;
 const MAX_LABEL_LEN: usize = 256;
 const MAX_METADATA_LEN: usize = 8 * 1024;

@@ -6,13 +6,23 @@ use tower_api_key::Timestamp;
 
 use crate::failure::Failure;
 
-/// A number and a unit, or several of them: `90d`, `24h`, `15m`, `30s`, `1d12h`.
+/// A hundred years of 365.25 days, in seconds: the longest that the library takes.
+const LONGEST: u64 = 100 * 8766 * 60 * 60;
+
+/// A number and a unit, or several of them: `90d`, `24h`, `15m`, `30s`, `1d12h`. At most a hundred
+/// years.
 pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
-    parse(text).map(Duration::from_secs).ok_or_else(|| {
-        Failure::usage(format!(
+    let Some(seconds) = parse(text) else {
+        return Err(Failure::usage(format!(
             "invalid duration: {text}; write a number and a unit of s, m, h, d or w, such as 90d or 1h30m"
-        ))
-    })
+        )));
+    };
+    if seconds > LONGEST {
+        return Err(Failure::usage(format!(
+            "invalid duration: {text} is over 100 years; milliseconds taken for seconds?"
+        )));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn parse(text: &str) -> Option<u64> {
@@ -60,6 +70,17 @@ mod tests {
         assert!(moment("253402300799").is_ok());
         for text in ["253402300800", "1790000000000", "18446744073709551615"] {
             assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_of_over_a_hundred_years_is_refused() {
+        assert_eq!(
+            duration("3155760000s").ok(),
+            Some(Duration::from_secs(LONGEST))
+        );
+        for text in ["3155760001s", "7776000000s", "36525d1s"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

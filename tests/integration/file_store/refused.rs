@@ -41,7 +41,7 @@ async fn a_gain_holds_back_no_revocation_and_no_narrowing() {
     let text = format!("{REALM}{gains}{narrow}{}", new.alice());
     let message = refused(&kept, &text, Conflict);
     assert!(
-        message.starts_with(", line 2: scopes: this key had not all"),
+        message.starts_with(", line 3: scopes: this key had not all"),
         "{message}"
     );
     assert!(message.contains("; revoked all the same: 1 ("), "{message}");
