@@ -34,6 +34,7 @@ impl<T> Sender<T> {
         // The drop wakes the receiver.
     }
 
+    #[cfg(any(feature = "sqlite", test))]
     /// Whether nobody waits for the value any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         lock(&self.0).closed
