@@ -34,8 +34,8 @@ impl<T> Sender<T> {
         // The drop wakes the receiver.
     }
 
-    #[cfg(any(feature = "sqlite", test))]
     /// Whether nobody waits for the value any more.
+    #[cfg(any(feature = "sqlite", test))]
     pub(crate) fn is_abandoned(&self) -> bool {
         lock(&self.0).closed
     }
