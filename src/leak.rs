@@ -127,12 +127,18 @@ fn original_uri(_: &Extensions) -> Option<&Uri> {
 /// Whether a key is in this text.
 #[inline]
 pub(crate) fn holds_key(text: &[u8], format: &Format) -> bool {
-    text.len() >= format.key_len() && any_key(text, format, |_, _| true)
+    any_key(text, format, |_, _| true)
 }
 
 /// Looks for keys as they stand, once percent-decoded (RFC 3986 §2.1), and in credentials of the
 /// scheme `Basic` (RFC 7617), until one is accepted.
+///
+/// Most texts are too short for a key, in whatever form.
+#[inline]
 fn any_key(text: &[u8], format: &Format, mut accepts: impl FnMut(KeyId, &[u8]) -> bool) -> bool {
+    if text.len() < format.key_len() {
+        return false;
+    }
     let mut any = |text: &[u8]| format.keys_in(text).any(|(id, key)| accepts(id, key));
     any(text)
         || (memchr::memchr(b'%', text).is_some() && any(&percent_decode(text)))

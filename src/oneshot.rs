@@ -35,6 +35,10 @@ impl<T> Sender<T> {
     }
 
     /// Whether nobody waits for the value any more.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "the workers of SQLite ask")
+    )]
     pub(crate) fn is_abandoned(&self) -> bool {
         lock(&self.0).closed
     }

@@ -68,8 +68,11 @@ def main(url, read, write):
     accepted("POST", "/admin", [writer], done)
 
     for method, path in [("GET", "/public"), ("POST", "/admin")]:
-        for headers in [[], [("x-api-key", "")], [("authorization", f"Bearer {read}")]]:
+        for headers in [[], [("x-api-key", "")], [("authorization", "Bearer nonsense")]]:
             refused(method, path, headers, 401, "API key missing", MISSING)
+        detail = "API key in Authorization: send it in x-api-key"
+        for value in [f"Bearer {read}", read, f"token {read}"]:
+            refused(method, path, [("authorization", value)], 400, detail, None)
 
         altered = write[:-1] + ("0" if write[-1] != "0" else "1")
         for key in ["nonsense", altered, write.upper(), f'"{write}"', f"{write},{write}"]:
@@ -95,8 +98,12 @@ def main(url, read, write):
             for headers in [[], [writer]]:
                 detail = f"API key in URL: {advice}"
                 refused(method, path + query, headers, 400, detail, None)
-        headers = [writer, ("referer", f"https://elsewhere.example/?key={read}")]
+        headers = [writer, ("referer", f"https://elsewhere.example/?key={write}")]
         refused(method, path, headers, 400, f"API key in Referer: {advice}", None)
+
+    # A link with another key turns no valid key off.
+    planted = ("referer", f"https://elsewhere.example/?key={read}")
+    accepted("POST", "/admin", [writer, planted], done)
 
     detail = "Insufficient scope: expected write"
     refused("POST", "/admin", [reader], 403, detail, LACKING)

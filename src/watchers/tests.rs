@@ -213,7 +213,19 @@ mod shuttle_ {
         check(|| {
             let watchers = Arc::new(Watchers::default());
             let version = Arc::new(AtomicU64::new(0));
-            let mut held = watching(watchers.enter(id(2)), &version, 9);
+            // It makes the rounds, by which the other key ends too.
+            let read = Arc::clone(&version);
+            let mut held = Watching {
+                ticket: watchers.enter(id(2)),
+                read: move |key| {
+                    if key == id(2) {
+                        0
+                    } else {
+                        read.load(Ordering::SeqCst)
+                    }
+                },
+                over: 1,
+            };
             let mut context = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut held).poll(&mut context).is_pending());
             let waiting = watching(watchers.enter(id(1)), &version, 1);

@@ -47,15 +47,16 @@ pub(super) fn writer(
 ) -> Result<Connection, StoreError> {
     let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
-    if is_read_only(&connection) {
+    connection.busy_timeout(place.busy_timeout).map_err(fail)?;
+    // The version first: a file that is not ours is left as it is.
+    let version = version(&connection, place)?;
+    if is_read_only(&connection, version) {
         return Err(place.error(
             StoreErrorKind::ReadOnly,
             "the file is write-protected; make it writable for this user, or open it to read only",
         ));
     }
     connection.busy_timeout(place.busy_timeout).map_err(fail)?;
-    // The version first: a file that is not ours is left as it is.
-    let version = version(&connection, place)?;
     if access == Access::Create {
         use_write_ahead_log(&connection, place)?;
         if version < VERSION {
@@ -76,13 +77,15 @@ pub(super) fn writer(
 }
 
 /// Whether SQLite opened the file to read only, as it does without a word when the file is
-/// write-protected. It says so before it looks at any lock. (Versions of `rusqlite` that other crates
-/// need differ in how they ask.)
-fn is_read_only(connection: &Connection) -> bool {
-    let begun = connection
-        .busy_timeout(Duration::ZERO)
-        .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
-    begun.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
+/// write-protected. It refuses the first write then, before it looks at any lock, and here nothing is
+/// changed by that write. (The versions of `rusqlite` that other crates need differ in how they ask.)
+fn is_read_only(connection: &Connection, version: i64) -> bool {
+    let written = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.execute_batch(&format!("BEGIN; PRAGMA user_version = {version}"))
+    });
+    // There is nothing to undo if it did not begin.
+    let _ = connection.execute_batch("ROLLBACK");
+    written.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
 }
 
 /// A connection that reads, and waits this long for a lock.

@@ -167,12 +167,13 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
             tokio::spawn(async move { patient().migrate(&url).await.unwrap() })
         })
         .collect();
-    let mut applied = Vec::new();
+    // Each of the two by one of them; another may come in between.
+    let mut applied = 0;
     for migration in migrations {
-        applied.push(migration.await.unwrap());
+        applied += migration.await.unwrap();
     }
-    applied.sort_unstable();
-    assert_eq!(applied, [0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(applied, 2);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 }
 
 /// The files alone, as those apply them who run their own migrations.
