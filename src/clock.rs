@@ -23,6 +23,10 @@ impl Timestamp {
     /// The last representable moment; no key is valid at it.
     pub const MAX: Self = Self(u64::MAX);
 
+    /// The last second of the year 9999. No new key begins or ends after it: what is later is most
+    /// likely a number of milliseconds.
+    pub const LAST_YEAR: Self = Self(253_402_300_799);
+
     /// The moment `seconds` after the Unix epoch.
     pub const fn from_unix(seconds: u64) -> Self {
         Self(seconds)

@@ -52,8 +52,9 @@ pub enum ErrorKind {
     InvalidTimestamp,
     /// A header that cannot carry a key, because it already means something else.
     InvalidCarrier,
-    /// A lifetime that ends before it begins, beyond what a timestamp holds, or no later than the
-    /// latest end for which the ring has denied a key.
+    /// A lifetime that ends before it begins, is longer than 100 years, begins or ends beyond the
+    /// year 9999, or ends no later than the latest end for which the ring has denied a key.
+    /// Milliseconds that are taken for seconds are likely to be refused as this kind.
     InvalidLifetime,
     /// A lifetime beyond the longest that the ring grants.
     LifetimeTooLong {
@@ -182,7 +183,7 @@ impl fmt::Display for Error {
                 "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()"
             }
             ErrorKind::InvalidLifetime => {
-                "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for"
+                "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
             }
             ErrorKind::LifetimeTooLong { longest } => {
                 return write!(
@@ -192,7 +193,7 @@ impl fmt::Display for Error {
                 );
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, within the range of a timestamp, that ends after every end that this ring has refused a key for; or rotate_at_once for none"
+                "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; or rotate_at_once for none"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(

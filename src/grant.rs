@@ -82,14 +82,15 @@ impl Grant {
     }
 
     /// Lets the key live this long, in whole seconds, from now or from its not-before. The second
-    /// that has begun counts, so that a key for 2 s may end after little more than one.
+    /// that has begun counts, so that a key for 2 s may end after little more than one. More than
+    /// 100 years are refused; [`never_expires`](Self::never_expires) says for ever.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = Lifetime::For(lifetime);
         self
     }
 
-    /// Lets the key live until just before this moment.
+    /// Lets the key live until just before this moment, up to the end of the year 9999.
     #[must_use]
     pub fn expires_at(mut self, end: Timestamp) -> Self {
         self.lifetime = Lifetime::Until(end);

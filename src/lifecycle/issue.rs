@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
 use crate::clock::Timestamp;
@@ -14,6 +15,9 @@ use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
 use crate::text::is_plain;
 
+/// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is
+/// longer is most likely a number of milliseconds.
+pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
 const MAX_SUBJECT_LEN: usize = 256;
 const MAX_LABEL_LEN: usize = 256;
 const MAX_METADATA_LEN: usize = 8 * 1024;
@@ -171,6 +175,10 @@ pub(super) fn expiry(
     policy: &Policy,
     at: Reading,
 ) -> Result<Option<Timestamp>, Error> {
+    let too_long = matches!(lifetime, Lifetime::For(lifetime) if lifetime > LONGEST_LIFETIME);
+    if too_long || not_before > Timestamp::LAST_YEAR {
+        return Err(ErrorKind::InvalidLifetime.into());
+    }
     let limit = policy.longest_lifetime.map(|longest| {
         let last = at.now.checked_add(longest).unwrap_or(Timestamp::MAX);
         (longest, last)
@@ -194,7 +202,7 @@ pub(super) fn expiry(
             None => return Ok(None),
         },
     };
-    if end <= start.max(at.latest) {
+    if end <= start.max(at.latest) || end > Timestamp::LAST_YEAR {
         return Err(ErrorKind::InvalidLifetime.into());
     }
     match limit {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
-pub(crate) use issue::{Minted, add, issue};
+pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
 #[cfg(feature = "file")]
 pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};

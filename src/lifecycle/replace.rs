@@ -114,6 +114,7 @@ fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<
             let length = Duration::from_secs(end.as_unix().saturating_sub(begun.as_unix()));
             let start = at.now.max(old.not_before);
             let end = start.checked_add(length).unwrap_or(Timestamp::MAX);
+            let end = end.min(Timestamp::LAST_YEAR);
             let last = longest.and_then(|longest| at.now.checked_add(longest));
             Lifetime::Until(last.map_or(end, |last| end.min(last)))
         }
@@ -134,7 +135,7 @@ fn retirement(
         return Err(ErrorKind::GraceTooLong { longest }.into());
     }
     let end = at.now.checked_add(grace).ok_or(ErrorKind::InvalidGrace)?;
-    if end <= at.latest {
+    if end <= at.latest || end > Timestamp::LAST_YEAR {
         return Err(ErrorKind::InvalidGrace.into());
     }
     Ok(old.expires_at().map_or(end, |expiry| end.min(expiry)))

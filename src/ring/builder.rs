@@ -10,7 +10,7 @@ use crate::digest::{Digester, Pepper};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Observed, Observer};
 use crate::format::Format;
-use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, Policy};
+use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::store::KeyStore;
@@ -102,7 +102,8 @@ impl RingBuilder {
         self
     }
 
-    /// Sets the longest lifetime, in whole seconds from the moment of issue. Default: 90 days.
+    /// Sets the longest lifetime, in whole seconds from the moment of issue. Default: 90 days. At
+    /// most 100 years of 365.25 days.
     pub fn longest_lifetime(mut self, longest: Duration) -> Self {
         self.longest_lifetime = Some(longest);
         self
@@ -115,6 +116,7 @@ impl RingBuilder {
     }
 
     /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds. Default: 24 hours.
+    /// At most 100 years.
     pub fn longest_grace(mut self, longest: Duration) -> Self {
         self.longest_grace = longest;
         self
@@ -163,7 +165,7 @@ impl RingBuilder {
     }
 
     /// Keeps the records of dead keys for this long, in whole seconds, before a
-    /// [purge](KeyRing::purge) removes them. Default: 30 days. While it is kept, a key that comes
+    /// [purge](KeyRing::purge) removes them. Default: 30 days. At most 100 years. While it is kept, a key that comes
     /// back is known as reused, expired or revoked, and cannot be imported again.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
@@ -239,7 +241,7 @@ impl RingBuilder {
     /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
     /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
     /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace of under a
-    /// second, a limit of no key, no pending look-up, or an interval of zero.
+    /// second, a lifetime, a grace or a retention of over 100 years, a limit of no key, no pending look-up, or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
@@ -280,6 +282,19 @@ impl RingBuilder {
             (
                 self.longest_grace < second,
                 "longest_grace is under a second",
+            ),
+            (
+                self.longest_lifetime
+                    .is_some_and(|it| it > LONGEST_LIFETIME),
+                "longest_lifetime is over 100 years: milliseconds taken for seconds?",
+            ),
+            (
+                self.longest_grace > LONGEST_LIFETIME,
+                "longest_grace is over 100 years: milliseconds taken for seconds?",
+            ),
+            (
+                self.retention > LONGEST_LIFETIME,
+                "retention is over 100 years: milliseconds taken for seconds?",
             ),
             (self.keys_per_subject == Some(0), "keys_per_subject is zero"),
             (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),

@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod mistakes;
+mod refused;
 mod watching;
 
 use std::error::Error;

@@ -6,6 +6,7 @@ mod failure;
 mod merge;
 mod options;
 mod plaintext;
+mod salvage;
 mod shared;
 mod value;
 mod watcher;
@@ -85,17 +86,28 @@ use crate::record::{KeyRecord, Revocation};
 ///
 /// # When it changes
 ///
-/// The new content is applied whole or not at all. A key that is gone from the file is revoked at
+/// What a file gives is given whole or not at all. A key that is gone from the file is revoked at
 /// that moment. A key that is changed may only lose: scopes, or some of its time. Where a key under
 /// the same digest would gain, change its subject, realm, id or metadata, or come back after it
 /// was gone, the file is refused: that needs a new secret. All this holds while the process runs;
 /// the next process knows the file alone.
 ///
-/// A file that cannot be read, or holds a mistake, changes nothing: the last good one stays in
-/// force. The [observer](FileOptions::observer) is told
+/// A refused file gives nothing, but what it takes away is taken away, so that a mistake in one
+/// entry does not hold back the revocation of another:
+///
+/// - A key that is in no entry is revoked.
+/// - A key that is in an entry loses the scopes and the time that the entry does not allow. A
+///   field that cannot be read takes nothing.
+/// - An entry is known by its digest, or else by the `id` of a key that is held. While one entry
+///   is known by neither, it may be any of the keys that are missing: no key is revoked for being
+///   missing.
+/// - A file that is missing or cannot be read, does not parse as TOML or JSON, or has no one list
+///   `keys`, takes nothing away: the last good one stays in force.
+///
+/// The [observer](FileOptions::observer) is told
 /// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error whose source names the
-/// line and the field. A missing file is treated the same way: to revoke all keys, write
-/// `keys = []`.
+/// line and the field, and the ids of what was revoked or narrowed all the same. To revoke all
+/// keys, write `keys = []`.
 ///
 /// A thread looks once a second whether the file is another one (time of change, size, inode), and
 /// reads it when it has stayed the same for one more second, so that a file that is still being
@@ -150,7 +162,8 @@ impl FileStore {
     /// # Errors
     ///
     /// As [`open`](Self::open), and [`Conflict`](StoreErrorKind::Conflict) where a key would gain
-    /// authority or come back. What was held before is held on.
+    /// authority or come back. What a refused file takes away is taken away; see
+    /// [above](Self#when-it-changes).
     pub fn reload(&self) -> Result<(), StoreError> {
         self.0.shared.reload()
     }

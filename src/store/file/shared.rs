@@ -10,9 +10,11 @@ use super::document::{self, Syntax};
 use super::failure::{Failure, Problem, line_of};
 use super::merge::{self, Held};
 use super::options::FileOptions;
+use super::salvage::Taken;
 use crate::caught::caught;
 use crate::clock::Clock;
 use crate::event::{Event, Observed};
+use crate::lifecycle::Change;
 use crate::store::{MemoryStore, StoreError, StoreErrorKind};
 
 /// What the store and its thread share.
@@ -146,12 +148,26 @@ impl Shared {
             corrupt(Problem::new(line, "this is not UTF-8"))
         })?;
         let now = self.clock.now();
-        let entries = document::parse(self.syntax, text, now).map_err(corrupt)?;
-        merge::distinct(&entries).map_err(corrupt)?;
-        let change = merge::change(&state.held, &entries, now).map_err(|problem| {
-            StoreError::new(StoreErrorKind::Conflict, self.failure_of(problem))
-        })?;
-        self.records.apply(&change)?;
+        let change = document::parse(self.syntax, text, now)
+            .and_then(|entries| merge::distinct(&entries).map(|()| entries))
+            .map_err(|problem| (StoreErrorKind::Corrupt, problem))
+            .and_then(|entries| {
+                merge::change(&state.held, &entries, now)
+                    .map_err(|problem| (StoreErrorKind::Conflict, problem))
+            });
+        match change {
+            Ok(change) => self.apply(state, &change),
+            Err((kind, mut problem)) => {
+                let taken = Taken::from(self.syntax, text, &state.held, now);
+                self.apply(state, &taken.change())?;
+                problem.text = format!("{}{taken}", problem.text);
+                Err(StoreError::new(kind, self.failure_of(problem)))
+            }
+        }
+    }
+
+    fn apply(&self, state: &mut State, change: &Change) -> Result<(), StoreError> {
+        self.records.apply(change)?;
         for write in change.writes() {
             let digest = *write.record.digest().as_bytes();
             state.held.insert(digest, write.record.clone());

@@ -12,7 +12,7 @@ use super::plaintext;
 use crate::clock::Timestamp;
 
 /// The name by which the TOML parser hands over a date.
-const TOML_DATE: &str = "$__toml_private_datetime";
+pub(super) const TOML_DATE: &str = "$__toml_private_datetime";
 
 /// What may stand in a field.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ impl Raw {
             "expected Unix seconds or a moment of RFC 3339, such as 2027-01-15T08:00:00Z";
 
         match self {
+            Self::Whole(seconds) if seconds > Timestamp::LAST_YEAR.as_unix() => {
+                return Err(
+                    "this is beyond the year 9999: milliseconds taken for seconds?".to_owned(),
+                );
+            }
             Self::Whole(seconds) => Some(Timestamp::from_unix(seconds)),
             Self::Text(text) => Timestamp::from_rfc3339(&text).ok(),
             _ => None,

@@ -36,7 +36,7 @@ fn arguments_that_make_no_sense() {
                 "--expires-at",
                 "2020-01-01T00:00:00Z",
             ],
-            "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for",
+            "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for",
         ),
         (
             &["issue", "--subject", "a", "--metadata", "team"],

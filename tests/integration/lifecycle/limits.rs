@@ -11,6 +11,9 @@ use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
 use crate::support::{IMPORTED, START, issue, poll_once};
 
+/// The longest that a policy may say.
+const CENTURY: Duration = Duration::from_hours(100 * 8766);
+
 const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
 const TOO_MANY_TEXT: &str =
     "too many keys: this ring lets a subject hold 2; revoke a lineage first";
@@ -164,7 +167,7 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
 /// At the end of time, which is what a clock that fails shows, nothing can begin any more.
 #[tokio::test]
 async fn r24_no_key_is_issued_that_would_never_begin() {
-    let text = "invalid lifetime: a key must end after it begins, within the range of a timestamp, and after every end that this ring has refused a key for";
+    let text = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
     let house = House::new();
     let ring = house.recorded("orders", RingBuilder::unlimited_lifetime);
     let alice = || Grant::new("alice").never_expires();
@@ -229,7 +232,7 @@ type Options = fn(RingBuilder) -> RingBuilder;
 #[test]
 fn a_policy_that_makes_no_sense_builds_no_ring() {
     let almost = Duration::from_millis(999);
-    let options: [(Options, &str); 8] = [
+    let options: [(Options, &str); 11] = [
         (
             |builder| builder.longest_lifetime(Duration::ZERO),
             "longest_lifetime is under a second",
@@ -262,6 +265,18 @@ fn a_policy_that_makes_no_sense_builds_no_ring() {
             |builder| builder.upkeep_interval(Duration::ZERO),
             "upkeep_interval is zero",
         ),
+        (
+            |builder| builder.longest_lifetime(CENTURY + Duration::from_secs(1)),
+            "longest_lifetime is over 100 years: milliseconds taken for seconds?",
+        ),
+        (
+            |builder| builder.longest_grace(CENTURY + Duration::from_secs(1)),
+            "longest_grace is over 100 years: milliseconds taken for seconds?",
+        ),
+        (
+            |builder| builder.retention(CENTURY + Duration::from_secs(1)),
+            "retention is over 100 years: milliseconds taken for seconds?",
+        ),
     ];
     for (option, problem) in options {
         let error = option(KeyRing::builder("acme"))
@@ -270,6 +285,11 @@ fn a_policy_that_makes_no_sense_builds_no_ring() {
         assert_eq!(error.kind(), ErrorKind::InvalidPolicy);
         assert_eq!(error.to_string(), format!("invalid policy: {problem}"));
     }
+    let longest = KeyRing::builder("acme")
+        .longest_lifetime(CENTURY)
+        .longest_grace(CENTURY)
+        .retention(CENTURY);
+    longest.build(MemoryStore::new()).unwrap();
     let error = KeyRing::builder("acme")
         .grantable_scopes(["read write"])
         .build(MemoryStore::new())

@@ -70,7 +70,16 @@ async fn r01_r24_a_promotion_to_a_lifetime_that_is_not_granted_changes_neither_s
                 ErrorKind::InvalidLifetime,
                 LIFETIME,
             ),
-            (alice().expires_at(Timestamp::MAX), too_long, too_long_text),
+            (
+                alice().expires_at(Timestamp::LAST_YEAR),
+                too_long,
+                too_long_text,
+            ),
+            (
+                alice().expires_at(Timestamp::MAX),
+                ErrorKind::InvalidLifetime,
+                LIFETIME,
+            ),
             (alice().never_expires(), too_long, too_long_text),
         ]) {
             house

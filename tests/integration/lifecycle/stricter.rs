@@ -17,7 +17,7 @@ async fn r03_r33_a_key_that_begins_after_all_that_the_ring_grants_is_not_renewed
     let second = Duration::from_secs(1);
     let from = |start| Grant::new("alice").not_before(start);
     let after = |duration| START.checked_add(duration).unwrap();
-    let at_last = Timestamp::from_unix(u64::MAX - 1);
+    let at_last = Timestamp::LAST_YEAR;
     for (ring, grant) in [
         // It would end as it begins.
         (&strict, from(after(HOUR))),

@@ -24,6 +24,11 @@ pub(super) enum Answer {
     Refused(InvalidCause),
 }
 
+/// The last second of the year 9999.
+const LAST_YEAR: u128 = 253_402_300_799;
+/// 100 years of 365.25 days.
+const LONGEST: Duration = Duration::from_secs(3_155_760_000);
+
 /// The end of a lifetime, computed where nothing overflows; the reasons against it are added. A
 /// key that has ended by the horizon would be dead when it is handed out.
 fn expiry(
@@ -37,6 +42,11 @@ fn expiry(
     let last = longest.map_or(u128::MAX, |longest| {
         (u128::from(now) + u128::from(longest)).min(u128::from(u64::MAX))
     });
+    if u128::from(start) > LAST_YEAR
+        || matches!(lifetime, Lifetime::For(lifetime) if lifetime > LONGEST)
+    {
+        reasons.push(ErrorKind::InvalidLifetime);
+    }
     let start = u128::from(start.max(now));
     let wanted = match lifetime {
         Lifetime::Default => {
@@ -60,7 +70,7 @@ fn expiry(
         },
     };
     if wanted <= start.max(u128::from(horizon))
-        || (wanted > u128::from(u64::MAX) && !matches!(lifetime, Lifetime::Never))
+        || (wanted > LAST_YEAR && !matches!(lifetime, Lifetime::Never))
     {
         reasons.push(ErrorKind::InvalidLifetime);
     }
@@ -189,7 +199,8 @@ impl Reference {
                 let last = longest.map_or(u128::MAX, |longest| {
                     u128::from(self.now) + u128::from(longest)
                 });
-                let end = (u128::from(start) + u128::from(length)).min(last);
+                let end = u128::from(start) + u128::from(length);
+                let end = end.min(LAST_YEAR).min(last);
                 let end = u64::try_from(end).unwrap_or(u64::MAX);
                 if end <= start.max(horizon) {
                     reasons.push(ErrorKind::InvalidLifetime);
@@ -204,7 +215,7 @@ impl Reference {
                 reasons.push(ErrorKind::GraceTooLong { longest });
             }
             let end = u128::from(self.now) + u128::from(grace.as_secs());
-            if end <= u128::from(horizon) || end > u128::from(u64::MAX) {
+            if end <= u128::from(horizon) || end > LAST_YEAR {
                 reasons.push(ErrorKind::InvalidGrace);
             }
             if self.has_predecessor_in_grace(ring, old) {
