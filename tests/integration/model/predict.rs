@@ -27,7 +27,7 @@ pub(super) enum Answer {
 /// The last second of the year 9999.
 const LAST_YEAR: u128 = 253_402_300_799;
 /// 100 years of 365.25 days.
-const LONGEST: Duration = Duration::from_secs(3_155_760_000);
+const LONGEST: Duration = Duration::from_hours(100 * 8766);
 
 /// The end of a lifetime, computed where nothing overflows; the reasons against it are added. A
 /// key that has ended by the horizon would be dead when it is handed out.
