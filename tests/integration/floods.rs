@@ -10,7 +10,8 @@ use tower_api_key::store::{
     BoxFuture, Change, KeyStore, Lookup, StoreError, StoreErrorKind, StoreId,
 };
 use tower_api_key::{
-    ErrorKind, InvalidCause, KeyDigest, KeyRing, ManualClock, Realm, VerifyError, VerifyErrorKind,
+    ErrorKind, InvalidCause, KeyDigest, KeyId, KeyRing, ManualClock, Realm, VerifyError,
+    VerifyErrorKind,
 };
 
 use crate::stores::{Outcome, ScriptedStore, scripted_ring_with};
@@ -33,6 +34,16 @@ impl WellFormed {
     pub(crate) fn next(&mut self) -> String {
         let mut key = format!("{}_", self.prefix);
         self.fill(&mut key, 12);
+        self.finish(key)
+    }
+
+    /// A key of this id with another secret than the one that was issued.
+    pub(crate) fn with_id(&mut self, id: KeyId) -> String {
+        let key = format!("{}_{id}", self.prefix);
+        self.finish(key)
+    }
+
+    fn finish(&mut self, mut key: String) -> String {
         key.push('_');
         self.fill(&mut key, 26);
         let mut sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(key.as_bytes());

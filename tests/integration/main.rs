@@ -21,6 +21,7 @@ mod contract;
 mod crashes;
 mod digests;
 mod drain;
+mod equal_work;
 mod events;
 mod examples;
 #[cfg(feature = "axum")]

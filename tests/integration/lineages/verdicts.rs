@@ -72,7 +72,7 @@ fn look(ring: &KeyRing, chain: &Chain, place: usize) -> Seen {
 }
 
 #[test]
-fn invariant_7_and_8_a_verdict_is_the_authority_of_one_commit_and_of_none_that_is_over() {
+fn r02_invariant_7_and_8_a_verdict_is_the_authority_of_one_commit_and_of_none_that_is_over() {
     const LENGTH: usize = 150;
     for store in Steps::both() {
         let ring = ring_over(&store);

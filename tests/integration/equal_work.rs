@@ -1,0 +1,167 @@
+//! What a verification asks for, and in which order (rules 2 and 7).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+};
+use tower_api_key::{
+    Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm,
+    RevocationReason, VerifiedKey, VerifyErrorKind,
+};
+
+use crate::floods::WellFormed;
+use crate::support::START;
+
+/// Notes each call that a request makes.
+#[derive(Clone, Default)]
+struct Noting {
+    store: MemoryStore,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+impl Noting {
+    fn note(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl KeyStore for Noting {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.note(format!("find {realm} {:?}", digest.as_bytes()));
+        self.store.find(realm, digest)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.note(format!("get {realm} {id}"));
+        self.store.get(realm, id)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    crate::support::forward!(store: revoke, list, purge, record_uses, last_uses);
+}
+
+/// Whatever becomes of a well-formed key, one look-up by the digest of its exact bytes is made, and
+/// none by the id that it names.
+#[tokio::test]
+async fn r07_every_well_formed_key_costs_the_same_calls() {
+    let (store, clock) = (Noting::default(), ManualClock::new(START));
+    let builder = KeyRing::builder("acme").clock(clock.clone());
+    let ring = builder.build(store.clone()).unwrap();
+    let grant = |seconds| Grant::new("alice").expires_in(Duration::from_secs(seconds));
+    let valid = ring.issue(grant(1_000)).await.unwrap();
+    let expired = ring.issue(grant(1)).await.unwrap();
+    let revoked = ring.issue(grant(1_000)).await.unwrap();
+    let (id, reason) = (revoked.record().id(), RevocationReason::KeyCompromise);
+    ring.revoke(id, reason).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    // A known id with another secret, whose checksum is right.
+    let wrong = WellFormed::new("acme").with_id(valid.record().id());
+    let unknown = WellFormed::new("acme").next();
+
+    let invalid = |cause| Some(VerifyErrorKind::Invalid(cause));
+    for (key, expected) in [
+        (valid.secret().expose(), None),
+        (&*unknown, invalid(InvalidCause::Unknown)),
+        (&*wrong, invalid(InvalidCause::Unknown)),
+        (expired.secret().expose(), invalid(InvalidCause::Expired)),
+        (revoked.secret().expose(), invalid(InvalidCause::Revoked)),
+    ] {
+        store.calls.lock().unwrap().clear();
+        let verdict = ring.verify(key.as_bytes()).await;
+        assert_eq!(verdict.err().map(|error| error.kind()), expected);
+        let digest = KeyDigest::sha256(key.as_bytes());
+        let call = format!("find acme {:?}", digest.as_bytes());
+        assert_eq!(*store.calls.lock().unwrap(), [call], "{expected:?}");
+    }
+}
+
+/// Answers a look-up later. The wrong one takes the scopes from a second read, of the newest key of the
+/// lineage, as a join of a key's row with its user's row does.
+#[derive(Clone)]
+struct Reads {
+    store: MemoryStore,
+    twice: bool,
+}
+
+impl KeyStore for Reads {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        let Lookup::Ready(found) = self.store.find(realm, digest) else {
+            panic!("memory answers at once");
+        };
+        let (reads, realm) = (self.clone(), realm.clone());
+        Lookup::Pending(Box::pin(async move {
+            tokio::task::yield_now().await;
+            match found {
+                Ok(Some(record)) if reads.twice => {
+                    let query = ListQuery::new().lineage(record.lineage());
+                    let lineage = reads.store.list(&realm, &query).await?;
+                    let newest = lineage.iter().max_by_key(|record| record.generation());
+                    let mut parts = record.to_parts();
+                    parts.scopes = newest.expect("itself").scopes().clone();
+                    Ok(Some(Arc::new(KeyRecord::from(parts))))
+                }
+                found => found,
+            }
+        }))
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
+}
+
+/// A verdict on the key from before the elevation never carries what came with it.
+#[track_caller]
+fn assert_of_one_version(verdict: Result<VerifiedKey, VerifyErrorKind>) {
+    if let Ok(key) = verdict {
+        assert_eq!(
+            key.scopes().as_str(),
+            "read",
+            "the scopes of another commit"
+        );
+    }
+}
+
+/// An elevation that comes between the look-up and the verdict.
+async fn raced(twice: bool) -> Result<VerifiedKey, VerifyErrorKind> {
+    let store = Reads {
+        store: MemoryStore::new(),
+        twice,
+    };
+    let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
+    let ring = builder.build(store).unwrap();
+    let grant = |scope: &str| Grant::new("alice").scopes([scope]).unwrap();
+    let old = ring.issue(grant("read")).await.unwrap();
+    let mut verifying = Box::pin(ring.verify(old.secret().expose().as_bytes()));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(
+        verifying.as_mut().poll(&mut context),
+        Poll::Pending
+    ));
+    ring.regrant(old.record().id(), grant("admin"))
+        .await
+        .unwrap();
+    let verdict = verifying.await.map_err(|error| error.kind());
+    let after = ring.verify(old.secret().expose().as_bytes()).await;
+    let reuse = VerifyErrorKind::Invalid(InvalidCause::Reuse);
+    assert_eq!(after.unwrap_err().kind(), reuse, "it is dead afterwards");
+    verdict
+}
+
+#[tokio::test]
+async fn r02_a_verdict_beside_an_elevation_reads_one_record_of_one_version() {
+    assert_of_one_version(raced(false).await);
+    // The same check finds a store that reads twice.
+    let verdict = raced(true).await;
+    let found = catch_unwind(AssertUnwindSafe(|| assert_of_one_version(verdict)));
+    assert!(found.is_err(), "two reads went unseen");
+}
