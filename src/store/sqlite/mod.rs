@@ -38,7 +38,9 @@ use super::StoreError;
 /// A store in a file: keys survive the process, and several processes share them. Needs the feature
 /// `sqlite`.
 ///
-/// SQLite is built into the program; there is no server. The file, its write-ahead log beside it
+/// SQLite is built into the program; there is no server. A program links SQLite once, so the version of
+/// `rusqlite` is a range: cargo takes the one that fits sqlx 0.8 or 0.9, diesel 2.3 or sea-orm 1 in the
+/// same lock file. The file, its write-ahead log beside it
 /// (`-wal`) and the index of that (`-shm`) belong together. Put them on a local disk: a network
 /// file system is slow where this is fast, and its locks may not hold.
 ///
