@@ -3,6 +3,7 @@
 mod document;
 mod entry;
 mod failure;
+mod limits;
 mod merge;
 mod options;
 mod plaintext;

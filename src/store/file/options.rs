@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::FileStore;
+use super::limits::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Observed, Observer};
+use crate::scope::ScopeSet;
 use crate::store::StoreError;
 
 /// A second: a deleted key is dead within two, and a look at a file costs a microsecond.
@@ -37,6 +39,7 @@ pub struct FileOptions {
     pub(super) interval: Option<Duration>,
     pub(super) observer: Observed,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) limits: Limits,
 }
 
 impl FileOptions {
@@ -45,7 +48,27 @@ impl FileOptions {
             interval: Some(DEFAULT_INTERVAL),
             observer: Observed::default(),
             clock: Arc::new(SystemClock),
+            limits: Limits::default(),
         }
+    }
+
+    /// Refuses a file with a key that ends later than this after it is read, or never. Default: no
+    /// limit. As [`RingBuilder::longest_lifetime`](crate::RingBuilder::longest_lifetime), which is about
+    /// keys that a ring issues.
+    ///
+    /// A refused file still takes away what it takes away: see [`FileStore`].
+    #[must_use]
+    pub fn longest_lifetime(mut self, longest: Duration) -> Self {
+        self.limits.longest_lifetime = Some(longest);
+        self
+    }
+
+    /// Refuses a file with a key that has another scope than these. Default: all scopes. As
+    /// [`RingBuilder::grantable_scopes`](crate::RingBuilder::grantable_scopes).
+    #[must_use]
+    pub fn grantable_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.limits.grantable = Some(scopes);
+        self
     }
 
     /// Looks at the file this often. Default: once a second; at most every 10 ms.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::document::{self, Syntax};
 use super::failure::{Failure, Problem, line_of};
+use super::limits::Limits;
 use super::merge::{self, Held};
 use super::options::FileOptions;
 use super::salvage::Taken;
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     records: MemoryStore,
     observer: Observed,
     clock: Arc<dyn Clock>,
+    limits: Limits,
     state: Mutex<State>,
 }
 
@@ -70,6 +72,7 @@ impl Shared {
             records: MemoryStore::new(),
             observer: options.observer.clone(),
             clock: Arc::clone(&options.clock),
+            limits: options.limits.clone(),
             state: Mutex::new(State {
                 held: BTreeMap::new(),
                 tried: Print::Never,
@@ -152,6 +155,9 @@ impl Shared {
             .and_then(|entries| merge::distinct(&entries).map(|()| entries))
             .map_err(|problem| (StoreErrorKind::Corrupt, problem))
             .and_then(|entries| {
+                self.limits
+                    .check(&entries, now)
+                    .map_err(|problem| (StoreErrorKind::Conflict, problem))?;
                 merge::change(&state.held, &entries, now)
                     .map_err(|problem| (StoreErrorKind::Conflict, problem))
             });

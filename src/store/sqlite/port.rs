@@ -130,7 +130,9 @@ impl SqliteStore {
             }
             answer
         };
-        self.read(&self.0.waiting, timed)
+        let place = Arc::clone(&self.0.place);
+        let read = answering(place, timed);
+        Box::pin(self.0.waiting.run_in_turn(read))
     }
 
     pub(super) fn write<T: Send + 'static>(
@@ -161,14 +163,7 @@ impl SqliteStore {
         reader: &Worker,
         job: impl FnOnce(&mut Connection, &Place) -> Result<T, read::Unread> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
-        let place = Arc::clone(&self.0.place);
-        Box::pin(reader.run(move |connection| {
-            let answer = job(connection, &place).map_err(|error| error.at(&place));
-            if place.state.has_fault() {
-                return Err(place.fault());
-            }
-            answer
-        }))
+        Box::pin(reader.run(answering(Arc::clone(&self.0.place), job)))
     }
 
     /// Reads in the thread that asks; `None` if it would have to wait, or reads are slow.
@@ -193,5 +188,19 @@ impl SqliteStore {
             Err(error) if error.is_busy() => None,
             Err(error) => Some(Err(error.at(&core.place))),
         }
+    }
+}
+
+/// A reading whose answer counts only if the files are still those at the path.
+fn answering<T>(
+    place: Arc<Place>,
+    job: impl FnOnce(&mut Connection, &Place) -> Result<T, read::Unread> + Send + 'static,
+) -> impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static {
+    move |connection| {
+        let answer = job(connection, &place).map_err(|error| error.at(&place));
+        if place.state.has_fault() {
+            return Err(place.fault());
+        }
+        answer
     }
 }

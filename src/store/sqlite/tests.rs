@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use super::SqliteStore;
 use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
 use super::failure::Place;
-use super::worker::Worker;
+use super::worker::{CROWDED, MOST_WAITING, Worker};
 use crate::clock::ManualClock;
 use crate::error::ErrorKind;
 use crate::grant::Grant;
@@ -196,6 +196,34 @@ async fn a_look_up_that_finds_no_connection_free_is_answered_later() {
 fn worker() -> Worker {
     let connection = Connection::open_in_memory().unwrap();
     Worker::spawn("test", connection, &place()).unwrap()
+}
+
+/// Clients that hang up while the disk stands still leave their look-ups in the queue, until they are
+/// left out.
+#[tokio::test]
+async fn r23_a_thread_that_stands_still_has_a_queue_with_an_end() {
+    let worker = worker();
+    let (go, gate) = mpsc::channel::<()>();
+    let (began, begun) = mpsc::channel::<()>();
+    let blocked = worker.run_in_turn(move |_| {
+        began.send(()).unwrap();
+        gate.recv_timeout(PATIENCE).unwrap();
+        Ok(())
+    });
+    begun.recv_timeout(PATIENCE).unwrap();
+    for _ in 0..MOST_WAITING {
+        drop(worker.run_in_turn(|_| Ok(())));
+    }
+    for _ in 0..2 {
+        let error = worker.run_in_turn(|_| Ok(())).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Overloaded);
+        assert_eq!(error.source().unwrap().to_string(), CROWDED);
+    }
+    go.send(()).unwrap();
+    blocked.await.unwrap();
+    // A revocation or a list has no such end, and comes after all that waited.
+    worker.run(|_| Ok(())).await.unwrap();
+    worker.run_in_turn(|_| Ok(())).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,7 +15,7 @@ use super::checkpoint::{checkpoint, forget_pages};
 use super::failure::Place;
 use crate::caught::caught;
 use crate::oneshot;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
@@ -45,6 +45,29 @@ pub(super) struct Worker {
     /// Whether the thread has a connection, or will have had one until it has closed it.
     open: Arc<AtomicBool>,
     interrupt: Mutex<Option<InterruptHandle>>,
+    /// How many look-ups wait for their turn. One whose client has gone keeps its place until then.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// How many look-ups may wait for a thread that stands still. As many as a ring lets wait by default.
+pub(super) const MOST_WAITING: usize = 1_000;
+
+pub(super) const CROWDED: &str = "as many look-ups wait as may; the disk may stand still";
+
+/// A place among the look-ups that wait.
+struct Turn(Arc<AtomicUsize>);
+
+impl Turn {
+    fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
+        let turn = Self(Arc::clone(waiting));
+        (waiting.fetch_add(1, Ordering::Relaxed) < MOST_WAITING).then_some(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Worker {
@@ -77,6 +100,7 @@ impl Worker {
             place: Arc::clone(place),
             open: Arc::new(AtomicBool::new(false)),
             interrupt: Mutex::default(),
+            waiting: Arc::default(),
         })
     }
 
@@ -163,6 +187,28 @@ impl Worker {
             match answered.await {
                 Some(answer) => answer,
                 None => Err(place.gave_up()),
+            }
+        }
+    }
+
+    /// As [`run`](Self::run), for what strangers can ask for any number of times: one more than
+    /// [`MOST_WAITING`] is refused at once.
+    pub(super) fn run_in_turn<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
+        let turn = Turn::take(&self.waiting);
+        let answer = turn.map(|turn| {
+            // The job is dropped if it is left out, and its turn with it.
+            self.run(move |connection| {
+                drop(turn);
+                job(connection)
+            })
+        });
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => Err(StoreError::new(StoreErrorKind::Overloaded, CROWDED)),
             }
         }
     }

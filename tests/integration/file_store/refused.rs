@@ -1,9 +1,13 @@
 //! A refused file gives nothing, and takes away what it takes away.
 
+use std::time::Duration;
+
+use tower_api_key::store::FileStore;
 use tower_api_key::store::StoreErrorKind::{self, Conflict, Corrupt};
-use tower_api_key::{Grant, InvalidCause, KeyRing, Timestamp};
+use tower_api_key::{Grant, InvalidCause, KeyRing, ManualClock, ScopeSet, Timestamp};
 
 use super::{Kept, Key};
+use crate::folder::Folder;
 use crate::support::{START, ring};
 
 const REALM: &str = "realm = \"orders\"\n";
@@ -135,4 +139,57 @@ async fn times_beyond_the_year_9999_and_lifetimes_beyond_100_years_are_refused()
         kind(&self::ring(), grant().expires_in(longer)).await,
         invalid
     );
+}
+
+/// An entry beyond what the store may grant is refused like one that gains, at the start and later.
+#[tokio::test]
+async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
+    let key = Key::mint().await;
+    let text = format!("{REALM}{}", key.alice());
+    let never = text.replace("expires_at = 1900000000", "never_expires = true");
+    let folder = Folder::new();
+    let path = folder.path().join("keys.toml");
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let options = || {
+        FileStore::options()
+            .unwatched()
+            .clock(ManualClock::new(START))
+    };
+    let beyond = "expires_at: the longest lifetime of this store is 86400 s (1 d) from now";
+    let scopes = |text: &str| text.parse::<ScopeSet>().unwrap();
+    for (options, text, refusal) in [
+        (options(), &never, None),
+        (options().longest_lifetime(days(2_000)), &text, None),
+        (options().longest_lifetime(days(1)), &text, Some(beyond)),
+        (options().longest_lifetime(days(1)), &never, Some(beyond)),
+        (
+            options().grantable_scopes(scopes("read write")),
+            &text,
+            None,
+        ),
+        (
+            options().grantable_scopes(scopes("read")),
+            &text,
+            Some("scopes: this store grants read alone"),
+        ),
+    ] {
+        super::write(&path, text);
+        let opened = options.open(&path).map(drop).map_err(|error| {
+            assert_eq!(error.kind(), Conflict);
+            super::message_of(&error, &path)
+        });
+        let expected = refusal.map_or(Ok(()), |refusal| Err(format!(", line 3: {refusal}")));
+        assert_eq!(opened, expected);
+    }
+
+    // A clock that fails finds nothing short enough.
+    super::write(&path, &text);
+    let broken = FileStore::options()
+        .unwatched()
+        .clock(ManualClock::new(Timestamp::MAX));
+    let error = broken
+        .longest_lifetime(days(2_000))
+        .open(&path)
+        .unwrap_err();
+    assert_eq!(error.kind(), Conflict);
 }
