@@ -204,13 +204,13 @@ fn worker() -> Worker {
 async fn r23_a_thread_that_stands_still_has_a_queue_with_an_end() {
     let worker = worker();
     let (go, gate) = mpsc::channel::<()>();
-    let (began, begun) = mpsc::channel::<()>();
+    let (start, started) = mpsc::channel::<()>();
     let blocked = worker.run_in_turn(move |_| {
-        began.send(()).unwrap();
+        start.send(()).unwrap();
         gate.recv_timeout(PATIENCE).unwrap();
         Ok(())
     });
-    begun.recv_timeout(PATIENCE).unwrap();
+    started.recv_timeout(PATIENCE).unwrap();
     for _ in 0..MOST_WAITING {
         drop(worker.run_in_turn(|_| Ok(())));
     }
