@@ -84,7 +84,7 @@ fn encoded(text: &str, start: &str) -> String {
 }
 
 /// What a subscriber at TRACE writes, spans and events.
-fn subscribe() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+pub(crate) fn subscribe() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     struct Log(Arc<Mutex<Vec<u8>>>);
     impl std::io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

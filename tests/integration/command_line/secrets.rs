@@ -143,6 +143,15 @@ fn r06_the_password_of_a_server_is_not_repeated() {
         "postgres://alice:hunter2@[::1/keys",
         "mysql://alice:hunter2@127.0.0.1/keys",
         "postgres:alice:hunter2",
+        "postgres://alice:hunter2?SECRET@127.0.0.1:1/keys",
+        "postgres://alice:%68unter2hunter2%zz@127.0.0.1:1/keys",
+        "postgres://alice@127.0.0.1:1/keys?pasword=hunter2",
+        "postgres://alice@127.0.0.1:1/keys?password=hunter2",
+        "postgres://alice@127.0.0.1:1/keys?password=hunter2&password=hunter2",
+        "postgres://alice@127.0.0.1:1/keys?sslMode=hunter2",
+        "postgres://alice@127.0.0.1:1/keys?sslmode=hunter2",
+        "postgres://alice@127.0.0.1:1/keys?hunter2",
+        "postgres://alice@127.0.0.1:hunter2/keys",
     ] {
         shell.store = store.to_owned();
         for arguments in [

@@ -58,6 +58,52 @@ async fn r06_a_url_that_names_no_database_is_not_repeated() {
     }
 }
 
+/// Not in an error, and not in what this crate and its driver log, whatever the URL is.
+#[tokio::test]
+async fn r06_no_log_holds_a_password() {
+    let (log, _guard) = crate::canary::subscribe();
+    let reachable = empty_database().await;
+    let (server, name) = reachable.rsplit_once('/').unwrap();
+    let with_password = format!(
+        "{}/{name}",
+        server.replace("postgres@", "postgres:hunter2-canary@")
+    );
+    let end = "@127.0.0.1:1/keys";
+    let urls = [
+        with_password,
+        format!("postgres://root:hunter2-canary{end}"),
+        format!("postgres://root:hunter2-canary?SECRET{end}"),
+        format!("postgres://root:hunter2-canary%zz{end}"),
+        format!("postgres://root:%68unter2-canary{end}?ssl=true"),
+        format!("postgres://root{end}?password=hunter2-canary"),
+        format!("postgres://root{end}?pasword=hunter2-canary"),
+        format!("postgres://root{end}?sslmode=hunter2-canary"),
+        format!("postgres://root{end}?sslMode=hunter2-canary"),
+        format!("postgres://root{end}?options[application_name]=hunter2-canary"),
+        format!("postgres://root{end}?target_session_attrs=hunter2-canary"),
+        format!("postgres://root{end}?hunter2-canary=1"),
+        format!("postgres://root{end}#hunter2-canary"),
+    ];
+    for url in &urls {
+        for outcome in [
+            PostgresStore::migrate(url).await.map(drop),
+            PostgresStore::connect(url).await.map(drop),
+        ] {
+            if let Err(error) = outcome {
+                let said = format!("{error} {error:?} {}", source(&error));
+                assert!(!said.contains("hunter2"), "{url}: {said}");
+            }
+        }
+    }
+    tracing::info!("the log is written");
+    let log = String::from_utf8_lossy(&log.lock().unwrap()).into_owned();
+    assert!(
+        log.contains("the log is written") && log.contains("sqlx"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_at_once() {
     let url = "postgres://root:hunter2-canary@127.0.0.1:1/keys";
