@@ -113,7 +113,7 @@ fn scan(program: &str, arguments: &[&str], texts: &[(String, String)]) -> Option
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("not run: the scanner {program} {arguments:?}: {error}");
+            crate::support::not_run(format_args!("the scanner {program} {arguments:?}: {error}"));
             return None;
         }
     };
@@ -133,7 +133,7 @@ fn scan(program: &str, arguments: &[&str], texts: &[(String, String)]) -> Option
     let error = String::from_utf8_lossy(&output.stderr);
     let absent = ["PCRE2 is not available", "not supported", "No module named"];
     if absent.iter().any(|text| error.contains(text)) {
-        eprintln!("not run: the scanner {program} {arguments:?}: {error}");
+        crate::support::not_run(format_args!("the scanner {program} {arguments:?}: {error}"));
         return None;
     }
     assert!(output.status.success(), "{program}: {error}");

@@ -68,7 +68,9 @@ async fn say_with(server: &Server, keys: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn r12_r18_a_client_in_python_gets_its_codes() {
     if let Err(why) = tokio::task::spawn_blocking(have_grpcio).await.unwrap() {
-        eprintln!("not run: r12_r18_a_client_in_python_gets_its_codes: no grpcio: {why}");
+        crate::support::not_run(format_args!(
+            "r12_r18_a_client_in_python_gets_its_codes: no grpcio: {why}"
+        ));
         return;
     }
     let ring = ring();

@@ -80,7 +80,7 @@ impl Nginx {
             .stderr(Stdio::null())
             .status()
         {
-            eprintln!("not run: {test}: nginx cannot be started: {error}");
+            crate::support::not_run(format_args!("{test}: nginx cannot be started: {error}"));
             return None;
         }
         // Another process may take the port between the look and the start.

@@ -18,7 +18,7 @@ use crate::support::issue;
 fn version(test: &str) -> Option<(u32, u32)> {
     let output = Command::new("pgbouncer").arg("--version").output();
     let Ok(output) = output else {
-        eprintln!("not run: {test}: PgBouncer is not installed");
+        crate::support::not_run(format_args!("{test}: PgBouncer is not installed"));
         return None;
     };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -116,10 +116,10 @@ async fn the_store_behind_a_pooler_that_knows_prepared_statements_keeps_the_cont
         return;
     };
     if version < (1, 21) {
-        eprintln!(
-            "not run: {test}: PgBouncer {}.{} knows none",
+        crate::support::not_run(format_args!(
+            "{test}: PgBouncer {}.{} knows none",
             version.0, version.1
-        );
+        ));
         return;
     }
     let server = PgServer::start("off");

@@ -34,7 +34,9 @@ fn a_disk_that_is_full_is_told_and_loses_nothing_and_room_is_enough_to_go_on() {
     let may =
         |unshare: &[&str]| mounted(unshare, &["true"]).is_ok_and(|output| output.status.success());
     let Some(unshare) = [["-m"], ["-rm"]].into_iter().find(|unshare| may(unshare)) else {
-        eprintln!("not run: no file system can be mounted here, not even by `unshare -rm`");
+        crate::support::not_run(format_args!(
+            "no file system can be mounted here, not even by `unshare -rm`"
+        ));
         return;
     };
     let program = env::current_exe().unwrap();

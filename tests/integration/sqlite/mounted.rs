@@ -38,7 +38,9 @@ fn r22_a_file_that_is_mounted_by_itself_is_refused() {
     let may =
         |unshare: &[&str]| unshared(unshare, &["true"]).is_ok_and(|output| output.status.success());
     let Some(unshare) = [["-m"], ["-rm"]].into_iter().find(|unshare| may(unshare)) else {
-        eprintln!("not run: a file that is mounted by itself: nothing can be mounted here");
+        crate::support::not_run(format_args!(
+            "a file that is mounted by itself: nothing can be mounted here"
+        ));
         return;
     };
     let program = env::current_exe().unwrap();
