@@ -194,6 +194,10 @@ impl StoreId {
 /// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
 ///   else: no field of a record, no version, and no record that is gone. A call may name many
 ///   keys, and one several times. A time that an `i64` cannot hold may be refused.
+/// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
+///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
+/// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, next to others, or is given
+///   back untouched.
 /// - **Identity.** Stores whose [`identity`](Self::identity) is the same hold the same records: a
 ///   commit through one is seen through the other. Stores with records of their own have different
 ///   identities while both live, and the identity of a store stays what it is.

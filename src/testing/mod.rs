@@ -35,6 +35,7 @@
 mod atomicity;
 mod compare_and_swap;
 mod fidelity;
+mod get_many;
 mod identity;
 mod last_use;
 mod listing;
@@ -43,6 +44,7 @@ mod race;
 mod realm;
 mod revocation;
 mod subject_keys;
+mod tasks;
 mod trial;
 mod uniqueness;
 mod visibility;
@@ -82,6 +84,10 @@ pub enum Clause {
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
+    /// Many records at once: one answer for each id, in their order.
+    GetMany,
+    /// A task that is taken runs to its end, whatever becomes of its caller, next to others.
+    Tasks,
     /// Stores of one identity hold the same records, and no other store has it.
     Identity,
     /// A store that can answer does; the suite met an error where there was an answer.
@@ -103,6 +109,8 @@ impl Clause {
             Self::Listing => "listing",
             Self::Purge => "purge",
             Self::LastUse => "last use",
+            Self::GetMany => "get many",
+            Self::Tasks => "tasks",
             Self::Identity => "identity",
             Self::Honesty => "honesty",
         }
@@ -180,6 +188,8 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     revocation::check(&trial(Clause::Revocation).await).await?;
     purge::check(&trial(Clause::Purge).await).await?;
     last_use::check(&trial(Clause::LastUse).await).await?;
+    get_many::check(&trial(Clause::GetMany).await).await?;
+    tasks::check(&trial(Clause::Tasks).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
     identity::check(&two).await
 }

@@ -143,6 +143,22 @@ impl<S: KeyStore> Trial<S> {
         found.map_err(|error| failed("get", &error))
     }
 
+    pub(super) async fn get_many(
+        &self,
+        realm: &Realm,
+        ids: &[KeyId],
+    ) -> Result<Vec<Option<Arc<KeyRecord>>>, Violation> {
+        let found = self.store.get_many(realm, ids).await;
+        self.require(
+            found.len() == ids.len(),
+            format!("get_many of {} ids gave {} answers", ids.len(), found.len()),
+        )?;
+        found
+            .into_iter()
+            .map(|found| found.map_err(|error| failed("get_many", &error)))
+            .collect()
+    }
+
     pub(super) async fn list(
         &self,
         realm: &Realm,
@@ -190,17 +206,23 @@ impl<S: KeyStore> Trial<S> {
     async fn ways_to(
         &self,
         record: &KeyRecord,
-    ) -> Result<[(&'static str, Option<Arc<KeyRecord>>); 3], Violation> {
+    ) -> Result<[(&'static str, Option<Arc<KeyRecord>>); 4], Violation> {
         let realm = record.realm();
         let found = self.find(realm, record.digest()).await?;
         let got = self.get(realm, record.id()).await?;
+        let mut many = self.get_many(realm, &[record.id()]).await?;
         let mut listed = self.list(realm, &ListQuery::new()).await?;
         listed.retain(|other| other.id() == record.id());
         self.require(
             listed.len() <= 1,
             format!("list named the key {} twice", record.id()),
         )?;
-        Ok([("find", found), ("get", got), ("list", listed.pop())])
+        Ok([
+            ("find", found),
+            ("get", got),
+            ("get_many", many.pop().flatten()),
+            ("list", listed.pop()),
+        ])
     }
 
     /// Requires that the store shows exactly this record, whatever way it is asked.

@@ -1,5 +1,6 @@
 //! The suite for stores: what keeps the contract passes, and each way to break it is named.
 
+mod batches;
 mod broken;
 mod fault;
 mod revocations;

@@ -236,8 +236,8 @@ impl KeyStore for PostgresStore {
                 Ok(found)
             });
             match found.await {
-                Ok(mut found) => {
-                    let answers = ids.iter().map(|id| found.remove(id.as_str()));
+                Ok(found) => {
+                    let answers = ids.iter().map(|id| found.get(id.as_str()).cloned());
                     answers.map(|found| found.unwrap_or(Ok(None))).collect()
                 }
                 Err(error) => vec![Err(error); ids.len()],

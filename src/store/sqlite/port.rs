@@ -61,6 +61,24 @@ impl KeyStore for SqliteStore {
         self.later(move |connection, place| read::get(connection, place, &realm, id))
     }
 
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        Box::pin(async move {
+            let all: Arc<[KeyId]> = ids.into();
+            let mut found = Vec::with_capacity(ids.len());
+            while found.len() < all.len() {
+                let (realm, ids, begin) = (realm.clone(), Arc::clone(&all), found.len());
+                let some = self.later(move |connection, place| {
+                    Ok(read::get_some(connection, place, &realm, &ids[begin..]))
+                });
+                match some.await {
+                    Ok(some) => found.extend(some),
+                    Err(error) => found.resize(all.len(), Err(error)),
+                }
+            }
+            found
+        })
+    }
+
     fn list<'a>(
         &'a self,
         realm: &'a Realm,

@@ -1,12 +1,14 @@
 //! Statements that read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, StatementStatus, ToSql, params, params_from_iter};
 
 use super::connection::require_known;
 use super::failure::{Place, is_busy};
+use super::stopwatch::Moment;
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
@@ -14,7 +16,7 @@ use crate::lifecycle::SubjectKeys;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::row::{Row, readable_id, row_of, time};
-use crate::store::{ListQuery, StoreError, StoreErrorKind};
+use crate::store::{Found, ListQuery, StoreError, StoreErrorKind};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -33,6 +35,9 @@ const LIST: &str = select!("realm = ?1");
 /// The `+` keeps SQLite from the index of subjects, which it would have to sort for each page; in
 /// the index of ids it begins where the page does.
 const LIST_ALL: &str = select!("+realm = ?1");
+
+/// For how long one caller reads before others have their turn.
+const TURN: Duration = Duration::from_millis(5);
 
 /// Why a look-up has no answer: what SQLite said, which may be that it is busy, or a row that is
 /// no record.
@@ -91,6 +96,24 @@ pub(super) fn get(
     id: KeyId,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
     one(connection, place, GET, realm, &id.as_str())
+}
+
+/// The first of these records, at least one if there is an id: others wait for their turn too.
+pub(super) fn get_some(
+    connection: &Connection,
+    place: &Place,
+    realm: &Realm,
+    ids: &[KeyId],
+) -> Vec<Found> {
+    let began = Moment::now();
+    let mut found = Vec::with_capacity(ids.len());
+    for &id in ids {
+        found.push(get(connection, place, realm, id).map_err(|error| error.at(place)));
+        if Moment::now().since(began) >= TURN {
+            break;
+        }
+    }
+    found
 }
 
 #[inline]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
@@ -11,6 +12,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
+use super::batches;
 use super::fault::Fault;
 use super::state::State;
 
@@ -246,6 +248,29 @@ impl KeyStore for BrokenStore {
         }
     }
 
+    fn spawn(&self, mut task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        match self.fault {
+            Fault::None => drop(tokio::spawn(task)),
+            Fault::DropsTasks => drop(task),
+            Fault::RunsTasksInTurn => {
+                let store = self.clone();
+                tokio::spawn(async move {
+                    let _turn = store.shared.conditioned.lock().await;
+                    task.await;
+                });
+            }
+            Fault::GivesBackTheSecondTask if !self.shared.asked.swap(true, Ordering::SeqCst) => {
+                drop(tokio::spawn(task));
+            }
+            Fault::GivesBackABegunTask => {
+                let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                return Err(task);
+            }
+            _ => return Err(task),
+        }
+        Ok(())
+    }
+
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.apply(change))
     }
@@ -261,6 +286,14 @@ impl KeyStore for BrokenStore {
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
         Box::pin(async move { Ok(self.with(|state| state.get(realm, id))) })
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        Box::pin(async move {
+            batches::get_many(self.fault, realm, ids, |realm, id| {
+                self.with(|state| state.get(realm, id))
+            })
+        })
     }
 
     fn list<'a>(

@@ -79,6 +79,17 @@ pub(crate) enum Fault {
     RecordsUsesOfTheGone,
     PassesOverChangedRecords,
 
+    AnswersManyInTheOrderOfIds,
+    AnswersOneOfManyOnce,
+    LeavesOutTheUnknown,
+    GetsManyInAnyRealm,
+    GetsAThousandAlone,
+
+    DropsTasks,
+    RunsTasksInTurn,
+    GivesBackTheSecondTask,
+    GivesBackABegunTask,
+
     SharesItsIdentity,
     ChangesItsIdentity,
     ChangesItsIdentityWithACommit,
