@@ -56,7 +56,7 @@ impl Service<Request<()>> for Inner {
 #[test]
 fn invariant_11_the_inner_service_is_called_on_one_verdict_with_the_scopes() {
     const ROUNDS: usize = 100;
-    for store in Steps::both() {
+    for store in Steps::all() {
         let ring = ring_over(&store);
         let observer = |event: &Event<'_>| {
             if event.kind() == EventKind::Authenticated {

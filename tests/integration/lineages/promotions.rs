@@ -28,7 +28,7 @@ fn customer() -> Grant {
 
 #[test]
 fn invariant_3_a_temporary_key_is_dead_before_the_real_one_is_found() {
-    for store in Steps::both() {
+    for store in Steps::all() {
         let (store, arrivals) = Arrivals::of(store);
         let (visitors, customers) = rings(&store);
         for _ in 0..150 {
@@ -45,7 +45,7 @@ fn invariant_3_a_temporary_key_is_dead_before_the_real_one_is_found() {
 #[test]
 fn invariant_6_of_several_promotions_one_wins() {
     const EACH: usize = 3;
-    for store in Steps::both() {
+    for store in Steps::all() {
         let (visitors, customers) = rings(&store);
         for _ in 0..60 {
             let temporary = block_on(visitors.issue(visitor())).unwrap();

@@ -1,4 +1,4 @@
-//! A store in memory that can be watched at work, and that can let others in between its steps.
+//! A store that can be watched at work, and that can let others in between its steps.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,27 +9,69 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
 
+#[cfg(feature = "sqlite")]
+use {crate::folder::Folder, tower_api_key::store::SqliteStore};
+
 type BeforeCommit = Arc<dyn Fn(&Change) + Send + Sync>;
 type BeforeRevoke = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Steps {
-    store: MemoryStore,
+    store: Arc<dyn KeyStore>,
+    /// Removed when the store is closed.
+    #[cfg(feature = "sqlite")]
+    _folder: Option<Arc<Folder>>,
     yields: bool,
+    reads_twice: bool,
     before_commit: BeforeCommit,
     before_revoke: BeforeRevoke,
 }
 
 impl Steps {
-    /// A store that answers at once, and one that lets other threads in before and after each
-    /// step; look-ups are pending first there.
-    pub(crate) fn both() -> [Self; 2] {
-        [false, true].map(|yields| Self {
-            store: MemoryStore::new(),
-            yields,
+    /// A store in memory that answers at once, one that lets other threads in before and after each
+    /// step, in which look-ups are pending first, and one in a file of SQLite.
+    pub(crate) fn all() -> Vec<Self> {
+        let yielding = Self {
+            yields: true,
+            ..Self::in_memory()
+        };
+        vec![
+            Self::in_memory(),
+            yielding,
+            #[cfg(feature = "sqlite")]
+            Self::in_a_file(),
+        ]
+    }
+
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            store: Arc::new(MemoryStore::new()),
+            #[cfg(feature = "sqlite")]
+            _folder: None,
+            yields: false,
+            reads_twice: false,
             before_commit: Arc::new(|_| {}),
             before_revoke: Arc::new(|| {}),
-        })
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn in_a_file() -> Self {
+        let folder = Folder::new();
+        let options = SqliteStore::options().danger_lose_commits_at_power_failure();
+        let store = options.open(folder.keys()).unwrap();
+        Self {
+            store: Arc::new(store),
+            _folder: Some(Arc::new(folder)),
+            ..Self::in_memory()
+        }
+    }
+
+    /// With look-ups that take the scopes from a second read, of the newest key of the lineage.
+    pub(crate) fn reading_twice(mut self) -> Self {
+        self.yields = true;
+        self.reads_twice = true;
+        self
     }
 
     /// Calls this with every change, before it is applied or refused.
@@ -48,7 +90,8 @@ impl Steps {
     pub(crate) fn look_up(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         match self.store.find(realm, digest) {
             Lookup::Ready(found) => found.unwrap(),
-            Lookup::Pending(_) => panic!("memory answers at once"),
+            // Every connection is taken.
+            Lookup::Pending(found) => super::block_on(found).unwrap(),
         }
     }
 
@@ -75,12 +118,27 @@ impl KeyStore for Steps {
         let (steps, realm, digest) = (self.clone(), realm.clone(), *digest);
         Lookup::Pending(Box::pin(async move {
             let find = async { Ok(steps.look_up(&realm, &digest)) };
-            steps.between(find).await
+            let found = steps.between(find).await;
+            match found {
+                Ok(Some(record)) if steps.reads_twice => {
+                    let query = ListQuery::new().lineage(record.lineage());
+                    let lineage = steps.store.list(&realm, &query).await?;
+                    let newest = lineage.iter().max_by_key(|record| record.generation());
+                    let mut parts = record.to_parts();
+                    parts.scopes = newest.expect("itself").scopes().clone();
+                    Ok(Some(Arc::new(parts.into())))
+                }
+                found => found,
+            }
         }))
     }
 
     fn memory(&self) -> Option<&MemoryStore> {
-        (!self.yields).then_some(&self.store)
+        if self.yields {
+            None
+        } else {
+            self.store.memory()
+        }
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -93,7 +93,7 @@ pub(crate) fn swap_is_one_step(
 
 #[test]
 fn invariant_3_no_look_up_finds_the_new_key_and_an_old_one_live() {
-    for store in Steps::both() {
+    for store in Steps::all() {
         let (store, arrivals) = Arrivals::of(store);
         let ring = ring_over(&store);
         for round in 0..150 {
@@ -116,8 +116,8 @@ fn invariant_3_no_look_up_finds_the_new_key_and_an_old_one_live() {
 
 #[test]
 fn invariant_3_without_a_shared_store_the_temporary_key_is_dead_first() {
-    let [temporary, _] = Steps::both();
-    let [real, _] = Steps::both();
+    let temporary = Steps::in_memory();
+    let real = Steps::in_memory();
     let (real, arrivals) = Arrivals::of(real);
     let visitors = ring_over(&temporary);
     let customers = KeyRing::builder("real").build(real.clone()).unwrap();

@@ -28,7 +28,7 @@ fn replace(ring: &KeyRing, id: KeyId, how: usize) -> Result<Issued, Error> {
 
 #[test]
 fn invariant_6_of_several_replacements_of_a_key_one_wins() {
-    for store in Steps::both() {
+    for store in Steps::all() {
         let ring = ring_over(&store);
         for _ in 0..80 {
             let id = block_on(ring.issue(grant())).unwrap().record().id();
@@ -89,7 +89,7 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
     const LIMIT: usize = 2;
     const ISSUERS: usize = 3;
     const TURNS: usize = 60;
-    for store in Steps::both() {
+    for store in Steps::all() {
         let ring = KeyRing::builder("acme")
             .keys_per_subject(LIMIT)
             .build(store)
@@ -155,7 +155,7 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
 #[test]
 fn invariant_6_racing_issues_fill_the_limit_and_no_more() {
     const LIMIT: usize = 3;
-    for store in Steps::both() {
+    for store in Steps::all() {
         let ring = KeyRing::builder("acme")
             .keys_per_subject(LIMIT)
             .build(store)
