@@ -15,12 +15,15 @@ use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
 use bytes::Bytes;
+use crc::{CRC_32_ISO_HDLC, Crc};
 use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Event, Grant, KeyRing, Source, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, Event, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey,
+};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -250,6 +253,51 @@ fn every_set_of_carriers_costs_the_same_two_headers() {
             "{sources:?}"
         );
     }
+}
+
+/// Keys that are well formed and that nobody has: each is forgotten with its response (rule 23).
+#[test]
+fn r23_a_flood_of_unknown_keys_leaves_nothing_behind() {
+    let keys: u32 = std::env::var("FLOOD").map_or(20_000, |count| count.parse().unwrap());
+    let Fixture { ring, unknown, .. } = fixture();
+    let mut service = ApiKeyLayer::new(ring).layer(Inner);
+    let mut flood = |keys: u32, first: u32| {
+        measure(|| {
+            let mut context = Context::from_waker(Waker::noop());
+            for number in first..first + keys {
+                let key = well_formed(&unknown, number);
+                let request = request(&[(X_API_KEY, key.as_str())]);
+                assert!(service.poll_ready(&mut context).is_ready());
+                let mut response = pin!(service.call(request));
+                let Poll::Ready(Ok(response)) = response.as_mut().poll(&mut context) else {
+                    panic!("the memory store answers at once");
+                };
+                let rejection = response.extensions().get::<Rejection>().unwrap();
+                assert_eq!(rejection.cause(), Some(InvalidCause::Unknown), "{key}");
+            }
+        })
+    };
+    // What the store and the thread keep for later requests.
+    flood(64, 0);
+    let counted = flood(keys, 64);
+    assert_eq!((counted.count_current, counted.bytes_current), (0, 0));
+    // At any time there was one request's, however many came before.
+    assert!(counted.bytes_max < 4_096, "{} bytes", counted.bytes_max);
+}
+
+/// A key with another id and the checksum that goes with it.
+fn well_formed(key: &str, number: u32) -> String {
+    let body = &key[..key.len() - 6];
+    let (prefix, rest) = body.split_at("acme_".len());
+    let body = format!("{prefix}{number:012}{}", &rest[12..]);
+    let mut sum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(body.as_bytes());
+    let mut digits = [0; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(sum % 62) as usize];
+        sum /= 62;
+    }
+    format!("{body}{}", std::str::from_utf8(&digits).unwrap())
 }
 
 #[test]

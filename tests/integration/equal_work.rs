@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError, Target,
 };
 use tower_api_key::{
-    Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm,
+    Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm, Revocation,
     RevocationReason, VerifiedKey, VerifyErrorKind,
 };
 
@@ -40,11 +40,36 @@ impl KeyStore for Noting {
         self.store.get(realm, id)
     }
 
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        self.note(format!("get_many {realm} {ids:?}"));
+        self.store.get_many(realm, ids)
+    }
+
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.note("commit".to_owned());
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: revoke, list, purge, record_uses, last_uses);
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        self.note("revoke".to_owned());
+        self.store.revoke(realm, target, revocation)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.note("list".to_owned());
+        self.store.list(realm, query)
+    }
+
+    crate::support::forward!(store: purge, record_uses, last_uses);
 }
 
 /// Whatever becomes of a well-formed key, one look-up by the digest of its exact bytes is made, and
@@ -76,6 +101,8 @@ async fn r07_every_well_formed_key_costs_the_same_calls() {
         store.calls.lock().unwrap().clear();
         let verdict = ring.verify(key.as_bytes()).await;
         assert_eq!(verdict.err().map(|error| error.kind()), expected);
+        // As much is hashed, too.
+        assert_eq!(key.len(), valid.secret().expose().len());
         let digest = KeyDigest::sha256(key.as_bytes());
         let call = format!("find acme {:?}", digest.as_bytes());
         assert_eq!(*store.calls.lock().unwrap(), [call], "{expected:?}");
