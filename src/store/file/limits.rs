@@ -1,10 +1,12 @@
 //! What a keys file may grant.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::entry::Entry;
 use super::failure::Problem;
 use crate::clock::Timestamp;
+use crate::realm::Realm;
 use crate::scope::ScopeSet;
 
 /// The limits that a store was opened with; none by default.
@@ -12,11 +14,13 @@ use crate::scope::ScopeSet;
 pub(super) struct Limits {
     pub(super) longest_lifetime: Option<Duration>,
     pub(super) grantable: Option<ScopeSet>,
+    pub(super) keys_per_subject: Option<usize>,
 }
 
 impl Limits {
     /// Refuses the first entry that is beyond the limits.
     pub(super) fn check(&self, entries: &[Entry], now: Timestamp) -> Result<(), Problem> {
+        let mut keys: BTreeMap<(&Realm, &str), usize> = BTreeMap::new();
         for Entry { line, record } in entries {
             if let Some(grantable) = &self.grantable
                 && !record.scopes().is_subset(grantable)
@@ -34,6 +38,16 @@ impl Limits {
                         "expires_at: the longest lifetime of this store is {} s ({days} d) from now",
                         longest.as_secs()
                     );
+                    return Err(Problem::new(*line, text));
+                }
+            }
+            if let Some(limit) = self.keys_per_subject
+                && record.expires_at().is_none_or(|end| now < end)
+            {
+                let held = keys.entry((record.realm(), record.subject())).or_default();
+                *held += 1;
+                if *held > limit {
+                    let text = format!("subject: this store lets one hold {limit} keys");
                     return Err(Problem::new(*line, text));
                 }
             }

@@ -71,6 +71,14 @@ impl FileOptions {
         self
     }
 
+    /// Refuses a file in which a subject has more keys of a realm than this that have not expired.
+    /// Default: no limit. As [`RingBuilder::keys_per_subject`](crate::RingBuilder::keys_per_subject).
+    #[must_use]
+    pub fn keys_per_subject(mut self, limit: usize) -> Self {
+        self.limits.keys_per_subject = Some(limit);
+        self
+    }
+
     /// Looks at the file this often. Default: once a second; at most every 10 ms.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {

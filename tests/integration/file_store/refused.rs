@@ -193,3 +193,44 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
         .unwrap_err();
     assert_eq!(error.kind(), Conflict);
 }
+
+/// A key that has expired does not count, and each subject counts by itself.
+#[tokio::test]
+async fn r04_a_subject_holds_no_more_keys_of_a_file_than_the_store_lets_it() {
+    let keys = [Key::mint().await, Key::mint().await, Key::mint().await];
+    let expired = keys[1].alice().replace("1900000000", "1790000000");
+    let bob = keys[1].alice().replace("alice", "bob");
+    let text = |entries: &[&str]| format!("{REALM}{}", entries.concat());
+    let [first, second, third] = keys.each_ref().map(Key::alice);
+    let folder = Folder::new();
+    let path = folder.path().join("keys.toml");
+    let entry_lines = first.lines().count();
+    for (limit, text, refused_at) in [
+        (2, text(&[&first, &second]), None),
+        (1, text(&[&first, &bob]), None),
+        (1, text(&[&first, &expired]), None),
+        (1, text(&[&first, &second]), Some(3 + entry_lines)),
+        (2, text(&[&first, &expired, &third]), None),
+        (
+            2,
+            text(&[&first, &second, &third]),
+            Some(3 + 2 * entry_lines),
+        ),
+    ] {
+        super::write(&path, &text);
+        let options = FileStore::options()
+            .unwatched()
+            .clock(ManualClock::new(START))
+            .keys_per_subject(limit);
+        let opened = options.open(&path).map(drop).map_err(|error| {
+            assert_eq!(error.kind(), Conflict);
+            super::message_of(&error, &path)
+        });
+        let expected = refused_at.map_or(Ok(()), |line| {
+            Err(format!(
+                ", line {line}: subject: this store lets one hold {limit} keys"
+            ))
+        });
+        assert_eq!(opened, expected, "{text}");
+    }
+}
