@@ -3,18 +3,16 @@
 //! A cache reads one field line of `Vary` in some versions (nginx before 1.23 reads the last one),
 //! so what is added here goes into the line that is there.
 
-use http::header::{
-    CACHE_CONTROL, EXPIRES, Entry, HeaderMap, HeaderName, HeaderValue, OccupiedEntry, VARY,
-};
+use http::header::{CACHE_CONTROL, EXPIRES, Entry, HeaderMap, HeaderName, HeaderValue, VARY};
+
+const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 
 /// Adds the carriers of keys to `Vary`. A `Vary` of `*` covers them.
 #[inline]
 pub(crate) fn vary_by(headers: &mut HeaderMap, carriers: HeaderValue) {
-    match headers.entry(VARY) {
-        Entry::Vacant(entry) => {
-            entry.insert(carriers);
-        }
-        Entry::Occupied(entry) => extend(entry, &carriers),
+    // One probe of the map if the response has no such field, as most have not.
+    if headers.append(VARY, carriers) {
+        extend(headers);
     }
 }
 
@@ -24,11 +22,8 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, carriers: HeaderValue) {
 /// `must-revalidate`.
 #[inline]
 pub(crate) fn keep_private(headers: &mut HeaderMap) {
-    match headers.entry(CACHE_CONTROL) {
-        Entry::Vacant(entry) => {
-            entry.insert(const { HeaderValue::from_static("private") });
-        }
-        Entry::Occupied(entry) => restrict(entry),
+    if headers.append(CACHE_CONTROL, PRIVATE) {
+        restrict(headers);
     }
 }
 
@@ -58,9 +53,11 @@ fn overrules(name: &HeaderName) -> bool {
         || name.as_str().ends_with("-cache-control")
 }
 
+/// Makes one line of `Vary`, of which the last line was appended.
 #[cold]
-fn extend(mut entry: OccupiedEntry<'_, HeaderValue>, carriers: &HeaderValue) {
-    let mut fields = joined(&entry);
+fn extend(headers: &mut HeaderMap) {
+    let (lines, carriers) = take(headers, &VARY);
+    let mut fields = joined(&lines);
     let mut lacking = Vec::new();
     for carrier in members(carriers.as_bytes()) {
         if !members(&fields).any(|field| field.eq_ignore_ascii_case(carrier)) {
@@ -68,30 +65,52 @@ fn extend(mut entry: OccupiedEntry<'_, HeaderValue>, carriers: &HeaderValue) {
         }
     }
     let any = |member: &[u8]| member == b"*";
-    if members(&fields).any(any) || lacking.iter().copied().any(any) {
-        entry.insert(const { HeaderValue::from_static("*") });
-        return;
-    }
-    for carrier in lacking {
-        append(&mut fields, carrier);
-    }
-    // What was joined is made of header values, so that it is one.
-    let value = HeaderValue::from_bytes(&fields);
-    entry.insert(value.unwrap_or(const { HeaderValue::from_static("*") }));
+    let value = if members(&fields).any(any) || lacking.iter().copied().any(any) {
+        None
+    } else {
+        for carrier in lacking {
+            append(&mut fields, carrier);
+        }
+        // What was joined is made of header values, so that it is one.
+        HeaderValue::from_bytes(&fields).ok()
+    };
+    let everything = const { HeaderValue::from_static("*") };
+    headers.insert(VARY, value.unwrap_or(everything));
 }
 
+/// Puts `private`, which was appended, into the line of `Cache-Control` that was there, or takes it
+/// off again.
 #[cold]
-fn restrict(mut entry: OccupiedEntry<'_, HeaderValue>) {
-    let mut directives = joined(&entry);
+fn restrict(headers: &mut HeaderMap) {
+    let (lines, _) = take(headers, &CACHE_CONTROL);
+    let mut directives = joined(&lines);
     let value = match decides_on_sharing(&directives) {
-        Some(true) => return,
+        Some(true) => {
+            for line in lines {
+                headers.append(CACHE_CONTROL, line);
+            }
+            return;
+        }
         Some(false) => {
             append(&mut directives, b"private");
             HeaderValue::from_bytes(&directives).ok()
         }
         None => None,
     };
-    entry.insert(value.unwrap_or(const { HeaderValue::from_static("private") }));
+    headers.insert(CACHE_CONTROL, value.unwrap_or(PRIVATE));
+}
+
+/// Removes a field; what was there, and the line that was appended to it.
+fn take(headers: &mut HeaderMap, name: &HeaderName) -> (Vec<HeaderValue>, HeaderValue) {
+    let mut lines = Vec::new();
+    if let Entry::Occupied(entry) = headers.entry(name) {
+        lines.extend(entry.remove_entry_mult().1);
+    }
+    let appended = lines.pop();
+    (
+        lines,
+        appended.unwrap_or(const { HeaderValue::from_static("") }),
+    )
 }
 
 /// Whether one of the directives (RFC 9111 §5.2) says what a shared cache may do with the whole
@@ -130,9 +149,9 @@ fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The field lines as one (RFC 9110 §5.3).
-fn joined(entry: &OccupiedEntry<'_, HeaderValue>) -> Vec<u8> {
+fn joined(lines: &[HeaderValue]) -> Vec<u8> {
     let mut line = Vec::new();
-    for value in entry.iter() {
+    for value in lines {
         append(&mut line, value.as_bytes());
     }
     line
