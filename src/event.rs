@@ -68,12 +68,14 @@ pub struct Event<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A request was authenticated and met what its layer requires.
+    /// A request was authenticated, met what its layer requires, and no guard or extractor further in
+    /// refused it. A layer reports this when the inner service has answered, or when it never will
+    /// because it failed or the client hung up.
     Authenticated,
-    /// A request was refused. A layer reports each request that it refuses exactly once as this, even
-    /// if [`KeyInUrl`](Self::KeyInUrl), [`KeyMisplaced`](Self::KeyMisplaced) or
-    /// [`Reuse`](Self::Reuse) was reported for it too. A guard reports to an observer of its own
-    /// only, and an extractor to nobody.
+    /// A request was refused, by the layer or by a guard or an extractor further in. A layer reports
+    /// each request exactly once as this or as [`Authenticated`](Self::Authenticated), even if it
+    /// reported [`KeyInUrl`](Self::KeyInUrl), [`KeyMisplaced`](Self::KeyMisplaced) or
+    /// [`Reuse`](Self::Reuse) too. It reports nothing of an anonymous request that passes.
     Rejected {
         /// What the client was told.
         kind: RejectionKind,
@@ -286,6 +288,27 @@ pub(crate) struct Observed(Option<Arc<dyn Observer>>);
 impl Observed {
     pub(crate) fn by(observer: impl Observer) -> Self {
         Self(Some(Arc::new(observer)))
+    }
+
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The two observers as one.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        match (&self.0, &other.0) {
+            (Some(first), Some(second)) => {
+                let both = [Arc::clone(first), Arc::clone(second)];
+                Self::by(move |event: &Event<'_>| {
+                    for observer in &both {
+                        tell(&**observer, *event);
+                    }
+                })
+            }
+            (Some(_), None) => self.clone(),
+            (None, _) => other.clone(),
+        }
     }
 
     /// Tells the observer, if there is one. Without, it costs one comparison.

@@ -39,16 +39,16 @@ use crate::verified::InvalidCause;
 /// use tower_api_key::{ApiKeyLayer, KeyRing, RequireScopeLayer, TracingObserver};
 /// use tower_api_key::store::MemoryStore;
 ///
-/// // The layer tells its ring's observer; a guard knows no ring, and is told of its own.
+/// // The observer of a ring hears of every request, also of those that a guard refuses.
 /// let ring = KeyRing::builder("acme")
 ///     .observer(TracingObserver::new())
 ///     .build(MemoryStore::new())?;
 /// let layer = ApiKeyLayer::new(ring);
-/// let guard = RequireScopeLayer::new("orders:write").observer(TracingObserver::new());
+/// let guard = RequireScopeLayer::new("orders:write");
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
 ///
-/// Beside another observer:
+/// Next to another observer:
 ///
 /// ```
 /// use tower_api_key::{Event, Observer, TracingObserver};

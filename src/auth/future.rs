@@ -12,6 +12,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::outcome::Outcome;
 use super::service::Policy;
 use crate::body::Body;
 use crate::caching;
@@ -36,7 +37,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Pass { #[pin] response: S::Future, guard: Guard },
+        Pass { #[pin] response: S::Future, guard: Guard, outcome: Option<Outcome> },
         Pending { call: Option<Box<PendingCall<S, B>>> },
         Reject { response: Option<Response<Bytes>> },
     }
@@ -57,9 +58,13 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(super) fn pass(response: S::Future, guard: Guard) -> Self {
+    pub(super) fn pass(response: S::Future, guard: Guard, outcome: Option<Outcome>) -> Self {
         Self {
-            state: State::Pass { response, guard },
+            state: State::Pass {
+                response,
+                guard,
+                outcome,
+            },
         }
     }
 
@@ -91,8 +96,15 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Pass { response, guard } => {
+                StateProjection::Pass {
+                    response,
+                    guard,
+                    outcome,
+                } => {
                     let mut response = ready!(response.poll(context))?;
+                    if let Some(outcome) = outcome.take() {
+                        outcome.conclude(&mut response);
+                    }
                     guard.apply(&mut response);
                     return Poll::Ready(Ok(response.map(Body::new)));
                 }
@@ -125,6 +137,7 @@ where
     fn resume(mut self, verdict: Result<VerifiedKey, VerifyError>) -> State<S, B> {
         match self.policy.admit(verdict, self.scheme, &mut self.request) {
             Ok(()) => State::Pass {
+                outcome: Outcome::of(&self.policy, &self.request),
                 response: self.service.call(self.request),
                 guard: self.guard,
             },

@@ -52,7 +52,7 @@ impl ApiKeyLayer {
     /// Authenticates by the keys of this ring, presented in `x-api-key`.
     pub fn new(ring: KeyRing) -> Self {
         Self {
-            observer: ring.observer().clone(),
+            observer: Observed::default(),
             ring,
             sources: Sources::from_header(HeaderName::from_static("x-api-key")),
             required: None,
@@ -145,9 +145,10 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Sets who is told of each authenticated and each refused request, in place of the ring's
-    /// observer. It learns of a replaced key that came back from the cause of the refusal; the ring's
-    /// observer is still told [`Reuse`](crate::EventKind::Reuse), and what becomes of keys.
+    /// Sets an observer of this layer alone, which hears of each authenticated and each refused
+    /// request, in addition to the ring's observer. Default: none. Give the layer another observer than
+    /// the ring, which hears of every request of every layer. A replaced key that came back is told to
+    /// the ring's observer as [`Reuse`](crate::EventKind::Reuse), and is the cause of a refusal here.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self
@@ -187,7 +188,7 @@ impl<S> Layer<S> for ApiKeyLayer {
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::new(responses),
-            observer: self.observer.clone(),
+            observer: self.ring.observer().and(&self.observer),
         };
         ApiKey::new(inner, policy)
     }

@@ -36,6 +36,7 @@
 
 mod future;
 mod layer;
+mod outcome;
 mod service;
 
 pub use future::ResponseFuture;

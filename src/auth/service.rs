@@ -10,9 +10,10 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::{Guard, PendingCall, ResponseFuture};
+use super::outcome::Outcome;
 use crate::body::Body;
 use crate::credential::{Sighting, Sources, hide};
-use crate::event::{Event, EventKind, Observed};
+use crate::event::{Event, Observed};
 use crate::format::KeyId;
 use crate::leak::in_any_header;
 use crate::refusal::{KeyPlace, Refusal};
@@ -113,8 +114,6 @@ impl Policy {
         {
             return Err(Refusal::InsufficientScope(key));
         }
-        self.observer
-            .tell(|| Event::about(EventKind::Authenticated, key.record()));
         request.extensions_mut().insert(key);
         Ok(())
     }
@@ -185,7 +184,10 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.policy.authenticate(&mut request) {
-            Step::Admitted(guard) => ResponseFuture::pass(self.inner.call(request), guard),
+            Step::Admitted(guard) => {
+                let outcome = Outcome::of(&self.policy, &request);
+                ResponseFuture::pass(self.inner.call(request), guard, outcome)
+            }
             Step::Refused(refusal) => {
                 ResponseFuture::reject(self.policy.refuse(&refusal, (&request).into()))
             }

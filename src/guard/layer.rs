@@ -59,8 +59,10 @@ impl RequireScopeLayer {
         self
     }
 
-    /// Sets who is told of each request that this guard refuses. Default: nobody, for a guard knows
-    /// no ring.
+    /// Sets an observer of this guard alone, which hears of each request that the guard refuses.
+    /// Default: none. The observers of the [`ApiKeyLayer`](crate::ApiKeyLayer) further out and of its
+    /// ring hear of those requests too, so give this guard another one. It also hears of requests
+    /// that no layer authenticated, which nobody else does.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self

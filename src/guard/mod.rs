@@ -64,10 +64,10 @@ pub(crate) fn proof<'a>(
     request: Head<'_>,
 ) -> Result<&'a VerifiedKey, Box<Response<Bytes>>> {
     extensions.get::<VerifiedKey>().ok_or_else(|| {
-        Box::new(match extensions.get::<Anonymous>() {
+        Box::new(Rejection::of_a_guard(match extensions.get::<Anonymous>() {
             Some(anonymous) => anonymous.refuse(request),
             None => not_authenticated(request),
-        })
+        }))
     })
 }
 
@@ -84,10 +84,11 @@ fn authorise(
     }
     // Which headers carry keys, the authenticating layer knows, not this one.
     let vary = HeaderValue::from_static("*");
-    Err(Box::new(required.refuse(key, &vary, request)))
+    let response = required.refuse(key, &vary, request);
+    Err(Box::new(Rejection::of_a_guard(response)))
 }
 
-/// Tells the observer of a refusal.
+/// Tells the guard's own observer of a refusal; the layer further out tells its own.
 #[cold]
 fn report(observer: &Observed, extensions: &Extensions, response: &Response<Bytes>) {
     let Some(rejection) = response.extensions().get::<Rejection>() else {

@@ -28,7 +28,7 @@ mod response;
 use std::fmt;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Response, StatusCode};
 
 pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
@@ -64,6 +64,9 @@ pub struct Rejection {
     cause: Option<InvalidCause>,
     identity: Identity,
     source: Option<Arc<StoreError>>,
+    /// Whether a guard or an extractor made it, and the layer further out has not told its
+    /// observer yet.
+    untold: bool,
 }
 
 impl Rejection {
@@ -95,6 +98,19 @@ impl Rejection {
     /// The public id of the key in question, if a digest has proven that the client has it.
     pub fn key_id(&self) -> Option<KeyId> {
         self.identity.proven()
+    }
+
+    /// Marks the rejection of a response as made by a guard or an extractor.
+    pub(crate) fn of_a_guard<B>(mut response: Response<B>) -> Response<B> {
+        if let Some(rejection) = response.extensions_mut().get_mut::<Self>() {
+            rejection.untold = true;
+        }
+        response
+    }
+
+    /// Whether the layer is to tell its observer of it; the layers further out are not.
+    pub(crate) fn take_untold(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
     }
 
     /// The public id that the request names, if nothing has proven it: of an unknown key, of one

@@ -276,6 +276,7 @@ impl Answer {
             cause,
             identity,
             source: None,
+            untold: false,
         }
     }
 

@@ -157,8 +157,9 @@ impl RingBuilder {
         self
     }
 
-    /// Sets who is told of the ring's events, and of those of the layers over it that have no
-    /// observer of their own. Default: nobody.
+    /// Sets the observer that hears of every key and of every request: of the ring's operations, and
+    /// once of the outcome of each request to a layer over it, also if a guard or an extractor
+    /// further in refused it. Default: none.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self

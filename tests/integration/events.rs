@@ -1,6 +1,7 @@
 //! What an observer is told, in which order, and that nothing depends on it.
 
 mod operations;
+mod outcomes;
 mod panics;
 mod requests;
 #[cfg(feature = "tracing")]

@@ -20,7 +20,7 @@ use super::{Done, Steps, await_some, block_on, ring_over};
 use crate::support::{send, with_key};
 
 thread_local! {
-    /// The positive verdicts that this thread's request has had.
+    /// The positive verdicts that were told of this thread's request.
     static VERDICTS: Cell<usize> = const { Cell::new(0) };
     /// How often this thread's request has reached the inner service.
     static CALLS: Cell<usize> = const { Cell::new(0) };
@@ -43,9 +43,10 @@ impl Service<Request<()>> for Inner {
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert_eq!(VERDICTS.get(), 1, "one verdict, before the call");
+        assert_eq!(VERDICTS.get(), 0, "told when there is an answer");
         CALLS.set(CALLS.get() + 1);
         let Presents(id) = *request.extensions().get().unwrap();
+        // A verdict came before the call: it left its proof.
         let key: &VerifiedKey = request.extensions().get().unwrap();
         assert_eq!(key.id(), id);
         assert!(key.scopes().contains("write"));

@@ -1,0 +1,59 @@
+//! What becomes of a request that was let in, which its observer hears once.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+
+use super::service::Policy;
+use crate::event::{Event, EventKind};
+use crate::rejection::Rejection;
+use crate::verified::VerifiedKey;
+
+/// A request that was let in. The guards and extractors further in may still refuse it, so the observer
+/// hears of it when there is a response, or when there will be none: the service failed, panicked, or
+/// the client hung up.
+pub(super) struct Outcome {
+    policy: Arc<Policy>,
+    /// `None` for an anonymous request, and once the outcome has been told.
+    key: Option<VerifiedKey>,
+}
+
+impl Outcome {
+    /// `None` if nobody observes, which then costs one comparison.
+    #[inline]
+    pub(super) fn of<B>(policy: &Arc<Policy>, request: &Request<B>) -> Option<Self> {
+        policy.observer.is_set().then(|| Self {
+            policy: Arc::clone(policy),
+            key: request.extensions().get().cloned(),
+        })
+    }
+
+    /// Tells what the response says of a guard or an extractor; dropping the outcome tells the rest.
+    pub(super) fn conclude<B>(mut self, response: &mut Response<B>) {
+        let Some(rejection) = response.extensions_mut().get_mut::<Rejection>() else {
+            return;
+        };
+        if !rejection.take_untold() {
+            return;
+        }
+        let kind = EventKind::Rejected {
+            kind: rejection.kind(),
+            cause: None,
+        };
+        let key = self.key.take();
+        self.policy.observer.tell(|| match &key {
+            Some(key) => Event::about(kind, key.record()),
+            None => Event::without_record(kind, Some(self.policy.ring.realm()), None),
+        });
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.policy
+                .observer
+                .tell(|| Event::about(EventKind::Authenticated, key.record()));
+        }
+    }
+}
