@@ -1,5 +1,8 @@
 //! Moments as people write them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 
@@ -33,16 +36,34 @@ impl Timestamp {
     }
 
     /// The moment as RFC 3339 writes it, in UTC; beyond the year 9999, which that cannot write, the
-    /// seconds since the Unix epoch.
+    /// seconds since the Unix epoch. So does `Display`.
     pub fn to_rfc3339(self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.as_unix();
         if seconds > LAST {
-            return seconds.to_string();
+            return write!(f, "{seconds}");
         }
         let (year, month, day) = date_of(seconds / DAY);
         let time = seconds % DAY;
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// As [`Timestamp::from_rfc3339`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_rfc3339(text)
     }
 }
 

@@ -3,16 +3,23 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, ErrorKind};
 
 /// A point in time, in whole seconds since the Unix epoch.
 ///
+/// It is written and read as RFC 3339, and converts from and to [`SystemTime`].
+///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
 /// use tower_api_key::Timestamp;
 ///
-/// let noon = Timestamp::from_unix(1_000_000);
-/// assert_eq!(noon.checked_add(Duration::from_secs(5)), Some(Timestamp::from_unix(1_000_005)));
+/// let noon: Timestamp = "2027-01-15T12:00:00Z".parse()?;
+/// let later = noon.checked_add(Duration::from_secs(5)).ok_or("too late")?;
+/// assert_eq!(later.to_string(), "2027-01-15T12:00:05Z");
+/// assert_eq!(Timestamp::try_from(SystemTime::try_from(later)?)?, later);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -47,9 +54,32 @@ impl Timestamp {
     }
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = Error;
+
+    /// Fractions of a second are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidTimestamp`] for a time before 1970.
+    fn try_from(time: SystemTime) -> Result<Self, Error> {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(elapsed) => Ok(Self(elapsed.as_secs())),
+            Err(_) => Err(ErrorKind::InvalidTimestamp.into()),
+        }
+    }
+}
+
+impl TryFrom<Timestamp> for SystemTime {
+    type Error = Error;
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidTimestamp`] for a time that this system cannot hold.
+    fn try_from(moment: Timestamp) -> Result<Self, Error> {
+        UNIX_EPOCH
+            .checked_add(Duration::from_secs(moment.0))
+            .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
     }
 }
 

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use http::StatusCode;
+
 /// Why building, issuing, importing or managing keys failed.
 ///
 /// An error never holds key material: neither its message nor its `Debug` output repeats what
@@ -61,8 +63,9 @@ pub enum ErrorKind {
         /// The ring's longest lifetime.
         longest: Duration,
     },
-    /// A grace of under a second, beyond what a timestamp holds, or over by the latest end for which
-    /// the ring has denied a key.
+    /// A grace period of under a second, beyond what a timestamp holds, or over by the latest end for
+    /// which the ring has denied a key. For none there is
+    /// [`rotate_at_once`](crate::KeyRing::rotate_at_once).
     InvalidGrace,
     /// A grace beyond the longest that the ring grants.
     GraceTooLong {
@@ -80,7 +83,8 @@ pub enum ErrorKind {
     EmptyScopes,
     /// A key that was to be narrowed to scopes that it does not have.
     WouldWiden,
-    /// A key that was rotated already, or whose predecessor is still in its grace.
+    /// A key that was rotated already, or whose predecessor is still in its grace period, which
+    /// [`rotate_at_once`](crate::KeyRing::rotate_at_once) cuts short.
     InGrace,
     /// A key whose lifetime is over.
     KeyExpired,
@@ -96,12 +100,15 @@ pub enum ErrorKind {
     InvalidPepper,
     /// The operating system's random generator failed, so there is no key.
     Generator,
-    /// The ring does not accept imported keys, or not in this form.
+    /// The ring does not accept imported keys, which
+    /// [`accept_imports`](crate::RingBuilder::accept_imports) changes, or not as a bare digest,
+    /// because it has a pepper.
     ImportRefused,
     /// A plaintext to import that no request could present: empty, over 512 bytes, or holding
     /// anything but visible ASCII without commas.
     InvalidPlaintext,
     /// A plaintext to import of under 128 bits by length and alphabet.
+    /// [`import_insecure_plaintext`](crate::KeyRing::import_insecure_plaintext) takes it.
     WeakPlaintext,
     /// No such key in this realm.
     NotFound,
@@ -111,6 +118,102 @@ pub enum ErrorKind {
     Duplicate,
     /// The store failed.
     Store,
+}
+
+/// Whose turn it is after an [`Error`], and the HTTP status that says so.
+///
+/// ```
+/// use tower_api_key::{ErrorClass, ErrorKind};
+///
+/// assert_eq!(ErrorKind::KeyRevoked.class(), ErrorClass::State);
+/// assert_eq!(ErrorClass::State.status(), 409);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// What was asked for is not well formed: the caller sends something else. 400.
+    Input,
+    /// What was asked for is beyond what the ring grants. 422.
+    Policy,
+    /// The key is in a state in which this cannot be done to it. 409.
+    State,
+    /// No such key. 404.
+    NotFound,
+    /// Another writer was first: the caller reads again, and may try again. 409.
+    Conflict,
+    /// The store or the operating system failed: the caller may try again later. 503.
+    Store,
+}
+
+impl ErrorClass {
+    /// The status of a response that reports such an error (RFC 9110 §15.5 and §15.6).
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Input => StatusCode::BAD_REQUEST,
+            Self::Policy => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::State | Self::Conflict => StatusCode::CONFLICT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Store => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The class as a `snake_case` word, for logs and metrics. The words are stable: a change of one is
+    /// a breaking change.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Policy => "policy",
+            Self::State => "state",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Store => "store",
+        }
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl ErrorKind {
+    /// What a caller can do about it.
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::InvalidPrefix
+            | Self::InvalidRealm
+            | Self::InvalidScope
+            | Self::EmptyRequirement
+            | Self::InvalidSubject
+            | Self::InvalidMetadata
+            | Self::InvalidKeyId
+            | Self::InvalidDigest
+            | Self::InvalidReason
+            | Self::InvalidTimestamp
+            | Self::InvalidCarrier
+            | Self::InvalidLifetime
+            | Self::InvalidGrace
+            | Self::EmptyScopes
+            | Self::InvalidPolicy
+            | Self::InvalidPepper
+            | Self::InvalidPlaintext
+            | Self::WeakPlaintext => ErrorClass::Input,
+            Self::LifetimeTooLong { .. }
+            | Self::GraceTooLong { .. }
+            | Self::ScopeNotGrantable
+            | Self::TooManyKeys { .. }
+            | Self::ImportRefused => ErrorClass::Policy,
+            Self::WouldWiden
+            | Self::InGrace
+            | Self::KeyExpired
+            | Self::KeyRetired
+            | Self::KeyRevoked => ErrorClass::State,
+            Self::NotFound => ErrorClass::NotFound,
+            Self::Conflict | Self::Duplicate => ErrorClass::Conflict,
+            Self::Generator | Self::Store => ErrorClass::Store,
+        }
+    }
 }
 
 impl Error {
@@ -180,7 +283,7 @@ impl fmt::Display for Error {
                 "invalid timestamp: expected RFC 3339, such as 2027-01-15T08:00:00Z, from 1970 on"
             }
             ErrorKind::InvalidCarrier => {
-                "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or Source::bearer()"
+                "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or the scheme Bearer of Authorization"
             }
             ErrorKind::InvalidLifetime => {
                 "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
@@ -193,7 +296,7 @@ impl fmt::Display for Error {
                 );
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; or rotate_at_once for none"
+                "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; to have no grace period, rotate at once"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
@@ -220,7 +323,7 @@ impl fmt::Display for Error {
                 "narrowing cannot add scopes: regrant the key to change what it may do"
             }
             ErrorKind::InGrace => {
-                "rotation in progress: a key of the lineage is in its grace; use the newest key, and wait for the end of the grace or cut it short with rotate_at_once"
+                "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or rotate at once"
             }
             ErrorKind::KeyExpired => "the key has expired: issue a new one",
             ErrorKind::KeyRetired => "the key is retired: use the key that replaced it",
@@ -234,13 +337,13 @@ impl fmt::Display for Error {
             }
             ErrorKind::Generator => "the operating system's random generator failed",
             ErrorKind::ImportRefused => {
-                "import refused: build the ring with accept_imports(), and import plaintext, not a bare digest, where the ring has a pepper"
+                "import refused: this ring does not accept imported keys, or it has a pepper and accepts plaintext alone, not digests"
             }
             ErrorKind::InvalidPlaintext => {
                 "invalid plaintext: use 1 to 512 visible ASCII characters without commas"
             }
             ErrorKind::WeakPlaintext => {
-                "weak plaintext: under 128 bits by length and alphabet; issue a new key instead, or use import_insecure_plaintext"
+                "weak plaintext: under 128 bits by length and alphabet; issue a new key instead"
             }
             ErrorKind::NotFound => "no such key in this realm",
             ErrorKind::Conflict => "the record was changed by another writer; read it and try again",

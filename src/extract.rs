@@ -1,11 +1,14 @@
-//! Extractors for axum handlers, described at [`VerifiedKey`].
+//! Extractors for axum handlers, described at [`VerifiedKey`], and the response to an [`Error`].
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum_core::response::Response;
+use axum_core::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 
+use crate::error::{Error, ErrorClass};
 use crate::guard::proof;
+use crate::problem;
 use crate::rejection::Anonymous;
 use crate::verified::VerifiedKey;
 
@@ -33,5 +36,25 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
             Ok(key) => Ok(Some(key.clone())),
             Err(response) => Err(response.map(Body::from)),
         }
+    }
+}
+
+/// The [status](ErrorClass::status) of its class, and its message as the detail of a problem
+/// (RFC 9457). The response is not to be stored, and says nothing of the sources of the error. That of
+/// [`ErrorClass::Store`] asks to try again after a second.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let class = self.kind().class();
+        let json = problem::json(class.status(), &self.to_string());
+        let mut response = Response::new(Body::from(json));
+        *response.status_mut() = class.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+        let no_store = HeaderValue::from_static("no-store");
+        headers.insert(header::CACHE_CONTROL, no_store);
+        if class == ErrorClass::Store {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }

@@ -138,8 +138,8 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// What can be said where a requirement is asked for: a scope as text, a [`Scope`], or a
-/// [`Requirement`].
+/// The types that say what is required: a scope as text, a [`Scope`], or a [`Requirement`], each of
+/// them owned or borrowed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which scopes are required",
     note = "pass a scope such as \"orders:read\", or `Requirement::all([..])?` or `Requirement::any([..])?`"
@@ -159,6 +159,30 @@ impl IntoRequirement for &str {
     }
 }
 
+impl IntoRequirement for String {
+    fn into_requirement(self) -> Result<Requirement, Error> {
+        Requirement::scope(&self)
+    }
+}
+
+impl IntoRequirement for &String {
+    fn into_requirement(self) -> Result<Requirement, Error> {
+        Requirement::scope(self)
+    }
+}
+
+impl IntoRequirement for &Scope {
+    fn into_requirement(self) -> Result<Requirement, Error> {
+        Ok(self.clone().into())
+    }
+}
+
+impl IntoRequirement for &Requirement {
+    fn into_requirement(self) -> Result<Requirement, Error> {
+        Ok(self.clone())
+    }
+}
+
 impl IntoRequirement for Scope {
     fn into_requirement(self) -> Result<Requirement, Error> {
         Ok(self.into())
@@ -174,6 +198,10 @@ impl IntoRequirement for Requirement {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for &str {}
+    impl Sealed for String {}
+    impl Sealed for &String {}
     impl Sealed for crate::scope::Scope {}
+    impl Sealed for &crate::scope::Scope {}
     impl Sealed for super::Requirement {}
+    impl Sealed for &super::Requirement {}
 }

@@ -88,6 +88,11 @@ pub struct KeyRecord {
 
 /// What a record is worth at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum KeyState {
     /// It authenticates.

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::caching;
 use crate::credential::Sources;
+use crate::problem;
 use crate::realm::Realm;
 use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::requirement::Requirement;
@@ -252,17 +253,11 @@ impl Answer {
             Detail::Static(text) => text,
             Detail::Shared(text) => text.as_ref(),
         };
-        // No detail holds a character that JSON escapes: scopes exclude `"` and `\`.
-        let problem = format!(
-            r#"{{"title":"{}","status":{},"detail":"{text}"}}"#,
-            status.canonical_reason().unwrap_or("Error"),
-            status.as_u16()
-        );
         Self {
             kind,
             status,
             challenges,
-            problem: problem.into(),
+            problem: problem::json(status, text).into(),
             grpc_message: ascii(grpc::percent_encode(text)),
             detail,
         }
@@ -304,10 +299,7 @@ impl Answer {
         let mut response = Response::new(self.problem.clone());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
         for challenge in challenges {
             headers.append(header::WWW_AUTHENTICATE, challenge.clone());
         }

@@ -19,6 +19,7 @@ mod composition;
 mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
 mod crashes;
+mod customers;
 mod digests;
 mod drain;
 mod equal_work;

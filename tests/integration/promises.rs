@@ -60,8 +60,8 @@ async fn r03_a_rotation_copies_the_record_and_its_grace_is_never_armed_again() {
     assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
 
     clock.advance(HOUR / 2);
-    let again = "rotation in progress: a key of the lineage is in its grace; use the newest key, and \
-                 wait for the end of the grace or cut it short with rotate_at_once";
+    let again = "rotation in progress: a key of the lineage is in its grace period; use the newest \
+                 key, and wait for the end of the grace period or rotate at once";
     for id in [id, new.record().id()] {
         let outcome = ring.rotate(id, HOUR).await;
         assert_refused(outcome, ErrorKind::InGrace, again);

@@ -11,8 +11,8 @@ use crate::support::{IMPORTED, START, issue};
 
 pub(super) const NOT_FOUND: &str = "no such key in this realm";
 pub(super) const LIFETIME: &str = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
-pub(super) const GRACE: &str = "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; or rotate_at_once for none";
-pub(super) const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace; use the newest key, and wait for the end of the grace or cut it short with rotate_at_once";
+pub(super) const GRACE: &str = "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; to have no grace period, rotate at once";
+pub(super) const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or rotate at once";
 
 fn alice() -> Grant {
     Grant::new("alice")

@@ -1,7 +1,0 @@
-use tower_api_key::{ApiKeyLayer, KeyRing};
-
-fn require(ring: KeyRing, scope: String) -> ApiKeyLayer {
-    ApiKeyLayer::new(ring).require(scope)
-}
-
-fn main() {}
