@@ -189,8 +189,3 @@ pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
-
-/// The README's code compiles.
-#[cfg(all(doctest, feature = "axum", feature = "postgres", feature = "sqlite"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

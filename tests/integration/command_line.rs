@@ -46,7 +46,7 @@ impl Shell {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tower-api-key"));
+        let mut command = Command::new(crate::process::program());
         command
             .args(arguments)
             .current_dir(self.folder.path())

@@ -34,7 +34,7 @@ async fn curl_sees_the_table_over_http1_and_http2() {
 #[test]
 fn a_python_client_sees_the_table() {
     let quickstart = Quickstart::start();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python_client.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python_client.py");
     let [read, write] = quickstart.keys();
     let output = run("python3", [script, &quickstart.url, read, write]);
     assert!(output.status.success(), "{output:?}");

@@ -58,6 +58,7 @@ mod promises;
 mod quickstart;
 mod raw;
 mod readiness;
+mod readme;
 mod records;
 mod rejections;
 mod reuse;

@@ -206,6 +206,20 @@ fn command_of(program: &Path, port: u16) -> Command {
     command
 }
 
+/// The program `tower-api-key`, which cargo builds for the tests of its own package.
+#[cfg(feature = "cli")]
+pub(crate) fn program() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let path = profile.join(format!("tower-api-key{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is missing; `cargo build --all-features` makes it, with the profile of this test",
+        path.display()
+    );
+    path
+}
+
 /// Where cargo puts the examples: next to the folder of the test's own program.
 pub(crate) fn path_of(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();

@@ -381,7 +381,8 @@ fn a_standard_output_that_is_closed() {
     assert_eq!(shell.run(&["list", "--json"]).json()[0]["version"], 1);
 
     let closed = |command_line: &str| {
-        let program = env!("CARGO_BIN_EXE_tower-api-key");
+        let program = crate::process::program();
+        let program = program.display();
         let mut command = shell.command(&[]);
         let environment: Vec<_> = command
             .get_envs()

@@ -8,10 +8,7 @@ use tower_api_key::{ApiKeyLayer, RequireScopeLayer};
 use super::greeter::Server;
 use crate::support::{key, ring};
 
-const SCRIPT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/integration/grpc/client.py"
-);
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/grpc/client.py");
 
 /// Where `grpcio` is kept between runs.
 const PACKAGES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/grpcio");

@@ -13,10 +13,7 @@ use super::proxy::{Backend, Nginx};
 use crate::process::run;
 use crate::support::{Inner, ring};
 
-const SCRIPT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/integration/nginx/uploads.py"
-);
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/nginx/uploads.py");
 
 const SIZES: [usize; 3] = [70_000, 400_000, 1_000_000];
 

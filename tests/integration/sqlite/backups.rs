@@ -28,7 +28,7 @@ pub(super) async fn settled(path: &Path) {
 #[cfg(feature = "cli")]
 #[track_caller]
 pub(super) fn shell(path: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_tower-api-key"))
+    let output = Command::new(crate::process::program())
         .args(arguments)
         .env("TOWER_API_KEY_STORE", format!("sqlite:{}", path.display()))
         .env("TOWER_API_KEY_PREFIX", "acme")
@@ -255,7 +255,11 @@ async fn r32_a_revocation_beside_restores_is_in_the_store_or_an_error() {
             for _ in 0..5 {
                 match SqliteStore::restore(&copy).into(&path) {
                     Ok(_) => {}
-                    Err(error) => assert_eq!(error.kind(), StoreErrorKind::Busy, "{error:?}"),
+                    // The server holds the lock, or has yet to close what the last restore replaced.
+                    Err(error) => {
+                        let again = format!("{error:?}").contains("try again when that store");
+                        assert!(again || error.kind() == StoreErrorKind::Busy, "{error:?}");
+                    }
                 }
             }
         }
@@ -307,7 +311,7 @@ async fn the_command_line_copies_and_restores() {
         ),
     ] {
         for command in ["backup", "restore"] {
-            let output = Command::new(env!("CARGO_BIN_EXE_tower-api-key"))
+            let output = Command::new(crate::process::program())
                 .args([command, name, "--store", store])
                 .output()
                 .unwrap();
