@@ -130,7 +130,7 @@ impl fmt::Debug for Rejection {
             .field("cause", &self.cause)
             .field("key", &self.identity)
             .field("source", &self.source)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
