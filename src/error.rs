@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::span::Span;
+
 /// Why building, issuing, importing or managing keys failed.
 ///
 /// An error never holds key material: neither its message nor its `Debug` output repeats what
@@ -188,8 +190,8 @@ impl fmt::Display for Error {
             ErrorKind::LifetimeTooLong { longest } => {
                 return write!(
                     f,
-                    "lifetime too long: this ring grants at most {} s",
-                    longest.as_secs()
+                    "lifetime too long: this ring grants at most {}",
+                    Span(longest)
                 );
             }
             ErrorKind::InvalidGrace => {
@@ -198,8 +200,8 @@ impl fmt::Display for Error {
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
                     f,
-                    "grace too long: this ring grants at most {} s",
-                    longest.as_secs()
+                    "grace too long: this ring grants at most {}",
+                    Span(longest)
                 );
             }
             ErrorKind::ScopeNotGrantable => {

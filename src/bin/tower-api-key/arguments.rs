@@ -32,18 +32,42 @@ pub(crate) struct Common {
     )]
     pub(crate) store: Option<String>,
     /// What each key of the ring starts with
-    #[arg(long, global = true, env = "TOWER_API_KEY_PREFIX")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWER_API_KEY_PREFIX",
+        hide_env_values = true
+    )]
     pub(crate) prefix: Option<String>,
     /// The realm of the keys [default: the prefix]
-    #[arg(long, global = true, env = "TOWER_API_KEY_REALM")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWER_API_KEY_REALM",
+        hide_env_values = true
+    )]
     pub(crate) realm: Option<String>,
     /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
-    #[arg(long, global = true, value_name = "PEPPER")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PEPPER",
+        env = "TOWER_API_KEY_PEPPER",
+        hide_env_values = true
+    )]
     pub(crate) pepper: Option<String>,
-    /// A pepper of older keys, written as --pepper; may be given several times
-    #[arg(long, global = true, value_name = "PEPPER")]
+    /// A pepper of older keys, written as --pepper; may be given several times, and in the variable
+    /// with a ; between two
+    #[arg(
+        long,
+        global = true,
+        value_name = "PEPPER",
+        value_delimiter = ';',
+        env = "TOWER_API_KEY_EARLIER_PEPPERS",
+        hide_env_values = true
+    )]
     pub(crate) earlier_pepper: Vec<String>,
-    /// Write JSON to standard output
+    /// Write JSON to standard output, and errors and warnings as JSON to standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -66,7 +90,8 @@ pub(crate) enum Command {
     },
     /// Replace a key by a new one that may do the same; the old one works on for a while
     Rotate {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         /// How long the old key works on, such as 24h or 15m
         #[arg(long, value_name = "DURATION", default_value = "24h")]
@@ -79,7 +104,8 @@ pub(crate) enum Command {
     },
     /// Answer a privilege change: a new key that may do something else, and the old one dead
     Regrant {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         #[command(flatten)]
         grant: RegrantArguments,
@@ -88,7 +114,8 @@ pub(crate) enum Command {
     },
     /// Take scopes away from a key
     Narrow {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         /// A scope that it keeps; may be given several times
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
@@ -119,7 +146,8 @@ pub(crate) enum Command {
     },
     /// Show all that is known of a key
     Show {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
     },
     /// Bring in a key that was minted elsewhere, read from standard input
@@ -144,7 +172,7 @@ pub(crate) enum Command {
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
         /// Look for imported keys too
-        #[arg(long)]
+        #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
     },
     /// Write the regular expression that finds keys of the prefix, for secret scanners
@@ -154,7 +182,13 @@ pub(crate) enum Command {
     /// Remove what has been dead for long
     Purge {
         /// How long the record of a dead key is kept
-        #[arg(long, value_name = "DURATION", default_value = "30d")]
+        #[arg(
+            long,
+            value_name = "DURATION",
+            default_value = "30d",
+            env = "TOWER_API_KEY_RETENTION",
+            hide_env_values = true
+        )]
         retention: String,
     },
     /// Copy a SQLite store to a new file, while it is used
@@ -233,27 +267,54 @@ pub(crate) struct Details {
 
 /// What the ring of the service allows; the defaults are those of the library.
 #[derive(Args)]
+#[command(next_help_heading = "Policy of the ring")]
 pub(crate) struct Policy {
     /// The longest lifetime of a key, or unlimited
-    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "90d",
+        env = "TOWER_API_KEY_LONGEST_LIFETIME",
+        hide_env_values = true
+    )]
     pub(crate) longest_lifetime: String,
-    /// The longest grace of a rotated key
-    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    /// The longest grace period of a rotated key
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "24h",
+        env = "TOWER_API_KEY_LONGEST_GRACE",
+        hide_env_values = true
+    )]
     pub(crate) longest_grace: String,
-    /// A scope that may be granted; may be given several times [default: all]
-    #[arg(long = "grantable-scope", value_name = "SCOPE")]
+    /// A scope that may be granted; may be given several times, and in the variable with a space
+    /// between two [default: all]
+    #[arg(
+        long = "grantable-scope",
+        value_name = "SCOPE",
+        value_delimiter = ' ',
+        env = "TOWER_API_KEY_GRANTABLE_SCOPES",
+        hide_env_values = true
+    )]
     pub(crate) grantable_scopes: Vec<String>,
     /// How many keys a subject may hold
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "TOWER_API_KEY_KEYS_PER_SUBJECT",
+        hide_env_values = true
+    )]
     pub(crate) keys_per_subject: Option<usize>,
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The id of a key: the 12 characters before its last _
+    /// The id of a key: the 12 characters before its last _, alone or with the prefix; or - to read
+    /// the key from standard input
     pub(crate) id: Option<String>,
-    /// Every key that came from this one, or with it from another, by rotations and regrants
+    /// Every key that came from this one, or with it from another, by rotations and regrants; - for
+    /// standard input here too
     #[arg(long, value_name = "ID")]
     pub(crate) lineage: Option<String>,
     /// Every key of this subject

@@ -18,6 +18,7 @@ pub(crate) async fn mint(
     policy: &Policy,
 ) -> Result<(), Failure> {
     let ring = dry(policy.apply(common.builder()?)?)?;
+    arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;
     ensure_printable()?;
     let issued = ring.issue(grant).await?;

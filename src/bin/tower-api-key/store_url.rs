@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tower_api_key::store::{FileStore, KeyStore, PostgresStore, SqliteStore};
+use tower_api_key::store::{FileStore, KeyStore, PostgresStore, SqliteStore, StoreErrorKind};
 
 use crate::failure::Failure;
 
@@ -55,6 +55,22 @@ impl StoreUrl {
             Self::Postgres(url) => Arc::new(PostgresStore::connect(url).await?),
             Self::File(path) => Arc::new(FileStore::options().unwatched().open(path)?),
         })
+    }
+
+    /// Opens a store that is only read. A SQLite store that cannot be written to is opened to read
+    /// only.
+    pub(crate) async fn open_to_read(&self) -> Result<Arc<dyn KeyStore>, Failure> {
+        if let Self::Sqlite(path) = self
+            && let Err(error) = SqliteStore::open_existing(path)
+            && path.exists()
+            && matches!(
+                error.kind(),
+                StoreErrorKind::ReadOnly | StoreErrorKind::Unavailable
+            )
+        {
+            return Ok(Arc::new(SqliteStore::open_read_only(path)?));
+        }
+        self.open().await
     }
 
     /// The file of a SQLite store, for what only such a store has.

@@ -113,12 +113,12 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
     for (arguments, line) in [
         (
             &["issue", "--subject", "a", "--expires-in", "91d"][..],
-            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime raises \
+            "lifetime too long: this ring grants at most 90d; --longest-lifetime raises \
              the limit",
         ),
         (
             &["issue", "--subject", "a", "--never-expires"],
-            "lifetime too long: this ring grants at most 7776000 s; --longest-lifetime raises \
+            "lifetime too long: this ring grants at most 90d; --longest-lifetime raises \
              the limit",
         ),
         (
@@ -140,7 +140,7 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
         ),
         (
             &["rotate", &id, "--grace", "25h"],
-            "grace too long: this ring grants at most 86400 s; --longest-grace raises the limit",
+            "grace too long: this ring grants at most 24h; --longest-grace raises the limit",
         ),
         (
             &["narrow", &id, "--scope", "admin"],
