@@ -181,21 +181,18 @@ pub(crate) fn key_id(text: &str, prefix: Option<&str>) -> Result<KeyId, Failure>
         return Ok(id);
     }
     let parts = parts(text);
-    if let Some((written, _, _)) = parts
-        && let Some(prefix) = prefix
-        && written != prefix
-    {
-        return Err(Failure::usage(format!(
-            "this is of a key with another prefix: {}, and the keys here have {prefix}; --prefix \
-             chooses another",
-            redact_keys(written)
-        )));
-    }
     let is_secret = |rest: &str| rest.chars().any(char::is_alphanumeric);
     match parts {
-        Some((_, id, rest)) if !is_secret(rest) => Ok(id),
-        Some((_, id, _)) => Err(not_an_id(Some(id))),
-        None if redact_keys(text) != text => Err(not_an_id(None)),
+        Some((_, id, rest)) if is_secret(rest) => Err(not_an_id(Some(id))),
+        _ if redact_keys(text) != text => Err(not_an_id(None)),
+        Some((written, _, _)) if prefix.is_some_and(|prefix| prefix != written) => {
+            Err(Failure::usage(format!(
+                "this is of a key with another prefix: {written}, and the keys here have {}; \
+                 --prefix chooses another",
+                prefix.unwrap_or_default()
+            )))
+        }
+        Some((_, id, _)) => Ok(id),
         None => Err(Error::from(ErrorKind::InvalidKeyId).into()),
     }
 }

@@ -96,10 +96,9 @@ async fn revoke_one(
     )?;
     match living {
         Some(living) => note_living(output, &living),
-        None => output.warn(
-            "the lineage of the key cannot be read, so other keys of it may work; revoke --lineage \
-             ends them",
-        ),
+        None => {
+            output.warn("the lineage of the key cannot be read; other keys of it may still work")
+        }
     }
     Ok(())
 }

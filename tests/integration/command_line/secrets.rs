@@ -64,8 +64,10 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     }
     assert_eq!(
         everything[10].stderr,
-        "tower-api-key: this is a key, not its id, and arguments are no place for one: others may \
-         have seen it; the id is the 12 characters before its last _\n"
+        format!(
+            "tower-api-key: this is a key, not its id, and arguments are no place for one: others \
+             may have seen it; name it by its id, {id}, or write - and give it to standard input\n"
+        )
     );
 
     let imported = shell.feed(IMPORTED, &["import", "--subject", "carol"]);
