@@ -94,8 +94,8 @@ pub(crate) async fn check(
     warn_of_commas(output, "--require", all);
     warn_of_commas(output, "--require-any", any);
     let key = without_quotes(read_key(output)?, &shape, output).await;
-    let store = common.open_to_read().await?;
-    let ring = builder.build(Arc::clone(&store))?;
+    let reading = common.open_to_read().await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
 
     let well_formed = is_well_formed(&shape, &key).await;
     let (id, cause) = match ring.verify(key.as_bytes()).await {
@@ -142,7 +142,10 @@ pub(crate) async fn check(
     if well_formed {
         return Err(failure);
     }
-    let imports = common.builder()?.accept_imports().build(store)?;
+    let imports = common
+        .builder()?
+        .accept_imports()
+        .build(Arc::clone(&reading.store))?;
     let is_imported = match imports.verify(key.as_bytes()).await {
         Ok(_) => true,
         Err(error) => error.key_id().is_some(),

@@ -19,6 +19,7 @@ mod program;
 mod records;
 mod redact;
 mod setup;
+mod snapshot;
 #[path = "../../span.rs"]
 mod span;
 mod store_url;

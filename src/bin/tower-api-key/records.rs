@@ -1,5 +1,7 @@
 //! Commands on records that exist.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tower_api_key::store::ListQuery;
 use tower_api_key::{Error, ErrorKind, KeyId, KeyRing, RevocationReason, ScopeSet};
@@ -147,7 +149,8 @@ pub(crate) async fn list(
     if let Some(limit) = limit {
         query = query.limit(limit);
     }
-    let ring = builder.build(common.open_to_read().await?)?;
+    let reading = common.open_to_read().await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
     let records = ring.list(&query).await?;
     let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
     let uses = ring.last_used_many(&ids).await?;
@@ -168,9 +171,9 @@ pub(crate) async fn list(
 
 pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<(), Failure> {
     let (builder, named) = (common.managing()?, Named::new(id, common)?);
-    let store = common.open_to_read().await?;
-    let id = named.id(common, &store).await?;
-    let ring = builder.build(store)?;
+    let reading = common.open_to_read().await?;
+    let id = named.id(common, &reading.store).await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;

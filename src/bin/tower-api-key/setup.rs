@@ -1,8 +1,6 @@
 //! From arguments to a ring and a grant.
 
-use std::sync::Arc;
-
-use tower_api_key::store::{KeyStore, MemoryStore};
+use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     Clock, Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, SystemClock, Timestamp,
 };
@@ -13,6 +11,7 @@ use crate::failure::Failure;
 use crate::lineage::warn_of_commas;
 use crate::output::Output;
 use crate::paste::Named;
+use crate::snapshot::Reading;
 use crate::store_url::StoreUrl;
 
 impl Common {
@@ -63,7 +62,7 @@ impl Common {
     }
 
     /// Opens a store that is only read, which may be write-protected.
-    pub(crate) async fn open_to_read(&self) -> Result<Arc<dyn KeyStore>, Failure> {
+    pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
         self.store_url()?.open_to_read().await
     }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tower_api_key::store::{FileStore, KeyStore, PostgresStore, SqliteStore, StoreErrorKind};
+use tower_api_key::store::{FileStore, KeyStore, PostgresStore, SqliteStore};
 
 use crate::failure::Failure;
+use crate::snapshot::Reading;
 
 /// Where keys are. The URL of a Postgres server may hold a password, so there is no `Debug`.
 pub(crate) enum StoreUrl {
@@ -57,20 +58,12 @@ impl StoreUrl {
         })
     }
 
-    /// Opens a store that is only read. A SQLite store that cannot be written to is opened to read
-    /// only.
-    pub(crate) async fn open_to_read(&self) -> Result<Arc<dyn KeyStore>, Failure> {
-        if let Self::Sqlite(path) = self
-            && let Err(error) = SqliteStore::open_existing(path)
-            && path.exists()
-            && matches!(
-                error.kind(),
-                StoreErrorKind::ReadOnly | StoreErrorKind::Unavailable
-            )
-        {
-            return Ok(Arc::new(SqliteStore::open_read_only(path)?));
+    /// Opens a store that is only read: a SQLite store may be write-protected.
+    pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
+        match self {
+            Self::Sqlite(path) if path.exists() => Reading::sqlite(path),
+            _ => Ok(Reading::new(self.open().await?)),
         }
-        self.open().await
     }
 
     /// The file of a SQLite store, for what only such a store has.
