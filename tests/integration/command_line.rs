@@ -4,6 +4,8 @@ mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
 mod mistakes;
+mod pasted;
+mod rotations;
 mod secrets;
 mod servers;
 mod terminal;
@@ -54,6 +56,7 @@ impl Shell {
             .env("TOWER_API_KEY_PREFIX", "acme")
             .env("TOWER_API_KEY_REALM", "orders")
             .env_remove("NO_COLOR")
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }
@@ -66,6 +69,12 @@ impl Shell {
     /// Runs a command that reads this line from standard input.
     #[track_caller]
     fn feed(&self, line: &str, arguments: &[&str]) -> Ran {
+        self.paste(format!("{line}\n").as_bytes(), arguments)
+    }
+
+    /// Runs a command that reads these bytes from standard input.
+    #[track_caller]
+    fn paste(&self, bytes: &[u8], arguments: &[&str]) -> Ran {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -73,7 +82,7 @@ impl Shell {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let written = writeln!(child.stdin.take().unwrap(), "{line}");
+        let written = child.stdin.take().unwrap().write_all(bytes);
         // A command that refuses its arguments reads nothing.
         assert!(written.is_ok() || written.unwrap_err().kind() == ErrorKind::BrokenPipe);
         Ran::of(child.wait_with_output().unwrap())
