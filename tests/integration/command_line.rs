@@ -3,14 +3,19 @@
 mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
+mod help;
 mod mistakes;
 mod pasted;
 mod rotations;
 mod secrets;
 mod servers;
 mod terminal;
+mod times;
+#[cfg(unix)]
+mod write_protected;
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use regex::Regex;
@@ -86,6 +91,25 @@ impl Shell {
         // A command that refuses its arguments reads nothing.
         assert!(written.is_ok() || written.unwrap_err().kind() == ErrorKind::BrokenPipe);
         Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs a line of a shell, as a user types it.
+    fn type_in(&self, line: &str) -> Ran {
+        let program = Path::new(env!("CARGO_BIN_EXE_tower-api-key"));
+        let folder = program.parent().unwrap().display().to_string();
+        let path = std::env::var("PATH").unwrap();
+        let mut command = self.command(&[]);
+        let environment: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new("sh");
+        command
+            .args(["-c", line])
+            .current_dir(self.folder.path())
+            .envs(environment)
+            .env("PATH", format!("{folder}:{path}"));
+        Ran::of(command.output().unwrap())
     }
 
     /// Mints a key, and says what it is and its id.

@@ -137,7 +137,7 @@ impl Folder {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         for number in 0..100 {
-            let name = format!("tower-api-key-{}-{number}", std::process::id());
+            let name = format!("tower-api-key-copy-{}-{number}", std::process::id());
             let path = std::env::temp_dir().join(name);
             match builder.create(&path) {
                 Ok(()) => return Ok(Self(path)),

@@ -1,30 +1,9 @@
 //! Keys that people paste, and the ways in which a key is named.
 
 use super::servers::status;
-use super::{Ran, Shell, failed, ran};
+use super::{Shell, failed, ran};
 use crate::process::Running;
 use crate::support::IMPORTED;
-
-impl Shell {
-    /// Runs a line of a shell, as a user types it.
-    fn type_in(&self, line: &str) -> Ran {
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_tower-api-key"));
-        let folder = program.parent().unwrap().display().to_string();
-        let path = std::env::var("PATH").unwrap();
-        let mut command = self.command(&[]);
-        let environment: Vec<_> = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        command = std::process::Command::new("sh");
-        command
-            .args(["-c", line])
-            .current_dir(self.folder.path())
-            .envs(environment)
-            .env("PATH", format!("{folder}:{path}"));
-        Ran::of(command.output().unwrap())
-    }
-}
 
 /// The steps of the runbook in the guide, while the service runs.
 #[test]
