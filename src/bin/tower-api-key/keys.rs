@@ -18,6 +18,7 @@ pub(crate) async fn issue(
     arguments: &GrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
     arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;
@@ -34,6 +35,7 @@ pub(crate) async fn rotate(
     grace: Option<&str>,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
     let grace = grace.map(duration).transpose()?;
     let named = Named::new(id, common)?;
@@ -64,6 +66,7 @@ pub(crate) async fn regrant(
     arguments: &RegrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
     arguments.details.warn(output);
     // What is wrong with it is said before anything is read.
@@ -148,6 +151,7 @@ pub(crate) async fn import(
     digest: Option<&str>,
     insecure: bool,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = || Ok::<_, Failure>(policy.apply(common.managing()?)?.accept_imports());
     arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;

@@ -17,6 +17,7 @@ pub(crate) async fn mint(
     arguments: &GrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let ring = dry(policy.apply(common.builder()?)?)?;
     arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;

@@ -21,6 +21,8 @@ pub(crate) fn redact(text: &str) -> String {
         for part in [&*argument, value] {
             if let Some(redacted) = without_password(part) {
                 text = text.replace(part, &redacted);
+                // As the name of a file it has one slash for several.
+                text = text.replace(&single_slashes(part), &redacted);
             }
         }
     }
@@ -29,6 +31,16 @@ pub(crate) fn redact(text: &str) -> String {
         .map(|word| without_password(word).unwrap_or_else(|| word.to_owned()))
         .collect();
     redact_keys(&words).into_owned()
+}
+
+fn single_slashes(text: &str) -> String {
+    let mut single = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '/' || !single.ends_with('/') {
+            single.push(character);
+        }
+    }
+    single
 }
 
 /// A URL or a setting without its password, or `None` if it has none.

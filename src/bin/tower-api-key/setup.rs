@@ -79,6 +79,11 @@ impl Common {
 }
 
 impl Policy {
+    /// Warns of what is right and hardly meant.
+    pub(crate) fn warn(&self, output: Output) {
+        warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
+    }
+
     pub(crate) fn apply(&self, builder: RingBuilder) -> Result<RingBuilder, Failure> {
         let mut builder = builder.longest_grace(duration(&self.longest_grace)?);
         builder = match self.longest_lifetime.as_str() {

@@ -477,3 +477,45 @@ fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
         assert_eq!(lost["revocation_reason"], "cessation_of_operation");
     }
 }
+
+/// One scope where two were meant: it is what RFC 6749 allows, and hardly what was meant.
+#[test]
+fn a_comma_in_a_scope_is_a_warning() {
+    let shell = Shell::new();
+    let warning = |flag: &str| {
+        format!(
+            "tower-api-key: warning: read,write is one scope with a comma in its name; for several, \
+             write {flag} read {flag} write\n"
+        )
+    };
+    let commas = ["--scope", "read,write"];
+    let (_, id) = shell.mint(&["issue", "--subject", "a", "--scope", "read,write"]);
+    for (arguments, flag) in [
+        (&["issue", "--subject", "a"][..], "--scope"),
+        (&["mint", "--subject", "a"], "--scope"),
+        (&["narrow", &id], "--scope"),
+        (&["regrant", &id], "--scope"),
+    ] {
+        let ran = shell.run(&[arguments, &commas].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.starts_with(&warning(flag)), "{ran:?}");
+    }
+    let import = [
+        &["import", "--subject", "a", "--expires-in", "1d"],
+        &commas[..],
+    ]
+    .concat();
+    let ran = shell.feed(IMPORTED, &import);
+    assert_eq!((ran.code, ran.stderr), (0, warning("--scope")));
+    let (key, _) = shell.mint(&["issue", "--subject", "a", "--scope", "read,write"]);
+    for flag in ["--require", "--require-any"] {
+        let ran = shell.feed(&key, &["check", flag, "read,write"]);
+        assert_eq!((ran.code, ran.stderr), (0, warning(flag)));
+    }
+    let limited = ["issue", "--subject", "a", "--grantable-scope", "read,write"];
+    let ran = shell.run(&limited);
+    assert!(
+        ran.stderr.starts_with(&warning("--grantable-scope")),
+        "{ran:?}"
+    );
+}
