@@ -17,8 +17,12 @@ pub(crate) fn redact(text: &str) -> String {
     let arguments = env::args_os().skip(1).chain(env::var_os(crate::STORE));
     for argument in arguments {
         let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for part in [&*argument, value] {
+        // What is repeated may be the value alone, of `--option=` or `file:`.
+        let parts = argument
+            .match_indices(['=', ':'])
+            .map(|(at, _)| &argument[at + 1..]);
+        let parts = std::iter::once(&*argument).chain(parts);
+        for part in parts.take_while(|part| !part.starts_with("//")) {
             if let Some(redacted) = without_password(part) {
                 text = text.replace(part, &redacted);
                 // As the name of a file it has one slash for several.
