@@ -1,5 +1,6 @@
 //! All the connections of a store, which are opened and closed together.
 
+use std::error::Error as _;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -243,7 +244,9 @@ fn without_index(place: &Place, access: Access, before: &Files, error: StoreErro
         error.kind(),
         StoreErrorKind::ReadOnly | StoreErrorKind::Unavailable
     );
-    if access != Access::ReadOnly || before.has_index() || !is_refused {
+    // What SQLite did not say has its own advice.
+    let is_of_sqlite = error.source().is_some_and(|it| it.source().is_some());
+    if access != Access::ReadOnly || before.has_index() || !is_refused || !is_of_sqlite {
         return error;
     }
     place.error(

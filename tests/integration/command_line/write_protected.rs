@@ -95,6 +95,12 @@ fn names(folder: &Path) -> Vec<String> {
 const REFUSED: &str = "the file is write-protected; make it writable for this user, or open it to \
                        read only\n";
 
+/// What the library says of a store that it is to read where nothing can be written.
+const NO_INDEX: &str = "the index of its log (-shm) is not there and cannot be made, because the file \
+                        or its folder is write-protected; let a process that may write have the store \
+                        open, or copy the file and its log (-wal) into a folder of your own and open the \
+                        copy\n";
+
 #[test]
 fn a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_beside_it() {
     let shell = Shell::new();
@@ -109,6 +115,11 @@ fn a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_beside_it() {
     for folder in [0o755, 0o777] {
         mode(shell.folder.path(), folder);
         stranger.assert_reads(&key, "live");
+        if folder == 0o755 {
+            let copied = stranger.run(&["backup", "tmp/copy.db"], "");
+            assert_eq!(copied.code, 5, "{copied:?}");
+            assert!(copied.stderr.ends_with(NO_INDEX), "{copied:?}");
+        }
         let revoked = stranger.run(&["revoke", &id], "");
         assert_eq!(revoked.code, 5, "{revoked:?}");
         assert!(revoked.stderr.ends_with(REFUSED), "{revoked:?}");
