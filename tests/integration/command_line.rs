@@ -11,6 +11,7 @@ mod secrets;
 mod servers;
 mod terminal;
 mod times;
+mod tty;
 #[cfg(unix)]
 mod write_protected;
 

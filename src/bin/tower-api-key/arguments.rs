@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
+pub(crate) use crate::policy::Policy;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
 ///
@@ -263,48 +264,6 @@ pub(crate) struct Details {
     /// What the key carries for the application; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<String>,
-}
-
-/// What the ring of the service allows; the defaults are those of the library.
-#[derive(Args)]
-#[command(next_help_heading = "Policy of the ring")]
-pub(crate) struct Policy {
-    /// The longest lifetime of a key, or unlimited
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "90d",
-        env = "TOWER_API_KEY_LONGEST_LIFETIME",
-        hide_env_values = true
-    )]
-    pub(crate) longest_lifetime: String,
-    /// The longest grace period of a rotated key
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "24h",
-        env = "TOWER_API_KEY_LONGEST_GRACE",
-        hide_env_values = true
-    )]
-    pub(crate) longest_grace: String,
-    /// A scope that may be granted; may be given several times, and in the variable with a space
-    /// between two [default: all]
-    #[arg(
-        long = "grantable-scope",
-        value_name = "SCOPE",
-        value_delimiter = ' ',
-        env = "TOWER_API_KEY_GRANTABLE_SCOPES",
-        hide_env_values = true
-    )]
-    pub(crate) grantable_scopes: Vec<String>,
-    /// How many keys a subject may hold
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "TOWER_API_KEY_KEYS_PER_SUBJECT",
-        hide_env_values = true
-    )]
-    pub(crate) keys_per_subject: Option<usize>,
 }
 
 #[derive(Args)]

@@ -15,6 +15,7 @@ mod lineage;
 mod mint;
 mod output;
 mod paste;
+mod policy;
 mod program;
 mod records;
 mod redact;

@@ -5,7 +5,7 @@ use tower_api_key::{
     Clock, Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, SystemClock, Timestamp,
 };
 
-use crate::arguments::{Common, Details, Policy, Reason};
+use crate::arguments::{Common, Details, Reason};
 use crate::durations::{duration, moment};
 use crate::failure::Failure;
 use crate::lineage::warn_of_commas;
@@ -75,28 +75,6 @@ impl Common {
         let store = self.store_url()?.open().await?;
         let id = named.id(self, &store).await?;
         Ok((builder.build(store)?, id))
-    }
-}
-
-impl Policy {
-    /// Warns of what is right and hardly meant.
-    pub(crate) fn warn(&self, output: Output) {
-        warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
-    }
-
-    pub(crate) fn apply(&self, builder: RingBuilder) -> Result<RingBuilder, Failure> {
-        let mut builder = builder.longest_grace(duration(&self.longest_grace)?);
-        builder = match self.longest_lifetime.as_str() {
-            "unlimited" => builder.unlimited_lifetime(),
-            text => builder.longest_lifetime(duration(text)?),
-        };
-        if !self.grantable_scopes.is_empty() {
-            builder = builder.grantable_scopes(&self.grantable_scopes);
-        }
-        if let Some(limit) = self.keys_per_subject {
-            builder = builder.keys_per_subject(limit);
-        }
-        Ok(builder)
     }
 }
 

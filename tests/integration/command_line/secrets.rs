@@ -230,11 +230,3 @@ fn r06_passwords_in_urls_are_not_repeated_wherever_they_stand() {
         }
     }
 }
-
-#[test]
-fn colours_are_for_terminals_alone() {
-    let shell = Shell::new();
-    let issued = shell.run(&["issue", "--subject", "alice"]);
-    let listed = shell.run(&["list"]);
-    assert!(!format!("{issued:?}{listed:?}").contains("\\u{1b}"));
-}

@@ -4,225 +4,6 @@ use rusqlite::Connection;
 
 use super::{Ran, Shell, failed};
 
-/// Runs a command on a terminal of so many columns, whose name is in the variable.
-const ON_A_TERMINAL: &str = r"
-import fcntl, os, pty, struct, subprocess, sys, termios
-ours, theirs = pty.openpty()
-fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
-child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
-os.close(theirs)
-while True:
-    try:
-        read = os.read(ours, 65536)
-    except OSError:
-        break
-    if not read:
-        break
-    sys.stdout.buffer.write(read.replace(b'\r\n', b'\n'))
-sys.exit(child.wait())
-";
-
-#[track_caller]
-fn on_a_terminal(
-    shell: &Shell,
-    columns: usize,
-    environment: &[(&str, &str)],
-    arguments: &[&str],
-) -> String {
-    let known = shell.command(&[]);
-    let mut python = std::process::Command::new("python3");
-    python.current_dir(shell.folder.path());
-    for (name, value) in known.get_envs() {
-        match value {
-            Some(value) => python.env(name, value),
-            None => python.env_remove(name),
-        };
-    }
-    python
-        .env("TERM", "xterm")
-        .envs(environment.iter().copied())
-        .args(["-c", ON_A_TERMINAL, &columns.to_string()])
-        .arg(env!("CARGO_BIN_EXE_tower-api-key"))
-        .args(arguments);
-    let ran = Ran::of(python.output().unwrap());
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.stdout
-}
-
-/// As a terminal has it: without colours, and with two columns for a wide character.
-fn columns_of(line: &str) -> usize {
-    let colour = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
-    let shown = colour.replace_all(line, "");
-    shown
-        .chars()
-        .map(|it| {
-            if it >= '\u{1100}' && it != '…' {
-                2
-            } else {
-                1
-            }
-        })
-        .sum()
-}
-
-#[test]
-fn a_list_fits_the_terminal_and_is_whole_in_a_pipe() {
-    let shell = Shell::new();
-    let label = "漢字 of a label that is long, for it says a lot of what the key is there for";
-    for subject in ["alice", "漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字"] {
-        shell.mint(&[
-            "issue",
-            "--subject",
-            subject,
-            "--label",
-            label,
-            "--scope",
-            "orders:read",
-            "--scope",
-            "orders:write",
-            "--scope",
-            "customers:read",
-        ]);
-    }
-    let whole = shell.run(&["list"]).stdout;
-    assert!(
-        whole
-            .lines()
-            .all(|line| columns_of(line) > 120 || line.starts_with("ID"))
-    );
-    for columns in [80, 100, 120] {
-        let listed = on_a_terminal(&shell, columns, &[], &["list"]);
-        let widths: Vec<usize> = listed.lines().map(columns_of).collect();
-        assert!(
-            widths.iter().all(|width| *width <= columns),
-            "{columns} {widths:?}\n{listed}"
-        );
-        assert!(
-            widths[1..].iter().all(|width| *width + 2 >= columns),
-            "{widths:?}"
-        );
-        assert!(listed.contains('…'));
-        // Nothing that names a key or says how it stands is cut.
-        for line in listed.lines().skip(1) {
-            let id = &line[..12];
-            assert!(whole.contains(id), "{line}");
-            assert!(line.contains("live") && line.contains("Z "), "{line}");
-        }
-    }
-    let listed = on_a_terminal(&shell, 0, &[("COLUMNS", "80")], &["list"]);
-    assert!(
-        listed.lines().all(|line| columns_of(line) <= 80),
-        "{listed}"
-    );
-    let plain = |text: &str| -> String {
-        text.replace("\u{1b}[1m", "")
-            .replace("\u{1b}[32m", "")
-            .replace("\u{1b}[0m", "")
-    };
-    let listed = on_a_terminal(&shell, 400, &[], &["list"]);
-    assert_eq!(plain(&listed), whole);
-    // Too narrow for anything: whole ids all the same.
-    let listed = on_a_terminal(&shell, 10, &[], &["list", "--subject", "alice"]);
-    assert!(listed.lines().last().unwrap().len() > 60, "{listed}");
-    let shown = shell.run(&["list", "--json"]).stdout;
-    let on_terminal = on_a_terminal(&shell, 40, &[], &["list", "--json"]);
-    assert_eq!(on_terminal, shown);
-}
-
-/// The columns of a table begin at the same place for wide and combining characters.
-#[test]
-fn wide_characters_shift_no_column() {
-    let shell = Shell::new();
-    for subject in ["ab", "漢字", "e\u{301}a", "ｗ"] {
-        shell.mint(&["issue", "--subject", subject]);
-    }
-    let listed = shell.run(&["list"]).stdout;
-    for line in listed.lines().skip(1) {
-        let before = &line[..line.find("live").unwrap()];
-        let wide = before.chars().filter(|it| "漢字ｗ".contains(*it)).count();
-        let combining = before.chars().filter(|it| *it == '\u{301}').count();
-        assert_eq!(before.chars().count() + wide - combining, 23, "{line}");
-    }
-}
-
-#[test]
-fn colours_are_for_terminals_that_have_them() {
-    let shell = Shell::new();
-    shell.mint(&["issue", "--subject", "alice"]);
-    for (environment, coloured) in [
-        (&[][..], true),
-        (&[("NO_COLOR", "")], true),
-        (&[("NO_COLOR", "1")], false),
-        (&[("TERM", "dumb")], false),
-    ] {
-        for arguments in [&["list"][..], &["issue", "--subject", "bob"]] {
-            let shown = on_a_terminal(&shell, 80, environment, arguments);
-            assert_eq!(
-                shown.contains('\u{1b}'),
-                coloured,
-                "{environment:?} {shown}"
-            );
-        }
-    }
-}
-
-/// Each line of standard error is an object, whatever failed, and holds nothing that is obeyed.
-#[test]
-fn r36_errors_are_json_where_the_output_is() {
-    let shell = Shell::new();
-    let (_, id) = shell.mint(&["issue", "--subject", "alice"]);
-    let text = OBEYED.concat();
-    let lost = "sqlite:missing\u{9b}.db";
-    for (arguments, code, kind) in [
-        (&["rotate", &id, "--grace", "25h"][..], 1, "refused"),
-        (&["show", &text], 2, "usage"),
-        (&["list", &text], 2, "usage"),
-        (&["--bogus"], 2, "usage"),
-        (&["issue"], 2, "usage"),
-        (&["show", "0123456789Ab"], 3, "not_found"),
-        (&["revoke", "--subject", "carol"], 3, "not_found"),
-        (&["list", "--store", lost], 5, "store"),
-    ] {
-        let ran = shell.run(&[arguments, &["--json"]].concat());
-        assert_shown(&ran);
-        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{ran:?}");
-        assert_eq!(ran.stderr.lines().count(), 1);
-        let value: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
-        assert_eq!(value["error"]["code"], code);
-        assert_eq!(value["error"]["kind"], kind);
-        // It says what a line for people says.
-        let for_people = shell.run(arguments);
-        let message = value["error"]["message"].as_str().unwrap();
-        assert_eq!(for_people, failed(code, message));
-    }
-    let (key, _) = shell.mint(&["issue", "--subject", "alice"]);
-    let checked = shell.feed(&key, &["check", "--json", "--require", "a,b"]);
-    let lines: Vec<serde_json::Value> = checked
-        .stderr
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(lines.len(), 2, "{checked:?}");
-    let comma = "a,b is one scope with a comma in its name; for several, write --require a --require \
-                 b";
-    assert_eq!(lines[0]["warning"], comma);
-    let message = "the key is not accepted: insufficient scope";
-    assert_eq!(lines[1]["error"]["message"], message);
-}
-
-#[test]
-fn r36_the_name_of_a_backup_is_escaped() {
-    let shell = Shell::new();
-    let name = "keys\u{9b}2J\u{202e}.db";
-    let ran = shell.run(&["backup", name]);
-    assert_shown(&ran);
-    assert_eq!(
-        ran.stdout,
-        "the store is copied to keys\\u{9b}2J\\u{202e}.db\n"
-    );
-    assert!(shell.folder.path().join(name).exists());
-}
-
 /// C0, C1, DEL, format and bidirectional characters, separators of lines, and what a spreadsheet takes
 /// for a formula.
 const OBEYED: [&str; 12] = [
@@ -380,4 +161,61 @@ fn r36_every_format_character_of_unicode_is_escaped() {
         count += 1;
     }
     assert!(count > 200, "{count}");
+}
+
+/// Each line of standard error is an object, whatever failed, and holds nothing that is obeyed.
+#[test]
+fn r36_errors_are_json_where_the_output_is() {
+    let shell = Shell::new();
+    let (_, id) = shell.mint(&["issue", "--subject", "alice"]);
+    let text = OBEYED.concat();
+    let lost = "sqlite:missing\u{9b}.db";
+    for (arguments, code, kind) in [
+        (&["rotate", &id, "--grace", "25h"][..], 1, "refused"),
+        (&["show", &text], 2, "usage"),
+        (&["list", &text], 2, "usage"),
+        (&["--bogus"], 2, "usage"),
+        (&["issue"], 2, "usage"),
+        (&["show", "0123456789Ab"], 3, "not_found"),
+        (&["revoke", "--subject", "carol"], 3, "not_found"),
+        (&["list", "--store", lost], 5, "store"),
+    ] {
+        let ran = shell.run(&[arguments, &["--json"]].concat());
+        assert_shown(&ran);
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(value["error"]["code"], code);
+        assert_eq!(value["error"]["kind"], kind);
+        // It says what a line for people says.
+        let for_people = shell.run(arguments);
+        let message = value["error"]["message"].as_str().unwrap();
+        assert_eq!(for_people, failed(code, message));
+    }
+    let (key, _) = shell.mint(&["issue", "--subject", "alice"]);
+    let checked = shell.feed(&key, &["check", "--json", "--require", "a,b"]);
+    let lines: Vec<serde_json::Value> = checked
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{checked:?}");
+    let comma = "a,b is one scope with a comma in its name; for several, write --require a --require \
+                 b";
+    assert_eq!(lines[0]["warning"], comma);
+    let message = "the key is not accepted: insufficient scope";
+    assert_eq!(lines[1]["error"]["message"], message);
+}
+
+#[test]
+fn r36_the_name_of_a_backup_is_escaped() {
+    let shell = Shell::new();
+    let name = "keys\u{9b}2J\u{202e}.db";
+    let ran = shell.run(&["backup", name]);
+    assert_shown(&ran);
+    assert_eq!(
+        ran.stdout,
+        "the store is copied to keys\\u{9b}2J\\u{202e}.db\n"
+    );
+    assert!(shell.folder.path().join(name).exists());
 }
