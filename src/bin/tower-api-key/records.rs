@@ -99,7 +99,7 @@ async fn revoke_one(
     match living {
         Some(living) => note_living(output, &living),
         None => {
-            output.warn("the lineage of the key cannot be read; other keys of it may still work")
+            output.warn("the lineage of the key cannot be read; other keys of it may still work");
         }
     }
     Ok(())

@@ -289,8 +289,8 @@ fn what_stands_around_a_key_is_left_out_or_named() {
                 service accepts if its ring does: --accept-imports asks for that\n";
     assert_eq!((checked.code, checked.stderr.as_str()), (1, line));
     assert_eq!(shell.feed(IMPORTED, &["check", "--accept-imports"]).code, 0);
-    let quoted = shell.feed(&format!("'{IMPORTED}'"), &["check", "--accept-imports"]);
+    let checked = shell.feed(&format!("'{IMPORTED}'"), &["check", "--accept-imports"]);
     let line = "tower-api-key: the key is not accepted: unknown; it is in quotes, which are part of \
                 what is presented\n";
-    assert_eq!((quoted.code, quoted.stderr.as_str()), (1, line));
+    assert_eq!((checked.code, checked.stderr.as_str()), (1, line));
 }
