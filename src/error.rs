@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::span::Span;
+
 /// Why building, issuing, importing or managing keys failed.
 ///
 /// An error never holds key material: neither its message nor its `Debug` output repeats what
@@ -291,8 +293,8 @@ impl fmt::Display for Error {
             ErrorKind::LifetimeTooLong { longest } => {
                 return write!(
                     f,
-                    "lifetime too long: this ring grants at most {} s",
-                    longest.as_secs()
+                    "lifetime too long: this ring grants at most {}",
+                    Span(longest)
                 );
             }
             ErrorKind::InvalidGrace => {
@@ -301,8 +303,8 @@ impl fmt::Display for Error {
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
                     f,
-                    "grace too long: this ring grants at most {} s",
-                    longest.as_secs()
+                    "grace too long: this ring grants at most {}",
+                    Span(longest)
                 );
             }
             ErrorKind::ScopeNotGrantable => {

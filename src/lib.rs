@@ -152,6 +152,7 @@ mod secret;
 mod serde_text;
 mod shape;
 mod source;
+mod span;
 mod sync;
 mod text;
 #[cfg(feature = "tracing")]

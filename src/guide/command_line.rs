@@ -15,7 +15,9 @@
 //! ```
 //!
 //! `migrate` makes the store: a file for `sqlite:`, tables for `postgres://…`. A key is named by its
-//! id, the 12 characters before its last `_`. After this rotation, old and new work for twelve hours:
+//! id, the 12 characters before its last `_`, alone or with the prefix: `0123456789Ab` or
+//! `acme_0123456789Ab`. With `-` in the place of the id, the key is read from standard input. After
+//! this rotation, old and new work for twelve hours, and the command says until when:
 //!
 //! ```sh
 //! ID=$(echo "$KEY" | awk -F_ '{ print $(NF - 1) }')
@@ -27,29 +29,87 @@
 //! `tower-api-key --help` lists the commands, `tower-api-key completions bash` and
 //! `tower-api-key man` write what a shell and a manual need.
 //!
+//! # A key has leaked
+//!
+//! Copy the line that holds the key, from the log, the chat or the commit, and paste it when the
+//! command asks for it. Or save it to a file:
+//!
+//! ```sh
+//! tower-api-key show - < leaked.txt                             # whose key it is
+//! tower-api-key revoke - --reason key_compromise < leaked.txt   # the next request is refused
+//! ```
+//!
+//! The key is found in any text: in quotes, in a URL, in JSON, with colours around it. It is not
+//! repeated. `revoke` names the other keys of the lineage that still work, if the key was rotated or
+//! came from a rotation. They may have leaked in the same place:
+//!
+//! ```sh
+//! tower-api-key revoke --lineage - --reason key_compromise < leaked.txt
+//! tower-api-key list --subject alice --unrevoked                # what else the holder has
+//! tower-api-key revoke --subject alice --reason key_compromise  # all of it, if in doubt
+//! ```
+//!
+//! If the holder shall go on working, replace the key instead. The old key and everything else of its
+//! lineage end in the same commit:
+//!
+//! ```sh
+//! NEW=$(tower-api-key rotate - --at-once < leaked.txt)
+//! ```
+//!
+//! Then remove the text: `rm leaked.txt`.
+//!
+//! A text can be made up, and ids are public. So a pasted key counts only if its digest is the one of
+//! the record. If it is not, nothing is changed, and the command says which id the text names. A ring
+//! with a pepper needs `--pepper` or `TOWER_API_KEY_PEPPER` for this. What a log has cut or masked
+//! (`acme_0123456789Ab_…`) is an id, and is given as an argument.
+//!
 //! # What is a secret
 //!
 //! The plaintext of a new key is written to standard output, once, and is nowhere else: what
 //! describes the key goes to standard error. With `--json` standard output is an object with `key`
-//! and `record`. Where standard output is closed, no key is made; where it fails later, the new
-//! key is revoked, and the error says so.
+//! and `record`, after `rotate` and `regrant` also `replaced`. If standard output is closed, or is
+//! `/dev/null`, no key is made. If it fails later, the new key is revoked, and the error says so.
 //!
-//! A plaintext is never an argument, for the arguments of a process can be seen by others: `check`
-//! and `import` read it from standard input. What looks like a key is not repeated in an error. A
-//! pepper is named by an environment variable or a file: `--pepper 2=env:PEPPER`. Put the URL of a
-//! Postgres server into `TOWER_API_KEY_STORE` or leave the password to `PGPASSWORD`.
+//! A plaintext is never an argument, because the arguments of a process can be seen by others: `check`,
+//! `import` and `-` read it from standard input. White space, byte order marks and other characters that
+//! are not shown are left out around it, with a warning. What looks like a key is not repeated in an
+//! error, and neither is a password in a URL. A pepper is named by an environment variable or a file:
+//! `--pepper 2=env:PEPPER`. Put the URL of a Postgres server into `TOWER_API_KEY_STORE` or leave the
+//! password to `PGPASSWORD`.
 //!
 //! # Policy
 //!
-//! The limits of a ring are in the code of the service, where the program cannot see them. Say
-//! them again where they are not the defaults: `--longest-lifetime`, `--longest-grace`,
-//! `--grantable-scope`, `--keys-per-subject`. `rotate` does not fail without
-//! `--longest-lifetime`: it shortens the new key to 90 days. Whoever can write to the store can do
-//! what the program can.
+//! The limits of a ring are in the code of the service, where the program cannot see them. Repeat
+//! those that are not the defaults:
+//!
+//! | option | variable | default |
+//! |---|---|---|
+//! | `--longest-lifetime` | `TOWER_API_KEY_LONGEST_LIFETIME` | 90d |
+//! | `--longest-grace` | `TOWER_API_KEY_LONGEST_GRACE` | 24h |
+//! | `--grantable-scope` | `TOWER_API_KEY_GRANTABLE_SCOPES`, with spaces between | all |
+//! | `--keys-per-subject` | `TOWER_API_KEY_KEYS_PER_SUBJECT` | any number |
+//! | `--retention` | `TOWER_API_KEY_RETENTION` | 30d |
+//! | `--accept-imports` | `TOWER_API_KEY_ACCEPT_IMPORTS` | no |
+//! | `--pepper` | `TOWER_API_KEY_PEPPER` | none |
+//! | `--earlier-pepper` | `TOWER_API_KEY_EARLIER_PEPPERS`, with `;` between | none |
+//!
+//! Without `--longest-lifetime`, `rotate` does not fail: it shortens the new key to 90 days. It warns on
+//! standard error, with the option that keeps the lifetime. `regrant` and `import` warn if no end was
+//! named. Anyone who can write to the store can do what the program can.
+//!
+//! # A store that cannot be written to
+//!
+//! `list`, `show` and `check` work for a user who may only read the store. A SQLite store that a
+//! server has open is opened to read only. For that the user must be able to read the file, its log
+//! (`-wal`) and the index of that (`-shm`). If nothing has the store open, SQLite would need to make the
+//! index; the commands copy the file and its log to a temporary folder instead, and read the copy. So they
+//! leave nothing beside the store that its owner cannot write to.
 //!
 //! # Exit codes
 //!
-//! An error is one line on standard error. Nothing was changed then, except:
+//! An error is one line on standard error. With `--json` it is an object with `error`, which has `code`,
+//! `kind` and `message`; a warning is one with `warning`, and a note one with `note`. After an error
+//! nothing was changed, except:
 //!
 //! - with code 6, whose line says how things stand;
 //! - with code 5, where a Postgres that lost its connection may have applied the change, and a
@@ -61,7 +121,7 @@
 //! | 0 | done; for `check`: the key is accepted |
 //! | 1 | refused, by the policy or because of the key's state; for `check`: the key is not accepted |
 //! | 2 | the arguments, or what was read from standard input, make no sense |
-//! | 3 | there is no such key in the realm |
+//! | 3 | there is no such key in the realm, or no key of the subject |
 //! | 4 | conflict: another writer was first, or the key is in the store already |
 //! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
 //! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |

@@ -3,6 +3,13 @@
 //! A rotation gives a holder a new secret with the same authority. For a while, the grace, both
 //! secrets work, so that the holder can change over when it suits.
 //!
+//! **A rotation may shorten the lifetime.** The new key lives as long as the old one was to live, but
+//! no longer than the ring grants, which is 90 days unless its
+//! [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says otherwise. So a key of 365 days, or
+//! one without end, that another ring issued becomes a key of 90 days, without an error. Compare the
+//! [`expires_at`](crate::KeyRecord::expires_at) of both records, or build every ring that rotates with
+//! the limits of the ring that issues.
+//!
 //! # One rotation
 //!
 //! The clock here is one that is set by hand, of the feature `testing`: a service leaves it out.
@@ -43,11 +50,7 @@
 //!
 //! # Choosing lifetime and grace
 //!
-//! - **Lifetime.** The new key lives as long as the old one was to live, counted from the
-//!   rotation, and no longer than the ring grants. 90 days are the default, and the most that a
-//!   ring grants unless its [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says
-//!   otherwise. Rotate well before
-//!   the end: after 60 of 90 days, a rotation that goes wrong leaves a month to repair it. The
+//! - **Lifetime.** It counts from the rotation. Rotate well before the end: after 60 of 90 days, a rotation that goes wrong leaves a month to repair it. The
 //!   grace is of no use beyond the old key's expiry, which it never moves.
 //! - **Grace.** As long as the holder's slowest change of configuration takes, with room for a
 //!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants

@@ -103,7 +103,8 @@ impl RingBuilder {
     }
 
     /// Sets the longest lifetime, in whole seconds from the moment of issue. Default: 90 days. At
-    /// most 100 years of 365.25 days.
+    /// most 100 years of 365.25 days. A [rotation](KeyRing::rotate) cuts the lifetime of the new key to
+    /// it, without an error.
     pub fn longest_lifetime(mut self, longest: Duration) -> Self {
         self.longest_lifetime = Some(longest);
         self

@@ -51,6 +51,9 @@ impl KeyRing {
 
     /// Imports a key that was minted elsewhere, by its plaintext, which is not kept.
     ///
+    /// It ends when the grant says so, however long it was to live elsewhere: after 90 days if the grant
+    /// names no end, or after the ring's longest lifetime if that is shorter.
+    ///
     /// # Errors
     ///
     /// As [`issue`](Self::issue), and [`ErrorKind::ImportRefused`] on a ring that does not

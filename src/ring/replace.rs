@@ -16,9 +16,13 @@ impl KeyRing {
     /// Replaces a key by a new one with the same authority, and lets the old one work on for a
     /// while, so that its holder can change over without an outage.
     ///
-    /// The new key has the subject, scopes, label and metadata of the record, and a lifetime as
-    /// long, from now, cut to the ring's longest. Where a key that never expires is rotated by a
-    /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter.
+    /// **The new key may live shorter than the old one.** Its lifetime is as long, from now, and cut to
+    /// the ring's [`longest_lifetime`](crate::RingBuilder::longest_lifetime), which is 90 days by
+    /// default: a key of 365 days becomes one of 90 days. If a key that never expires is rotated by a
+    /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter. That is
+    /// not an error. Compare [`expires_at`](KeyRecord::expires_at) of both records to see it.
+    ///
+    /// The new key has the subject, scopes, label and metadata of the record.
     ///
     /// The old key retires after `grace`, or at its own expiry if that is sooner. That moment never
     /// moves again. The grace is of whole seconds, without the fraction, and counts from the second
@@ -41,7 +45,8 @@ impl KeyRing {
     }
 
     /// Replaces a key by a new one with the same authority, and ends the old one, and whatever
-    /// else of its lineage still works, in the same commit: for a secret that has leaked.
+    /// else of its lineage still works, in the same commit: for a secret that has leaked. The
+    /// lifetime is that of [`rotate`](Self::rotate), and may be shorter than the old one's too.
     ///
     /// # Errors
     ///
@@ -78,6 +83,9 @@ impl KeyRing {
     ///
     /// This is the only way to more privilege, so a key from before the change never carries it.
     ///
+    /// The lifetime comes from the grant, not from the old key: 90 days if the grant names none, or the
+    /// ring's longest if that is shorter.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`], [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired),
@@ -95,6 +103,9 @@ impl KeyRing {
     /// with clones of one value; the same file or database opened twice is two stores. Over two
     /// stores, the temporary key is dead before the real one is issued, so that a failure between
     /// the two leaves neither.
+    ///
+    /// The lifetime comes from the grant and the limits of this ring, as with
+    /// [`regrant`](Self::regrant).
     ///
     /// Where the rings have two clocks, the times are those of this ring's, and neither key may be over
     /// by either.

@@ -3,10 +3,17 @@
 mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
+mod help;
 mod mistakes;
+mod pasted;
+mod rotations;
 mod secrets;
 mod servers;
 mod terminal;
+mod times;
+mod tty;
+#[cfg(unix)]
+mod write_protected;
 
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};
@@ -54,6 +61,7 @@ impl Shell {
             .env("TOWER_API_KEY_PREFIX", "acme")
             .env("TOWER_API_KEY_REALM", "orders")
             .env_remove("NO_COLOR")
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }
@@ -66,6 +74,12 @@ impl Shell {
     /// Runs a command that reads this line from standard input.
     #[track_caller]
     fn feed(&self, line: &str, arguments: &[&str]) -> Ran {
+        self.paste(format!("{line}\n").as_bytes(), arguments)
+    }
+
+    /// Runs a command that reads these bytes from standard input.
+    #[track_caller]
+    fn paste(&self, bytes: &[u8], arguments: &[&str]) -> Ran {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -73,10 +87,29 @@ impl Shell {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let written = writeln!(child.stdin.take().unwrap(), "{line}");
+        let written = child.stdin.take().unwrap().write_all(bytes);
         // A command that refuses its arguments reads nothing.
         assert!(written.is_ok() || written.unwrap_err().kind() == ErrorKind::BrokenPipe);
         Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs a line of a shell, as a user types it.
+    fn type_in(&self, line: &str) -> Ran {
+        let program = &crate::process::program();
+        let folder = program.parent().unwrap().display().to_string();
+        let path = std::env::var("PATH").unwrap();
+        let mut command = self.command(&[]);
+        let environment: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new("sh");
+        command
+            .args(["-c", line])
+            .current_dir(self.folder.path())
+            .envs(environment)
+            .env("PATH", format!("{folder}:{path}"));
+        Ran::of(command.output().unwrap())
     }
 
     /// Mints a key, and says what it is and its id.

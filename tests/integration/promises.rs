@@ -81,7 +81,7 @@ async fn r03_a_grace_ends_no_later_than_the_policy_and_the_expiry_say() {
     let id = ring.issue(grant).await.unwrap().record().id();
     let longest = 24 * HOUR;
     let kind = ErrorKind::GraceTooLong { longest };
-    let message = "grace too long: this ring grants at most 86400 s";
+    let message = "grace too long: this ring grants at most 24h";
     let outcome = ring.rotate(id, longest + Duration::from_secs(1)).await;
     assert_refused(outcome, kind, message);
     assert_eq!(ring.get(id).await.unwrap().unwrap().version(), 1);
@@ -149,7 +149,7 @@ async fn r04_a_ring_for_sign_ups_mints_nothing_beyond_its_policy() {
     let message = "scope not grantable: this ring grants only cart";
     let kind = ErrorKind::ScopeNotGrantable;
     assert_refused(visitors.issue(admin.clone()).await, kind, message);
-    let message = "lifetime too long: this ring grants at most 3600 s";
+    let message = "lifetime too long: this ring grants at most 1h";
     let kind = ErrorKind::LifetimeTooLong { longest: HOUR };
     assert_refused(visitors.issue(cart().expires_in(YEAR)).await, kind, message);
     assert_refused(visitors.issue(cart().never_expires()).await, kind, message);

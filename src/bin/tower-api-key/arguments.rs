@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
+pub(crate) use crate::policy::Policy;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
 ///
@@ -32,18 +33,42 @@ pub(crate) struct Common {
     )]
     pub(crate) store: Option<String>,
     /// What each key of the ring starts with
-    #[arg(long, global = true, env = "TOWER_API_KEY_PREFIX")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWER_API_KEY_PREFIX",
+        hide_env_values = true
+    )]
     pub(crate) prefix: Option<String>,
     /// The realm of the keys [default: the prefix]
-    #[arg(long, global = true, env = "TOWER_API_KEY_REALM")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOWER_API_KEY_REALM",
+        hide_env_values = true
+    )]
     pub(crate) realm: Option<String>,
     /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
-    #[arg(long, global = true, value_name = "PEPPER")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PEPPER",
+        env = "TOWER_API_KEY_PEPPER",
+        hide_env_values = true
+    )]
     pub(crate) pepper: Option<String>,
-    /// A pepper of older keys, written as --pepper; may be given several times
-    #[arg(long, global = true, value_name = "PEPPER")]
+    /// A pepper of older keys, written as --pepper; may be given several times, and in the variable
+    /// with a ; between two
+    #[arg(
+        long,
+        global = true,
+        value_name = "PEPPER",
+        value_delimiter = ';',
+        env = "TOWER_API_KEY_EARLIER_PEPPERS",
+        hide_env_values = true
+    )]
     pub(crate) earlier_pepper: Vec<String>,
-    /// Write JSON to standard output
+    /// Write JSON to standard output, and errors and warnings as JSON to standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -66,7 +91,8 @@ pub(crate) enum Command {
     },
     /// Replace a key by a new one that may do the same; the old one works on for a while
     Rotate {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         /// How long the old key works on, such as 24h or 15m
         #[arg(long, value_name = "DURATION", default_value = "24h")]
@@ -79,7 +105,8 @@ pub(crate) enum Command {
     },
     /// Answer a privilege change: a new key that may do something else, and the old one dead
     Regrant {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         #[command(flatten)]
         grant: RegrantArguments,
@@ -88,7 +115,8 @@ pub(crate) enum Command {
     },
     /// Take scopes away from a key
     Narrow {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
         /// A scope that it keeps; may be given several times
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
@@ -119,7 +147,8 @@ pub(crate) enum Command {
     },
     /// Show all that is known of a key
     Show {
-        /// The id of the key: the 12 characters before its last _
+        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
+        /// read the key from standard input
         id: String,
     },
     /// Bring in a key that was minted elsewhere, read from standard input
@@ -144,7 +173,7 @@ pub(crate) enum Command {
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
         /// Look for imported keys too
-        #[arg(long)]
+        #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
     },
     /// Write the regular expression that finds keys of the prefix, for secret scanners
@@ -154,7 +183,13 @@ pub(crate) enum Command {
     /// Remove what has been dead for long
     Purge {
         /// How long the record of a dead key is kept
-        #[arg(long, value_name = "DURATION", default_value = "30d")]
+        #[arg(
+            long,
+            value_name = "DURATION",
+            default_value = "30d",
+            env = "TOWER_API_KEY_RETENTION",
+            hide_env_values = true
+        )]
         retention: String,
     },
     /// Copy a SQLite store to a new file, while it is used
@@ -231,29 +266,14 @@ pub(crate) struct Details {
     pub(crate) metadata: Vec<String>,
 }
 
-/// What the ring of the service allows; the defaults are those of the library.
-#[derive(Args)]
-pub(crate) struct Policy {
-    /// The longest lifetime of a key, or unlimited
-    #[arg(long, value_name = "DURATION", default_value = "90d")]
-    pub(crate) longest_lifetime: String,
-    /// The longest grace of a rotated key
-    #[arg(long, value_name = "DURATION", default_value = "24h")]
-    pub(crate) longest_grace: String,
-    /// A scope that may be granted; may be given several times [default: all]
-    #[arg(long = "grantable-scope", value_name = "SCOPE")]
-    pub(crate) grantable_scopes: Vec<String>,
-    /// How many keys a subject may hold
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) keys_per_subject: Option<usize>,
-}
-
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The id of a key: the 12 characters before its last _
+    /// The id of a key: the 12 characters before its last _, alone or with the prefix; or - to read
+    /// the key from standard input
     pub(crate) id: Option<String>,
-    /// Every key that came from this one, or with it from another, by rotations and regrants
+    /// Every key that came from this one, or with it from another, by rotations and regrants; - for
+    /// standard input here too
     #[arg(long, value_name = "ID")]
     pub(crate) lineage: Option<String>,
     /// Every key of this subject

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use tower_api_key::Escaped;
 use tower_api_key::store::SqliteStore;
 
 use crate::arguments::Common;
 use crate::failure::Failure;
-use crate::output::{Output, tell};
+use crate::output::Output;
 
 pub(crate) async fn backup(common: &Common, output: Output, file: &Path) -> Result<(), Failure> {
     let url = common.store_url()?;
     let store = SqliteStore::open_read_only(url.sqlite()?)?;
     store.backup(file).await?;
-    let text = format!("the store is copied to {}\n", file.display());
+    let name = file.display().to_string();
+    let text = format!("the store is copied to {}\n", Escaped(&name));
     output.either(&json!({ "copied": true }), &text)
 }
 
@@ -35,9 +37,9 @@ pub(crate) fn restore(
     }
     let restored = restore.into(path)?;
     if !restored.present {
-        tell(
+        output.warn(
             "there was no store to learn from: what was revoked since the backup is live again, \
-             unless --also-revoked-in named a file that has it revoked\n",
+             unless --also-revoked-in named a file that has it revoked",
         );
     }
     let text = format!(

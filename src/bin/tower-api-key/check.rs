@@ -1,35 +1,68 @@
 //! A key from standard input, and what a service would make of it.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use serde_json::json;
-use tower_api_key::{InvalidCause, KeyRecord, Requirement, VerifyErrorKind};
+use tower_api_key::{InvalidCause, KeyRecord, KeyRing, Requirement, VerifyErrorKind};
 
 use crate::arguments::Common;
 use crate::describe;
 use crate::failure::{Exit, Failure};
+use crate::lineage::warn_of_commas;
 use crate::output::{Output, colours};
+use crate::paste::{keys_in, read, trimmed, unquoted};
 use crate::setup::dry;
 use crate::table::{Cell, Style, aligned};
 
-/// More than any key has.
-const LONGEST: u64 = 4096;
+const AROUND: &str = "white space, or a character that is not shown, stands around the key, and was \
+                      left out; no client may send it";
 
-/// The first line of standard input, whose end is not part of the key.
-pub(crate) fn read_key() -> Result<String, Failure> {
-    let mut text = String::new();
-    io::stdin()
-        .lock()
-        .take(LONGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+/// The key on standard input. The end of its line is not part of it, and neither is what cannot be
+/// part of any key.
+fn read_key(output: Output) -> Result<String, Failure> {
+    let text = read()?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
+    let key = trimmed(line);
+    if key.is_empty() {
         return Err(Failure::usage("no key: write it to standard input"));
     }
-    Ok(line.to_owned())
+    if key != line {
+        output.warn(AROUND);
+    }
+    Ok(key.to_owned())
+}
+
+/// The same, of a key of which nothing else says what belongs to it.
+pub(crate) fn read_key_to_import(output: Output) -> Result<String, Failure> {
+    let key = read_key(output)?;
+    let is_quote = |it| "\"'`\u{201c}\u{201d}\u{2018}\u{2019}".contains::<char>(it);
+    if key.starts_with(is_quote) || key.ends_with(is_quote) {
+        return Err(Failure::usage(
+            "the key begins or ends with a quote; leave the quotes out, or bring the key in by its \
+             --digest if they are part of it",
+        ));
+    }
+    Ok(key)
+}
+
+/// The key without the quotes around it, if there is a key of the prefix in them.
+async fn without_quotes(key: String, shape: &KeyRing, output: Output) -> String {
+    match unquoted(&key).map(trimmed) {
+        Some(inner) if is_well_formed(shape, inner).await => {
+            output.warn("quotes stand around the key, and were left out; no client may send them");
+            inner.to_owned()
+        }
+        _ => key,
+    }
+}
+
+/// Whether a ring over nothing knows the shape of a key.
+async fn is_well_formed(shape: &KeyRing, key: &str) -> bool {
+    let malformed = VerifyErrorKind::Invalid(InvalidCause::Malformed);
+    let verdict = shape.verify(key.as_bytes()).await;
+    verdict.is_err_and(|error| error.kind() != malformed)
 }
 
 /// What was found out.
@@ -58,14 +91,13 @@ pub(crate) async fn check(
     if accept_imports {
         builder = builder.accept_imports();
     }
-    let key = read_key()?;
-    let ring = common.open(builder).await?;
+    warn_of_commas(output, "--require", all);
+    warn_of_commas(output, "--require-any", any);
+    let key = without_quotes(read_key(output)?, &shape, output).await;
+    let reading = common.open_to_read().await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
 
-    let malformed = VerifyErrorKind::Invalid(InvalidCause::Malformed);
-    let well_formed = shape
-        .verify(key.as_bytes())
-        .await
-        .is_err_and(|error| error.kind() != malformed);
+    let well_formed = is_well_formed(&shape, &key).await;
     let (id, cause) = match ring.verify(key.as_bytes()).await {
         Ok(key) => (Some(key.id()), None),
         Err(error) => {
@@ -102,11 +134,34 @@ pub(crate) async fn check(
         requirement,
     };
     finding.report(ring.prefix(), output)?;
-    if let Some(cause) = finding.cause {
-        let text = format!("the key is not accepted: {}", cause.replace('_', " "));
-        return Err(Failure::new(Exit::Refused, text));
+    let Some(cause) = finding.cause else {
+        return Ok(());
+    };
+    let text = format!("the key is not accepted: {}", cause.replace('_', " "));
+    let failure = Failure::new(Exit::Refused, text);
+    if well_formed {
+        return Err(failure);
     }
-    Ok(())
+    let imports = common
+        .builder()?
+        .accept_imports()
+        .build(Arc::clone(&reading.store))?;
+    let is_imported = match imports.verify(key.as_bytes()).await {
+        Ok(_) => true,
+        Err(error) => error.key_id().is_some(),
+    };
+    Err(if is_imported && !accept_imports {
+        failure.advise(
+            "it is an imported key, which a service accepts if its ring does: --accept-imports asks \
+             for that",
+        )
+    } else if !keys_in(&key, &shape).await.is_empty() {
+        failure.advise("there is a key in this text: write it alone")
+    } else if unquoted(&key).is_some() {
+        failure.advise("it is in quotes, which are part of what is presented")
+    } else {
+        failure
+    })
 }
 
 /// All of the one kind, and one of the other.

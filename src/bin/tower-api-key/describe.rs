@@ -3,7 +3,8 @@
 use serde_json::Value;
 use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, SystemClock, Timestamp};
 
-use crate::table::{Cell, Style, aligned};
+use crate::output::columns;
+use crate::table::{Cell, Style, aligned, fitted};
 
 /// The record as it is now.
 fn view(record: &KeyRecord) -> KeyView {
@@ -32,6 +33,9 @@ pub(crate) fn json_of(record: &KeyRecord, last_used: Option<Timestamp>) -> Value
     serde_json::to_value(view).unwrap_or_default()
 }
 
+/// The columns of a list that are cut on a narrow terminal: whose key it is, its scopes, its label.
+const ELASTIC: [usize; 3] = [1, 4, 5];
+
 /// One line each, under a heading.
 pub(crate) fn list<'a>(records: impl Iterator<Item = &'a KeyRecord>, colours: bool) -> String {
     let heading = ["ID", "SUBJECT", "STATE", "ENDS", "SCOPES", "LABEL"];
@@ -53,7 +57,7 @@ pub(crate) fn list<'a>(records: impl Iterator<Item = &'a KeyRecord>, colours: bo
         ]
     });
     let rows: Vec<Vec<Cell>> = std::iter::once(heading.into()).chain(rows).collect();
-    aligned(&rows, colours)
+    fitted(rows, &ELASTIC, columns(), colours)
 }
 
 /// A line for each field.

@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tower_api_key::store::StoreError;
-use tower_api_key::{Error, ErrorKind, Escaped, VerifyError, redact_keys};
+use tower_api_key::{Error, ErrorKind, VerifyError};
+
+use crate::output::one_line;
 
 /// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +22,15 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for check: the key is accepted
-  1  refused: by the policy, or because of the key's state; for check: the key is not accepted
+  1  refused: by the policy, or because of the key's state; for check: the key
+     is not accepted
   2  the arguments, or what was read from standard input, make no sense
-  3  there is no such key in the realm
+  3  there is no such key in the realm, or no key of the subject
   4  conflict: another writer was first, or the key is in the store already
-  5  the store cannot be used: unreachable, busy, read-only, of another version, or damaged
-  6  standard output cannot be written to; a new key is then revoked, or was not made";
+  5  the store cannot be used: unreachable, busy, read-only, of another
+     version, or damaged
+  6  standard output cannot be written to; a new key is then revoked, or was
+     not made";
 
 /// A line for standard error.
 #[derive(Debug)]
@@ -48,6 +53,11 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The line, without what it must not repeat.
+    pub(crate) fn message(&self) -> String {
+        one_line(&self.text)
     }
 
     /// The same, with what to do about it.
@@ -151,7 +161,19 @@ fn chain(error: &dyn StdError) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        write!(f, "tower-api-key: {}", Escaped(&redact_keys(&line)))
+        write!(f, "tower-api-key: {}", self.message())
+    }
+}
+
+impl Exit {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Store => "store",
+            Self::Output => "output",
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! Commands that write a new key to standard output.
 
 use serde_json::json;
-use tower_api_key::{Error, ErrorKind, Issued, KeyRecord, KeyRing, RevocationReason};
+use tower_api_key::{Issued, KeyRecord, KeyRing, RevocationReason};
 
 use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::Failure;
+use crate::lineage::{self, Replaced};
 use crate::output::{Output, colours, ensure_printable, print, print_json, tell};
-use crate::setup::{dry, key_id};
+use crate::paste::Named;
+use crate::setup::dry;
 
 pub(crate) async fn issue(
     common: &Common,
@@ -16,12 +18,14 @@ pub(crate) async fn issue(
     arguments: &GrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
+    arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;
     ensure_printable()?;
     let ring = common.open(builder).await?;
     let issued = ring.issue(grant).await?;
-    hand_over(&ring, output, issued).await
+    hand_over(&ring, output, issued, None).await
 }
 
 pub(crate) async fn rotate(
@@ -31,16 +35,28 @@ pub(crate) async fn rotate(
     grace: Option<&str>,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
-    let id = key_id(id)?;
     let grace = grace.map(duration).transpose()?;
+    let named = Named::new(id, common)?;
     ensure_printable()?;
-    let ring = common.open(builder).await?;
+    let (ring, id) = common.open_key(builder, named).await?;
+    let old = lineage::record(&ring, id).await?;
     let issued = match grace {
         Some(grace) => ring.rotate(id, grace).await?,
         None => ring.rotate_at_once(id).await?,
     };
-    hand_over(&ring, output, issued).await
+    let replaced = Replaced::new(old, issued.record().issued_at(), grace);
+    let shortened = replaced.shortened(
+        issued.record(),
+        "--longest-lifetime {}, or TOWER_API_KEY_LONGEST_LIFETIME, keeps the lifetime at the \
+         next rotation",
+    );
+    hand_over(&ring, output, issued, Some(&replaced)).await?;
+    if let Some(shortened) = shortened {
+        output.warn(&shortened);
+    }
+    Ok(())
 }
 
 pub(crate) async fn regrant(
@@ -50,31 +66,48 @@ pub(crate) async fn regrant(
     arguments: &RegrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
-    let id = key_id(id)?;
-    let grant = arguments
-        .details
-        .grant(arguments.subject.as_deref().unwrap_or("-"))?;
+    arguments.details.warn(output);
+    // What is wrong with it is said before anything is read.
+    let subject = arguments.subject.as_deref();
+    arguments.details.grant(subject.unwrap_or("-"))?;
+    let named = Named::new(id, common)?;
     ensure_printable()?;
-    let ring = common.open(builder).await?;
-    let grant = if arguments.subject.is_some() {
-        grant
-    } else {
-        let record = ring.get(id).await?;
-        let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
-        arguments.details.grant(record.subject())?
-    };
+    let (ring, id) = common.open_key(builder, named).await?;
+    let old = lineage::record(&ring, id).await?;
+    let grant = arguments.details.grant(subject.unwrap_or(old.subject()))?;
     let issued = ring.regrant(id, grant).await?;
-    hand_over(&ring, output, issued).await
+    let replaced = Replaced::new(old, issued.record().issued_at(), None);
+    let shortened = replaced.shortened(
+        issued.record(),
+        "no end was named: --never-expires or --expires-in names one, --longest-lifetime {} \
+         raises the limit",
+    );
+    hand_over(&ring, output, issued, Some(&replaced)).await?;
+    if let Some(shortened) = shortened.filter(|_| !arguments.details.names_end()) {
+        output.warn(&shortened);
+    }
+    Ok(())
 }
 
 /// Writes the plaintext to standard output, its only way out, and the rest to standard error. A key
 /// that could not be written is in nobody's hands, and is revoked.
-async fn hand_over(ring: &KeyRing, output: Output, issued: Issued) -> Result<(), Failure> {
+async fn hand_over(
+    ring: &KeyRing,
+    output: Output,
+    issued: Issued,
+    replaced: Option<&Replaced>,
+) -> Result<(), Failure> {
     let (record, key) = (issued.record(), issued.secret().expose());
     let written = if output.json {
         let record = describe::json_of(record, None);
-        print_json(&format!("{{\"key\":\"{key}\",\"record\":{record}}}\n"))
+        let replaced = replaced.map_or_else(String::new, |replaced| {
+            format!(",\"replaced\":{}", replaced.to_json())
+        });
+        print_json(&format!(
+            "{{\"key\":\"{key}\",\"record\":{record}{replaced}}}\n"
+        ))
     } else {
         print(&format!("{key}\n"))
     };
@@ -84,6 +117,9 @@ async fn hand_over(ring: &KeyRing, output: Output, issued: Issued) -> Result<(),
     if !output.json {
         let colours = colours(&std::io::stderr());
         tell(&describe::details(record, None, colours));
+        if let Some(replaced) = replaced {
+            replaced.note(output);
+        }
     }
     Ok(())
 }
@@ -115,12 +151,14 @@ pub(crate) async fn import(
     digest: Option<&str>,
     insecure: bool,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let builder = || Ok::<_, Failure>(policy.apply(common.managing()?)?.accept_imports());
+    arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;
     let digest = digest.map(str::parse).transpose()?;
     let plaintext = match digest {
         Some(_) => None,
-        None => Some(crate::check::read_key()?),
+        None => Some(crate::check::read_key_to_import(output)?),
     };
     dry(builder()?)?;
     let ring = common.open(builder()?).await?;
@@ -136,5 +174,15 @@ pub(crate) async fn import(
     output.either(
         &json!({ "record": describe::json_of(&record, None) }),
         &text,
-    )
+    )?;
+    if !arguments.details.names_end()
+        && let Some(end) = record.expires_at()
+    {
+        output.warn(&format!(
+            "the imported key works until {}, because no end was named; --expires-in names one, and \
+             --never-expires with --longest-lifetime unlimited none",
+            end.to_rfc3339()
+        ));
+    }
+    Ok(())
 }

@@ -9,28 +9,45 @@ mod check;
 mod describe;
 mod durations;
 mod failure;
+mod help;
 mod keys;
+mod lineage;
 mod mint;
 mod output;
+mod paste;
+mod policy;
 mod program;
 mod records;
+mod redact;
 mod setup;
+mod snapshot;
+#[path = "../../span.rs"]
+mod span;
 mod store_url;
 mod table;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use self::arguments::Arguments;
 use self::failure::{Exit, Failure};
-use self::output::print;
+use self::output::{Output, print};
+
+/// Where the name of the store is.
+const STORE: &str = "TOWER_API_KEY_STORE";
 
 fn main() -> ExitCode {
-    let ended = match Arguments::try_parse() {
-        Ok(arguments) => program::run(arguments),
+    let mut output = Output::new(std::env::args_os().any(|argument| argument == "--json"));
+    let parsed = help::command()
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let ended = match parsed {
+        Ok(arguments) => {
+            output = Output::new(arguments.common.json);
+            program::run(arguments)
+        }
         Err(error)
             if matches!(
                 error.kind(),
@@ -39,32 +56,15 @@ fn main() -> ExitCode {
         {
             print(&error.render().to_string())
         }
-        Err(error) => Err(Failure::usage(first_paragraph(&error))),
+        Err(error) => Err(Failure::usage(help::explained(&error))),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Without standard error there is still the exit code.
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            output.fail(&failure);
             failure.exit().into()
         }
     }
-}
-
-/// What clap says before it shows how the command is used.
-fn first_paragraph(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let lines = text
-        .lines()
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    if line.is_empty() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command; see tower-api-key --help".to_owned();
-    }
-    format!("{line}; see --help")
 }
 
 impl From<Exit> for ExitCode {

@@ -17,7 +17,9 @@ pub(crate) async fn mint(
     arguments: &GrantArguments,
     policy: &Policy,
 ) -> Result<(), Failure> {
+    policy.warn(output);
     let ring = dry(policy.apply(common.builder()?)?)?;
+    arguments.details.warn(output);
     let grant = arguments.details.grant(&arguments.subject)?;
     ensure_printable()?;
     let issued = ring.issue(grant).await?;

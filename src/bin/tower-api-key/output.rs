@@ -3,10 +3,11 @@
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_api_key::Escaped;
 
 use crate::failure::{Exit, Failure};
+use crate::redact::redact;
 
 /// Where results go, and in which form.
 #[derive(Clone, Copy)]
@@ -19,6 +20,38 @@ impl Output {
         Self { json }
     }
 
+    /// Tells people on standard error what they may not expect.
+    pub(crate) fn warn(self, text: &str) {
+        self.say("warning", text);
+    }
+
+    /// Tells people on standard error what they may want to know.
+    pub(crate) fn note(self, text: &str) {
+        self.say("note", text);
+    }
+
+    fn say(self, kind: &str, text: &str) {
+        let text = one_line(text);
+        if self.json {
+            tell(&escaped(&format!("{}\n", json!({ kind: text }))));
+        } else {
+            tell(&format!("tower-api-key: {kind}: {text}\n"));
+        }
+    }
+
+    /// Says on standard error why a command failed.
+    pub(crate) fn fail(self, failure: &Failure) {
+        if self.json {
+            let (exit, message) = (failure.exit(), failure.message());
+            let error = json!({
+                "error": { "code": exit as u8, "kind": exit.as_str(), "message": message },
+            });
+            tell(&escaped(&format!("{error}\n")));
+        } else {
+            tell(&format!("{failure}\n"));
+        }
+    }
+
     /// Writes JSON where it is asked for, and else the text.
     pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
@@ -27,6 +60,13 @@ impl Output {
             print(text)
         }
     }
+}
+
+/// A message in one line, which a terminal obeys in nothing, without keys and passwords.
+pub(crate) fn one_line(text: &str) -> String {
+    let line = redact(text);
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    Escaped(&line).to_string()
 }
 
 /// Writes JSON to standard output, or fails.
@@ -75,19 +115,41 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         .map_err(unwritable)
 }
 
-/// Refuses to go on where what is written to standard output is lost, before a key is made that
-/// nobody would have.
+/// Refuses to go on if what is written to standard output is lost, before a key is made that
+/// reaches nobody.
 pub(crate) fn ensure_printable() -> Result<(), Failure> {
-    if is_lost() {
-        let text = "standard output is closed, so the new key would be lost; nothing was changed";
-        return Err(Failure::new(Exit::Output, text));
-    }
-    Ok(())
+    let why = if is_closed() {
+        "standard output is closed"
+    } else if is_null() {
+        "standard output is /dev/null"
+    } else if is_unread() {
+        "standard output is a pipe that nothing reads"
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "{why}, so the new key would be lost; nothing was changed; let KEY=$(...) or a file that \
+         only you may read take it"
+    );
+    Err(Failure::new(Exit::Output, text))
 }
 
-/// Whether colours help: on a terminal, unless `NO_COLOR` says no (<https://no-color.org>).
+/// Whether colours help: on a terminal that has them, unless `NO_COLOR` says no
+/// (<https://no-color.org>).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let has_none = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    stream.is_terminal()
+        && !has_none
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How many columns the terminal has that standard output is, if it is one and says so.
+pub(crate) fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let of_the_terminal = terminal_columns().filter(|columns| *columns > 0);
+    of_the_terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok())
 }
 
 /// Tells people more, where they are listening.
@@ -103,9 +165,9 @@ fn unwritable(error: impl Display) -> Failure {
     )
 }
 
-/// Whether nobody gets what is written: a pipe without a reader, or the null device.
+/// Whether standard output is a pipe without a reader.
 #[cfg(target_os = "linux")]
-fn is_lost() -> bool {
+fn is_unread() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let stdout = io::stdout();
@@ -114,11 +176,16 @@ fn is_lost() -> bool {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    let unread = poll(&mut polled, Some(&now)).is_ok()
+    poll(&mut polled, Some(&now)).is_ok()
         && polled[0]
             .revents()
-            .intersects(PollFlags::ERR | PollFlags::NVAL);
-    unread || is_null()
+            .intersects(PollFlags::ERR | PollFlags::NVAL)
+}
+
+#[cfg(target_os = "linux")]
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col))
 }
 
 /// Whether standard output was closed when the program began: Rust's runtime then puts the null
@@ -143,11 +210,21 @@ fn is_null() -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_lost() -> bool {
+fn is_unread() -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_null() -> bool {
     false
 }
 
 #[cfg(not(target_os = "linux"))]
 fn is_closed() -> bool {
     false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn terminal_columns() -> Option<usize> {
+    None
 }

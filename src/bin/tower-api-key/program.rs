@@ -1,11 +1,9 @@
 //! From a command to what does it.
 
-use clap::CommandFactory;
-
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{backup, check, keys, mint, records, setup};
+use crate::{backup, check, help, keys, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -88,18 +86,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     // Into memory first: clap panics where it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(
-        shell,
-        &mut Arguments::command(),
-        "tower-api-key",
-        &mut script,
-    );
+    clap_complete::generate(shell, &mut help::command(), "tower-api-key", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 
 fn man(name: Option<&str>) -> Result<(), Failure> {
-    let mut program = Arguments::command();
-    program.build();
+    let program = help::command();
     let command = match name {
         None => program,
         Some(name) => program

@@ -1,14 +1,18 @@
 //! Commands on records that exist.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Error, ErrorKind, KeyId, ScopeSet};
+use tower_api_key::{Error, ErrorKind, KeyId, KeyRing, RevocationReason, ScopeSet};
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
 use crate::durations::duration;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::lineage::{living_beside, note_living, warn_of_commas};
 use crate::output::{Output, colours, tell};
+use crate::paste::Named;
 use crate::setup::key_id;
 
 pub(crate) async fn narrow(
@@ -17,9 +21,11 @@ pub(crate) async fn narrow(
     id: &str,
     scopes: &[String],
 ) -> Result<(), Failure> {
-    let (builder, id) = (common.managing()?, key_id(id)?);
+    let builder = common.managing()?;
+    warn_of_commas(output, "--scope", scopes);
     let scopes = ScopeSet::new(scopes)?;
-    let ring = common.open(builder).await?;
+    let named = Named::new(id, common)?;
+    let (ring, id) = common.open_key(builder, named).await?;
     let record = ring.narrow(id, &scopes).await?;
     let text = format!("{id} has the scopes {}\n", record.scopes());
     output.either(
@@ -35,29 +41,83 @@ pub(crate) async fn revoke(
     reason: Reason,
 ) -> Result<(), Failure> {
     let (builder, reason) = (common.managing()?, reason.into());
-    let id = target.id.as_deref().map(key_id).transpose()?;
-    let lineage = target.lineage.as_deref().map(key_id).transpose()?;
-    let ring = common.open(builder).await?;
-    let (count, text) = if let Some(id) = id {
-        // A record that cannot be read can be revoked all the same.
-        let before = ring.get(id).await.ok().flatten();
-        ring.revoke(id, reason).await?;
-        let again = before.is_some_and(|record| record.revocation().is_some());
-        let text = if again {
-            "was revoked before"
-        } else {
-            "is revoked"
-        };
-        (usize::from(!again), format!("{id} {text}\n"))
-    } else if let Some(lineage) = lineage {
+    if let Some(id) = &target.id {
+        let (ring, id) = common.open_key(builder, Named::new(id, common)?).await?;
+        return revoke_one(output, &ring, id, reason).await;
+    }
+    let (count, text) = if let Some(lineage) = &target.lineage {
+        let (ring, lineage) = common
+            .open_key(builder, Named::new(lineage, common)?)
+            .await?;
         let count = ring.revoke_lineage(lineage, reason).await?;
         (count, format!("{} of the lineage revoked\n", keys(count)))
     } else {
         let subject = target.subject.as_deref().unwrap_or_default();
+        let ring = common.open(builder).await?;
         let count = ring.revoke_subject(subject, reason).await?;
-        (count, format!("{} of the subject revoked\n", keys(count)))
+        let text = if count == 0 {
+            require_subject(&ring, subject).await?;
+            "every key of the subject was revoked before\n".to_owned()
+        } else {
+            format!("{} of the subject revoked\n", keys(count))
+        };
+        (count, text)
     };
     output.either(&json!({ "revoked": count }), &text)
+}
+
+/// Revokes a key, and says which others of its lineage work on.
+async fn revoke_one(
+    output: Output,
+    ring: &KeyRing,
+    id: KeyId,
+    reason: RevocationReason,
+) -> Result<(), Failure> {
+    // A record that cannot be read can be revoked all the same.
+    let before = ring.get(id).await.ok().flatten();
+    ring.revoke(id, reason).await?;
+    let again = before
+        .as_ref()
+        .is_some_and(|record| record.revocation().is_some());
+    let text = if again {
+        "was revoked before"
+    } else {
+        "is revoked"
+    };
+    let living = match &before {
+        Some(record) => living_beside(ring, id, record.lineage()).await.ok(),
+        None => None,
+    };
+    let others = living.as_deref().map(|living| {
+        let ids = living.iter().map(|record| record.id().to_string());
+        ids.collect::<Vec<_>>()
+    });
+    output.either(
+        &json!({ "revoked": usize::from(!again), "still_working": others }),
+        &format!("{id} {text}\n"),
+    )?;
+    match living {
+        Some(living) => note_living(output, &living),
+        None => {
+            output.warn("the lineage of the key cannot be read; other keys of it may still work");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a subject without a key: its name may be mistyped.
+async fn require_subject(ring: &KeyRing, subject: &str) -> Result<(), Failure> {
+    let keys = ring
+        .list(&ListQuery::new().subject(subject).limit(1))
+        .await?;
+    if keys.is_empty() {
+        return Err(Failure::new(
+            Exit::NotFound,
+            "no key of this subject in this realm; list shows the subjects, --realm chooses another \
+             realm",
+        ));
+    }
+    Ok(())
 }
 
 fn keys(count: usize) -> String {
@@ -89,7 +149,8 @@ pub(crate) async fn list(
     if let Some(limit) = limit {
         query = query.limit(limit);
     }
-    let ring = common.open(builder).await?;
+    let reading = common.open_to_read().await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
     let records = ring.list(&query).await?;
     let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
     let uses = ring.last_used_many(&ids).await?;
@@ -109,8 +170,10 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<(), Failure> {
-    let (builder, id) = (common.managing()?, key_id(id)?);
-    let ring = common.open(builder).await?;
+    let (builder, named) = (common.managing()?, Named::new(id, common)?);
+    let reading = common.open_to_read().await?;
+    let id = named.id(common, &reading.store).await?;
+    let ring = builder.build(Arc::clone(&reading.store))?;
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;

@@ -1,13 +1,17 @@
 //! From arguments to a ring and a grant.
 
-use std::sync::Arc;
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{
+    Clock, Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, SystemClock, Timestamp,
+};
 
-use tower_api_key::store::{KeyStore, MemoryStore};
-use tower_api_key::{Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, redact_keys};
-
-use crate::arguments::{Common, Details, Policy, Reason};
+use crate::arguments::{Common, Details, Reason};
 use crate::durations::{duration, moment};
 use crate::failure::Failure;
+use crate::lineage::warn_of_commas;
+use crate::output::Output;
+use crate::paste::Named;
+use crate::snapshot::Reading;
 use crate::store_url::StoreUrl;
 
 impl Common {
@@ -53,36 +57,67 @@ impl Common {
 
     /// Opens the store, once the arguments are known to be right.
     pub(crate) async fn open(&self, builder: RingBuilder) -> Result<KeyRing, Failure> {
-        let store: Arc<dyn KeyStore> = self.store_url()?.open().await?;
+        let store = self.store_url()?.open().await?;
         Ok(builder.build(store)?)
     }
-}
 
-impl Policy {
-    pub(crate) fn apply(&self, builder: RingBuilder) -> Result<RingBuilder, Failure> {
-        let mut builder = builder.longest_grace(duration(&self.longest_grace)?);
-        builder = match self.longest_lifetime.as_str() {
-            "unlimited" => builder.unlimited_lifetime(),
-            text => builder.longest_lifetime(duration(text)?),
-        };
-        if !self.grantable_scopes.is_empty() {
-            builder = builder.grantable_scopes(&self.grantable_scopes);
-        }
-        if let Some(limit) = self.keys_per_subject {
-            builder = builder.keys_per_subject(limit);
-        }
-        Ok(builder)
+    /// Opens a store that is only read, which may be write-protected.
+    pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
+        self.store_url()?.open_to_read().await
+    }
+
+    /// Opens the store, and says which of its keys is named.
+    pub(crate) async fn open_key(
+        &self,
+        builder: RingBuilder,
+        named: Named,
+    ) -> Result<(KeyRing, KeyId), Failure> {
+        let store = self.store_url()?.open().await?;
+        let id = named.id(self, &store).await?;
+        Ok((builder.build(store)?, id))
     }
 }
 
 impl Details {
+    /// Refuses an end that no key can have.
+    fn refuse_past(&self, end: Timestamp) -> Result<(), Failure> {
+        let now = SystemClock.now();
+        if end <= now {
+            return Err(Failure::usage(format!(
+                "--expires-at {} is in the past: it is {} now",
+                end.to_rfc3339(),
+                now.to_rfc3339()
+            )));
+        }
+        match self.not_before.as_deref().map(moment).transpose()? {
+            Some(begin) if end <= begin => Err(Failure::usage(format!(
+                "--expires-at {} is no later than --not-before {}",
+                end.to_rfc3339(),
+                begin.to_rfc3339()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Warns of what is right and hardly meant.
+    pub(crate) fn warn(&self, output: Output) {
+        warn_of_commas(output, "--scope", &self.scopes);
+    }
+
+    /// Whether an end is named, be it none at all.
+    pub(crate) fn names_end(&self) -> bool {
+        self.expires_in.is_some() || self.expires_at.is_some() || self.never_expires
+    }
+
     pub(crate) fn grant(&self, subject: &str) -> Result<Grant, Failure> {
         let mut grant = Grant::new(subject).scopes(&self.scopes)?;
         if let Some(text) = &self.expires_in {
             grant = grant.expires_in(duration(text)?);
         }
         if let Some(text) = &self.expires_at {
-            grant = grant.expires_at(moment(text)?);
+            let end = moment(text)?;
+            self.refuse_past(end)?;
+            grant = grant.expires_at(end);
         }
         if self.never_expires {
             grant = grant.never_expires();
@@ -103,14 +138,9 @@ impl Details {
     }
 }
 
+/// An id, bare or with the prefix of its key before it.
 pub(crate) fn key_id(text: &str) -> Result<KeyId, Failure> {
-    if redact_keys(text) != text {
-        return Err(Failure::usage(
-            "this is a key, not its id, and arguments are no place for one: others may have seen \
-             it; the id is the 12 characters before its last _",
-        ));
-    }
-    Ok(text.parse()?)
+    crate::paste::key_id(text, None)
 }
 
 /// Asks a ring over nothing whether the arguments are right, before a store is opened.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tower_api_key::store::{FileStore, KeyStore, PostgresStore, SqliteStore};
 
 use crate::failure::Failure;
+use crate::snapshot::Reading;
 
 /// Where keys are. The URL of a Postgres server may hold a password, so there is no `Debug`.
 pub(crate) enum StoreUrl {
@@ -55,6 +56,14 @@ impl StoreUrl {
             Self::Postgres(url) => Arc::new(PostgresStore::connect(url).await?),
             Self::File(path) => Arc::new(FileStore::options().unwatched().open(path)?),
         })
+    }
+
+    /// Opens a store that is only read: a SQLite store may be write-protected.
+    pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
+        match self {
+            Self::Sqlite(path) if path.exists() => Reading::sqlite(path),
+            _ => Ok(Reading::new(self.open().await?)),
+        }
     }
 
     /// The file of a SQLite store, for what only such a store has.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use tower_api_key::Escaped;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How a cell is shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,19 +32,74 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
+    }
+
+    /// Leaves no more than so many columns, the last of them for the mark that something is gone.
+    fn cut(&mut self, columns: usize) {
+        if self.width() <= columns {
+            return;
+        }
+        let mut left = columns.saturating_sub(1);
+        let end = self.text.char_indices().find(|(_, character)| {
+            let width = character.width().unwrap_or_default();
+            let fits = width <= left;
+            left = left.saturating_sub(width);
+            !fits
+        });
+        if let Some((end, _)) = end {
+            self.text.truncate(end);
+        }
+        self.text.push('\u{2026}');
     }
 }
 
-/// Lines of cells, each column as wide as its widest, the last as it is.
-pub(crate) fn aligned(rows: &[Vec<Cell>], colours: bool) -> String {
+/// No column is cut to less than this.
+const NARROWEST: usize = 8;
+
+/// Lines of cells that fit into so many columns of a terminal, if any: of these columns of the table,
+/// the widest are cut first.
+pub(crate) fn fitted(
+    mut rows: Vec<Vec<Cell>>,
+    elastic: &[usize],
+    columns: Option<usize>,
+    colours: bool,
+) -> String {
+    if let Some(columns) = columns {
+        let mut widths = widths(&rows);
+        let total = |widths: &[usize]| widths.iter().map(|width| width + 2).sum::<usize>();
+        while total(&widths) > columns + 2 {
+            let candidates = elastic.iter().copied().filter(|at| *at < widths.len());
+            let Some(widest) = candidates
+                .max_by_key(|at| widths[*at])
+                .filter(|at| widths[*at] > NARROWEST)
+            else {
+                break;
+            };
+            widths[widest] -= 1;
+        }
+        for row in &mut rows {
+            for (cell, width) in row.iter_mut().zip(&widths) {
+                cell.cut(*width);
+            }
+        }
+    }
+    aligned(&rows, colours)
+}
+
+fn widths(rows: &[Vec<Cell>]) -> Vec<usize> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns)
+    (0..columns)
         .map(|column| {
             let cells = rows.iter().filter_map(|row| row.get(column));
             cells.map(Cell::width).max().unwrap_or_default()
         })
-        .collect();
+        .collect()
+}
+
+/// Lines of cells, each column as wide as its widest, the last as it is.
+pub(crate) fn aligned(rows: &[Vec<Cell>], colours: bool) -> String {
+    let widths = widths(rows);
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -84,6 +140,36 @@ mod tests {
             vec![Cell::plain("aaaa"), Cell::plain("b\x1b"), Cell::plain("")],
         ];
         assert_eq!(aligned(&rows, true), "a     bé       c\naaaa  b\\u{1b}\n");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_and_combining_ones_none() {
+        let rows = [
+            vec![Cell::plain("漢字"), Cell::plain("a")],
+            vec![Cell::plain("e\u{301}"), Cell::plain("b")],
+        ];
+        assert_eq!(aligned(&rows, false), "漢字  a\ne\u{301}     b\n");
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_by_cutting_the_widest_of_its_elastic_columns() {
+        let rows = || {
+            vec![
+                vec![Cell::plain("0123456789Ab"), Cell::plain("read write admin")],
+                vec![Cell::plain("id"), Cell::plain("漢字漢字漢字漢字")],
+            ]
+        };
+        let uncut = "0123456789Ab  read write admin\nid            漢字漢字漢字漢字\n";
+        for columns in [None, Some(30), Some(1000)] {
+            assert_eq!(fitted(rows(), &[1], columns, false), uncut);
+        }
+        assert_eq!(
+            fitted(rows(), &[1], Some(24), false),
+            "0123456789Ab  read writ…\nid            漢字漢字…\n"
+        );
+        let narrowest = "0123456789Ab  read wr…\nid            漢字漢…\n";
+        assert_eq!(fitted(rows(), &[1], Some(1), false), narrowest);
+        assert_eq!(fitted(rows(), &[], Some(1), false), uncut);
     }
 
     #[test]

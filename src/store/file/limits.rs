@@ -8,6 +8,7 @@ use super::failure::Problem;
 use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
+use crate::span::Span;
 
 /// The limits that a store was opened with; none by default.
 #[derive(Debug, Clone, Default)]
@@ -29,14 +30,13 @@ impl Limits {
                 return Err(Problem::new(*line, text));
             }
             if let Some(longest) = self.longest_lifetime {
-                let days = longest.as_secs() / (24 * 60 * 60);
                 // By a clock that fails nothing can be said to be short enough.
                 let last = now.checked_add(longest).filter(|_| now != Timestamp::MAX);
                 let fits = |end| last.is_some_and(|last| end <= last);
                 if !record.expires_at().is_some_and(fits) {
                     let text = format!(
-                        "expires_at: the longest lifetime of this store is {} s ({days} d) from now",
-                        longest.as_secs()
+                        "expires_at: the longest lifetime of this store is {} from now",
+                        Span(longest)
                     );
                     return Err(Problem::new(*line, text));
                 }

@@ -45,16 +45,22 @@ pub(super) fn writer(
     access: Access,
     synchronous: &str,
 ) -> Result<Connection, StoreError> {
+    let write_protected = || {
+        place.error(
+            StoreErrorKind::ReadOnly,
+            "the file is write-protected; make it writable for this user, or open it to read only",
+        )
+    };
+    if is_write_protected(real) {
+        return Err(write_protected());
+    }
     let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
     connection.busy_timeout(place.busy_timeout).map_err(fail)?;
     // The version first: a file that is not ours is left as it is.
     let version = version(&connection, place)?;
     if is_read_only(&connection, version) {
-        return Err(place.error(
-            StoreErrorKind::ReadOnly,
-            "the file is write-protected; make it writable for this user, or open it to read only",
-        ));
+        return Err(write_protected());
     }
     connection.busy_timeout(place.busy_timeout).map_err(fail)?;
     if access == Access::Create {
@@ -74,6 +80,22 @@ pub(super) fn writer(
         ))
         .map_err(fail)?;
     Ok(connection)
+}
+
+/// Whether this user may not write to the file. SQLite would open it all the same, and make an index
+/// of the log that belongs to this user, which the owner of the file may then not write to.
+#[cfg(target_os = "linux")]
+fn is_write_protected(real: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
+
+    let access = accessat(CWD, real, Access::WRITE_OK, AtFlags::EACCESS);
+    matches!(access, Err(Errno::ACCESS | Errno::ROFS))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_write_protected(_: &Path) -> bool {
+    false
 }
 
 /// Whether SQLite opened the file to read only, as it does without a word when the file is

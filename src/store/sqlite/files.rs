@@ -53,6 +53,11 @@ impl Files {
         &self.real
     }
 
+    /// Whether the index of the log is there, without which SQLite reads nothing.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// It changes when the log is brought into the file, and when the file is written over.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let metadata = fs::metadata(&self.real).ok()?;

@@ -155,7 +155,14 @@ impl SqliteStore {
     /// Opens a file to read only: commits, purges and last uses fail as
     /// [`ReadOnly`](super::StoreErrorKind::ReadOnly).
     ///
-    /// SQLite still writes to the index of its log, unless the folder is write-protected.
+    /// SQLite still writes to the index of its log (`-shm`), and makes it if it is not there. On a
+    /// medium that cannot be written to, and for a user who may not write to the folder, this works
+    /// while a process that may write has the store open. Otherwise it fails, and says so: copy the
+    /// file and its log into another folder then. The mode `immutable` of SQLite, which needs no
+    /// index, is not used, because it does not see what a writer does.
+    ///
+    /// If this user may write to the folder and not to the file, the index that is made belongs to
+    /// this user, and the server may not be able to open it.
     ///
     /// # Errors
     ///

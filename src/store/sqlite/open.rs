@@ -1,5 +1,6 @@
 //! All the connections of a store, which are opened and closed together.
 
+use std::error::Error as _;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -102,7 +103,10 @@ impl Core {
             Access::ReadOnly => None,
             _ => Some(connection::writer(place, real, access, self.synchronous)?),
         };
-        let reader = || connection::reader(place, real, place.busy_timeout);
+        let reader = || {
+            connection::reader(place, real, place.busy_timeout)
+                .map_err(|error| without_index(place, access, &before, error))
+        };
         let (waiting, management, checking) = (reader()?, reader()?, reader()?);
         // From here on the log and its index exist.
         let files = Files::look(place)?;
@@ -228,6 +232,29 @@ impl Core {
     fn checking(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
         self.checking.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Says what is missing if a store that nothing has open is on a medium that cannot be written to: SQLite
+/// needs the index of the log to read, and cannot make it there.
+///
+/// `immutable`, the mode of SQLite that needs no index, is no way out: it takes no lock and reads no log,
+/// so that a revocation by a writer that comes later would not be seen.
+fn without_index(place: &Place, access: Access, before: &Files, error: StoreError) -> StoreError {
+    let is_refused = matches!(
+        error.kind(),
+        StoreErrorKind::ReadOnly | StoreErrorKind::Unavailable
+    );
+    // What SQLite did not say has its own advice.
+    let is_of_sqlite = error.source().is_some_and(|it| it.source().is_some());
+    if access != Access::ReadOnly || before.has_index() || !is_refused || !is_of_sqlite {
+        return error;
+    }
+    place.error(
+        error.kind(),
+        "the index of its log (-shm) is not there and cannot be made, because the file or its folder \
+         is write-protected; let a process that may write have the store open, or copy the file and \
+         its log (-wal) into a folder of your own and open the copy",
+    )
 }
 
 /// Waits for what is being closed, though not for ever.

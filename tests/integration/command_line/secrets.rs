@@ -64,8 +64,10 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     }
     assert_eq!(
         everything[10].stderr,
-        "tower-api-key: this is a key, not its id, and arguments are no place for one: others may \
-         have seen it; the id is the 12 characters before its last _\n"
+        format!(
+            "tower-api-key: this is a key, not its id, and arguments are no place for one: others \
+             may have seen it; name it by its id, {id}, or write - and give it to standard input\n"
+        )
     );
 
     let imported = shell.feed(IMPORTED, &["import", "--subject", "carol"]);
@@ -166,10 +168,65 @@ fn r06_the_password_of_a_server_is_not_repeated() {
     }
 }
 
+/// A URL may stand in any argument: in the wrong place, or behind an option of another program.
 #[test]
-fn colours_are_for_terminals_alone() {
+fn r06_passwords_in_urls_are_not_repeated_wherever_they_stand() {
     let shell = Shell::new();
-    let issued = shell.run(&["issue", "--subject", "alice"]);
-    let listed = shell.run(&["list"]);
-    assert!(!format!("{issued:?}{listed:?}").contains("\\u{1b}"));
+    for text in [
+        "postgres://alice:hunter2@127.0.0.1:1/keys",
+        "postgres://alice:hunter2@[::1/keys",
+        "postgres://alice:hun ter2'hunter2@db/keys",
+        "postgres://alice:hunter2/hunter2?hunter2#hunter2@db:5432/keys",
+        "mysql://alice:hunter2@127.0.0.1/keys",
+        "https://alice:hunter2@example.com",
+        "alice:hunter2@db/keys",
+        "postgres:alice:hunter2",
+        "postgres://alice@db/keys?pasword=hunter2",
+        "postgres://alice@db/keys?hunter2",
+        "postgres://alice@db:hunter2/keys",
+        "host=db user=alice password=hunter2",
+        "PGPASSWORD=hunter2",
+        "--url=postgres://alice:hunter2@db/keys",
+        "--password=hunter2",
+    ] {
+        for arguments in [
+            &[text][..],
+            &["list", text],
+            &["show", text],
+            &["rotate", text],
+            &["man", text],
+            &["completions", text],
+            &["check", text],
+            &["backup", "x", text],
+            &["restore", text],
+            &["revoke", "x", "--reason", text],
+            &["issue", "--subject", "a", "--expires-in", text],
+            &["issue", "--subject", "a", "--expires-at", text],
+            &["issue", "--subject", "a", "--keys-per-subject", text],
+            &["issue", "--subject", "a", "--pepper", text],
+            &[
+                "issue",
+                "--subject",
+                "a",
+                "--pepper",
+                &format!("1=file:{text}"),
+            ],
+            &[
+                "issue",
+                "--subject",
+                "a",
+                "--pepper",
+                &format!("1=env:{text}"),
+            ],
+            &["import", "--subject", "a", "--digest", text],
+            &["list", "--store", text],
+            &["list", "--realm", text],
+            &["list", "--limit", text],
+            &["purge", "--retention", text],
+        ] {
+            let ran = shell.run(arguments);
+            let shown = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(!shown.contains("ter2"), "{arguments:?} {shown}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Ran, Shell};
+use super::{Ran, Shell, failed};
 
 /// C0, C1, DEL, format and bidirectional characters, separators of lines, and what a spreadsheet takes
 /// for a formula.
@@ -161,4 +161,61 @@ fn r36_every_format_character_of_unicode_is_escaped() {
         count += 1;
     }
     assert!(count > 200, "{count}");
+}
+
+/// Each line of standard error is an object, whatever failed, and holds nothing that is obeyed.
+#[test]
+fn r36_errors_are_json_where_the_output_is() {
+    let shell = Shell::new();
+    let (_, id) = shell.mint(&["issue", "--subject", "alice"]);
+    let text = OBEYED.concat();
+    let lost = "sqlite:missing\u{9b}.db";
+    for (arguments, code, kind) in [
+        (&["rotate", &id, "--grace", "25h"][..], 1, "refused"),
+        (&["show", &text], 2, "usage"),
+        (&["list", &text], 2, "usage"),
+        (&["--bogus"], 2, "usage"),
+        (&["issue"], 2, "usage"),
+        (&["show", "0123456789Ab"], 3, "not_found"),
+        (&["revoke", "--subject", "carol"], 3, "not_found"),
+        (&["list", "--store", lost], 5, "store"),
+    ] {
+        let ran = shell.run(&[arguments, &["--json"]].concat());
+        assert_shown(&ran);
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{ran:?}");
+        assert_eq!(ran.stderr.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(value["error"]["code"], code);
+        assert_eq!(value["error"]["kind"], kind);
+        // It says what a line for people says.
+        let for_people = shell.run(arguments);
+        let message = value["error"]["message"].as_str().unwrap();
+        assert_eq!(for_people, failed(code, message));
+    }
+    let (key, _) = shell.mint(&["issue", "--subject", "alice"]);
+    let checked = shell.feed(&key, &["check", "--json", "--require", "a,b"]);
+    let lines: Vec<serde_json::Value> = checked
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{checked:?}");
+    let comma = "a,b is one scope with a comma in its name; for several, write --require a --require \
+                 b";
+    assert_eq!(lines[0]["warning"], comma);
+    let message = "the key is not accepted: insufficient scope";
+    assert_eq!(lines[1]["error"]["message"], message);
+}
+
+#[test]
+fn r36_the_name_of_a_backup_is_escaped() {
+    let shell = Shell::new();
+    let name = "keys\u{9b}2J\u{202e}.db";
+    let ran = shell.run(&["backup", name]);
+    assert_shown(&ran);
+    assert_eq!(
+        ran.stdout,
+        "the store is copied to keys\\u{9b}2J\\u{202e}.db\n"
+    );
+    assert!(shell.folder.path().join(name).exists());
 }

@@ -155,7 +155,7 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
             .unwatched()
             .clock(ManualClock::new(START))
     };
-    let beyond = "expires_at: the longest lifetime of this store is 86400 s (1 d) from now";
+    let beyond = "expires_at: the longest lifetime of this store is 24h from now";
     let scopes = |text: &str| text.parse::<ScopeSet>().unwrap();
     for (options, text, refusal) in [
         (options(), &never, None),

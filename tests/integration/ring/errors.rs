@@ -148,7 +148,7 @@ async fn what_a_ring_refuses_is_told_what_it_grants() {
             ErrorKind::LifetimeTooLong {
                 longest: super::DAY * 90,
             },
-            "lifetime too long: this ring grants at most 7776000 s",
+            "lifetime too long: this ring grants at most 90d",
         ),
         (
             error(Pepper::new(1, vec![1; 31])),

@@ -248,7 +248,7 @@ async fn an_import_is_within_the_rings_policy() {
     let digest = KeyDigest::sha256(STRONG.as_bytes());
     let longest = super::DAY * 90;
     let too_long = ErrorKind::LifetimeTooLong { longest };
-    let too_long_text = "lifetime too long: this ring grants at most 7776000 s";
+    let too_long_text = "lifetime too long: this ring grants at most 90d";
     let lifetime = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
     for (grant, kind, text) in [
         (

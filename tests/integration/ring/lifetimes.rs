@@ -186,6 +186,73 @@ async fn r24_no_lifetime_runs_over_the_end_of_time() {
     }
 }
 
+/// 90 days are 7 776 000 s; their milliseconds, taken for seconds, are 246 years.
+#[tokio::test]
+async fn r33_milliseconds_taken_for_seconds_are_refused_by_every_way_to_a_key() {
+    let milliseconds = Duration::from_secs(NINETY_DAYS.as_secs() * 1000);
+    let store = MemoryStore::new();
+    let build = |prefix: &str| {
+        KeyRing::builder(prefix)
+            .clock(ManualClock::new(START))
+            .unlimited_lifetime()
+            .accept_imports()
+            .build(store.clone())
+            .unwrap()
+    };
+    let (ring, visitors) = (build("acme"), build("visit"));
+    let old = ring.issue(alice()).await.unwrap();
+    let visitor = visitors.issue(alice()).await.unwrap();
+    let grant = || alice().expires_in(milliseconds);
+    let digest = "00".repeat(32).parse().unwrap();
+    for refused in [
+        ring.issue(grant()).await.map(drop),
+        ring.regrant(old.record().id(), grant()).await.map(drop),
+        ring.promote(&visitors, visitor.record().id(), grant())
+            .await
+            .map(drop),
+        ring.import_plaintext(grant(), crate::support::IMPORTED)
+            .await
+            .map(drop),
+        ring.import_digest(grant(), digest).await.map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidLifetime);
+    }
+    let accepted = Ok("alice".to_owned());
+    assert_eq!(verdict(&ring, old.secret().expose()).await, accepted);
+    assert_eq!(
+        verdict(&visitors, visitor.secret().expose()).await,
+        accepted
+    );
+}
+
+#[tokio::test]
+async fn r24_no_grace_runs_over_the_year_9999() {
+    const LAST_YEAR: u64 = Timestamp::LAST_YEAR.as_unix();
+
+    for (grant, grace, expected) in [
+        (alice().never_expires(), 10, Ok(Some(Timestamp::LAST_YEAR))),
+        (alice().never_expires(), 11, Err(ErrorKind::InvalidGrace)),
+        // Its own expiry would be sooner.
+        (
+            alice().expires_in(SECOND * 5),
+            11,
+            Err(ErrorKind::InvalidGrace),
+        ),
+    ] {
+        let ring = KeyRing::builder("acme")
+            .clock(ManualClock::new(Timestamp::from_unix(LAST_YEAR - 10)))
+            .unlimited_lifetime()
+            .build(MemoryStore::new())
+            .unwrap();
+        let old = ring.issue(grant).await.unwrap().record().id();
+        let rotated = ring.rotate(old, SECOND * grace).await;
+        let record = ring.get(old).await.unwrap().unwrap();
+        let end = rotated.map(|_| record.retire_at());
+        assert_eq!(end.map_err(|error| error.kind()), expected, "{grace}");
+        assert_eq!(record.retire_at().is_some(), expected.is_ok());
+    }
+}
+
 #[tokio::test]
 async fn r24_a_key_is_valid_in_a_half_open_interval() {
     let (ring, clock) = ring_and_clock();

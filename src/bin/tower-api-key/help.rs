@@ -1,0 +1,235 @@
+//! What `--help` shows, and how a mistake in the arguments is explained.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+
+use crate::arguments::Arguments;
+use crate::output::one_line;
+
+const STORE: &[&str] = &["store", "json"];
+const RECORDS: &[&str] = &["store", "prefix", "realm", "json"];
+const KEYS: &[&str] = &[
+    "store",
+    "prefix",
+    "realm",
+    "pepper",
+    "earlier_pepper",
+    "json",
+];
+
+/// How wide a line of help may be on a wide terminal.
+const WIDEST: usize = 100;
+
+struct Page {
+    name: &'static str,
+    /// The options of every command that do something for this one.
+    common: &'static [&'static str],
+    /// Options of its own that do nothing for it.
+    idle: &'static [&'static str],
+    examples: &'static str,
+}
+
+const PAGES: [Page; 17] = [
+    Page {
+        name: "issue",
+        common: KEYS,
+        idle: &["longest_grace"],
+        examples: "
+  KEY=$(tower-api-key issue --subject alice --scope orders:read)
+  tower-api-key issue --subject alice --expires-in 365d --longest-lifetime 365d",
+    },
+    Page {
+        name: "mint",
+        common: &["prefix", "realm", "pepper", "json"],
+        idle: &["longest_grace", "keys_per_subject"],
+        examples: "
+  tower-api-key mint --subject alice --scope read > key.txt 2>> keys.toml",
+    },
+    Page {
+        name: "rotate",
+        common: KEYS,
+        idle: &["keys_per_subject"],
+        examples: "
+  NEW=$(tower-api-key rotate 0123456789Ab --grace 12h)
+  tower-api-key rotate - --at-once < leaked.txt",
+    },
+    Page {
+        name: "regrant",
+        common: KEYS,
+        idle: &["longest_grace"],
+        examples: "
+  tower-api-key regrant 0123456789Ab --scope orders:read --scope orders:write",
+    },
+    Page {
+        name: "narrow",
+        common: KEYS,
+        idle: &[],
+        examples: "
+  tower-api-key narrow 0123456789Ab --scope orders:read",
+    },
+    Page {
+        name: "revoke",
+        common: KEYS,
+        idle: &[],
+        examples: "
+  tower-api-key revoke 0123456789Ab --reason superseded
+  tower-api-key revoke - --reason key_compromise < leaked.txt
+  tower-api-key revoke --subject alice",
+    },
+    Page {
+        name: "list",
+        common: RECORDS,
+        idle: &[],
+        examples: "
+  tower-api-key list --subject alice --unrevoked",
+    },
+    Page {
+        name: "show",
+        common: KEYS,
+        idle: &[],
+        examples: "
+  tower-api-key show 0123456789Ab
+  tower-api-key show - < leaked.txt",
+    },
+    Page {
+        name: "import",
+        common: KEYS,
+        idle: &["longest_grace"],
+        examples: "
+  tower-api-key import --subject carol < old-key.txt",
+    },
+    Page {
+        name: "check",
+        common: KEYS,
+        idle: &[],
+        examples: "
+  echo \"$KEY\" | tower-api-key check --require orders:read",
+    },
+    Page {
+        name: "pattern",
+        common: &["prefix", "json"],
+        idle: &[],
+        examples: "
+  grep -rE \"$(tower-api-key pattern)\" .",
+    },
+    Page {
+        name: "migrate",
+        common: STORE,
+        idle: &[],
+        examples: "
+  tower-api-key migrate --store sqlite:keys.db",
+    },
+    Page {
+        name: "purge",
+        common: RECORDS,
+        idle: &[],
+        examples: "
+  tower-api-key purge --retention 90d",
+    },
+    Page {
+        name: "backup",
+        common: STORE,
+        idle: &[],
+        examples: "
+  tower-api-key backup keys-of-today.db",
+    },
+    Page {
+        name: "restore",
+        common: STORE,
+        idle: &[],
+        examples: "
+  tower-api-key restore keys-of-today.db",
+    },
+    Page {
+        name: "completions",
+        common: &[],
+        idle: &[],
+        examples: "
+  tower-api-key completions bash > tower-api-key.bash",
+    },
+    Page {
+        name: "man",
+        common: &[],
+        idle: &[],
+        examples: "
+  tower-api-key man revoke > tower-api-key-revoke.1",
+    },
+];
+
+/// The program's arguments. What does nothing for a command is not in its help.
+pub(crate) fn command() -> Command {
+    let mut command = Arguments::command().max_term_width(WIDEST);
+    command.build();
+    command.mut_subcommands(|command| {
+        let pages = PAGES.iter();
+        match pages.clone().find(|page| page.name == command.get_name()) {
+            Some(page) => of_page(command, page),
+            None => command,
+        }
+    })
+}
+
+fn of_page(command: Command, page: &Page) -> Command {
+    let heading = match page.examples.lines().count() {
+        2 => "Example:",
+        _ => "Examples:",
+    };
+    command
+        .after_help(format!("{heading}{}", page.examples))
+        .mut_args(|argument| {
+            let id = argument.get_id().as_str();
+            let is_common = KEYS.contains(&id);
+            let is_idle = page.idle.contains(&id) || (is_common && !page.common.contains(&id));
+            argument.hide(is_idle)
+        })
+}
+
+/// Why arguments make no sense, in one line.
+pub(crate) fn explained(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command; see tower-api-key --help".to_owned();
+    }
+    match several_options(error) {
+        Some(line) => line,
+        None => first_paragraph(error),
+    }
+}
+
+/// An option that several begin with: clap would name one of them.
+fn several_options(error: &clap::Error) -> Option<String> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    let command = command();
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.find_map(|name| command.find_subcommand(name))?;
+    let longs = command.get_arguments().filter(|it| !it.is_hide_set());
+    let longs = longs.filter_map(|it| Some(format!("--{}", it.get_long()?)));
+    let meant: Vec<String> = longs
+        .filter(|long| typed.len() > 2 && long.starts_with(&**typed))
+        .collect();
+    let (last, first) = meant.split_last().filter(|(_, first)| !first.is_empty())?;
+    let typed = one_line(typed);
+    Some(format!(
+        "unexpected argument '{typed}' found; write {} or {last}",
+        first.join(", ")
+    ))
+}
+
+/// What clap says before it shows how the command is used.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = crate::redact::redact(&error.render().to_string());
+    let lines = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    if line.is_empty() {
+        return "no command; see tower-api-key --help".to_owned();
+    }
+    format!("{line}; see --help")
+}

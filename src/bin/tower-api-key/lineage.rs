@@ -1,0 +1,124 @@
+//! What people should know of the other keys of a lineage.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tower_api_key::store::ListQuery;
+use tower_api_key::{
+    Clock, Error, ErrorKind, KeyId, KeyRecord, KeyRing, KeyState, SystemClock, Timestamp,
+};
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::span::Span;
+
+/// The record of a key that is about to be replaced.
+pub(crate) async fn record(ring: &KeyRing, id: KeyId) -> Result<KeyRecord, Failure> {
+    let record = ring.get(id).await?;
+    let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
+    Ok(KeyRecord::clone(&record))
+}
+
+/// A key that was replaced, and until when it works.
+pub(crate) struct Replaced {
+    pub(crate) old: KeyRecord,
+    /// `None` if it does not work any more.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Replaced {
+    /// After a rotation at this moment, with this grace period or none.
+    pub(crate) fn new(old: KeyRecord, at: Timestamp, grace: Option<Duration>) -> Self {
+        let end = grace.and_then(|grace| at.checked_add(grace));
+        let until = end.map(|end| old.expires_at().map_or(end, |expiry| expiry.min(end)));
+        Self { old, until }
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let until = self.until.map(Timestamp::to_rfc3339);
+        json!({ "id": self.old.id().as_str(), "works_until": until })
+    }
+
+    /// Says until when the old key works.
+    pub(crate) fn note(&self, output: Output) {
+        let id = self.old.id();
+        output.note(&match self.until {
+            Some(until) => format!("the old key {id} works until {}", until.to_rfc3339()),
+            None => format!("the old key {id} does not work any more"),
+        });
+    }
+
+    /// What the new key has less of, with what raises it.
+    pub(crate) fn shortened(&self, new: &KeyRecord, advice: &str) -> Option<String> {
+        let (before, now) = (lifetime(&self.old), lifetime(new)?);
+        if before.is_some_and(|before| before <= now) {
+            return None;
+        }
+        let now = Span(now);
+        let (before, longest) = match before {
+            Some(before) => {
+                let before = Span(before).to_string();
+                (format!("had {before}"), before)
+            }
+            None => ("has no end".to_owned(), "unlimited".to_owned()),
+        };
+        let advice = advice.replace("{}", &longest);
+        Some(format!(
+            "the new key lives {now}, and the old one {before}; {advice}"
+        ))
+    }
+}
+
+/// How long a key was to live; `None` if it has no end.
+fn lifetime(record: &KeyRecord) -> Option<Duration> {
+    let begun = record.issued_at().max(record.not_before());
+    let seconds = record
+        .expires_at()?
+        .as_unix()
+        .saturating_sub(begun.as_unix());
+    Some(Duration::from_secs(seconds))
+}
+
+/// The other keys of a lineage that still work, or will.
+pub(crate) async fn living_beside(
+    ring: &KeyRing,
+    id: KeyId,
+    lineage: KeyId,
+) -> Result<Vec<KeyRecord>, Failure> {
+    let now = SystemClock.now();
+    let lineage = ring.list(&ListQuery::new().lineage(lineage)).await?;
+    let living = lineage.iter().filter(|record| {
+        record.id() != id && matches!(record.state_at(now), KeyState::Live | KeyState::NotYetValid)
+    });
+    Ok(living.map(|record| KeyRecord::clone(record)).collect())
+}
+
+/// Says which other keys of the lineage of a revoked key work on.
+pub(crate) fn note_living(output: Output, living: &[KeyRecord]) {
+    for record in living {
+        let (id, lineage) = (record.id(), record.lineage());
+        let until = match record.ended_at() {
+            Some(end) => format!("until {}", end.to_rfc3339()),
+            None => "without end".to_owned(),
+        };
+        output.warn(&format!(
+            "the key {id} of the same lineage still works, {until}; revoke --lineage {lineage} ends \
+             it too"
+        ));
+    }
+}
+
+/// Warns of scopes that hold a comma: one scope, where two were meant.
+pub(crate) fn warn_of_commas(output: Output, flag: &str, scopes: &[String]) {
+    for scope in scopes.iter().filter(|scope| scope.contains(',')) {
+        let each: Vec<String> = scope
+            .split(',')
+            .filter(|part| !part.is_empty())
+            .map(|part| format!("{flag} {part}"))
+            .collect();
+        output.warn(&format!(
+            "{scope} is one scope with a comma in its name; for several, write {}",
+            each.join(" ")
+        ));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the ring of the service allows, which the program cannot see.
+
+use clap::Args;
+use tower_api_key::RingBuilder;
+
+use crate::durations::duration;
+use crate::failure::Failure;
+use crate::lineage::warn_of_commas;
+use crate::output::Output;
+
+/// What the ring of the service allows; the defaults are those of the library.
+#[derive(Args)]
+#[command(next_help_heading = "Policy of the ring")]
+pub(crate) struct Policy {
+    /// The longest lifetime of a key, or unlimited
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "90d",
+        env = "TOWER_API_KEY_LONGEST_LIFETIME",
+        hide_env_values = true
+    )]
+    pub(crate) longest_lifetime: String,
+    /// The longest grace period of a rotated key
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "24h",
+        env = "TOWER_API_KEY_LONGEST_GRACE",
+        hide_env_values = true
+    )]
+    pub(crate) longest_grace: String,
+    /// A scope that may be granted; may be given several times, and in the variable with a space
+    /// between two [default: all]
+    #[arg(
+        long = "grantable-scope",
+        value_name = "SCOPE",
+        value_delimiter = ' ',
+        env = "TOWER_API_KEY_GRANTABLE_SCOPES",
+        hide_env_values = true
+    )]
+    pub(crate) grantable_scopes: Vec<String>,
+    /// How many keys a subject may hold
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "TOWER_API_KEY_KEYS_PER_SUBJECT",
+        hide_env_values = true
+    )]
+    pub(crate) keys_per_subject: Option<usize>,
+}
+
+impl Policy {
+    /// Warns of what is right and hardly meant.
+    pub(crate) fn warn(&self, output: Output) {
+        warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
+    }
+
+    pub(crate) fn apply(&self, builder: RingBuilder) -> Result<RingBuilder, Failure> {
+        let mut builder = builder.longest_grace(duration(&self.longest_grace)?);
+        builder = match self.longest_lifetime.as_str() {
+            "unlimited" => builder.unlimited_lifetime(),
+            text => builder.longest_lifetime(duration(text)?),
+        };
+        if !self.grantable_scopes.is_empty() {
+            builder = builder.grantable_scopes(&self.grantable_scopes);
+        }
+        if let Some(limit) = self.keys_per_subject {
+            builder = builder.keys_per_subject(limit);
+        }
+        Ok(builder)
+    }
+}
