@@ -156,3 +156,33 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_written_to_is_not_copied() {
+        let folder = Folder::new().unwrap();
+        let path = folder.0.join("keys.db");
+        fs::write(&path, "before").unwrap();
+        let before = Stamps::of(&path).unwrap();
+        assert!(Stamps::of(&path).unwrap() == before);
+        for (suffix, text) in [("", "changed"), ("-wal", "")] {
+            fs::write(beside(&path, suffix), text).unwrap();
+            assert!(Stamps::of(&path).unwrap() != before, "{suffix}");
+        }
+        for suffix in ["-shm", "-journal"] {
+            fs::write(beside(&path, suffix), "").unwrap();
+            let Err(refused) = Reading::copy(&path) else {
+                panic!("{suffix} was passed over");
+            };
+            assert_eq!(refused.exit(), Exit::Store);
+            assert!(
+                refused.message().contains(": it is written to, "),
+                "{suffix}"
+            );
+            fs::remove_file(beside(&path, suffix)).unwrap();
+        }
+    }
+}

@@ -219,7 +219,7 @@ async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
             ErrorKind::LifetimeTooLong {
                 longest: 15 * MINUTE,
             },
-            "lifetime too long: this ring grants at most 900 s",
+            "lifetime too long: this ring grants at most 15m",
         )
         .await;
     assert_eq!(house.changes().len(), 0, "no commit was tried");

@@ -140,15 +140,15 @@ async fn r03_r33_a_limit_that_is_passed_is_named_with_its_value() {
             &plain,
             90 * DAY,
             DAY,
-            "lifetime too long: this ring grants at most 7776000 s",
-            "grace too long: this ring grants at most 86400 s",
+            "lifetime too long: this ring grants at most 90d",
+            "grace too long: this ring grants at most 24h",
         ),
         (
             &strict,
             HOUR,
             MINUTE,
-            "lifetime too long: this ring grants at most 3600 s",
-            "grace too long: this ring grants at most 60 s",
+            "lifetime too long: this ring grants at most 1h",
+            "grace too long: this ring grants at most 1m",
         ),
     ] {
         let too_long = ErrorKind::LifetimeTooLong { longest: lifetime };

@@ -41,7 +41,7 @@ pub(super) fn rings(
 async fn r01_r24_a_promotion_to_a_lifetime_that_is_not_granted_changes_neither_store() {
     let second = Duration::from_secs(1);
     let too_long = ErrorKind::LifetimeTooLong { longest: HOUR };
-    let too_long_text = "lifetime too long: this ring grants at most 3600 s";
+    let too_long_text = "lifetime too long: this ring grants at most 1h";
     for shared in [true, false] {
         let (house, visitors, customers) = rings(shared, |builder| builder.longest_lifetime(HOUR));
         let temporary = issue(&visitors, "cart").await;
