@@ -189,6 +189,11 @@ pub use text::Escaped;
 pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
+/// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.
+#[cfg(feature = "postgres")]
+#[doc(no_inline)]
+pub use sqlx;
+
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "axum", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]

@@ -7,10 +7,12 @@ mod failover;
 mod faults;
 mod guard;
 mod poolers;
+mod pools;
 mod purging;
 mod qualified;
 mod revoking;
 mod standstill;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;

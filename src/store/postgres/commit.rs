@@ -1,6 +1,7 @@
 //! Changes, each a transaction.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
@@ -23,21 +24,20 @@ WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
     let statements = Statements::of(change)?;
     let mut taken = connections.begun().await?;
-    let applied = statements
-        .run(connections.tables(), &mut taken, change)
-        .await;
+    let tables = Arc::clone(&taken.tables);
+    let applied = statements.run(&tables, &mut taken, change).await;
     taken.end(applied).await
 }
 
 /// A change as the arguments of its statements.
-struct Statements {
+pub(super) struct Statements {
     locks: Vec<i64>,
     updates: Updates,
     inserts: Vec<Columns>,
 }
 
 impl Statements {
-    fn of(change: &Change) -> Result<Self, StoreError> {
+    pub(super) fn of(change: &Change) -> Result<Self, StoreError> {
         let mut locks = BTreeSet::new();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         let mut updates = Updates::default();
@@ -70,7 +70,7 @@ impl Statements {
 
     /// What changes comes first: then the one statement that can meet a unique constraint is the
     /// insertion of a new record, and a taken id or digest is just that.
-    async fn run(
+    pub(super) async fn run(
         self,
         tables: &Tables,
         connection: &mut PgConnection,

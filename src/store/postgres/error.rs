@@ -21,6 +21,7 @@ pub(super) struct Reason {
     cause: Option<String>,
     is_outage: bool,
     is_fenced: bool,
+    is_deadlock: bool,
 }
 
 /// What a pooler does that knows nothing of prepared statements.
@@ -40,6 +41,7 @@ impl Reason {
             cause,
             is_outage: false,
             is_fenced: false,
+            is_deadlock: false,
         }
     }
 
@@ -56,6 +58,12 @@ impl Reason {
     /// Whether the server was not reached, so that it may be the same as before.
     pub(super) fn is_outage(&self) -> bool {
         self.is_outage
+    }
+
+    /// Whether the database has ended the statement for another session: the same statement in the
+    /// same transaction would fare no better.
+    pub(super) fn is_deadlock(error: &StoreError) -> bool {
+        Self::of(error).1.is_deadlock
     }
 
     /// Whether a server refused to write because it is no primary, or is none any more.
@@ -110,7 +118,11 @@ pub(super) fn commit_failed(error: &SqlError) -> StoreError {
     match code(error).as_deref() {
         Some("23505") => StoreErrorKind::Duplicate.into(),
         // Another commit was first; the change is computed anew from what it left.
-        Some("40001" | "40P01") => StoreErrorKind::Conflict.into(),
+        Some("40001" | "40P01") => {
+            let (_, mut reason) = Reason::of(&failed(error));
+            reason.is_deadlock = true;
+            StoreError::new(StoreErrorKind::Conflict, reason)
+        }
         _ => failed(error),
     }
 }
@@ -162,6 +174,14 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
                 Unavailable,
                 "try again: this process stood still in the middle of a transaction, and the \
                  server ended it",
+            ),
+            "25P01" => (
+                Unavailable,
+                "begin a transaction, and hand that over: the connection is in none",
+            ),
+            "25P02" => (
+                Unavailable,
+                "roll the transaction back: a statement of it has failed",
             ),
             "55P03" | "57014" | "40001" | "40P01" => (
                 Busy,

@@ -7,21 +7,27 @@ mod connection;
 mod error;
 mod options;
 mod password_file;
+mod reach;
 mod record;
 mod revoke;
 mod schema;
 mod tables;
 mod task;
+mod transaction;
 mod url;
+mod within;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 
 use self::connection::Connections;
 pub use self::options::PostgresOptions;
+pub use self::within::{InTransaction, Unannounced};
 use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
@@ -158,6 +164,19 @@ impl PostgresStore {
     pub async fn migrate(url: &str) -> Result<u32, StoreError> {
         PostgresOptions::new().migrate(url).await
     }
+
+    /// Works on the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), except for the URL, which the pool has read.
+    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
+        PostgresOptions::new().with_pool(pool).await
+    }
+
+    fn new(connections: Connections) -> Self {
+        Self(Arc::new(connections))
+    }
 }
 
 impl KeyStore for PostgresStore {
@@ -179,6 +198,10 @@ impl KeyStore for PostgresStore {
 
     fn identity(&self) -> Option<StoreId> {
         Some(StoreId::of(&self.0))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -285,8 +308,10 @@ impl KeyStore for PostgresStore {
                 // Each step on its own: a purge whose caller is gone ends after the one that runs.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let step = detached(async move {
-                    let step = connections.tables().query(PURGE);
-                    let step = step.bind(realm.as_str()).bind(ended_by);
+                    let step = |tables: &Tables| {
+                        let step = tables.query(PURGE);
+                        step.bind(realm.as_str().to_owned()).bind(ended_by)
+                    };
                     connections.execute(step).await
                 });
                 match step.await? {
@@ -313,8 +338,10 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = connections.tables().query(RECORD_USES);
-            let query = query.bind(realm.as_str()).bind(ids).bind(times);
+            let query = |tables: &Tables| {
+                let query = tables.query(RECORD_USES);
+                query.bind(realm.as_str().to_owned()).bind(ids).bind(times)
+            };
             connections.execute(query).await.map(drop)
         }))
     }

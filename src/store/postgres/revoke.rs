@@ -1,6 +1,7 @@
 //! Revocations: statements that read an id, a lineage or a subject as they are, and parse nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Error as SqlError, Row as _};
@@ -83,8 +84,8 @@ pub(super) async fn revoke(
     }
     for _ in 0..ATTEMPTS {
         let mut taken = connections.begun().await?;
-        let tables = connections.tables();
-        let ended = end(&mut taken, tables, realm, target, revocation).await;
+        let tables = Arc::clone(&taken.tables);
+        let ended = end(&mut taken, &tables, realm, target, revocation).await;
         let ended = ended.map_err(|error| commit_failed(&error));
         match taken.end(ended).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
@@ -97,7 +98,7 @@ pub(super) async fn revoke(
     ))
 }
 
-async fn end(
+pub(super) async fn end(
     connection: &mut PgConnection,
     tables: &Tables,
     realm: &Realm,

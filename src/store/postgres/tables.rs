@@ -29,6 +29,15 @@ macro_rules! seen {
 }
 pub(super) use seen;
 
+/// Which database of its server a session is in.
+macro_rules! home {
+    () => {
+        "(SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_database \
+         WHERE datname = pg_catalog.current_database())"
+    };
+}
+pub(super) use home;
+
 /// How many columns [`seen!`] has.
 pub(super) const SEEN: usize = 4;
 
