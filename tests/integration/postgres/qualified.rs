@@ -35,7 +35,7 @@ async fn a_schema_is_named_by_the_options_too() {
         .await
         .unwrap();
     let options = patient().schema("the 'keys");
-    assert_eq!(options.migrate(&url).await.unwrap(), 2);
+    assert_eq!(options.migrate(&url).await.unwrap(), 3);
     assert_eq!(options.migrate(&url).await.unwrap(), 0);
     let ring = ring_over(options.connect(&url).await.unwrap());
     issue(&ring, "read").await;
