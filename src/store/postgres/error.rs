@@ -160,8 +160,30 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Busy, ReadOnly, Schema, Unavailable};
     match error {
         SqlError::Database(_) => match code(error).as_deref().unwrap_or_default() {
+            "08P01" if says(error, "unsupported startup parameter: extra_float_digits") => (
+                Unavailable,
+                "build the pool's PgConnectOptions with extra_float_digits(None), or set \
+                 ignore_startup_parameters = extra_float_digits in the pooler's ini",
+            ),
+            "08P01" if says(error, "no such database") => (
+                Unavailable,
+                "add the URL's database to [databases] of the pooler's ini, for example \
+                 * = host=127.0.0.1 port=5432",
+            ),
+            "08P01" if says(error, "no such user") => (
+                Unavailable,
+                "add the URL's role to the pooler's auth_file, or set its auth_query",
+            ),
+            _ if says(error, "server_login_retry") || says(error, "query_wait_timeout") => (
+                Unavailable,
+                "check the host and the port in [databases] of the pooler's ini: it reaches no server",
+            ),
             "3D000" => (Unavailable, "create the database that the URL names"),
             "28000" | "28P01" => (Unavailable, "correct the role or the password of the URL"),
+            "08P01" if says(error, "password authentication failed") => (
+                Unavailable,
+                "correct the role or the password of the URL, or those in the pooler's auth_file",
+            ),
             "53300" => (
                 Unavailable,
                 "give the server more connections, or the services smaller pools",
