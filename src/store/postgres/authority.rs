@@ -25,13 +25,13 @@ pub(super) const PROBE: &str = concat!(
     "SELECT ",
     seen!("probe"),
     ", class.relkind::pg_catalog.text, \
-     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS trigger WHERE trigger.tgrelid = class.oid \
-         AND trigger.tgname = 'tower_api_keys_guard'), \
+     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS trigger WHERE trigger.tgrelid @= class.oid \
+         AND trigger.tgname @= 'tower_api_keys_guard'), \
      (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
      (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
     home!(),
     " \
-     FROM pg_catalog.pg_class AS class WHERE class.oid = '@literal.tower_api_keys'::pg_catalog.regclass"
+     FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
 );
 
 /// What an answer says of where it comes from.

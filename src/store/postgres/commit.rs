@@ -18,7 +18,7 @@ use crate::realm::Realm;
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
 const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
-WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
+WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL ORDER BY id";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {

@@ -138,7 +138,9 @@ impl PostgresOptions {
     pub async fn connect(&self, url: &str) -> Result<PostgresStore, StoreError> {
         let url = url::parse(url)?;
         let options = url.options.clone();
-        let authority = self.authority(Reach::of_url(url, self.schema.clone())).await?;
+        let authority = self
+            .authority(Reach::of_url(url, self.schema.clone()))
+            .await?;
         let keeper = Arc::clone(&authority);
         // The pool tests a connection when it is given back, and a look-up replaces one that died
         // since: no test before each look-up, which would double its round trips.
@@ -157,7 +159,7 @@ impl PostgresOptions {
     /// Works on the application's own pool, and makes sure that the schema is the one that this crate
     /// reads. The store and the application share the connections of the pool, and its limits.
     ///
-    /// See [the docs of the store](PostgresStore#a-pool-of-ones-own) for what it cannot do on a pool
+    /// See [the docs of the store](PostgresStore#a-borrowed-pool) for what it cannot do on a pool
     /// that it borrows.
     ///
     /// # Errors

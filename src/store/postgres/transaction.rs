@@ -34,7 +34,7 @@ macro_rules! bound {
         concat!(
             "(EXTRACT(epoch FROM pg_catalog.current_setting('",
             $setting,
-            "')::pg_catalog.interval) * 1000)::pg_catalog.int8"
+            "')::pg_catalog.interval) @* 1000)::pg_catalog.int8"
         )
     };
 }

@@ -439,11 +439,7 @@ impl KeyStore for Port {
         Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
     }
 
-    fn purge<'a>(
-        &'a self,
-        _: &'a Realm,
-        _: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async { Err(not_here()) })
     }
 

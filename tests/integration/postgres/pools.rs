@@ -135,7 +135,10 @@ async fn r20_a_request_before_the_database_is_a_503_with_its_cause() {
         builder()
             .observer(move |event: &tower_api_key::Event<'_>| {
                 if let EventKind::Rejected { .. } = event.kind() {
-                    causes.lock().unwrap().push(event.failure().map(|it| source(it)));
+                    causes
+                        .lock()
+                        .unwrap()
+                        .push(event.failure().map(|it| source(it)));
                 }
             })
             .build(store.unwrap())
@@ -143,9 +146,13 @@ async fn r20_a_request_before_the_database_is_a_503_with_its_cause() {
     };
     let service = ServiceBuilder::new()
         .layer(tower_api_key::ApiKeyLayer::new(ring))
-        .service_fn(async |_: http::Request<()>| -> Result<_, std::convert::Infallible> {
-            Ok(http::Response::new(http_body_util::Full::<bytes::Bytes>::default()))
-        });
+        .service_fn(
+            async |_: http::Request<()>| -> Result<_, std::convert::Infallible> {
+                Ok(http::Response::new(
+                    http_body_util::Full::<bytes::Bytes>::default(),
+                ))
+            },
+        );
     let key = crate::support::key(&crate::support::ring(), "read").await;
     let request = http::Request::builder().header("x-api-key", key);
     let response = service.oneshot(request.body(()).unwrap()).await.unwrap();

@@ -59,7 +59,10 @@ async fn everyone(url: &str) -> KeyRing {
     let grace = Duration::from_mins(10);
     ring.rotate(rotated.record().id(), grace).await.unwrap();
     labelled(&ring, "Alice", "a b c", "7 another").await;
-    let billing = builder().realm("billing").build(connect(url).await).unwrap();
+    let billing = builder()
+        .realm("billing")
+        .build(connect(url).await)
+        .unwrap();
     labelled(&billing, "alice", "a b c", "8 elsewhere").await;
     ring
 }
@@ -112,8 +115,15 @@ async fn r32_ending_a_subject_ends_every_key_of_it_in_the_realm() {
     ];
     assert_eq!(found, expected);
     assert_eq!(call(&url, end).await, Ok(0));
-    assert_eq!(call(&url, "SELECT tower_api_key_end_subject('orders', 'Alice')").await, Ok(1));
-    assert!(keys(&url).await.contains(&"7 another | a b c | 2 | privilege_withdrawn".to_owned()));
+    assert_eq!(
+        call(&url, "SELECT tower_api_key_end_subject('orders', 'Alice')").await,
+        Ok(1)
+    );
+    assert!(
+        keys(&url)
+            .await
+            .contains(&"7 another | a b c | 2 | privilege_withdrawn".to_owned())
+    );
     // The ring reads what the function has written.
     let alice = tower_api_key::store::ListQuery::new().subject("alice");
     for record in ring.list(&alice).await.unwrap() {
@@ -155,8 +165,18 @@ async fn r32_what_cannot_be_sure_of_every_key_fails_and_changes_nothing() {
             "new row for relation \"tower_api_keys\" violates check constraint \
              \"tower_api_keys_revocation_reason_check\"",
         ),
-        ("repeatable%20read", "end_subject('orders', 'alice')", "TAK02", isolation),
-        ("serializable", "narrow_subject('orders', 'alice', '{a}')", "TAK02", isolation),
+        (
+            "repeatable%20read",
+            "end_subject('orders', 'alice')",
+            "TAK02",
+            isolation,
+        ),
+        (
+            "serializable",
+            "narrow_subject('orders', 'alice', '{a}')",
+            "TAK02",
+            isolation,
+        ),
     ] {
         let url = match setting {
             "" => url.clone(),
@@ -214,9 +234,12 @@ async fn r04_the_functions_do_what_their_caller_may_do() {
         assert_eq!(code, "TAK02");
         assert!(message.contains("a policy may hide rows"), "{message}");
     }
-    execute(&url, "ALTER TABLE tower_api_keys DISABLE ROW LEVEL SECURITY")
-        .await
-        .unwrap();
+    execute(
+        &url,
+        "ALTER TABLE tower_api_keys DISABLE ROW LEVEL SECURITY",
+    )
+    .await
+    .unwrap();
     assert_eq!(call(&as_role("writer"), calls[0]).await, Ok(3));
     assert_eq!(call(&as_role("writer"), calls[1]).await, Ok(4));
 }

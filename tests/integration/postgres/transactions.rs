@@ -10,8 +10,8 @@ use std::time::Duration;
 use sqlx::{PgPool, Postgres, Transaction};
 use tower_api_key::store::{ListQuery, PostgresStore};
 use tower_api_key::{
-    Event, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason, VerifyErrorKind,
-    sqlx,
+    Event, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason,
+    VerifyErrorKind, sqlx,
 };
 
 use super::{builder, ring_over};
@@ -19,12 +19,9 @@ use crate::pg_server::{database, execute, patient};
 use crate::support::{issue, poll_once};
 
 const REASON: RevocationReason = RevocationReason::PrivilegeWithdrawn;
-const REVOKED: Result<(), VerifyErrorKind> =
-    Err(VerifyErrorKind::Invalid(InvalidCause::Revoked));
-const REPLACED: Result<(), VerifyErrorKind> =
-    Err(VerifyErrorKind::Invalid(InvalidCause::Reuse));
-const UNKNOWN: Result<(), VerifyErrorKind> =
-    Err(VerifyErrorKind::Invalid(InvalidCause::Unknown));
+const REVOKED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Revoked));
+const REPLACED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Reuse));
+const UNKNOWN: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Unknown));
 
 /// An application with a pool, a table of its own, and a ring on that pool.
 struct Application {
@@ -54,13 +51,19 @@ impl Application {
     async fn begun(&self) -> Transaction<'static, Postgres> {
         let mut transaction = self.pool.begin().await.unwrap();
         let change = "UPDATE users SET role = 'editor' WHERE name = 'alice'";
-        sqlx::query(change).execute(&mut *transaction).await.unwrap();
+        sqlx::query(change)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         transaction
     }
 
     async fn role(&self) -> String {
         let role = "SELECT role FROM users WHERE name = 'alice'";
-        sqlx::query_scalar(role).fetch_one(&self.pool).await.unwrap()
+        sqlx::query_scalar(role)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     async fn verdict(&self, issued: &Issued) -> Result<(), VerifyErrorKind> {
@@ -135,10 +138,7 @@ async fn r32_what_is_dropped_before_its_commit_has_changed_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_is_done_within_a_transaction() {
     let app = Application::new().await;
-    let ring = builder()
-        .accept_imports()
-        .build(app.store.clone())
-        .unwrap();
+    let ring = builder().accept_imports().build(app.store.clone()).unwrap();
     let visitors = KeyRing::builder("visit").build(app.store.clone()).unwrap();
     let visitor = issue(&visitors, "cart").await;
     let mut old = Vec::new();
@@ -204,7 +204,9 @@ async fn observers_and_watches_hear_of_a_transaction_after_its_commit() {
             .observer(move |event: &Event<'_>| {
                 let subject = event.subject().unwrap_or_default().to_owned();
                 let key = event.key_id();
-                told.lock().unwrap().push((event.kind().as_str(), key, subject));
+                told.lock()
+                    .unwrap()
+                    .push((event.kind().as_str(), key, subject));
             })
             .build(app.store.clone())
             .unwrap()
@@ -227,7 +229,11 @@ async fn observers_and_watches_hear_of_a_transaction_after_its_commit() {
             transaction.commit().await.unwrap();
             unannounced.announce();
             let about = |kind, id: KeyId| (kind, Some(id), "alice".to_owned());
-            let all = [about("regranted", new), about("revoked", old), about("revoked", new)];
+            let all = [
+                about("regranted", new),
+                about("revoked", old),
+                about("revoked", new),
+            ];
             assert_eq!(heard(), all);
         } else {
             transaction.rollback().await.unwrap();

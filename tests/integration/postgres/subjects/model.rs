@@ -11,8 +11,8 @@ use proptest::test_runner::{Config, TestRunner};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, PgPool, Row as _};
 use tower_api_key::{
-    Clock, Error, Grant, InvalidCause, Issued, KeyRing, ManualClock, RevocationReason, VerifyErrorKind,
-    sqlx,
+    Clock, Error, Grant, InvalidCause, Issued, KeyRing, ManualClock, RevocationReason,
+    VerifyErrorKind, sqlx,
 };
 
 use super::super::builder;
@@ -59,7 +59,10 @@ fn operation() -> impl Strategy<Value = (Operation, Way)> {
             .prop_map(|(subject, scopes)| Operation::NarrowSubject(subject, scopes)),
         2 => select(vec![1, 30, 60, 61]).prop_map(Operation::Advance),
     ];
-    (operation, select(vec![Way::Ring, Way::Committed, Way::RolledBack]))
+    (
+        operation,
+        select(vec![Way::Ring, Way::Committed, Way::RolledBack]),
+    )
 }
 
 fn scopes(mask: u8) -> Vec<&'static str> {
@@ -214,7 +217,10 @@ impl World {
                         count += 1;
                     }
                 }
-                ("SELECT tower_api_key_end_subject($1, $2)".to_owned(), subject)
+                (
+                    "SELECT tower_api_key_end_subject($1, $2)".to_owned(),
+                    subject,
+                )
             }
             Operation::NarrowSubject(subject, mask) => {
                 let list = scopes(mask);
@@ -266,8 +272,14 @@ impl World {
             let rises = |old: Option<i64>, new: Option<i64>| {
                 old.is_some_and(|old| new.is_none_or(|new| new > old))
             };
-            assert!(!rises(old.retire_at, new.retire_at), "invariant 5: {context}");
-            assert!(!rises(old.expires_at, new.expires_at), "invariant 1: {context}");
+            assert!(
+                !rises(old.retire_at, new.retire_at),
+                "invariant 5: {context}"
+            );
+            assert!(
+                !rises(old.expires_at, new.expires_at),
+                "invariant 1: {context}"
+            );
             assert!(old.reason.is_none() || old == new, "invariant 2: {context}");
             let step = i64::from(old != new);
             assert_eq!(new.version, old.version + step, "invariant 6: {context}");
@@ -277,7 +289,10 @@ impl World {
             *lineages.entry(&row.lineage).or_default() += 1;
         }
         let most = lineages.into_values().max().unwrap_or_default();
-        assert!(most <= 2, "invariant 5: {operation:?} left {most} live keys of a lineage");
+        assert!(
+            most <= 2,
+            "invariant 5: {operation:?} left {most} live keys of a lineage"
+        );
     }
 
     /// Invariant 7: every verdict is what the row says now.
@@ -321,7 +336,10 @@ impl World {
                 assert_eq!(after, predicted, "{operation:?}");
             }
             if matches!(way, Way::RolledBack)
-                && !matches!(operation, Operation::EndSubject(_) | Operation::NarrowSubject(..))
+                && !matches!(
+                    operation,
+                    Operation::EndSubject(_) | Operation::NarrowSubject(..)
+                )
             {
                 assert_eq!(after, before, "{operation:?} was rolled back");
             }

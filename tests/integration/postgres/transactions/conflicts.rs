@@ -8,8 +8,8 @@ use tower_api_key::{Error, ErrorKind, KeyDigest, KeyRing, sqlx};
 use std::error::Error as _;
 use std::time::Duration;
 
-use super::super::errors::source;
 use super::super::builder;
+use super::super::errors::source;
 use super::{Application, REASON, REPLACED, REVOKED, UNKNOWN, editor, verdict};
 use crate::support::issue;
 
@@ -127,8 +127,14 @@ async fn what_is_refused_is_undone_alone() {
     let mut keys = ring.within(&mut transaction).await.unwrap();
     let wider = "read write".parse().unwrap();
     assert_eq!(kind(keys.narrow(id, &wider).await), ErrorKind::WouldWiden);
-    assert_eq!(kind(keys.regrant(nowhere, editor()).await), ErrorKind::NotFound);
-    assert_eq!(kind(keys.revoke(nowhere, REASON).await), ErrorKind::NotFound);
+    assert_eq!(
+        kind(keys.regrant(nowhere, editor()).await),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(keys.revoke(nowhere, REASON).await),
+        ErrorKind::NotFound
+    );
     // The database itself refuses this one.
     let digest = *old.record().digest();
     let duplicate = keys.import_digest(editor(), digest).await;
@@ -157,7 +163,11 @@ async fn a_deadlock_is_an_error_that_says_to_begin_anew() {
     run(&mut other, &begun).await;
     let mut transaction = app.begun().await;
     let waiting = tokio::spawn(async move {
-        run(&mut other, "UPDATE users SET role = 'x' WHERE name = 'alice'").await;
+        run(
+            &mut other,
+            "UPDATE users SET role = 'x' WHERE name = 'alice'",
+        )
+        .await;
         run(&mut other, "COMMIT").await;
     });
     until_someone_waits(&app.url).await;
