@@ -60,10 +60,10 @@ impl KeyRing {
     /// The same ring over another view of its store. What it would announce is held back.
     pub(crate) fn over(&self, store: impl KeyStore, held: &Arc<Held>) -> Self {
         let inner = &self.0;
-        let (observer, held) = (inner.observer.clone(), Arc::clone(held));
-        let hold = move |event: &Event<'_>| {
+        let (told, held) = (inner.observer.clone(), Arc::clone(held));
+        let observer = move |event: &Event<'_>| {
             let event = HeldEvent::of(event);
-            held.news().events.push((observer.clone(), event));
+            held.news().events.push((told.clone(), event));
         };
         Self(Arc::new(Inner {
             store: Arc::new(store),
@@ -78,7 +78,7 @@ impl KeyRing {
             accepts_imports: inner.accepts_imports,
             latest_end: AtomicU64::new(inner.latest_end.load(Ordering::Relaxed)),
             revokes_on_reuse: inner.revokes_on_reuse,
-            observer: Observed::by(hold),
+            observer: Observed::by(observer),
             watchers: sync::Arc::new(Watchers::default()),
             watch_interval: inner.watch_interval,
             uses: None,

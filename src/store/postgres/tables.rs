@@ -117,8 +117,8 @@ impl Tables {
         let mut pieces = sql.split('@');
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
-            let names = [("literal.", &self.literal), (".", &self.quoted)];
-            let named = names
+            let schemas = [("literal.", &self.literal), (".", &self.quoted)];
+            let named = schemas
                 .into_iter()
                 .find_map(|(sign, schema)| Some((schema, piece.strip_prefix(sign)?)));
             if let Some((schema, rest)) = named {

@@ -193,7 +193,6 @@ impl<'c> Borrowed<'c> {
         let rows = rows.map_err(|error| failed(&error))?;
         let row = self.counted(&rows, "savepoint")?;
         let (wait, standstill): (i64, i64) = (column(row, SEEN)?, column(row, SEEN + 1)?);
-        let mut bounds = String::new();
         for (setting, bound, longest) in [
             ("lock_timeout", wait, LONGEST_WAIT),
             (
@@ -203,11 +202,9 @@ impl<'c> Borrowed<'c> {
             ),
         ] {
             if bound == 0 || bound > longest {
-                bounds.push_str(&format!("SET LOCAL {setting} = {longest};"));
+                let set = format!("SET LOCAL {setting} = {longest}");
+                self.execute(set).await?;
             }
-        }
-        if !bounds.is_empty() {
-            self.execute(bounds).await?;
         }
         Ok(wait)
     }

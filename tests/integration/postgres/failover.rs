@@ -243,3 +243,33 @@ async fn r22_a_borrowed_pool_hears_the_old_primary_no_longer_than_the_bound() {
     }
     issue(&failed_over.service, "read").await;
 }
+
+/// A transaction that was begun before the failover: what it would commit is lost, or worse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r22_a_transaction_on_a_server_that_counts_no_more_is_refused() {
+    let primary = PgServer::start_primary();
+    let url = primary.database().await;
+    let database = url.rsplit_once('/').unwrap().1;
+    let address = Address::of(&primary).await;
+    let pool = sqlx::PgPool::connect(&address.url(database)).await.unwrap();
+    let ring = ring_over(patient().with_pool(pool.clone()).await.unwrap());
+    let standby = tokio::task::block_in_place(|| primary.standby());
+    let mut transaction = pool.begin().await.unwrap();
+    let mut keys = ring.within(&mut transaction).await.unwrap();
+    let grant = || tower_api_key::Grant::new("alice");
+    keys.issue(grant()).await.unwrap();
+    tokio::task::block_in_place(|| standby.promote());
+    address.lead_to(&standby);
+    #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
+    let begun = Instant::now();
+    let error = loop {
+        match keys.issue(grant()).await {
+            Ok(_) => assert!(begun.elapsed() < BOUND, "the old primary counts"),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let elsewhere = "roll the transaction back, and begin it on a connection to the store's own \
+                     database: this one is another, or on a server that does not count";
+    assert_eq!(source(&error), elsewhere);
+}

@@ -342,6 +342,7 @@ async fn invariant_6_the_functions_wait_for_those_who_issue_keys_to_the_subject(
     };
     let mut connection = PgConnection::connect(&url).await.unwrap();
     while !super::someone_waits(&mut connection).await {
+        assert!(!ending.is_finished(), "it does not wait");
         tokio::task::yield_now().await;
     }
     transaction.commit().await.unwrap();
