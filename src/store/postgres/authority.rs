@@ -9,10 +9,11 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 
 use super::super::{StoreError, StoreErrorKind};
-use super::error::{Reason, because, in_time};
+use super::error::{PREPARED_STATEMENTS, Reason, because, in_time};
+use super::home::{Home, Seen};
 use super::reach::Reach;
 use super::schema;
-use super::tables::{SEEN, Tables, home, seen};
+use super::tables::{Tables, home, seen};
 
 /// How old the newest connection is at most before another one is opened, while look-ups go on.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,52 +34,6 @@ pub(super) const PROBE: &str = concat!(
     " \
      FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
 );
-
-/// What an answer says of where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    is_in_recovery: bool,
-    started_at: i64,
-    is_hidden: bool,
-}
-
-/// Which database of which server, and in which of its histories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Home {
-    pub(super) seen: Seen,
-    /// A promotion begins another, with or without a restart.
-    pub(super) timeline: i32,
-    pub(super) database: i64,
-}
-
-impl Seen {
-    /// Reads what [`seen!`] has put in front of a row.
-    pub(super) fn of(row: &PgRow, statement: &str) -> Result<Self, StoreError> {
-        use super::record::column;
-        // First, because the others may mean something else.
-        let answered: &str = column(row, SEEN - 1)?;
-        if answered != statement {
-            return Err(because(
-                StoreErrorKind::Unavailable,
-                super::error::PREPARED_STATEMENTS,
-            ));
-        }
-        Ok(Self {
-            is_in_recovery: column(row, 0)?,
-            started_at: column(row, 1)?,
-            is_hidden: column(row, 2)?,
-        })
-    }
-
-    pub(super) fn check(self) -> Result<Self, StoreError> {
-        if self.is_hidden {
-            let advice = "give the role BYPASSRLS, or disable row-level security on \
-                          tower_api_keys: a policy may hide rows from it";
-            return Err(because(StoreErrorKind::Unavailable, advice));
-        }
-        Ok(self)
-    }
-}
 
 /// What an answer is worth.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,12 +147,9 @@ impl Authority {
 
     /// Whether an answer comes from the server that counts.
     pub(super) fn counts(&self, rows: &[PgRow], statement: &str) -> Result<bool, StoreError> {
-        let row = rows.first().ok_or_else(|| {
-            because(
-                StoreErrorKind::Unavailable,
-                super::error::PREPARED_STATEMENTS,
-            )
-        })?;
+        let row = rows
+            .first()
+            .ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS))?;
         Ok(self.judge(Seen::of(row, statement)?)? == Worth::Counts)
     }
 
@@ -282,28 +234,6 @@ impl Authority {
         }
         self.tables.get_or_init(|| tables);
         Ok(home)
-    }
-}
-
-impl Seen {
-    /// Whether both answers come from one run of one server.
-    fn is_of(self, other: Self) -> bool {
-        self.started_at == other.started_at
-    }
-}
-
-impl Home {
-    /// Whether the connections that were opened before lead elsewhere, or to a server that has
-    /// begun another history since.
-    fn ends(self, before: Self, any_server: bool) -> bool {
-        if self.seen.is_of(before.seen) {
-            self.timeline != before.timeline
-                || self.seen.is_in_recovery != before.seen.is_in_recovery
-                || self.database != before.database
-        } else {
-            // Where any server counts, they may take turns.
-            !any_server
-        }
     }
 }
 

@@ -3,8 +3,9 @@
 use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Row as _};
 
 use super::super::{StoreError, StoreErrorKind};
-use super::authority::{Home, PROBE, Seen};
+use super::authority::PROBE;
 use super::error::{because, failed};
+use super::home::{Home, Seen};
 use super::record::column;
 use super::tables::{SEEN, Tables};
 

@@ -7,10 +7,11 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
 use super::super::{Change, ListQuery, Revoked, StoreError, StoreErrorKind, Target};
-use super::authority::{Authority, Seen};
+use super::authority::Authority;
 use super::commit::Statements;
 use super::connection::Connections;
 use super::error::{Reason, because, commit_failed, failed};
+use super::home::Seen;
 use super::record::{self, SELECT_BY_ID, column, to_record};
 use super::tables::{SEEN, Tables, home, seen};
 use super::{first, revoke};

@@ -8,22 +8,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
-    StoreId, Target,
-};
+use super::super::{StoreErrorKind, StoreId};
 use super::PostgresStore;
 use super::error::because;
+use super::port::{Call, Port};
 use super::transaction::Borrowed;
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::Error;
 use crate::format::KeyId;
 use crate::grant::Grant;
-use crate::realm::Realm;
-use crate::record::{KeyRecord, Revocation, RevocationReason};
+use crate::record::{KeyRecord, RevocationReason};
 use crate::ring::{Held, Issued, KeyRing};
 use crate::scope::ScopeSet;
 
@@ -91,6 +87,8 @@ pub struct InTransaction<'c> {
     port: Port,
     calls: mpsc::UnboundedReceiver<Call>,
     identity: StoreId,
+    /// A change that began and did not end: its caller was dropped.
+    is_in_doubt: bool,
     unannounced: Unannounced,
 }
 
@@ -152,8 +150,7 @@ impl KeyRing {
             return Err(because(StoreErrorKind::Unavailable, advice).into());
         };
         let borrowed = Borrowed::new(connections, connection).await?;
-        let (sender, calls) = mpsc::unbounded_channel();
-        let port = Port(Arc::new(sender));
+        let (port, calls) = Port::new();
         let held = Arc::new(Held::default());
         Ok(InTransaction {
             borrowed,
@@ -161,6 +158,7 @@ impl KeyRing {
             port,
             calls,
             identity: StoreId::of(connections),
+            is_in_doubt: false,
             unannounced: Unannounced {
                 held,
                 rings: vec![self.clone()],
@@ -321,7 +319,16 @@ impl InTransaction<'_> {
     }
 
     /// Runs an operation of the ring, and answers what it asks of its store on the connection.
-    async fn run<T>(&mut self, operation: impl Future<Output = T>) -> T {
+    async fn run<T>(
+        &mut self,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if self.is_in_doubt {
+            let advice = "roll the transaction back: a call was dropped before it ended";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        }
+        // What an operation asked for that was dropped is not done for the next.
+        while self.calls.try_recv().is_ok() {}
         let mut operation = pin!(operation);
         loop {
             let step = poll_fn(|context| {
@@ -336,7 +343,11 @@ impl InTransaction<'_> {
             });
             match step.await {
                 Step::Done(done) => return done,
-                Step::Call(call) => self.answer(call).await,
+                Step::Call(call) => {
+                    self.is_in_doubt = true;
+                    self.answer(call).await;
+                    self.is_in_doubt = false;
+                }
             }
         }
     }
@@ -374,88 +385,4 @@ impl InTransaction<'_> {
 enum Step<T> {
     Done(T),
     Call(Call),
-}
-
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What a ring asks of its store.
-enum Call {
-    Get(Realm, KeyId, Reply<Option<Arc<KeyRecord>>>),
-    List(Realm, ListQuery, Reply<Vec<Arc<KeyRecord>>>),
-    Commit(Change, Reply<()>),
-    Revoke(Realm, Target, Revocation, Reply<Revoked>),
-}
-
-/// The store of a ring in a transaction: it hands every call to where the connection is.
-#[derive(Clone)]
-struct Port(Arc<mpsc::UnboundedSender<Call>>);
-
-impl Port {
-    async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let over = || because(StoreErrorKind::Unavailable, "the transaction is over");
-        self.0.send(call(reply)).map_err(|_| over())?;
-        answer.await.map_err(|_| over())?
-    }
-}
-
-fn not_here() -> StoreError {
-    let advice = "ask the ring itself: this is not done in a transaction";
-    because(StoreErrorKind::Unavailable, advice)
-}
-
-impl KeyStore for Port {
-    fn find(&self, _: &Realm, _: &KeyDigest) -> Lookup {
-        Lookup::Ready(Err(not_here()))
-    }
-
-    fn identity(&self) -> Option<StoreId> {
-        Some(StoreId::of(&self.0))
-    }
-
-    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.ask(|reply| Call::Commit(change.clone(), reply)))
-    }
-
-    fn revoke<'a>(
-        &'a self,
-        realm: &'a Realm,
-        target: &'a Target,
-        revocation: Revocation,
-    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        let (realm, target) = (realm.clone(), target.clone());
-        Box::pin(self.ask(move |reply| Call::Revoke(realm, target, revocation, reply)))
-    }
-
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        Box::pin(self.ask(move |reply| Call::Get(realm.clone(), id, reply)))
-    }
-
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
-    }
-
-    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async { Err(not_here()) })
-    }
-
-    fn record_uses<'a>(
-        &'a self,
-        _: &'a Realm,
-        _: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Err(not_here()) })
-    }
-
-    fn last_uses<'a>(
-        &'a self,
-        _: &'a Realm,
-        _: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        Box::pin(async { Err(not_here()) })
-    }
 }

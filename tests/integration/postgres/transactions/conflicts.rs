@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::builder;
 use super::super::errors::source;
 use super::{Application, REASON, REPLACED, REVOKED, UNKNOWN, editor, verdict};
-use crate::support::issue;
+use crate::support::{issue, poll_once};
 
 /// The number of the lock of alice in the realm `orders`.
 fn lock() -> i64 {
@@ -209,4 +209,28 @@ async fn r32_a_transaction_that_stands_still_keeps_no_key_alive() {
     assert_eq!(app.verdict(&old).await, REVOKED);
     transaction.commit().await.unwrap_err();
     assert_eq!(app.verdict(&new).await, UNKNOWN);
+}
+
+/// A call that is dropped half-way, as by a timeout: nothing more is done in its transaction, and what it
+/// had asked for is not done by the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_3_nothing_follows_a_call_that_was_dropped() {
+    let app = Application::new().await;
+    let old = issue(&app.ring, "read").await;
+    let id = old.record().id();
+    let mut transaction = app.begun().await;
+    let mut keys = app.ring.within(&mut transaction).await.unwrap();
+    let polled = poll_once(&mut Box::pin(keys.regrant(id, editor())));
+    assert!(polled.is_pending());
+    for _ in 0..2 {
+        let error = keys.issue(editor()).await.unwrap_err();
+        assert_eq!(store_error(&error).kind(), StoreErrorKind::Unavailable);
+        assert_eq!(
+            source(&error),
+            "roll the transaction back: a call was dropped before it ended"
+        );
+    }
+    drop(keys.finish());
+    transaction.rollback().await.unwrap();
+    assert_eq!(app.verdict(&old).await, Ok(()));
 }

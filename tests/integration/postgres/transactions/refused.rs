@@ -126,6 +126,11 @@ async fn a_ring_over_another_store_is_refused() {
 
     // The same database opened twice is two stores, as everywhere.
     let apart = ring_over(patient().connect(&app.url).await.unwrap());
+    // Its ring can go into any transaction of the database, with a pool of its own.
+    let mut keys = apart.within(&mut transaction).await.unwrap();
+    let bob = tower_api_key::Grant::new("bob");
+    keys.issue(bob).await.unwrap();
+    drop(keys.finish());
     for from in [memory, apart] {
         let temporary = issue(&from, "read").await.record().id();
         let mut keys = app.ring.within(&mut transaction).await.unwrap();
