@@ -79,6 +79,39 @@ ALTER TABLE tower_api_keys
     ADD CONSTRAINT tower_api_keys_last_used_at_check
         CHECK (CASE WHEN revoked_at IS NULL THEN last_used_at >= 0 ELSE true END) NOT VALID;
 
+-- What comes in as revoked, from a backup for example, is a record too.
+CREATE FUNCTION tower_api_keys_entry_revoked() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (NEW.id ~ '^[0-9A-Za-z]{12}$'
+        AND octet_length(NEW.realm) BETWEEN 1 AND 64 AND NEW.realm ~ '^[] !#-[^-~]*$'
+        AND octet_length(NEW.digest) = 32
+        AND coalesce(NEW.pepper_version, 0) BETWEEN 0 AND 4294967295
+        AND octet_length(NEW.subject) BETWEEN 1 AND 256 AND NEW.subject !~ '[\u0001-\u001f\u007f-\u009f]'
+        AND NEW.scopes ~ '^([]!#-[^-~]{1,128}( []!#-[^-~]{1,128})*)?$'
+        AND NEW.issued_at >= 0 AND NEW.not_before >= 0
+        AND coalesce(NEW.expires_at, 0) >= 0 AND coalesce(NEW.retire_at, 0) >= 0
+        AND coalesce(NEW.last_used_at, 0) >= 0
+        AND NEW.lineage ~ '^[0-9A-Za-z]{12}$'
+        AND NEW.generation BETWEEN 0 AND 4294967295
+        AND json_typeof(NEW.metadata::json) = 'object') IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'key % cannot come in like this: it is no record', NEW.id
+            USING ERRCODE = '23514',
+                CONSTRAINT = 'tower_api_keys_entry_revoked',
+                HINT = 'Issue keys through tower-api-key.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER tower_api_keys_entry_revoked BEFORE INSERT ON tower_api_keys
+    FOR EACH ROW WHEN (NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION tower_api_keys_entry_revoked();
+-- Also for sessions whose session_replication_role passes over other triggers.
+ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER tower_api_keys_entry_revoked;
+
 -- Each names the schema of the tables, whatever the search_path of its caller: `@.` becomes the
 -- schema, `@literal` the name of the table as a literal.
 DO $install$
