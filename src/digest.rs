@@ -202,6 +202,7 @@ impl fmt::Debug for Pepper {
 }
 
 /// How a ring turns presented bytes into digests.
+#[derive(Clone)]
 pub(crate) enum Digester {
     Sha256,
     Hmac {
@@ -210,6 +211,7 @@ pub(crate) enum Digester {
     },
 }
 
+#[derive(Clone)]
 pub(crate) struct Keyed {
     version: u32,
     /// The state after the pepper's own block, so that no request hashes it again.

@@ -281,6 +281,39 @@ impl<'a> Event<'a> {
     }
 }
 
+/// An event about a change of a record, kept for later.
+#[cfg(feature = "postgres")]
+pub(crate) struct HeldEvent {
+    kind: EventKind,
+    realm: Option<Realm>,
+    identity: Identity,
+    subject: Option<Box<str>>,
+}
+
+#[cfg(feature = "postgres")]
+impl HeldEvent {
+    /// A change has no place and no failure.
+    pub(crate) fn of(event: &Event<'_>) -> Self {
+        Self {
+            kind: event.kind,
+            realm: event.realm.cloned(),
+            identity: event.identity,
+            subject: event.subject.map(Box::from),
+        }
+    }
+
+    pub(crate) fn event(&self) -> Event<'_> {
+        Event {
+            kind: self.kind,
+            realm: self.realm.as_ref(),
+            identity: self.identity,
+            place: None,
+            subject: self.subject.as_deref(),
+            failure: None,
+        }
+    }
+}
+
 /// The observer that was set, if one was.
 #[derive(Clone, Default)]
 pub(crate) struct Observed(Option<Arc<dyn Observer>>);

@@ -112,6 +112,7 @@ impl fmt::Debug for KeyId {
 crate::serde_text!(KeyId);
 
 /// The format of one ring's keys.
+#[derive(Clone)]
 pub(crate) struct Format {
     /// The prefix with its `_`, as every key of the ring begins.
     start: Box<str>,

@@ -190,3 +190,8 @@ pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+
+/// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.
+#[cfg(feature = "postgres")]
+#[doc(no_inline)]
+pub use sqlx;

@@ -4,8 +4,14 @@
 //! - [`command_line`]: managing keys from a shell.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
+#![cfg_attr(
+    feature = "postgres",
+    doc = "- [`transactions`]: one pool and one transaction with Postgres."
+)]
 
 pub mod backup;
 pub mod command_line;
 pub mod privilege;
 pub mod rotating;
+#[cfg(feature = "postgres")]
+pub mod transactions;

@@ -21,6 +21,12 @@
 //! gain what the user gains: that is session fixation. With a new secret, whoever was given it has
 //! the privilege, and nobody else.
 //!
+//! # In one commit with your own change
+//!
+//! Each of these is a commit of its own, after or before that of your own table. With `PostgresStore`
+//! both are one: `KeyRing::within` does it in your transaction, and functions of the schema do it in a
+//! trigger on your table, for programs that do not know this crate. The guide `transactions` has both.
+//!
 //! # The user gains scopes
 //!
 //! ```

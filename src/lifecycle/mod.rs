@@ -30,7 +30,7 @@ pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_se
 pub(crate) const DEFAULT_GRACE: Duration = DAY;
 
 /// What a ring allows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Policy {
     /// The longest lifetime; `None` where keys may live for ever.
     pub(crate) longest_lifetime: Option<Duration>,

@@ -10,6 +10,8 @@ mod upkeep;
 mod verify;
 mod waiting;
 mod watch;
+#[cfg(feature = "postgres")]
+mod within;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub use builder::RingBuilder;
 pub(crate) use verify::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
+#[cfg(feature = "postgres")]
+pub(crate) use within::Held;
 
 use crate::clock::{Clock, Timestamp};
 use crate::digest::Digester;

@@ -33,6 +33,12 @@ impl Waiting {
         }
     }
 
+    /// As many, and none of them.
+    #[cfg(feature = "postgres")]
+    pub(super) fn anew(&self) -> Self {
+        Self::at_most(self.most)
+    }
+
     fn enter(ring: &Arc<Inner>) -> Result<Place, StoreError> {
         let Self { now, most } = &ring.waiting;
         let entered = now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {

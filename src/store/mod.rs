@@ -15,6 +15,7 @@ mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +26,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use file::{FileOptions, FileStore};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{InTransaction, PostgresOptions, PostgresStore, Unannounced};
 pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
@@ -239,6 +240,13 @@ pub trait KeyStore: Send + Sync + 'static {
         None
     }
 
+    /// The store itself, for code that knows its type and needs more than the port; `None` if there
+    /// is no more. `KeyRing::within` finds the `PostgresStore` of a ring by it: a store that wraps one
+    /// can hand it on.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
+
     /// Applies a change, whole or not at all.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
 
@@ -315,6 +323,10 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
 
     fn identity(&self) -> Option<StoreId> {
         (**self).identity().or_else(|| Some(StoreId::of(self)))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        (**self).as_any()
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -225,7 +225,7 @@ pub(crate) async fn execute(url: &str, sql: &str) -> Result<u64, sqlx::Error> {
     Ok(done.rows_affected())
 }
 
-fn binaries() -> Option<PathBuf> {
+pub(crate) fn binaries() -> Option<PathBuf> {
     let complete = |folder: &PathBuf| {
         ["initdb", "pg_ctl", "postgres"]
             .iter()

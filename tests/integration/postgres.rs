@@ -7,10 +7,13 @@ mod failover;
 mod faults;
 mod guard;
 mod poolers;
+mod pools;
 mod purging;
 mod qualified;
 mod revoking;
 mod standstill;
+mod subjects;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,7 +160,7 @@ async fn the_tables_may_stand_in_a_schema_of_their_own() {
     let url = empty_database().await;
     execute(&url, "CREATE SCHEMA auth").await.unwrap();
     let url = format!("{url}?options[search_path]=auth");
-    assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
     let ring = ring_over(connect(&url).await);
     let issued = issue(&ring, "read").await;
     ring.verify(issued.secret().expose().as_bytes())

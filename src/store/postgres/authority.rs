@@ -1,17 +1,19 @@
 //! Which server counts: the one that the newest connection has reached.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 
 use super::super::{StoreError, StoreErrorKind};
-use super::error::{Reason, because, failed, in_time};
+use super::error::{PREPARED_STATEMENTS, Reason, because, in_time};
+use super::home::{Home, Seen};
+use super::reach::Reach;
 use super::schema;
-use super::tables::{SEEN, Tables, seen};
+use super::tables::{Tables, home, seen};
 
 /// How old the newest connection is at most before another one is opened, while look-ups go on.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,48 +26,14 @@ pub(super) const PROBE: &str = concat!(
     "SELECT ",
     seen!("probe"),
     ", class.relkind::pg_catalog.text, \
-     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS trigger WHERE trigger.tgrelid = class.oid \
-         AND trigger.tgname = 'tower_api_keys_guard'), \
-     (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations) \
-     FROM pg_catalog.pg_class AS class WHERE class.oid = '@literal.tower_api_keys'::pg_catalog.regclass"
+     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS trigger WHERE trigger.tgrelid @= class.oid \
+         AND trigger.tgname @= 'tower_api_keys_guard'), \
+     (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
+     (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
+    home!(),
+    " \
+     FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
 );
-
-/// What an answer says of where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    is_in_recovery: bool,
-    started_at: i64,
-    is_hidden: bool,
-}
-
-impl Seen {
-    /// Reads what [`seen!`] has put in front of a row.
-    pub(super) fn of(row: &PgRow, statement: &str) -> Result<Self, StoreError> {
-        use super::record::column;
-        // First, because the others may mean something else.
-        let answered: &str = column(row, SEEN - 1)?;
-        if answered != statement {
-            return Err(because(
-                StoreErrorKind::Unavailable,
-                super::error::PREPARED_STATEMENTS,
-            ));
-        }
-        Ok(Self {
-            is_in_recovery: column(row, 0)?,
-            started_at: column(row, 1)?,
-            is_hidden: column(row, 2)?,
-        })
-    }
-
-    fn check(self) -> Result<Self, StoreError> {
-        if self.is_hidden {
-            let advice = "give the role BYPASSRLS, or disable row-level security on \
-                          tower_api_keys: a policy may hide rows from it";
-            return Err(because(StoreErrorKind::Unavailable, advice));
-        }
-        Ok(self)
-    }
-}
 
 /// What an answer is worth.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,15 +46,16 @@ pub(super) enum Worth {
 /// The last that newest connections have found.
 #[derive(Debug, Default)]
 struct Found {
-    success: Option<(Duration, Seen)>,
+    success: Option<(Duration, Home)>,
     failure: Option<(Duration, StoreErrorKind, Reason)>,
     /// Connections that were opened before are closed.
     renewed_at: Duration,
 }
 
 pub(super) struct Authority {
-    url: PgConnectOptions,
-    tables: Arc<Tables>,
+    reach: Reach,
+    /// Found by the first connection whose server counts.
+    tables: OnceLock<Arc<Tables>>,
     timeout: Duration,
     /// Whether a standby counts, and any server does.
     any_server: bool,
@@ -95,15 +64,10 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn new(
-        url: PgConnectOptions,
-        tables: Arc<Tables>,
-        timeout: Duration,
-        any_server: bool,
-    ) -> Arc<Self> {
+    pub(super) fn new(reach: Reach, timeout: Duration, any_server: bool) -> Arc<Self> {
         Arc::new(Self {
-            url,
-            tables,
+            reach,
+            tables: OnceLock::new(),
             timeout,
             any_server,
             found: watch::Sender::default(),
@@ -111,11 +75,37 @@ impl Authority {
         })
     }
 
+    /// Finds the tables, and a server that counts, by two connections.
+    pub(super) async fn first(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut connection = in_time(self.timeout, self.reach.connect()).await?;
+        in_time(self.timeout, self.seen_by(&mut connection)).await?;
+        // While the first is open: a pooler that gives both the same session is found out here.
+        self.anew().await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
     /// Waits until a connection that was opened within the bound has found a server that counts.
-    pub(super) async fn ready(self: &Arc<Self>) -> Result<(), StoreError> {
+    /// Returns the tables that are there.
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<&Arc<Tables>, StoreError> {
         let asked_at = now();
         self.opened_after(asked_at.saturating_sub(BOUND), asked_at)
-            .await
+            .await?;
+        let none = || StoreError::from(StoreErrorKind::Unavailable);
+        self.tables.get().ok_or_else(none)
+    }
+
+    /// How long a connection is waited for.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether a connection leads to the database of the newest one, and to the same server.
+    pub(super) fn is_home(&self, seen: Seen, database: i64) -> bool {
+        let newest = self.found.borrow().success;
+        newest.is_some_and(|(_, home)| {
+            home.database == database && (self.any_server || home.seen.is_of(seen))
+        })
     }
 
     /// Waits for a connection that is opened from now on.
@@ -155,6 +145,14 @@ impl Authority {
         }
     }
 
+    /// Whether an answer comes from the server that counts.
+    pub(super) fn counts(&self, rows: &[PgRow], statement: &str) -> Result<bool, StoreError> {
+        let row = rows
+            .first()
+            .ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS))?;
+        Ok(self.judge(Seen::of(row, statement)?)? == Worth::Counts)
+    }
+
     /// What an answer is worth now that it is here.
     pub(super) fn judge(&self, seen: Seen) -> Result<Worth, StoreError> {
         let seen = seen.check()?;
@@ -165,7 +163,7 @@ impl Authority {
         Ok(match newest {
             Some((at, newest))
                 if !seen.is_in_recovery
-                    && newest.started_at == seen.started_at
+                    && newest.seen.is_of(seen)
                     && now().saturating_sub(at) < BOUND =>
             {
                 Worth::Counts
@@ -210,10 +208,9 @@ impl Authority {
     }
 
     /// Opens a connection, and asks it which server it has reached.
-    async fn ask(&self) -> Result<Seen, StoreError> {
+    async fn ask(&self) -> Result<Home, StoreError> {
         let asked = async {
-            let connected = self.url.connect().await;
-            let mut connection = connected.map_err(|error| failed(&error))?;
+            let mut connection = self.reach.connect().await?;
             let seen = self.seen_by(&mut connection).await;
             // A server that does not answer is not waited for.
             let _ = connection.close().await;
@@ -222,22 +219,21 @@ impl Authority {
         in_time(self.timeout, asked).await
     }
 
-    /// What a connection sees, if that counts.
-    pub(super) async fn seen_by(&self, connection: &mut PgConnection) -> Result<Seen, StoreError> {
-        let (seen, is_in_recovery) = schema::probe(&self.tables, connection).await?;
-        let seen = seen.check()?;
-        if is_in_recovery && !self.any_server {
+    /// What a connection sees, if that counts. The first finds the tables.
+    pub(super) async fn seen_by(&self, connection: &mut PgConnection) -> Result<Home, StoreError> {
+        let tables = match self.tables.get() {
+            Some(tables) => Arc::clone(tables),
+            None => Arc::new(self.reach.locate(connection).await?),
+        };
+        let home = schema::probe(&tables, connection).await?;
+        let seen = home.seen.check()?;
+        if seen.is_in_recovery && !self.any_server {
             let advice = "use the URL of the primary: this server is a standby, which lags \
                           (danger_read_from_standby allows it)";
             return Err(because(StoreErrorKind::ReadOnly, advice));
         }
-        Ok(seen)
-    }
-}
-
-impl Seen {
-    pub(super) fn is_in_recovery(self) -> bool {
-        self.is_in_recovery
+        self.tables.get_or_init(|| tables);
+        Ok(home)
     }
 }
 
@@ -245,11 +241,11 @@ impl Seen {
 struct Probing {
     authority: Arc<Authority>,
     at: Duration,
-    outcome: Result<Seen, StoreError>,
+    outcome: Result<Home, StoreError>,
 }
 
 impl Probing {
-    fn end(&mut self, outcome: Result<Seen, StoreError>) {
+    fn end(&mut self, outcome: Result<Home, StoreError>) {
         self.outcome = outcome;
     }
 }
@@ -261,18 +257,19 @@ impl Drop for Probing {
         // First: who is woken may want the next.
         self.authority.is_probing.store(false, Ordering::Release);
         self.authority.found.send_modify(|found| match outcome {
-            Ok(seen) => {
+            Ok(home) => {
                 // What was forgotten since it began stays so.
                 if self.at < found.renewed_at {
                     return;
                 }
+                let any_server = self.authority.any_server;
                 let is_other = found
                     .success
-                    .is_some_and(|(_, before)| before.started_at != seen.started_at);
-                if is_other && !self.authority.any_server {
+                    .is_some_and(|(_, before)| home.ends(before, any_server));
+                if is_other {
                     found.renewed_at = self.at;
                 }
-                found.success = Some((self.at, seen));
+                found.success = Some((self.at, home));
                 found.failure = None;
             }
             Err(error) => {

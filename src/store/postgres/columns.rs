@@ -17,14 +17,14 @@ const UPDATE: &str = "UPDATE @.tower_api_keys AS keys SET
     not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
     generation = new.generation, version = new.version, revoked_at = new.revoked_at,
     revocation_reason = new.revocation_reason, label = new.label, metadata = new.metadata
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[],
-    $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[])
+FROM unnest($1::pg_catalog.text[], $2::bigint[], $3::pg_catalog.text[], $4::pg_catalog.bytea[], $5::pg_catalog.text[], $6::pg_catalog.text[],
+    $7::bigint[], $8::pg_catalog.text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::pg_catalog.text[], $17::pg_catalog.text[], $18::pg_catalog.text[])
     AS new (id, expected, realm, digest, subject, lineage,
         pepper_version, scopes, issued_at, not_before, expires_at, retire_at,
         generation, version, revoked_at, revocation_reason, label, metadata)
-WHERE keys.id = new.id AND keys.version = new.expected AND keys.realm = new.realm
-    AND keys.digest = new.digest AND keys.subject = new.subject AND keys.lineage = new.lineage";
+WHERE keys.id @= new.id AND keys.version @= new.expected AND keys.realm @= new.realm
+    AND keys.digest @= new.digest AND keys.subject @= new.subject AND keys.lineage @= new.lineage";
 
 const INSERT: &str = "INSERT INTO @.tower_api_keys (id, realm, digest, pepper_version, subject,
     scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version,

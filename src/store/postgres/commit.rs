@@ -1,6 +1,7 @@
 //! Changes, each a transaction.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
@@ -17,27 +18,26 @@ use crate::realm::Realm;
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
 const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
-WHERE realm = $1 AND subject = $2 AND revoked_at IS NULL ORDER BY id";
+WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL ORDER BY id";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
     let statements = Statements::of(change)?;
     let mut taken = connections.begun().await?;
-    let applied = statements
-        .run(connections.tables(), &mut taken, change)
-        .await;
+    let tables = Arc::clone(&taken.tables);
+    let applied = statements.run(&tables, &mut taken, change).await;
     taken.end(applied).await
 }
 
 /// A change as the arguments of its statements.
-struct Statements {
+pub(super) struct Statements {
     locks: Vec<i64>,
     updates: Updates,
     inserts: Vec<Columns>,
 }
 
 impl Statements {
-    fn of(change: &Change) -> Result<Self, StoreError> {
+    pub(super) fn of(change: &Change) -> Result<Self, StoreError> {
         let mut locks = BTreeSet::new();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         let mut updates = Updates::default();
@@ -70,7 +70,7 @@ impl Statements {
 
     /// What changes comes first: then the one statement that can meet a unique constraint is the
     /// insertion of a new record, and a taken id or digest is just that.
-    async fn run(
+    pub(super) async fn run(
         self,
         tables: &Tables,
         connection: &mut PgConnection,

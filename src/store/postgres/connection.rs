@@ -1,18 +1,20 @@
 //! Connections that are taken, used and given back.
 
+use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
+use futures_timer::Delay;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Error as SqlError, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Error as SqlError, PgPool, Postgres};
 
 use super::super::{StoreError, StoreErrorKind};
-use super::authority::{Authority, Seen, Worth};
-use super::error::{
-    PREPARED_STATEMENTS, Reason, because, commit_failed, failed, is_answer, is_dead,
-};
+use super::authority::Authority;
+use super::error::{Reason, because, commit_failed, failed, is_answer, is_dead};
 use super::tables::{Tables, seen};
 
 /// Each statement sees what was committed before it, whatever the server's default is: the check
@@ -29,24 +31,23 @@ macro_rules! begin {
 }
 const BEGIN: &str = concat!(begin!(), seen!("begin"));
 
+/// Only a pool that the store borrows can be without one.
+const STATEMENT_CACHE: &str = "leave the pool its statement cache: with a capacity of 0 the server \
+     loses memory with each look-up";
+
 /// A pool, and how its connections are used.
 pub(super) struct Connections {
     pool: PgPool,
     authority: Arc<Authority>,
-    tables: Arc<Tables>,
 }
 
 impl Connections {
-    pub(super) fn new(pool: PgPool, authority: Arc<Authority>, tables: Arc<Tables>) -> Self {
-        Self {
-            pool,
-            authority,
-            tables,
-        }
+    pub(super) fn new(pool: PgPool, authority: Arc<Authority>) -> Self {
+        Self { pool, authority }
     }
 
-    pub(super) fn tables(&self) -> &Tables {
-        &self.tables
+    pub(super) fn authority(&self) -> &Arc<Authority> {
+        &self.authority
     }
 
     /// All rows of a statement that can be repeated, each with [`seen!`] in front. If the
@@ -57,15 +58,18 @@ impl Connections {
         statement: &str,
         query: impl Fn(&Tables) -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.authority.ready().await?;
+        let tables = self.authority.ready().await?;
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
-            let mut connection = self.taken().await.map_err(|error| failed(&error))?;
-            match query(&self.tables).fetch_all(&mut **connection).await {
+            let mut connection = self.taken(tables).await?;
+            match query(tables).fetch_all(&mut **connection).await {
                 Ok(rows) => {
-                    if self.counts(&rows, statement)? {
+                    if self.authority.counts(&rows, statement)? {
                         connection.is_in_order = true;
+                        if connection.cached_statements_size() == 0 {
+                            return Err(because(StoreErrorKind::Unavailable, STATEMENT_CACHE));
+                        }
                         return Ok(rows);
                     }
                     drop(connection);
@@ -81,15 +85,6 @@ impl Connections {
         }
     }
 
-    /// Whether an answer comes from the server that counts.
-    fn counts(&self, rows: &[PgRow], statement: &str) -> Result<bool, StoreError> {
-        let row = rows
-            .first()
-            .ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS))?;
-        let seen = Seen::of(row, statement)?;
-        Ok(self.authority.judge(seen)? == Worth::Counts)
-    }
-
     async fn look_again(&self, attempts: u32) -> Result<(), StoreError> {
         if attempts == 0 {
             let advice = "use a URL that leads to one server: several answer to this one";
@@ -99,12 +94,12 @@ impl Connections {
     }
 
     /// Executes one statement as a transaction, and says how many rows it concerned.
-    pub(super) async fn execute(
+    pub(super) async fn execute<'q>(
         &self,
-        query: Query<'_, Postgres, PgArguments>,
+        query: impl FnOnce(&Tables) -> Query<'q, Postgres, PgArguments>,
     ) -> Result<u64, StoreError> {
         let mut taken = self.begun().await?;
-        let done = query.execute(&mut **taken).await;
+        let done = query(&taken.tables).execute(&mut **taken).await;
         let concerned = done.map(|done| done.rows_affected());
         taken.end(concerned.map_err(|error| failed(&error))).await
     }
@@ -112,15 +107,15 @@ impl Connections {
     /// A connection on which a transaction has begun. Nothing was written before, so a dead
     /// connection is replaced here too, and one to a server that does not count.
     pub(super) async fn begun(&self) -> Result<Taken, StoreError> {
-        self.authority.ready().await?;
+        let tables = self.authority.ready().await?;
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
-            let mut connection = self.taken().await.map_err(|error| failed(&error))?;
-            let begin = sqlx::raw_sql(AssertSqlSafe(self.tables.text(BEGIN)));
+            let mut connection = self.taken(tables).await?;
+            let begin = sqlx::raw_sql(AssertSqlSafe(tables.text(BEGIN)));
             match begin.fetch_all(&mut **connection).await {
                 Ok(rows) => {
-                    if self.counts(&rows, "begin")? {
+                    if self.authority.counts(&rows, "begin")? {
                         return Ok(connection);
                     }
                     drop(connection);
@@ -142,10 +137,21 @@ impl Connections {
         most.saturating_add(1).saturating_mul(2)
     }
 
-    async fn taken(&self) -> Result<Taken, SqlError> {
+    /// Waits no longer than the store's own bound: a borrowed pool may have a longer one.
+    async fn taken(&self, tables: &Arc<Tables>) -> Result<Taken, StoreError> {
+        let mut acquired = pin!(self.pool.acquire());
+        let mut timeout = Delay::new(self.authority.timeout());
+        let connection = poll_fn(|context| {
+            if let Poll::Ready(acquired) = acquired.as_mut().poll(context) {
+                return Poll::Ready(acquired);
+            }
+            let timeout = pin!(&mut timeout).poll(context);
+            timeout.map(|()| Err(SqlError::PoolTimedOut))
+        });
         Ok(Taken {
             authority: Arc::clone(&self.authority),
-            connection: self.pool.acquire().await?,
+            tables: Arc::clone(tables),
+            connection: connection.await.map_err(|error| failed(&error))?,
             is_in_order: false,
         })
     }
@@ -156,6 +162,7 @@ impl Connections {
 /// lets it, and have one connection less.
 pub(super) struct Taken {
     authority: Arc<Authority>,
+    pub(super) tables: Arc<Tables>,
     connection: PoolConnection<Postgres>,
     pub(super) is_in_order: bool,
 }

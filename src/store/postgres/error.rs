@@ -21,6 +21,7 @@ pub(super) struct Reason {
     cause: Option<String>,
     is_outage: bool,
     is_fenced: bool,
+    is_deadlock: bool,
 }
 
 /// What a pooler does that knows nothing of prepared statements.
@@ -40,6 +41,7 @@ impl Reason {
             cause,
             is_outage: false,
             is_fenced: false,
+            is_deadlock: false,
         }
     }
 
@@ -56,6 +58,12 @@ impl Reason {
     /// Whether the server was not reached, so that it may be the same as before.
     pub(super) fn is_outage(&self) -> bool {
         self.is_outage
+    }
+
+    /// Whether the database has ended the statement for another session: the same statement in the
+    /// same transaction would fare no better.
+    pub(super) fn is_deadlock(error: &StoreError) -> bool {
+        Self::of(error).1.is_deadlock
     }
 
     /// Whether a server refused to write because it is no primary, or is none any more.
@@ -110,7 +118,11 @@ pub(super) fn commit_failed(error: &SqlError) -> StoreError {
     match code(error).as_deref() {
         Some("23505") => StoreErrorKind::Duplicate.into(),
         // Another commit was first; the change is computed anew from what it left.
-        Some("40001" | "40P01") => StoreErrorKind::Conflict.into(),
+        Some("40001" | "40P01") => {
+            let (_, mut reason) = Reason::of(&failed(error));
+            reason.is_deadlock = true;
+            StoreError::new(StoreErrorKind::Conflict, reason)
+        }
         _ => failed(error),
     }
 }
@@ -148,8 +160,30 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Busy, ReadOnly, Schema, Unavailable};
     match error {
         SqlError::Database(_) => match code(error).as_deref().unwrap_or_default() {
+            "08P01" if says(error, "unsupported startup parameter: extra_float_digits") => (
+                Unavailable,
+                "build the pool's PgConnectOptions with extra_float_digits(None), or set \
+                 ignore_startup_parameters = extra_float_digits in the pooler's ini",
+            ),
+            "08P01" if says(error, "no such database") => (
+                Unavailable,
+                "add the URL's database to [databases] of the pooler's ini, for example \
+                 * = host=127.0.0.1 port=5432",
+            ),
+            "08P01" if says(error, "no such user") => (
+                Unavailable,
+                "add the URL's role to the pooler's auth_file, or set its auth_query",
+            ),
+            _ if says(error, "server_login_retry") || says(error, "query_wait_timeout") => (
+                Unavailable,
+                "check the host and the port in [databases] of the pooler's ini: it reaches no server",
+            ),
             "3D000" => (Unavailable, "create the database that the URL names"),
             "28000" | "28P01" => (Unavailable, "correct the role or the password of the URL"),
+            "08P01" if says(error, "password authentication failed") => (
+                Unavailable,
+                "correct the role or the password of the URL, or those in the pooler's auth_file",
+            ),
             "53300" => (
                 Unavailable,
                 "give the server more connections, or the services smaller pools",
@@ -162,6 +196,14 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
                 Unavailable,
                 "try again: this process stood still in the middle of a transaction, and the \
                  server ended it",
+            ),
+            "25P01" => (
+                Unavailable,
+                "begin a transaction, and hand that over: the connection is in none",
+            ),
+            "25P02" => (
+                Unavailable,
+                "roll the transaction back: a statement of it has failed",
             ),
             "55P03" | "57014" | "40001" | "40P01" => (
                 Busy,

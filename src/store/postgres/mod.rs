@@ -5,19 +5,26 @@ mod columns;
 mod commit;
 mod connection;
 mod error;
+mod home;
 mod options;
 mod password_file;
+mod port;
+mod reach;
 mod record;
 mod revoke;
 mod schema;
 mod tables;
 mod task;
+mod transaction;
 mod url;
+mod within;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 
 use self::connection::Connections;
@@ -25,10 +32,13 @@ pub use self::options::PostgresOptions;
 use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
+pub use self::within::{InTransaction, Unannounced};
 use super::row::{column_time, time};
 use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreId, Target,
 };
+#[cfg(doc)]
+use crate::KeyRing;
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
@@ -59,7 +69,9 @@ use crate::record::{KeyRecord, Revocation};
 /// statement names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate)
 /// makes them; so do the files in `migrations/postgres` of this crate, in their order, for those who
 /// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
-/// `tower_api_keys` and `SELECT` on the other. The encoding must be UTF8. Tested with
+/// `tower_api_keys` and `SELECT` on the other. The functions `tower_api_key_end_subject` and
+/// `tower_api_key_narrow_subject` are for triggers on the application's own tables: see
+/// [the guide](crate::guide::transactions). The encoding must be UTF8. Tested with
 /// Postgres 15.
 ///
 /// The database holds the lifecycle too. A trigger refuses every `UPDATE` that gives a key more
@@ -76,6 +88,32 @@ use crate::record::{KeyRecord, Revocation};
 /// that turns out to be dead is replaced within the same look-up, so a server that restarts costs
 /// requests only while it is away. While keys are looked up, the store opens one more connection a
 /// second, to learn which server the URL leads to, and closes it at once.
+///
+/// # A borrowed pool
+///
+/// [`from_pool`](Self::from_pool) works on the application's own pool, and [`KeyRing::within`] in a
+/// transaction of it, so that a change of the application's and one of the keys are one commit. What
+/// this page promises holds there too, with these limits:
+///
+/// - sqlx has read the URL. It passes over settings that this store refuses, and may log their values.
+///   Look at the pool's `PgSslMode` yourself.
+/// - After a failover the store closes the connections to the old server that it meets, and believes none.
+///   Those that it does not meet stay in the pool: the application's own statements may still reach the
+///   old server.
+/// - The limits of the pool are its own. The store waits for a connection no longer than its
+///   [`acquire_timeout`](PostgresOptions::acquire_timeout), also if that of the pool is longer. A pool with
+///   sqlx's default `test_before_acquire(true)` adds a round trip to each look-up.
+/// - A pool without a statement cache is refused by the first look-up.
+/// - The connection that the store opens each second has the settings of the pool
+///   (`PgPool::connect_options`), and hooks such as `after_connect` do not run on it. If a hook sets the
+///   `search_path`, name the schema with [`PostgresOptions::schema`].
+/// - The application can leave a session with another role, with another `search_path`, or with temporary
+///   tables. Each answer still counts only if its session sees every row, and no name leads elsewhere.
+///
+/// # A database that starts later
+///
+/// [`connect`](Self::connect) fails if no server answers. [`PostgresOptions::lazy`] returns a store
+/// that answers each request with 503, and says why, until the database is there.
 ///
 /// # Failover
 ///
@@ -158,6 +196,19 @@ impl PostgresStore {
     pub async fn migrate(url: &str) -> Result<u32, StoreError> {
         PostgresOptions::new().migrate(url).await
     }
+
+    /// Works on the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), except for the URL, which the pool has read.
+    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
+        PostgresOptions::new().with_pool(pool).await
+    }
+
+    fn new(connections: Connections) -> Self {
+        Self(Arc::new(connections))
+    }
 }
 
 impl KeyStore for PostgresStore {
@@ -179,6 +230,10 @@ impl KeyStore for PostgresStore {
 
     fn identity(&self) -> Option<StoreId> {
         Some(StoreId::of(&self.0))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -285,8 +340,10 @@ impl KeyStore for PostgresStore {
                 // Each step on its own: a purge whose caller is gone ends after the one that runs.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let step = detached(async move {
-                    let step = connections.tables().query(PURGE);
-                    let step = step.bind(realm.as_str()).bind(ended_by);
+                    let step = |tables: &Tables| {
+                        let step = tables.query(PURGE);
+                        step.bind(realm.as_str().to_owned()).bind(ended_by)
+                    };
                     connections.execute(step).await
                 });
                 match step.await? {
@@ -313,8 +370,10 @@ impl KeyStore for PostgresStore {
                 .iter()
                 .map(|&(_, at)| column_time(at))
                 .collect::<Result<Vec<i64>, _>>()?;
-            let query = connections.tables().query(RECORD_USES);
-            let query = query.bind(realm.as_str()).bind(ids).bind(times);
+            let query = |tables: &Tables| {
+                let query = tables.query(RECORD_USES);
+                query.bind(realm.as_str().to_owned()).bind(ids).bind(times)
+            };
             connections.execute(query).await.map(drop)
         }))
     }
@@ -362,27 +421,27 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
 /// the index, so that a step reads no more than it removes.
 const PURGE: &str = "WITH due AS (
     SELECT id FROM @.tower_api_keys
-    WHERE realm = $1 AND coalesce(revoked_at, least(expires_at, retire_at)) <= $2
+    WHERE realm @= $1 AND coalesce(revoked_at, least(expires_at, retire_at)) @<= $2
     ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
     FOR UPDATE SKIP LOCKED
-) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id = due.id";
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id @= due.id";
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.
 const RECORD_USES: &str = "WITH told AS (
-    SELECT id, max(at) AS at FROM unnest($2::text[], $3::bigint[]) AS told (id, at) GROUP BY id
+    SELECT id, pg_catalog.max(at) AS at FROM unnest($2::pg_catalog.text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (
-    SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id = keys.id
-    WHERE keys.realm = $1 AND (keys.last_used_at IS NULL OR keys.last_used_at < told.at)
+    SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id @= keys.id
+    WHERE keys.realm @= $1 AND (keys.last_used_at IS NULL OR keys.last_used_at @< told.at)
     ORDER BY keys.id FOR NO KEY UPDATE OF keys
 ) UPDATE @.tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
-FROM locked WHERE locked.id = keys.id";
+FROM locked WHERE locked.id @= keys.id";
 
 const LAST_USES: &str = concat!(
     "SELECT ",
     seen!("last_uses"),
     ", keys.last_used_at
-FROM pg_catalog.unnest($2::text[]) WITH ORDINALITY AS asked (id, place)
-LEFT JOIN @.tower_api_keys AS keys ON keys.id = asked.id AND keys.realm = $1
+FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS asked (id, place)
+LEFT JOIN @.tower_api_keys AS keys ON keys.id @= asked.id AND keys.realm @= $1
 ORDER BY asked.place"
 );

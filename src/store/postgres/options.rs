@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool};
+use tokio::runtime::Handle;
 
 use super::super::{StoreError, StoreErrorKind};
 use super::authority::Authority;
 use super::connection::Connections;
-use super::error::{because, failed, in_time};
-use super::record::column;
-use super::tables::Tables;
-use super::url::Url;
-use super::{PostgresStore, schema, url};
+use super::error::{because, in_time};
+use super::reach::Reach;
+use super::{PostgresStore, url};
 
 /// How a [`PostgresStore`] connects, where the defaults do not fit.
 ///
@@ -36,6 +35,7 @@ pub struct PostgresOptions {
     acquire_timeout: Duration,
     schema: Option<String>,
     any_server: bool,
+    is_lazy: bool,
 }
 
 impl Default for PostgresOptions {
@@ -52,11 +52,13 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(1),
             schema: None,
             any_server: false,
+            is_lazy: false,
         }
     }
 
     /// At most this many connections at a time. Default: 10. All the services together must stay
-    /// below the server's own limit, which is 100 as it comes. Zero counts as one.
+    /// below the server's own limit, which is 100 as it comes. Zero counts as one. A
+    /// [pool](Self::with_pool) that is borrowed has a limit of its own, and this one has no effect.
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.max_connections = most.max(1);
@@ -94,6 +96,40 @@ impl PostgresOptions {
         self
     }
 
+    /// Starts without the database, for a service that may start before it.
+    ///
+    /// [`connect`](Self::connect) and [`with_pool`](Self::with_pool) then return at once, and refuse
+    /// only what no server could change, such as a URL that cannot be read. Until a server answers, is
+    /// the primary, and has the schema that this crate reads, each request is a 503. The
+    /// [failure](crate::Event::failure) of its event says why. Every look-up tries anew, one
+    /// connection at a time.
+    ///
+    /// ```
+    /// use tower_api_key::{KeyRing, VerifyErrorKind, store::PostgresOptions};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// // There is no server yet.
+    /// let url = "postgres://orders@127.0.0.1:1/keys";
+    /// let store = PostgresOptions::new().lazy().connect(url).await?;
+    /// let ring = KeyRing::builder("acme").build(store)?;
+    ///
+    /// let key = b"acme_000000000000_00000000000000000000000000000000";
+    /// # let key = {
+    /// #     let other = KeyRing::builder("acme").build(tower_api_key::store::MemoryStore::new())?;
+    /// #     other.issue(tower_api_key::Grant::new("alice")).await?
+    /// # };
+    /// # let key = key.secret().expose().as_bytes();
+    /// let error = ring.verify(key).await.unwrap_err();
+    /// assert_eq!(error.kind(), VerifyErrorKind::StoreUnavailable);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.is_lazy = true;
+        self
+    }
+
     /// Connects, and makes sure that the schema is the one that this crate reads.
     ///
     /// # Errors
@@ -101,19 +137,10 @@ impl PostgresOptions {
     /// As [`PostgresStore::connect`].
     pub async fn connect(&self, url: &str) -> Result<PostgresStore, StoreError> {
         let url = url::parse(url)?;
-        let mut connection = self.one(&url.options).await?;
-        let checked = self.checked(&url, &mut connection);
-        let tables = in_time(self.acquire_timeout, checked).await?;
-        let authority = Authority::new(
-            url.options.clone(),
-            Arc::clone(&tables),
-            self.acquire_timeout,
-            self.any_server,
-        );
-        let seen = authority.seen_by(&mut connection);
-        in_time(self.acquire_timeout, seen).await?;
-        // While the first is open: a pooler that gives both the same session is found out here.
-        authority.anew().await?;
+        let options = url.options.clone();
+        let authority = self
+            .authority(Reach::of_url(url, self.schema.clone()))
+            .await?;
         let keeper = Arc::clone(&authority);
         // The pool tests a connection when it is given back, and a look-up replaces one that died
         // since: no test before each look-up, which would double its round trips.
@@ -125,10 +152,23 @@ impl PostgresOptions {
                 let keeps = keeper.keeps(connection.age);
                 Box::pin(async move { Ok(keeps) })
             })
-            .connect_lazy_with(url.options);
-        let _ = connection.close().await;
-        let connections = Connections::new(pool, authority, tables);
-        Ok(PostgresStore(Arc::new(connections)))
+            .connect_lazy_with(options);
+        Ok(PostgresStore::new(Connections::new(pool, authority)))
+    }
+
+    /// Works on the application's own pool, and makes sure that the schema is the one that this crate
+    /// reads. The store and the application share the connections of the pool, and its limits.
+    ///
+    /// See [the docs of the store](PostgresStore#a-borrowed-pool) for what it cannot do on a pool
+    /// that it borrows.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStore::connect`], except for the URL, which the pool has read.
+    pub async fn with_pool(&self, pool: PgPool) -> Result<PostgresStore, StoreError> {
+        let reach = Reach::of_pool(pool.clone(), self.schema.clone());
+        let authority = self.authority(reach).await?;
+        Ok(PostgresStore::new(Connections::new(pool, authority)))
     }
 
     /// Brings the schema to the version that this crate reads, and says how many migrations that
@@ -139,46 +179,38 @@ impl PostgresOptions {
     /// As [`PostgresStore::migrate`].
     pub async fn migrate(&self, url: &str) -> Result<u32, StoreError> {
         let url = url::parse(url)?;
-        let mut connection = self.one(&url.options).await?;
-        given(&mut connection, &url).await?;
-        let applied = schema::migrate(&mut connection, self.schema.as_deref()).await?;
+        self.migrate_in(&Reach::of_url(url, self.schema.clone()))
+            .await
+    }
+
+    /// Brings the schema of a pool's database to the version that this crate reads, and says how many
+    /// migrations that took. It opens a connection with the settings of the pool, and closes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStore::migrate`].
+    pub async fn migrate_pool(&self, pool: &PgPool) -> Result<u32, StoreError> {
+        self.migrate_in(&Reach::of_pool(pool.clone(), self.schema.clone()))
+            .await
+    }
+
+    async fn migrate_in(&self, reach: &Reach) -> Result<u32, StoreError> {
+        let mut connection = in_time(self.acquire_timeout, reach.connect()).await?;
+        let applied = reach.migrate(&mut connection).await?;
         let _ = connection.close().await;
         Ok(applied)
     }
 
-    /// A connection of its own, whose failure says more than a pool's.
-    async fn one(&self, url: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-        let connect = async { url.connect().await.map_err(|error| failed(&error)) };
-        in_time(self.acquire_timeout, connect).await
+    /// What says which server counts. If the store may not start without one, it has found it.
+    async fn authority(&self, reach: Reach) -> Result<Arc<Authority>, StoreError> {
+        if Handle::try_current().is_err() {
+            let advice = "connect in a Tokio runtime: this thread has none";
+            return Err(because(StoreErrorKind::Unavailable, advice));
+        }
+        let authority = Authority::new(reach, self.acquire_timeout, self.any_server);
+        if !self.is_lazy {
+            authority.first().await?;
+        }
+        Ok(authority)
     }
-
-    /// The tables as a connection finds them, if they are this crate's and the server counts.
-    async fn checked(
-        &self,
-        url: &Url,
-        connection: &mut PgConnection,
-    ) -> Result<Arc<Tables>, StoreError> {
-        given(connection, url).await?;
-        let tables = schema::locate(connection, self.schema.as_deref()).await?;
-        Ok(Arc::new(tables))
-    }
-}
-
-/// Refuses a pooler that passes over what the URL sets: another schema is another store.
-async fn given(connection: &mut PgConnection, url: &Url) -> Result<(), StoreError> {
-    let Some(wanted) = &url.search_path else {
-        return Ok(());
-    };
-    let shown = sqlx::raw_sql("SHOW search_path")
-        .fetch_one(connection)
-        .await;
-    let shown = shown.map_err(|error| failed(&error))?;
-    let shown: &str = column(&shown, 0)?;
-    let plain = |path: &str| path.replace([' ', '"'], "");
-    if plain(shown) == plain(wanted) {
-        return Ok(());
-    }
-    let advice = "name the schema with PostgresOptions::schema: the pooler passes over the URL's \
-                  options[search_path]";
-    Err(because(StoreErrorKind::Unavailable, advice))
 }

@@ -28,24 +28,24 @@ macro_rules! select {
     };
 }
 
-pub(super) const SELECT_BY_DIGEST: &str = select!("find", "digest = $1 AND realm = $2");
-pub(super) const SELECT_BY_ID: &str = select!("get", "id = $1 AND realm = $2");
-pub(super) const SELECT_BY_IDS: &str = select!("get_many", "id = ANY($1) AND realm = $2");
+pub(super) const SELECT_BY_DIGEST: &str = select!("find", "digest @= $1 AND realm @= $2");
+pub(super) const SELECT_BY_ID: &str = select!("get", "id @= $1 AND realm @= $2");
+pub(super) const SELECT_BY_IDS: &str = select!("get_many", "id @= ANY ($1) AND realm @= $2");
 
 /// One statement for each index, so that no plan depends on what was asked first.
 const LIST_BY_LINEAGE: &str = select!(
     "list",
-    "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) \
-     AND lineage = $5 AND ($6::text IS NULL OR subject = $6) ORDER BY id LIMIT $4"
+    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) \
+     AND lineage @= $5 AND ($6::pg_catalog.text IS NULL OR subject @= $6) ORDER BY id LIMIT $4"
 );
 const LIST_BY_SUBJECT: &str = select!(
     "list",
-    "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) \
-     AND subject = $5 ORDER BY id LIMIT $4"
+    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) \
+     AND subject @= $5 ORDER BY id LIMIT $4"
 );
 const LIST_BY_REALM: &str = select!(
     "list",
-    "realm = $1 AND id > $2 AND (NOT $3 OR revoked_at IS NULL) ORDER BY id LIMIT $4"
+    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) ORDER BY id LIMIT $4"
 );
 
 /// The statement that answers a query.

@@ -1,6 +1,7 @@
 //! Revocations: statements that read an id, a lineage or a subject as they are, and parse nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Error as SqlError, Row as _};
@@ -23,13 +24,13 @@ const ATTEMPTS: usize = 8;
 macro_rules! end {
     ($condition:literal) => {
         concat!(
-            "WITH due AS (SELECT id FROM @.tower_api_keys WHERE realm = $1 AND revoked_at IS NULL AND ",
+            "WITH due AS (SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND revoked_at IS NULL AND ",
             $condition,
             " ORDER BY id FOR NO KEY UPDATE) \
              UPDATE @.tower_api_keys AS keys SET revoked_at = $3, revocation_reason = $4, version = \
-             CASE WHEN keys.version < 1 THEN 1 \
-             WHEN keys.version < 9223372036854775807 THEN keys.version + 1 ELSE keys.version END \
-             FROM due WHERE keys.id = due.id AND keys.revoked_at IS NULL \
+             CASE WHEN keys.version @< 1 THEN 1 \
+             WHEN keys.version @< 9223372036854775807 THEN keys.version @+ 1 ELSE keys.version END \
+             FROM due WHERE keys.id @= due.id AND keys.revoked_at IS NULL \
              RETURNING keys.id, keys.subject"
         )
     };
@@ -38,7 +39,7 @@ macro_rules! end {
 macro_rules! exists {
     ($condition:literal) => {
         concat!(
-            "SELECT EXISTS (SELECT 1 FROM @.tower_api_keys WHERE realm = $1 AND ",
+            "SELECT EXISTS (SELECT 1 FROM @.tower_api_keys WHERE realm @= $1 AND ",
             $condition,
             ")"
         )
@@ -53,22 +54,22 @@ struct Statements {
 }
 
 const BY_ID: Statements = Statements {
-    end: end!("id = $2"),
-    exists: exists!("id = $2"),
+    end: end!("id @= $2"),
+    exists: exists!("id @= $2"),
 };
 const BY_LINEAGE: Statements = Statements {
-    end: end!("lineage = $2"),
-    exists: exists!("lineage = $2"),
+    end: end!("lineage @= $2"),
+    exists: exists!("lineage @= $2"),
 };
 const BY_SUBJECT: Statements = Statements {
-    end: end!("subject = $2"),
-    exists: exists!("subject = $2"),
+    end: end!("subject @= $2"),
+    exists: exists!("subject @= $2"),
 };
 
 /// The lineage of a key. It never changes.
-const LINEAGE: &str = "SELECT lineage FROM @.tower_api_keys WHERE realm = $1 AND id = $2";
+const LINEAGE: &str = "SELECT lineage FROM @.tower_api_keys WHERE realm @= $1 AND id @= $2";
 const SUBJECTS: &str =
-    "SELECT DISTINCT subject FROM @.tower_api_keys WHERE realm = $1 AND lineage = $2";
+    "SELECT DISTINCT subject FROM @.tower_api_keys WHERE realm @= $1 AND lineage @= $2";
 
 /// Ends what is named, in one transaction.
 pub(super) async fn revoke(
@@ -83,8 +84,8 @@ pub(super) async fn revoke(
     }
     for _ in 0..ATTEMPTS {
         let mut taken = connections.begun().await?;
-        let tables = connections.tables();
-        let ended = end(&mut taken, tables, realm, target, revocation).await;
+        let tables = Arc::clone(&taken.tables);
+        let ended = end(&mut taken, &tables, realm, target, revocation).await;
         let ended = ended.map_err(|error| commit_failed(&error));
         match taken.end(ended).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
@@ -97,7 +98,7 @@ pub(super) async fn revoke(
     ))
 }
 
-async fn end(
+pub(super) async fn end(
     connection: &mut PgConnection,
     tables: &Tables,
     realm: &Realm,

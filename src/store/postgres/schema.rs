@@ -3,15 +3,17 @@
 use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Row as _};
 
 use super::super::{StoreError, StoreErrorKind};
-use super::authority::{PROBE, Seen};
+use super::authority::PROBE;
 use super::error::{because, failed};
+use super::home::{Home, Seen};
 use super::record::column;
 use super::tables::{SEEN, Tables};
 
 /// In their order; the first makes version 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_keys.sql"),
     include_str!("../../../migrations/postgres/0002_revocable.sql"),
+    include_str!("../../../migrations/postgres/0003_subjects.sql"),
 ];
 
 /// The version that this crate reads and writes.
@@ -43,7 +45,7 @@ pub(super) async fn locate(
 pub(super) async fn probe(
     tables: &Tables,
     connection: &mut PgConnection,
-) -> Result<(Seen, bool), StoreError> {
+) -> Result<Home, StoreError> {
     let row = tables.query(PROBE).fetch_optional(connection).await;
     let row = row.map_err(|error| failed(&error))?.ok_or_else(missing)?;
     let seen = Seen::of(&row, "probe")?;
@@ -56,7 +58,11 @@ pub(super) async fn probe(
         );
         return Err(because(StoreErrorKind::Schema, advice));
     }
-    Ok((seen, seen.is_in_recovery()))
+    Ok(Home {
+        seen,
+        timeline: column(&row, SEEN + 3)?,
+        database: column(&row, SEEN + 4)?,
+    })
 }
 
 fn check(found: usize) -> Result<(), StoreError> {

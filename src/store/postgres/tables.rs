@@ -1,8 +1,9 @@
 //! The tables by their full names, and statements that name them.
 //!
-//! A statement writes the schema as `@.`, and inside a literal as `@literal.`. What it names cannot be
-//! shadowed, neither by a temporary table of a session that others used before nor by another
-//! `search_path`.
+//! A statement writes the schema as `@.`, inside a literal as `@literal.`, and an operator as `@=`. It names
+//! the schema of every function and type. What it names cannot be shadowed, neither by a temporary
+//! table or type of a session that others used before nor by what a `search_path` puts in front of
+//! `pg_catalog`.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ macro_rules! seen {
     ($statement:literal) => {
         concat!(
             "pg_catalog.pg_is_in_recovery(), \
-             (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, \
+             (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) @* 1000000)::pg_catalog.int8, \
              pg_catalog.row_security_active('@literal.tower_api_keys'::pg_catalog.regclass), '",
             $statement,
             "'::pg_catalog.text"
@@ -28,6 +29,15 @@ macro_rules! seen {
     };
 }
 pub(super) use seen;
+
+/// Which database of its server a session is in.
+macro_rules! home {
+    () => {
+        "(SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_database \
+         WHERE datname @= pg_catalog.current_database())"
+    };
+}
+pub(super) use home;
 
 /// How many columns [`seen!`] has.
 pub(super) const SEEN: usize = 4;
@@ -45,14 +55,15 @@ pub(super) struct Tables {
 /// In the order of the search path, without what is temporary.
 const FIND: &str = "SELECT path.name::pg_catalog.text
 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
-JOIN pg_catalog.pg_namespace AS space ON space.nspname = path.name
-JOIN pg_catalog.pg_class AS class ON class.relnamespace = space.oid
-WHERE class.relname = 'tower_api_key_migrations' AND path.name NOT LIKE 'pg\\_temp%'
+JOIN pg_catalog.pg_namespace AS space ON space.nspname OPERATOR(pg_catalog.=) path.name
+JOIN pg_catalog.pg_class AS class ON class.relnamespace OPERATOR(pg_catalog.=) space.oid
+WHERE class.relname OPERATOR(pg_catalog.=) 'tower_api_key_migrations'
+    AND NOT pg_catalog.starts_with(path.name::pg_catalog.text, 'pg_temp_')
 ORDER BY path.place LIMIT 1";
 
 const FIRST: &str = "SELECT schema::pg_catalog.text
 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (schema, place)
-WHERE schema NOT LIKE 'pg\\_temp%' ORDER BY place LIMIT 1";
+WHERE NOT pg_catalog.starts_with(schema::pg_catalog.text, 'pg_temp_') ORDER BY place LIMIT 1";
 
 impl Tables {
     pub(super) fn new(schema: &str) -> Self {
@@ -106,13 +117,22 @@ impl Tables {
         let mut pieces = sql.split('@');
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
-            let (schema, rest) = match piece.strip_prefix("literal.") {
-                Some(rest) => (&self.literal, rest),
-                None => (&self.quoted, piece.trim_start_matches('.')),
-            };
-            text.push_str(schema);
-            text.push('.');
-            text.push_str(rest);
+            let schemas = [("literal.", &self.literal), (".", &self.quoted)];
+            let named = schemas
+                .into_iter()
+                .find_map(|(sign, schema)| Some((schema, piece.strip_prefix(sign)?)));
+            if let Some((schema, rest)) = named {
+                text.push_str(schema);
+                text.push('.');
+                text.push_str(rest);
+            } else {
+                let end = piece.find(' ').unwrap_or(piece.len());
+                let (operator, rest) = piece.split_at(end);
+                text.push_str("OPERATOR(pg_catalog.");
+                text.push_str(operator);
+                text.push(')');
+                text.push_str(rest);
+            }
         }
         text
     }
@@ -125,8 +145,8 @@ mod tests {
     #[test]
     fn a_schema_is_a_name_whatever_is_in_it() {
         let tables = Tables::new("a\"b'@.c");
-        let text = tables.text("SELECT '@literal.keys'::regclass FROM @.keys");
-        let literal = r#"SELECT '"a""b''@.c".keys'::regclass FROM "a""b'@.c".keys"#;
+        let text = tables.text("SELECT '@literal.keys'::regclass FROM @.keys WHERE a @<= $1");
+        let literal = r#"SELECT '"a""b''@.c".keys'::regclass FROM "a""b'@.c".keys WHERE a OPERATOR(pg_catalog.<=) $1"#;
         assert_eq!(text, literal);
     }
 }

@@ -163,13 +163,13 @@ async fn a_schema_of_another_version_is_refused() {
     let error = patient().connect(&url).await.unwrap_err();
     assert_refused(&error, StoreErrorKind::Schema, &missing);
 
-    assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
     connect(&url).await;
 
-    let newer = "INSERT INTO tower_api_key_migrations (version) VALUES (3)";
+    let newer = "INSERT INTO tower_api_key_migrations (version) VALUES (4)";
     execute(&url, newer).await.unwrap();
-    let text = "update this program: the schema of the database is of version 3, and it reads 2";
+    let text = "update this program: the schema of the database is of version 4, and it reads 3";
     for error in [
         patient().connect(&url).await.unwrap_err(),
         patient().migrate(&url).await.unwrap_err(),
@@ -180,7 +180,7 @@ async fn a_schema_of_another_version_is_refused() {
     let older = "DELETE FROM tower_api_key_migrations WHERE version > 1";
     execute(&url, older).await.unwrap();
     let error = patient().connect(&url).await.unwrap_err();
-    let text = format!("{MIGRATE}: the schema is of version 1, and 2 is needed");
+    let text = format!("{MIGRATE}: the schema is of version 1, and 3 is needed");
     assert_refused(&error, StoreErrorKind::Schema, &text);
 
     let older = "DELETE FROM tower_api_key_migrations";
@@ -201,7 +201,7 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     assert_refused(&error, StoreErrorKind::Unavailable, text);
     let drop = "DROP FUNCTION tower_api_keys_guard()";
     execute(&url, drop).await.unwrap();
-    assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
 }
 
 #[tokio::test]
@@ -213,12 +213,12 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
             tokio::spawn(async move { patient().migrate(&url).await.unwrap() })
         })
         .collect();
-    // Each of the two by one of them; another may come in between.
+    // Each of the three by one of them; another may come in between.
     let mut applied = 0;
     for migration in migrations {
         applied += migration.await.unwrap();
     }
-    assert_eq!(applied, 2);
+    assert_eq!(applied, 3);
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 }
 
@@ -229,6 +229,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
     let files = [
         include_str!("../../../migrations/postgres/0001_keys.sql"),
         include_str!("../../../migrations/postgres/0002_revocable.sql"),
+        include_str!("../../../migrations/postgres/0003_subjects.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();
@@ -237,7 +238,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
     issue(&ring, "read").await;
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 
-    for (file, expected) in files.into_iter().zip(["42P07", "42723"]) {
+    for (file, expected) in files.into_iter().zip(["42P07", "42723", "42723"]) {
         let twice = execute(&url, file).await.unwrap_err();
         let code = twice.into_database_error().unwrap();
         assert_eq!(code.code().as_deref(), Some(expected));

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tokio::net::{TcpListener, TcpStream};
-use tower_api_key::store::StoreErrorKind;
+use tower_api_key::store::{PostgresStore, StoreErrorKind};
 use tower_api_key::{InvalidCause, Issued, KeyRing, RevocationReason, VerifyErrorKind};
 
 use super::errors::source;
@@ -64,11 +66,15 @@ struct FailedOver {
 }
 
 async fn fail_over() -> FailedOver {
+    fail_over_with(async |url| connect(&url).await).await
+}
+
+async fn fail_over_with(connected: impl AsyncFn(String) -> PostgresStore) -> FailedOver {
     let primary = PgServer::start_primary();
     let url = primary.database().await;
     let database = url.rsplit_once('/').unwrap().1.to_owned();
     let address = Address::of(&primary).await;
-    let service = ring_over(connect(&address.url(&database)).await);
+    let service = ring_over(connected(address.url(&database)).await);
     let issued = issue(&service, "read").await;
     let standby = tokio::task::block_in_place(|| primary.standby());
     let key = issued.secret().expose().to_owned();
@@ -173,4 +179,97 @@ async fn r22_an_address_that_comes_to_lead_to_a_standby_is_an_outage() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The sessions of a service, but for the one that looks which server answers.
+async fn sessions(url: &str) -> Vec<i32> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'service'";
+    sqlx::query_scalar(sessions)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+}
+
+/// The standby that a service reads from becomes the primary, without a restart: another history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r22_a_promotion_without_a_restart_closes_every_connection() {
+    let primary = PgServer::start_primary();
+    let url = primary.database().await;
+    let database = url.rsplit_once('/').unwrap().1;
+    let issued = issue(&ring_over(connect(&url).await), "read").await;
+    let presented = issued.secret().expose().as_bytes();
+    let standby = tokio::task::block_in_place(|| primary.standby());
+    let url = standby.url(database);
+    let options = patient().danger_read_from_standby();
+    let named = format!("{url}?application_name=service");
+    let ring = ring_over(options.connect(&named).await.unwrap());
+    ring.verify(presented).await.unwrap();
+    let before = sessions(&url).await;
+    assert!(!before.is_empty());
+    tokio::task::block_in_place(|| standby.promote());
+    #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
+    let begun = Instant::now();
+    loop {
+        ring.verify(presented).await.unwrap();
+        let now = sessions(&url).await;
+        if !before.iter().any(|pid| now.contains(pid)) {
+            break;
+        }
+        assert!(begun.elapsed() < BOUND, "{before:?} live on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    issue(&ring, "read").await;
+}
+
+/// A pool of the application's believes the old primary no longer than one of the store's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r22_a_borrowed_pool_hears_the_old_primary_no_longer_than_the_bound() {
+    let failed_over = fail_over_with(async |url| {
+        let pool = sqlx::PgPool::connect(&url).await.unwrap();
+        patient().with_pool(pool).await.unwrap()
+    })
+    .await;
+    let presented = failed_over.issued.secret().expose().as_bytes();
+    #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
+    let begun = Instant::now();
+    while failed_over.service.verify(presented).await.is_ok() {
+        assert!(begun.elapsed() < BOUND, "a revoked key passes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..50 {
+        let error = failed_over.service.verify(presented).await.unwrap_err();
+        assert_eq!(error.kind(), REVOKED);
+    }
+    issue(&failed_over.service, "read").await;
+}
+
+/// A transaction that was begun before the failover: what it would commit is lost, or worse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r22_a_transaction_on_a_server_that_counts_no_more_is_refused() {
+    let primary = PgServer::start_primary();
+    let url = primary.database().await;
+    let database = url.rsplit_once('/').unwrap().1;
+    let address = Address::of(&primary).await;
+    let pool = sqlx::PgPool::connect(&address.url(database)).await.unwrap();
+    let ring = ring_over(patient().with_pool(pool.clone()).await.unwrap());
+    let standby = tokio::task::block_in_place(|| primary.standby());
+    let mut transaction = pool.begin().await.unwrap();
+    let mut keys = ring.within(&mut transaction).await.unwrap();
+    let grant = || tower_api_key::Grant::new("alice");
+    keys.issue(grant()).await.unwrap();
+    tokio::task::block_in_place(|| standby.promote());
+    address.lead_to(&standby);
+    #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
+    let begun = Instant::now();
+    let error = loop {
+        match keys.issue(grant()).await {
+            Ok(_) => assert!(begun.elapsed() < BOUND, "the old primary counts"),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let elsewhere = "roll the transaction back, and begin it on a connection to the store's own \
+                     database: this one is another, or on a server that does not count";
+    assert_eq!(source(&error), elsewhere);
 }

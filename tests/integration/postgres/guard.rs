@@ -237,15 +237,21 @@ async fn no_row_comes_in_that_is_no_record() {
         ("metadata", "'{}'"),
         ("last_used_at", "NULL"),
     ];
-    let insert = |column: &str, value: &str| {
+    let row = |column: &str, value: &str, revoked: bool| {
         let values: Vec<&str> = valid
             .iter()
-            .map(|&(name, valid)| if name == column { value } else { valid })
+            .map(|&(name, valid)| match name {
+                _ if name == column => value,
+                "revoked_at" if revoked => "1",
+                "revocation_reason" if revoked => "'unspecified'",
+                _ => valid,
+            })
             .collect();
         let names = valid.map(|(name, _)| name).join(", ");
         let values = values.join(", ");
         format!("INSERT INTO tower_api_keys ({names}) VALUES ({values})")
     };
+    let insert = |column: &str, value: &str| row(column, value, false);
     for (column, value, constraint) in [
         ("id", "'aaaaaaaaaaa'", "id_check"),
         ("id", "'aaaaaaaaaaa_'", "id_check"),
@@ -294,6 +300,14 @@ async fn no_row_comes_in_that_is_no_record() {
         assert_eq!(error.code().as_deref(), Some("23514"), "{column} {value}");
         let constraint = format!("tower_api_keys_{constraint}");
         assert_eq!(error.constraint(), Some(&*constraint), "{column} {value}");
+        // Nor does it come in as a revoked one.
+        if !column.starts_with("revo") {
+            let revoked = row(column, value, true);
+            let error = execute(&url, &revoked).await;
+            let error = error.expect_err(value).into_database_error().unwrap();
+            assert_eq!(error.code().as_deref(), Some("23514"), "{revoked}");
+            assert!(error.constraint().is_some(), "{column} {value}");
+        }
     }
     for (column, value) in [
         ("subject", "repeat('a', 256)"),
@@ -306,8 +320,9 @@ async fn no_row_comes_in_that_is_no_record() {
         ("metadata", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
         ("metadata", "'{\"caf\u{e9}\":\"\\\\n\"}'"),
     ] {
-        let insert = insert(column, value);
-        assert_eq!(execute(&url, &insert).await.unwrap(), 1, "{column} {value}");
-        execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
+        for insert in [insert(column, value), row(column, value, true)] {
+            assert_eq!(execute(&url, &insert).await.unwrap(), 1, "{column} {value}");
+            execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
+        }
     }
 }

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tower_api_key::store::StoreErrorKind;
 use tower_api_key::testing::contract;
 
@@ -35,6 +38,16 @@ struct PgBouncer {
 
 impl PgBouncer {
     async fn start(server: &PgServer, settings: &str) -> Self {
+        let ini = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nauth_type = trust\n\
+             default_pool_size = 30\nmax_client_conn = 500\nserver_idle_timeout = 1\n{settings}",
+            server.port(),
+        );
+        Self::start_with(&ini, "\"postgres\" \"\"\n").await
+    }
+
+    /// Starts one with this ini, to which it adds places, and these users.
+    async fn start_with(ini: &str, list: &str) -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-api-key-pgbouncer-{}-{number}", std::process::id());
@@ -43,12 +56,10 @@ impl PgBouncer {
         fs::create_dir(&folder).unwrap();
         let port = free_port(0);
         let (users, file) = (folder.join("users"), folder.join("ini"));
-        fs::write(&users, "\"postgres\" \"\"\n").unwrap();
+        fs::write(&users, list).unwrap();
         let ini = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
-             default_pool_size = 30\nmax_client_conn = 500\nserver_idle_timeout = 1\n{settings}\n",
-            server.port(),
+            "{ini}\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_file = {}\n",
             users.display()
         );
         fs::write(&file, ini).unwrap();
@@ -102,7 +113,7 @@ async fn the_store_behind_a_pooler_of_sessions_keeps_the_contract() {
     let pooler = PgBouncer::start(&server, "pool_mode = session").await;
     contract(async || {
         let url = pooler.url(&server.empty_database().await);
-        assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+        assert_eq!(patient().migrate(&url).await.unwrap(), 3);
         connect(&url).await
     })
     .await
@@ -127,7 +138,7 @@ async fn the_store_behind_a_pooler_that_knows_prepared_statements_keeps_the_cont
     let pooler = PgBouncer::start(&server, settings).await;
     contract(async || {
         let url = pooler.url(&server.empty_database().await);
-        assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+        assert_eq!(patient().migrate(&url).await.unwrap(), 3);
         connect(&url).await
     })
     .await
@@ -164,7 +175,7 @@ async fn r20_a_pooler_that_mixes_up_prepared_statements_is_refused() {
         for migration in migrations {
             applied += migration.await.unwrap();
         }
-        assert_eq!(applied, 2);
+        assert_eq!(applied, 3);
         // A session that is shared may not have clashed yet.
         let mut last = None;
         for _ in 0..5 {
@@ -207,7 +218,7 @@ async fn a_pooler_that_takes_no_settings_is_told_with_advice() {
     );
     let options = patient().schema("auth");
     let url = pooler.url(&direct);
-    assert_eq!(options.migrate(&url).await.unwrap(), 2);
+    assert_eq!(options.migrate(&url).await.unwrap(), 3);
     issue(&ring_over(options.connect(&url).await.unwrap()), "read").await;
 }
 
@@ -239,4 +250,69 @@ async fn r20_a_temporary_table_of_a_shared_session_hides_nothing() {
         .verify(issued.secret().expose().as_bytes())
         .await
         .unwrap();
+}
+
+/// What stands in the ini that comes with PgBouncer, apart from its places: no database and no user.
+const DEFAULT: &str = "[databases]\n[users]\n[pgbouncer]\nauth_type = md5\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_with_its_default_ini_is_set_up_by_what_the_errors_say() {
+    if version("the default ini of a pooler").is_none() {
+        return;
+    }
+    let server = PgServer::start("off");
+    let direct = server.database().await;
+    let login = "ALTER ROLE postgres PASSWORD 'hunter2-canary'";
+    execute(&direct, login).await.unwrap();
+    let nowhere = free_port(0);
+    let to = |port: u16| format!("[databases]\n* = host=127.0.0.1 port={port}\n");
+    let user = "\"postgres\" \"hunter2-canary\"\n";
+    let unknown =
+        "correct the role or the password of the URL, or those in the pooler's auth_file: ";
+    let no_database = "add the URL's database to [databases] of the pooler's ini, for example \
+                       * = host=127.0.0.1 port=5432: no such database: test_0";
+    let no_server = "check the host and the port in [databases] of the pooler's ini: it reaches no \
+                     server: ";
+    for (ini, users, said) in [
+        (DEFAULT.to_owned(), "", unknown),
+        (DEFAULT.to_owned(), user, no_database),
+        (
+            DEFAULT.replace("[databases]\n", &to(nowhere)),
+            user,
+            no_server,
+        ),
+        (
+            DEFAULT.replace("[databases]\n", &to(server.port())),
+            user,
+            "",
+        ),
+    ] {
+        let ini = format!("{ini}query_wait_timeout = 2\n");
+        let pooler = PgBouncer::start_with(&ini, users).await;
+        let url = pooler
+            .url(&direct)
+            .replace("postgres@", "postgres:hunter2-canary@");
+        let connected = patient().connect(&url).await;
+        let pool = PgPool::connect_lazy(&url).unwrap();
+        let borrowed = patient().with_pool(pool).await;
+        let needless = "build the pool's PgConnectOptions with extra_float_digits(None), or set \
+                        ignore_startup_parameters = extra_float_digits in the pooler's ini: \
+                        unsupported startup parameter: extra_float_digits";
+        assert_eq!(source(&borrowed.unwrap_err()), needless);
+        if said.is_empty() {
+            let ring = ring_over(connected.unwrap());
+            let issued = issue(&ring, "read").await;
+            let options = PgConnectOptions::from_str(&url).unwrap();
+            let pool = PgPool::connect_lazy_with(options.extra_float_digits(None));
+            let ring = ring_over(patient().with_pool(pool).await.unwrap());
+            let verdict = ring.verify(issued.secret().expose().as_bytes()).await;
+            verdict.unwrap();
+        } else {
+            let error = connected.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+            let error = source(&error);
+            assert!(error.starts_with(said), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
 }

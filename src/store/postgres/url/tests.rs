@@ -91,6 +91,8 @@ fn r06_no_part_of_a_password_is_repeated_wherever_the_url_breaks_off() {
         "mysql://u:hunter2@h/d",
         "postgres://pw:123?hunter2@h/d",
         "postgres://pw:123?hunter2=a@h/d",
+        "postgres://pw:123?hunter=a@h/d",
+        "postgres://pw:123?user=hunter2@h/d",
         "postgres://pw:123?hunter2/d",
         "postgres://pw:1/hunter2@h/d",
         "postgres://pw:1#hunter2@h/d",

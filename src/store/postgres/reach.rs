@@ -1,0 +1,84 @@
+//! Where connections come from: a URL of the store's own, or a pool that it borrows.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+
+use super::super::{StoreError, StoreErrorKind};
+use super::error::{because, failed};
+use super::record::column;
+use super::schema;
+use super::tables::Tables;
+use super::url::Url;
+
+/// Where new connections lead, and where the tables are on the other side.
+pub(super) struct Reach {
+    target: Target,
+    /// The schema that the options name.
+    schema: Option<String>,
+    /// What the URL sets, which a pooler may pass over.
+    search_path: Option<String>,
+}
+
+enum Target {
+    Url(Box<PgConnectOptions>),
+    /// Whose settings may change while it is borrowed, a password for example.
+    Pool(PgPool),
+}
+
+impl Reach {
+    pub(super) fn of_url(url: Url, schema: Option<String>) -> Self {
+        Self {
+            target: Target::Url(Box::new(url.options)),
+            schema,
+            search_path: url.search_path,
+        }
+    }
+
+    pub(super) fn of_pool(pool: PgPool, schema: Option<String>) -> Self {
+        Self {
+            target: Target::Pool(pool),
+            schema,
+            search_path: None,
+        }
+    }
+
+    /// Opens a connection of its own, whose failure says more than a pool's.
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let connected = match &self.target {
+            Target::Url(options) => options.connect().await,
+            Target::Pool(pool) => pool.connect_options().connect().await,
+        };
+        connected.map_err(|error| failed(&error))
+    }
+
+    /// The tables as a connection finds them.
+    pub(super) async fn locate(&self, connection: &mut PgConnection) -> Result<Tables, StoreError> {
+        self.given(connection).await?;
+        schema::locate(connection, self.schema.as_deref()).await
+    }
+
+    /// Brings the schema to the version that this crate reads.
+    pub(super) async fn migrate(&self, connection: &mut PgConnection) -> Result<u32, StoreError> {
+        self.given(connection).await?;
+        schema::migrate(connection, self.schema.as_deref()).await
+    }
+
+    /// Refuses a pooler that passes over what the URL sets: another schema is another store.
+    async fn given(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let Some(wanted) = &self.search_path else {
+            return Ok(());
+        };
+        let shown = sqlx::raw_sql("SHOW search_path")
+            .fetch_one(connection)
+            .await;
+        let shown = shown.map_err(|error| failed(&error))?;
+        let shown: &str = column(&shown, 0)?;
+        let plain = |path: &str| path.replace([' ', '"'], "");
+        if plain(shown) == plain(wanted) {
+            return Ok(());
+        }
+        let advice = "name the schema with PostgresOptions::schema: the pooler passes over the \
+                      URL's options[search_path]";
+        Err(because(StoreErrorKind::Unavailable, advice))
+    }
+}

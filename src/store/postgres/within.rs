@@ -1,0 +1,388 @@
+//! The operations of a ring in a transaction of the application.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::super::{StoreErrorKind, StoreId};
+use super::PostgresStore;
+use super::error::because;
+use super::port::{Call, Port};
+use super::transaction::Borrowed;
+use crate::digest::KeyDigest;
+use crate::error::Error;
+use crate::format::KeyId;
+use crate::grant::Grant;
+use crate::record::{KeyRecord, RevocationReason};
+use crate::ring::{Held, Issued, KeyRing};
+use crate::scope::ScopeSet;
+
+/// The operations of a [`KeyRing`] in a transaction that the application has begun:
+/// [`KeyRing::within`] makes it. Needs the feature `postgres`.
+///
+/// The application's own change and the change of the keys are committed together, or neither is:
+///
+/// ```no_run
+/// use sqlx::PgPool;
+/// use tower_api_key::{Grant, Issued, KeyId, KeyRing, sqlx};
+///
+/// /// Makes a user an editor, and replaces the key, which is dead once this returns.
+/// async fn promote(
+///     pool: &PgPool,
+///     ring: &KeyRing,
+///     user: &str,
+///     key: KeyId,
+/// ) -> Result<Issued, Box<dyn std::error::Error + Send + Sync>> {
+///     let mut transaction = pool.begin().await?;
+///     sqlx::query("UPDATE users SET role = 'editor' WHERE name = $1")
+///         .bind(user)
+///         .execute(&mut *transaction)
+///         .await?;
+///
+///     let mut keys = ring.within(&mut transaction).await?;
+///     let grant = Grant::new(user).scopes(["orders:read", "orders:write"])?;
+///     let issued = keys.regrant(key, grant).await?;
+///     let unannounced = keys.finish();
+///
+///     transaction.commit().await?;
+///     unannounced.announce();
+///     Ok(issued)
+/// }
+/// ```
+///
+/// # What holds until the commit
+///
+/// - No other session sees a change before the commit. A secret that was issued is dead until then,
+///   and for good if the transaction is rolled back: hand it out after the commit. A key that was
+///   revoked is dead from the commit on.
+/// - Observers and watches hear of a change from [`Unannounced::announce`].
+/// - A change keeps the lock of its subject and of its lineage until the transaction ends. Others who
+///   issue to that subject, or revoke its keys, wait for it, for five seconds at most. So from the
+///   first change on, the server ends the session if the transaction stands still for three seconds
+///   (`idle_in_transaction_session_timeout`, unless the application's own is shorter). Call no other
+///   service in between. A change itself waits five seconds for a lock, or the application's
+///   `lock_timeout` if that is shorter.
+///
+/// # What can fail
+///
+/// Each change is between savepoints: one that is refused leaves the transaction as it was, and it can
+/// go on. If another session has changed the same key, the change is computed anew from what that
+/// session has committed, as outside of a transaction. If the two wait for one another, the error is
+/// [`Busy`](StoreErrorKind::Busy): roll back, and begin anew.
+///
+/// After any other error of the kind [`ErrorKind::Store`](crate::ErrorKind::Store), and after a call
+/// that was dropped before it ended, roll the transaction back.
+///
+/// The isolation level must be `READ COMMITTED`, the server's default. A snapshot would miss keys that
+/// others have issued since it was taken, and with them a subject's limit or a key to revoke.
+pub struct InTransaction<'c> {
+    borrowed: Borrowed<'c>,
+    ring: KeyRing,
+    port: Port,
+    calls: mpsc::UnboundedReceiver<Call>,
+    identity: StoreId,
+    /// A change that began and did not end: its caller was dropped.
+    is_in_doubt: bool,
+    unannounced: Unannounced,
+}
+
+/// What was changed in a transaction, and is not announced yet.
+///
+/// It is for after the commit: drop it if the transaction is rolled back. What a savepoint of the
+/// application's has undone is in it nevertheless.
+#[must_use = "observers and watches hear of nothing before it is announced"]
+pub struct Unannounced {
+    held: Arc<Held>,
+    rings: Vec<KeyRing>,
+}
+
+impl Unannounced {
+    /// Tells the observers of the rings what has happened, and has the watches of the keys look.
+    ///
+    /// Call it once the transaction is committed. Without it, observers do not hear of the changes, and
+    /// watches learn of them at their [interval](crate::RingBuilder::watch_interval). If the commit
+    /// failed because the connection was lost, it may have been applied: read the keys first.
+    pub fn announce(self) {
+        self.held.announce(&self.rings);
+    }
+}
+
+impl fmt::Debug for Unannounced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unannounced").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for InTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InTransaction")
+            .field("ring", &self.ring)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyRing {
+    /// Goes into a transaction that the application has begun, so that its own change and that of the
+    /// keys are committed together. A `&mut Transaction<'_, Postgres>` of sqlx is accepted, and so is the
+    /// `&mut PgConnection` of one. Needs the feature `postgres`.
+    ///
+    /// See [`InTransaction`] for an example and for what holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the ring's store is not a
+    /// [`PostgresStore`]; if the connection is in no transaction, in one that has failed, is read-only or
+    /// of another isolation level than `READ COMMITTED`; if it leads to another database than the store,
+    /// or to a server that does not count (see [`PostgresStore`]). The sources of the error say which.
+    pub async fn within<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<InTransaction<'c>, Error> {
+        let Some(PostgresStore(connections)) = self.store_as::<PostgresStore>() else {
+            let advice = "build the ring over a PostgresStore: a transaction of Postgres holds no \
+                          keys of another store";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        };
+        let borrowed = Borrowed::new(connections, connection).await?;
+        let (port, calls) = Port::new();
+        let held = Arc::new(Held::default());
+        Ok(InTransaction {
+            borrowed,
+            ring: self.over(port.clone(), &held),
+            port,
+            calls,
+            identity: StoreId::of(connections),
+            is_in_doubt: false,
+            unannounced: Unannounced {
+                held,
+                rings: vec![self.clone()],
+            },
+        })
+    }
+}
+
+impl InTransaction<'_> {
+    /// The connection, for statements of the application's own in between.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        self.borrowed.connection
+    }
+
+    /// Gives the connection back, and returns what is to be announced after the commit.
+    pub fn finish(self) -> Unannounced {
+        self.unannounced
+    }
+
+    /// As [`KeyRing::issue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::issue`].
+    pub async fn issue(&mut self, grant: Grant) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.issue(grant)).await
+    }
+
+    /// As [`KeyRing::import_digest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::import_digest`].
+    pub async fn import_digest(
+        &mut self,
+        grant: Grant,
+        digest: KeyDigest,
+    ) -> Result<KeyRecord, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.import_digest(grant, digest)).await
+    }
+
+    /// As [`KeyRing::import_plaintext`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::import_plaintext`].
+    pub async fn import_plaintext(
+        &mut self,
+        grant: Grant,
+        plaintext: &str,
+    ) -> Result<KeyRecord, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.import_plaintext(grant, plaintext)).await
+    }
+
+    /// As [`KeyRing::rotate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::rotate`].
+    pub async fn rotate(&mut self, id: KeyId, grace: Duration) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.rotate(id, grace)).await
+    }
+
+    /// As [`KeyRing::rotate_at_once`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::rotate_at_once`].
+    pub async fn rotate_at_once(&mut self, id: KeyId) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.rotate_at_once(id)).await
+    }
+
+    /// As [`KeyRing::regrant`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::regrant`].
+    pub async fn regrant(&mut self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.regrant(id, grant)).await
+    }
+
+    /// As [`KeyRing::promote`], from a ring over the same store.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::promote`]; [`ErrorKind::Store`](crate::ErrorKind::Store) if the other ring is not
+    /// over the same store, because its key could not end in this transaction.
+    pub async fn promote(
+        &mut self,
+        from: &KeyRing,
+        id: KeyId,
+        grant: Grant,
+    ) -> Result<Issued, Error> {
+        if !from.is_over(self.identity) {
+            let advice = "build both rings over clones of one PostgresStore: a transaction ends no \
+                          key of another store";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        }
+        let source = from.over(self.port.clone(), &self.unannounced.held);
+        self.unannounced.rings.push(from.clone());
+        let ring = self.ring.clone();
+        self.run(ring.promote(&source, id, grant)).await
+    }
+
+    /// As [`KeyRing::narrow`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::narrow`].
+    pub async fn narrow(&mut self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.narrow(id, scopes)).await
+    }
+
+    /// As [`KeyRing::revoke`]. The key is dead from the commit on.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke`].
+    pub async fn revoke(&mut self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke(id, reason)).await
+    }
+
+    /// As [`KeyRing::revoke_lineage`]. The keys are dead from the commit on.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke_lineage`].
+    pub async fn revoke_lineage(
+        &mut self,
+        id: KeyId,
+        reason: RevocationReason,
+    ) -> Result<usize, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke_lineage(id, reason)).await
+    }
+
+    /// As [`KeyRing::revoke_subject`]. The keys are dead from the commit on, and no key is issued to
+    /// the subject by another session before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke_subject`].
+    pub async fn revoke_subject(
+        &mut self,
+        subject: &str,
+        reason: RevocationReason,
+    ) -> Result<usize, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke_subject(subject, reason)).await
+    }
+
+    /// Runs an operation of the ring, and answers what it asks of its store on the connection.
+    async fn run<T>(
+        &mut self,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if self.is_in_doubt {
+            let advice = "roll the transaction back: a call was dropped before it ended";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        }
+        // What an operation asked for that was dropped is not done for the next.
+        while self.calls.try_recv().is_ok() {}
+        let mut operation = pin!(operation);
+        loop {
+            let step = poll_fn(|context| {
+                if let Poll::Ready(done) = operation.as_mut().poll(context) {
+                    return Poll::Ready(Step::Done(done));
+                }
+                // There is no end of calls while the port lives.
+                match self.calls.poll_recv(context) {
+                    Poll::Ready(Some(call)) => Poll::Ready(Step::Call(call)),
+                    Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                }
+            });
+            match step.await {
+                Step::Done(done) => return done,
+                Step::Call(call) => {
+                    self.is_in_doubt = true;
+                    self.answer(call).await;
+                    self.is_in_doubt = false;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, call: Call) {
+        // Whoever asked waits in the operation that is being run.
+        match call {
+            Call::Get(realm, id, reply) => {
+                let _ = reply.send(self.borrowed.get(&realm, id).await);
+            }
+            Call::List(realm, query, reply) => {
+                let _ = reply.send(self.borrowed.list(&realm, &query).await);
+            }
+            Call::Commit(change, reply) => {
+                let done = self.borrowed.commit(&change).await;
+                if done.is_ok() {
+                    for write in change.writes() {
+                        self.unannounced.held.changed(write.record.id());
+                    }
+                }
+                let _ = reply.send(done);
+            }
+            Call::Revoke(realm, target, revocation, reply) => {
+                let revoked = self.borrowed.revoke(&realm, &target, revocation).await;
+                let ended = revoked.iter().flat_map(|revoked| &revoked.ended);
+                for id in ended.filter_map(|ended| ended.id) {
+                    self.unannounced.held.changed(id);
+                }
+                let _ = reply.send(revoked);
+            }
+        }
+    }
+}
+
+enum Step<T> {
+    Done(T),
+    Call(Call),
+}
