@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::failure::Place;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// How long writers may wait for the readers that use the log.
 const WAIT: Duration = Duration::from_millis(50);
@@ -42,6 +43,19 @@ pub(super) fn last_checkpoint(connection: &Connection, place: &Place) {
             return;
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// Writes all of the log to the file, or says that what was committed is not there yet.
+pub(super) fn require_in_file(connection: &Connection, place: &Place) -> Result<(), StoreError> {
+    match run(connection, "FULL") {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(place.error(
+            StoreErrorKind::Busy,
+            "the change is in the write-ahead log, and readers keep it from being brought into the \
+             file, which was just opened; try again",
+        )),
+        Err(error) => Err(place.sqlite(error)),
     }
 }
 

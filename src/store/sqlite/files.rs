@@ -53,6 +53,11 @@ impl Files {
         &self.real
     }
 
+    /// Whether there is a log.
+    pub(super) fn has_log(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Whether the index of the log is there, without which SQLite reads nothing.
     pub(super) fn has_index(&self) -> bool {
         self.index.is_some()

@@ -89,13 +89,14 @@ impl Core {
     /// The same; `false` if a file was replaced meanwhile.
     fn try_connect(&self, access: Access) -> Result<bool, StoreError> {
         let place = &*self.place;
-        let before = Files::look_before_opening(place)?;
+        let mut before = Files::look_before_opening(place)?;
         let last = place.state.files();
         if let Some(last) = &last {
             if access == Access::ReadOnly {
                 last.refuse_log(place, &before)?;
             } else {
                 last.discard_log(place, &before)?;
+                before = Files::look(place)?;
             }
         }
         let real = before.real();
@@ -108,6 +109,7 @@ impl Core {
                 .map_err(|error| without_index(place, access, &before, error))
         };
         let (waiting, management, checking) = (reader()?, reader()?, reader()?);
+        let log_was_there = before.has_log();
         // From here on the log and its index exist.
         let files = Files::look(place)?;
         let readers = (0..self.readers.count())
@@ -123,7 +125,7 @@ impl Core {
             worker.put(writer);
         }
         *self.checking() = Some(checking);
-        place.state.opened(files);
+        place.state.opened(files, log_was_there);
         Ok(true)
     }
 

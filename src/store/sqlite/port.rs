@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::checkpoint::forget_pages;
+use super::checkpoint::{forget_pages, require_in_file};
 use super::failure::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
@@ -163,6 +163,11 @@ impl SqliteStore {
                 place.require_current()?;
                 forget_pages(connection);
                 let answer = job(connection, &place);
+                // Another process may remove a log that it takes for its own, until it has noticed that the
+                // file was replaced. What is in the file itself stays.
+                if answer.is_ok() && place.state.is_log_in_doubt() {
+                    require_in_file(connection, &place)?;
+                }
                 // What was written to files that are no longer at the path has not happened.
                 place.require_current()?;
                 answer

@@ -2,15 +2,20 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::files::Files;
+use super::stopwatch::Moment;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Reads are slow, so look-ups go to a thread that may wait.
 const SLOW: u8 = 1;
 /// What is open is not the store of keys at the path, so nothing is answered from it.
 const FAULT: u8 = 2;
+
+/// A store looks at its files once a second at the least; this is more, also on a busy machine.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// So many reads of the thread that waits must be fast, one after the other, before look-ups are
 /// answered in place again.
@@ -29,6 +34,8 @@ struct Inner {
     /// The files that are open, or were the last to be.
     files: Option<Files>,
     cause: Option<(StoreErrorKind, String)>,
+    /// Until when another process may take the log for that of a file which this one replaced.
+    log_in_doubt_until: Option<Moment>,
 }
 
 impl State {
@@ -72,14 +79,28 @@ impl State {
         self.flags.fetch_or(FAULT, Ordering::SeqCst);
     }
 
-    /// These files are open now.
-    pub(super) fn opened(&self, files: Files) {
+    /// These files are open now; their log may have been there before them.
+    pub(super) fn opened(&self, files: Files, log_was_there: bool) {
         let mut inner = self.inner();
         *inner = Inner {
             files: Some(files),
             cause: None,
+            log_in_doubt_until: log_was_there.then(|| Moment::now().after(DOUBT)),
         };
         self.flags.fetch_and(!FAULT, Ordering::SeqCst);
+    }
+
+    /// Whether another process may still remove the log that is open, because it has not noticed yet
+    /// that the file which it has open was replaced.
+    pub(super) fn is_log_in_doubt(&self) -> bool {
+        let mut inner = self.inner();
+        let in_doubt = inner
+            .log_in_doubt_until
+            .is_some_and(|end| Moment::now() < end);
+        if !in_doubt {
+            inner.log_in_doubt_until = None;
+        }
+        in_doubt
     }
 
     /// Why nothing is answered.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tower_api_key::store::{KeyStore, Lookup, SqliteStore, StoreError};
-use tower_api_key::{Grant, InvalidCause, Issued, KeyRing, RevocationReason, VerifyErrorKind};
+use tower_api_key::{
+    Error, Grant, InvalidCause, Issued, KeyRing, RevocationReason, VerifyErrorKind,
+};
 
 use super::PATIENCE;
 use super::sharing::ring_over;
@@ -36,15 +38,20 @@ pub(super) async fn verdict(ring: &KeyRing, issued: &Issued) -> Result<(), Verif
 /// file away after the shell has opened it.
 pub(super) async fn issued_and_revoked(shell: &KeyRing) -> Issued {
     let reason = RevocationReason::KeyCompromise;
+    let mut last = None;
     for _ in 0..6_000 {
-        if let Ok(issued) = shell.issue(Grant::new("bob")).await
-            && shell.revoke(issued.record().id(), reason).await.is_ok()
-        {
-            return issued;
+        let revoked = async {
+            let issued = shell.issue(Grant::new("bob")).await?;
+            shell.revoke(issued.record().id(), reason).await?;
+            Ok::<_, Error>(issued)
+        };
+        match revoked.await {
+            Ok(issued) => return issued,
+            Err(error) => last = Some(error),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("the shell never opens the file anew");
+    panic!("the shell never opens the file anew: {last:?}");
 }
 
 /// Waits until the server says this of a key.
