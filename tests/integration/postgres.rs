@@ -2,6 +2,8 @@
 
 mod blind;
 mod concurrency;
+#[cfg(feature = "axum")]
+mod customers;
 mod errors;
 mod failover;
 mod faults;

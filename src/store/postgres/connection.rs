@@ -140,13 +140,16 @@ impl Connections {
     /// Waits no longer than the store's own bound: a borrowed pool may have a longer one.
     async fn taken(&self, tables: &Arc<Tables>) -> Result<Taken, StoreError> {
         let mut acquired = pin!(self.pool.acquire());
-        let mut timeout = Delay::new(self.authority.timeout());
+        // None is made where a connection is at hand.
+        let mut timeout = None;
         let connection = poll_fn(|context| {
             if let Poll::Ready(acquired) = acquired.as_mut().poll(context) {
                 return Poll::Ready(acquired);
             }
-            let timeout = pin!(&mut timeout).poll(context);
-            timeout.map(|()| Err(SqlError::PoolTimedOut))
+            let timeout = timeout.get_or_insert_with(|| Delay::new(self.authority.timeout()));
+            pin!(timeout)
+                .poll(context)
+                .map(|()| Err(SqlError::PoolTimedOut))
         });
         Ok(Taken {
             authority: Arc::clone(&self.authority),

@@ -214,9 +214,8 @@ async fn invariant_12_an_id_and_a_digest_are_in_one_row() {
     }
 }
 
-#[tokio::test]
-async fn no_row_comes_in_that_is_no_record() {
-    let url = database().await;
+/// An insertion of a row with this value in a column, of a key that is revoked or not.
+fn row(column: &str, value: &str, revoked: bool) -> String {
     let valid = [
         ("id", "'aaaaaaaaaaaa'"),
         ("realm", "'orders'"),
@@ -237,20 +236,23 @@ async fn no_row_comes_in_that_is_no_record() {
         ("metadata", "'{}'"),
         ("last_used_at", "NULL"),
     ];
-    let row = |column: &str, value: &str, revoked: bool| {
-        let values: Vec<&str> = valid
-            .iter()
-            .map(|&(name, valid)| match name {
-                _ if name == column => value,
-                "revoked_at" if revoked => "1",
-                "revocation_reason" if revoked => "'unspecified'",
-                _ => valid,
-            })
-            .collect();
-        let names = valid.map(|(name, _)| name).join(", ");
-        let values = values.join(", ");
-        format!("INSERT INTO tower_api_keys ({names}) VALUES ({values})")
-    };
+    let values: Vec<&str> = valid
+        .iter()
+        .map(|&(name, valid)| match name {
+            _ if name == column => value,
+            "revoked_at" if revoked => "1",
+            "revocation_reason" if revoked => "'unspecified'",
+            _ => valid,
+        })
+        .collect();
+    let names = valid.map(|(name, _)| name).join(", ");
+    let values = values.join(", ");
+    format!("INSERT INTO tower_api_keys ({names}) VALUES ({values})")
+}
+
+#[tokio::test]
+async fn no_row_comes_in_that_is_no_record() {
+    let url = database().await;
     let insert = |column: &str, value: &str| row(column, value, false);
     for (column, value, constraint) in [
         ("id", "'aaaaaaaaaaa'", "id_check"),
