@@ -69,6 +69,11 @@ pub enum ErrorKind {
         /// The ring's longest grace.
         longest: Duration,
     },
+    /// An import that does not say when the key ends. There is no default: say the old expiry, a
+    /// new one, or that it never ends.
+    ExpiryNotSaid,
+    /// An imported key that is said to have been minted in the future.
+    InvalidIssuedAt,
     /// A scope that the ring does not grant; the message names those that it does.
     ScopeNotGrantable,
     /// One key more than the ring lets a subject hold.
@@ -103,6 +108,9 @@ pub enum ErrorKind {
     InvalidPlaintext,
     /// A plaintext to import of under 128 bits by length and alphabet.
     WeakPlaintext,
+    /// A key of a batch that the store holds with something else than the batch says; the message
+    /// names what.
+    ImportDiffers,
     /// No such key in this realm.
     NotFound,
     /// Another writer changed the record first, more often than the ring retries.
@@ -186,11 +194,21 @@ impl fmt::Display for Error {
                 "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
             }
             ErrorKind::LifetimeTooLong { longest } => {
-                return write!(
+                write!(
                     f,
                     "lifetime too long: this ring grants at most {} s",
                     longest.as_secs()
-                );
+                )?;
+                return match self.limit.as_deref() {
+                    Some(advice) => write!(f, "; {advice}"),
+                    None => Ok(()),
+                };
+            }
+            ErrorKind::ExpiryNotSaid => {
+                "no expiry: an imported key has no default lifetime; say its old expiry, a new one, or that it never expires"
+            }
+            ErrorKind::InvalidIssuedAt => {
+                "invalid time of issue: an imported key cannot have been minted in the future"
             }
             ErrorKind::InvalidGrace => {
                 "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; or rotate_at_once for none"
@@ -241,6 +259,10 @@ impl fmt::Display for Error {
             }
             ErrorKind::WeakPlaintext => {
                 "weak plaintext: under 128 bits by length and alphabet; issue a new key instead, or use import_insecure_plaintext"
+            }
+            ErrorKind::ImportDiffers => {
+                let fields = self.limit.as_deref().unwrap_or_default();
+                return write!(f, "the store holds this key with another {fields}");
             }
             ErrorKind::NotFound => "no such key in this realm",
             ErrorKind::Conflict => "the record was changed by another writer; read it and try again",

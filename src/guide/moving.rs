@@ -1,0 +1,1 @@
+//! Moving keys from elsewhere.
