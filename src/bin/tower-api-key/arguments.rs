@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
+use crate::import::ImportArguments;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
 ///
@@ -122,18 +123,12 @@ pub(crate) enum Command {
         /// The id of the key: the 12 characters before its last _
         id: String,
     },
-    /// Bring in a key that was minted elsewhere, read from standard input
+    /// Bring in a key that was minted elsewhere, read from standard input, or a file of them
+    ///
+    /// An imported key has no default lifetime: say when it ends.
     Import {
         #[command(flatten)]
-        grant: GrantArguments,
-        #[command(flatten)]
-        policy: Policy,
-        /// The SHA-256 of the key in hexadecimal, in the place of standard input
-        #[arg(long, value_name = "SHA256")]
-        digest: Option<String>,
-        /// Take a key of under 128 bits, which can be guessed
-        #[arg(long, conflicts_with = "digest")]
-        insecure: bool,
+        import: ImportArguments,
     },
     /// Read a key from standard input, and say what it is and whether it is accepted
     Check {

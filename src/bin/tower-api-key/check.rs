@@ -56,7 +56,7 @@ pub(crate) async fn check(
     let shape = dry(common.builder()?)?;
     let mut builder = common.builder()?;
     if accept_imports {
-        builder = builder.accept_imports();
+        builder = builder.accept_sanctum_tokens();
     }
     let key = read_key()?;
     let ring = common.open(builder).await?;

@@ -15,6 +15,7 @@ pub(crate) enum Exit {
     Conflict = 4,
     Store = 5,
     Output = 6,
+    Partial = 7,
 }
 
 pub(crate) const EXIT_CODES: &str = "\
@@ -25,7 +26,8 @@ Exit codes:
   3  there is no such key in the realm
   4  conflict: another writer was first, or the key is in the store already
   5  the store cannot be used: unreachable, busy, read-only, of another version, or damaged
-  6  standard output cannot be written to; a new key is then revoked, or was not made";
+  6  standard output cannot be written to; a new key is then revoked, or was not made
+  7  some lines of a batch were not imported; the others were";
 
 /// A line for standard error.
 #[derive(Debug)]
@@ -48,6 +50,12 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// Why, in one line without keys, for the result of a line.
+    pub(crate) fn cause(&self) -> String {
+        let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Escaped(&redact_keys(&line)).to_string()
     }
 
     /// The same, with what to do about it.
@@ -78,6 +86,10 @@ impl From<Error> for Failure {
             | ErrorKind::KeyRevoked
             | ErrorKind::ImportRefused
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
+            ErrorKind::ImportDiffers => (
+                Exit::Conflict,
+                Some("revoke that key, or take the line out"),
+            ),
             ErrorKind::NotFound => (
                 Exit::NotFound,
                 Some("list shows its keys, --realm chooses another realm"),
@@ -151,7 +163,6 @@ fn chain(error: &dyn StdError) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        write!(f, "tower-api-key: {}", Escaped(&redact_keys(&line)))
+        write!(f, "tower-api-key: {}", self.cause())
     }
 }

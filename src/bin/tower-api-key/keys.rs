@@ -1,6 +1,5 @@
 //! Commands that write a new key to standard output.
 
-use serde_json::json;
 use tower_api_key::{Error, ErrorKind, Issued, KeyRecord, KeyRing, RevocationReason};
 
 use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
@@ -8,7 +7,7 @@ use crate::describe;
 use crate::durations::duration;
 use crate::failure::Failure;
 use crate::output::{Output, colours, ensure_printable, print, print_json, tell};
-use crate::setup::{dry, key_id};
+use crate::setup::key_id;
 
 pub(crate) async fn issue(
     common: &Common,
@@ -104,37 +103,4 @@ async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
         0 => taken,
         _ => format!("{taken}; the key before it ends all the same, so issue another"),
     }
-}
-
-/// Brings in a key that was read from standard input, or its digest.
-pub(crate) async fn import(
-    common: &Common,
-    output: Output,
-    arguments: &GrantArguments,
-    policy: &Policy,
-    digest: Option<&str>,
-    insecure: bool,
-) -> Result<(), Failure> {
-    let builder = || Ok::<_, Failure>(policy.apply(common.managing()?)?.accept_imports());
-    let grant = arguments.details.grant(&arguments.subject)?;
-    let digest = digest.map(str::parse).transpose()?;
-    let plaintext = match digest {
-        Some(_) => None,
-        None => Some(crate::check::read_key()?),
-    };
-    dry(builder()?)?;
-    let ring = common.open(builder()?).await?;
-    let record = match (digest, &plaintext) {
-        (Some(digest), _) => ring.import_digest(grant, digest).await?,
-        (None, Some(plaintext)) if insecure => {
-            ring.import_insecure_plaintext(grant, plaintext).await?
-        }
-        (None, Some(plaintext)) => ring.import_plaintext(grant, plaintext).await?,
-        (None, None) => return Ok(()),
-    };
-    let text = describe::details(&record, None, colours(&std::io::stdout()));
-    output.either(
-        &json!({ "record": describe::json_of(&record, None) }),
-        &text,
-    )
 }

@@ -9,6 +9,7 @@ mod check;
 mod describe;
 mod durations;
 mod failure;
+mod import;
 mod keys;
 mod mint;
 mod output;
