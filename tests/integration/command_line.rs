@@ -1,9 +1,11 @@
 //! The program `tower-api-key`, as a process.
 
+mod batch;
 mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
 mod mistakes;
+mod moved;
 mod secrets;
 mod servers;
 mod terminal;
