@@ -176,6 +176,5 @@ pub(crate) fn sanctum_message(id: &[u8], token: &KeyDigest) -> Vec<u8> {
 pub(crate) fn presented_sanctum_message(presented: &[u8]) -> Option<Vec<u8>> {
     let end = presented.iter().position(|&byte| byte == b'|')?;
     let (id, token) = (presented.get(..end)?, presented.get(end + 1..)?);
-    (is_sanctum_id(id) && !token.is_empty())
-        .then(|| sanctum_message(id, &KeyDigest::sha256(token)))
+    (is_sanctum_id(id) && !token.is_empty()).then(|| sanctum_message(id, &KeyDigest::sha256(token)))
 }

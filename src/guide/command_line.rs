@@ -47,11 +47,18 @@
 //! `--longest-lifetime`: it shortens the new key to 90 days. Whoever can write to the store can do
 //! what the program can.
 //!
+//! # Keys from elsewhere
+//!
+//! `import` reads a key from standard input, or a file of them with `--batch`: see
+//! [moving keys from elsewhere](super::moving). An imported key has no default lifetime.
+//!
 //! # Exit codes
 //!
 //! An error is one line on standard error. Nothing was changed then, except:
 //!
 //! - with code 6, whose line says how things stand;
+//! - with code 7, whose results say what became of each line; a batch that ends with 5 or 6 has
+//!   imported what its results say, and is [run again](super::moving#a-batch);
 //! - with code 5, where a Postgres that lost its connection may have applied the change, and a
 //!   `purge` may have removed a part;
 //! - with code 4 of `revoke --subject`, where some of the keys may be revoked.
@@ -65,6 +72,7 @@
 //! | 4 | conflict: another writer was first, or the key is in the store already |
 //! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
 //! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |
+//! | 7 | some lines of `import --batch` were not imported; the others were |
 //!
 //! # A keys file
 //!

@@ -10,7 +10,8 @@ use crate::grant::Lifetime;
 use crate::import::Import;
 use crate::record::KeyRecord;
 
-const SAY_SOONER: &str = "let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";
+const SAY_SOONER: &str =
+    "let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";
 
 /// A key that was minted elsewhere: its record and the change that brings it.
 pub(crate) fn import(
@@ -71,7 +72,9 @@ pub(crate) fn differences(record: &KeyRecord, import: &Import, at: Reading) -> V
         (Lifetime::For(lifetime), Some(end)) => {
             let start = at.now.max(grant.not_before.unwrap_or(at.now));
             lifetime <= LONGEST_LIFETIME
-                && start.checked_add(lifetime).is_some_and(|latest| end <= latest)
+                && start
+                    .checked_add(lifetime)
+                    .is_some_and(|latest| end <= latest)
         }
         (Lifetime::For(_) | Lifetime::Default, _) => false,
     };

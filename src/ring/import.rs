@@ -149,7 +149,8 @@ impl KeyRing {
                 }
             };
             // What the group has brought is looked for in the store, where it is by then.
-            if group.meets(&digests, import, self.limits_subjects()) || group.places.len() == GROUP {
+            if group.meets(&digests, import, self.limits_subjects()) || group.places.len() == GROUP
+            {
                 self.settle(std::mem::take(&mut group), &keys, &mut results)
                     .await?;
             }

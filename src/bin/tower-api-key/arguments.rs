@@ -138,7 +138,7 @@ pub(crate) enum Command {
         /// A scope of which the key must have one; may be given several times
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
-        /// Look for imported keys too
+        /// Look for imported keys too, tokens of Laravel Sanctum among them
         #[arg(long)]
         accept_imports: bool,
     },
@@ -206,7 +206,7 @@ pub(crate) struct Details {
     /// A scope of the key; may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
-    /// How long it lives, such as 90d [default: 90 days, or what the policy allows]
+    /// How long it lives, such as 90d [default: 90 days, or what the policy allows; an import has none]
     #[arg(long, value_name = "DURATION", group = "end")]
     pub(crate) expires_in: Option<String>,
     /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds

@@ -27,7 +27,11 @@ impl Shell {
     /// How many keys there are.
     #[track_caller]
     fn count(&self) -> usize {
-        self.run(&["list", "--json"]).json().as_array().unwrap().len()
+        self.run(&["list", "--json"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len()
     }
 }
 
@@ -41,7 +45,8 @@ fn results(ran: &Ran) -> Vec<String> {
 }
 
 fn tsv(keys: &[&str]) -> String {
-    let mut text = "kind\tkey\tsubject\tscopes\texpires_at\tissued_at\tlabel\tmetadata.plan\n".to_owned();
+    let mut text =
+        "kind\tkey\tsubject\tscopes\texpires_at\tissued_at\tlabel\tmetadata.plan\n".to_owned();
     for key in keys {
         text += &format!(
             "plaintext\t{key}\talice\torders:read orders:write\tnever\t2024-05-06T07:08:09Z\tlaptop\tgold\n"
@@ -59,22 +64,40 @@ fn a_batch_is_imported_tried_before_and_run_again() {
     let mut dry = UNLIMITED.to_vec();
     dry.push("--dry-run");
     let ran = shell.batch("old.tsv", &file, &dry);
-    let would: Vec<String> = (2..5).map(|line| format!("{line}\twould_import\t")).collect();
+    let would: Vec<String> = (2..5)
+        .map(|line| format!("{line}\twould_import\t"))
+        .collect();
     assert_eq!((ran.code, results(&ran)), (0, would));
-    assert_eq!(ran.stderr, "3 would be imported, 0 there already, 0 ended, 0 failed\n");
+    assert_eq!(
+        ran.stderr,
+        "3 would be imported, 0 there already, 0 ended, 0 failed\n"
+    );
     assert_eq!(shell.count(), 0);
 
     let ran = shell.batch("old.tsv", &file, &UNLIMITED);
     let imported: Vec<String> = (2..5).map(|line| format!("{line}\timported\tID")).collect();
     assert_eq!((ran.code, results(&ran)), (0, imported));
-    assert_eq!(ran.stderr, "3 imported, 0 there already, 0 ended, 0 failed\n");
-    let first = ran.stdout.lines().next().unwrap().split('\t').nth(2).unwrap();
+    assert_eq!(
+        ran.stderr,
+        "3 imported, 0 there already, 0 ended, 0 failed\n"
+    );
+    let first = ran
+        .stdout
+        .lines()
+        .next()
+        .unwrap()
+        .split('\t')
+        .nth(2)
+        .unwrap();
     let shown = shell.run(&["show", first, "--json"]).json();
     assert_eq!(shown["subject"], "alice");
     assert_eq!(shown["issued_at"], "2024-05-06T07:08:09Z");
     assert_eq!(shown["expires_at"], json!(null));
     assert_eq!(shown["scopes"], json!(["orders:read", "orders:write"]));
-    assert_eq!((&shown["label"], &shown["metadata"]), (&json!("laptop"), &json!({"plan": "gold"})));
+    assert_eq!(
+        (&shown["label"], &shown["metadata"]),
+        (&json!("laptop"), &json!({"plan": "gold"}))
+    );
     assert_eq!(shell.feed(KEYS[0], &["check", "--accept-imports"]).code, 0);
 
     // One is revoked meanwhile, one is new, one is another's now.
@@ -82,7 +105,8 @@ fn a_batch_is_imported_tried_before_and_run_again() {
     let more = tsv(&KEYS).replace(&format!("{}\talice", KEYS[1]), &format!("{}\tbob", KEYS[1]))
         + "plaintext\tsk_old_8sJd72hGf6sK2lPq9Xv4Mn1B\talice\t\tnever\t\t\t\n";
     let ran = shell.batch("old.tsv", &more, &UNLIMITED);
-    let differs = "the store holds this key with another subject; revoke that key, or take the line out";
+    let differs =
+        "the store holds this key with another subject; revoke that key, or take the line out";
     let expected = [
         "2\tpresent\tID revoked".to_owned(),
         format!("3\tfailed\t{differs}"),
@@ -104,10 +128,23 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
         json!({ "kind": "sanctum", "id": 42, "key": HASH, "subject": "carol", "scopes": "a b", "expires_at": null }),
         json!({ "kind": "plaintext", "key": KEYS[0], "subject": "dave", "expires_at": "2020-01-01T00:00:00Z" }),
     );
-    let ran = shell.batch("old.ndjson", &lines, &["--longest-lifetime", "36500d", "--expires-in", "30d", "--json"]);
+    let ran = shell.batch(
+        "old.ndjson",
+        &lines,
+        &[
+            "--longest-lifetime",
+            "36500d",
+            "--expires-in",
+            "30d",
+            "--json",
+        ],
+    );
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
-    let mut values: Vec<serde_json::Value> =
-        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut values: Vec<serde_json::Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     for value in &mut values[..2] {
         assert_eq!(value["id"].as_str().unwrap().len(), 12);
         value["id"] = json!("ID");
@@ -122,9 +159,16 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
         ]
     );
     for key in ["test", "42|test"] {
-        assert_eq!(shell.feed(key, &["check", "--accept-imports"]).code, 0, "{key}");
+        assert_eq!(
+            shell.feed(key, &["check", "--accept-imports"]).code,
+            0,
+            "{key}"
+        );
     }
-    assert_eq!(shell.feed("41|test", &["check", "--accept-imports"]).code, 1);
+    assert_eq!(
+        shell.feed("41|test", &["check", "--accept-imports"]).code,
+        1
+    );
 }
 
 /// What is wrong with a line, and what its result says.
@@ -175,7 +219,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
         (format!(r#"["plaintext","{}"]"#, KEYS[0]), "not one JSON object".to_owned()),
         (KEYS[0].to_owned(), "not one JSON object".to_owned()),
         (format!(r#"{{"key":"{}""#, KEYS[0]), "not one JSON object, from column 40 on".to_owned()),
-        (row("plaintext", KEYS[0], "") + "x", "not one JSON object, from column 102 on".to_owned()),
+        (row("plaintext", KEYS[0], "") + "x", "not one JSON object, from column 96 on".to_owned()),
         (plain("") .replace('{', &format!("{{\"label\":\"{}\",", "x".repeat(70_000))), "the line is longer than 64 KiB".to_owned()),
     ];
     let lines: Vec<&str> = table.iter().map(|(line, _)| line.as_str()).collect();
@@ -185,10 +229,17 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     assert_eq!(ran.code, 7);
     let got = results(&ran);
     for (at, (line, cause)) in table.iter().enumerate() {
-        assert_eq!(got[at], format!("{}\tfailed\t{cause}", at + 1), "{line:.200}");
+        assert_eq!(
+            got[at],
+            format!("{}\tfailed\t{cause}", at + 1),
+            "{line:.200}"
+        );
     }
     // What came after them all is there.
-    assert_eq!(got[table.len()..], [format!("{}\timported\tID", table.len() + 1)]);
+    assert_eq!(
+        got[table.len()..],
+        [format!("{}\timported\tID", table.len() + 1)]
+    );
     assert_eq!(shell.count(), 1);
     for text in [&ran.stdout, &ran.stderr] {
         for secret in KEYS.iter().chain([&HASH, &"abcdefghijklmnop", &"hunter2"]) {
@@ -200,7 +251,10 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     let path = shell.folder.path().join("bytes.ndjson");
     std::fs::write(&path, b"{\"kind\":\"\xff\"}\n").unwrap();
     let ran = shell.run(&["import", "--batch", path.to_str().unwrap()]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (7, "1\tfailed\tthe line is not UTF-8\n"));
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (7, "1\tfailed\tthe line is not UTF-8\n")
+    );
 }
 
 #[test]
@@ -220,8 +274,12 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
          plaintext\t{key}\talice\tnever\tgold\r\n"
     );
     let ran = shell.batch("old.tsv", &file, &UNLIMITED);
-    let quotes = |what: &str, line| format!("{line}\tfailed\t{what} is in quotes, which TSV does not have; take them off");
-    let escape = |line| format!("{line}\tfailed\ta \\ in TSV may be an escape or itself; write such rows as NDJSON");
+    let quotes = |what: &str, line| {
+        format!("{line}\tfailed\t{what} is in quotes, which TSV does not have; take them off")
+    };
+    let escape = |line| {
+        format!("{line}\tfailed\ta \\ in TSV may be an escape or itself; write such rows as NDJSON")
+    };
     assert_eq!(
         results(&ran),
         [
@@ -248,40 +306,93 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
         assert_eq!(ran, failed(2, &format!("{names} {problem}")));
     }
     let empty = shell.batch("old.tsv", "", &[]);
-    assert_eq!(empty, failed(2, "no line: the first line of TSV names the columns"));
+    assert_eq!(
+        empty,
+        failed(2, "no line: the first line of TSV names the columns")
+    );
 }
 
 #[test]
 fn a_batch_comes_from_standard_input_too_with_a_format_that_is_said() {
     let shell = Shell::new();
     let line = json!({ "key": KEYS[0], "subject": "alice" }).to_string();
-    let stdin = ["import", "--batch", "-", "--format", "ndjson", "--kind", "plaintext", "--expires-in", "30d"];
+    let stdin = [
+        "import",
+        "--batch",
+        "-",
+        "--format",
+        "ndjson",
+        "--kind",
+        "plaintext",
+        "--expires-in",
+        "30d",
+    ];
     let ran = shell.feed(&line, &stdin);
-    assert_eq!((ran.code, results(&ran)), (0, vec!["1\timported\tID".to_owned()]));
+    assert_eq!(
+        (ran.code, results(&ran)),
+        (0, vec!["1\timported\tID".to_owned()])
+    );
     let again = shell.feed(&line, &stdin);
     assert_eq!(results(&again), ["1\tpresent\tID"]);
 
-    let no_format = failed(2, "no format; say --format tsv or --format ndjson, or name the file .tsv, .ndjson or .jsonl");
+    let no_format = failed(
+        2,
+        "no format; say --format tsv or --format ndjson, or name the file .tsv, .ndjson or .jsonl",
+    );
     assert_eq!(shell.feed(&line, &["import", "--batch", "-"]), no_format);
     assert_eq!(shell.batch("old.txt", &line, &[]), no_format);
     let missing = shell.run(&["import", "--batch", "nothing.tsv"]);
-    assert_eq!(missing, failed(2, "nothing.tsv cannot be read: No such file or directory (os error 2)"));
+    assert_eq!(
+        missing,
+        failed(
+            2,
+            "nothing.tsv cannot be read: No such file or directory (os error 2)"
+        )
+    );
     let of_one = shell.run(&["import", "--batch", "-", "--subject", "alice"]);
-    assert_eq!(of_one, failed(2, "the argument '--batch <FILE>' cannot be used with '--subject <SUBJECT>'; see --help"));
+    assert_eq!(
+        of_one,
+        failed(
+            2,
+            "the argument '--batch <FILE>' cannot be used with '--subject <SUBJECT>'; see --help"
+        )
+    );
 }
 
 #[test]
 fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
     let shell = Shell::new();
     let file = tsv(&[KEYS[0], KEYS[1], KEYS[2], KEYS[0]]);
-    let more = ["--longest-lifetime", "unlimited", "--keys-per-subject", "2", "--dry-run"];
+    let more = [
+        "--longest-lifetime",
+        "unlimited",
+        "--keys-per-subject",
+        "2",
+        "--dry-run",
+    ];
     let ran = shell.batch("old.tsv", &file, &more);
     let too_many = "4\tfailed\ttoo many keys: this ring lets a subject hold 2; revoke a lineage first; --keys-per-subject raises the limit";
-    let expected = ["2\twould_import\t", "3\twould_import\t", too_many, "5\tpresent\t"];
-    assert_eq!((ran.code, results(&ran)), (7, expected.map(str::to_owned).to_vec()));
+    let expected = [
+        "2\twould_import\t",
+        "3\twould_import\t",
+        too_many,
+        "5\tpresent\t",
+    ];
+    assert_eq!(
+        (ran.code, results(&ran)),
+        (7, expected.map(str::to_owned).to_vec())
+    );
     let ran = shell.batch("old.tsv", &file, &more[..4]);
-    let expected = ["2\timported\tID", "3\timported\tID", too_many, "5\tpresent\tID"];
-    assert_eq!((ran.code, results(&ran)), (7, expected.map(str::to_owned).to_vec()));
+    let expected = [
+        "2\timported\tID",
+        "3\timported\tID",
+        too_many,
+        "5\tpresent\tID",
+    ];
+    assert_eq!(
+        (ran.code, results(&ran)),
+        (7, expected.map(str::to_owned).to_vec())
+    );
 }
 
 #[test]
@@ -289,7 +400,10 @@ fn a_lifetime_beyond_the_policy_says_what_to_do() {
     let shell = Shell::new();
     let too_long = "lifetime too long: this ring grants at most 7776000 s; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --longest-lifetime raises the limit";
     let ran = shell.batch("old.tsv", &tsv(&KEYS[..1]), &[]);
-    assert_eq!((ran.code, results(&ran)), (7, vec![format!("2\tfailed\t{too_long}")]));
+    assert_eq!(
+        (ran.code, results(&ran)),
+        (7, vec![format!("2\tfailed\t{too_long}")])
+    );
     let ran = shell.feed(KEYS[0], &["import", "--subject", "a", "--never-expires"]);
     assert_eq!(ran, failed(1, too_long));
 }
@@ -300,11 +414,29 @@ fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
     let ran = shell.feed(KEYS[0], &["import", "--subject", "a"]);
     let line = "no expiry: an imported key has no default lifetime; say its old one with --expires-at, a new one with --expires-in, or --never-expires";
     assert_eq!(ran, failed(2, line));
-    let quoted = shell.feed(&format!("\"{}\"", KEYS[0]), &["import", "--subject", "a", "--expires-in", "30d"]);
-    assert_eq!(quoted, failed(2, "the key is in quotes, which would be a part of it; take them off"));
+    let quoted = shell.feed(
+        &format!("\"{}\"", KEYS[0]),
+        &["import", "--subject", "a", "--expires-in", "30d"],
+    );
+    assert_eq!(
+        quoted,
+        failed(
+            2,
+            "the key is in quotes, which would be a part of it; take them off"
+        )
+    );
     let ran = shell.feed(
         KEYS[0],
-        &["import", "--subject", "a", "--expires-in", "30d", "--issued-at", "2024-05-06T07:08:09Z", "--json"],
+        &[
+            "import",
+            "--subject",
+            "a",
+            "--expires-in",
+            "30d",
+            "--issued-at",
+            "2024-05-06T07:08:09Z",
+            "--json",
+        ],
     );
     assert_eq!(ran.json()["record"]["issued_at"], "2024-05-06T07:08:09Z");
     assert_eq!(shell.count(), 1);
@@ -314,17 +446,37 @@ fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
 #[test]
 fn a_batch_of_more_lines_than_one_commit_is_whole_and_resumable() {
     let shell = Shell::new();
-    let keys: Vec<String> = (0..250).map(|number| format!("sk_old_4f9A7YqZr01mLw8Vx6p{number:03}")).collect();
+    let keys: Vec<String> = (0..250)
+        .map(|number| format!("sk_old_4f9A7YqZr01mLw8Vx6p{number:03}"))
+        .collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let ran = shell.batch("old.tsv", &tsv(&keys[..130]), &UNLIMITED);
-    assert_eq!(ran.stderr, "130 imported, 0 there already, 0 ended, 0 failed\n");
+    assert_eq!(
+        ran.stderr,
+        "130 imported, 0 there already, 0 ended, 0 failed\n"
+    );
     let ran = shell.batch("old.tsv", &tsv(&keys), &UNLIMITED);
-    assert_eq!(ran.stderr, "120 imported, 130 there already, 0 ended, 0 failed\n");
-    let lines: Vec<String> = results(&ran).iter().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+    assert_eq!(
+        ran.stderr,
+        "120 imported, 130 there already, 0 ended, 0 failed\n"
+    );
+    let lines: Vec<String> = results(&ran)
+        .iter()
+        .map(|line| line.split('\t').next().unwrap().to_owned())
+        .collect();
     let expected: Vec<String> = (2..252).map(|line| line.to_string()).collect();
     assert_eq!(lines, expected);
-    let hidden = shell.command(&["import", "--batch", "old.tsv", "--longest-lifetime", "unlimited"])
-        .env("TOWER_API_KEY_STORE", "sqlite:nowhere.db").output().unwrap();
+    let hidden = shell
+        .command(&[
+            "import",
+            "--batch",
+            "old.tsv",
+            "--longest-lifetime",
+            "unlimited",
+        ])
+        .env("TOWER_API_KEY_STORE", "sqlite:nowhere.db")
+        .output()
+        .unwrap();
     let hidden = Ran::of(hidden);
     assert_eq!((hidden.code, hidden.stdout.as_str()), (5, ""));
     assert_eq!(ran.code, 0);

@@ -24,7 +24,11 @@ fn secret(number: usize) -> String {
 }
 
 fn hexadecimal(digest: &KeyDigest) -> String {
-    digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// RFC 4648 §4, by another way than the program's.
@@ -63,7 +67,10 @@ fn kept(number: usize) -> Option<serde_json::Value> {
             match number % 3 {
                 0 => ("sha256-hex", hexadecimal(&digest)),
                 1 => ("sha256-base64", standard),
-                _ => ("sha256-base64url", standard.replace('+', "-").replace('/', "_")),
+                _ => (
+                    "sha256-base64url",
+                    standard.replace('+', "-").replace('/', "_"),
+                ),
             }
         }
         2 => ("sanctum", hexadecimal(&of(&secret(number)))),
@@ -84,33 +91,54 @@ async fn in_the_old_table(presented: SecretKey) -> Answer {
     let Some((prefix, secret)) = presented.expose().split_once('.') else {
         return Ok(None);
     };
-    let number = prefix.strip_prefix("pk").and_then(|number| number.parse().ok());
+    let number = prefix
+        .strip_prefix("pk")
+        .and_then(|number| number.parse().ok());
     let row = number.filter(|number| (0..100).contains(number) && number % 4 == 3);
-    Ok(row.filter(|&number| secret == self::secret(number)).map(|number| {
-        let grant = Grant::new(format!("user-{number}")).scopes(["orders:read"]).unwrap();
-        Import::new(grant.never_expires())
-    }))
+    Ok(row
+        .filter(|&number| secret == self::secret(number))
+        .map(|number| {
+            let grant = Grant::new(format!("user-{number}"))
+                .scopes(["orders:read"])
+                .unwrap();
+            Import::new(grant.never_expires())
+        }))
 }
 
 /// Runs a command that the guide shows.
 #[track_caller]
 fn run(shell: &Shell, command: &str) -> Ran {
-    assert!(GUIDE.contains(&format!("//! tower-api-key {command}")), "{command}");
+    assert!(
+        GUIDE.contains(&format!("//! tower-api-key {command}")),
+        "{command}"
+    );
     shell.run(&command.split(' ').collect::<Vec<_>>())
 }
 
 #[tokio::test]
 async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
     let shell = Shell::new();
-    let rows: Vec<String> = (0..100).filter_map(kept).map(|row| row.to_string()).collect();
+    let rows: Vec<String> = (0..100)
+        .filter_map(kept)
+        .map(|row| row.to_string())
+        .collect();
     assert_eq!(rows.len(), 75);
     std::fs::write(shell.folder.path().join("old.ndjson"), rows.join("\n")).unwrap();
     let dry = run(&shell, DRY);
-    assert_eq!(dry.stderr, "75 would be imported, 0 there already, 0 ended, 0 failed\n");
+    assert_eq!(
+        dry.stderr,
+        "75 would be imported, 0 there already, 0 ended, 0 failed\n"
+    );
     let moved = run(&shell, IMPORT);
-    assert_eq!((moved.code, moved.stderr.as_str()), (0, "75 imported, 0 there already, 0 ended, 0 failed\n"));
+    assert_eq!(
+        (moved.code, moved.stderr.as_str()),
+        (0, "75 imported, 0 there already, 0 ended, 0 failed\n")
+    );
     let again = run(&shell, IMPORT);
-    assert_eq!((again.code, again.stderr.as_str()), (0, "0 imported, 75 there already, 0 ended, 0 failed\n"));
+    assert_eq!(
+        (again.code, again.stderr.as_str()),
+        (0, "0 imported, 75 there already, 0 ended, 0 failed\n")
+    );
     for ran in [&dry, &moved, &again] {
         for row in (0..100).filter_map(kept) {
             assert!(!ran.stdout.contains(row["key"].as_str().unwrap()));
@@ -140,7 +168,11 @@ async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
             assert_eq!(verified.subject(), format!("user-{number}"));
         }
         assert_eq!(inner.calls(), 100 * round);
-        assert_eq!(asked.load(Ordering::Relaxed), 25, "once for each of the fourth kind");
+        assert_eq!(
+            asked.load(Ordering::Relaxed),
+            25,
+            "once for each of the fourth kind"
+        );
     }
     // Nothing near an old key is one.
     for number in 0..100 {
@@ -152,6 +184,10 @@ async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
     }
     let listed = shell.run(&["list", "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 100);
-    let mut first = listed.as_array().unwrap().iter().filter(|record| record["subject"] == "user-4");
+    let mut first = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|record| record["subject"] == "user-4");
     assert_eq!(first.next().unwrap()["issued_at"], "2023-11-14T22:13:24Z");
 }

@@ -223,7 +223,9 @@ async fn what_the_store_did_not_take_is_not_told() {
         let reason = RevocationReason::KeyCompromise;
         let outcomes = [
             ring.issue(alice()).await.map(|_| ()),
-            ring.import_plaintext(alice().expires_in(HOUR), IMPORTED).await.map(|_| ()),
+            ring.import_plaintext(alice().expires_in(HOUR), IMPORTED)
+                .await
+                .map(|_| ()),
             ring.rotate(id, HOUR).await.map(|_| ()),
             ring.rotate_at_once(id).await.map(|_| ()),
             ring.regrant(id, alice()).await.map(|_| ()),

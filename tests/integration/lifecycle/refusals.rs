@@ -98,7 +98,10 @@ async fn r24_no_duration_is_zero_or_overflows() {
     }
     // An import of a key that is over says so, and one of a key without an end says that.
     let lifetime = (ErrorKind::InvalidLifetime, LIFETIME);
-    let expired = (ErrorKind::KeyExpired, "the key has expired: issue a new one");
+    let expired = (
+        ErrorKind::KeyExpired,
+        "the key has expired: issue a new one",
+    );
     let not_said = (ErrorKind::ExpiryNotSaid, NO_EXPIRY);
     for (grant, (kind, text)) in [
         (alice().expires_in(Duration::ZERO), lifetime),
@@ -290,7 +293,11 @@ async fn r04_a_ring_grants_no_scope_beyond_its_policy() {
     let text = "scope not grantable: this ring grants only read write";
     house.assert_refused(ring.issue(admin()), kind, text).await;
     house
-        .assert_refused(ring.import_plaintext(admin().expires_in(Duration::from_hours(1)), IMPORTED), kind, text)
+        .assert_refused(
+            ring.import_plaintext(admin().expires_in(Duration::from_hours(1)), IMPORTED),
+            kind,
+            text,
+        )
         .await;
     house
         .assert_refused(ring.regrant(poor, admin()), kind, text)

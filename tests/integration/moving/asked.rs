@@ -83,7 +83,12 @@ pub(super) fn asking(
         .clock(clock.clone())
         .observer(recorder.clone())
         .unknown_keys(elsewhere.clone());
-    (build(builder).build(store).unwrap(), elsewhere, clock, recorder)
+    (
+        build(builder).build(store).unwrap(),
+        elsewhere,
+        clock,
+        recorder,
+    )
 }
 
 fn kinds(recorder: &Recorder) -> Vec<EventKind> {
@@ -101,7 +106,11 @@ fn unknown() -> EventKind {
 async fn an_unknown_key_is_asked_for_once_and_then_known() {
     for later in [false, true] {
         let store = ObservedStore::new();
-        let store = if later { store.answering_later() } else { store };
+        let store = if later {
+            store.answering_later()
+        } else {
+            store
+        };
         let (ring, elsewhere, _, recorder) = asking(store, |builder| builder);
         elsewhere.answer(|| Ok(Some(Import::new(grant()).issued_at(START))));
         assert_eq!(verdict(&ring, OLD).await, Ok("alice".to_owned()));
@@ -140,7 +149,10 @@ async fn r25_no_answer_can_be_told_from_an_unknown_key() {
         .clock(ManualClock::new(START))
         .build(store.clone())
         .unwrap();
-    neighbour.import_plaintext(grant(), "billing's-key-9f3A7b2C5d8E1f4G").await.unwrap();
+    neighbour
+        .import_plaintext(grant(), "billing's-key-9f3A7b2C5d8E1f4G")
+        .await
+        .unwrap();
 
     let (ring, elsewhere, _, recorder) = asking(store, |builder| builder);
     let import = |grant: Grant| move || Ok(Some(Import::new(grant)));
@@ -167,7 +179,11 @@ async fn r25_no_answer_can_be_told_from_an_unknown_key() {
             Box::new(import(Grant::new("").expires_in(DAY))),
             &[EventKind::MoveFailed],
         ),
-        ("billing's-key-9f3A7b2C5d8E1f4G", Box::new(import(grant())), &[]),
+        (
+            "billing's-key-9f3A7b2C5d8E1f4G",
+            Box::new(import(grant())),
+            &[],
+        ),
     ];
     for (key, answer, events) in answers {
         elsewhere.answer(answer);
@@ -250,7 +266,9 @@ async fn invariant_2_a_key_that_was_moved_and_revoked_is_not_asked_for_again() {
     let (ring, elsewhere, clock, _) = asking(MemoryStore::new(), |builder| builder);
     elsewhere.answer(|| Ok(Some(Import::new(grant()))));
     let id = ring.verify(OLD.as_bytes()).await.unwrap().id();
-    ring.revoke(id, RevocationReason::KeyCompromise).await.unwrap();
+    ring.revoke(id, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
     elsewhere.asked();
     // The other system would say yes for ever.
     for _ in 0..3 {
@@ -279,6 +297,9 @@ async fn r23_nobody_is_asked_for_a_key_of_the_rings_own_shape_or_for_what_is_no_
     }
     assert_eq!(elsewhere.asked(), [""; 0]);
     // An old key may begin as those of the ring do.
-    assert_eq!(verdict(&ring, "acme_4f9A7YqZr01").await, invalid(InvalidCause::Unknown));
+    assert_eq!(
+        verdict(&ring, "acme_4f9A7YqZr01").await,
+        invalid(InvalidCause::Unknown)
+    );
     assert_eq!(elsewhere.asked(), ["acme_4f9A7YqZr01"]);
 }

@@ -17,7 +17,9 @@ async fn r23_at_most_so_many_unknown_keys_are_asked_for_at_a_time() {
     assert_eq!(verdict(&ring, OLD).await, Ok("alice".to_owned()));
     elsewhere.hold();
     elsewhere.asked();
-    let wrong: Vec<String> = (0..1_000).map(|number| format!("made-up-{number}")).collect();
+    let wrong: Vec<String> = (0..1_000)
+        .map(|number| format!("made-up-{number}"))
+        .collect();
     let mut waiting: Vec<_> = wrong[..4]
         .iter()
         .map(|key| Box::pin(ring.verify(key.as_bytes())))
@@ -50,7 +52,9 @@ async fn r23_at_most_so_many_unknown_keys_are_asked_for_at_a_time() {
 
 #[tokio::test]
 async fn the_number_at_a_time_is_the_builders() {
-    let (ring, elsewhere, ..) = asking(MemoryStore::new(), |builder| builder.max_pending_unknown_keys(1));
+    let (ring, elsewhere, ..) = asking(MemoryStore::new(), |builder| {
+        builder.max_pending_unknown_keys(1)
+    });
     elsewhere.hold();
     let mut first = Box::pin(ring.verify(b"made-up-1"));
     assert!(pending(&mut first));
@@ -61,7 +65,10 @@ async fn the_number_at_a_time_is_the_builders() {
         .build(MemoryStore::new())
         .unwrap_err();
     assert_eq!(none.kind(), ErrorKind::InvalidPolicy);
-    assert_eq!(none.to_string(), "invalid policy: max_pending_unknown_keys is zero");
+    assert_eq!(
+        none.to_string(),
+        "invalid policy: max_pending_unknown_keys is zero"
+    );
 }
 
 #[tokio::test]
@@ -101,9 +108,14 @@ async fn r23_a_flood_of_wrong_keys_leaves_a_bounded_memory() {
 async fn r21_requests_with_one_key_ask_once() {
     let (ring, elsewhere, _, recorder) = asking(MemoryStore::new(), |builder| builder);
     elsewhere.hold();
-    let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(ring.verify(OLD.as_bytes()))).collect();
+    let mut waiting: Vec<_> = (0..50)
+        .map(|_| Box::pin(ring.verify(OLD.as_bytes())))
+        .collect();
     assert!(waiting.iter_mut().all(|verifying| pending(verifying)));
-    assert_eq!((elsewhere.asked(), elsewhere.held()), (vec![OLD.to_owned()], 1));
+    assert_eq!(
+        (elsewhere.asked(), elsewhere.held()),
+        (vec![OLD.to_owned()], 1)
+    );
     elsewhere.release(Ok(Some(Import::new(grant()))));
     for verifying in waiting {
         assert_eq!(verifying.await.unwrap().subject(), "alice");
@@ -124,7 +136,10 @@ async fn r21_requests_with_one_key_ask_once() {
     elsewhere.release(Err("down".into()));
     for verifying in waiting {
         let error = verifying.await.unwrap_err();
-        assert_eq!(chain(&error), "key store unavailable: the store is unavailable: down");
+        assert_eq!(
+            chain(&error),
+            "key store unavailable: the store is unavailable: down"
+        );
     }
     assert_eq!(elsewhere.asked(), ["made-up", "other"]);
 }

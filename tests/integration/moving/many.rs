@@ -162,7 +162,10 @@ async fn a_key_that_is_refused_keeps_no_other_out() {
             // It is in another realm, where this ring does not see it.
             plaintext(bob(), &key(9)),
             plaintext(Grant::new("carol").expires_in(DAY), &key(11)),
-            (Import::new(grant()), OldKey::sanctum("1", KeyDigest::sha256(b"x"))),
+            (
+                Import::new(grant()),
+                OldKey::sanctum("1", KeyDigest::sha256(b"x")),
+            ),
         ])
         .await
         .unwrap();
@@ -204,11 +207,17 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
     };
     let import = || Import::new(grant()).issued_at(earlier);
     let again = async |import: Import| {
-        let mut results = ring.import_many([(import, OldKey::plaintext(key(0)))]).await.unwrap();
-        results.remove(0).map(|imported| imported.was_present()).map_err(|error| {
-            assert_eq!(error.kind(), ErrorKind::ImportDiffers);
-            error.to_string()
-        })
+        let mut results = ring
+            .import_many([(import, OldKey::plaintext(key(0)))])
+            .await
+            .unwrap();
+        results
+            .remove(0)
+            .map(|imported| imported.was_present())
+            .map_err(|error| {
+                assert_eq!(error.kind(), ErrorKind::ImportDiffers);
+                error.to_string()
+            })
     };
     assert_eq!(again(import()).await, Ok(false));
     let id = ring.list(&ListQuery::new()).await.unwrap()[0].id();
@@ -219,7 +228,10 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
     for (import, fields) in [
         (Import::new(grant().scopes(["read"]).unwrap()), "scopes"),
         (Import::new(grant().never_expires()), "expiry"),
-        (Import::new(grant().expires_at(START.checked_add(DAY * 2).unwrap())), "expiry"),
+        (
+            Import::new(grant().expires_at(START.checked_add(DAY * 2).unwrap())),
+            "expiry",
+        ),
         (Import::new(grant().expires_in(DAY / 2)), "expiry"),
         (Import::new(grant().not_before(earlier)), "start"),
         (import().issued_at(START), "time of issue"),
@@ -233,9 +245,14 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
         assert_eq!(again(import).await, differs(fields));
     }
     // A lifetime that counts from the import is met by an earlier end.
-    assert_eq!(again(Import::new(grant().expires_in(DAY * 2))).await, Ok(true));
+    assert_eq!(
+        again(Import::new(grant().expires_in(DAY * 2))).await,
+        Ok(true)
+    );
     // What has become of it is no difference, and nothing brings it back.
-    ring.revoke(id, RevocationReason::KeyCompromise).await.unwrap();
+    ring.revoke(id, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
     assert_eq!(again(import()).await, Ok(true));
     assert!(verdict(&ring, &key(0)).await.is_err());
 }
@@ -279,7 +296,9 @@ async fn r33_an_import_has_no_default_lifetime() {
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ExpiryNotSaid);
     }
     assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
-    let never = ring.import_plaintext(unsaid().never_expires(), &key(0)).await;
+    let never = ring
+        .import_plaintext(unsaid().never_expires(), &key(0))
+        .await;
     assert_eq!(never.unwrap().expires_at(), None);
 }
 
@@ -292,7 +311,10 @@ async fn a_store_that_fails_ends_the_call_and_the_next_one_goes_on() {
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_eq!(ring.list(&ListQuery::new()).await.unwrap().len(), 100);
     let results = ring.import_many(rows(0..250)).await.unwrap();
-    assert_eq!(words(results), [vec!["there"; 100], vec!["new"; 150]].concat());
+    assert_eq!(
+        words(results),
+        [vec!["there"; 100], vec!["new"; 150]].concat()
+    );
 }
 
 /// A key that is kept under an earlier pepper is there.
@@ -301,19 +323,30 @@ async fn r08_a_batch_finds_keys_of_earlier_peppers() {
     let store = MemoryStore::new();
     let pepper = |version| Pepper::new(version, vec![0x5a; 32 + version as usize]).unwrap();
     let one = ring(store.clone(), |builder| builder.pepper(pepper(1)));
-    let two = ring(store, |builder| builder.pepper(pepper(2)).earlier_pepper(pepper(1)));
+    let two = ring(store, |builder| {
+        builder.pepper(pepper(2)).earlier_pepper(pepper(1))
+    });
     let row = || [(Import::new(grant()), OldKey::plaintext(key(0)))];
     assert_eq!(words(one.import_many(row()).await.unwrap()), ["new"]);
     assert_eq!(words(two.import_many(row()).await.unwrap()), ["there"]);
-    let digest = [(Import::new(grant()), OldKey::sha256(KeyDigest::sha256(b"x")))];
-    assert_eq!(words(two.import_many(digest).await.unwrap()), ["ImportRefused"]);
+    let digest = [(
+        Import::new(grant()),
+        OldKey::sha256(KeyDigest::sha256(b"x")),
+    )];
+    assert_eq!(
+        words(two.import_many(digest).await.unwrap()),
+        ["ImportRefused"]
+    );
 }
 
 #[test]
 fn r06_r35_what_is_imported_does_not_show_itself() {
     for (key, shown) in [
         (OldKey::plaintext("secret-key"), "OldKey(plaintext …)"),
-        (OldKey::sha256(KeyDigest::sha256(b"secret-key")), "OldKey(sha256 …)"),
+        (
+            OldKey::sha256(KeyDigest::sha256(b"secret-key")),
+            "OldKey(sha256 …)",
+        ),
         (
             OldKey::sanctum("7", KeyDigest::sha256(b"secret-key")),
             "OldKey(sanctum …)",

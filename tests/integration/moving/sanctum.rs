@@ -16,7 +16,10 @@ fn ring(store: &MemoryStore, build: impl FnOnce(RingBuilder) -> RingBuilder) -> 
 }
 
 fn row(id: &str) -> (Import, OldKey) {
-    (grant().into(), OldKey::sanctum(id, KeyDigest::sha256(TOKEN.as_bytes())))
+    (
+        grant().into(),
+        OldKey::sanctum(id, KeyDigest::sha256(TOKEN.as_bytes())),
+    )
 }
 
 async fn import(ring: &KeyRing, id: &str) -> Result<bool, ErrorKind> {
@@ -39,7 +42,11 @@ async fn r29_every_byte_of_the_id_and_of_the_token_counts() {
             let mut other = key.clone().into_bytes();
             other[at] = if other[at] == b'x' { b'y' } else { b'x' };
             let other = String::from_utf8(other).unwrap();
-            assert_eq!(verdict(&ring, &other).await, invalid(InvalidCause::Unknown), "{at}");
+            assert_eq!(
+                verdict(&ring, &other).await,
+                invalid(InvalidCause::Unknown),
+                "{at}"
+            );
         }
         for other in [
             TOKEN.to_owned(),
@@ -49,7 +56,11 @@ async fn r29_every_byte_of_the_id_and_of_the_token_counts() {
             format!("{id}||{TOKEN}"),
             format!("7|{TOKEN}"),
         ] {
-            assert_eq!(verdict(&ring, &other).await, invalid(InvalidCause::Unknown), "{other}");
+            assert_eq!(
+                verdict(&ring, &other).await,
+                invalid(InvalidCause::Unknown),
+                "{other}"
+            );
         }
     }
 }
@@ -60,8 +71,16 @@ async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
     let ring = ring(&MemoryStore::new(), RingBuilder::accept_sanctum_tokens);
     import(&ring, "42").await.unwrap();
     let hash = KeyDigest::sha256(TOKEN.as_bytes());
-    let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    for key in [hex.clone(), format!("42|{hex}"), format!("42|{}", hex.to_uppercase())] {
+    let hex: String = hash
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for key in [
+        hex.clone(),
+        format!("42|{hex}"),
+        format!("42|{}", hex.to_uppercase()),
+    ] {
         assert_eq!(verdict(&ring, &key).await, invalid(InvalidCause::Unknown));
     }
     // The bytes that are digested hold what no presented key can.
@@ -83,14 +102,23 @@ async fn only_a_ring_that_says_so_takes_them() {
     let key = format!("42|{TOKEN}");
     assert_eq!(verdict(&plain, &key).await, invalid(InvalidCause::Unknown));
     for id in ["", "4 2", "4|2", "4,2", &"4".repeat(37)] {
-        assert_eq!(import(&sanctum, id).await, Err(ErrorKind::InvalidPlaintext), "{id}");
+        assert_eq!(
+            import(&sanctum, id).await,
+            Err(ErrorKind::InvalidPlaintext),
+            "{id}"
+        );
     }
     // The whole text as it is presented is a plaintext, and is found as one and by its hash.
     let whole = format!("43|{TOKEN}");
     sanctum.import_plaintext(grant(), &whole).await.unwrap();
     assert_eq!(verdict(&sanctum, &whole).await, Ok("alice".to_owned()));
     let row = (grant().into(), OldKey::plaintext(key));
-    assert!(sanctum.import_many([row]).await.unwrap()[0].as_ref().unwrap().was_present());
+    assert!(
+        sanctum.import_many([row]).await.unwrap()[0]
+            .as_ref()
+            .unwrap()
+            .was_present()
+    );
 }
 
 /// What is digested is the ring's own text, so that a pepper can be in it.
@@ -98,15 +126,23 @@ async fn only_a_ring_that_says_so_takes_them() {
 async fn r08_a_pepper_is_no_hindrance() {
     let store = MemoryStore::new();
     let pepper = |version| Pepper::new(version, vec![7; 31 + version as usize]).unwrap();
-    let one = ring(&store, |builder| builder.accept_sanctum_tokens().pepper(pepper(1)));
+    let one = ring(&store, |builder| {
+        builder.accept_sanctum_tokens().pepper(pepper(1))
+    });
     import(&one, "42").await.unwrap();
     let key = format!("42|{TOKEN}");
     assert_eq!(verdict(&one, &key).await, Ok("alice".to_owned()));
     let two = ring(&store, |builder| {
-        builder.accept_sanctum_tokens().pepper(pepper(2)).earlier_pepper(pepper(1))
+        builder
+            .accept_sanctum_tokens()
+            .pepper(pepper(2))
+            .earlier_pepper(pepper(1))
     });
     assert_eq!(verdict(&two, &key).await, Ok("alice".to_owned()));
     assert_eq!(import(&two, "42").await, Ok(true));
     let without = ring(&store, RingBuilder::accept_sanctum_tokens);
-    assert_eq!(verdict(&without, &key).await, invalid(InvalidCause::Unknown));
+    assert_eq!(
+        verdict(&without, &key).await,
+        invalid(InvalidCause::Unknown)
+    );
 }

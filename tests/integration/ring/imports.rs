@@ -75,9 +75,12 @@ async fn a_key_of_the_rings_own_shape_can_be_imported() {
     let elsewhere = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
     let issued = elsewhere.issue(alice()).await.unwrap();
     let ring = importing();
-    ring.import_plaintext(Grant::new("bob").expires_in(super::DAY), issued.secret().expose())
-        .await
-        .unwrap();
+    ring.import_plaintext(
+        Grant::new("bob").expires_in(super::DAY),
+        issued.secret().expose(),
+    )
+    .await
+    .unwrap();
     assert_eq!(
         verdict(&ring, issued.secret().expose()).await,
         Ok("bob".to_owned())

@@ -26,7 +26,14 @@ pub(super) async fn import(
     arguments: &ImportArguments,
     file: &Path,
 ) -> Result<(), Failure> {
-    let builder = || Ok::<_, Failure>(arguments.policy.apply(common.managing()?)?.accept_sanctum_tokens());
+    let builder = || {
+        Ok::<_, Failure>(
+            arguments
+                .policy
+                .apply(common.managing()?)?
+                .accept_sanctum_tokens(),
+        )
+    };
     let defaults = Defaults {
         kind: arguments.batch.kind,
         ends: super::ends(&arguments.details)?,
@@ -113,10 +120,12 @@ impl Reader {
         match format {
             Format::Ndjson => Ok(Self::Ndjson),
             Format::Tsv => {
-                let first = lines
-                    .next_line()?
-                    .ok_or_else(|| Failure::usage("no line: the first line of TSV names the columns"))?;
-                Ok(Self::Tsv(Columns::of(&first.text.map_err(Failure::usage)?)?))
+                let first = lines.next_line()?.ok_or_else(|| {
+                    Failure::usage("no line: the first line of TSV names the columns")
+                })?;
+                Ok(Self::Tsv(Columns::of(
+                    &first.text.map_err(Failure::usage)?,
+                )?))
             }
         }
     }
@@ -173,7 +182,9 @@ impl Outcome {
         match self {
             Self::Imported { id: it } => id(it),
             Self::Present { id: it, state } if *state == KeyState::Live => id(it),
-            Self::Present { id: it, state } => format!("{} {state}", id(it)).trim_start().to_owned(),
+            Self::Present { id: it, state } => {
+                format!("{} {state}", id(it)).trim_start().to_owned()
+            }
             Self::Ended => "its expiry is over, so there is nothing to import".to_owned(),
             Self::Failed(reason) => reason.clone(),
         }
@@ -237,9 +248,18 @@ impl Report {
 
     /// The counts, and whether all went well.
     fn end(self, imported: Result<(), Failure>) -> Result<(), Failure> {
-        let Summary { imported: new, present, ended, failed } = self.summary;
+        let Summary {
+            imported: new,
+            present,
+            ended,
+            failed,
+        } = self.summary;
         if self.output.json {
-            let name = if self.dry_run { "would_import" } else { "imported" };
+            let name = if self.dry_run {
+                "would_import"
+            } else {
+                "imported"
+            };
             let counts = json!({ name: new, "present": present, "ended": ended, "failed": failed });
             let complete = imported.is_ok();
             let summary = json!({ "summary": counts, "complete": complete });
@@ -249,7 +269,11 @@ impl Report {
                 printed?;
             }
         } else {
-            let done = if self.dry_run { "would be imported" } else { "imported" };
+            let done = if self.dry_run {
+                "would be imported"
+            } else {
+                "imported"
+            };
             tell(&format!(
                 "{new} {done}, {present} there already, {ended} ended, {failed} failed\n"
             ));

@@ -32,12 +32,16 @@ impl Kind {
             return Ok(kind);
         }
         let name = name.to_ascii_lowercase();
-        let foreign = ["sha512", "sha-512", "sha1", "md5", "bcrypt", "argon2", "pbkdf2", "scrypt"];
+        let foreign = [
+            "sha512", "sha-512", "sha1", "md5", "bcrypt", "argon2", "pbkdf2", "scrypt",
+        ];
         if foreign.iter().any(|foreign| name.starts_with(foreign)) {
             return Err(IMPOSSIBLE.to_owned());
         }
-        Err("unknown kind; write plaintext, sha256-hex, sha256-base64, sha256-base64url or sanctum"
-            .to_owned())
+        Err(
+            "unknown kind; write plaintext, sha256-hex, sha256-base64, sha256-base64url or sanctum"
+                .to_owned(),
+        )
     }
 
     pub(super) fn key(self, text: String, id: Option<String>) -> Result<OldKey, String> {
@@ -45,7 +49,9 @@ impl Kind {
             return Err("an id is for the kind sanctum alone".to_owned());
         }
         if is_quoted(&text) {
-            return Err("the key is in quotes, which would be a part of it; take them off".to_owned());
+            return Err(
+                "the key is in quotes, which would be a part of it; take them off".to_owned(),
+            );
         }
         if text.trim() != text || text.starts_with('\u{feff}') {
             return Err("there is white space around the key".to_owned());
@@ -59,7 +65,8 @@ impl Kind {
             Self::Sha256Base64 => OldKey::sha256(base64(&text, STANDARD, "base64")?),
             Self::Sha256Base64url => OldKey::sha256(base64(&text, URL, "base64url")?),
             Self::Sanctum => {
-                let id = id.ok_or("a sanctum token needs the id of its row, which clients present")?;
+                let id =
+                    id.ok_or("a sanctum token needs the id of its row, which clients present")?;
                 OldKey::sanctum(id, hexadecimal(&text)?)
             }
         })
@@ -94,9 +101,12 @@ fn foreign_scheme(text: &str) -> Option<&'static str> {
 
 fn hexadecimal(text: &str) -> Result<KeyDigest, String> {
     if text.len() == 128 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("128 hexadecimal digits are no SHA-256; {IMPOSSIBLE}"));
+        return Err(format!(
+            "128 hexadecimal digits are no SHA-256; {IMPOSSIBLE}"
+        ));
     }
-    text.parse().map_err(|_| "expected the 64 hexadecimal digits of a SHA-256".to_owned())
+    text.parse()
+        .map_err(|_| "expected the 64 hexadecimal digits of a SHA-256".to_owned())
 }
 
 /// 32 bytes in base64 (RFC 4648 §4, §5), with or without the `=` at its end.
@@ -110,12 +120,15 @@ fn base64(text: &str, alphabet: &[u8; 64], name: &str) -> Result<KeyDigest, Stri
     let (mut pending, mut bits) = (0_u32, 0);
     for character in text.bytes() {
         let value = alphabet.iter().position(|&it| it == character);
-        let value = value.and_then(|value| u32::try_from(value).ok()).ok_or_else(wrong)?;
+        let value = value
+            .and_then(|value| u32::try_from(value).ok())
+            .ok_or_else(wrong)?;
         pending = pending << 6 | value;
         bits += 6;
         if bits >= 8 {
             bits -= 8;
-            if let (Some(place), Ok(byte)) = (bytes.get_mut(filled), u8::try_from(pending >> bits)) {
+            if let (Some(place), Ok(byte)) = (bytes.get_mut(filled), u8::try_from(pending >> bits))
+            {
                 *place = byte;
             }
             pending &= (1 << bits) - 1;
@@ -133,7 +146,6 @@ fn base64(text: &str, alphabet: &[u8; 64], name: &str) -> Result<KeyDigest, Stri
 mod tests {
     use super::*;
 
-
     #[test]
     fn base64_is_read_in_the_alphabet_that_is_named() {
         let digest = KeyDigest::sha256(b"a-key");
@@ -142,13 +154,21 @@ mod tests {
         assert_eq!(base64(&format!("{text}="), STANDARD, "base64"), Ok(digest));
         let every = [0xff; 32];
         let url = encode(&every, URL);
-        assert_eq!(base64(&url, URL, "base64url"), Ok(KeyDigest::from_bytes(every)));
+        assert_eq!(
+            base64(&url, URL, "base64url"),
+            Ok(KeyDigest::from_bytes(every))
+        );
         assert!(base64(&url, STANDARD, "base64").is_err());
         assert!(base64(&encode(&every, STANDARD), URL, "base64url").is_err());
         // One text for each digest: the last character has two bits that count for nothing.
         let zero = "A".repeat(43);
         assert!(base64(&zero, STANDARD, "base64").is_ok());
-        for wrong in ["A".repeat(42) + "B", "A".repeat(42), "A".repeat(44), zero.clone() + "=="] {
+        for wrong in [
+            "A".repeat(42) + "B",
+            "A".repeat(42),
+            "A".repeat(44),
+            zero.clone() + "==",
+        ] {
             assert!(base64(&wrong, STANDARD, "base64").is_err(), "{wrong}");
         }
     }
@@ -163,12 +183,26 @@ mod tests {
 
     #[test]
     fn a_hash_that_is_no_sha256_says_what_to_do() {
-        for name in ["sha512", "SHA-512", "bcrypt", "argon2id", "pbkdf2_sha256", "scrypt"] {
-            assert_eq!(Kind::named(name).err().as_deref(), Some(IMPOSSIBLE), "{name}");
+        for name in [
+            "sha512",
+            "SHA-512",
+            "bcrypt",
+            "argon2id",
+            "pbkdf2_sha256",
+            "scrypt",
+        ] {
+            assert_eq!(
+                Kind::named(name).err().as_deref(),
+                Some(IMPOSSIBLE),
+                "{name}"
+            );
         }
         for hash in ["$2b$12$x", "$argon2id$v=19$x", "pbkdf2_sha256$600000$x"] {
             let refused = Kind::Plaintext.key(hash.to_owned(), None).err();
-            assert!(refused.is_some_and(|reason| reason.ends_with(IMPOSSIBLE)), "{hash}");
+            assert!(
+                refused.is_some_and(|reason| reason.ends_with(IMPOSSIBLE)),
+                "{hash}"
+            );
         }
     }
 }

@@ -52,9 +52,7 @@ fn refused() -> StoreError {
 impl KeyStore for Rehearsal {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
         match self.added().get(digest) {
-            Some(record) if record.realm() == realm => {
-                Lookup::Ready(Ok(Some(Arc::clone(record))))
-            }
+            Some(record) if record.realm() == realm => Lookup::Ready(Ok(Some(Arc::clone(record)))),
             _ => self.store.find(realm, digest),
         }
     }

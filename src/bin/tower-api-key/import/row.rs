@@ -132,7 +132,9 @@ impl Row {
                 .map_err(text_of)?,
             None => grant,
         };
-        let time = |field: Option<TextOrNumber>, name: &str| match given(field.map(TextOrNumber::into_text)) {
+        let time = |field: Option<TextOrNumber>, name: &str| match given(
+            field.map(TextOrNumber::into_text),
+        ) {
             Some(text) => moment(&text).map(Some).map_err(|_| {
                 format!("{name} is no time; write 2027-01-15T08:00:00Z, or Unix seconds")
             }),
@@ -141,9 +143,9 @@ impl Row {
         grant = match given(self.expires_at.map(TextOrNumber::into_text)) {
             Some(text) if text == "never" => grant.never_expires(),
             Some(text) => {
-                let end = moment(&text).map_err(|_| {
-                    "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never"
-                })?;
+                let end = moment(&text).map_err(
+                    |_| "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never",
+                )?;
                 grant.expires_at(end)
             }
             None => defaults.ends.apply(grant).ok_or(
@@ -183,7 +185,9 @@ impl Columns {
         let names: Vec<String> = line.split('\t').map(str::to_owned).collect();
         for (at, name) in names.iter().enumerate() {
             let known = COLUMNS.contains(&name.as_str())
-                || name.strip_prefix("metadata.").is_some_and(|name| !name.is_empty());
+                || name
+                    .strip_prefix("metadata.")
+                    .is_some_and(|name| !name.is_empty());
             let problem = if !known {
                 "is none of them"
             } else if names.iter().take(at).any(|earlier| earlier == name) {
@@ -217,11 +221,19 @@ impl Columns {
                 continue;
             }
             if field.contains('\\') {
-                return Err("a \\ in TSV may be an escape or itself; write such rows as NDJSON".to_owned());
+                return Err(
+                    "a \\ in TSV may be an escape or itself; write such rows as NDJSON".to_owned(),
+                );
             }
             if is_quoted(field) {
-                let name = if COLUMNS.contains(&name.as_str()) { name } else { "metadata" };
-                return Err(format!("{name} is in quotes, which TSV does not have; take them off"));
+                let name = if COLUMNS.contains(&name.as_str()) {
+                    name
+                } else {
+                    "metadata"
+                };
+                return Err(format!(
+                    "{name} is in quotes, which TSV does not have; take them off"
+                ));
             }
             let text = || Some(field.to_owned());
             let number = || Some(TextOrNumber::Text(field.to_owned()));
