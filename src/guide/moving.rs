@@ -177,8 +177,8 @@
 //! SQL
 //! ```
 //!
-//! - Sanctum's ability `*` is every ability. Here it would be a scope of the name `*` that meets nothing
-//!   else: name the scopes instead.
+//! - Sanctum's ability `*` is every ability. Here no scope is, so a batch refuses such a token: name its
+//!   scopes instead.
 //! - The setting `expiration` of Sanctum counts from `created_at` and is in no row: compute `expires_at`
 //!   from it.
 //! - Sanctum also takes the token without `id|`. Import those of clients that present it so as

@@ -202,6 +202,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
         (row("sha256-base64", HASH, ""), "expected the 43 characters of a SHA-256 in base64, and at most one =".to_owned()),
         (row("sha256-base64url", "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", ""), "expected the 43 characters of a SHA-256 in base64url, and at most one =".to_owned()),
         (row("sanctum", HASH, ""), "a sanctum token needs the id of its row, which clients present".to_owned()),
+        (row("sanctum", HASH, r#","id":7,"scopes":["a","*"]"#), "the ability * is every ability, and no scope is; name the scopes".to_owned()),
         (row("sha256-hex", HASH, r#","id":7"#), "an id is for the kind sanctum alone".to_owned()),
         (row("plaintext", KEYS[0], r#","scope":"x""#), field.to_owned()),
         (row("plaintext", KEYS[0], r#","key":"x""#), field.to_owned()),
@@ -480,4 +481,39 @@ fn a_batch_of_more_lines_than_one_commit_is_whole_and_resumable() {
     let hidden = Ran::of(hidden);
     assert_eq!((hidden.code, hidden.stdout.as_str()), (5, ""));
     assert_eq!(ran.code, 0);
+}
+
+/// The same on a Postgres server, over several commits, with a limit for each subject.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_batch_into_postgres_is_whole_and_resumable() {
+    let mut shell = Shell::without_store();
+    shell.store = crate::pg_server::database().await;
+    let keys: Vec<String> = (0..150)
+        .map(|number| format!("sk_old_4f9A7YqZr01mLw8Vx6p{number:03}"))
+        .collect();
+    let lines: Vec<String> = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| {
+            let subject = format!("user-{}", at / 2);
+            json!({ "kind": "plaintext", "key": key, "subject": subject, "expires_at": "never" })
+                .to_string()
+        })
+        .collect();
+    let more = [UNLIMITED[0], UNLIMITED[1], "--keys-per-subject", "2"];
+    let ran = shell.batch("old.ndjson", &lines[..70].join("\n"), &more);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (0, "70 imported, 0 there already, 0 ended, 0 failed\n")
+    );
+    let ran = shell.batch("old.ndjson", &lines.join("\n"), &more);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (0, "80 imported, 70 there already, 0 ended, 0 failed\n")
+    );
+    assert_eq!(shell.count(), 150);
+    for key in [&keys[0], &keys[149]] {
+        assert_eq!(shell.feed(key, &["check", "--accept-imports"]).code, 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! `import_many`: in few commits, each key by itself, and safe to run again.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
@@ -22,6 +22,8 @@ struct Counting {
     commits: Arc<AtomicUsize>,
     /// The commit that fails, by its number.
     failing: Arc<AtomicUsize>,
+    /// Who imports a key just before the next commit.
+    rival: Arc<Mutex<Option<KeyRing>>>,
 }
 
 impl KeyStore for Counting {
@@ -33,7 +35,13 @@ impl KeyStore for Counting {
         if number == self.failing.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreErrorKind::Unavailable.into()) });
         }
-        self.store.commit(change)
+        let rival = self.rival.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(rival) = rival {
+                rival.import_plaintext(grant(), &key(1)).await.unwrap();
+            }
+            self.store.commit(change).await
+        })
     }
     fn revoke<'a>(
         &'a self,
@@ -354,4 +362,40 @@ fn r06_r35_what_is_imported_does_not_show_itself() {
     ] {
         assert_eq!(format!("{key:?}"), shown);
     }
+}
+
+/// A group that another writer has made impossible is applied key by key.
+#[tokio::test]
+async fn invariant_12_a_key_that_another_writer_brought_meanwhile_is_there_and_the_others_are_new()
+{
+    for (realm, subject, word) in [
+        ("acme", "alice", "there"),
+        ("billing", "alice", "Duplicate"),
+    ] {
+        let store = Counting::default();
+        let rival = KeyRing::builder("acme")
+            .realm(realm)
+            .clock(ManualClock::new(START))
+            .accept_imports()
+            .build(store.store.clone())
+            .unwrap();
+        *store.rival.lock().unwrap() = Some(rival);
+        let ring = ring(store.clone(), |builder| builder);
+        let results = ring.import_many(rows(0..4)).await.unwrap();
+        assert_eq!(words(results), ["new", word, "new", "new"]);
+        // One for all, and then one for each that is not there.
+        let commits = if realm == "acme" { 4 } else { 5 };
+        assert_eq!(store.commits.load(Ordering::Relaxed), commits);
+        assert_eq!(verdict(&ring, &key(3)).await, Ok(subject.to_owned()));
+    }
+}
+
+/// A handler can await it in a task.
+#[test]
+fn the_futures_of_imports_can_move_between_threads() {
+    fn assert_send(_: impl Send) {}
+    let ring = ring(MemoryStore::new(), |builder| builder);
+    assert_send(ring.import_many(rows(0..1)));
+    assert_send(ring.import_plaintext(grant(), "x"));
+    assert_send(ring.import_digest(grant(), KeyDigest::sha256(b"x")));
 }

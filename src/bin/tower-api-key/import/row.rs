@@ -125,13 +125,17 @@ impl Row {
         let key = kind.key(key, given(self.id.map(TextOrNumber::into_text)))?;
         let subject = given(self.subject).ok_or("no subject")?;
         let mut grant = Grant::new(subject);
-        grant = match self.scopes {
-            Some(Scopes::List(scopes)) => grant.scopes(scopes).map_err(text_of)?,
-            Some(Scopes::Text(text)) => grant
-                .scopes(text.split(' ').filter(|scope| !scope.is_empty()))
-                .map_err(text_of)?,
-            None => grant,
+        let scopes: Vec<String> = match self.scopes {
+            Some(Scopes::List(scopes)) => scopes,
+            Some(Scopes::Text(text)) => text.split_whitespace().map(str::to_owned).collect(),
+            None => Vec::new(),
         };
+        if kind == Kind::Sanctum && scopes.iter().any(|scope| scope == "*") {
+            return Err(
+                "the ability * is every ability, and no scope is; name the scopes".to_owned(),
+            );
+        }
+        grant = grant.scopes(scopes).map_err(text_of)?;
         let time = |field: Option<TextOrNumber>, name: &str| match given(
             field.map(TextOrNumber::into_text),
         ) {
