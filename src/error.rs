@@ -146,6 +146,15 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
+
+    fn fmt_lifetime(&self, f: &mut fmt::Formatter<'_>, longest: Duration) -> fmt::Result {
+        let seconds = longest.as_secs();
+        write!(f, "lifetime too long: this ring grants at most {seconds} s")?;
+        match self.limit.as_deref() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl From<ErrorKind> for Error {
@@ -193,17 +202,7 @@ impl fmt::Display for Error {
             ErrorKind::InvalidLifetime => {
                 "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
             }
-            ErrorKind::LifetimeTooLong { longest } => {
-                write!(
-                    f,
-                    "lifetime too long: this ring grants at most {} s",
-                    longest.as_secs()
-                )?;
-                return match self.limit.as_deref() {
-                    Some(advice) => write!(f, "; {advice}"),
-                    None => Ok(()),
-                };
-            }
+            ErrorKind::LifetimeTooLong { longest } => return self.fmt_lifetime(f, longest),
             ErrorKind::ExpiryNotSaid => {
                 "no expiry: an imported key has no default lifetime; say its old expiry, a new one, or that it never expires"
             }

@@ -35,6 +35,15 @@ const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// 30 days: a client that was forgotten in a rotation shows itself within a month.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(720);
 
+/// Which keys from elsewhere a ring takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Imports {
+    Refused,
+    Accepted,
+    /// Also tokens of Laravel Sanctum by the hash of a part of them.
+    AndSanctum,
+}
+
 /// Builds a [`KeyRing`]; from [`KeyRing::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
@@ -56,8 +65,7 @@ pub struct RingBuilder {
     tracks_last_use: bool,
     upkeep_interval: Duration,
     retention: Duration,
-    accepts_imports: bool,
-    accepts_sanctum: bool,
+    imports: Imports,
     unknown_keys: Option<Asked>,
     max_pending_unknown_keys: usize,
 }
@@ -82,8 +90,7 @@ impl RingBuilder {
             tracks_last_use: false,
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
             retention: DEFAULT_RETENTION,
-            accepts_imports: false,
-            accepts_sanctum: false,
+            imports: Imports::Refused,
             unknown_keys: None,
             max_pending_unknown_keys: DEFAULT_MAX_PENDING_UNKNOWN_KEYS,
         }
@@ -232,7 +239,7 @@ impl RingBuilder {
     /// Such keys have no shape of their own, so everything of up to 512 visible ASCII characters
     /// is hashed and looked up, and a leaked one is not recognised in a URL.
     pub fn accept_imports(mut self) -> Self {
-        self.accepts_imports = true;
+        self.imports = self.imports.max(Imports::Accepted);
         self
     }
 
@@ -243,8 +250,7 @@ impl RingBuilder {
     /// together with the id, so that every byte of the id counts, as of any other key. A presented
     /// text of this shape that is not known as it is costs one more look-up.
     pub fn accept_sanctum_tokens(mut self) -> Self {
-        self.accepts_imports = true;
-        self.accepts_sanctum = true;
+        self.imports = Imports::AndSanctum;
         self
     }
 
@@ -255,7 +261,7 @@ impl RingBuilder {
     /// A [purge](KeyRing::purge) of such a ring removes nothing: a key that was moved, revoked and
     /// then forgotten would be asked for again.
     pub fn unknown_keys(mut self, keys: impl UnknownKeys) -> Self {
-        self.accepts_imports = true;
+        self.imports = self.imports.max(Imports::Accepted);
         self.unknown_keys = Some(Asked(Box::new(keys)));
         self
     }
@@ -311,8 +317,8 @@ impl RingBuilder {
             retention: self.retention,
             lookup_timeout: self.lookup_timeout,
             waiting: Waiting::at_most(self.max_pending_lookups),
-            accepts_imports: self.accepts_imports,
-            accepts_sanctum: self.accepts_sanctum,
+            accepts_imports: self.imports >= Imports::Accepted,
+            accepts_sanctum: self.imports == Imports::AndSanctum,
             unknown_keys: self
                 .unknown_keys
                 .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),

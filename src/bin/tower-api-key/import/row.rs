@@ -135,7 +135,7 @@ impl Row {
                 "the ability * is every ability, and no scope is; name the scopes".to_owned(),
             );
         }
-        grant = grant.scopes(scopes).map_err(text_of)?;
+        grant = grant.scopes(scopes).map_err(|error| error.to_string())?;
         let time = |field: Option<TextOrNumber>, name: &str| match given(
             field.map(TextOrNumber::into_text),
         ) {
@@ -175,10 +175,6 @@ impl Row {
         }
         Ok((import, key))
     }
-}
-
-fn text_of(error: tower_api_key::Error) -> String {
-    error.to_string()
 }
 
 /// The columns of a TSV file, by its first line.
