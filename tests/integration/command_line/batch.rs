@@ -1,5 +1,7 @@
 //! `import --batch`: a result for each line, and nothing that repeats a key.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use tower_api_key::redact_keys;
 
@@ -48,9 +50,8 @@ fn tsv(keys: &[&str]) -> String {
     let mut text =
         "kind\tkey\tsubject\tscopes\texpires_at\tissued_at\tlabel\tmetadata.plan\n".to_owned();
     for key in keys {
-        text += &format!(
-            "plaintext\t{key}\talice\torders:read orders:write\tnever\t2024-05-06T07:08:09Z\tlaptop\tgold\n"
-        );
+        let rest = "alice\torders:read orders:write\tnever\t2024-05-06T07:08:09Z\tlaptop\tgold";
+        writeln!(text, "plaintext\t{key}\t{rest}").unwrap();
     }
     text
 }

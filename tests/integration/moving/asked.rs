@@ -16,6 +16,8 @@ use super::{DAY, OLD, chain, grant, invalid, verdict};
 use crate::events::Recorder;
 use crate::support::{Inner, ObservedStore, START, Whole, key, send, with_key};
 
+type Answering = Box<dyn FnOnce() -> Answer + Send>;
+
 /// Another system, whose answers the test gives.
 #[derive(Clone, Default)]
 pub(super) struct Elsewhere(Arc<Mutex<State>>);
@@ -23,7 +25,7 @@ pub(super) struct Elsewhere(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     asked: Vec<String>,
-    answers: VecDeque<Box<dyn FnOnce() -> Answer + Send>>,
+    answers: VecDeque<Answering>,
     held: Option<Vec<oneshot::Sender<Answer>>>,
 }
 
@@ -156,7 +158,7 @@ async fn r25_no_answer_can_be_told_from_an_unknown_key() {
 
     let (ring, elsewhere, _, recorder) = asking(store, |builder| builder);
     let import = |grant: Grant| move || Ok(Some(Import::new(grant)));
-    let answers: [(&str, Box<dyn FnOnce() -> Answer + Send>, &[EventKind]); 7] = [
+    let answers: [(_, Answering, &[EventKind]); 7] = [
         ("no-key-4f9A7YqZr01mLw8Vx6p", Box::new(|| Ok(None)), &[]),
         (
             "too-long-4f9A7YqZr01mLw8Vx6p",
@@ -210,7 +212,7 @@ async fn r20_no_answer_is_a_503_that_says_why_to_the_observer_alone() {
         kind: RejectionKind::StoreUnavailable,
         cause: None,
     };
-    let answers: [(Box<dyn FnOnce() -> Answer + Send>, &str); 2] = [
+    let answers: [(Answering, &str); 2] = [
         (
             Box::new(|| Err("the old database is down".into())),
             "key store unavailable: the store is unavailable: the old database is down",

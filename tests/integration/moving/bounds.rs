@@ -36,7 +36,7 @@ async fn r23_at_most_so_many_unknown_keys_are_asked_for_at_a_time() {
         .iter()
         .map(|key| Box::pin(ring.verify(key.as_bytes())))
         .collect();
-    assert!(waiting.iter_mut().all(|verifying| pending(verifying)));
+    assert!(waiting.iter_mut().all(pending));
     recorder.take();
     for key in &wrong[4..] {
         let error = refused_at_once(&ring, key);
@@ -123,7 +123,7 @@ async fn r21_requests_with_one_key_ask_once() {
     let mut waiting: Vec<_> = (0..50)
         .map(|_| Box::pin(ring.verify(OLD.as_bytes())))
         .collect();
-    assert!(waiting.iter_mut().all(|verifying| pending(verifying)));
+    assert!(waiting.iter_mut().all(pending));
     assert_eq!(
         (elsewhere.asked(), elsewhere.held()),
         (vec![OLD.to_owned()], 1)
@@ -136,7 +136,7 @@ async fn r21_requests_with_one_key_ask_once() {
 
     // A refusal is one for all of them.
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(ring.verify(b"made-up"))).collect();
-    assert!(waiting.iter_mut().all(|verifying| pending(verifying)));
+    assert!(waiting.iter_mut().all(pending));
     elsewhere.release(Ok(None));
     for verifying in waiting {
         let kind = verifying.await.unwrap_err().kind();
@@ -144,7 +144,7 @@ async fn r21_requests_with_one_key_ask_once() {
     }
     // And so is no answer.
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(ring.verify(b"other"))).collect();
-    assert!(waiting.iter_mut().all(|verifying| pending(verifying)));
+    assert!(waiting.iter_mut().all(pending));
     elsewhere.release(Err("down".into()));
     for verifying in waiting {
         let error = verifying.await.unwrap_err();

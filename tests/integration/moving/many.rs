@@ -202,7 +202,7 @@ async fn a_key_that_is_refused_keeps_no_other_out() {
 
 #[tokio::test]
 async fn a_key_that_is_there_with_something_else_says_with_what() {
-    let ring = ring(MemoryStore::new(), |builder| builder.unlimited_lifetime());
+    let ring = ring(MemoryStore::new(), RingBuilder::unlimited_lifetime);
     let earlier = Timestamp::from_unix(START.as_unix() - 1_000);
     let end = START.checked_add(DAY).unwrap();
     let grant = || {
@@ -293,7 +293,7 @@ async fn an_import_keeps_its_time_of_issue_and_no_other_grant_can_say_one() {
 
 #[tokio::test]
 async fn r33_an_import_has_no_default_lifetime() {
-    let ring = ring(MemoryStore::new(), |builder| builder.unlimited_lifetime());
+    let ring = ring(MemoryStore::new(), RingBuilder::unlimited_lifetime);
     let unsaid = || Grant::new("alice");
     let digest = KeyDigest::sha256(b"x");
     for outcome in [

@@ -1,5 +1,7 @@
 //! Tokens of Laravel Sanctum, by the hash that it keeps of their part after the `|`.
 
+use std::fmt::Write as _;
+
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     ErrorKind, Import, InvalidCause, KeyDigest, KeyRing, ManualClock, OldKey, Pepper, RingBuilder,
@@ -71,11 +73,10 @@ async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
     let ring = ring(&MemoryStore::new(), RingBuilder::accept_sanctum_tokens);
     import(&ring, "42").await.unwrap();
     let hash = KeyDigest::sha256(TOKEN.as_bytes());
-    let hex: String = hash
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hash.as_bytes().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
     for key in [
         hex.clone(),
         format!("42|{hex}"),
