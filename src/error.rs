@@ -74,6 +74,11 @@ pub enum ErrorKind {
         /// The ring's longest grace.
         longest: Duration,
     },
+    /// An import that does not say when the key ends. There is no default: say the old expiry, a
+    /// new one, or that it never ends.
+    ExpiryNotSaid,
+    /// An imported key that is said to have been minted in the future.
+    InvalidIssuedAt,
     /// A scope that the ring does not grant; the message names those that it does.
     ScopeNotGrantable,
     /// One key more than the ring lets a subject hold.
@@ -112,6 +117,9 @@ pub enum ErrorKind {
     /// A plaintext to import of under 128 bits by length and alphabet.
     /// [`import_insecure_plaintext`](crate::KeyRing::import_insecure_plaintext) takes it.
     WeakPlaintext,
+    /// A key of a batch that the store holds with something else than the batch says; the message
+    /// names what.
+    ImportDiffers,
     /// No such key in this realm.
     NotFound,
     /// Another writer changed the record first, more often than the ring retries.
@@ -200,6 +208,8 @@ impl ErrorKind {
             | Self::InvalidPolicy
             | Self::InvalidPepper
             | Self::InvalidPlaintext
+            | Self::ExpiryNotSaid
+            | Self::InvalidIssuedAt
             | Self::WeakPlaintext => ErrorClass::Input,
             Self::LifetimeTooLong { .. }
             | Self::GraceTooLong { .. }
@@ -212,7 +222,7 @@ impl ErrorKind {
             | Self::KeyRetired
             | Self::KeyRevoked => ErrorClass::State,
             Self::NotFound => ErrorClass::NotFound,
-            Self::Conflict | Self::Duplicate => ErrorClass::Conflict,
+            Self::Conflict | Self::Duplicate | Self::ImportDiffers => ErrorClass::Conflict,
             Self::Generator | Self::Store => ErrorClass::Store,
         }
     }
@@ -242,6 +252,15 @@ impl Error {
     /// What went wrong, to match on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    fn fmt_lifetime(&self, f: &mut fmt::Formatter<'_>, longest: Duration) -> fmt::Result {
+        let longest = Span(longest);
+        write!(f, "lifetime too long: this ring grants at most {longest}")?;
+        match self.limit.as_deref() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -290,12 +309,12 @@ impl fmt::Display for Error {
             ErrorKind::InvalidLifetime => {
                 "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
             }
-            ErrorKind::LifetimeTooLong { longest } => {
-                return write!(
-                    f,
-                    "lifetime too long: this ring grants at most {}",
-                    Span(longest)
-                );
+            ErrorKind::LifetimeTooLong { longest } => return self.fmt_lifetime(f, longest),
+            ErrorKind::ExpiryNotSaid => {
+                "no expiry: an imported key has no default lifetime; say its old expiry, a new one, or that it never expires"
+            }
+            ErrorKind::InvalidIssuedAt => {
+                "invalid time of issue: an imported key cannot have been minted in the future"
             }
             ErrorKind::InvalidGrace => {
                 "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; to have no grace period, rotate at once"
@@ -346,6 +365,10 @@ impl fmt::Display for Error {
             }
             ErrorKind::WeakPlaintext => {
                 "weak plaintext: under 128 bits by length and alphabet; issue a new key instead"
+            }
+            ErrorKind::ImportDiffers => {
+                let fields = self.limit.as_deref().unwrap_or_default();
+                return write!(f, "the store holds this key with another {fields}");
             }
             ErrorKind::NotFound => "no such key in this realm",
             ErrorKind::Conflict => "the record was changed by another writer; read it and try again",

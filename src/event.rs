@@ -97,6 +97,11 @@ pub enum EventKind {
     Issued,
     /// A key that was minted elsewhere was imported.
     Imported,
+    /// A key that [was asked for](crate::UnknownKeys) was imported when it was first presented.
+    Moved,
+    /// A key that was asked for could not be imported, or there was no answer. The
+    /// [failure](Event::failure) says why.
+    MoveFailed,
     /// A key was rotated; the event is about the new one.
     Rotated {
         /// The key in whose place it came.
@@ -142,6 +147,8 @@ impl EventKind {
             Self::Reuse => "reuse",
             Self::Issued => "issued",
             Self::Imported => "imported",
+            Self::Moved => "moved",
+            Self::MoveFailed => "move_failed",
             Self::Rotated { .. } => "rotated",
             Self::Regranted { .. } => "regranted",
             Self::Narrowed => "narrowed",

@@ -195,6 +195,15 @@ impl Format {
             && decode(*presented_checksum) == u64::from(CRC.checksum(body))
     }
 
+    /// Whether these bytes are meant to be a key of this prefix, whatever their checksum.
+    pub(crate) fn is_shaped(&self, presented: &[u8]) -> bool {
+        presented.len() == self.key_len()
+            && presented
+                .strip_prefix(self.start.as_bytes())
+                .and_then(split_id)
+                .is_some_and(|(id, secret)| is_base62(id) && is_base62(secret))
+    }
+
     /// The id that a well-formed key names.
     pub(crate) fn id_of(&self, presented: &[u8]) -> Option<KeyId> {
         let (id, _) = split_id(presented.get(self.start.len()..)?)?;

@@ -52,7 +52,8 @@
 //! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there,
 //!   `SqliteStore`, `PostgresStore` and `FileStore` behind features.
 //! - [Rotating keys without an outage](guide::rotating),
-//!   [when a user's privilege changes](guide::privilege) and
+//!   [when a user's privilege changes](guide::privilege),
+//!   [moving keys from elsewhere](guide::moving) and
 //!   [managing keys from a shell](guide::command_line) are guides to what to call when.
 //!
 //! # The life of a key
@@ -137,6 +138,7 @@ mod event;
 mod extract;
 mod format;
 mod grant;
+mod import;
 mod leak;
 mod lifecycle;
 mod oneshot;
@@ -157,6 +159,7 @@ mod sync;
 mod text;
 #[cfg(feature = "tracing")]
 mod trace;
+mod unknown;
 mod uses;
 mod verified;
 mod watchers;
@@ -176,6 +179,7 @@ pub use event::{Event, EventKind, Observer};
 pub use format::KeyId;
 pub use grant::Grant;
 pub use guard::RequireScopeLayer;
+pub use import::{Import, Imported, OldKey};
 pub use realm::Realm;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use refusal::KeyPlace;
@@ -189,6 +193,7 @@ pub use source::Source;
 pub use text::Escaped;
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
+pub use unknown::{Answer, UnknownKeys};
 pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.

@@ -26,6 +26,11 @@ impl SecretKey {
         Self { text, public_len }
     }
 
+    /// What a client presented, of which nothing is public.
+    pub(crate) fn presented(text: &str) -> Self {
+        Self::new(Zeroizing::new(text.to_owned()), 0)
+    }
+
     /// The plaintext, to be shown once to whom the key is for.
     pub fn expose(&self) -> &str {
         &self.text
@@ -35,6 +40,9 @@ impl SecretKey {
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let public = self.text.get(..self.public_len).unwrap_or_default();
-        write!(f, "SecretKey({public}_…)")
+        match public {
+            "" => f.write_str("SecretKey(…)"),
+            _ => write!(f, "SecretKey({public}_…)"),
+        }
     }
 }

@@ -30,9 +30,9 @@ use crate::verified::InvalidCause;
 ///
 /// | level | events |
 /// |---|---|
-/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
+/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `move_failed`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
 /// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have |
-/// | INFO | all other rejections, and what becomes of a key: issued, imported, rotated, regranted, narrowed, revoked; `store_reloaded` |
+/// | INFO | all other rejections, and what becomes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded` |
 /// | DEBUG | `authenticated`, for there is one for each request |
 ///
 /// ```
@@ -134,12 +134,14 @@ fn level(kind: EventKind) -> Level {
             kind: RejectionKind::StoreUnavailable | RejectionKind::NotAuthenticated,
             ..
         }
+        | EventKind::MoveFailed
         | EventKind::UpkeepFailed
         | EventKind::StoreReloadFailed => Level::ERROR,
         EventKind::KeyInUrl | EventKind::KeyMisplaced | EventKind::Reuse => Level::WARN,
         EventKind::Rejected { .. }
         | EventKind::Issued
         | EventKind::Imported
+        | EventKind::Moved
         | EventKind::Rotated { .. }
         | EventKind::Regranted { .. }
         | EventKind::Narrowed

@@ -105,6 +105,11 @@
 //! index; the commands copy the file and its log to a temporary folder instead, and read the copy. So they
 //! leave nothing beside the store that its owner cannot write to.
 //!
+//! # Keys from elsewhere
+//!
+//! `import` reads a key from standard input, or a file of them with `--batch`: see
+//! [moving keys from elsewhere](super::moving). An imported key has no default lifetime.
+//!
 //! # Exit codes
 //!
 //! An error is one line on standard error. With `--json` it is an object with `error`, which has `code`,
@@ -112,6 +117,8 @@
 //! nothing was changed, except:
 //!
 //! - with code 6, whose line says how things stand;
+//! - with code 7, whose results say what became of each line; a batch that ends with 5 or 6 has
+//!   imported what its results say, and is [run again](super::moving#a-batch);
 //! - with code 5, where a Postgres that lost its connection may have applied the change, and a
 //!   `purge` may have removed a part;
 //! - with code 4 of `revoke --subject`, where some of the keys may be revoked.
@@ -125,6 +132,7 @@
 //! | 4 | conflict: another writer was first, or the key is in the store already |
 //! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
 //! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |
+//! | 7 | some lines of `import --batch` were not imported; the others were |
 //!
 //! # A keys file
 //!

@@ -2,6 +2,7 @@
 //!
 //! - [`backup`]: copying a store, and putting a copy in its place.
 //! - [`command_line`]: managing keys from a shell.
+//! - [`moving`]: keys that another system minted go on working.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
 #![cfg_attr(
@@ -11,6 +12,7 @@
 
 pub mod backup;
 pub mod command_line;
+pub mod moving;
 pub mod privilege;
 pub mod rotating;
 #[cfg(feature = "postgres")]

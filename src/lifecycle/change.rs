@@ -28,6 +28,12 @@ impl Change {
         self
     }
 
+    /// Adds another change, of other records, that applies together with this one.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.subjects.extend(other.subjects);
+    }
+
     /// What the change does to records that are there already.
     pub(crate) fn to_known_records(&self) -> Self {
         let known = |write: &&Write| write.expected != Expected::Absent;

@@ -3,6 +3,7 @@
 //! Nothing here widens a key: [`replace`] makes new keys beside dying ones, [`shrink`] takes away.
 
 mod change;
+mod import;
 mod issue;
 mod replace;
 mod shrink;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, Expected, SubjectKeys, Write};
+pub(crate) use import::{differences, import};
 pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
 #[cfg(feature = "file")]
 pub(crate) use issue::{describable, is_subject};

@@ -37,7 +37,8 @@ pub struct KeyRecordParts {
     pub subject: String,
     /// What it may do.
     pub scopes: ScopeSet,
-    /// When it was minted or imported.
+    /// When it was minted; of an imported key what the [import](crate::Import::issued_at) said, or
+    /// else when it was imported.
     pub issued_at: Timestamp,
     /// The first moment at which it is valid.
     pub not_before: Timestamp,
@@ -220,7 +221,8 @@ impl KeyRecord {
         &self.scopes
     }
 
-    /// When it was minted or imported.
+    /// When it was minted; of an imported key what the [import](crate::Import::issued_at) said, or
+    /// else when it was imported.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
 use crate::clock::{Clock, SystemClock};
 use crate::digest::{Digester, Pepper};
@@ -15,6 +16,7 @@ use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::store::KeyStore;
 use crate::sync;
+use crate::unknown::{Asked, UnknownKeys};
 use crate::uses::Uses;
 use crate::watchers::Watchers;
 
@@ -26,10 +28,21 @@ const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 const DEFAULT_MAX_PENDING_LOOKUPS: usize = 1_000;
 /// Half a second: a stream whose key another process revoked ends within a second.
 const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// Four: as many threads of slow hashing as a small machine can spare while it serves.
+const DEFAULT_MAX_PENDING_UNKNOWN_KEYS: usize = 4;
 /// A minute: last uses are for people, who think in days.
 const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// 30 days: a client that was forgotten in a rotation shows itself within a month.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(720);
+
+/// Which keys from elsewhere a ring takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Imports {
+    Refused,
+    Accepted,
+    /// Also tokens of Laravel Sanctum by the hash of a part of them.
+    AndSanctum,
+}
 
 /// Builds a [`KeyRing`]; from [`KeyRing::builder`].
 #[derive(Debug)]
@@ -52,7 +65,9 @@ pub struct RingBuilder {
     tracks_last_use: bool,
     upkeep_interval: Duration,
     retention: Duration,
-    accepts_imports: bool,
+    imports: Imports,
+    unknown_keys: Option<Asked>,
+    max_pending_unknown_keys: usize,
 }
 
 impl RingBuilder {
@@ -75,7 +90,9 @@ impl RingBuilder {
             tracks_last_use: false,
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
             retention: DEFAULT_RETENTION,
-            accepts_imports: false,
+            imports: Imports::Refused,
+            unknown_keys: None,
+            max_pending_unknown_keys: DEFAULT_MAX_PENDING_UNKNOWN_KEYS,
         }
     }
 
@@ -224,7 +241,39 @@ impl RingBuilder {
     /// Such keys have no shape of their own, so everything of up to 512 visible ASCII characters
     /// is hashed and looked up, and a leaked one is not recognised in a URL.
     pub fn accept_imports(mut self) -> Self {
-        self.accepts_imports = true;
+        self.imports = self.imports.max(Imports::Accepted);
+        self
+    }
+
+    /// Accepts tokens of Laravel Sanctum, which clients present as `id|token`, by the hash that
+    /// Sanctum keeps: see [`OldKey::sanctum`](crate::OldKey::sanctum). Accepts imports too.
+    ///
+    /// Sanctum keeps the SHA-256 of the part after the `|`. This ring keeps a digest of that hash
+    /// together with the id, so that every byte of the id counts, as of any other key. A presented
+    /// text of this shape that is not known as it is costs one more look-up.
+    pub fn accept_sanctum_tokens(mut self) -> Self {
+        self.imports = Imports::AndSanctum;
+        self
+    }
+
+    /// Asks this for each key that the store does not know, once, and imports what it answers: for old
+    /// keys of which nothing but a slow or a foreign hash is left. Accepts imports too. See
+    /// [`UnknownKeys`] for what is asked and when, and [the guide](crate::guide::moving).
+    ///
+    /// A [purge](KeyRing::purge) of such a ring removes nothing: a key that was moved, revoked and
+    /// then forgotten would be asked for again.
+    pub fn unknown_keys(mut self, keys: impl UnknownKeys) -> Self {
+        self.imports = self.imports.max(Imports::Accepted);
+        self.unknown_keys = Some(Asked(Box::new(keys)));
+        self
+    }
+
+    /// Lets this many [unknown keys](Self::unknown_keys) be asked for at a time. Default: 4. It
+    /// bounds the threads that a slow hash can hold, whatever strangers present. One more is answered
+    /// at once with 503. Each counts among the
+    /// [pending look-ups](Self::max_pending_lookups) too.
+    pub fn max_pending_unknown_keys(mut self, most: usize) -> Self {
+        self.max_pending_unknown_keys = most;
         self
     }
 
@@ -270,7 +319,11 @@ impl RingBuilder {
             retention: self.retention,
             lookup_timeout: self.lookup_timeout,
             waiting: Waiting::at_most(self.max_pending_lookups),
-            accepts_imports: self.accepts_imports,
+            accepts_imports: self.imports >= Imports::Accepted,
+            accepts_sanctum: self.imports == Imports::AndSanctum,
+            unknown_keys: self
+                .unknown_keys
+                .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),
             latest_end: AtomicU64::new(0),
         })))
     }
@@ -301,6 +354,10 @@ impl RingBuilder {
             (self.keys_per_subject == Some(0), "keys_per_subject is zero"),
             (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
             (self.max_pending_lookups == 0, "max_pending_lookups is zero"),
+            (
+                self.max_pending_unknown_keys == 0,
+                "max_pending_unknown_keys is zero",
+            ),
             (self.watch_interval.is_zero(), "watch_interval is zero"),
             (self.upkeep_interval.is_zero(), "upkeep_interval is zero"),
         ];

@@ -3,9 +3,11 @@
 mod bounded;
 mod builder;
 mod change;
+mod import;
 mod issue;
 mod replace;
 mod shrink;
+mod unknown;
 mod upkeep;
 mod verify;
 mod waiting;
@@ -102,6 +104,9 @@ struct Inner {
     lookup_timeout: Duration,
     waiting: Waiting,
     accepts_imports: bool,
+    accepts_sanctum: bool,
+    /// Who is asked for keys that the store does not know.
+    unknown_keys: Option<unknown::Asking>,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
     latest_end: AtomicU64,

@@ -84,7 +84,8 @@ impl KeyRing {
     /// [`retention`](crate::RingBuilder::retention), and says how many there were. By a clock that
     /// is ahead, keys that are still valid elsewhere have ended, and are removed for good once it is
     /// ahead by more than the retention; a clock that fails, and reads [`Timestamp::MAX`], removes
-    /// nothing.
+    /// nothing, and neither does a ring that [asks for unknown
+    /// keys](crate::RingBuilder::unknown_keys).
     ///
     /// # Errors
     ///
@@ -96,8 +97,9 @@ impl KeyRing {
 
     async fn purge_store(&self) -> Result<u64, StoreError> {
         let (now, retention) = (self.0.clock.now(), self.0.retention.as_secs());
-        // A clock that fails reads MAX, by which every key has ended.
-        if now == Timestamp::MAX {
+        // A clock that fails reads MAX, by which every key has ended. A key that was moved by being
+        // asked for, and is forgotten, would be asked for again, revoked or not.
+        if now == Timestamp::MAX || self.0.unknown_keys.is_some() {
             return Ok(0);
         }
         let Some(ended_by) = now.as_unix().checked_sub(retention) else {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::issue::is_importable;
+use super::import::is_importable;
 use super::{Inner, KeyRing};
 use crate::caught::caught;
 use crate::clock::Timestamp;
@@ -45,7 +45,7 @@ impl KeyRing {
     #[cold]
     fn fail(&self, mut error: VerifyError, presented: &[u8]) -> Verifying {
         let mut earlier = if is_unknown(&error) {
-            self.0.digester.earlier(presented).into_iter()
+            self.0.other_digests(presented).into_iter()
         } else {
             Vec::new().into_iter()
         };
@@ -62,6 +62,13 @@ impl KeyRing {
                 Ok(key) => return Verifying::Done(Ok(key)),
                 Err(other) => error = other,
             }
+        }
+        if is_unknown(&error)
+            && let Some(asked) = self.question(presented)
+        {
+            return self.wait_within_bound(Box::pin(self.clone().ask(asked)), |why| {
+                VerifyError::store_unavailable(why)
+            });
         }
         let error = error.claimed_by(|| self.0.format.id_of(presented));
         if self.answers_reuse(&error) {
@@ -82,7 +89,7 @@ impl KeyRing {
         digest: KeyDigest,
         presented: &[u8],
     ) -> Verifying {
-        let earlier = self.0.digester.earlier(presented);
+        let earlier = self.0.other_digests(presented);
         self.wait_for(found, digest, earlier, presented)
     }
 
@@ -97,6 +104,7 @@ impl KeyRing {
     ) -> Verifying {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
+        let question = self.question(presented);
         // A reused key is refused as such, whatever becomes of its lineage: answered in another
         // way than an unknown one, it would be told apart.
         let refused = Arc::new(OnceLock::new());
@@ -112,6 +120,11 @@ impl KeyRing {
                     Lookup::Pending(found) => found.await,
                 };
                 verdict = ring.0.judge(found, &digest);
+            }
+            if verdict.as_ref().is_err_and(is_unknown)
+                && let Some(question) = question
+            {
+                verdict = ring.clone().ask(question).await;
             }
             if let Err(error) = &verdict
                 && ring.answers_reuse(error)
@@ -151,7 +164,7 @@ impl KeyRing {
 impl Inner {
     /// Asks the store; a panic of it is an outage.
     #[inline]
-    fn find(&self, digest: &KeyDigest) -> Lookup {
+    pub(super) fn find(&self, digest: &KeyDigest) -> Lookup {
         if let Some(memory) = &self.memory {
             return Lookup::Ready(Ok(memory.record(&self.realm, digest)));
         }
@@ -161,7 +174,7 @@ impl Inner {
 
     /// The one place where a record becomes a verdict.
     #[inline]
-    fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
+    pub(super) fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,
             Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown)),
@@ -211,6 +224,6 @@ impl Inner {
     }
 }
 
-fn is_unknown(error: &VerifyError) -> bool {
+pub(super) fn is_unknown(error: &VerifyError) -> bool {
     error.kind() == VerifyErrorKind::Invalid(InvalidCause::Unknown)
 }

@@ -76,6 +76,9 @@ impl KeyRing {
             lookup_timeout: inner.lookup_timeout,
             waiting: inner.waiting.anew(),
             accepts_imports: inner.accepts_imports,
+            accepts_sanctum: inner.accepts_sanctum,
+            // Within a transaction no key is looked up.
+            unknown_keys: None,
             latest_end: AtomicU64::new(inner.latest_end.load(Ordering::Relaxed)),
             revokes_on_reuse: inner.revokes_on_reuse,
             observer: Observed::by(observer),

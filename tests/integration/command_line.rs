@@ -1,10 +1,12 @@
 //! The program `tower-api-key`, as a process.
 
+mod batch;
 mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
 mod help;
 mod mistakes;
+mod moved;
 mod pasted;
 mod rotations;
 mod secrets;

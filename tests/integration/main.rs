@@ -45,6 +45,7 @@ mod lineages;
 mod methods;
 mod misplaced;
 mod model;
+mod moving;
 mod nginx;
 mod outcome;
 #[cfg(feature = "postgres")]

@@ -193,7 +193,7 @@ async fn r09_a_length_cap_comes_before_any_work() {
     let store = ObservedStore::new();
     let ring = importing_ring(store.clone());
     let longest: String = IMPORTED.chars().cycle().take(512).collect();
-    let grant = Grant::new("alice");
+    let grant = Grant::new("alice").expires_in(std::time::Duration::from_hours(24));
     ring.import_plaintext(grant.clone(), &longest)
         .await
         .unwrap();
@@ -215,7 +215,7 @@ async fn r09_a_length_cap_comes_before_any_work() {
 #[tokio::test]
 async fn a_ring_that_does_not_accept_imports_does_not_know_them() {
     let store = MemoryStore::new();
-    let grant = Grant::new("alice");
+    let grant = Grant::new("alice").expires_in(std::time::Duration::from_hours(24));
     let importing = importing_ring(store.clone());
     importing.import_plaintext(grant, IMPORTED).await.unwrap();
     let strict = KeyRing::builder("acme")

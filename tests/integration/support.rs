@@ -167,6 +167,7 @@ pub(crate) async fn every_kind_of_key() -> [(KeyRing, String); 3] {
     let importing = importing_ring(MemoryStore::new());
     let minted_beside = key(&importing, "read").await;
     let grant = Grant::new("alice").scopes(["read"]).unwrap();
+    let grant = grant.expires_in(std::time::Duration::from_hours(24));
     importing.import_plaintext(grant, IMPORTED).await.unwrap();
     [
         (plain, minted),

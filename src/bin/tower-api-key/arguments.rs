@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
+use crate::import::ImportArguments;
 pub(crate) use crate::policy::Policy;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
@@ -151,18 +152,12 @@ pub(crate) enum Command {
         /// read the key from standard input
         id: String,
     },
-    /// Bring in a key that was minted elsewhere, read from standard input
+    /// Bring in a key that was minted elsewhere, read from standard input, or a file of them
+    ///
+    /// An imported key has no default lifetime: say when it ends.
     Import {
         #[command(flatten)]
-        grant: GrantArguments,
-        #[command(flatten)]
-        policy: Policy,
-        /// The SHA-256 of the key in hexadecimal, in the place of standard input
-        #[arg(long, value_name = "SHA256")]
-        digest: Option<String>,
-        /// Take a key of under 128 bits, which can be guessed
-        #[arg(long, conflicts_with = "digest")]
-        insecure: bool,
+        import: ImportArguments,
     },
     /// Read a key from standard input, and say what it is and whether it is accepted
     Check {
@@ -172,7 +167,7 @@ pub(crate) enum Command {
         /// A scope of which the key must have one; may be given several times
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
-        /// Look for imported keys too
+        /// Look for imported keys too, tokens of Laravel Sanctum among them
         #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
     },
@@ -246,7 +241,7 @@ pub(crate) struct Details {
     /// A scope of the key; may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
-    /// How long it lives, such as 90d [default: 90 days, or what the policy allows]
+    /// How long it lives, such as 90d [default: 90 days, or what the policy allows; an import has none]
     #[arg(long, value_name = "DURATION", group = "end")]
     pub(crate) expires_in: Option<String>,
     /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds

@@ -89,7 +89,7 @@ pub(crate) async fn check(
     let shape = dry(common.builder()?)?;
     let mut builder = common.builder()?;
     if accept_imports {
-        builder = builder.accept_imports();
+        builder = builder.accept_sanctum_tokens();
     }
     warn_of_commas(output, "--require", all);
     warn_of_commas(output, "--require-any", any);

@@ -17,6 +17,7 @@ pub(crate) enum Exit {
     Conflict = 4,
     Store = 5,
     Output = 6,
+    Partial = 7,
 }
 
 pub(crate) const EXIT_CODES: &str = "\
@@ -30,7 +31,8 @@ Exit codes:
   5  the store cannot be used: unreachable, busy, read-only, of another
      version, or damaged
   6  standard output cannot be written to; a new key is then revoked, or was
-     not made";
+     not made
+  7  some lines of a batch were not imported; the others were";
 
 /// A line for standard error.
 #[derive(Debug)]
@@ -88,6 +90,10 @@ impl From<Error> for Failure {
             | ErrorKind::KeyRevoked
             | ErrorKind::ImportRefused
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
+            ErrorKind::ImportDiffers => (
+                Exit::Conflict,
+                Some("revoke that key, or take the line out"),
+            ),
             ErrorKind::NotFound => (
                 Exit::NotFound,
                 Some("list shows its keys, --realm chooses another realm"),
@@ -174,6 +180,7 @@ impl Exit {
             Self::Conflict => "conflict",
             Self::Store => "store",
             Self::Output => "output",
+            Self::Partial => "partial",
         }
     }
 }

@@ -96,7 +96,8 @@ const PAGES: [Page; 17] = [
         common: KEYS,
         idle: &["longest_grace"],
         examples: "
-  tower-api-key import --subject carol < old-key.txt",
+  tower-api-key import --subject carol --expires-in 90d < old-key.txt
+  tower-api-key import --batch old-keys.tsv --dry-run",
     },
     Page {
         name: "check",

@@ -1,6 +1,5 @@
 //! Commands that write a new key to standard output.
 
-use serde_json::json;
 use tower_api_key::{Issued, KeyRecord, KeyRing, RevocationReason};
 
 use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
@@ -10,7 +9,6 @@ use crate::failure::Failure;
 use crate::lineage::{self, Replaced};
 use crate::output::{Output, colours, ensure_printable, print, print_json, tell};
 use crate::paste::Named;
-use crate::setup::dry;
 
 pub(crate) async fn issue(
     common: &Common,
@@ -140,49 +138,4 @@ async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
         0 => taken,
         _ => format!("{taken}; the key before it ends all the same, so issue another"),
     }
-}
-
-/// Brings in a key that was read from standard input, or its digest.
-pub(crate) async fn import(
-    common: &Common,
-    output: Output,
-    arguments: &GrantArguments,
-    policy: &Policy,
-    digest: Option<&str>,
-    insecure: bool,
-) -> Result<(), Failure> {
-    policy.warn(output);
-    let builder = || Ok::<_, Failure>(policy.apply(common.managing()?)?.accept_imports());
-    arguments.details.warn(output);
-    let grant = arguments.details.grant(&arguments.subject)?;
-    let digest = digest.map(str::parse).transpose()?;
-    let plaintext = match digest {
-        Some(_) => None,
-        None => Some(crate::check::read_key_to_import(output)?),
-    };
-    dry(builder()?)?;
-    let ring = common.open(builder()?).await?;
-    let record = match (digest, &plaintext) {
-        (Some(digest), _) => ring.import_digest(grant, digest).await?,
-        (None, Some(plaintext)) if insecure => {
-            ring.import_insecure_plaintext(grant, plaintext).await?
-        }
-        (None, Some(plaintext)) => ring.import_plaintext(grant, plaintext).await?,
-        (None, None) => return Ok(()),
-    };
-    let text = describe::details(&record, None, colours(&std::io::stdout()));
-    output.either(
-        &json!({ "record": describe::json_of(&record, None) }),
-        &text,
-    )?;
-    if !arguments.details.names_end()
-        && let Some(end) = record.expires_at()
-    {
-        output.warn(&format!(
-            "the imported key works until {}, because no end was named; --expires-in names one, and \
-             --never-expires with --longest-lifetime unlimited none",
-            end.to_rfc3339()
-        ));
-    }
-    Ok(())
 }

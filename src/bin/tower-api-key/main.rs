@@ -10,6 +10,7 @@ mod describe;
 mod durations;
 mod failure;
 mod help;
+mod import;
 mod keys;
 mod lineage;
 mod mint;

@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{backup, check, help, keys, mint, records, setup};
+use crate::{backup, check, help, import, keys, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -56,12 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 records::list(common, output, subject, lineage, unrevoked, limit).await
             }
             Command::Show { id } => records::show(common, output, &id).await,
-            Command::Import {
-                grant,
-                policy,
-                digest,
-                insecure,
-            } => keys::import(common, output, &grant, &policy, digest.as_deref(), insecure).await,
+            Command::Import { import } => import::import(common, output, &import).await,
             Command::Check {
                 all,
                 any,

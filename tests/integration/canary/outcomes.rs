@@ -320,7 +320,10 @@ async fn canary_states(
         .build(revoked_store)
         .unwrap();
     let record = imported
-        .import_plaintext(Grant::new("alice"), canary.key())
+        .import_plaintext(
+            Grant::new("alice").expires_in(std::time::Duration::from_hours(24)),
+            canary.key(),
+        )
         .await
         .unwrap();
     imported

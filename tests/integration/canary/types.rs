@@ -95,7 +95,7 @@ async fn r06_no_error_holds_the_key() {
         .accept_imports()
         .build(MemoryStore::new())
         .unwrap();
-    let alice = || Grant::new("alice");
+    let alice = || Grant::new("alice").expires_in(std::time::Duration::from_hours(24));
     let errors = [
         importing
             .import_plaintext(alice(), &format!("{key},"))

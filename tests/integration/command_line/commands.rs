@@ -272,10 +272,28 @@ fn import_brings_in_a_key_from_standard_input_or_its_digest() {
 
     // The SHA-256 of "test", which is weak, but a digest does not say so.
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-    let imported = shell.run(&["import", "--subject", "dave", "--digest", digest]);
+    let imported = shell.run(&[
+        "import",
+        "--subject",
+        "dave",
+        "--expires-in",
+        "1d",
+        "--digest",
+        digest,
+    ]);
     assert_eq!(imported.code, 0, "{imported:?}");
     assert_eq!(shell.feed("test", &["check", "--accept-imports"]).code, 0);
-    let weak = shell.feed("weak", &["import", "--subject", "dave", "--insecure"]);
+    let weak = shell.feed(
+        "weak",
+        &[
+            "import",
+            "--subject",
+            "dave",
+            "--expires-in",
+            "1d",
+            "--insecure",
+        ],
+    );
     assert_eq!(weak.code, 0, "{weak:?}");
 }
 

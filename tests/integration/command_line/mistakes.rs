@@ -227,21 +227,43 @@ fn ids_that_are_not_there() {
 #[test]
 fn an_import_that_is_refused() {
     let shell = Shell::new();
-    assert_eq!(shell.feed(IMPORTED, &["import", "--subject", "a"]).code, 0);
-    let twice = shell.feed(IMPORTED, &["import", "--subject", "b"]);
+    assert_eq!(
+        shell
+            .feed(
+                IMPORTED,
+                &["import", "--subject", "a", "--expires-in", "1d"]
+            )
+            .code,
+        0
+    );
+    let twice = shell.feed(
+        IMPORTED,
+        &["import", "--subject", "b", "--expires-in", "1d"],
+    );
     let line = "the store already holds this id or digest; nothing was imported; a key is imported \
                 once";
     assert_eq!(twice, failed(4, line));
-    let weak = shell.feed("hunter2", &["import", "--subject", "b"]);
+    let weak = shell.feed(
+        "hunter2",
+        &["import", "--subject", "b", "--expires-in", "1d"],
+    );
     let line = "weak key: under 128 bits by length and alphabet; issue a new one instead, or say \
                 --insecure";
     assert_eq!(weak, failed(1, line));
-    let unfit = shell.feed("a b", &["import", "--subject", "b"]);
+    let unfit = shell.feed("a b", &["import", "--subject", "b", "--expires-in", "1d"]);
     let line = "invalid plaintext: use 1 to 512 visible ASCII characters without commas";
     assert_eq!(unfit, failed(2, line));
-    let empty = shell.feed("", &["import", "--subject", "b"]);
+    let empty = shell.feed("", &["import", "--subject", "b", "--expires-in", "1d"]);
     assert_eq!(empty, failed(2, "no key: write it to standard input"));
-    let digest = shell.run(&["import", "--subject", "b", "--digest", "abc"]);
+    let digest = shell.run(&[
+        "import",
+        "--subject",
+        "b",
+        "--expires-in",
+        "1d",
+        "--digest",
+        "abc",
+    ]);
     assert_eq!(
         digest,
         failed(2, "invalid digest: expected 64 hexadecimal digits")

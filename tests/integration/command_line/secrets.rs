@@ -23,8 +23,11 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
         shell.feed(&key, &["check", "--json", "--require", "admin"]),
         shell.feed(&key, &["check", "--prefix", "other"]),
         shell.feed(&key, &["check", "--realm", "billing"]),
-        shell.feed(&key, &["import", "--subject", "bob"]),
-        shell.feed(&format!("{key},"), &["import", "--subject", "bob"]),
+        shell.feed(&key, &["import", "--subject", "bob", "--expires-in", "1d"]),
+        shell.feed(
+            &format!("{key},"),
+            &["import", "--subject", "bob", "--expires-in", "1d"],
+        ),
         // A key that someone put where it does not belong.
         shell.run(&["show", &key]),
         shell.run(&["revoke", &key]),
@@ -70,9 +73,22 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
         )
     );
 
-    let imported = shell.feed(IMPORTED, &["import", "--subject", "carol"]);
+    let imported = shell.feed(
+        IMPORTED,
+        &["import", "--subject", "carol", "--expires-in", "1d"],
+    );
     assert_eq!(imported.code, 0);
-    let again = shell.feed(IMPORTED, &["import", "--subject", "carol", "--json"]);
+    let again = shell.feed(
+        IMPORTED,
+        &[
+            "import",
+            "--subject",
+            "carol",
+            "--expires-in",
+            "1d",
+            "--json",
+        ],
+    );
     for Ran { stdout, stderr, .. } in [imported, again] {
         assert!(!stdout.contains(IMPORTED) && !stderr.contains(IMPORTED));
     }

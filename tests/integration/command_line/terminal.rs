@@ -48,7 +48,7 @@ fn r36_subjects_and_labels_that_are_obeyed_are_refused() {
             assert!(ran.stderr.starts_with("tower-api-key: invalid "), "{ran:?}");
             assert_shown(&ran);
         }
-        let import = ["import", "--subject", &text];
+        let import = ["import", "--subject", &text, "--expires-in", "1d"];
         let ran = shell.feed("0123456789abcdef0123456789ABCDEF", &import);
         assert_eq!(ran.code, 2, "{ran:?}");
         assert_shown(&ran);

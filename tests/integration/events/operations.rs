@@ -81,7 +81,7 @@ async fn each_operation_is_told_once_and_in_order() {
         assert_eq!(recorder.take(), expected);
     }
 
-    let carol = Grant::new("carol");
+    let carol = Grant::new("carol").expires_in(HOUR);
     let imported = ring.import_plaintext(carol, IMPORTED).await.unwrap();
     assert_eq!(recorder.take(), [about(EventKind::Imported, &imported)]);
 
@@ -223,7 +223,9 @@ async fn what_the_store_did_not_take_is_not_told() {
         let reason = RevocationReason::KeyCompromise;
         let outcomes = [
             ring.issue(alice()).await.map(|_| ()),
-            ring.import_plaintext(alice(), IMPORTED).await.map(|_| ()),
+            ring.import_plaintext(alice().expires_in(HOUR), IMPORTED)
+                .await
+                .map(|_| ()),
             ring.rotate(id, HOUR).await.map(|_| ()),
             ring.rotate_at_once(id).await.map(|_| ()),
             ring.regrant(id, alice()).await.map(|_| ()),

@@ -146,7 +146,10 @@ async fn undoes_no_change(later: bool) {
     let ended = customers.revoke_subject("alice", reason).await.unwrap();
     assert_eq!(ended, 1);
     let importing = panicking_importer();
-    let imported = importing.import_plaintext(Grant::new("alice"), IMPORTED);
+    let imported = importing.import_plaintext(
+        Grant::new("alice").expires_in(std::time::Duration::from_hours(24)),
+        IMPORTED,
+    );
     assert_eq!(imported.await.unwrap().subject(), "alice");
 }
 

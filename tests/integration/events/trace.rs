@@ -148,7 +148,12 @@ async fn each_operation_has_its_level_and_fields() {
             ],
         ),
     ]);
-    let imported = ring.import_plaintext(Grant::new("alice"), IMPORTED).await;
+    let imported = ring
+        .import_plaintext(
+            Grant::new("alice").expires_in(std::time::Duration::from_hours(24)),
+            IMPORTED,
+        )
+        .await;
     let imported = imported.unwrap().id();
     collector.assert(&[(
         Level::INFO,

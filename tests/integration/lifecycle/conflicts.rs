@@ -49,7 +49,7 @@ async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
     let id = issue(&plain, "read write").await.record().id();
     let ring = contended(&house, usize::MAX, RingBuilder::accept_imports);
     let limited = contended(&house, usize::MAX, |builder| builder.keys_per_subject(2));
-    let alice = || Grant::new("alice");
+    let alice = || Grant::new("alice").expires_in(HOUR);
     let read = "read".parse().unwrap();
     let digest = KeyDigest::sha256(IMPORTED.as_bytes());
 

@@ -34,7 +34,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     house
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
         .await;
-    let import = ring.import_plaintext(alice(), IMPORTED);
+    let import = ring.import_plaintext(alice().expires_in(HOUR), IMPORTED);
     house.assert_refused(import, TOO_MANY, TOO_MANY_TEXT).await;
     let handed_over = ring.regrant(bobs.record().id(), alice());
     house

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tower_api_key::{Error, ErrorKind, Issued, KeyDigest, KeyId, Timestamp};
 
-use super::operations::{At, Digest, Operation, Wish};
+use super::operations::{At, Digest, Lifetime, Operation, Wish};
 use super::predict::Reasons;
 use super::reference::{Birth, Succession};
 use super::rings::RINGS;
@@ -116,6 +116,9 @@ impl Run<'_> {
                 !key.purged && key.store == RINGS[ring].store && key.parts.digest == digest
             });
         let mut reasons = more.clone();
+        if matches!(wish.lifetime, Lifetime::Default) {
+            reasons.push(ErrorKind::ExpiryNotSaid);
+        }
         if taken {
             reasons.push(ErrorKind::Duplicate);
         }
@@ -126,6 +129,12 @@ impl Run<'_> {
             Ok(birth) if reasons.is_empty() => return Ok(birth),
             Ok(_) => {}
             Err(others) => reasons.extend(others),
+        }
+        // An end that is over has a reason of its own.
+        if matches!(wish.lifetime, Lifetime::Until(_))
+            && reasons.contains(&ErrorKind::InvalidLifetime)
+        {
+            reasons.push(ErrorKind::KeyExpired);
         }
         Err(reasons)
     }

@@ -21,7 +21,7 @@ fn importing() -> KeyRing {
 }
 
 fn alice() -> Grant {
-    Grant::new("alice")
+    Grant::new("alice").expires_in(super::DAY)
 }
 
 #[track_caller]
@@ -75,9 +75,12 @@ async fn a_key_of_the_rings_own_shape_can_be_imported() {
     let elsewhere = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
     let issued = elsewhere.issue(alice()).await.unwrap();
     let ring = importing();
-    ring.import_plaintext(Grant::new("bob"), issued.secret().expose())
-        .await
-        .unwrap();
+    ring.import_plaintext(
+        Grant::new("bob").expires_in(super::DAY),
+        issued.secret().expose(),
+    )
+    .await
+    .unwrap();
     assert_eq!(
         verdict(&ring, issued.secret().expose()).await,
         Ok("bob".to_owned())
@@ -215,7 +218,7 @@ async fn a_key_is_imported_once_over_all_realms() {
     let first = rings[0].import_plaintext(alice(), STRONG).await.unwrap();
     for ring in &rings {
         let digest = KeyDigest::sha256(STRONG.as_bytes());
-        let mallory = || Grant::new("mallory");
+        let mallory = || Grant::new("mallory").expires_in(super::DAY);
         assert_refused(
             ring.import_plaintext(mallory(), STRONG).await,
             ErrorKind::Duplicate,
@@ -248,7 +251,7 @@ async fn an_import_is_within_the_rings_policy() {
     let digest = KeyDigest::sha256(STRONG.as_bytes());
     let longest = super::DAY * 90;
     let too_long = ErrorKind::LifetimeTooLong { longest };
-    let too_long_text = "lifetime too long: this ring grants at most 90d";
+    let too_long_text = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";
     let lifetime = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
     for (grant, kind, text) in [
         (
@@ -278,7 +281,7 @@ async fn an_import_is_within_the_rings_policy() {
             "scope not grantable: this ring grants only read write",
         ),
         (
-            Grant::new(""),
+            Grant::new("").expires_in(super::DAY),
             ErrorKind::InvalidSubject,
             "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),

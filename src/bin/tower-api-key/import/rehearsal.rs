@@ -1,0 +1,111 @@
+//! A store to which an import may write without a trace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
+    Target,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+
+/// How many new keys a rehearsal remembers: some 300 MB.
+const MOST: usize = 1_000_000;
+
+/// A store as it is, and on top of it what was imported since, in memory alone.
+pub(super) struct Rehearsal {
+    store: Arc<dyn KeyStore>,
+    added: Mutex<HashMap<KeyDigest, Arc<KeyRecord>>>,
+}
+
+impl Rehearsal {
+    pub(super) fn over(store: Arc<dyn KeyStore>) -> Self {
+        Self {
+            store,
+            added: Mutex::default(),
+        }
+    }
+
+    fn added(&self) -> MutexGuard<'_, HashMap<KeyDigest, Arc<KeyRecord>>> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, change: &Change) -> Result<(), StoreError> {
+        let mut added = self.added();
+        if added.len() + change.writes().len() > MOST {
+            return Err(StoreError::unavailable(format!(
+                "a dry run is for up to {MOST} new keys; split the file"
+            )));
+        }
+        for write in change.writes() {
+            let record = &write.record;
+            added.insert(*record.digest(), Arc::new(record.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn refused() -> StoreError {
+    StoreErrorKind::ReadOnly.into()
+}
+
+impl KeyStore for Rehearsal {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        match self.added().get(digest) {
+            Some(record) if record.realm() == realm => Lookup::Ready(Ok(Some(Arc::clone(record)))),
+            _ => self.store.find(realm, digest),
+        }
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.add(change) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a Target,
+        _: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(async move {
+            let mut records = self.store.list(realm, query).await?;
+            let added = self.added();
+            let asked = |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record);
+            records.extend(added.values().filter(asked).map(Arc::clone));
+            records.sort_unstable_by_key(|record| record.id());
+            Ok(records)
+        })
+    }
+
+    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        self.store.last_uses(realm, ids)
+    }
+}

@@ -1,0 +1,180 @@
+//! Keys that were minted elsewhere: what they are, and what is asked for them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::digest::KeyDigest;
+use crate::grant::Grant;
+use crate::record::KeyRecord;
+
+/// The longest id of a Laravel Sanctum token, in bytes: that of a UUID.
+const MAX_SANCTUM_ID_LEN: usize = 36;
+/// Neither a space nor U+0000 can be in a presented key, so no key has a Sanctum token's digest
+/// unless it is that token. Without it, the stored hash itself would be a key.
+const SANCTUM: &[u8] = b"laravel sanctum\0";
+
+/// What trusted code asks for a key that was minted elsewhere.
+///
+/// It is a [`Grant`], which must say when the key ends: [`expires_at`](Grant::expires_at) keeps the
+/// old expiry, [`expires_in`](Grant::expires_in) sets one from now, and
+/// [`never_expires`](Grant::never_expires) says that there is none. An import has no default
+/// lifetime: it would end an integration on a day that nobody chose. An expiry beyond the ring's
+/// [`longest_lifetime`](crate::RingBuilder::longest_lifetime), which counts from the import, is
+/// refused and never shortened. Import with a ring of an
+/// [`unlimited_lifetime`](crate::RingBuilder::unlimited_lifetime) over the same store to keep longer
+/// lives: the ring that serves the key does not judge its lifetime again.
+///
+/// A `Grant` converts into an import that begins now.
+///
+/// ```
+/// use tower_api_key::{Grant, Import, Timestamp};
+///
+/// let grant = Grant::new("alice").expires_at(Timestamp::from_rfc3339("2031-01-01T00:00:00Z")?);
+/// let import = Import::new(grant).issued_at(Timestamp::from_rfc3339("2024-05-06T07:08:09Z")?);
+/// # let _ = import;
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Import {
+    pub(crate) grant: Grant,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) weak: bool,
+}
+
+impl Import {
+    /// An import of a key that may do what the grant says.
+    pub fn new(grant: Grant) -> Self {
+        Self {
+            grant,
+            issued_at: None,
+            weak: false,
+        }
+    }
+
+    /// Keeps the moment at which the key was minted, which must not lie ahead. Default: the moment of
+    /// the import.
+    #[must_use]
+    pub fn issued_at(mut self, issued_at: Timestamp) -> Self {
+        self.issued_at = Some(issued_at);
+        self
+    }
+
+    /// Takes a plaintext of under 128 bits by length and alphabet. Whoever can guess it, or has its
+    /// digest, has the key.
+    #[must_use]
+    pub fn insecure_accept_weak(mut self) -> Self {
+        self.weak = true;
+        self
+    }
+}
+
+impl From<Grant> for Import {
+    fn from(grant: Grant) -> Self {
+        Self::new(grant)
+    }
+}
+
+/// A key that was minted elsewhere, in the form in which it is known: for
+/// [`KeyRing::import_many`](crate::KeyRing::import_many).
+///
+/// The kind is named by the constructor and never guessed: 64 hexadecimal digits are a hash to one
+/// system and the key itself to another.
+pub struct OldKey(pub(crate) OldKeyKind);
+
+pub(crate) enum OldKeyKind {
+    Plaintext(Zeroizing<String>),
+    Sha256(KeyDigest),
+    Sanctum { id: Box<str>, token: KeyDigest },
+}
+
+impl OldKey {
+    /// The exact text that clients present. It is not kept, and is overwritten with zeros on drop.
+    pub fn plaintext(text: impl Into<String>) -> Self {
+        Self(OldKeyKind::Plaintext(Zeroizing::new(text.into())))
+    }
+
+    /// The SHA-256 of the exact text that clients present.
+    pub fn sha256(digest: KeyDigest) -> Self {
+        Self(OldKeyKind::Sha256(digest))
+    }
+
+    /// A token of Laravel Sanctum, which clients present as `id|token`: the `id` of its row in
+    /// `personal_access_tokens`, and the column `token`, the SHA-256 of the part after the `|`.
+    ///
+    /// Only a ring that [accepts such tokens](crate::RingBuilder::accept_sanctum_tokens) takes it.
+    pub fn sanctum(id: impl Into<String>, token_sha256: KeyDigest) -> Self {
+        Self(OldKeyKind::Sanctum {
+            id: id.into().into_boxed_str(),
+            token: token_sha256,
+        })
+    }
+}
+
+/// It shows the kind alone: a weak key is given away by its digest.
+impl fmt::Debug for OldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            OldKeyKind::Plaintext(_) => "OldKey(plaintext …)",
+            OldKeyKind::Sha256(_) => "OldKey(sha256 …)",
+            OldKeyKind::Sanctum { .. } => "OldKey(sanctum …)",
+        })
+    }
+}
+
+/// What became of a key of [`KeyRing::import_many`](crate::KeyRing::import_many).
+#[derive(Debug, Clone)]
+pub struct Imported {
+    record: Arc<KeyRecord>,
+    was_present: bool,
+}
+
+impl Imported {
+    pub(crate) fn new(record: KeyRecord) -> Self {
+        Self {
+            record: Arc::new(record),
+            was_present: false,
+        }
+    }
+
+    pub(crate) fn present(record: Arc<KeyRecord>) -> Self {
+        Self {
+            record,
+            was_present: true,
+        }
+    }
+
+    /// What the store holds.
+    pub fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+
+    /// Whether the key was there already, as this import asks for it. It may have ended since it was
+    /// imported: see the [state](KeyRecord::state_at) of its record.
+    pub fn was_present(&self) -> bool {
+        self.was_present
+    }
+}
+
+/// Whether a text can be the id before the `|` of a Sanctum token: a number, a UUID or a ULID.
+pub(crate) fn is_sanctum_id(id: &[u8]) -> bool {
+    (1..=MAX_SANCTUM_ID_LEN).contains(&id.len())
+        && id
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+/// What stands for a Sanctum token where a ring digests it: its id, and the hash that Sanctum keeps.
+/// So the id is proven as well as the token, as every byte of any other key is.
+pub(crate) fn sanctum_message(id: &[u8], token: &KeyDigest) -> Vec<u8> {
+    [SANCTUM, id, b"|", token.as_bytes()].concat()
+}
+
+/// The same for presented bytes in the shape `id|token`.
+pub(crate) fn presented_sanctum_message(presented: &[u8]) -> Option<Vec<u8>> {
+    let end = presented.iter().position(|&byte| byte == b'|')?;
+    let (id, token) = (presented.get(..end)?, presented.get(end + 1..)?);
+    (is_sanctum_id(id) && !token.is_empty()).then(|| sanctum_message(id, &KeyDigest::sha256(token)))
+}
