@@ -180,6 +180,7 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     revocation::check(&trial(Clause::Revocation).await).await?;
     purge::check(&trial(Clause::Purge).await).await?;
     last_use::check(&trial(Clause::LastUse).await).await?;
+    listing::check_unused(&trial(Clause::Listing).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
     identity::check(&two).await
 }

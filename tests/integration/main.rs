@@ -46,6 +46,8 @@ mod misplaced;
 mod model;
 mod nginx;
 mod outcome;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pages;
 #[cfg(feature = "postgres")]
 mod pg_server;
 #[cfg(feature = "postgres")]

@@ -6,13 +6,13 @@ mod errors;
 mod failover;
 mod faults;
 mod guard;
+mod listing;
 mod poolers;
 mod purging;
 mod qualified;
 mod revoking;
 mod standstill;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
@@ -123,7 +123,7 @@ async fn a_pool_of_one_connection_is_enough() {
 async fn nobody_has_a_name_that_postgres_cannot_hold() {
     let ring = ring_over(connect(&database().await).await);
     let query = ListQuery::new().subject("a\0b");
-    assert_eq!(ring.list(&query).await.unwrap(), Vec::<Arc<_>>::new());
+    assert_eq!(ring.list(&query).await.unwrap().records(), []);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod describe;
 mod durations;
 mod failure;
 mod keys;
+mod list;
 mod mint;
 mod output;
 mod program;
