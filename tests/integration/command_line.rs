@@ -3,6 +3,7 @@
 mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
+mod lists;
 mod mistakes;
 mod secrets;
 mod servers;

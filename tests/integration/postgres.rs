@@ -25,6 +25,9 @@ use tower_api_key::{
 use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
 
+/// How many files make the schema.
+const MIGRATIONS: u32 = 3;
+
 /// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
 fn builder() -> RingBuilder {
     KeyRing::builder("acme")
@@ -157,7 +160,7 @@ async fn the_tables_may_stand_in_a_schema_of_their_own() {
     let url = empty_database().await;
     execute(&url, "CREATE SCHEMA auth").await.unwrap();
     let url = format!("{url}?options[search_path]=auth");
-    assert_eq!(patient().migrate(&url).await.unwrap(), 2);
+    assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
     let ring = ring_over(connect(&url).await);
     let issued = issue(&ring, "read").await;
     ring.verify(issued.secret().expose().as_bytes())

@@ -287,7 +287,15 @@ impl<'a> Builder<'a> {
             .map(|part| {
                 let realm = self.text(self.asked.realm.as_str());
                 let and = if part.is_empty() { "" } else { " AND " };
-                format!("SELECT id FROM {} WHERE realm = {realm}{and}{part}", dialect.table)
+                // Ids have an index of their own.
+                let column = match filter {
+                    Filter::IdPrefix => dialect.plain_realm,
+                    _ => "realm",
+                };
+                format!(
+                    "SELECT id FROM {} WHERE {column} = {realm}{and}{part}",
+                    dialect.table
+                )
             })
             .collect();
         parts.join(" UNION ALL ")
@@ -321,7 +329,9 @@ impl<'a> Builder<'a> {
         let (query, dialect) = (self.asked.query, self.asked.dialect);
         let end = dialect.end;
         if let Some(subject) = &query.subject {
-            conditions.push(format!("subject = {}", self.text(subject)));
+            // A lineage is the smaller of the two.
+            let column = if query.lineage.is_some() { "subject || ''" } else { "subject" };
+            conditions.push(format!("{column} = {}", self.text(subject)));
         }
         if let Some(lineage) = query.lineage {
             conditions.push(format!("lineage = {}", self.text(lineage.as_str())));

@@ -308,7 +308,7 @@ fn the_others_say_what_they_did() {
     assert_eq!(shell.run(&["purge"]), ran(0, "0 keys removed\n", ""));
     let purged = shell.run(&["purge", "--retention", "0s", "--json"]);
     assert_eq!(purged.json(), json!({"removed": 1}));
-    assert_eq!(shell.run(&["list"]), ran(0, "", "no keys\n"));
+    assert_eq!(shell.run(&["list"]), ran(0, "", "no keys in the realm orders\n"));
 
     let again = shell.run(&["migrate", "--json"]);
     assert_eq!(again.json(), json!({"migrated": true}));
@@ -354,8 +354,8 @@ fn a_keys_file_is_read() {
     let listed = shell.run(&["list"]).named(&[(&id, "THE_ALICE_ID")]);
     assert_eq!(
         listed.stdout,
-        "ID            SUBJECT  STATE  ENDS   SCOPES  LABEL\n\
-         THE_ALICE_ID  alice    live   never  -\n"
+        "ID            SUBJECT  STATE  ENDS   LAST USED  SCOPES  LABEL\n\
+         THE_ALICE_ID  alice    live   never  -          -\n"
     );
 }
 
