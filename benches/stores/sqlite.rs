@@ -46,7 +46,8 @@ fn lists_of(path: &Path, once: bool) {
     let id = "printf('%012X', n * 2654435761 % 281474976710656)";
     let values = listing::values(id, "randomblob(32)", keys);
     let rows = format!(
-        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {keys})
+        "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF;
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {keys})
          INSERT INTO api_keys ({}) SELECT {values} FROM numbers;
          PRAGMA wal_checkpoint(TRUNCATE);",
         listing::COLUMNS
