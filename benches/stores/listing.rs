@@ -47,11 +47,23 @@ fn queries() -> Vec<(&'static str, ListQuery)> {
         ("all", all()),
         ("unrevoked", all().unrevoked()),
         ("subject: 1 key", all().subject("customer-77")),
-        ("expiring within 14 d: 8 keys", all().expiring_within(14 * DAY)),
-        ("expiring within 200 d: all", all().expiring_within(200 * DAY)),
+        (
+            "expiring within 14 d: 8 keys",
+            all().expiring_within(14 * DAY),
+        ),
+        (
+            "expiring within 200 d: all",
+            all().expiring_within(200 * DAY),
+        ),
         ("unused for 90 d: 8 keys", all().unused_for(90 * DAY)),
-        ("unused for 10 d - 2 h: 0.8 %", all().unused_for(10 * DAY - DAY / 12)),
-        ("unused for 10 d - 3 h: 1.2 %", all().unused_for(10 * DAY - DAY / 8)),
+        (
+            "unused for 10 d - 2 h: 0.8 %",
+            all().unused_for(10 * DAY - DAY / 12),
+        ),
+        (
+            "unused for 10 d - 3 h: 1.2 %",
+            all().unused_for(10 * DAY - DAY / 8),
+        ),
         ("unused for 1 d: 90 %", all().unused_for(DAY)),
         ("scope: 8 keys", all().scope(scope("orders:export"))),
         ("scope: 50 keys", all().scope(scope("tenant:77"))),
@@ -83,13 +95,28 @@ pub(crate) async fn report(name: &str, store: impl KeyStore + Clone, rounds: usi
     };
     println!("\n{name}: pages of {PAGE}");
     for (what, query) in queries() {
-        for (order, query) in [("", query.clone()), (", newest first", query.newest_first())] {
+        for (order, query) in [
+            ("", query.clone()),
+            (", newest first", query.newest_first()),
+        ] {
             let query = query.limit(PAGE);
             page(&format!("{what}{order}"), &ring("orders"), &query, rounds).await;
         }
     }
-    page("a realm of 5 keys", &ring("billing"), &ListQuery::new().limit(PAGE), rounds).await;
-    page("an empty realm", &ring("nothing"), &ListQuery::new().limit(PAGE), rounds).await;
+    page(
+        "a realm of 5 keys",
+        &ring("billing"),
+        &ListQuery::new().limit(PAGE),
+        rounds,
+    )
+    .await;
+    page(
+        "an empty realm",
+        &ring("nothing"),
+        &ListQuery::new().limit(PAGE),
+        rounds,
+    )
+    .await;
 }
 
 async fn page(what: &str, ring: &KeyRing, query: &ListQuery, rounds: usize) {
@@ -112,7 +139,9 @@ async fn page(what: &str, ring: &KeyRing, query: &ListQuery, rounds: usize) {
     let second = second.map_or_else(String::new, |it| format!("   next {it:>6.2} ms"));
     let most = first.iter().max().map_or(0.0, |it| it.as_secs_f64() * 1e3);
     let median = median(first);
-    println!("  {what:<52} {found:>3} keys   median {median:>6.2} ms   most {most:>6.2} ms{second}");
+    println!(
+        "  {what:<52} {found:>3} keys   median {median:>6.2} ms   most {most:>6.2} ms{second}"
+    );
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

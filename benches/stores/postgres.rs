@@ -74,11 +74,21 @@ async fn lists_of(once: bool) {
     );
     let begun = now();
     execute(&url, &rows).await.unwrap();
-    println!("\nPostgres, {keys} keys for lists, filled in {:.0} s", begun.elapsed().as_secs_f64());
+    println!(
+        "\nPostgres, {keys} keys for lists, filled in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
     // Without statistics first: what is planned must not need them.
-    execute(&url, "ALTER TABLE tower_api_keys SET (autovacuum_enabled = off)").await.unwrap();
+    execute(
+        &url,
+        "ALTER TABLE tower_api_keys SET (autovacuum_enabled = off)",
+    )
+    .await
+    .unwrap();
     listing::report("Postgres without statistics", store.clone(), rounds.min(3)).await;
-    execute(&url, "VACUUM ANALYZE tower_api_keys").await.unwrap();
+    execute(&url, "VACUUM ANALYZE tower_api_keys")
+        .await
+        .unwrap();
     listing::report("Postgres", store, rounds).await;
 }
 

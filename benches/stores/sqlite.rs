@@ -53,7 +53,10 @@ fn lists_of(path: &Path, once: bool) {
         listing::COLUMNS
     );
     let start = Instant::now();
-    Connection::open(path).unwrap().execute_batch(&rows).unwrap();
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(&rows)
+        .unwrap();
     let bytes = std::fs::metadata(path).unwrap().len();
     println!(
         "\nSQLite, {keys} keys for lists: {} bytes a key, filled in {:.0} s",

@@ -168,12 +168,25 @@ fn filters() -> Vec<ListQuery> {
         KeyState::Revoked,
     ];
     filters.extend(states.map(|state| all().state(state)));
-    let scopes = ["read", "write", "read:all", "Read", "re_d", "re%", "wri", "none"];
+    let scopes = [
+        "read", "write", "read:all", "Read", "re_d", "re%", "wri", "none",
+    ];
     filters.extend(scopes.map(|text| all().scope(scope(text))));
     let first = KeyId::numbered(NUMBERS[1]);
     let first = first.as_str();
     let lower = first.to_lowercase();
-    let prefixes = ["", "0", first, &first[..11], &lower, "z", "%", "_", "\u{e1}", "0{"];
+    let prefixes = [
+        "",
+        "0",
+        first,
+        &first[..11],
+        &lower,
+        "z",
+        "%",
+        "_",
+        "\u{e1}",
+        "0{",
+    ];
     filters.extend(prefixes.map(|prefix| all().id_prefix(prefix)));
     filters.extend(SUBJECTS.map(|subject| all().subject(subject)));
     filters

@@ -54,8 +54,12 @@ pub(crate) async fn check(store: &impl KeyStore) {
             .expiring_within(2 * DAY)
             .id_prefix("0"),
         // Few match, and many do.
-        ListQuery::new().scope(read()).scope(Scope::new("s3").unwrap()),
-        ListQuery::new().scope(read()).expiring_within(Duration::from_hours(1)),
+        ListQuery::new()
+            .scope(read())
+            .scope(Scope::new("s3").unwrap()),
+        ListQuery::new()
+            .scope(read())
+            .expiring_within(Duration::from_hours(1)),
     ] {
         for query in [query.clone(), query.newest_first()] {
             let query = query.at(now);

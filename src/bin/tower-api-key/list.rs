@@ -29,7 +29,9 @@ pub(crate) async fn list(
         next,
     } = read(&ring, query).await?;
 
-    let values = keys.iter().map(|(record, used)| describe::json_of(record, *used));
+    let values = keys
+        .iter()
+        .map(|(record, used)| describe::json_of(record, *used));
     let text = if keys.is_empty() {
         String::new()
     } else {

@@ -251,10 +251,10 @@ impl ListQuery {
     }
 
     /// The last moment at which a key that is [unused](Self::unused_for) may have been used or
-    /// issued; `Some(None)` if no moment is early enough.
+    /// issued; `None` also if no moment is early enough.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn unused_since(&self) -> Option<Option<Timestamp>> {
+    pub(crate) fn unused_since(&self) -> Option<Timestamp> {
         let since = self.at.as_unix().checked_sub(self.unused_for?.as_secs());
-        Some(since.map(Timestamp::from_unix))
+        since.map(Timestamp::from_unix)
     }
 }

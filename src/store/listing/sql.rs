@@ -108,7 +108,8 @@ fn number(at: Timestamp) -> i64 {
 impl Asked<'_> {
     /// Whether no record can be asked for.
     pub(in crate::store) fn is_nothing(&self) -> bool {
-        self.query.limit == Some(0) || self.query.unused_since() == Some(None)
+        let query = self.query;
+        query.limit == Some(0) || (query.unused_for.is_some() && query.unused_since().is_none())
     }
 
     /// What may find the few keys that are asked for; none if another way is known to be as good.
@@ -245,12 +246,17 @@ impl<'a> Builder<'a> {
             Filter::Realm => parts.push(String::new()),
             Filter::Expiring => {
                 let (at, by) = (self.time(query.at), self.last_end());
-                parts.push(format!("{FATE} IN (0, 1, 2) AND {end} > {at} AND {end} <= {by}"));
+                parts.push(format!(
+                    "{FATE} IN (0, 1, 2) AND {end} > {at} AND {end} <= {by}"
+                ));
             }
             Filter::Unused => {
-                let since = query.unused_since().flatten().unwrap_or(EPOCH);
+                let since = query.unused_since().unwrap_or(EPOCH);
                 let day = self.value(Value::Number(number(since) / 86_400));
-                parts.push(format!("revoked_at IS NULL AND {} <= {day}", dialect.used_on));
+                parts.push(format!(
+                    "revoked_at IS NULL AND {} <= {day}",
+                    dialect.used_on
+                ));
             }
             Filter::Scope => {
                 let scope = query.scope.as_ref().map_or("", |scope| scope.as_str());
@@ -330,7 +336,11 @@ impl<'a> Builder<'a> {
         let end = dialect.end;
         if let Some(subject) = &query.subject {
             // A lineage is the smaller of the two.
-            let column = if query.lineage.is_some() { "subject || ''" } else { "subject" };
+            let column = if query.lineage.is_some() {
+                "subject || ''"
+            } else {
+                "subject"
+            };
             conditions.push(format!("{column} = {}", self.text(subject)));
         }
         if let Some(lineage) = query.lineage {
@@ -349,7 +359,7 @@ impl<'a> Builder<'a> {
             ));
         }
         if query.unused_for.is_some() {
-            let since = query.unused_since().flatten().unwrap_or(EPOCH);
+            let since = query.unused_since().unwrap_or(EPOCH);
             let (since, at) = (self.time(since), self.time(query.at));
             conditions.push(format!(
                 "revoked_at IS NULL AND coalesce(last_used_at, issued_at) <= {since} \

@@ -77,9 +77,7 @@ impl Records {
         } else {
             Box::new(self.keys.range(first..).map(|(_, entry)| entry))
         };
-        let records = found
-            .filter(asked)
-            .map(|entry| Arc::clone(&entry.record));
+        let records = found.filter(asked).map(|entry| Arc::clone(&entry.record));
         if query.newest_first {
             let mut records: Vec<_> = records.collect();
             records.sort_by_key(|record| Reverse(Cursor::of(record)));

@@ -61,10 +61,7 @@ pub(super) async fn list(
     };
     // No text of Postgres holds NUL, so no key has one.
     let texts = [query.subject.as_deref(), query.id_prefix.as_deref()];
-    let has_nul = texts
-        .into_iter()
-        .flatten()
-        .any(|text| text.contains('\0'));
+    let has_nul = texts.into_iter().flatten().any(|text| text.contains('\0'));
     if asked.is_nothing() || has_nul {
         return Ok(Page::default());
     }

@@ -29,7 +29,8 @@ use self::task::detached;
 use super::listing::sql::fate;
 use super::row::{column_time, time};
 use super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
+    Target,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -261,9 +262,7 @@ impl KeyStore for PostgresStore {
 
     fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
         let connections = Arc::clone(&self.0);
-        Box::pin(detached(
-            async move { list::realms(&connections).await },
-        ))
+        Box::pin(detached(async move { list::realms(&connections).await }))
     }
 
     fn purge<'a>(

@@ -17,8 +17,8 @@ use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind,
-    StoreId, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
 
 impl KeyStore for SqliteStore {

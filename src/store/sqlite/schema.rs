@@ -75,8 +75,6 @@ fn expected(place: &Place) -> Result<&'static [Part], StoreError> {
 
 fn parts(connection: &Connection) -> Result<Vec<Part>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(PARTS)?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()
 }

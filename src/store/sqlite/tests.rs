@@ -324,22 +324,49 @@ fn no_list_sorts_or_reads_everything() {
     let realm = Realm::new("acme").unwrap();
     for (query, way, index) in [
         (page(), Way::InOrder, "sqlite_autoindex_api_keys_1 (id>?)"),
-        (page().unrevoked(), Way::InOrder, "sqlite_autoindex_api_keys_1 (id>?)"),
-        (everything.clone(), Way::InOrder, "sqlite_autoindex_api_keys_1 (id>? AND id<?)"),
+        (
+            page().unrevoked(),
+            Way::InOrder,
+            "sqlite_autoindex_api_keys_1 (id>?)",
+        ),
+        (
+            everything.clone(),
+            Way::InOrder,
+            "sqlite_autoindex_api_keys_1 (id>? AND id<?)",
+        ),
         (page().newest_first(), Way::InOrder, "api_keys_by_issue"),
-        (everything.clone().newest_first(), Way::InOrder, "api_keys_by_issue"),
+        (
+            everything.clone().newest_first(),
+            Way::InOrder,
+            "api_keys_by_issue",
+        ),
         (page().subject("alice"), Way::Direct, "api_keys_by_subject"),
-        (page().subject("alice").unrevoked(), Way::Direct, "api_keys_by_subject"),
+        (
+            page().subject("alice").unrevoked(),
+            Way::Direct,
+            "api_keys_by_subject",
+        ),
         (page().lineage(id), Way::Direct, "api_keys_by_lineage"),
-        (page().lineage(id).subject("alice").unrevoked(), Way::Direct, "api_keys_by_lineage"),
+        (
+            page().lineage(id).subject("alice").unrevoked(),
+            Way::Direct,
+            "api_keys_by_lineage",
+        ),
         by(Filter::Expiring, "api_keys_by_fate"),
         by(Filter::Unused, "api_keys_by_use"),
         by(Filter::Scope, "api_keys_by_scopes"),
         by(Filter::State, "api_keys_by_beginning"),
-        by(Filter::IdPrefix, "sqlite_autoindex_api_keys_1 (id>? AND id<?)"),
+        by(
+            Filter::IdPrefix,
+            "sqlite_autoindex_api_keys_1 (id>? AND id<?)",
+        ),
         by(Filter::Realm, "api_keys_by_"),
     ] {
-        let asked = Asked { dialect: &super::list::DIALECT, realm: &realm, query: &query };
+        let asked = Asked {
+            dialect: &super::list::DIALECT,
+            realm: &realm,
+            query: &query,
+        };
         let plan = explain(asked.page(way, Reading::new(&query).after(), query.limit));
         let text = plan.join("; ");
         assert!(text.contains(index), "{way:?} {query:?}: {text}");
@@ -350,13 +377,19 @@ fn no_list_sorts_or_reads_everything() {
             Way::By(filter) => {
                 let counting = explain(asked.count(filter)).join("; ");
                 assert!(counting.contains(index), "{filter:?}: {counting}");
-                assert!(!counting.contains("SCAN api_keys"), "{filter:?}: {counting}");
+                assert!(
+                    !counting.contains("SCAN api_keys"),
+                    "{filter:?}: {counting}"
+                );
             }
             _ => assert_eq!(plan.len(), 1, "{way:?} {query:?}: {text}"),
         }
     }
     let plan = explain_purge(&connection);
-    assert!(plan.contains("api_keys_by_fate (realm=? AND <expr>=? AND <expr><?)"), "{plan}");
+    assert!(
+        plan.contains("api_keys_by_fate (realm=? AND <expr>=? AND <expr><?)"),
+        "{plan}"
+    );
 }
 
 fn explain_purge(connection: &Connection) -> String {

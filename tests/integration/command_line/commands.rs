@@ -308,7 +308,10 @@ fn the_others_say_what_they_did() {
     assert_eq!(shell.run(&["purge"]), ran(0, "0 keys removed\n", ""));
     let purged = shell.run(&["purge", "--retention", "0s", "--json"]);
     assert_eq!(purged.json(), json!({"removed": 1}));
-    assert_eq!(shell.run(&["list"]), ran(0, "", "no keys in the realm orders\n"));
+    assert_eq!(
+        shell.run(&["list"]),
+        ran(0, "", "no keys in the realm orders\n")
+    );
 
     let again = shell.run(&["migrate", "--json"]);
     assert_eq!(again.json(), json!({"migrated": true}));

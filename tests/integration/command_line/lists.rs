@@ -25,19 +25,68 @@ impl Keys {
         let keys = Self { shell };
         let now = now();
         // Live, issued a week ago, used yesterday, ends in 60 days.
-        keys.insert("AAAL", "read write", now - 7 * DAY, None, Some(now + 60 * DAY), "");
+        keys.insert(
+            "AAAL",
+            "read write",
+            now - 7 * DAY,
+            None,
+            Some(now + 60 * DAY),
+            "",
+        );
         // Ends within 14 days.
-        keys.insert("AAAE", "read", now - 80 * DAY, None, Some(now + 10 * DAY), "");
+        keys.insert(
+            "AAAE",
+            "read",
+            now - 80 * DAY,
+            None,
+            Some(now + 10 * DAY),
+            "",
+        );
         // Never used since its issue, which is 91 days ago.
-        keys.insert("AABU", "read", now - 91 * DAY, None, None, "last_used_at = NULL");
+        keys.insert(
+            "AABU",
+            "read",
+            now - 91 * DAY,
+            None,
+            None,
+            "last_used_at = NULL",
+        );
         let retired = "retire_at = issued_at + 1, version = version + 1";
-        keys.insert("AABT", "read", now - 6 * DAY, None, Some(now + 70 * DAY), retired);
+        keys.insert(
+            "AABT",
+            "read",
+            now - 6 * DAY,
+            None,
+            Some(now + 70 * DAY),
+            retired,
+        );
         let grace = format!("retire_at = {}, version = version + 1", now + DAY / 2);
-        keys.insert("ABBG", "read", now - 5 * DAY, None, Some(now + 70 * DAY), &grace);
+        keys.insert(
+            "ABBG",
+            "read",
+            now - 5 * DAY,
+            None,
+            Some(now + 70 * DAY),
+            &grace,
+        );
         let revoked = "revoked_at = 1, revocation_reason = 'superseded', version = version + 1";
-        keys.insert("ABBR", "write", now - 4 * DAY, None, Some(now + 70 * DAY), revoked);
+        keys.insert(
+            "ABBR",
+            "write",
+            now - 4 * DAY,
+            None,
+            Some(now + 70 * DAY),
+            revoked,
+        );
         keys.insert("BBBX", "write", now - 3 * DAY, None, Some(now - DAY), "");
-        keys.insert("BBBN", "write", now - 2 * DAY, Some(now + DAY), Some(now + 90 * DAY), "");
+        keys.insert(
+            "BBBN",
+            "write",
+            now - 2 * DAY,
+            Some(now + DAY),
+            Some(now + 90 * DAY),
+            "",
+        );
         keys
     }
 
@@ -92,7 +141,10 @@ fn each_filter_lists_its_keys() {
     let keys = Keys::new();
     for (arguments, expected) in [
         (vec![], "AAAE AAAL AABT AABU ABBG ABBR BBBN BBBX"),
-        (vec!["--newest-first"], "BBBN BBBX ABBR ABBG AABT AAAL AAAE AABU"),
+        (
+            vec!["--newest-first"],
+            "BBBN BBBX ABBR ABBG AABT AAAL AAAE AABU",
+        ),
         (vec!["--expiring-within", "14d"], "AAAE ABBG"),
         (vec!["--unused-for", "90d"], "AABU"),
         (vec!["--unused-for", "23h"], "AAAE AAAL AABU ABBG BBBN"),
@@ -103,14 +155,20 @@ fn each_filter_lists_its_keys() {
         (vec!["--state", "expired"], "BBBX"),
         (vec!["--state", "retired"], "AABT"),
         (vec!["--state", "revoked"], "ABBR"),
-        (vec!["--state", "expired", "--state", "retired"], "AABT BBBX"),
+        (
+            vec!["--state", "expired", "--state", "retired"],
+            "AABT BBBX",
+        ),
         (vec!["--scope", "write"], "AAAL ABBR BBBN BBBX"),
         (vec!["--scope", "wri"], ""),
         (vec!["--id-prefix", "AAA"], "AAAE AAAL"),
         (vec!["--id-prefix", "ABBG00000000"], "ABBG"),
         (vec!["--id-prefix", "aaa"], ""),
         (vec!["--scope", "write", "--state", "live"], "AAAL"),
-        (vec!["--unrevoked", "--scope", "write", "--newest-first"], "BBBN BBBX AAAL"),
+        (
+            vec!["--unrevoked", "--scope", "write", "--newest-first"],
+            "BBBN BBBX AAAL",
+        ),
     ] {
         let listed = keys.listed(&arguments);
         assert_eq!(listed.join(" "), expected, "{arguments:?}");
@@ -121,7 +179,9 @@ fn each_filter_lists_its_keys() {
 #[test]
 fn keys_that_end_soon_and_keys_that_nobody_uses_are_reported() {
     let keys = Keys::new();
-    let soon = keys.shell.run(&["list", "--expiring-within", "14d", "--state", "live"]);
+    let soon = keys
+        .shell
+        .run(&["list", "--expiring-within", "14d", "--state", "live"]);
     let columns = "ID            SUBJECT  STATE           ENDS                  LAST USED             SCOPES  LABEL";
     let expected = [
         columns,
@@ -136,9 +196,15 @@ fn keys_that_end_soon_and_keys_that_nobody_uses_are_reported() {
     let expected = "ID            SUBJECT  STATE  ENDS   LAST USED  SCOPES  LABEL\n\
                     AABU00000000  alice    live   never  -          read\n";
     assert_eq!(unused, ran(0, expected, ""));
-    let unused = keys.shell.run(&["list", "--unused-for", "90d", "--json"]).json();
+    let unused = keys
+        .shell
+        .run(&["list", "--unused-for", "90d", "--json"])
+        .json();
     assert_eq!(unused[0]["last_used"], json!(null));
-    let used = keys.shell.run(&["list", "--id-prefix", "AAAL", "--json"]).json();
+    let used = keys
+        .shell
+        .run(&["list", "--id-prefix", "AAAL", "--json"])
+        .json();
     assert!(used[0]["last_used"].is_string(), "{used}");
 }
 

@@ -241,13 +241,11 @@ impl State {
             }
             Fault::FoldsTheCaseOfSubjects => {
                 if let Some(subject) = query.subject.take() {
-                    records.retain(|(record, _)| {
-                        record.subject().eq_ignore_ascii_case(&subject)
-                    });
+                    records.retain(|(record, _)| record.subject().eq_ignore_ascii_case(&subject));
                 }
             }
             Fault::ListsTheRevoked => query.unrevoked = false,
-            Fault::IgnoresTheFilter(filter) => self.ignore(filter, &mut query, &mut records),
+            Fault::IgnoresTheFilter(filter) => Self::ignore(filter, &mut query, &mut records),
             _ => {}
         }
         let page = Page::select(records, &query);
@@ -268,7 +266,6 @@ impl State {
 
     /// Answers a query as if it had not this filter, or a careless one.
     fn ignore(
-        &self,
         filter: Filter,
         query: &mut ListQuery,
         records: &mut Vec<(Arc<KeyRecord>, Option<Timestamp>)>,

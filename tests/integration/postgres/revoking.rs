@@ -5,8 +5,8 @@ use std::error::Error;
 use sqlx::{Connection, PgConnection};
 use tower_api_key::store::{ListQuery, StoreError, StoreErrorKind};
 use tower_api_key::{
-    Grant, InvalidCause, KeyDigest, KeyId, KeyRing, ManualClock, RevocationReason,
-    Timestamp, VerifyErrorKind,
+    Grant, InvalidCause, KeyDigest, KeyId, KeyRing, ManualClock, RevocationReason, Timestamp,
+    VerifyErrorKind,
 };
 
 use super::{MIGRATIONS, builder, connect};

@@ -229,7 +229,10 @@ async fn a_key_is_imported_once_over_all_realms() {
     let held = rings[0].list(&ListQuery::new()).await.unwrap();
     assert_eq!(held.len(), 1);
     assert_eq!(*held[0], first);
-    assert_eq!(rings[1].list(&ListQuery::new()).await.unwrap().records(), []);
+    assert_eq!(
+        rings[1].list(&ListQuery::new()).await.unwrap().records(),
+        []
+    );
     assert_eq!(verdict(&rings[0], STRONG).await, Ok("alice".to_owned()));
     assert_eq!(
         verdict(&rings[1], STRONG).await,
@@ -343,7 +346,10 @@ async fn a_revoked_key_is_imported_again_only_when_its_record_is_purged() {
                 "the store already holds this id or digest"
             );
         }
-        assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), before.records());
+        assert_eq!(
+            ring.list(&ListQuery::new()).await.unwrap().records(),
+            before.records()
+        );
         assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Revoked));
     }
     assert_eq!(ring.purge().await.unwrap(), 1);

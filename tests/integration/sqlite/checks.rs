@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use tower_api_key::store::{SqliteStore, StoreErrorKind};
 use tower_api_key::{KeyDigest, Realm};
 
-use super::{found, unguarded};
 use super::triggers::{KEY, database};
+use super::{found, unguarded};
 use crate::folder::Folder;
 
 /// Parts of [`KEY`], and what no column takes in their place.

@@ -280,7 +280,14 @@ fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
             refused(&connection, &row, UTF_8);
         }
     }
-    for right in ["é", "日本語", "😀", "\u{fffd}\u{fffe}\u{ffff}\u{10ffff}", "a\u{300} b", "\u{7ff}\u{800}"] {
+    for right in [
+        "é",
+        "日本語",
+        "😀",
+        "\u{fffd}\u{fffe}\u{ffff}\u{10ffff}",
+        "a\u{300} b",
+        "\u{7ff}\u{800}",
+    ] {
         for row in [
             row("'laptop'", &format!("'{right}'")),
             row("'alice'", &format!("'{right}'")),
