@@ -20,6 +20,7 @@ pub(super) const DIALECT: Dialect = Dialect {
                AND scope = :scope)",
     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
     plain_realm: "+realm",
+    plain_id: "+id",
     place: |number, value| match value {
         Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
         Value::Number(_) | Value::Text(_) => format!("?{number}"),

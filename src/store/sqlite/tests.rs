@@ -375,6 +375,27 @@ fn no_list_sorts_or_reads_everything() {
         assert!(!plan.iter().any(reads_all), "{way:?} {query:?}: {text}");
         match way {
             Way::By(filter) => {
+                // What a filter has found is read by its id, whatever the order and wherever the
+                // page begins, and not passed by on the way through all.
+                for query in [query.clone(), query.clone().newest_first()] {
+                    let only = ListQuery::new().at(now);
+                    let mut alone = match filter {
+                        Filter::Expiring => only.expiring_within(day),
+                        Filter::Unused => only.unused_for(day),
+                        Filter::Scope => only.scope("read".parse().unwrap()),
+                        Filter::State => only.in_grace().state(KeyState::NotYetValid),
+                        Filter::IdPrefix => only.id_prefix("AA"),
+                        Filter::Realm => only,
+                    };
+                    alone.newest_first = query.newest_first;
+                    for query in [&query, &alone] {
+                        let asked = Asked { query, ..asked };
+                        let plan = explain(asked.page(way, Reading::new(query).after(), Some(10)));
+                        let outer =
+                            "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
+                        assert_eq!(plan[0], outer, "{way:?} {query:?}: {plan:?}");
+                    }
+                }
                 let counting = explain(asked.count(filter)).join("; ");
                 assert!(counting.contains(index), "{filter:?}: {counting}");
                 assert!(

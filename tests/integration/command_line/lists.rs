@@ -225,13 +225,11 @@ fn pages_go_on_where_the_one_before_ended() {
             let value = page.json();
             let ids = value.as_array().unwrap().iter();
             seen.extend(ids.map(|key| key["id"].as_str().unwrap()[..4].to_owned()));
-            match page.stderr.strip_prefix("more: --after ") {
-                Some(place) => after = Some(place.trim_end().to_owned()),
-                None => {
-                    assert_eq!(page.stderr, "");
-                    break;
-                }
-            }
+            let Some(place) = page.stderr.strip_prefix("more: --after ") else {
+                assert_eq!(page.stderr, "");
+                break;
+            };
+            after = Some(place.trim_end().to_owned());
         }
         assert_eq!(seen, all);
     }

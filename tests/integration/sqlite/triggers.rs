@@ -245,8 +245,8 @@ fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
     let folder = Folder::new();
     let connection = database(&folder, &[]);
     let bytes = |bytes: &[u8]| {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("CAST(x'{hex}' AS TEXT)")
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("CAST(x'{}' AS TEXT)", hex.concat())
     };
     let mut number = 0;
     let mut row = |part: &str, other: &str| {
