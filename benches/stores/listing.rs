@@ -58,11 +58,11 @@ fn queries() -> Vec<(&'static str, ListQuery)> {
         ("unused for 90 d: 8 keys", all().unused_for(90 * DAY)),
         (
             "unused for 10 d - 2 h: 0.8 %",
-            all().unused_for(10 * DAY - DAY / 12),
+            all().unused_for(Duration::from_hours(238)),
         ),
         (
             "unused for 10 d - 3 h: 1.2 %",
-            all().unused_for(10 * DAY - DAY / 8),
+            all().unused_for(Duration::from_hours(237)),
         ),
         ("unused for 1 d: 90 %", all().unused_for(DAY)),
         ("scope: 8 keys", all().scope(scope("orders:export"))),
