@@ -172,10 +172,12 @@ impl Asked<'_> {
             _ => format!("{} = {realm}", self.dialect.plain_realm),
         });
         let mut order = ("issued_at", "id");
-        if let Way::By(filter) = way {
+        if matches!(way, Way::By(_)) || (way == Way::Direct && query.newest_first) {
             // What is found is put in order: a planner that would read all in order instead, because
             // a page is short, reads everything for a filter that few meet.
             order = ("issued_at + 0", self.dialect.plain_id);
+        }
+        if let Way::By(filter) = way {
             let found = builder.found_by(filter);
             let (list, condition) = (self.dialect.among)(&found);
             before = list;

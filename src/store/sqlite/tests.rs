@@ -352,7 +352,10 @@ fn no_list_sorts_or_reads_everything() {
             Way::Direct,
             "api_keys_by_lineage",
         ),
-        by(Filter::Expiring, "api_keys_by_fate"),
+        by(
+            Filter::Expiring,
+            "api_keys_by_fate (realm=? AND <expr>=? AND <expr>>? AND <expr><?)",
+        ),
         by(Filter::Unused, "api_keys_by_use"),
         by(Filter::Scope, "api_keys_by_scopes"),
         by(Filter::State, "api_keys_by_beginning"),
@@ -404,6 +407,15 @@ fn no_list_sorts_or_reads_everything() {
                 );
             }
             _ => assert_eq!(plan.len(), 1, "{way:?} {query:?}: {text}"),
+        }
+        if way == Way::Direct {
+            let query = query.newest_first();
+            let asked = Asked {
+                query: &query,
+                ..asked
+            };
+            let newest = explain(asked.page(way, Reading::new(&query).after(), Some(10)));
+            assert!(newest[0].contains(index), "{query:?}: {newest:?}");
         }
     }
     let plan = explain_purge(&connection);
