@@ -48,6 +48,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) plain_realm: &'static str,
     /// The id, so that no index is taken for it.
     pub(in crate::store) plain_id: &'static str,
+    /// The id in the order of what a filter has found.
+    pub(in crate::store) found_id: &'static str,
     /// What stands in the place of a value.
     pub(in crate::store) place: fn(usize, &Value) -> String,
     /// A list of the ids that a statement finds, and what comes before the statement with the list.
@@ -168,7 +170,7 @@ impl Asked<'_> {
         let realm = builder.text(self.realm.as_str());
         conditions.push(match way {
             Way::InOrder if query.newest_first => format!("realm = {realm}"),
-            Way::Direct => format!("realm = {realm}"),
+            Way::Direct if query.lineage.is_none() => format!("realm = {realm}"),
             _ => format!("{} = {realm}", self.dialect.plain_realm),
         });
         let mut order = ("issued_at", "id");
@@ -194,10 +196,10 @@ impl Asked<'_> {
                 format!("{by_id} > {id}")
             });
         }
-        let order = if query.newest_first {
-            format!("{by_issue} DESC, {by_id} DESC")
-        } else {
-            by_id.to_owned()
+        let order = match way {
+            _ if query.newest_first => format!("{by_issue} DESC, {by_id} DESC"),
+            Way::By(_) => self.dialect.found_id.to_owned(),
+            _ => by_id.to_owned(),
         };
         let limit = count.map(|count| {
             let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);

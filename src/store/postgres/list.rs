@@ -22,6 +22,7 @@ const DIALECT: Dialect = Dialect {
     has_scope: ":scope = ANY (string_to_array(scopes, ' '))",
     plain_realm: "realm",
     plain_id: "(id || '')",
+    found_id: "(id || '')",
     place: |number, value| match value {
         Value::Number(_) => format!("${number}::bigint"),
         Value::Text(_) | Value::Raw(_) => format!("${number}::text"),

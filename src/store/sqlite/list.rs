@@ -21,6 +21,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
     plain_realm: "+realm",
     plain_id: "+id",
+    // SQLite goes through a list of ids in their order, and stops when the page is full.
+    found_id: "id",
     place: |number, value| match value {
         Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
         Value::Number(_) | Value::Text(_) => format!("?{number}"),

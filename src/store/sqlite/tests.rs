@@ -397,6 +397,8 @@ fn no_list_sorts_or_reads_everything() {
                         let outer =
                             "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
                         assert_eq!(plan[0], outer, "{way:?} {query:?}: {plan:?}");
+                        let sorts = plan.iter().any(|step| step.contains("FOR ORDER BY"));
+                        assert_eq!(sorts, query.newest_first, "{way:?} {query:?}: {plan:?}");
                     }
                 }
                 let counting = explain(asked.count(filter)).join("; ");
@@ -409,7 +411,7 @@ fn no_list_sorts_or_reads_everything() {
             _ => assert_eq!(plan.len(), 1, "{way:?} {query:?}: {text}"),
         }
         if way == Way::Direct {
-            let query = query.newest_first();
+            let query = query.clone().newest_first();
             let asked = Asked {
                 query: &query,
                 ..asked
