@@ -1,7 +1,8 @@
 //! What the stores that last cost, beside the database that they stand on.
 //!
 //! `cargo bench --bench stores --all-features` measures what is built in; `-- --test` runs
-//! everything once, with few keys. Each store adds its own part.
+//! everything once, with few keys; `-- --lists` measures the lists of a million keys alone. Each store
+//! adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +11,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[path = "stores/listing.rs"]
+mod listing;
 #[cfg(feature = "sqlite")]
 #[path = "stores/measure.rs"]
 mod measure;
@@ -22,10 +26,12 @@ mod sqlite;
 
 fn main() {
     let once = std::env::args().any(|argument| argument == "--test");
+    // The lists alone, which need a million keys but little else.
+    let lists = std::env::args().any(|argument| argument == "--lists");
     #[cfg(feature = "sqlite")]
-    sqlite::report(once);
+    sqlite::report(once, lists);
     #[cfg(feature = "postgres")]
-    postgres::run(once);
+    postgres::run(once, lists);
     if cfg!(not(any(feature = "postgres", feature = "sqlite"))) {
         println!("no store to measure: add --features sqlite,postgres (once: {once})");
     }

@@ -48,6 +48,8 @@ pub enum ErrorKind {
     InvalidMetadata,
     /// A text that is not a key id: twelve characters of `0-9A-Za-z`.
     InvalidKeyId,
+    /// A text that is no place in a list: a key id, `-` and Unix seconds.
+    InvalidCursor,
     /// A text that is not a digest: 64 hexadecimal digits.
     InvalidDigest,
     /// A text that is no [`RevocationReason`](crate::RevocationReason).
@@ -202,6 +204,7 @@ impl ErrorKind {
             | Self::InvalidReason
             | Self::InvalidTimestamp
             | Self::InvalidCarrier
+            | Self::InvalidCursor
             | Self::InvalidLifetime
             | Self::InvalidGrace
             | Self::EmptyScopes
@@ -295,6 +298,9 @@ impl fmt::Display for Error {
             }
             ErrorKind::InvalidKeyId => {
                 "invalid key id: expected the 12 characters before the last _ of a key"
+            }
+            ErrorKind::InvalidCursor => {
+                "invalid place in a list: expected the one that the page before named"
             }
             ErrorKind::InvalidDigest => "invalid digest: expected 64 hexadecimal digits",
             ErrorKind::InvalidReason => {

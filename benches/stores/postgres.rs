@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
 
+use crate::listing;
 use pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
@@ -31,7 +32,7 @@ struct Size {
 }
 
 /// Prints the figures; `once` only shows that everything runs.
-pub(crate) fn run(once: bool) {
+pub(crate) fn run(once: bool, lists: bool) {
     let size = if once {
         Size {
             rows: 100,
@@ -52,7 +53,43 @@ pub(crate) fn run(once: bool) {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { tokio::spawn(measure(size)).await.unwrap() });
+    runtime.block_on(async {
+        tokio::spawn(lists_of(once)).await.unwrap();
+        if !lists {
+            tokio::spawn(measure(size)).await.unwrap();
+        }
+    });
+}
+
+async fn lists_of(once: bool) {
+    let (keys, rounds) = if once { (1_000, 1) } else { (1_000_000, 21) };
+    let server = PgServer::start("on");
+    let url = server.database().await;
+    let store = patient().connect(&url).await.unwrap();
+    let id = "upper(lpad(to_hex(n::bigint * 2654435761 % 281474976710656), 12, '0'))";
+    let values = listing::values(id, "sha256(n::text::bytea)", keys);
+    let rows = format!(
+        "INSERT INTO tower_api_keys ({}) SELECT {values} FROM generate_series(1, {keys}) AS n",
+        listing::COLUMNS
+    );
+    let begun = now();
+    execute(&url, &rows).await.unwrap();
+    println!(
+        "\nPostgres, {keys} keys for lists, filled in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    // Without statistics first: what is planned must not need them.
+    execute(
+        &url,
+        "ALTER TABLE tower_api_keys SET (autovacuum_enabled = off)",
+    )
+    .await
+    .unwrap();
+    listing::report("Postgres without statistics", store.clone(), rounds.min(3)).await;
+    execute(&url, "VACUUM ANALYZE tower_api_keys")
+        .await
+        .unwrap();
+    listing::report("Postgres", store, rounds).await;
 }
 
 async fn measure(size: Size) {

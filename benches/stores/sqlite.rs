@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use tower_api_key::store::{KeyStore, Lookup, SqliteStore};
 use tower_api_key::{Grant, KeyRing, Realm, RevocationReason};
 
+use crate::listing;
 use crate::measure::{Candidate, Key, keys, print_load, print_rate, runtime, take_turns};
 
 const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
@@ -18,10 +19,15 @@ const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued
      metadata FROM api_keys WHERE digest = ?1 AND realm = ?2";
 const COLUMNS: usize = 16;
 
-pub(crate) fn report(once: bool) {
+pub(crate) fn report(once: bool, lists: bool) {
     let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };
     let folder = std::env::temp_dir().join(format!("tower-api-key-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
+    lists_of(&folder.join("lists.db"), once);
+    if lists {
+        std::fs::remove_dir_all(&folder).unwrap();
+        return;
+    }
     for &size in sizes {
         print_load();
         let keys = keys(size);
@@ -32,6 +38,32 @@ pub(crate) fn report(once: bool) {
     writes(&folder, if once { 8 } else { 1_600 });
     print_load();
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn lists_of(path: &Path, once: bool) {
+    let (keys, rounds) = if once { (1_000, 1) } else { (1_000_000, 21) };
+    let store = SqliteStore::open(path).unwrap();
+    let id = "printf('%012X', n * 2654435761 % 281474976710656)";
+    let values = listing::values(id, "randomblob(32)", keys);
+    let rows = format!(
+        "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF;
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {keys})
+         INSERT INTO api_keys ({}) SELECT {values} FROM numbers;
+         PRAGMA wal_checkpoint(TRUNCATE);",
+        listing::COLUMNS
+    );
+    let start = Instant::now();
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(&rows)
+        .unwrap();
+    let bytes = std::fs::metadata(path).unwrap().len();
+    println!(
+        "\nSQLite, {keys} keys for lists: {} bytes a key, filled in {:.0} s",
+        bytes / u64::from(keys),
+        start.elapsed().as_secs_f64()
+    );
+    runtime().block_on(listing::report("SQLite", store, rounds));
 }
 
 /// A file with these keys, put there at once.

@@ -3,6 +3,7 @@
 //! - [`backup`]: copying a store, and putting a copy in its place.
 //! - [`command_line`]: managing keys from a shell.
 //! - [`moving`]: keys that another system minted go on working.
+//! - [`reports`]: what ends soon, what nobody uses, who has a scope.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
 #![cfg_attr(
@@ -14,6 +15,7 @@ pub mod backup;
 pub mod command_line;
 pub mod moving;
 pub mod privilege;
+pub mod reports;
 pub mod rotating;
 #[cfg(feature = "postgres")]
 pub mod transactions;

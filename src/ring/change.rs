@@ -53,7 +53,7 @@ impl KeyRing {
             return Ok(vec![record]);
         }
         let query = ListQuery::new().lineage(record.lineage()).unrevoked();
-        let mut lineage = self.list(&query).await?;
+        let mut lineage = self.list(&query).await?.complete()?;
         if !lineage.iter().any(|record| record.id() == id) {
             // It was revoked in between.
             lineage.push(self.get(id).await?.ok_or(ErrorKind::NotFound)?);
@@ -62,8 +62,8 @@ impl KeyRing {
     }
 
     pub(super) async fn keys_of(&self, subject: &str) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        self.list(&ListQuery::new().subject(subject).unrevoked())
-            .await
+        let query = ListQuery::new().subject(subject).unrevoked();
+        Ok(self.list(&query).await?.complete()?)
     }
 
     /// The keys of a subject, where the ring limits their number.

@@ -36,7 +36,7 @@ use crate::lifecycle::{Policy, Reading};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyView};
 use crate::secret::SecretKey;
-use crate::store::{KeyStore, ListQuery, MemoryStore};
+use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::sync;
 use crate::uses::Uses;
 use crate::verified::{VerifiedKey, VerifyError};
@@ -195,35 +195,57 @@ impl KeyRing {
         Ok(self.0.store.get(&self.0.realm, id).await?)
     }
 
-    /// The records of this realm that the query asks for, in the order of their ids. Without a
+    /// The records of this realm that the query asks for, in its order. Without a
     /// [limit](ListQuery::limit) that is every one of them at once; in pages:
     ///
     /// ```
     /// use tower_api_key::{Error, KeyRing, store::ListQuery};
     ///
     /// async fn print_all(ring: &KeyRing) -> Result<(), Error> {
-    ///     let mut page = ListQuery::new().limit(1_000);
+    ///     let mut query = ListQuery::new().limit(1_000);
     ///     loop {
-    ///         let records = ring.list(&page).await?;
-    ///         for record in &records {
+    ///         let page = ring.list(&query).await?;
+    ///         for record in &page {
     ///             println!("{} {}", record.id(), record.subject());
     ///         }
-    ///         match records.last() {
-    ///             Some(last) => page = page.after(last.id()),
+    ///         for unreadable in page.unreadable() {
+    ///             println!("{:?} cannot be read", unreadable.id());
+    ///         }
+    ///         match page.next() {
+    ///             Some(next) => query = query.after(next),
     ///             None => return Ok(()),
     ///         }
     ///     }
     /// }
     /// ```
     ///
+    /// States and durations are judged by one reading of the ring's clock for each page. A key that
+    /// is issued meanwhile moves no other to another page.
+    ///
+    /// A record that cannot be read keeps no other from being listed: it is in
+    /// [`Page::unreadable`]. Once it is [revoked](Self::revoke), a list of the
+    /// [unrevoked](ListQuery::unrevoked) goes past it.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed, and when one of the records
-    /// cannot be read: the [source](std::error::Error::source) names its id then. A list without it
-    /// would say that there is no such key. Once it is [revoked](Self::revoke), a list of the
-    /// [unrevoked](ListQuery::unrevoked) goes past it.
-    pub async fn list(&self, query: &ListQuery) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        Ok(self.0.store.list(&self.0.realm, query).await?)
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
+    pub async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
+        let query = query.clone().at(self.0.reading().latest);
+        Ok(self.0.store.list(&self.0.realm, &query).await?)
+    }
+
+    /// These records as people may see them, each with its last use, judged by the ring's clock. It
+    /// is one call of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
+    pub async fn views(&self, records: &[Arc<KeyRecord>]) -> Result<Vec<KeyView>, Error> {
+        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
+        let uses = self.last_used_many(&ids).await?;
+        let views = records.iter().zip(uses);
+        let views = views.map(|(record, used)| self.view(Arc::clone(record)).last_used(used));
+        Ok(views.collect())
     }
 
     /// The regular expression that matches this ring's keys, for secret scanners.

@@ -6,6 +6,7 @@
 mod error;
 #[cfg(feature = "file")]
 mod file;
+mod listing;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileStore};
+pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{InTransaction, PostgresOptions, PostgresStore, Unannounced};
@@ -37,6 +39,9 @@ use crate::format::KeyId;
 pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
+
+/// How many realms a store names.
+const MOST_REALMS: usize = 100;
 
 /// A boxed future, as the object-safe [`KeyStore`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -64,76 +69,6 @@ impl fmt::Debug for Lookup {
             Self::Ready(found) => f.debug_tuple("Ready").field(found).finish(),
             Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
         }
-    }
-}
-
-/// Which records to list.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ListQuery {
-    /// Only keys of this subject.
-    pub subject: Option<String>,
-    /// Only keys of this lineage.
-    pub lineage: Option<KeyId>,
-    /// Only keys that are not revoked.
-    pub unrevoked: bool,
-    /// Only keys whose id sorts after this one: the last id of the page before.
-    pub after: Option<KeyId>,
-    /// At most this many; `None` for all.
-    pub limit: Option<usize>,
-}
-
-impl ListQuery {
-    /// All records of the realm.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Only keys of this subject.
-    #[must_use]
-    pub fn subject(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(subject.into());
-        self
-    }
-
-    /// Only keys of this lineage.
-    #[must_use]
-    pub fn lineage(mut self, lineage: KeyId) -> Self {
-        self.lineage = Some(lineage);
-        self
-    }
-
-    /// Only keys that are not revoked, whether they have expired or not.
-    #[must_use]
-    pub fn unrevoked(mut self) -> Self {
-        self.unrevoked = true;
-        self
-    }
-
-    /// Only keys whose id sorts after this one.
-    #[must_use]
-    pub fn after(mut self, id: KeyId) -> Self {
-        self.after = Some(id);
-        self
-    }
-
-    /// At most this many.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-
-    /// Whether a record is asked for, apart from the realm and the limit.
-    pub fn matches(&self, record: &KeyRecord) -> bool {
-        self.subject
-            .as_deref()
-            .is_none_or(|subject| subject == record.subject())
-            && self
-                .lineage
-                .is_none_or(|lineage| lineage == record.lineage())
-            && !(self.unrevoked && record.revocation().is_some())
-            && self.after.is_none_or(|after| after < record.id())
     }
 }
 
@@ -185,9 +120,14 @@ impl StoreId {
 ///   with U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
 ///   else. So may a write that would widen a key, or change what a key is issued with: no rule of
 ///   this crate makes one.
-/// - **Listing.** A list is in the order of the ids, which is that of their bytes. It compares
-///   subjects to the byte, and begins after [`after`](ListQuery::after) whether that id exists or
-///   not, so that pages show everything once.
+/// - **Listing.** A list holds the records that the query [matches](ListQuery::matches), up to its
+///   limit. It is in the order of the ids, which is that of their bytes, or, if the query says so, in
+///   that of the times of issue, the newest first. It compares texts to the byte, and begins after
+///   [`after`](ListQuery::after) whether that record exists or not. [`Page::next`] is the place of the
+///   last record if others come after it, so that pages show everything once, whatever is issued
+///   meanwhile. A record that cannot be read keeps no other from the list: it is in
+///   [`Page::unreadable`], with its id, and counts towards the limit. If a filter cannot be told for
+///   it, it may be left out.
 /// - **Purge.** [`purge`](Self::purge) removes all that ended by its time and nothing else; a
 ///   record that another writer holds at that moment may be left for the next. It may take many
 ///   steps, with commits in between. What it removed is unknown, its last use too; its id and its
@@ -204,8 +144,8 @@ impl StoreId {
 ///   identities while both live, and the identity of a store stays what it is.
 /// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
 ///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
-///   a database is a conflict. A list that holds a record that cannot be read is an error that
-///   names its id: an answer without it would say that there is no such key.
+///   a database is a conflict. A list names a record that cannot be read: an answer without it would
+///   say that there is no such key.
 ///
 /// [`find`](Self::find) may panic or hang: the ring turns both into a 503. The other calls are
 /// management: they take as long as the store does.
@@ -275,12 +215,19 @@ pub trait KeyStore: Send + Sync + 'static {
         })
     }
 
-    /// The records of a realm that the query asks for, in the order of their ids.
+    /// The records of a realm that the query asks for, in its order. A store that has them at hand
+    /// calls [`Page::select`].
     fn list<'a>(
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// Some of the realms in which this store has records, for an operator who names one that has
+    /// none: at most a hundred, in the order of their names. The default names none.
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Removes the records of a realm whose [end](KeyRecord::ended_at) is not after `ended_by`,
     /// and says how many there were.
@@ -354,8 +301,12 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         (**self).list(realm, query)
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        (**self).realms()
     }
 
     fn purge<'a>(

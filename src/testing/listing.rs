@@ -1,12 +1,17 @@
 //! A list holds what was asked for, in order, and pages of it hold everything once.
 
+use std::cmp::Reverse;
+use std::time::Duration;
+
 use super::Violation;
 use super::trial::{self, Trial, after, key};
+use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::{KeyRecord, Revocation, RevocationReason};
-use crate::store::{KeyStore, ListQuery};
+use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
+use crate::scope::Scope;
+use crate::store::{Cursor, KeyStore, ListQuery};
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
 /// order: upper before lower.
@@ -17,6 +22,15 @@ const NUMBERS: [u64; 20] = [
 /// Subjects that a careless comparison takes for one another.
 const SUBJECTS: [&str; 6] = ["alice", "Alice", "alice ", "ali_e", "al%", "\u{e1}lice"];
 
+/// Sets of scopes of which a careless comparison takes parts for scopes.
+const SCOPES: [&str; 5] = ["read write", "", "read:all write", "Read", "a_l re%d write"];
+
+/// When queries are judged: so many seconds after the first key was issued.
+const NOW: u64 = 30 * 86_400;
+
+/// A key with its last use.
+type Held = (KeyRecord, Option<Timestamp>);
+
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = trial::realm("orders");
     let empty = trial.list(&realm, &ListQuery::new()).await?;
@@ -24,79 +38,177 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     let records = populate(trial, &realm).await?;
     for query in queries(&records) {
         answers(trial, &realm, &records, &query).await?;
+        let query = query.newest_first();
+        answers(trial, &realm, &records, &query).await?;
     }
     for size in [1, 3, records.len() - 1, records.len(), records.len() + 1] {
-        pages(trial, &realm, &records, &ListQuery::new(), size).await?;
-        let alice = ListQuery::new().subject(SUBJECTS[0]);
-        pages(trial, &realm, &records, &alice, size).await?;
+        for query in [ListQuery::new(), ListQuery::new().subject(SUBJECTS[0])] {
+            pages(trial, &realm, &records, &query, size).await?;
+            let query = query.newest_first();
+            pages(trial, &realm, &records, &query, size).await?;
+        }
+    }
+    realms(trial).await?;
+    for query in [ListQuery::new(), ListQuery::new().newest_first()] {
+        pages_beside_new_keys(trial, &realm, &query).await?;
     }
     Ok(())
 }
 
-/// Keys of several subjects and lineages, dead and alive; the answer is in the order of ids.
-async fn populate<S: KeyStore>(
-    trial: &Trial<S>,
-    realm: &Realm,
-) -> Result<Vec<KeyRecord>, Violation> {
-    let mut records = Vec::new();
+/// What was used is listed by its last use; after the clause of last uses, which this depends on.
+pub(super) async fn check_unused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = trial::realm("orders");
+    let mut records = populate(trial, &realm).await?;
+    for (place, (record, last_used)) in records.iter_mut().enumerate() {
+        // One second before and after what a query asks for, and at it.
+        let used = match place % 3 {
+            0 => after(NOW - 7 * 86_400 - 1 + place as u64 / 3 % 3),
+            1 => continue,
+            _ => after(NOW - place as u64),
+        };
+        trial.record_uses(&realm, &[(record.id(), used)]).await?;
+        *last_used = Some(used);
+    }
+    for query in queries(&records) {
+        if query.unused_for.is_some() {
+            answers(trial, &realm, &records, &query).await?;
+            let query = query.newest_first();
+            answers(trial, &realm, &records, &query).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Keys of several subjects, lineages and scopes, in every state.
+async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<Held>, Violation> {
+    let mut held = Vec::new();
     for (place, number) in NUMBERS.into_iter().enumerate() {
         let mut parts = key(KeyId::numbered(number), realm, "alice");
         parts.lineage = KeyId::numbered(NUMBERS[place % 3]);
         if place % 2 == 0 {
             SUBJECTS[place / 2 % SUBJECTS.len()].clone_into(&mut parts.subject);
         }
+        parts.scopes = trial::scopes(SCOPES[place % SCOPES.len()]);
+        // Several in one second, and one after the time of the queries.
+        parts.issued_at = match place {
+            13 => after(NOW + 1),
+            place => after(place as u64 / 3 * 86_400),
+        };
+        parts.not_before = match place % 7 {
+            6 => after(NOW + 1 - place as u64 % 2),
+            _ => parts.issued_at,
+        };
+        // One second before and after what a query asks for, and at it.
+        let offset = |place: usize| after(NOW - 1 + place as u64 % 3);
+        parts.expires_at = match place % 4 {
+            0 => Some(offset(place / 4)),
+            1 => Some(after(NOW + 14 * 86_400 - 1 + place as u64 / 4 % 3)),
+            2 => None,
+            _ => parts.expires_at,
+        };
         match place % 5 {
             1 => {
                 parts.revocation = Some(Revocation {
-                    at: after(1),
+                    // Also by a clock that is ahead.
+                    at: offset(place),
                     reason: RevocationReason::Superseded,
                 });
             }
-            2 => parts.retire_at = Some(after(1)),
-            3 => parts.expires_at = Some(after(1)),
+            2 => parts.retire_at = Some(after(NOW + place as u64 % 2)),
+            3 if place % 2 == 0 => parts.retire_at = Some(after(NOW + 86_400)),
             _ => {}
         }
-        records.push(trial.put(parts.into()).await?);
+        held.push((trial.put(parts.into()).await?, None));
     }
-    records.sort_unstable_by_key(KeyRecord::id);
     let mut elsewhere = trial.key(&trial::realm("billing"), "alice");
     elsewhere.id = KeyId::numbered(20);
     elsewhere.lineage = KeyId::numbered(NUMBERS[0]);
     elsewhere.digest = KeyDigest::sha256(b"elsewhere");
     trial.put(elsewhere.into()).await?;
-    Ok(records)
+    Ok(held)
 }
 
-/// Every kind of filter, with and without a place to begin after and a limit.
-fn queries(records: &[KeyRecord]) -> Vec<ListQuery> {
+/// Every filter by itself, and some together.
+fn filters() -> Vec<ListQuery> {
+    const DAY: Duration = Duration::from_hours(24);
     let lineage = KeyId::numbered(NUMBERS[0]);
-    let filters = [
-        ListQuery::new(),
-        ListQuery::new().unrevoked(),
-        ListQuery::new().lineage(lineage),
-        ListQuery::new().lineage(lineage).unrevoked(),
-        ListQuery::new().lineage(KeyId::numbered(77)),
-        ListQuery::new().subject("alice").lineage(lineage),
-        ListQuery::new()
-            .subject("alice")
-            .lineage(lineage)
-            .unrevoked(),
-        ListQuery::new().subject("nobody"),
-        ListQuery::new().subject("alice").unrevoked(),
+    let all = ListQuery::new;
+    let scope = |text: &str| Scope::new(text).unwrap_or_else(|error| unreachable!("{error}"));
+    let mut filters = vec![
+        all(),
+        all().unrevoked(),
+        all().lineage(lineage),
+        all().lineage(lineage).unrevoked(),
+        all().lineage(KeyId::numbered(77)),
+        all().subject("alice").lineage(lineage),
+        all().subject("alice").lineage(lineage).unrevoked(),
+        all().subject("nobody"),
+        all().subject("alice").unrevoked(),
+        all().in_grace(),
+        all().in_grace().state(KeyState::Revoked),
+        all().state(KeyState::Expired).state(KeyState::Retired),
+        all().expiring_within(14 * DAY),
+        all().expiring_within(Duration::ZERO),
+        all().expiring_within(Duration::MAX),
+        all().unused_for(7 * DAY),
+        all().unused_for(Duration::ZERO),
+        all().unused_for(Duration::MAX),
+        all().scope(scope("read")).unrevoked(),
+        all().scope(scope("read")).state(KeyState::Live),
+        all().subject("alice").expiring_within(14 * DAY),
+        all().lineage(lineage).unused_for(7 * DAY),
+        all().expiring_within(14 * DAY).unused_for(7 * DAY),
+        all().id_prefix("000000000").state(KeyState::Live),
     ];
+    let states = [
+        KeyState::Live,
+        KeyState::NotYetValid,
+        KeyState::Expired,
+        KeyState::Retired,
+        KeyState::Revoked,
+    ];
+    filters.extend(states.map(|state| all().state(state)));
+    let scopes = [
+        "read", "write", "read:all", "Read", "re_d", "re%", "wri", "none",
+    ];
+    filters.extend(scopes.map(|text| all().scope(scope(text))));
+    let first = KeyId::numbered(NUMBERS[1]);
+    let first = first.as_str();
+    let lower = first.to_lowercase();
+    let prefixes = [
+        "",
+        "0",
+        first,
+        &first[..11],
+        &lower,
+        "z",
+        "%",
+        "_",
+        "\u{e1}",
+        "0{",
+    ];
+    filters.extend(prefixes.map(|prefix| all().id_prefix(prefix)));
+    filters.extend(SUBJECTS.map(|subject| all().subject(subject)));
+    filters
+}
+
+/// Every filter, with and without a place to begin after and a limit.
+fn queries(records: &[Held]) -> Vec<ListQuery> {
+    let place = |place: usize| records.get(place).map(|(record, _)| Cursor::of(record));
     let places = [
         None,
-        Some(records[0].id()),
-        Some(records[7].id()),
-        // The id of no record.
-        Some(KeyId::numbered(20)),
-        records.last().map(KeyRecord::id),
+        place(0),
+        place(7),
+        // The id of no record, and a second in which others were issued.
+        Some(Cursor::new(KeyId::numbered(20), after(86_400))),
+        records
+            .iter()
+            .map(|(record, _)| Cursor::of(record))
+            .max_by_key(|place| place.id()),
     ];
-    let mut queries: Vec<ListQuery> = SUBJECTS
-        .into_iter()
-        .map(|subject| ListQuery::new().subject(subject))
-        .collect();
-    for filter in filters {
+    let mut queries = Vec::new();
+    for filter in filters() {
+        let filter = filter.at(after(NOW));
         for place in places {
             for limit in [None, Some(2), Some(usize::MAX)] {
                 queries.push(ListQuery {
@@ -106,63 +218,125 @@ fn queries(records: &[KeyRecord]) -> Vec<ListQuery> {
                 });
             }
         }
-        queries.push(filter.limit(0));
+        queries.push(filter.clone().limit(0));
+        // Beside a filter that finds the keys by another index.
+        queries.push(filter.subject("alice"));
     }
+    // A clock that fails reads the last moment of all.
+    queries.push(ListQuery::new().at(Timestamp::MAX).state(KeyState::Live));
     queries
+}
+
+/// What a query is due, in order, and how many more there are.
+fn due(records: &[Held], query: &ListQuery) -> (Vec<KeyRecord>, usize) {
+    let matching = records
+        .iter()
+        .filter(|(record, used)| query.matches(record, *used));
+    let mut due: Vec<KeyRecord> = matching.map(|(record, _)| record.clone()).collect();
+    due.sort_by_key(KeyRecord::id);
+    if query.newest_first {
+        due.sort_by_key(|record| Reverse((record.issued_at(), record.id())));
+    }
+    let all = due.len();
+    due.truncate(query.limit.unwrap_or(usize::MAX));
+    let more = all - due.len();
+    (due, more)
 }
 
 async fn answers<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
-    records: &[KeyRecord],
+    records: &[Held],
     query: &ListQuery,
-) -> Result<Vec<KeyId>, Violation> {
-    let due: Vec<&KeyRecord> = records
-        .iter()
-        .filter(|record| query.matches(record))
-        .take(query.limit.unwrap_or(usize::MAX))
-        .collect();
-    let listed = trial.list(realm, query).await?;
-    let ids: Vec<KeyId> = listed.iter().map(|record| record.id()).collect();
-    let due_ids: Vec<KeyId> = due.iter().map(|record| record.id()).collect();
+) -> Result<(Vec<KeyId>, Option<Cursor>), Violation> {
+    let (due, more) = due(records, query);
+    let page = trial.page(realm, query).await?;
+    let ids: Vec<KeyId> = page.iter().map(|record| record.id()).collect();
+    let due_ids: Vec<KeyId> = due.iter().map(KeyRecord::id).collect();
     trial.require(
         ids == due_ids,
         format!("list for {query:?} gave {ids:?}; {due_ids:?} was due"),
     )?;
-    let same = listed.iter().zip(due).all(|(seen, due)| **seen == *due);
+    let same = page.iter().zip(&due).all(|(seen, due)| **seen == *due);
     trial.require(
         same,
         format!("list for {query:?} gave other records than those committed"),
     )?;
-    Ok(ids)
+    let next = due.last().filter(|_| more > 0).map(Cursor::of);
+    trial.require(
+        page.next() == next,
+        format!(
+            "list for {query:?} named {:?} as the place of the next page; {next:?} was due",
+            page.next()
+        ),
+    )?;
+    Ok((ids, next))
 }
 
-/// Turns pages until one is not full, and has seen everything once.
+/// Turns pages until there is no next, and has seen everything once.
 async fn pages<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
-    records: &[KeyRecord],
+    records: &[Held],
     query: &ListQuery,
     size: usize,
 ) -> Result<(), Violation> {
     let mut seen = Vec::new();
     let mut page = query.clone().limit(size);
     loop {
-        let ids = answers(trial, realm, records, &page).await?;
+        // Each page is as it must be, so the next begins later, and there is an end.
+        let (ids, next) = answers(trial, realm, records, &page).await?;
         seen.extend_from_slice(&ids);
-        match ids.last() {
-            // Each full page is as it must be, so the next begins later, and there is an end.
-            Some(&last) if ids.len() == size => page = page.after(last),
-            _ => break,
-        }
+        let Some(next) = next else { break };
+        page = page.after(next);
     }
-    let due: Vec<KeyId> = records
-        .iter()
-        .filter(|record| query.matches(record))
-        .map(KeyRecord::id)
-        .collect();
+    let (due, _) = due(records, query);
+    let due: Vec<KeyId> = due.iter().map(KeyRecord::id).collect();
     trial.require(
         seen == due,
         format!("pages of {size} for {query:?} gave {seen:?}; {due:?} was due"),
+    )
+}
+
+/// Turns pages while keys are issued, and has seen what was there at the start once.
+async fn pages_beside_new_keys<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    query: &ListQuery,
+) -> Result<(), Violation> {
+    let before = trial.list(realm, query).await?;
+    let mut due: Vec<KeyId> = before.iter().map(|record| record.id()).collect();
+    let mut seen = Vec::new();
+    let mut page = query.clone().limit(3);
+    // Each page has one that was there at the start, or is the last but for the new ones.
+    for number in 0..=2 * due.len() as u64 {
+        let listed = trial.page(realm, &page).await?;
+        seen.extend(listed.iter().map(|record| record.id()));
+        let Some(next) = listed.next() else { break };
+        page = page.after(next);
+        let mut parts = trial.key(realm, "newcomer");
+        let id = number * 997 + if query.newest_first { 500_000 } else { 200_000 };
+        (parts.id, parts.lineage) = (KeyId::numbered(id), KeyId::numbered(id));
+        parts.digest = KeyDigest::sha256(parts.id.as_str().as_bytes());
+        parts.issued_at = after(number * 86_400);
+        trial.put(parts.into()).await?;
+    }
+    seen.retain(|id| due.contains(id));
+    seen.sort_unstable();
+    due.sort_unstable();
+    trial.require(
+        seen == due,
+        format!("pages for {query:?}, while keys were issued, gave {seen:?}; {due:?} was due"),
+    )
+}
+
+/// A store that names its realms names those that have records.
+async fn realms<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let named = trial.store.realms().await;
+    let named = named.map_err(|error| trial::failed("realms", &error))?;
+    let due = [trial::realm("billing"), trial::realm("orders")];
+    trial.require(
+        named.is_empty() || named == due,
+        format!("realms named {named:?}; {due:?} was due"),
     )
 }

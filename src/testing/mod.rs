@@ -190,6 +190,7 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     last_use::check(&trial(Clause::LastUse).await).await?;
     get_many::check(&trial(Clause::GetMany).await).await?;
     tasks::check(&trial(Clause::Tasks).await).await?;
+    listing::check_unused(&trial(Clause::Listing).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
     identity::check(&two).await
 }

@@ -15,7 +15,7 @@ use crate::lifecycle::{Change, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
-use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
+use crate::store::{KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind};
 
 /// When the keys of the suite are issued.
 pub(super) const ISSUED: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -164,6 +164,11 @@ impl<S: KeyStore> Trial<S> {
         realm: &Realm,
         query: &ListQuery,
     ) -> Result<Vec<Arc<KeyRecord>>, Violation> {
+        let complete = self.page(realm, query).await?.complete();
+        complete.map_err(|error| failed("list", &error))
+    }
+
+    pub(super) async fn page(&self, realm: &Realm, query: &ListQuery) -> Result<Page, Violation> {
         let listed = self.store.list(realm, query).await;
         listed.map_err(|error| failed("list", &error))
     }

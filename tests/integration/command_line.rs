@@ -5,6 +5,7 @@ mod commands;
 #[cfg(feature = "postgres")]
 mod fleet;
 mod help;
+mod lists;
 mod mistakes;
 mod moved;
 mod pasted;

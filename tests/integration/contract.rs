@@ -14,7 +14,7 @@ use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::testing::{Clause, contract};
 
 use broken::BrokenStore;
-use fault::{Fault, Field};
+use fault::{Fault, Field, Filter};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
@@ -330,6 +330,8 @@ fn a_list_that_pages_badly_is_caught() {
     is_caught(Fault::RepeatsOnePerPage, Clause::Listing, due);
     is_caught(Fault::LimitsBeforeItFilters, Clause::Listing, due);
     is_caught(Fault::NeedsTheIdItBeginsAfter, Clause::Listing, due);
+    is_caught(Fault::NamesNoNextPage, Clause::Listing, due);
+    is_caught(Fault::NamesANextPageAlways, Clause::Listing, due);
 }
 
 #[test]
@@ -338,6 +340,20 @@ fn a_list_that_orders_or_filters_badly_is_caught() {
     is_caught(Fault::OrdersIdsWithoutCase, Clause::Listing, due);
     is_caught(Fault::FoldsTheCaseOfSubjects, Clause::Listing, due);
     is_caught(Fault::ListsTheRevoked, Clause::Listing, due);
+    for filter in [
+        Filter::States,
+        Filter::InGrace,
+        Filter::EndOfExpiring,
+        Filter::UseOfUnused,
+        Filter::WholeDays,
+        Filter::WholeScopes,
+        Filter::CaseOfPrefixes,
+        Filter::NewestFirst,
+        Filter::SecondsOfIssue,
+    ] {
+        is_caught(Fault::IgnoresTheFilter(filter), Clause::Listing, due);
+    }
+    is_caught(Fault::NamesOtherRealms, Clause::Listing, "realms named");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
+    Target,
 };
 use tower_api_key::{
     Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm, Revocation,
@@ -64,7 +65,7 @@ impl KeyStore for Noting {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         self.note("list".to_owned());
         self.store.list(realm, query)
     }

@@ -179,7 +179,7 @@ async fn a_file_in_toml_and_one_in_json_hold_the_same_keys() {
             VerifyErrorKind::Invalid(InvalidCause::Unknown),
             "it is of another realm"
         );
-        let mut held = orders.list(&ListQuery::new()).await.unwrap();
+        let mut held = orders.list(&ListQuery::new()).await.unwrap().to_vec();
         let billing = Realm::new("billing").unwrap();
         held.extend(store.list(&billing, &ListQuery::new()).await.unwrap());
         records.push(held);
@@ -226,7 +226,7 @@ async fn nothing_is_written_to_the_file() {
     let key = Key::mint().await;
     let text = format!("realm = \"orders\"\n{}", key.alice());
     let kept = Kept::new(&text);
-    let record = kept.ring.list(&ListQuery::new()).await.unwrap().remove(0);
+    let record = kept.ring.list(&ListQuery::new()).await.unwrap()[0].clone();
     let issued = kept.ring.issue(Grant::new("bob")).await;
     let revoked = kept
         .ring

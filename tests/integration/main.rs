@@ -48,6 +48,8 @@ mod model;
 mod moving;
 mod nginx;
 mod outcome;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod pages;
 #[cfg(feature = "postgres")]
 mod pg_server;
 #[cfg(feature = "postgres")]

@@ -8,6 +8,7 @@ mod errors;
 mod failover;
 mod faults;
 mod guard;
+mod listing;
 mod poolers;
 mod pools;
 mod purging;
@@ -17,7 +18,6 @@ mod standstill;
 mod subjects;
 mod transactions;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
@@ -29,6 +29,9 @@ use tower_api_key::{
 
 use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
+
+/// How many files make the schema.
+const MIGRATIONS: u32 = 4;
 
 /// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
 fn builder() -> RingBuilder {
@@ -128,7 +131,7 @@ async fn a_pool_of_one_connection_is_enough() {
 async fn nobody_has_a_name_that_postgres_cannot_hold() {
     let ring = ring_over(connect(&database().await).await);
     let query = ListQuery::new().subject("a\0b");
-    assert_eq!(ring.list(&query).await.unwrap(), Vec::<Arc<_>>::new());
+    assert_eq!(ring.list(&query).await.unwrap().records(), []);
 }
 
 #[tokio::test]
@@ -162,7 +165,7 @@ async fn the_tables_may_stand_in_a_schema_of_their_own() {
     let url = empty_database().await;
     execute(&url, "CREATE SCHEMA auth").await.unwrap();
     let url = format!("{url}?options[search_path]=auth");
-    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+    assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
     let ring = ring_over(connect(&url).await);
     let issued = issue(&ring, "read").await;
     ring.verify(issued.secret().expose().as_bytes())

@@ -153,7 +153,10 @@ async fn r04_a_ring_for_sign_ups_mints_nothing_beyond_its_policy() {
     let kind = ErrorKind::LifetimeTooLong { longest: HOUR };
     assert_refused(visitors.issue(cart().expires_in(YEAR)).await, kind, message);
     assert_refused(visitors.issue(cart().never_expires()).await, kind, message);
-    assert_eq!(visitors.list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(
+        visitors.list(&ListQuery::new()).await.unwrap().records(),
+        []
+    );
 
     let temporary = visitors.issue(cart()).await.unwrap();
     assert_eq!(temporary.record().expires_at(), START.checked_add(HOUR));

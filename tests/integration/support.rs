@@ -67,7 +67,7 @@ macro_rules! forward {
             query: &'a tower_api_key::store::ListQuery,
         ) -> tower_api_key::store::BoxFuture<
             'a,
-            Result<Vec<std::sync::Arc<tower_api_key::KeyRecord>>, tower_api_key::store::StoreError>,
+            Result<tower_api_key::store::Page, tower_api_key::store::StoreError>,
         > {
             self.$inner.list(realm, query)
         }

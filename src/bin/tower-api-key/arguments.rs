@@ -132,20 +132,7 @@ pub(crate) enum Command {
         reason: Reason,
     },
     /// List the keys of the realm
-    List {
-        /// Only the keys of this subject
-        #[arg(long)]
-        subject: Option<String>,
-        /// Only the keys of this lineage
-        #[arg(long, value_name = "ID")]
-        lineage: Option<String>,
-        /// Only keys that are not revoked
-        #[arg(long)]
-        unrevoked: bool,
-        /// At most this many
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<usize>,
-    },
+    List(Filters),
     /// Show all that is known of a key
     Show {
         /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
@@ -274,6 +261,60 @@ pub(crate) struct Target {
     /// Every key of this subject
     #[arg(long)]
     pub(crate) subject: Option<String>,
+}
+
+/// Which keys to list; those that meet every filter.
+#[derive(Args)]
+pub(crate) struct Filters {
+    /// Only the keys of this subject
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// Only the keys of this lineage
+    #[arg(long, value_name = "ID")]
+    pub(crate) lineage: Option<String>,
+    /// Only keys that are not revoked
+    #[arg(long)]
+    pub(crate) unrevoked: bool,
+    /// Only keys in this state; may be given several times, for any of them
+    #[arg(long = "state", value_enum, value_name = "STATE")]
+    pub(crate) states: Vec<State>,
+    /// Only keys that are not over, and end within this time, such as 14d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expiring_within: Option<String>,
+    /// Only keys that are not over, and were not used for this time, such as 90d; never used counts
+    /// from the issue
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) unused_for: Option<String>,
+    /// Only keys that have this scope
+    #[arg(long)]
+    pub(crate) scope: Option<String>,
+    /// Only keys whose id starts with this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) id_prefix: Option<String>,
+    /// The newest first, in the place of the order of the ids
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+    /// At most this many; standard error says how to go on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
+    /// Go on after this place, which the page before has named
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) after: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It is accepted; those in a grace period too
+    #[value(alias = "active")]
+    Live,
+    /// A rotation has replaced it, and it is accepted until the end of its grace period
+    InGrace,
+    NotYetValid,
+    Expired,
+    /// Its grace period is over
+    Retired,
+    Revoked,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

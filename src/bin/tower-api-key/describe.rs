@@ -37,17 +37,30 @@ pub(crate) fn json_of(record: &KeyRecord, last_used: Option<Timestamp>) -> Value
 const ELASTIC: [usize; 3] = [1, 4, 5];
 
 /// One line each, under a heading.
-pub(crate) fn list<'a>(records: impl Iterator<Item = &'a KeyRecord>, colours: bool) -> String {
-    let heading = ["ID", "SUBJECT", "STATE", "ENDS", "SCOPES", "LABEL"];
+pub(crate) fn list<'a>(
+    records: impl Iterator<Item = (&'a KeyRecord, Option<Timestamp>)>,
+    colours: bool,
+) -> String {
+    let heading = [
+        "ID",
+        "SUBJECT",
+        "STATE",
+        "ENDS",
+        "LAST USED",
+        "SCOPES",
+        "LABEL",
+    ];
     let heading = heading.map(|name| Cell::new(name, Style::Strong));
-    let rows = records.map(|record| {
+    let rows = records.map(|(record, last_used)| {
         let view = view(record);
+        let last_used = last_used.map(Timestamp::to_rfc3339);
         let ends = record.ended_at().map(Timestamp::to_rfc3339);
         vec![
             Cell::plain(record.id().as_str()),
             Cell::plain(record.subject()),
             Cell::new(&state_in_words(&view), style_of(&view)),
             Cell::plain(ends.as_deref().unwrap_or("never")),
+            Cell::plain(last_used.as_deref().unwrap_or("-")),
             Cell::plain(if record.scopes().is_empty() {
                 "-"
             } else {

@@ -13,6 +13,7 @@ mod help;
 mod import;
 mod keys;
 mod lineage;
+mod list;
 mod mint;
 mod output;
 mod paste;

@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{backup, check, help, import, keys, mint, records, setup};
+use crate::{backup, check, help, import, keys, list, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -46,15 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Revoke { target, reason } => {
                 records::revoke(common, output, &target, reason).await
             }
-            Command::List {
-                subject,
-                lineage,
-                unrevoked,
-                limit,
-            } => {
-                let (subject, lineage) = (subject.as_deref(), lineage.as_deref());
-                records::list(common, output, subject, lineage, unrevoked, limit).await
-            }
+            Command::List(filters) => list::list(common, output, &filters).await,
             Command::Show { id } => records::show(common, output, &id).await,
             Command::Import { import } => import::import(common, output, &import).await,
             Command::Check {

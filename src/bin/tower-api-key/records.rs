@@ -11,9 +11,8 @@ use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
 use crate::lineage::{living_beside, note_living, warn_of_commas};
-use crate::output::{Output, colours, tell};
+use crate::output::{Output, colours};
 use crate::paste::Named;
-use crate::setup::key_id;
 
 pub(crate) async fn narrow(
     common: &Common,
@@ -125,48 +124,6 @@ fn keys(count: usize) -> String {
         1 => "1 key".to_owned(),
         _ => format!("{count} keys"),
     }
-}
-
-pub(crate) async fn list(
-    common: &Common,
-    output: Output,
-    subject: Option<&str>,
-    lineage: Option<&str>,
-    unrevoked: bool,
-    limit: Option<usize>,
-) -> Result<(), Failure> {
-    let builder = common.managing()?;
-    let mut query = ListQuery::new();
-    if let Some(subject) = subject {
-        query = query.subject(subject);
-    }
-    if let Some(lineage) = lineage {
-        query = query.lineage(key_id(lineage)?);
-    }
-    if unrevoked {
-        query = query.unrevoked();
-    }
-    if let Some(limit) = limit {
-        query = query.limit(limit);
-    }
-    let reading = common.open_to_read().await?;
-    let ring = builder.build(Arc::clone(&reading.store))?;
-    let records = ring.list(&query).await?;
-    let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
-    let uses = ring.last_used_many(&ids).await?;
-    let values = records.iter().zip(uses);
-    let values = values.map(|(record, last_used)| describe::json_of(record, last_used));
-    let text = if records.is_empty() {
-        String::new()
-    } else {
-        let records = records.iter().map(|record| &**record);
-        describe::list(records, colours(&std::io::stdout()))
-    };
-    output.either(&values.collect(), &text)?;
-    if records.is_empty() && !output.json {
-        tell("no keys\n");
-    }
-    Ok(())
 }
 
 pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<(), Failure> {

@@ -21,14 +21,14 @@ pub use options::FileOptions;
 use self::shared::Shared;
 use self::watcher::Watcher;
 use super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::{KeyRecord, Revocation};
+use crate::record::Revocation;
 
 /// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
 /// read at the start, and again when it changes. Needs the feature `file`.
@@ -217,8 +217,12 @@ impl KeyStore for FileStore {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         self.records().list(realm, query)
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        self.records().realms()
     }
 
     fn purge<'a>(

@@ -14,8 +14,8 @@ use papaya::HashMap;
 use self::by_digest::{ByDigest, DigestHasher};
 use self::records::Records;
 use super::{
-    BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target, Write,
+    BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, MOST_REALMS, Page,
+    Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
@@ -214,8 +214,13 @@ impl KeyStore for MemoryStore {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(ready(Ok(self.records().list(realm, query))))
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        let realms = self.records().realms();
+        Box::pin(ready(Ok(realms.into_iter().take(MOST_REALMS).collect())))
     }
 
     fn purge<'a>(

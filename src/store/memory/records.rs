@@ -1,7 +1,7 @@
 //! What writers read: every record, and the keys of each lineage and each subject.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::{ListQuery, SubjectKeys, Target};
+use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
 
 #[derive(Default)]
 pub(super) struct Records {
@@ -58,41 +58,40 @@ impl Records {
             .filter(|entry| entry.record.realm() == realm)
     }
 
-    /// The records that a query asks for, found by the narrowest index.
-    pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
-        let after = query.after;
-        let asked = |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record);
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let record = |id: KeyId| self.keys.get(&id).map(|entry| &entry.record);
-        let first = after.unwrap_or(KeyId::FIRST);
-        if let Some(lineage) = query.lineage {
-            self.lineages
-                .range((lineage, first)..)
-                .take_while(|(other, _)| *other == lineage)
-                .filter_map(|&(_, id)| record(id))
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
+    /// The page that a query asks for, found by the narrowest index.
+    pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Page {
+        let asked = |entry: &&Entry| {
+            entry.record.realm() == realm && query.matches(&entry.record, entry.last_used)
+        };
+        let entry = |id: KeyId| self.keys.get(&id);
+        let after = query.after.filter(|_| !query.newest_first);
+        let first = after.map_or(KeyId::FIRST, Cursor::id);
+        let found: Box<dyn Iterator<Item = &Entry>> = if let Some(lineage) = query.lineage {
+            let lineages = self.lineages.range((lineage, first)..);
+            let of_it = lineages.take_while(move |(other, _)| *other == lineage);
+            Box::new(of_it.filter_map(move |&(_, id)| entry(id)))
         } else if let Some(subject) = &query.subject {
-            self.subjects
-                .range((SmolStr::new(subject), first)..)
-                .take_while(|(other, _)| other == subject)
-                .filter_map(|&(_, id)| record(id))
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
+            let subjects = self.subjects.range((SmolStr::new(subject), first)..);
+            let of_it = subjects.take_while(move |(other, _)| other == subject);
+            Box::new(of_it.filter_map(move |&(_, id)| entry(id)))
         } else {
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            self.keys
-                .range((start, Bound::Unbounded))
-                .map(|(_, entry)| &entry.record)
-                .filter(asked)
-                .take(limit)
-                .cloned()
-                .collect()
+            Box::new(self.keys.range(first..).map(|(_, entry)| entry))
+        };
+        let records = found.filter(asked).map(|entry| Arc::clone(&entry.record));
+        if query.newest_first {
+            let mut records: Vec<_> = records.collect();
+            records.sort_by_key(|record| Reverse(Cursor::of(record)));
+            return Page::cut(records, query);
         }
+        // One more than the limit tells whether there is a next page.
+        let limit = query.limit.map_or(usize::MAX, |it| it.saturating_add(1));
+        Page::cut(records.take(limit).collect(), query)
+    }
+
+    /// The realms of all records.
+    pub(super) fn realms(&self) -> BTreeSet<Realm> {
+        let records = self.keys.values().map(|entry| &entry.record);
+        records.map(|record| record.realm().clone()).collect()
     }
 
     /// The records that a revocation is about.
@@ -102,9 +101,13 @@ impl Records {
             Target::Key(id) => record(*id).cloned().into_iter().collect(),
             Target::Lineage(id) => {
                 let lineage = record(*id).map_or(*id, |record| record.lineage());
-                self.list(realm, &ListQuery::new().lineage(lineage))
+                let query = ListQuery::new().lineage(lineage);
+                self.list(realm, &query).into_iter().collect()
             }
-            Target::Subject(subject) => self.list(realm, &ListQuery::new().subject(subject)),
+            Target::Subject(subject) => {
+                let query = ListQuery::new().subject(subject);
+                self.list(realm, &query).into_iter().collect()
+            }
         }
     }
 

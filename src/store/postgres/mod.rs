@@ -6,6 +6,7 @@ mod commit;
 mod connection;
 mod error;
 mod home;
+mod list;
 mod options;
 mod password_file;
 mod port;
@@ -33,9 +34,11 @@ use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
 pub use self::within::{InTransaction, Unannounced};
+use super::listing::sql::fate;
 use super::row::{column_time, time};
 use super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
+    Target,
 };
 #[cfg(doc)]
 use crate::KeyRing;
@@ -43,7 +46,7 @@ use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::{KeyRecord, Revocation};
+use crate::record::Revocation;
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
@@ -304,27 +307,17 @@ impl KeyStore for PostgresStore {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let connections = Arc::clone(&self.0);
         let (realm, query) = (realm.clone(), query.clone());
         Box::pin(detached(async move {
-            // No text of Postgres holds NUL, so no key is of such a subject.
-            let subject = query.subject.as_deref();
-            if subject.is_some_and(|subject| subject.contains('\0')) {
-                return Ok(Vec::new());
-            }
-            let list = |tables: &Tables| record::list(tables, &realm, &query);
-            let rows = connections.rows("list", list).await?;
-            let records = rows
-                .iter()
-                .filter_map(|row| to_record(row, &realm).transpose());
-            let mut records = records
-                .map(|record| record.map(Arc::new))
-                .collect::<Result<Vec<_>, _>>()?;
-            // The order of a join is its own. What is sorted already costs one comparison each.
-            records.sort_by_key(|record| record.id());
-            Ok(records)
+            list::list(&mut &*connections, &realm, &query).await
         }))
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        let connections = Arc::clone(&self.0);
+        Box::pin(detached(async move { list::realms(&connections).await }))
     }
 
     fn purge<'a>(
@@ -335,19 +328,23 @@ impl KeyStore for PostgresStore {
         Box::pin(async move {
             // No end that a column holds is later.
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
-            let mut purged = 0;
+            let (mut purged, mut fate) = (0, 0);
             loop {
                 // Each step on its own: a purge whose caller is gone ends after the one that runs.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let step = detached(async move {
                     let step = |tables: &Tables| {
-                        let step = tables.query(PURGE);
-                        step.bind(realm.as_str().to_owned()).bind(ended_by)
+                        let step =
+                            sqlx::query(sqlx::AssertSqlSafe(tables.text(&list::qualified(PURGE))));
+                        step.bind(realm.as_str().to_owned())
+                            .bind(ended_by)
+                            .bind(fate)
                     };
                     connections.execute(step).await
                 });
                 match step.await? {
-                    0 => return Ok(purged),
+                    0 if fate == LAST_FATE => return Ok(purged),
+                    0 => fate += 1,
                     count => purged += count,
                 }
             }
@@ -419,12 +416,22 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
 /// locks. What another session has locked is passed over, and does not count for the limit: where
 /// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
 /// the index, so that a step reads no more than it removes.
-const PURGE: &str = "WITH due AS (
+/// It reads one way to end after the other. What never ends has the last number there.
+const PURGE: &str = concat!(
+    "WITH due AS (
     SELECT id FROM @.tower_api_keys
-    WHERE realm @= $1 AND coalesce(revoked_at, least(expires_at, retire_at)) @<= $2
-    ORDER BY coalesce(revoked_at, least(expires_at, retire_at)) LIMIT 2000
+    WHERE realm = $1 AND (",
+    fate!(),
+    ") = $3
+        AND coalesce(revoked_at, least(expires_at, retire_at), 9223372036854775807) <= $2
+        AND coalesce(revoked_at, expires_at, retire_at) IS NOT NULL
+    ORDER BY coalesce(revoked_at, least(expires_at, retire_at), 9223372036854775807) LIMIT 2000
     FOR UPDATE SKIP LOCKED
-) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id @= due.id";
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id = due.id"
+);
+
+/// The ways to end are 0 to this.
+const LAST_FATE: i32 = 3;
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise.

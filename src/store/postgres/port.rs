@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
-    StoreId, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
 use super::error::because;
 use crate::clock::Timestamp;
@@ -20,7 +20,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What a ring asks of its store.
 pub(super) enum Call {
     Get(Realm, KeyId, Reply<Option<Arc<KeyRecord>>>),
-    List(Realm, ListQuery, Reply<Vec<Arc<KeyRecord>>>),
+    List(Realm, ListQuery, Reply<Page>),
     Commit(Change, Reply<()>),
     Revoke(Realm, Target, Revocation, Reply<Revoked>),
 }
@@ -79,7 +79,7 @@ impl KeyStore for Port {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
     }
 

@@ -1,15 +1,22 @@
 //! Records as rows of the table.
 
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
+use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row as _, Type};
 
+use super::super::StoreError;
 use super::super::row::Row;
-use super::super::{ListQuery, StoreError};
 use super::error::failed;
-use super::tables::{SEEN, Tables, seen};
+use super::tables::{SEEN, seen};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
+
+macro_rules! columns {
+    () => {
+        "id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
+         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata"
+    };
+}
+pub(super) const COLUMNS: &str = columns!();
 
 /// A row, always: what the server says of itself and, if there are records, the columns of each in
 /// the order in which [`to_record`] reads them.
@@ -19,9 +26,9 @@ macro_rules! select {
             "SELECT ",
             seen!($statement),
             ", found.* FROM (SELECT 1) AS one LEFT JOIN (\
-             SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
-             retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata \
-             FROM @.tower_api_keys WHERE ",
+             SELECT ",
+            columns!(),
+            " FROM @.tower_api_keys WHERE ",
             $rest,
             ") AS found ON true"
         )
@@ -31,50 +38,6 @@ macro_rules! select {
 pub(super) const SELECT_BY_DIGEST: &str = select!("find", "digest @= $1 AND realm @= $2");
 pub(super) const SELECT_BY_ID: &str = select!("get", "id @= $1 AND realm @= $2");
 pub(super) const SELECT_BY_IDS: &str = select!("get_many", "id @= ANY ($1) AND realm @= $2");
-
-/// One statement for each index, so that no plan depends on what was asked first.
-const LIST_BY_LINEAGE: &str = select!(
-    "list",
-    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) \
-     AND lineage @= $5 AND ($6::pg_catalog.text IS NULL OR subject @= $6) ORDER BY id LIMIT $4"
-);
-const LIST_BY_SUBJECT: &str = select!(
-    "list",
-    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) \
-     AND subject @= $5 ORDER BY id LIMIT $4"
-);
-const LIST_BY_REALM: &str = select!(
-    "list",
-    "realm @= $1 AND id @> $2 AND (NOT $3 OR revoked_at IS NULL) ORDER BY id LIMIT $4"
-);
-
-/// The statement that answers a query.
-pub(super) fn list<'q>(
-    tables: &Tables,
-    realm: &'q Realm,
-    query: &'q ListQuery,
-) -> Query<'q, Postgres, PgArguments> {
-    let subject = query.subject.as_deref();
-    let sql = match (query.lineage, subject) {
-        (Some(_), _) => LIST_BY_LINEAGE,
-        (None, Some(_)) => LIST_BY_SUBJECT,
-        (None, None) => LIST_BY_REALM,
-    };
-    // The empty text sorts before every id.
-    let after = query.after.map_or_else(String::new, |id| id.to_string());
-    let limit = query.limit.and_then(|limit| i64::try_from(limit).ok());
-    let statement = tables
-        .query(sql)
-        .bind(realm.as_str())
-        .bind(after)
-        .bind(query.unrevoked)
-        .bind(limit);
-    match (query.lineage, subject) {
-        (Some(lineage), subject) => statement.bind(lineage.to_string()).bind(subject),
-        (None, Some(subject)) => statement.bind(subject),
-        (None, None) => statement,
-    }
-}
 
 /// The record of a row, if it holds one.
 pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<KeyRecord>, StoreError> {

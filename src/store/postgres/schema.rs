@@ -10,10 +10,11 @@ use super::record::column;
 use super::tables::{SEEN, Tables};
 
 /// In their order; the first makes version 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_keys.sql"),
     include_str!("../../../migrations/postgres/0002_revocable.sql"),
     include_str!("../../../migrations/postgres/0003_subjects.sql"),
+    include_str!("../../../migrations/postgres/0004_listing.sql"),
 ];
 
 /// The version that this crate reads and writes.

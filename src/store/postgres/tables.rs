@@ -113,7 +113,7 @@ impl Tables {
     }
 
     /// The text of a statement that names its tables.
-    pub(super) fn text(&self, sql: &'static str) -> String {
+    pub(super) fn text(&self, sql: &str) -> String {
         let mut pieces = sql.split('@');
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {

@@ -6,13 +6,15 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
-use super::super::{Change, ListQuery, Revoked, StoreError, StoreErrorKind, Target};
+use super::super::listing::sql::Statement;
+use super::super::{Change, ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target};
 use super::authority::Authority;
 use super::commit::Statements;
 use super::connection::Connections;
 use super::error::{Reason, because, commit_failed, failed};
 use super::home::Seen;
-use super::record::{self, SELECT_BY_ID, column, to_record};
+use super::list::{self, Source};
+use super::record::{SELECT_BY_ID, column};
 use super::tables::{SEEN, Tables, home, seen};
 use super::{first, revoke};
 use crate::format::KeyId;
@@ -63,6 +65,13 @@ pub(super) struct Borrowed<'c> {
     pub(super) connection: &'c mut PgConnection,
     connections: Arc<Connections>,
     tables: Arc<Tables>,
+}
+
+impl Source for Borrowed<'_> {
+    async fn rows(&mut self, statement: &Statement) -> Result<Vec<PgRow>, StoreError> {
+        let query = list::bound(&self.tables, statement);
+        Borrowed::rows(self, "list", query).await
+    }
 }
 
 impl<'c> Borrowed<'c> {
@@ -140,26 +149,8 @@ impl<'c> Borrowed<'c> {
         &mut self,
         realm: &Realm,
         query: &ListQuery,
-    ) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
-        // No text of Postgres holds NUL, so no key is of such a subject.
-        if query
-            .subject
-            .as_ref()
-            .is_some_and(|subject| subject.contains('\0'))
-        {
-            return Ok(Vec::new());
-        }
-        let tables = Arc::clone(&self.tables);
-        let list = record::list(&tables, realm, query);
-        let rows = self.rows("list", list).await?;
-        let records = rows
-            .iter()
-            .filter_map(|row| to_record(row, realm).transpose());
-        let mut records = records
-            .map(|record| record.map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        records.sort_by_key(|record| record.id());
-        Ok(records)
+    ) -> Result<Page, StoreError> {
+        list::list(self, realm, query).await
     }
 
     /// Applies a change whole, or not at all: then the transaction is as it was before.

@@ -5,6 +5,7 @@ mod checkpoint;
 mod connection;
 mod failure;
 mod files;
+mod list;
 mod open;
 mod options;
 mod port;

@@ -10,15 +10,15 @@ use super::failure::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
-use super::{SqliteStore, purge, read, revoke, write};
+use super::{SqliteStore, list, purge, read, revoke, write};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
-use crate::record::{KeyRecord, Revocation};
+use crate::record::Revocation;
 use crate::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
-    StoreId, Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
 };
 
 impl KeyStore for SqliteStore {
@@ -83,10 +83,16 @@ impl KeyStore for SqliteStore {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let (realm, query) = (realm.clone(), query.clone());
         self.read(&self.0.management, move |connection, place| {
-            read::list(connection, place, &realm, &query)
+            list::list(connection, place, &realm, &query)
+        })
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        self.read(&self.0.management, |connection, place| {
+            list::realms(connection, place)
         })
     }
 

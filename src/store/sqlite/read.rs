@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, StatementStatus, ToSql, params, params_from_iter};
+use rusqlite::{Connection, StatementStatus, ToSql, params};
 
 use super::connection::require_known;
 use super::failure::{Place, is_busy};
@@ -16,26 +15,25 @@ use crate::lifecycle::SubjectKeys;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::row::{Row, readable_id, row_of, time};
-use crate::store::{Found, ListQuery, StoreError, StoreErrorKind};
+use crate::store::{Found, StoreError, StoreErrorKind};
+
+/// In the order in which [`record`] reads them.
+macro_rules! columns {
+    () => {
+        "id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
+         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata"
+    };
+}
+pub(super) const COLUMNS: &str = columns!();
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
-             expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, \
-             label, metadata FROM api_keys WHERE ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM api_keys WHERE ", $rest)
     };
 }
 
 const FIND: &str = select!("digest = ?1 AND realm = ?2");
 const GET: &str = select!("id = ?1 AND realm = ?2");
-const LIST: &str = select!("realm = ?1");
-/// The `+` keeps SQLite from the index of subjects, which it would have to sort for each page; in
-/// the index of ids it begins where the page does.
-const LIST_ALL: &str = select!("+realm = ?1");
-
 /// For how long one caller reads before others have their turn.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -140,52 +138,6 @@ fn one(
     Ok(found)
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    place: &Place,
-    realm: &Realm,
-    query: &ListQuery,
-) -> Result<Vec<Arc<KeyRecord>>, Unread> {
-    require_known(connection, place)?;
-    let (sql, values) = list_statement(realm.as_str(), query);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut records = Vec::new();
-    while let Some(row) = rows.next()? {
-        records.push(Arc::new(record(row, realm)?));
-    }
-    Ok(records)
-}
-
-/// The statement of a query, and its parameters in order.
-pub(super) fn list_statement(realm: &str, query: &ListQuery) -> (String, Vec<Value>) {
-    let all = query.subject.is_none() && query.lineage.is_none();
-    let mut sql = if all { LIST_ALL } else { LIST }.to_owned();
-    let mut values = vec![Value::from(realm.to_owned())];
-    let mut with = |condition: &str, value: Value| {
-        sql.push_str(condition);
-        values.push(value);
-    };
-    if let Some(subject) = &query.subject {
-        with(" AND subject = ?", subject.clone().into());
-    }
-    if let Some(lineage) = query.lineage {
-        with(" AND lineage = ?", lineage.to_string().into());
-    }
-    if let Some(after) = query.after {
-        with(" AND id > ?", after.to_string().into());
-    }
-    if query.unrevoked {
-        sql.push_str(" AND revoked_at IS NULL");
-    }
-    sql.push_str(" ORDER BY id");
-    if let Some(limit) = query.limit {
-        sql.push_str(" LIMIT ?");
-        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
-    }
-    (sql, values)
-}
-
 /// Whether a subject has exactly these keys.
 pub(super) fn has_exactly(connection: &Connection, keys: &SubjectKeys) -> Result<bool, Unread> {
     let mut statement = connection.prepare_cached(
@@ -230,7 +182,7 @@ pub(super) fn last_uses(
     Ok(uses)
 }
 
-fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
+pub(super) fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
     parse(row, realm).map_err(|unread| match unread {
         // What SQLite could not give as the type of its column.
         Unread::Sqlite(error) => {

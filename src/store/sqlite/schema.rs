@@ -1,18 +1,25 @@
-//! Whether the table of keys is the one that the migrations make.
+//! Whether the tables of keys and their guards are those that the migrations make.
 
 use std::sync::OnceLock;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::connection::{APPLICATION_ID, MIGRATIONS, number, require_newest};
 use super::failure::Place;
 use crate::store::{StoreError, StoreErrorKind};
 
-const TABLE: &str = "SELECT type, sql FROM main.sqlite_schema WHERE name = 'api_keys'";
+/// What the migrations make and the store relies on. Indexes are missing, and so are the triggers and
+/// indexes that somebody adds: without an index of its own, a store is slow and no less right.
+const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
+     WHERE (type IN ('table', 'view') AND name IN ('api_keys', 'api_key_scope_sets')) \
+     OR (type = 'trigger' AND tbl_name = 'api_keys') ORDER BY name";
 
-/// Refuses a schema of another version, the database of another application, and a table of keys
-/// that is missing or not this crate's. An empty table in its place would else be a store in which
-/// every key is unknown.
+/// The name, the type and the statement of a part of the schema.
+type Part = (String, String, String);
+
+/// Refuses a schema of another version, the database of another application, and one in which a table
+/// or a guard is missing or not this crate's. An empty table in the place of the keys would else be a
+/// store in which every key is unknown, and without its guards a statement by hand could widen a key.
 pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(), StoreError> {
     if number(connection, "application_id", place)? != APPLICATION_ID {
         return Err(place.error(
@@ -21,20 +28,36 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
         ));
     }
     require_newest(number(connection, "user_version", place)?, place)?;
-    let found = table(connection).map_err(|error| place.sqlite(error))?;
-    if found.is_some() && found == *expected(place)? {
-        return Ok(());
+    let found = parts(connection).map_err(|error| place.sqlite(error))?;
+    let missing = expected(place)?.iter().find(|part| !found.contains(part));
+    match missing {
+        None => Ok(()),
+        Some((name, kind, _)) if kind == "trigger" => Err(place.error(
+            StoreErrorKind::Schema,
+            &format!(
+                "its guard {name}, a trigger, is missing, or not as this version of the crate made \
+                 it; put it back, or restore the file from a backup"
+            ),
+        )),
+        Some((name, _, _)) => {
+            let table = match name.as_str() {
+                "api_keys" => "table of keys",
+                _ => "table of scopes",
+            };
+            Err(place.error(
+                StoreErrorKind::Schema,
+                &format!(
+                    "its {table} is missing, or not as this version of the crate made it; restore \
+                     the file from a backup"
+                ),
+            ))
+        }
     }
-    Err(place.error(
-        StoreErrorKind::Schema,
-        "its table of keys is missing, or not as this version of the crate made it; restore the \
-         file from a backup",
-    ))
 }
 
 /// What the migrations make, tried once in memory.
-fn expected(place: &Place) -> Result<&'static Option<(String, String)>, StoreError> {
-    static EXPECTED: OnceLock<Option<(String, String)>> = OnceLock::new();
+fn expected(place: &Place) -> Result<&'static [Part], StoreError> {
+    static EXPECTED: OnceLock<Vec<Part>> = OnceLock::new();
     if let Some(expected) = EXPECTED.get() {
         return Ok(expected);
     }
@@ -42,15 +65,16 @@ fn expected(place: &Place) -> Result<&'static Option<(String, String)>, StoreErr
         for migration in MIGRATIONS {
             connection.execute_batch(migration)?;
         }
-        table(&connection)
+        parts(&connection)
     });
-    let made = made.map_err(|error| place.sqlite(error))?;
+    let mut made = made.map_err(|error| place.sqlite(error))?;
+    // The tables first: what is missing of them is missing of their triggers too.
+    made.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
     Ok(EXPECTED.get_or_init(|| made))
 }
 
-fn table(connection: &Connection) -> Result<Option<(String, String)>, rusqlite::Error> {
-    connection
-        .prepare_cached(TABLE)?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+fn parts(connection: &Connection) -> Result<Vec<Part>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(PARTS)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
 }

@@ -288,31 +288,151 @@ async fn the_thread_of_a_dropped_worker_ends() {
     ended.recv_timeout(PATIENCE).unwrap();
 }
 
-/// A page of a list costs as much as the page is long, whatever the store holds beside it.
+/// A page costs as much as it is long, or as the few keys that a filter finds, whatever the store
+/// holds beside it.
 #[test]
-fn no_statement_sorts_or_reads_everything() {
+#[allow(clippy::too_many_lines, reason = "one table of plans")]
+fn no_list_sorts_or_reads_everything() {
+    use crate::realm::Realm;
+    use crate::record::KeyState;
+    use crate::store::Cursor;
+    use crate::store::listing::sql::{Asked, Filter, Reading, Statement, Way};
+
     let mut connection = Connection::open_in_memory().unwrap();
     migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
-    let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
-    let page = || ListQuery::new().after(id).limit(10);
-    for query in [
-        page(),
-        page().unrevoked(),
-        page().subject("alice"),
-        page().subject("alice").unrevoked(),
-        page().lineage(id),
-        page().lineage(id).subject("alice").unrevoked(),
-    ] {
-        let (sql, values) = super::read::list_statement("acme", &query);
+    let explain = |Statement { sql, values }: Statement| -> Vec<String> {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();
-        let plan: Vec<String> = statement
-            .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        assert_eq!(plan.len(), 1, "{query:?}: {plan:?}");
-        assert!(plan[0].starts_with("SEARCH"), "{query:?}: {plan:?}");
+        let rows = statement.query_map(rusqlite::params_from_iter(&values), |row| row.get(3));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let day = Duration::from_hours(24);
+    let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
+    let place = Cursor::new(id, crate::clock::Timestamp::from_unix(1_800_000_000));
+    let now = crate::clock::Timestamp::from_unix(1_900_000_000);
+    let page = || ListQuery::new().at(now).after(place).limit(10);
+    let everything = page()
+        .expiring_within(day)
+        .unused_for(day)
+        .scope("read".parse().unwrap())
+        .in_grace()
+        .state(KeyState::Live)
+        .state(KeyState::NotYetValid)
+        .state(KeyState::Revoked)
+        .id_prefix("AA");
+    let by = |filter, index| (everything.clone(), Way::By(filter), index);
+    let realm = Realm::new("acme").unwrap();
+    for (query, way, index) in [
+        (page(), Way::InOrder, "sqlite_autoindex_api_keys_1 (id>?)"),
+        (
+            page().unrevoked(),
+            Way::InOrder,
+            "sqlite_autoindex_api_keys_1 (id>?)",
+        ),
+        (
+            everything.clone(),
+            Way::InOrder,
+            "sqlite_autoindex_api_keys_1 (id>? AND id<?)",
+        ),
+        (page().newest_first(), Way::InOrder, "api_keys_by_issue"),
+        (
+            everything.clone().newest_first(),
+            Way::InOrder,
+            "api_keys_by_issue",
+        ),
+        (page().subject("alice"), Way::Direct, "api_keys_by_subject"),
+        (
+            page().subject("alice").unrevoked(),
+            Way::Direct,
+            "api_keys_by_subject",
+        ),
+        (page().lineage(id), Way::Direct, "api_keys_by_lineage"),
+        (
+            page().lineage(id).subject("alice").unrevoked(),
+            Way::Direct,
+            "api_keys_by_lineage",
+        ),
+        by(
+            Filter::Expiring,
+            "api_keys_by_fate (realm=? AND <expr>=? AND <expr>>? AND <expr><?)",
+        ),
+        by(Filter::Unused, "api_keys_by_use"),
+        by(Filter::Scope, "api_keys_by_scopes"),
+        by(Filter::State, "api_keys_by_beginning"),
+        by(
+            Filter::IdPrefix,
+            "sqlite_autoindex_api_keys_1 (id>? AND id<?)",
+        ),
+        by(Filter::Realm, "api_keys_by_"),
+    ] {
+        let asked = Asked {
+            dialect: &super::list::DIALECT,
+            realm: &realm,
+            query: &query,
+        };
+        let plan = explain(asked.page(way, Reading::new(&query).after(), query.limit));
+        let text = plan.join("; ");
+        assert!(text.contains(index), "{way:?} {query:?}: {text}");
+        // A scan is of what a condition has found, and is cut.
+        let reads_all = |step: &String| step.starts_with("SCAN api_keys");
+        assert!(!plan.iter().any(reads_all), "{way:?} {query:?}: {text}");
+        match way {
+            Way::By(filter) => {
+                // What a filter has found is read by its id, whatever the order and wherever the
+                // page begins, and not passed by on the way through all.
+                for query in [query.clone(), query.clone().newest_first()] {
+                    let only = ListQuery::new().at(now);
+                    let mut alone = match filter {
+                        Filter::Expiring => only.expiring_within(day),
+                        Filter::Unused => only.unused_for(day),
+                        Filter::Scope => only.scope("read".parse().unwrap()),
+                        Filter::State => only.in_grace().state(KeyState::NotYetValid),
+                        Filter::IdPrefix => only.id_prefix("AA"),
+                        Filter::Realm => only,
+                    };
+                    alone.newest_first = query.newest_first;
+                    for query in [&query, &alone] {
+                        let asked = Asked { query, ..asked };
+                        let plan = explain(asked.page(way, Reading::new(query).after(), Some(10)));
+                        let outer =
+                            "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
+                        assert_eq!(plan[0], outer, "{way:?} {query:?}: {plan:?}");
+                        let sorts = plan.iter().any(|step| step.contains("FOR ORDER BY"));
+                        assert_eq!(sorts, query.newest_first, "{way:?} {query:?}: {plan:?}");
+                    }
+                }
+                let counting = explain(asked.count(filter)).join("; ");
+                assert!(counting.contains(index), "{filter:?}: {counting}");
+                assert!(
+                    !counting.contains("SCAN api_keys"),
+                    "{filter:?}: {counting}"
+                );
+            }
+            _ => assert_eq!(plan.len(), 1, "{way:?} {query:?}: {text}"),
+        }
+        if way == Way::Direct {
+            let query = query.clone().newest_first();
+            let asked = Asked {
+                query: &query,
+                ..asked
+            };
+            let newest = explain(asked.page(way, Reading::new(&query).after(), Some(10)));
+            assert!(newest[0].contains(index), "{query:?}: {newest:?}");
+        }
     }
+    let plan = explain_purge(&connection);
+    assert!(
+        plan.contains("api_keys_by_fate (realm=? AND <expr>=? AND <expr><?)"),
+        "{plan}"
+    );
+}
+
+fn explain_purge(connection: &Connection) -> String {
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", super::purge::DELETE))
+        .unwrap();
+    let rows = statement.query_map(rusqlite::params!["acme", 5, 10], |row| row.get(3));
+    let plan: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+    plan.join("; ")
 }

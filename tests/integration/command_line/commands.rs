@@ -117,9 +117,9 @@ fn a_key_lives_from_issue_over_rotation_to_revocation() {
     assert_eq!(
         lines,
         [
-            "ID            SUBJECT  STATE           ENDS                  SCOPES  LABEL",
-            "THE_FIRST_ID  alice    live, in grace  TIME  read",
-            "THE_SECND_ID  alice    live            TIME  read",
+            "ID            SUBJECT  STATE           ENDS                  LAST USED  SCOPES  LABEL",
+            "THE_FIRST_ID  alice    live, in grace  TIME  -          read",
+            "THE_SECND_ID  alice    live            TIME  -          read",
         ]
     );
 
@@ -341,7 +341,10 @@ fn the_others_say_what_they_did() {
     assert_eq!(shell.run(&["purge"]), ran(0, "0 keys removed\n", ""));
     let purged = shell.run(&["purge", "--retention", "0s", "--json"]);
     assert_eq!(purged.json(), json!({"removed": 1}));
-    assert_eq!(shell.run(&["list"]), ran(0, "", "no keys\n"));
+    assert_eq!(
+        shell.run(&["list"]),
+        ran(0, "", "no keys in the realm orders\n")
+    );
 
     let again = shell.run(&["migrate", "--json"]);
     assert_eq!(again.json(), json!({"migrated": true}));
@@ -387,8 +390,8 @@ fn a_keys_file_is_read() {
     let listed = shell.run(&["list"]).named(&[(&id, "THE_ALICE_ID")]);
     assert_eq!(
         listed.stdout,
-        "ID            SUBJECT  STATE  ENDS   SCOPES  LABEL\n\
-         THE_ALICE_ID  alice    live   never  -\n"
+        "ID            SUBJECT  STATE  ENDS   LAST USED  SCOPES  LABEL\n\
+         THE_ALICE_ID  alice    live   never  -          -\n"
     );
 }
 
@@ -474,14 +477,29 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
 
     let listed = shell.run(&["list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "its schema has version 1, and this crate reads 2; migrate the store first";
+    let advice = "its schema has version 1, and this crate reads 3; migrate the store first";
     assert!(listed.stderr.contains(advice), "{listed:?}");
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
-    let listed = shell.run(&["list"]);
-    assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let named =
-        "the record of the key AAAAAAAAAAAA cannot be read; revoke the key, or restore the record";
-    assert!(listed.stderr.contains(named), "{listed:?}");
+    let listed = shell.run(&["list"]).named(&[]);
+    let table = "ID            SUBJECT  STATE  ENDS   LAST USED  SCOPES  LABEL\n\
+                 BBBBBBBBBBBB  alice    live   never  -          read\n";
+    let unreadable = |id: &str| {
+        format!(
+            "tower-api-key: the store is damaged: the record of the key {id} cannot be read; revoke \
+             the key, or restore the record: the column metadata cannot hold or be this value: \
+             invalid type: integer `1`, expected a string at line 1 column 6\n"
+        )
+    };
+    let said = format!(
+        "{}{}tower-api-key: 2 records cannot be read, and are not in the list\n",
+        unreadable("AAAAAAAAAAAA"),
+        unreadable("CCCCCCCCCCCC"),
+    );
+    assert_eq!(listed, ran(5, table, &said));
+    let listed = shell.run(&["list", "--json"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (5, said.as_str()));
+    assert_eq!(listed.json()[0]["id"], "BBBBBBBBBBBB");
+    assert_eq!(listed.json().as_array().unwrap().len(), 1);
 
     let revoked = shell.run(&["revoke", "AAAAAAAAAAAA"]);
     let unknown = "tower-api-key: warning: the lineage of the key cannot be read; other keys of it \

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
@@ -300,10 +300,19 @@ impl KeyStore for BrokenStore {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
             let _seen = self.shared.gate.read().await;
             Ok(self.with(|state| state.list(realm, query)))
+        })
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        Box::pin(async move {
+            Ok(match self.fault {
+                Fault::NamesOtherRealms => vec!["orders".parse().unwrap()],
+                _ => Vec::new(),
+            })
         })
     }
 

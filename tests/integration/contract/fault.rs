@@ -62,6 +62,10 @@ pub(crate) enum Fault {
     OrdersIdsWithoutCase,
     FoldsTheCaseOfSubjects,
     ListsTheRevoked,
+    IgnoresTheFilter(Filter),
+    NamesNoNextPage,
+    NamesANextPageAlways,
+    NamesOtherRealms,
 
     PurgesEveryRealm,
     PurgesASecondMore,
@@ -95,6 +99,20 @@ pub(crate) enum Fault {
     ChangesItsIdentityWithACommit,
 
     FailsBesideOthers,
+}
+
+/// What of a query a store passes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    States,
+    InGrace,
+    EndOfExpiring,
+    UseOfUnused,
+    WholeDays,
+    WholeScopes,
+    CaseOfPrefixes,
+    NewestFirst,
+    SecondsOfIssue,
 }
 
 /// What stays the same in every version of a record.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tower_api_key::store::{
-    Change, Expected, ListQuery, StoreError, StoreErrorKind, SubjectKeys, Write,
+    Change, Cursor, Expected, ListQuery, Page, StoreError, StoreErrorKind, SubjectKeys, Write,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyState, Realm, Timestamp};
 
-use super::fault::{Fault, Field};
+use super::fault::{Fault, Field, Filter};
 
 pub(super) struct State {
     pub(super) fault: Fault,
@@ -207,52 +207,117 @@ impl State {
             .cloned()
     }
 
-    pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Vec<Arc<KeyRecord>> {
+    pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Page {
         let mut records: Vec<_> = self
             .seen_by(Fault::ListsWhatWasBefore)
             .values()
             .filter(|record| self.is_of(record, realm))
-            .cloned()
+            .map(|record| (Arc::clone(record), self.uses.get(&record.id()).copied()))
             .collect();
         let mut query = query.clone();
-        let mut limit = query.limit.unwrap_or(usize::MAX);
+        let id_of = |(record, _): &(Arc<KeyRecord>, _)| record.id();
         match self.fault {
             Fault::SkipsOnePerPage if query.after.is_some() => {
-                records.retain(|record| query.matches(record));
+                records.retain(|(record, used)| query.matches(record, *used));
                 records.drain(..records.len().min(1));
             }
             Fault::RepeatsOnePerPage => {
                 if let Some(after) = query.after.take() {
-                    records.retain(|record| record.id() >= after);
+                    records.retain(|record| id_of(record) >= after.id());
                 }
             }
             Fault::LimitsBeforeItFilters => {
                 if let Some(after) = query.after {
-                    records.retain(|record| record.id() > after);
+                    records.retain(|record| id_of(record) > after.id());
                 }
-                records.truncate(limit);
+                records.truncate(query.limit.unwrap_or(usize::MAX));
             }
             Fault::NeedsTheIdItBeginsAfter
                 if query
                     .after
-                    .is_some_and(|after| !records.iter().any(|record| record.id() == after)) =>
+                    .is_some_and(|after| !records.iter().any(|it| id_of(it) == after.id())) =>
             {
-                limit = 0;
-            }
-            Fault::OrdersIdsWithoutCase => {
-                records.sort_by_key(|record| record.id().as_str().to_ascii_lowercase());
+                query.limit = Some(0);
             }
             Fault::FoldsTheCaseOfSubjects => {
                 if let Some(subject) = query.subject.take() {
-                    records.retain(|record| record.subject().eq_ignore_ascii_case(&subject));
+                    records.retain(|(record, _)| record.subject().eq_ignore_ascii_case(&subject));
                 }
             }
             Fault::ListsTheRevoked => query.unrevoked = false,
+            Fault::IgnoresTheFilter(filter) => Self::ignore(filter, &mut query, &mut records),
             _ => {}
         }
-        records.retain(|record| query.matches(record));
-        records.truncate(limit);
-        records
+        let page = Page::select(records, &query);
+        match self.fault {
+            Fault::OrdersIdsWithoutCase => {
+                let mut records = page.records().to_vec();
+                records.sort_by_key(|record| record.id().as_str().to_ascii_lowercase());
+                Page::new(records).with_next(page.next())
+            }
+            Fault::NamesNoNextPage => page.with_next(None),
+            Fault::NamesANextPageAlways => {
+                let next = page.last().map(|record| Cursor::of(record));
+                page.with_next(next)
+            }
+            _ => page,
+        }
+    }
+
+    /// Answers a query as if it had not this filter, or a careless one.
+    fn ignore(
+        filter: Filter,
+        query: &mut ListQuery,
+        records: &mut Vec<(Arc<KeyRecord>, Option<Timestamp>)>,
+    ) {
+        match filter {
+            Filter::States => query.states.clear(),
+            Filter::InGrace if query.in_grace => {
+                query.in_grace = false;
+                query.states.push(KeyState::Live);
+            }
+            Filter::EndOfExpiring => {
+                // Also what has ended already.
+                if let Some(by) = query.expiring_by() {
+                    query.expiring_within = None;
+                    records.retain(|(record, _)| {
+                        record.revocation().is_none() && record.valid_until() <= by
+                    });
+                }
+            }
+            Filter::UseOfUnused => {
+                for (_, used) in records {
+                    *used = None;
+                }
+            }
+            Filter::WholeDays => {
+                for (record, used) in records {
+                    let since = used.unwrap_or(record.issued_at()).as_unix();
+                    *used = Some(Timestamp::from_unix(since / 86_400 * 86_400));
+                }
+            }
+            Filter::WholeScopes => {
+                if let Some(scope) = query.scope.take() {
+                    records.retain(|(record, _)| record.scopes().as_str().contains(scope.as_str()));
+                }
+            }
+            Filter::CaseOfPrefixes => {
+                if let Some(prefix) = query.id_prefix.take() {
+                    let prefix = prefix.to_lowercase();
+                    records.retain(|(record, _)| {
+                        record.id().as_str().to_lowercase().starts_with(&prefix)
+                    });
+                }
+            }
+            Filter::NewestFirst => query.newest_first = false,
+            Filter::SecondsOfIssue => {
+                // Of those that were issued in one second, a page shows some only.
+                if let Some(after) = query.after.take_if(|_| query.newest_first) {
+                    records.retain(|(record, _)| record.issued_at() < after.issued_at());
+                }
+            }
+            Filter::InGrace => {}
+        }
     }
 
     pub(super) fn purge(&mut self, realm: &Realm, ended_by: Timestamp) -> u64 {

@@ -192,7 +192,7 @@ async fn promote_where(refusing: usize, with: StoreErrorKind) -> HalfWay {
         error: customers.promote(&visitors, id, alice()).await.unwrap_err(),
         temporary: verdict(&visitors, &planted).await,
         tries: tries.map(|tries| tries.load(Ordering::Relaxed)),
-        real: customers.list(&ListQuery::new()).await.unwrap(),
+        real: customers.list(&ListQuery::new()).await.unwrap().to_vec(),
     }
 }
 

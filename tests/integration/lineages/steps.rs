@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
@@ -172,7 +172,7 @@ impl KeyStore for Steps {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(self.between(async move { self.store.list(realm, query).await }))
     }
 

@@ -58,7 +58,7 @@ impl KeyStore for Counting {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<tower_api_key::KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<tower_api_key::store::Page, StoreError>> {
         self.store.list(realm, query)
     }
     fn purge<'a>(
@@ -303,7 +303,7 @@ async fn r33_an_import_has_no_default_lifetime() {
     ] {
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ExpiryNotSaid);
     }
-    assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
     let never = ring
         .import_plaintext(unsaid().never_expires(), &key(0))
         .await;

@@ -1,7 +1,6 @@
 //! Eight connections at one lineage and one subject.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -151,7 +150,7 @@ async fn r32_a_subject_that_is_revoked_while_others_issue_to_it_has_no_older_key
         issue.await.unwrap();
     }
     rings[0].revoke_subject("alice", reason).await.unwrap();
-    assert_eq!(rings[0].list(&query).await.unwrap(), Vec::<Arc<_>>::new());
+    assert_eq!(rings[0].list(&query).await.unwrap().records(), []);
 }
 
 /// Where the server's default is a snapshot for each transaction, a commit would check a subject's

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_api_key::store::{PostgresOptions, PostgresStore, StoreError, StoreErrorKind};
 use tower_api_key::{ErrorKind, KeyRing};
 
-use super::{connect, ring_over};
+use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::issue;
 
@@ -163,24 +163,28 @@ async fn a_schema_of_another_version_is_refused() {
     let error = patient().connect(&url).await.unwrap_err();
     assert_refused(&error, StoreErrorKind::Schema, &missing);
 
-    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+    assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
     connect(&url).await;
 
-    let newer = "INSERT INTO tower_api_key_migrations (version) VALUES (4)";
-    execute(&url, newer).await.unwrap();
-    let text = "update this program: the schema of the database is of version 4, and it reads 3";
+    let next = MIGRATIONS + 1;
+    let newer = format!("INSERT INTO tower_api_key_migrations (version) VALUES ({next})");
+    execute(&url, &newer).await.unwrap();
+    let text = format!(
+        "update this program: the schema of the database is of version {next}, and it reads \
+         {MIGRATIONS}"
+    );
     for error in [
         patient().connect(&url).await.unwrap_err(),
         patient().migrate(&url).await.unwrap_err(),
     ] {
-        assert_refused(&error, StoreErrorKind::Schema, text);
+        assert_refused(&error, StoreErrorKind::Schema, &text);
     }
 
     let older = "DELETE FROM tower_api_key_migrations WHERE version > 1";
     execute(&url, older).await.unwrap();
     let error = patient().connect(&url).await.unwrap_err();
-    let text = format!("{MIGRATE}: the schema is of version 1, and 3 is needed");
+    let text = format!("{MIGRATE}: the schema is of version 1, and {MIGRATIONS} is needed");
     assert_refused(&error, StoreErrorKind::Schema, &text);
 
     let older = "DELETE FROM tower_api_key_migrations";
@@ -201,7 +205,7 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     assert_refused(&error, StoreErrorKind::Unavailable, text);
     let drop = "DROP FUNCTION tower_api_keys_guard()";
     execute(&url, drop).await.unwrap();
-    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+    assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
 }
 
 #[tokio::test]
@@ -213,12 +217,12 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
             tokio::spawn(async move { patient().migrate(&url).await.unwrap() })
         })
         .collect();
-    // Each of the three by one of them; another may come in between.
+    // Each of them by one of the processes; another may come in between.
     let mut applied = 0;
     for migration in migrations {
         applied += migration.await.unwrap();
     }
-    assert_eq!(applied, 3);
+    assert_eq!(applied, MIGRATIONS);
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 }
 
@@ -230,6 +234,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../../../migrations/postgres/0001_keys.sql"),
         include_str!("../../../migrations/postgres/0002_revocable.sql"),
         include_str!("../../../migrations/postgres/0003_subjects.sql"),
+        include_str!("../../../migrations/postgres/0004_listing.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

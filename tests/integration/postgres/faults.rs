@@ -289,7 +289,8 @@ async fn writer_head(mut writer: tokio::task::JoinHandle<KeyId>, server: &PgServ
 
 /// The keys of a lineage in the order of their generations, and whether each works.
 async fn lineage(ring: &KeyRing, lineage: KeyId) -> Vec<(KeyId, bool)> {
-    let mut records = ring.list(&ListQuery::new().lineage(lineage)).await.unwrap();
+    let records = ring.list(&ListQuery::new().lineage(lineage)).await.unwrap();
+    let mut records = records.complete().unwrap();
     records.sort_by_key(|record| record.generation());
     let at = records.last().unwrap().issued_at();
     records

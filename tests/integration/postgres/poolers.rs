@@ -13,7 +13,7 @@ use tower_api_key::store::StoreErrorKind;
 use tower_api_key::testing::contract;
 
 use super::errors::source;
-use super::{connect, ring_over};
+use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{PgServer, execute, free_port, patient, unprivileged};
 use crate::support::issue;
 
@@ -113,7 +113,7 @@ async fn the_store_behind_a_pooler_of_sessions_keeps_the_contract() {
     let pooler = PgBouncer::start(&server, "pool_mode = session").await;
     contract(async || {
         let url = pooler.url(&server.empty_database().await);
-        assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+        assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
         connect(&url).await
     })
     .await
@@ -138,7 +138,7 @@ async fn the_store_behind_a_pooler_that_knows_prepared_statements_keeps_the_cont
     let pooler = PgBouncer::start(&server, settings).await;
     contract(async || {
         let url = pooler.url(&server.empty_database().await);
-        assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+        assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
         connect(&url).await
     })
     .await
@@ -175,7 +175,7 @@ async fn r20_a_pooler_that_mixes_up_prepared_statements_is_refused() {
         for migration in migrations {
             applied += migration.await.unwrap();
         }
-        assert_eq!(applied, 3);
+        assert_eq!(applied, MIGRATIONS);
         // A session that is shared may not have clashed yet.
         let mut last = None;
         for _ in 0..5 {
@@ -218,7 +218,7 @@ async fn a_pooler_that_takes_no_settings_is_told_with_advice() {
     );
     let options = patient().schema("auth");
     let url = pooler.url(&direct);
-    assert_eq!(options.migrate(&url).await.unwrap(), 3);
+    assert_eq!(options.migrate(&url).await.unwrap(), MIGRATIONS);
     issue(&ring_over(options.connect(&url).await.unwrap()), "read").await;
 }
 

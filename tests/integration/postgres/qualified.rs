@@ -8,7 +8,7 @@ use tower_api_key::store::ListQuery;
 use tower_api_key::testing::contract;
 use tower_api_key::{Grant, RevocationReason};
 
-use super::{connect, ring_over};
+use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{database, execute, patient};
 use crate::support::issue;
 
@@ -39,7 +39,7 @@ async fn a_schema_is_named_by_the_options_too() {
         .await
         .unwrap();
     let options = patient().schema("the 'keys");
-    assert_eq!(options.migrate(&url).await.unwrap(), 3);
+    assert_eq!(options.migrate(&url).await.unwrap(), MIGRATIONS);
     assert_eq!(options.migrate(&url).await.unwrap(), 0);
     let ring = ring_over(options.connect(&url).await.unwrap());
     issue(&ring, "read").await;

@@ -110,6 +110,10 @@ async fn whatever_is_written_waits_and_stands_still_no_longer_than_it_should() {
             "INSERT 5s 3s",
             "UPDATE 5s 3s",
             "UPDATE 5s 3s",
+            // One for each way to end.
+            "DELETE 5s 3s",
+            "DELETE 5s 3s",
+            "DELETE 5s 3s",
             "DELETE 5s 3s"
         ]
     );

@@ -154,7 +154,7 @@ async fn what_no_header_can_carry_is_not_imported() {
         ring.import_insecure_plaintext(alice(), "").await,
         ErrorKind::InvalidPlaintext,
     );
-    assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
 
     let longest = "aB3-".repeat(128);
     ring.import_plaintext(alice(), &longest).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_ring_that_does_not_say_so_accepts_no_import() {
     assert_refused(ring.import_insecure_plaintext(alice(), "x").await, refused);
     let digest = KeyDigest::sha256(STRONG.as_bytes());
     assert_refused(ring.import_digest(alice(), digest).await, refused);
-    assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
 
     // What another ring imported into the same realm has no shape here, and is not looked up.
     let importing = KeyRing::builder("acme")
@@ -232,7 +232,10 @@ async fn a_key_is_imported_once_over_all_realms() {
     let held = rings[0].list(&ListQuery::new()).await.unwrap();
     assert_eq!(held.len(), 1);
     assert_eq!(*held[0], first);
-    assert_eq!(rings[1].list(&ListQuery::new()).await.unwrap(), []);
+    assert_eq!(
+        rings[1].list(&ListQuery::new()).await.unwrap().records(),
+        []
+    );
     assert_eq!(verdict(&rings[0], STRONG).await, Ok("alice".to_owned()));
     assert_eq!(
         verdict(&rings[1], STRONG).await,
@@ -294,7 +297,7 @@ async fn an_import_is_within_the_rings_policy() {
             let error = outcome.unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
         }
-        assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), []);
+        assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
         for key in [STRONG, "hunter2"] {
             assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Unknown));
         }
@@ -346,7 +349,10 @@ async fn a_revoked_key_is_imported_again_only_when_its_record_is_purged() {
                 "the store already holds this id or digest"
             );
         }
-        assert_eq!(ring.list(&ListQuery::new()).await.unwrap(), before);
+        assert_eq!(
+            ring.list(&ListQuery::new()).await.unwrap().records(),
+            before.records()
+        );
         assert_eq!(verdict(&ring, STRONG).await, invalid(InvalidCause::Revoked));
     }
     assert_eq!(ring.purge().await.unwrap(), 1);

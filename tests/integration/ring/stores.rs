@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError, Target,
+    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, Target,
 };
-use tower_api_key::{KeyDigest, KeyRecord, Realm, Revocation};
+use tower_api_key::{KeyDigest, Realm, Revocation};
 
 type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
 type AfterList = dyn Fn() + Send + Sync;
@@ -114,7 +114,7 @@ impl KeyStore for Tapped {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
             let records = self.store.list(realm, query).await;
             (self.after_list)();

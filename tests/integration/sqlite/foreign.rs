@@ -93,6 +93,48 @@ async fn r20_a_change_of_the_schema_that_leaves_the_table_is_none() {
     }
 }
 
+/// Without its guards, a statement by hand could widen a key: a database without one of them answers
+/// nothing, and says which it is, until it is back.
+#[tokio::test]
+async fn r01_a_database_without_a_guard_answers_nothing() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let (store, server) = server(&path);
+    let issued = server.issue(Grant::new("alice")).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    let guards: Vec<(String, String)> = other
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name")
+        .and_then(|mut found| {
+            let rows = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+        .unwrap();
+    assert_eq!(guards.len(), 17, "{guards:?}");
+    for (name, guard) in guards {
+        let tamed = format!(
+            "DROP TRIGGER {name}; CREATE TRIGGER {name} BEFORE UPDATE ON api_keys WHEN 0 \
+             BEGIN SELECT 1; END"
+        );
+        for change in [format!("DROP TRIGGER {name}"), tamed] {
+            other.execute_batch(&change).unwrap();
+            let (realm, digest) = (issued.record().realm(), issued.record().digest());
+            let error = found(&store, realm, digest).await.expect_err(&name);
+            assert_eq!(error.kind(), StoreErrorKind::Schema);
+            let expected = format!(
+                "its guard {name}, a trigger, is missing, or not as this version of the crate made \
+                 it; put it back, or restore the file from a backup"
+            );
+            assert_eq!(advice(&error, &path), expected);
+            becomes(&server, &issued, UNAVAILABLE).await;
+            let refused = SqliteStore::open(&path).unwrap_err();
+            assert_eq!(advice(&refused, &path), expected);
+            let back = format!("DROP TRIGGER IF EXISTS {name}; {guard}");
+            other.execute_batch(&back).unwrap();
+            becomes(&server, &issued, Ok(())).await;
+        }
+    }
+}
+
 /// What SQLite does not count as a change of the schema, the store sees by itself.
 #[tokio::test]
 async fn r20_another_version_or_application_is_an_error_until_it_is_right_again() {

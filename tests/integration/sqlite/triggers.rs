@@ -16,6 +16,7 @@ const VERSION: &str = "api_keys: a change raises the version by one";
 const DESCRIPTION: &str = "api_keys: label and metadata never change";
 const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot be read";
 const TEXTS: &str = "api_keys: metadata is an object of texts";
+const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U+0000";
 const HIGH: &str = "api_keys: the version is too high";
 const USE: &str = "api_keys: last_used_at never moves back";
 const TAKEN: &str = "api_keys: the id or the digest is taken";
@@ -235,6 +236,65 @@ fn invariant_13_no_row_comes_in_that_cannot_be_read() {
         let key = with(old, new);
         assert_eq!(connection.execute(&key, []), Ok(1), "{key}");
         connection.execute("DELETE FROM api_keys", []).unwrap();
+    }
+}
+
+/// SQLite itself takes any bytes for a text.
+#[test]
+fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[]);
+    let bytes = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("CAST(x'{}' AS TEXT)", hex.concat())
+    };
+    let mut number = 0;
+    let mut row = |part: &str, other: &str| {
+        number += 1;
+        KEY.replacen(part, other, 1)
+            .replacen("'AAAAAAAAAAAA'", &format!("'{number:0>12}'"), 1)
+            .replacen("zeroblob(32)", "randomblob(32)", 1)
+    };
+    for wrong in [
+        b"\xff".as_slice(),
+        // A continuation without a start, and a start without one.
+        b"ok \x85",
+        b"\xc3(",
+        b"\xe2\x82",
+        b"\xf0\x9f\x98",
+        b"\xc3\xa9\xa9",
+        // A longer form than needed, half a surrogate pair, and what is beyond the last character.
+        b"\xc1\x81",
+        b"\xe0\x84\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xfc\x80\x80\x80\x80\x80",
+    ] {
+        let quoted = [b"{\"a\":\"", wrong, b"\"}"].concat();
+        for row in [
+            row("'laptop'", &bytes(wrong)),
+            row("'alice'", &bytes(&[b"alice ", wrong].concat())),
+            row("'{}'", &bytes(&quoted)),
+            row("'laptop'", &bytes(&[b"a\0", wrong].concat())),
+        ] {
+            refused(&connection, &row, UTF_8);
+        }
+    }
+    for right in [
+        "é",
+        "日本語",
+        "😀",
+        "\u{fffd}\u{fffe}\u{ffff}\u{10ffff}",
+        "a\u{300} b",
+        "\u{7ff}\u{800}",
+    ] {
+        for row in [
+            row("'laptop'", &format!("'{right}'")),
+            row("'alice'", &format!("'{right}'")),
+            row("'{}'", &format!("'{{\"{right}\":\"{right}\"}}'")),
+        ] {
+            connection.execute(&row, []).expect(right);
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Revoked, StoreError, StoreErrorKind,
-    Target,
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    StoreErrorKind, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -78,14 +78,17 @@ impl KeyStore for Rehearsal {
         &'a self,
         realm: &'a Realm,
         query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move {
-            let mut records = self.store.list(realm, query).await?;
+            let page = self.store.list(realm, query).await?;
+            let unreadable = page.unreadable().to_vec();
+            let mut records = page.records().to_vec();
             let added = self.added();
-            let asked = |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record);
+            let asked =
+                |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record, None);
             records.extend(added.values().filter(asked).map(Arc::clone));
             records.sort_unstable_by_key(|record| record.id());
-            Ok(records)
+            Ok(Page::new(records).with_unreadable(unreadable))
         })
     }
 

@@ -1,0 +1,87 @@
+//! Reports for operators: what ends soon, what nobody uses, who has a scope.
+//!
+//! A ring lists its keys by state, by scope, by the start of their ids, by what ends within a time and
+//! by what was not used for a time. In SQLite and Postgres each of these has an index: a page of a
+//! million keys takes milliseconds, whether many keys meet the filter or few.
+//!
+//! # The report of a Monday
+//!
+//! Keys that end within 14 days must be rotated before they do. Keys that were not used for 90 days
+//! are likely to be forgotten, and can be revoked.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_api_key::store::ListQuery;
+//! use tower_api_key::{Error, KeyRing, KeyView};
+//!
+//! const DAY: Duration = Duration::from_hours(24);
+//!
+//! /// Every key that a query asks for, page by page, each with its last use.
+//! async fn report(ring: &KeyRing, query: ListQuery) -> Result<Vec<KeyView>, Error> {
+//!     let mut query = query.limit(1_000);
+//!     let mut lines = Vec::new();
+//!     loop {
+//!         let page = ring.list(&query).await?;
+//!         for unreadable in page.unreadable() {
+//!             // A damaged record may be of any key: it belongs into every report.
+//!             eprintln!("{:?} cannot be read: {}", unreadable.id(), unreadable.error());
+//!         }
+//!         lines.extend(ring.views(page.records()).await?);
+//!         match page.next() {
+//!             Some(next) => query = query.after(next),
+//!             None => return Ok(lines),
+//!         }
+//!     }
+//! }
+//!
+//! # use tower_api_key::{Grant, ManualClock, Timestamp, store::MemoryStore};
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let ring = KeyRing::builder("acme").unlimited_lifetime().track_last_use();
+//! # let ring = ring.clock(clock.clone());
+//! let ring = ring.build(MemoryStore::new())?;
+//! let forgotten = ring.issue(Grant::new("alice").expires_in(365 * DAY)).await?;
+//! let ending = ring.issue(Grant::new("bob").expires_in(100 * DAY)).await?;
+//! # clock.advance(91 * DAY);
+//! // 91 days later, bob's key is in use.
+//! ring.verify(ending.secret().expose().as_bytes()).await?;
+//! ring.record_uses().await?;
+//!
+//! let soon = report(&ring, ListQuery::new().expiring_within(14 * DAY)).await?;
+//! assert_eq!(soon.len(), 1);
+//! assert_eq!(soon[0].record().subject(), "bob");
+//!
+//! let unused = report(&ring, ListQuery::new().unused_for(90 * DAY)).await?;
+//! assert_eq!(unused.len(), 1);
+//! assert_eq!(unused[0].record().id(), forgotten.record().id());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Both filters pass over keys that are over. A key that was never used counts from its issue. The
+//! uses come from rings that [track](crate::RingBuilder::track_last_use) them and run their
+//! [upkeep](crate::KeyRing::upkeep): without that, every key seems unused.
+//!
+//! From a shell, with an exit code of 5 if a record cannot be read:
+//!
+//! ```sh
+//! tower-api-key list --expiring-within 14d
+//! tower-api-key list --unused-for 90d
+//! tower-api-key list --unused-for 90d --json | jq -r '.[].id'
+//! ```
+//!
+//! # Other questions
+//!
+//! | question | [`ListQuery`](crate::store::ListQuery) | command |
+//! |---|---|---|
+//! | who can write orders now? | `.scope(scope).state(KeyState::Live)` | `list --scope orders:write --state live` |
+//! | what was issued last? | `.newest_first().limit(20)` | `list --newest-first --limit 20` |
+//! | which old keys still work? | `.in_grace()` | `list --state in_grace` |
+//! | which key is the one in this log? | `.id_prefix("9fQ2")` | `list --id-prefix 9fQ2` |
+//! | what was revoked? | `.state(KeyState::Revoked)` | `list --state revoked` |
+//!
+//! # Pages
+//!
+//! A page says where the next begins. A key that is issued meanwhile moves no other from one page to
+//! another: each key that is there all the time is shown once. The command line writes that place to
+//! standard error (`more: --after PLACE`) if there is a `--limit`.

@@ -1,0 +1,131 @@
+//! Lists, a page at a time.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
+
+use super::connection::require_known;
+use super::failure::Place;
+use super::read::{COLUMNS, Unread, record};
+use crate::realm::Realm;
+use crate::record::KeyRecord;
+use crate::store::listing::sql::{Asked, Dialect, FEW, Position, Reading, Statement, Value, Way};
+use crate::store::{ListQuery, MOST_REALMS, Page, StoreError};
+
+pub(super) const DIALECT: Dialect = Dialect {
+    table: "api_keys",
+    columns: COLUMNS,
+    end: "coalesce(ended_at, 9223372036854775807)",
+    used_on: "coalesce(last_used_at, issued_at) / 86400",
+    of_scope: "scopes IN (SELECT scopes FROM api_key_scope_sets WHERE realm = :realm \
+               AND scope = :scope)",
+    has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
+    plain_realm: "+realm",
+    plain_id: "+id",
+    // SQLite goes through a list of ids in their order, and stops when the page is full.
+    found_id: "id",
+    place: |number, value| match value {
+        Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
+        Value::Number(_) | Value::Text(_) => format!("?{number}"),
+    },
+    among: |found| (String::new(), format!("id IN ({found})")),
+};
+
+/// Each step is one descent in an index.
+const REALMS: &str = "WITH RECURSIVE realms (realm, number) AS (
+    SELECT min(realm), 1 FROM api_keys
+    UNION ALL
+    SELECT (SELECT min(realm) FROM api_keys WHERE api_keys.realm > realms.realm), number + 1
+    FROM realms WHERE realm IS NOT NULL AND number < ?1
+) SELECT realm FROM realms WHERE realm IS NOT NULL";
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Number(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Raw(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+pub(super) fn list(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    query: &ListQuery,
+) -> Result<Page, Unread> {
+    // One state of the store for all that is read.
+    let reading = connection.transaction()?;
+    require_known(&reading, place)?;
+    let asked = Asked {
+        dialect: &DIALECT,
+        realm,
+        query,
+    };
+    if asked.is_nothing() {
+        return Ok(Page::default());
+    }
+    let way = way(&reading, &asked)?;
+    let mut page = Reading::new(query);
+    loop {
+        let missing = page.missing();
+        let statement = asked.page(way, page.after(), missing);
+        let mut prepared = reading.prepare_cached(&statement.sql)?;
+        let mut rows = prepared.query(params_from_iter(&statement.values))?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            read += 1;
+            if !page.take(position(row)?, readable(row, realm)?) {
+                return Ok(page.page());
+            }
+        }
+        if missing.is_none_or(|missing| read <= missing) {
+            return Ok(page.page());
+        }
+    }
+}
+
+fn way(connection: &Connection, asked: &Asked<'_>) -> Result<Way, rusqlite::Error> {
+    for filter in asked.filters() {
+        let Statement { sql, values } = asked.count(filter);
+        let mut counting = connection.prepare_cached(&sql)?;
+        let found: i64 = counting.query_row(params_from_iter(&values), |row| row.get(0))?;
+        if found <= FEW {
+            return Ok(Way::By(filter));
+        }
+    }
+    Ok(asked.other_way())
+}
+
+fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
+    let id = match row.get_ref(0)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    };
+    // The column holds integers only.
+    let issued_at = row.get_ref(5)?.as_i64().unwrap_or(-1);
+    Ok(Position { id, issued_at })
+}
+
+/// What SQLite itself could not do ends the list; what is in the row does not.
+fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<KeyRecord, StoreError>, Unread> {
+    match record(row, realm) {
+        Ok(record) => Ok(Ok(record)),
+        Err(Unread::Row(error)) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn realms(connection: &Connection, place: &Place) -> Result<Vec<Realm>, Unread> {
+    require_known(connection, place)?;
+    let mut statement = connection.prepare_cached(REALMS)?;
+    let most = i64::try_from(MOST_REALMS).unwrap_or(i64::MAX);
+    let mut rows = statement.query([most])?;
+    let mut realms = Vec::new();
+    while let Some(row) = rows.next()? {
+        // A name that cannot be read is of no use to an operator.
+        let realm = row.get_ref(0)?.as_str().ok();
+        realms.extend(realm.and_then(|realm| realm.parse::<Realm>().ok()));
+    }
+    Ok(realms)
+}

@@ -1,0 +1,17 @@
+//! Lists of many keys, and beside rows that cannot be read.
+
+use super::connect;
+use crate::pages::{COLUMNS, MANY, check, values};
+use crate::pg_server::{database, execute};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_many_keys_are_those_of_few() {
+    let url = database().await;
+    let store = connect(&url).await;
+    let values = values("lpad(n::text, 12, '0')", "sha256(n::text::bytea)");
+    let rows = format!(
+        "INSERT INTO tower_api_keys ({COLUMNS}) SELECT {values} FROM generate_series(1, {MANY}) AS n"
+    );
+    execute(&url, &rows).await.unwrap();
+    check(&store).await;
+}
