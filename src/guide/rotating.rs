@@ -97,7 +97,7 @@
 //! ring.record_uses().await?;
 //!
 //! // The lineage, old and new. Ids are random: the generation tells which came first.
-//! let mut keys = ring.list(&ListQuery::new().lineage(old.record().lineage())).await?;
+//! let mut keys = ring.list(&ListQuery::new().lineage(old.record().lineage())).await?.complete()?;
 //! keys.sort_by_key(|key| key.generation());
 //! let [before, after] = &keys[..] else { panic!("two keys") };
 //! assert_eq!(after.id(), new.record().id());

@@ -34,7 +34,7 @@ pub(crate) fn json_of(record: &KeyRecord, last_used: Option<Timestamp>) -> Value
 }
 
 /// The columns of a list that are cut on a narrow terminal: whose key it is, its scopes, its label.
-const ELASTIC: [usize; 3] = [1, 4, 5];
+const ELASTIC: [usize; 3] = [1, 5, 6];
 
 /// One line each, under a heading.
 pub(crate) fn list<'a>(

@@ -97,7 +97,7 @@ const PAGES: [Page; 17] = [
         idle: &["longest_grace"],
         examples: "
   tower-api-key import --subject carol --expires-in 90d < old-key.txt
-  tower-api-key import --batch old-keys.tsv --dry-run",
+  tower-api-key import --batch old-keys.tsv --expires-in 90d --dry-run",
     },
     Page {
         name: "check",

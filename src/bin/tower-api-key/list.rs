@@ -9,7 +9,7 @@ use crate::arguments::{Common, Filters, State};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, colours, tell};
+use crate::output::{Output, colours, one_line, tell};
 use crate::setup::key_id;
 
 /// How many keys the store is asked for at a time.
@@ -47,7 +47,7 @@ pub(crate) async fn list(
         none(&ring, &**store, output).await?;
     }
     for record in &unreadable {
-        tell(&format!("{}\n", Failure::from(record.error().clone())));
+        output.warn(&Failure::from(record.error().clone()).message());
     }
     match unreadable.len() {
         0 => Ok(()),
@@ -109,14 +109,19 @@ async fn none(ring: &KeyRing, store: &dyn KeyStore, output: Output) -> Result<()
     let realms = store.realms().await?;
     let names: Vec<String> = realms.iter().map(ToString::to_string).collect();
     let realm = ring.realm();
-    tell(&match names.as_slice() {
-        [] => format!("no keys in the realm {realm}\n"),
-        [only] => format!("no keys in the realm {realm}; the store has keys in the realm {only}\n"),
+    let said = match names.as_slice() {
+        [] => format!("no keys in the realm {realm}"),
+        [only] => format!("no keys in the realm {realm}; the store has keys in the realm {only}"),
         _ => format!(
-            "no keys in the realm {realm}; the store has keys in the realms {}\n",
+            "no keys in the realm {realm}; the store has keys in the realms {}",
             names.join(", ")
         ),
-    });
+    };
+    if output.json {
+        output.note(&said);
+    } else {
+        tell(&format!("{}\n", one_line(&said)));
+    }
     Ok(())
 }
 

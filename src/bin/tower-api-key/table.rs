@@ -55,7 +55,7 @@ impl Cell {
 }
 
 /// No column is cut to less than this.
-const NARROWEST: usize = 8;
+const NARROWEST: usize = 6;
 
 /// Lines of cells that fit into so many columns of a terminal, if any: of these columns of the table,
 /// the widest are cut first.
@@ -167,7 +167,7 @@ mod tests {
             fitted(rows(), &[1], Some(24), false),
             "0123456789Ab  read writ…\nid            漢字漢字…\n"
         );
-        let narrowest = "0123456789Ab  read wr…\nid            漢字漢…\n";
+        let narrowest = "0123456789Ab  read …\nid            漢字…\n";
         assert_eq!(fitted(rows(), &[1], Some(1), false), narrowest);
         assert_eq!(fitted(rows(), &[], Some(1), false), uncut);
     }

@@ -210,6 +210,14 @@ impl ListQuery {
                 .is_none_or(|after| self.is_before(after, Cursor::of(record)))
     }
 
+    /// Whether the answer depends on the moment that it is asked [at](Self::at).
+    pub(crate) fn is_about_time(&self) -> bool {
+        self.in_grace
+            || !self.states.is_empty()
+            || self.expiring_within.is_some()
+            || self.unused_for.is_some()
+    }
+
     /// Whether one place comes before another in the order of this query.
     pub(crate) fn is_before(&self, one: Cursor, other: Cursor) -> bool {
         if self.newest_first {

@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::failure::Place;
-use crate::store::{StoreError, StoreErrorKind};
 
 /// How long writers may wait for the readers that use the log.
 const WAIT: Duration = Duration::from_millis(50);
@@ -15,6 +14,7 @@ const WAIT: Duration = Duration::from_millis(50);
 /// How often the last attempt is made, and the pause in between: up to 2 s in all.
 const ATTEMPTS: u32 = 30;
 const PAUSE: Duration = Duration::from_millis(10);
+const SHORT_PAUSE: Duration = Duration::from_millis(2);
 
 /// Drops the pages in memory, so that the next statement reads the file. SQLite keeps them as long as
 /// the log says nothing, also if the file was written over.
@@ -46,17 +46,25 @@ pub(super) fn last_checkpoint(connection: &Connection, place: &Place) {
     }
 }
 
-/// Writes all of the log to the file, or says that what was committed is not there yet.
-pub(super) fn require_in_file(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    match run(connection, "FULL") {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(place.error(
-            StoreErrorKind::Busy,
-            "the change is in the write-ahead log, and readers keep it from being brought into the \
-             file, which was just opened; try again",
-        )),
-        Err(error) => Err(place.sqlite(error)),
+/// Writes all of the log to the file, as soon as the readers let it, and returns also when nobody can take
+/// the log for that of another file any more.
+pub(super) fn bring_into_file(connection: &Connection, place: &Place) {
+    while place.state.is_log_in_doubt() {
+        if is_in_file(connection) {
+            return;
+        }
+        thread::sleep(SHORT_PAUSE);
     }
+}
+
+/// Writes what it can without waiting; whether that was all.
+fn is_in_file(connection: &Connection) -> bool {
+    let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+    let done = connection.query_row(checkpoint, [], |row| {
+        let (busy, log, written): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(busy == 0 && log == written)
+    });
+    done.unwrap_or(false)
 }
 
 /// Writes of the log to the file what it can without waiting, and leaves the log as it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::checkpoint::{forget_pages, require_in_file};
+use super::checkpoint::{bring_into_file, forget_pages};
 use super::failure::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
@@ -20,6 +20,9 @@ use crate::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
+
+/// So many records are got in the thread that asks, as one is.
+const FEW: usize = 16;
 
 impl KeyStore for SqliteStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
@@ -62,9 +65,16 @@ impl KeyStore for SqliteStore {
     }
 
     fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        let at_once =
+            || self.at_once(|connection, place| Ok(read::get_some(connection, place, realm, ids)));
+        let found = (ids.len() <= FEW).then(at_once).flatten();
         Box::pin(async move {
             let all: Arc<[KeyId]> = ids.into();
-            let mut found = Vec::with_capacity(ids.len());
+            let mut found = match found {
+                Some(Ok(found)) => found,
+                Some(Err(error)) => vec![Err(error); ids.len()],
+                None => Vec::with_capacity(ids.len()),
+            };
             while found.len() < all.len() {
                 let (realm, ids, begin) = (realm.clone(), Arc::clone(&all), found.len());
                 let some = self.later(move |connection, place| {
@@ -171,8 +181,8 @@ impl SqliteStore {
                 let answer = job(connection, &place);
                 // Another process may remove a log that it takes for its own, until it has noticed that the
                 // file was replaced. What is in the file itself stays.
-                if answer.is_ok() && place.state.is_log_in_doubt() {
-                    require_in_file(connection, &place)?;
+                if answer.is_ok() {
+                    bring_into_file(connection, &place);
                 }
                 // What was written to files that are no longer at the path has not happened.
                 place.require_current()?;

@@ -400,7 +400,7 @@ fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
 #[test]
 fn a_lifetime_beyond_the_policy_says_what_to_do() {
     let shell = Shell::new();
-    let too_long = "lifetime too long: this ring grants at most 7776000 s; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --longest-lifetime raises the limit";
+    let too_long = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --longest-lifetime raises the limit";
     let ran = shell.batch("old.tsv", &tsv(&KEYS[..1]), &[]);
     assert_eq!(
         (ran.code, results(&ran)),
@@ -424,7 +424,7 @@ fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
         quoted,
         failed(
             2,
-            "the key is in quotes, which would be a part of it; take them off"
+            "the key begins or ends with a quote; leave the quotes out, or bring the key in by its --digest if they are part of it"
         )
     );
     let ran = shell.feed(

@@ -485,7 +485,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
                  BBBBBBBBBBBB  alice    live   never  -          read\n";
     let unreadable = |id: &str| {
         format!(
-            "tower-api-key: the store is damaged: the record of the key {id} cannot be read; revoke \
+            "tower-api-key: warning: the store is damaged: the record of the key {id} cannot be read; revoke \
              the key, or restore the record: the column metadata cannot hold or be this value: \
              invalid type: integer `1`, expected a string at line 1 column 6\n"
         )
@@ -497,7 +497,18 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
     );
     assert_eq!(listed, ran(5, table, &said));
     let listed = shell.run(&["list", "--json"]);
-    assert_eq!((listed.code, listed.stderr.as_str()), (5, said.as_str()));
+    let remarks: Vec<serde_json::Value> = listed
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let ids = ["AAAAAAAAAAAA", "CCCCCCCCCCCC"];
+    for (remark, id) in remarks.iter().zip(ids) {
+        assert!(remark["warning"].as_str().unwrap().contains(id), "{remark}");
+    }
+    let message = "2 records cannot be read, and are not in the list";
+    assert_eq!(remarks[2]["error"]["message"], message);
+    assert_eq!((listed.code, remarks.len()), (5, 3));
     assert_eq!(listed.json()[0]["id"], "BBBBBBBBBBBB");
     assert_eq!(listed.json().as_array().unwrap().len(), 1);
 

@@ -138,6 +138,8 @@ fn every_command_has_an_example_that_runs() {
             };
             write("leaked.txt", &format!("found: {key}\n"));
             write("old-key.txt", &format!("{IMPORTED}\n"));
+            let batch = format!("key\tkind\tsubject\n{IMPORTED}\tplaintext\tcarol\n");
+            write("old-keys.tsv", &batch);
             if command == "restore" {
                 let kept = shell.run(&["backup", "keys-of-today.db"]);
                 assert_eq!(kept.code, 0, "{kept:?}");

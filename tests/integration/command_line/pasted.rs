@@ -138,7 +138,17 @@ fn a_key_is_found_in_whatever_was_pasted() {
         assert_eq!((shown.code, shown.stderr.as_str()), (0, ""), "{shown:?}");
         assert_eq!(shown.json()["id"], id);
     }
-    let imported = shell.feed(IMPORTED, &["import", "--subject", "carol", "--json"]);
+    let imported = shell.feed(
+        IMPORTED,
+        &[
+            "import",
+            "--subject",
+            "carol",
+            "--expires-in",
+            "90d",
+            "--json",
+        ],
+    );
     let imported = imported.json()["record"]["id"].as_str().unwrap().to_owned();
     for pasted in [format!(" {IMPORTED}\n"), format!("\"{IMPORTED}\"")] {
         let shown = shell.paste(pasted.as_bytes(), &["show", "-", "--json"]);

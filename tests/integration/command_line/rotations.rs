@@ -107,31 +107,6 @@ fn a_rotation_says_until_when_the_old_key_works() {
 }
 
 #[test]
-fn an_import_without_an_end_says_when_it_ends() {
-    let shell = Shell::new();
-    let key = crate::support::IMPORTED;
-    let import = |arguments: &[&str]| {
-        let shell = Shell::new();
-        shell.feed(
-            key,
-            &[&["import", "--subject", "carol"], arguments].concat(),
-        )
-    };
-    let warning = "tower-api-key: warning: the imported key works until TIME, because no end was \
-                   named; --expires-in names one, and --never-expires with --longest-lifetime \
-                   unlimited none";
-    assert_eq!(remarks(&import(&[]).named(&[])), warning);
-    for named in [
-        &["--expires-in", "90d"][..],
-        &["--never-expires", "--longest-lifetime", "unlimited"],
-    ] {
-        let ran = import(named);
-        assert_eq!((ran.code, remarks(&ran).as_str()), (0, ""), "{ran:?}");
-    }
-    assert_eq!(shell.run(&["list"]).stdout, "");
-}
-
-#[test]
 fn a_revoked_key_names_the_others_of_its_lineage_that_work() {
     let shell = Shell::new();
     let (_, first) = shell.mint(&["issue", "--subject", "alice"]);

@@ -11,7 +11,7 @@ use tower_api_key::testing::contract;
 use tower_api_key::{EventKind, Issued, KeyRing, VerifyErrorKind, sqlx};
 
 use super::errors::source;
-use super::{builder, ring_over};
+use super::{MIGRATIONS, builder, ring_over};
 use crate::pg_server::{PgServer, database, empty_database, execute, patient};
 use crate::support::issue;
 
@@ -19,7 +19,7 @@ use crate::support::issue;
 async fn the_store_on_a_borrowed_pool_keeps_the_contract() {
     contract(async || {
         let pool = PgPool::connect(&empty_database().await).await.unwrap();
-        assert_eq!(patient().migrate_pool(&pool).await.unwrap(), 3);
+        assert_eq!(patient().migrate_pool(&pool).await.unwrap(), MIGRATIONS);
         assert_eq!(patient().migrate_pool(&pool).await.unwrap(), 0);
         patient().with_pool(pool).await.unwrap()
     })

@@ -54,7 +54,7 @@ const GUARDED: &str = "DO $$ DECLARE rule record; BEGIN FOR rule IN SELECT * FRO
     ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER tower_api_keys_guard;";
 
 /// Those of the rows that are no records.
-const UNREADABLE: [usize; 7] = [0, 1, 2, 3, 4, 5, 10];
+const UNREADABLE: [usize; 14] = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 17, 18];
 
 fn id(number: usize) -> KeyId {
     format!("{number:0>12}").parse().unwrap()
@@ -281,7 +281,8 @@ async fn beside_unreadable_rows(ring: &KeyRing) {
             loop {
                 let page = ring.list(&query).await.unwrap();
                 let length = page.len() + page.unreadable().len();
-                assert!(length <= size, "{length}");
+                // A row whose place cannot be named is in the page before the next one's.
+                assert!(length <= size + 1, "{length}");
                 read.extend(page.iter().map(|record| record.id()));
                 for unreadable in page.unreadable() {
                     let id = unreadable.id().unwrap();

@@ -163,9 +163,14 @@ async fn every_operation_is_done_within_a_transaction() {
     assert_eq!(keys.revoke_lineage(id(5), REASON).await.unwrap(), 1);
     assert_eq!(keys.revoke_subject("bob", REASON).await.unwrap(), 1);
     let plaintext = crate::support::IMPORTED;
-    let imported = keys.import_plaintext(editor(), plaintext).await.unwrap();
+    let imported = keys
+        .import_plaintext(editor().expires_in(Duration::from_hours(24)), plaintext)
+        .await
+        .unwrap();
     let digest = tower_api_key::KeyDigest::sha256(b"another");
-    keys.import_digest(editor(), digest).await.unwrap();
+    keys.import_digest(editor().expires_in(Duration::from_hours(24)), digest)
+        .await
+        .unwrap();
     // Its own statements see what it has done.
     let live = "SELECT count(*) FROM tower_api_keys WHERE revoked_at IS NULL";
     let count: i64 = sqlx::query_scalar(live)

@@ -137,7 +137,9 @@ async fn what_is_refused_is_undone_alone() {
     );
     // The database itself refuses this one.
     let digest = *old.record().digest();
-    let duplicate = keys.import_digest(editor(), digest).await;
+    let duplicate = keys
+        .import_digest(editor().expires_in(Duration::from_hours(24)), digest)
+        .await;
     assert_eq!(kind(duplicate), ErrorKind::Duplicate);
     let new = keys.regrant(id, editor()).await.unwrap();
     drop(keys.finish());
