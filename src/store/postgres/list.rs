@@ -173,7 +173,9 @@ pub(super) fn qualified(sql: &str) -> String {
     let mut sql = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (list, rest) = piece.split_once(')').unwrap_or((piece, ""));
-        sql.push_str(&format!(" @= ANY (ARRAY[{list}]){rest}"));
+        for text in [" @= ANY (ARRAY[", list, "])", rest] {
+            sql.push_str(text);
+        }
     }
     sql
 }

@@ -337,7 +337,7 @@ impl InTransaction<'_> {
                 }
                 // There is no end of calls while the port lives.
                 match self.calls.poll_recv(context) {
-                    Poll::Ready(Some(call)) => Poll::Ready(Step::Call(call)),
+                    Poll::Ready(Some(call)) => Poll::Ready(Step::Call(Box::new(call))),
                     Poll::Ready(None) | Poll::Pending => Poll::Pending,
                 }
             });
@@ -345,7 +345,7 @@ impl InTransaction<'_> {
                 Step::Done(done) => return done,
                 Step::Call(call) => {
                     self.is_in_doubt = true;
-                    self.answer(call).await;
+                    self.answer(*call).await;
                     self.is_in_doubt = false;
                 }
             }
@@ -384,5 +384,5 @@ impl InTransaction<'_> {
 
 enum Step<T> {
     Done(T),
-    Call(Call),
+    Call(Box<Call>),
 }

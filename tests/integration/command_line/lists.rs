@@ -248,8 +248,8 @@ fn a_realm_without_keys_names_those_that_have_some() {
     shell.mint(&["issue", "--subject", "alice"]);
     let said = "no keys in the realm order; the store has keys in the realm orders\n";
     assert_eq!(list("order", false), ran(0, "", said));
-    let note = serde_json::json!({ "note": said.trim_end() });
-    assert_eq!(list("order", true), ran(0, "[]\n", &format!("{note}\n")));
+    let remark = serde_json::json!({ "note": said.trim_end() });
+    assert_eq!(list("order", true), ran(0, "[]\n", &format!("{remark}\n")));
     shell.mint(&["issue", "--subject", "alice", "--realm", "billing"]);
     let said = "no keys in the realm order; the store has keys in the realms billing, orders\n";
     assert_eq!(list("order", false), ran(0, "", said));
