@@ -78,6 +78,14 @@ impl Running {
         Self::serving(example, Self::spawn(command))
     }
 
+    /// As [`serve`](Self::serve), with a database.
+    #[cfg(all(feature = "axum", feature = "postgres", feature = "serde"))]
+    pub(crate) fn serve_database(example: &str, url: &str) -> (Self, String) {
+        let mut command = command(example, 0);
+        command.env("DATABASE_URL", url);
+        Self::serving(example, Self::spawn(command))
+    }
+
     /// Starts the program of an example that cannot serve the keys of this file, and waits for its
     /// end.
     #[cfg(feature = "sqlite")]

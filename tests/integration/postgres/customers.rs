@@ -10,6 +10,8 @@ use tower::ServiceExt;
 use tower_api_key::{ApiKeyLayer, Grant, KeyRing, VerifiedKey, sqlx};
 
 use super::{builder, ring_over};
+#[cfg(feature = "serde")]
+use crate::pg_server::empty_database;
 use crate::pg_server::{database, execute, patient};
 
 #[derive(Clone)]
@@ -93,4 +95,67 @@ async fn a_customer_and_the_first_key_come_together_or_not_at_all() {
     let customers = count("SELECT count(*) FROM customers").await.unwrap();
     let keys = count("SELECT count(*) FROM tower_api_keys").await.unwrap();
     assert_eq!((customers, keys), (1, 2));
+}
+
+/// The commands that the example prints, as a reader types them.
+#[cfg(feature = "serde")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_signs_up_changes_a_plan_lists_and_revokes() {
+    use crate::process::{Running, run};
+
+    let (running, url) = Running::serve_database("customers", &empty_database().await);
+    let [sign_up, orders, plan, list, end] =
+        <[String; 5]>::try_from(running.commands("curl", 5)).expect("five commands");
+    let shell = |command: &str, key: &str, id: &str| {
+        let command = format!("KEY={key}; ID={id}; {command} -w '%{{http_code}}'");
+        let output = run("sh", ["-c", &*command]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.split_at(text.len() - 3);
+        (status.to_owned(), body.to_owned())
+    };
+
+    let (status, key) = shell(&sign_up, "", "");
+    assert_eq!(status, "201");
+    let taken = shell(&sign_up, "", "");
+    assert_eq!(taken, ("409".to_owned(), "this name is taken\n".to_owned()));
+    let read = shell(&orders, &key, "");
+    assert_eq!(
+        read,
+        ("200".to_owned(), "alice may orders:read\n".to_owned())
+    );
+    let (status, gold) = shell(&plan, &key, "");
+    assert_eq!(status, "200");
+    assert_eq!(
+        shell(&orders, &key, "").0,
+        "401",
+        "the key of the plan before"
+    );
+    let both = "alice may orders:read orders:write\n".to_owned();
+    assert_eq!(shell(&orders, &gold, ""), ("200".to_owned(), both));
+
+    let (status, listed) = shell(&list, "", "");
+    assert_eq!(status, "200");
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let states = |subject: &str| -> Vec<&str> {
+        let views = listed.as_array().unwrap().iter();
+        let views = views.filter(|view| view["subject"] == subject);
+        views.map(|view| view["state"].as_str().unwrap()).collect()
+    };
+    let mut of_alice = states("alice");
+    of_alice.sort_unstable();
+    assert_eq!(
+        (of_alice, states("operator")),
+        (vec!["live", "revoked"], vec!["live"])
+    );
+    assert!(!listed.to_string().contains("digest"));
+
+    let id = gold.rsplit('_').nth(1).unwrap();
+    assert_eq!(shell(&end, "", id), ("204".to_owned(), String::new()));
+    assert_eq!(shell(&orders, &gold, "").0, "401");
+    let (status, problem) = shell(&end, "", "0000000000AA");
+    assert_eq!(status, "404");
+    let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!(problem["detail"], "no such key in this realm");
+    assert!(url.starts_with("http://127.0.0.1:"));
+    running.interrupt();
 }
