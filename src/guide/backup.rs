@@ -66,7 +66,9 @@
 //! what is there, which it does by itself. This is a net, not a procedure:
 //!
 //! - Between the move and the next look, up to a second, look-ups are answered from the file that
-//!   was replaced. What only its log held may be lost.
+//!   was replaced. What only its log held may be lost. A process that opens the file before the next
+//!   look, while that log is not empty, reads the log with the new content, which may damage it. The
+//!   log is empty 100 ms after the last change.
 //! - Do not copy over the file (`cp backup.db keys.db`) while a process has it open. It stays the same
 //!   file. The store notices that it was written to, and reads it again, but what the log holds of the
 //!   old content at that moment is read with the new content, which may damage it.

@@ -83,3 +83,18 @@ async fn a_store_is_not_opened_beside_one_that_holds_a_deleted_log() {
     revoke(&shell, &issued).await;
     assert_eq!(verdict(&server, &issued).await, REVOKED);
 }
+
+/// A server that has not noticed yet that its file was replaced may remove the log: what a process
+/// commits that has just opened the file must not be in the log alone.
+#[tokio::test]
+async fn r32_a_revocation_right_after_opening_is_in_the_file_itself() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let (_, server) = every(&path, Duration::from_secs(1));
+    let issued = server.issue(Grant::new("alice")).await.unwrap();
+    let shell = ring(&path);
+    revoke(&shell, &issued).await;
+    let copy = folder.fresh();
+    fs::copy(&path, &copy).unwrap();
+    assert_eq!(verdict(&ring(&copy), &issued).await, REVOKED);
+}

@@ -11,7 +11,7 @@ use tower_api_key::{ErrorKind, Grant, InvalidCause, RevocationReason, VerifyErro
 use super::advice;
 use super::server::{
     REVOKED, UNAVAILABLE, becomes, every, issued_and_revoked, mv, refused, revoke, server, vacuum,
-    verdict,
+    verdict, written,
 };
 use super::sharing::ring;
 use crate::folder::Folder;
@@ -58,6 +58,7 @@ async fn r22_a_revocation_in_the_file_at_the_path_reaches_the_server_that_has_an
     for _ in 0..3 {
         let restored = folder.path().join("restored.db");
         vacuum(&path, &restored);
+        written(&path).await;
         mv(&restored, &path);
         let shell = ring(&path);
         let issued = issued_and_revoked(&shell).await;

@@ -100,6 +100,18 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     format!("{}{suffix}", path.display()).into()
 }
 
+/// Waits until the log is in the file: SQLite would read it as that of a file which takes its place.
+pub(super) async fn written(path: &Path) {
+    let log = beside(path, "-wal");
+    for _ in 0..PATIENCE.as_millis() / 5 {
+        if std::fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the log is never brought into the file");
+}
+
 /// A process of its own, so that no lock of this one ends.
 pub(super) fn mv(from: &Path, to: &Path) {
     let status = Command::new("mv").arg(from).arg(to).status().unwrap();
