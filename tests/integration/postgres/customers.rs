@@ -136,15 +136,15 @@ async fn the_example_signs_up_changes_a_plan_lists_and_revokes() {
     let (status, listed) = shell(&list, "", "");
     assert_eq!(status, "200");
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let states = |subject: &str| -> Vec<&str> {
+    let of = |subject: &str| -> Vec<&str> {
         let views = listed.as_array().unwrap().iter();
         let views = views.filter(|view| view["subject"] == subject);
         views.map(|view| view["state"].as_str().unwrap()).collect()
     };
-    let mut of_alice = states("alice");
+    let mut of_alice = of("alice");
     of_alice.sort_unstable();
     assert_eq!(
-        (of_alice, states("operator")),
+        (of_alice, of("operator")),
         (vec!["live", "revoked"], vec!["live"])
     );
     assert!(!listed.to_string().contains("digest"));
