@@ -62,7 +62,7 @@ impl Import {
         self
     }
 
-    /// Takes a plaintext of under 128 bits by length and alphabet. Whoever can guess it, or has its
+    /// Takes a plaintext of under 128 bits by length and alphabet. A person who can guess it, or has its
     /// digest, has the key.
     #[must_use]
     pub fn insecure_accept_weak(mut self) -> Self {

@@ -147,7 +147,7 @@ impl ApiKeyLayer {
 
     /// Sets an observer of this layer alone, which hears of each authenticated and each refused
     /// request, in addition to the ring's observer. Default: none. Give the layer another observer than
-    /// the ring, which hears of every request of every layer. A replaced key that came back is told to
+    /// the ring, which hears of every request of every layer. A replaced key that came back is reported to
     /// the ring's observer as [`Reuse`](crate::EventKind::Reuse), and is the cause of a refusal here.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);

@@ -14,7 +14,7 @@ use crate::verified::VerifiedKey;
 /// the client hung up.
 pub(super) struct Outcome {
     policy: Arc<Policy>,
-    /// `None` for an anonymous request, and once the outcome has been told.
+    /// `None` for an anonymous request, and once the outcome has been reported.
     key: Option<VerifiedKey>,
 }
 

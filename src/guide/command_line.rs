@@ -103,7 +103,7 @@
 //! server has open is opened to read only. For that the user must be able to read the file, its log
 //! (`-wal`) and the index of that (`-shm`). If nothing has the store open, SQLite would need to make the
 //! index; the commands copy the file and its log to a temporary folder instead, and read the copy. So they
-//! leave nothing beside the store that its owner cannot write to.
+//! leave nothing next to the store that its owner cannot write to.
 //!
 //! # Keys from elsewhere
 //!

@@ -188,7 +188,7 @@
 //!
 //! What is kept as bcrypt, Argon2 or PBKDF2, or as SHA-512 of a part of the key, can only be compared with
 //! a key that is presented. A ring can [ask](crate::UnknownKeys) for each key that its store does not know,
-//! once, and import what it is told:
+//! once, and import the answer:
 //!
 //! ```
 //! use tower_api_key::{Answer, Grant, Import, KeyRing, SecretKey, store::MemoryStore};

@@ -64,7 +64,7 @@ pub struct Rejection {
     cause: Option<InvalidCause>,
     identity: Identity,
     source: Option<Arc<StoreError>>,
-    /// Whether a guard or an extractor made it, and the layer further out has not told its
+    /// Whether a guard or an extractor made it, and the layer further out has not notified its
     /// observer yet.
     untold: bool,
 }

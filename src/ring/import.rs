@@ -20,7 +20,7 @@ use crate::store::{Lookup, StoreErrorKind};
 const MAX_IMPORTED_LEN: usize = 512;
 
 /// How many keys of a batch are put in one commit. In Postgres each holds two advisory locks until
-/// then, and whoever revokes a subject waits for its key.
+/// then, and a revocation of a subject waits for its key.
 const GROUP: usize = 100;
 
 /// By which digest a key is kept, and others by which it may be there already.
@@ -77,7 +77,7 @@ impl KeyRing {
             .await
     }
 
-    /// Imports a key however weak it is. Whoever can guess it, or has its digest, has the key.
+    /// Imports a key however weak it is. A person who can guess it, or has its digest, has the key.
     ///
     /// # Errors
     ///

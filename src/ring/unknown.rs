@@ -175,7 +175,7 @@ impl KeyRing {
                 }
                 Turn::Wait(receiver) => match receiver.await {
                     Some(outcome) => outcome,
-                    // Whoever asked is gone.
+                    // The request that asked is gone.
                     None => continue,
                 },
                 Turn::Refused => Outcome::Refused,
@@ -205,7 +205,7 @@ impl KeyRing {
     }
 
     async fn resolve(&self, asking: &Asking, presented: SecretKey, digest: &KeyDigest) -> Outcome {
-        // Whoever asked before may have had the answer since this request looked.
+        // Another request may have had the answer since this one looked.
         match self.known(digest).await {
             Err(error) if is_unknown(&error) => {}
             _ => return Outcome::Known,

@@ -36,7 +36,7 @@ pub struct Page {
     next: Option<Cursor>,
 }
 
-/// A record that is asked for, as far as that can be told, and that cannot be read.
+/// A record that is asked for, as far as that is known, and that cannot be read.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     id: Option<KeyId>,
@@ -143,7 +143,7 @@ impl Page {
 }
 
 impl Unreadable {
-    /// A record of this id, if it can be told, that cannot be read because of this error.
+    /// A record of this id, if it is known, that cannot be read because of this error.
     pub fn new(id: Option<KeyId>, error: StoreError) -> Self {
         Self { id, error }
     }

@@ -434,7 +434,7 @@ const PURGE: &str = concat!(
 const LAST_FATE: i32 = 3;
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
-/// do not wait for one another crosswise.
+/// do not wait for one another crosswise. `unnest` of several arrays is syntax: it names `pg_catalog` by itself.
 const RECORD_USES: &str = "WITH told AS (
     SELECT id, pg_catalog.max(at) AS at FROM unnest($2::pg_catalog.text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (

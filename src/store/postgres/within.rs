@@ -353,7 +353,7 @@ impl InTransaction<'_> {
     }
 
     async fn answer(&mut self, call: Call) {
-        // Whoever asked waits in the operation that is being run.
+        // The caller waits in the operation that is being run.
         match call {
             Call::Get(realm, id, reply) => {
                 let _ = reply.send(self.borrowed.get(&realm, id).await);

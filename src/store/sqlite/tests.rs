@@ -289,7 +289,7 @@ async fn the_thread_of_a_dropped_worker_ends() {
 }
 
 /// A page costs as much as it is long, or as the few keys that a filter finds, whatever the store
-/// holds beside it.
+/// holds next to it.
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table of plans")]
 fn no_list_sorts_or_reads_everything() {
