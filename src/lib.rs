@@ -176,7 +176,7 @@ pub use digest::{KeyDigest, Pepper};
 pub use drain::DrainLayer;
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use event::{Event, EventKind, Observer};
-pub use format::KeyId;
+pub use format::{KeyId, KeyPrefix};
 pub use grant::Grant;
 pub use guard::RequireScopeLayer;
 pub use import::{Import, Imported, OldKey};

@@ -4,7 +4,8 @@
 //! `cargo install tower-api-key --features cli`. It opens the store of a service, so what it does
 //! is seen by the next request: SQLite and Postgres are read by each.
 //!
-//! The store, the prefix and the realm are those with which the service builds its ring:
+//! The store, the prefix and the realm are those with which the service builds its ring (a prefix that the
+//! newest keys of the realm do not have is a warning):
 //!
 //! ```sh
 //! export TOWER_API_KEY_STORE=sqlite:/var/lib/orders/keys.db

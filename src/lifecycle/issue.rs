@@ -8,7 +8,7 @@ use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
-use crate::format::KeyId;
+use crate::format::{KeyId, KeyPrefix};
 use crate::grant::{Grant, Lifetime};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
@@ -29,6 +29,7 @@ pub(crate) struct Minted {
     pub(crate) realm: Realm,
     pub(crate) digest: KeyDigest,
     pub(crate) pepper_version: Option<u32>,
+    pub(crate) prefix: Option<KeyPrefix>,
 }
 
 /// Where a key stands in its chain of rotations and regrants.
@@ -109,6 +110,7 @@ pub(super) fn granted(
         revocation: None,
         label: grant.label,
         metadata: grant.metadata,
+        prefix: minted.prefix,
     }))
 }
 

@@ -100,6 +100,7 @@ fn successor(
         version: 1,
         retire_at: None,
         revocation: None,
+        prefix: minted.prefix,
         ..old
     }))
 }

@@ -11,7 +11,7 @@ pub use view::KeyView;
 
 use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::format::{KeyId, KeyPrefix};
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
 
@@ -58,6 +58,8 @@ pub struct KeyRecordParts {
     pub label: Option<String>,
     /// What the key carries for the application.
     pub metadata: BTreeMap<String, String>,
+    /// How the key begins, if a ring minted it; `None` for an imported key.
+    pub prefix: Option<KeyPrefix>,
 }
 
 /// What a store holds of a key; never the plaintext. It does not serialise: a [`KeyView`] does, for
@@ -75,6 +77,7 @@ pub struct KeyRecord {
     realm: Realm,
     id: KeyId,
     lineage: KeyId,
+    prefix: Option<KeyPrefix>,
     subject: Box<str>,
     generation: u32,
     pepper_version: Option<u32>,
@@ -272,6 +275,12 @@ impl KeyRecord {
         &self.metadata
     }
 
+    /// How the key begins, before the `_` and its [id](Self::id); `None` if no ring minted it, or
+    /// before the prefix was kept. It says nothing of what the key may do.
+    pub fn prefix(&self) -> Option<&KeyPrefix> {
+        self.prefix.as_ref()
+    }
+
     /// The fields, for a store to keep.
     pub fn to_parts(&self) -> KeyRecordParts {
         KeyRecordParts {
@@ -291,6 +300,7 @@ impl KeyRecord {
             revocation: self.revocation,
             label: self.label.as_deref().map(str::to_owned),
             metadata: self.metadata.clone(),
+            prefix: self.prefix,
         }
     }
 }
@@ -313,6 +323,7 @@ impl From<KeyRecordParts> for KeyRecord {
             realm: parts.realm,
             id: parts.id,
             lineage: parts.lineage,
+            prefix: parts.prefix,
             subject: parts.subject.into_boxed_str(),
             generation: parts.generation,
             pepper_version: parts.pepper_version,

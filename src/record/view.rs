@@ -89,7 +89,7 @@ impl serde::Serialize for KeyView {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
 
-        const FIELDS: usize = 18;
+        const FIELDS: usize = 19;
 
         let record = self.record();
         let moment = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
@@ -97,6 +97,7 @@ impl serde::Serialize for KeyView {
         let revocation = record.revocation();
         let mut view = serializer.serialize_struct("KeyView", FIELDS)?;
         view.serialize_field("id", &record.id())?;
+        view.serialize_field("prefix", &record.prefix())?;
         view.serialize_field("realm", record.realm())?;
         view.serialize_field("subject", record.subject())?;
         view.serialize_field("scopes", &scopes)?;

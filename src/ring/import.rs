@@ -385,6 +385,7 @@ impl Inner {
             realm: self.realm.clone(),
             digest: digests.kept,
             pepper_version: digests.pepper_version,
+            prefix: None,
         })
     }
 }

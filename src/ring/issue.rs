@@ -35,6 +35,7 @@ impl KeyRing {
             realm: self.0.realm.clone(),
             digest: self.0.digester.current(secret.expose().as_bytes()),
             pepper_version: self.0.digester.version(),
+            prefix: Some(*self.0.format.prefix()),
         };
         Ok((minted, secret))
     }

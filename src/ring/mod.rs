@@ -277,7 +277,7 @@ impl KeyRing {
 
     /// What every key that this ring mints starts with.
     pub fn prefix(&self) -> &str {
-        self.0.format.prefix()
+        self.0.format.prefix().as_str()
     }
 
     /// The record as people may see it, judged by the ring's clock.

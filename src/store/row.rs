@@ -32,6 +32,7 @@ pub(super) struct Row<'a> {
     pub(super) label: Option<&'a str>,
     /// A JSON object of texts.
     pub(super) metadata: &'a str,
+    pub(super) prefix: Option<&'a str>,
 }
 
 /// What is in the way of a row becoming a record, or a record a row.
@@ -87,6 +88,10 @@ impl Row<'_> {
             revocation,
             label: self.label.map(str::to_owned),
             metadata: metadata(self.metadata)?,
+            prefix: self
+                .prefix
+                .map(|prefix| parse("prefix", prefix))
+                .transpose()?,
         }))
     }
 }

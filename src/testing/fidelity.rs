@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
 use crate::clock::Timestamp;
+use crate::format::KeyPrefix;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::scope::ScopeSet;
@@ -61,8 +62,10 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
     let mut numbers = key("alice");
     numbers.generation = u32::MAX;
     numbers.pepper_version = Some(u32::MAX);
+    numbers.prefix = prefix("a2345678901234567_90");
     let mut zeros = key("alice");
     zeros.pepper_version = Some(0);
+    zeros.prefix = prefix("a");
 
     let mut long = key(&"\u{1f511}".repeat(64));
     long.scopes = many_scopes();
@@ -90,6 +93,10 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
         all.push((format!("the text {text:?}"), parts));
     }
     all
+}
+
+fn prefix(text: &str) -> Option<KeyPrefix> {
+    text.parse().ok()
 }
 
 fn many_scopes() -> ScopeSet {
@@ -130,7 +137,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
 /// What no rule of this crate asks for, a store may refuse; it keeps nothing of it then, and all of
 /// it else.
 async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(), Violation> {
-    let edits: [fn(&mut KeyRecordParts); 10] = [
+    let edits: [fn(&mut KeyRecordParts); 11] = [
         |parts| parts.label = Some("label".to_owned()),
         |parts| parts.metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]),
         |parts| parts.scopes = scopes("read write"),
@@ -141,6 +148,7 @@ async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(),
         |parts| parts.issued_at = after(1),
         |parts| parts.not_before = Timestamp::from_unix(0),
         |parts| parts.generation = 5,
+        |parts| parts.prefix = prefix("acme"),
     ];
     let mut held = held.clone();
     for edit in edits {

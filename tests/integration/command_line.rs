@@ -9,6 +9,7 @@ mod lists;
 mod mistakes;
 mod moved;
 mod pasted;
+mod prefixes;
 mod rotations;
 mod secrets;
 mod servers;

@@ -31,7 +31,7 @@ use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
 
 /// How many files make the schema.
-const MIGRATIONS: u32 = 4;
+const MIGRATIONS: u32 = 5;
 
 /// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
 fn builder() -> RingBuilder {

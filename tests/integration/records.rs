@@ -31,6 +31,7 @@ fn record(edit: impl FnOnce(&mut KeyRecordParts)) -> KeyRecord {
         revocation: None,
         label: None,
         metadata: BTreeMap::new(),
+        prefix: None,
     };
     edit(&mut parts);
     parts.into()

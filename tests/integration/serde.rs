@@ -122,6 +122,7 @@ fn full() -> (KeyRecordParts, Value) {
         }),
         label: Some("laptop".to_owned()),
         metadata: [("tier".to_owned(), "gold".to_owned())].into(),
+        prefix: Some("acme_live".parse().unwrap()),
     };
     let json = json!({
         "id": "0123456789AB",
@@ -140,6 +141,7 @@ fn full() -> (KeyRecordParts, Value) {
         "revocation": { "at": 7, "reason": "superseded" },
         "label": "laptop",
         "metadata": { "tier": "gold" },
+        "prefix": "acme_live",
     });
     (parts, json)
 }
@@ -167,6 +169,7 @@ fn r35_people_see_a_record_without_its_digest() {
     let view = KeyView::new(KeyRecord::from(live), at).last_used(Some(Timestamp::from_unix(60)));
     let json = json!({
         "id": "0123456789AB",
+        "prefix": "acme_live",
         "realm": "orders",
         "subject": "Ålice \"A\"",
         "scopes": ["read", "write"],
@@ -212,6 +215,11 @@ fn a_record_with_one_bad_field_is_refused() {
             "scopes",
             json!("read  write"),
             "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\",
+        ),
+        (
+            "prefix",
+            json!("acme_"),
+            "invalid key prefix: use 1 to 20 of a-z, 0-9 and _, starting with a letter and not ending in _",
         ),
         (
             "realm",

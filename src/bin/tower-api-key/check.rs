@@ -9,7 +9,7 @@ use tower_api_key::{InvalidCause, KeyRecord, KeyRing, Requirement, VerifyErrorKi
 use crate::arguments::Common;
 use crate::describe;
 use crate::failure::{Exit, Failure};
-use crate::lineage::warn_of_commas;
+use crate::lineage::{warn_of_commas, warn_of_prefix};
 use crate::output::{Output, colours};
 use crate::paste::{keys_in, read, trimmed, unquoted};
 use crate::setup::dry;
@@ -96,6 +96,7 @@ pub(crate) async fn check(
     let key = without_quotes(read_key(output)?, &shape, output).await;
     let reading = common.open_to_read().await?;
     let ring = builder.build(Arc::clone(&reading.store))?;
+    warn_of_prefix(common, &ring, output).await;
 
     let well_formed = is_well_formed(&shape, &key).await;
     let (id, cause) = match ring.verify(key.as_bytes()).await {

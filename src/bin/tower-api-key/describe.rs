@@ -81,6 +81,9 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
     };
     let plain = Style::Plain;
     row("id", record.id().as_str(), plain);
+    if let Some(prefix) = record.prefix() {
+        row("prefix", prefix.as_str(), plain);
+    }
     row("realm", record.realm().as_str(), plain);
     row("subject", record.subject(), plain);
     row(

@@ -22,6 +22,7 @@ pub(crate) async fn issue(
     let grant = arguments.details.grant(&arguments.subject)?;
     ensure_printable()?;
     let ring = common.open(builder).await?;
+    lineage::warn_of_prefix(common, &ring, output).await;
     let issued = ring.issue(grant).await?;
     hand_over(&ring, output, issued, None).await
 }
@@ -39,6 +40,7 @@ pub(crate) async fn rotate(
     let named = Named::new(id, common)?;
     ensure_printable()?;
     let (ring, id) = common.open_key(builder, named).await?;
+    lineage::warn_of_prefix(common, &ring, output).await;
     let old = lineage::record(&ring, id).await?;
     let issued = match grace {
         Some(grace) => ring.rotate(id, grace).await?,
@@ -73,6 +75,7 @@ pub(crate) async fn regrant(
     let named = Named::new(id, common)?;
     ensure_printable()?;
     let (ring, id) = common.open_key(builder, named).await?;
+    lineage::warn_of_prefix(common, &ring, output).await;
     let old = lineage::record(&ring, id).await?;
     let grant = arguments.details.grant(subject.unwrap_or(old.subject()))?;
     let issued = ring.regrant(id, grant).await?;

@@ -1,13 +1,15 @@
 //! What people should know of the other keys of a lineage.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tower_api_key::store::ListQuery;
 use tower_api_key::{
-    Clock, Error, ErrorKind, KeyId, KeyRecord, KeyRing, KeyState, SystemClock, Timestamp,
+    Clock, Error, ErrorKind, KeyId, KeyPrefix, KeyRecord, KeyRing, KeyState, SystemClock, Timestamp,
 };
 
+use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::span::Span;
@@ -106,6 +108,31 @@ pub(crate) fn note_living(output: Output, living: &[KeyRecord]) {
              it too"
         ));
     }
+}
+
+/// How many of the newest keys are looked at for the prefix of a realm.
+const NEWEST: usize = 20;
+
+/// Warns if none of the newest keys of the realm begins as this command's would: a service that takes
+/// the one prefix refuses the other. A realm that cannot be read is no reason for a warning.
+pub(crate) async fn warn_of_prefix(common: &Common, ring: &KeyRing, output: Output) {
+    if common.prefix.is_none() {
+        return;
+    }
+    let newest = ListQuery::new().newest_first().limit(NEWEST);
+    let newest = ring.list(&newest).await.unwrap_or_default();
+    let prefixes = newest.iter().filter_map(|record| record.prefix());
+    let prefixes: BTreeSet<&str> = prefixes.map(KeyPrefix::as_str).collect();
+    let (realm, prefix) = (ring.realm(), ring.prefix());
+    if prefixes.is_empty() || prefixes.contains(prefix) {
+        return;
+    }
+    let found: Vec<&str> = prefixes.into_iter().collect();
+    output.warn(&format!(
+        "the prefix is {prefix}, but the newest keys of the realm {realm} begin with {}; a service \
+         refuses keys of another prefix than its own",
+        found.join(", ")
+    ));
 }
 
 /// Warns of scopes that hold a comma: one scope, where two were meant.

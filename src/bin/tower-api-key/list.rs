@@ -9,6 +9,7 @@ use crate::arguments::{Common, Filters, State};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
+use crate::lineage::warn_of_prefix;
 use crate::output::{Output, colours, one_line, tell};
 use crate::setup::key_id;
 
@@ -24,6 +25,7 @@ pub(crate) async fn list(
     let reading = common.open_to_read().await?;
     let store = &reading.store;
     let ring = builder.build(Arc::clone(store))?;
+    warn_of_prefix(common, &ring, output).await;
     let Listed {
         keys,
         unreadable,

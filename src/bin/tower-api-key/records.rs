@@ -10,7 +10,7 @@ use crate::arguments::{Common, Reason, Target};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
-use crate::lineage::{living_beside, note_living, warn_of_commas};
+use crate::lineage::{living_beside, note_living, warn_of_commas, warn_of_prefix};
 use crate::output::{Output, colours};
 use crate::paste::Named;
 
@@ -131,6 +131,7 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     let reading = common.open_to_read().await?;
     let id = named.id(common, &reading.store).await?;
     let ring = builder.build(Arc::clone(&reading.store))?;
+    warn_of_prefix(common, &ring, output).await;
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;

@@ -75,6 +75,7 @@ impl Draft {
             realm,
             digest: self.digest,
             pepper_version: None,
+            prefix: None,
             subject: self.subject,
             scopes: self.scopes,
             issued_at: now,

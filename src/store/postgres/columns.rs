@@ -16,20 +16,22 @@ const UPDATE: &str = "UPDATE @.tower_api_keys AS keys SET
     pepper_version = new.pepper_version, scopes = new.scopes, issued_at = new.issued_at,
     not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
     generation = new.generation, version = new.version, revoked_at = new.revoked_at,
-    revocation_reason = new.revocation_reason, label = new.label, metadata = new.metadata
+    revocation_reason = new.revocation_reason, label = new.label, metadata = new.metadata,
+    prefix = new.prefix
 FROM unnest($1::pg_catalog.text[], $2::bigint[], $3::pg_catalog.text[], $4::pg_catalog.bytea[], $5::pg_catalog.text[], $6::pg_catalog.text[],
     $7::bigint[], $8::pg_catalog.text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::pg_catalog.text[], $17::pg_catalog.text[], $18::pg_catalog.text[])
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::pg_catalog.text[], $17::pg_catalog.text[], $18::pg_catalog.text[],
+    $19::pg_catalog.text[])
     AS new (id, expected, realm, digest, subject, lineage,
         pepper_version, scopes, issued_at, not_before, expires_at, retire_at,
-        generation, version, revoked_at, revocation_reason, label, metadata)
+        generation, version, revoked_at, revocation_reason, label, metadata, prefix)
 WHERE keys.id @= new.id AND keys.version @= new.expected AND keys.realm @= new.realm
     AND keys.digest @= new.digest AND keys.subject @= new.subject AND keys.lineage @= new.lineage";
 
 const INSERT: &str = "INSERT INTO @.tower_api_keys (id, realm, digest, pepper_version, subject,
     scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version,
-    revoked_at, revocation_reason, label, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+    revoked_at, revocation_reason, label, metadata, prefix)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// A record as columns hold it.
 pub(super) struct Columns {
@@ -50,6 +52,7 @@ pub(super) struct Columns {
     revocation_reason: Option<&'static str>,
     label: Option<String>,
     metadata: String,
+    prefix: Option<String>,
 }
 
 impl Columns {
@@ -84,6 +87,7 @@ impl Columns {
             revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
             label: record.label().map(str::to_owned),
             metadata: column_metadata(record.metadata())?,
+            prefix: record.prefix().map(ToString::to_string),
         })
     }
 
@@ -112,6 +116,7 @@ impl Columns {
             .bind(self.revocation_reason)
             .bind(self.label)
             .bind(self.metadata)
+            .bind(self.prefix)
             .execute(connection)
             .await
             .map(|done| done.rows_affected())
@@ -140,6 +145,7 @@ pub(super) struct Updates {
     revocation_reasons: Vec<Option<&'static str>>,
     labels: Vec<Option<String>>,
     metadata: Vec<String>,
+    prefixes: Vec<Option<String>>,
 }
 
 impl Updates {
@@ -162,6 +168,7 @@ impl Updates {
         self.revocation_reasons.push(columns.revocation_reason);
         self.labels.push(columns.label);
         self.metadata.push(columns.metadata);
+        self.prefixes.push(columns.prefix);
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -194,6 +201,7 @@ impl Updates {
             .bind(self.revocation_reasons)
             .bind(self.labels)
             .bind(self.metadata)
+            .bind(self.prefixes)
             .execute(connection)
             .await
             .map(|done| done.rows_affected())

@@ -13,7 +13,8 @@ use crate::record::KeyRecord;
 macro_rules! columns {
     () => {
         "id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
-         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata"
+         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata, \
+         prefix"
     };
 }
 pub(super) const COLUMNS: &str = columns!();
@@ -61,6 +62,7 @@ pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<KeyRecord>,
         revocation_reason: column(row, SEEN + 13)?,
         label: column(row, SEEN + 14)?,
         metadata: column(row, SEEN + 15)?,
+        prefix: column(row, SEEN + 16)?,
     }
     .into_record(realm)
     .map(Some)

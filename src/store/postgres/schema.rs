@@ -10,11 +10,12 @@ use super::record::column;
 use super::tables::{SEEN, Tables};
 
 /// In their order; the first makes version 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/0001_keys.sql"),
     include_str!("../../../migrations/postgres/0002_revocable.sql"),
     include_str!("../../../migrations/postgres/0003_subjects.sql"),
     include_str!("../../../migrations/postgres/0004_listing.sql"),
+    include_str!("../../../migrations/postgres/0005_prefix.sql"),
 ];
 
 /// The version that this crate reads and writes.
@@ -50,10 +51,10 @@ pub(super) async fn probe(
     let row = tables.query(PROBE).fetch_optional(connection).await;
     let row = row.map_err(|error| failed(&error))?.ok_or_else(missing)?;
     let seen = Seen::of(&row, "probe")?;
-    let (kind, has_guard): (&str, bool) = (column(&row, SEEN)?, column(&row, SEEN + 1)?);
+    let (kind, has_guards): (&str, bool) = (column(&row, SEEN)?, column(&row, SEEN + 1)?);
     let applied: Option<i32> = column(&row, SEEN + 2)?;
     check(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))?;
-    if kind != "r" || !has_guard {
+    if kind != "r" || !has_guards {
         let advice = format!(
             "{MIGRATE}, into another schema if need be: tower_api_keys is not a table that they made"
         );

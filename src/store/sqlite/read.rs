@@ -21,7 +21,8 @@ use crate::store::{Found, StoreError, StoreErrorKind};
 macro_rules! columns {
     () => {
         "id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
-         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata"
+         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata, \
+         prefix"
     };
 }
 pub(super) const COLUMNS: &str = columns!();
@@ -218,6 +219,7 @@ fn parse(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
         revocation_reason: optional_text(13)?,
         label: optional_text(14)?,
         metadata: text(15)?,
+        prefix: optional_text(16)?,
     };
     Ok(row.into_record(realm)?)
 }

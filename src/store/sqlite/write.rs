@@ -6,7 +6,7 @@ use super::connection::require_known;
 use super::failure::Place;
 use super::read;
 use crate::clock::Timestamp;
-use crate::format::KeyId;
+use crate::format::{KeyId, KeyPrefix};
 use crate::lifecycle::{Change, Expected};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
@@ -15,16 +15,16 @@ use crate::store::{StoreError, StoreErrorKind};
 
 const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, scopes, \
      issued_at, not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \
-     revocation_reason, label, metadata) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+     revocation_reason, label, metadata, prefix) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 /// It puts every column, also those that never change: the database then refuses what would be
 /// lost otherwise.
 const UPDATE: &str = "UPDATE api_keys SET pepper_version = ?4, scopes = ?6, issued_at = ?7, \
      not_before = ?8, expires_at = ?9, retire_at = ?10, generation = ?12, version = ?13, \
-     revoked_at = ?14, revocation_reason = ?15, label = ?16, metadata = ?17 \
+     revoked_at = ?14, revocation_reason = ?15, label = ?16, metadata = ?17, prefix = ?18 \
      WHERE digest = ?3 AND id = ?1 AND realm = ?2 AND subject = ?5 AND lineage = ?11 \
-     AND version = ?18";
+     AND version = ?19";
 
 /// Applies a change, whole or not at all.
 pub(super) fn commit(
@@ -147,6 +147,7 @@ fn put(
         revocation.map(|it| it.reason.as_str()),
         record.label(),
         metadata,
+        record.prefix().map(KeyPrefix::as_str),
         expected,
     ];
     // A new row expects none.

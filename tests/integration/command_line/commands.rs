@@ -8,6 +8,7 @@ use crate::support::IMPORTED;
 
 const DETAILS: &str = "\
 id          ALICE
+prefix      acme
 realm       orders
 subject     alice
 scopes      read write
@@ -61,7 +62,7 @@ fn issue_writes_the_key_alone_to_standard_output() {
     assert_eq!(
         record,
         json!({
-            "id": &key[5..17], "realm": "orders", "subject": "bob", "scopes": [], "state": "live",
+            "id": &key[5..17], "prefix": "acme", "realm": "orders", "subject": "bob", "scopes": [], "state": "live",
             "issued_at": null, "not_before": null, "expires_at": null, "retire_at": null,
             "revoked_at": null, "revocation_reason": null, "lineage": &key[5..17],
             "generation": 0, "version": 1, "pepper_version": null, "label": null, "metadata": {},

@@ -194,6 +194,7 @@ impl Reference {
             revocation: None,
             label: birth.label,
             metadata: BTreeMap::new(),
+            prefix: Some(spec.prefix.parse().unwrap()),
         };
         self.keys.push(Key {
             parts,

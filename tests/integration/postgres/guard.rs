@@ -69,6 +69,8 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
         ("generation = generation + 1", "its generation is fixed"),
         ("label = 'desk'", "its label is fixed"),
         ("label = NULL", "its label is fixed"),
+        ("prefix = 'acme_live'", "its prefix is fixed"),
+        ("prefix = NULL", "its prefix is fixed"),
         ("metadata = '{\"team\":\"a\"}'", "its metadata is fixed"),
         (
             "expires_at = expires_at + 1",
@@ -235,6 +237,7 @@ fn row(column: &str, value: &str, revoked: bool) -> String {
         ("label", "NULL"),
         ("metadata", "'{}'"),
         ("last_used_at", "NULL"),
+        ("prefix", "'acme'"),
     ];
     let values: Vec<&str> = valid
         .iter()
@@ -296,6 +299,14 @@ async fn no_row_comes_in_that_is_no_record() {
         ("metadata", r#"'{"a":"\ud800"}'"#, "entry"),
         ("metadata", r#"'{"\\\udC00":"a"}'"#, "entry"),
         ("last_used_at", "-1", "last_used_at_check"),
+        ("prefix", "''", "entry"),
+        ("prefix", "'Acme'", "entry"),
+        ("prefix", "'1acme'", "entry"),
+        ("prefix", "'acme_'", "entry"),
+        ("prefix", "'ac-me'", "entry"),
+        ("prefix", "E'acme\\n'", "entry"),
+        ("prefix", "'caf\u{e9}'", "entry"),
+        ("prefix", "repeat('a', 21)", "entry"),
     ] {
         let error = execute(&url, &insert(column, value)).await;
         let error = error.expect_err(value).into_database_error().unwrap();

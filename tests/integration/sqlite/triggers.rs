@@ -18,14 +18,16 @@ const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot
 const TEXTS: &str = "api_keys: metadata is an object of texts";
 const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U+0000";
 const HIGH: &str = "api_keys: the version is too high";
+const PREFIX: &str = "api_keys: prefix never changes";
+const NO_PREFIX: &str = "api_keys: the prefix cannot be read";
 const USE: &str = "api_keys: last_used_at never moves back";
 const TAKEN: &str = "api_keys: the id or the digest is taken";
 
 /// A key that has everything but a revocation.
 pub(super) const KEY: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, \
      scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version, label, \
-     metadata, last_used_at) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
-     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 200)";
+     metadata, last_used_at, prefix) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
+     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 200, 'acme')";
 
 /// The schema as a store creates it, under a connection of SQLite's own, with these keys.
 pub(super) fn database(folder: &Folder, keys: &[&str]) -> Connection {
@@ -178,6 +180,9 @@ fn invariant_1_what_a_key_is_issued_with_stays() {
         "metadata = '{ }'",
     ];
     all_refused(KEY, &edits, DESCRIPTION);
+    all_refused(KEY, &["prefix = 'acme_live'", "prefix = NULL"], PREFIX);
+    let imported = KEY.replace("'acme'", "NULL");
+    all_refused(&imported, &["prefix = 'acme'"], PREFIX);
 }
 
 #[test]
@@ -221,6 +226,15 @@ fn invariant_13_no_row_comes_in_that_cannot_be_read() {
         ("'{}'", r#"'{"a":"\ud800"}'"#, TEXTS),
         ("'{}'", r#"'{"\\\udC00":"a"}'"#, TEXTS),
         ("'{}'", "'{}' || char(0) || 'x'", TEXTS),
+        ("'acme'", "''", NO_PREFIX),
+        ("'acme'", "'Acme'", NO_PREFIX),
+        ("'acme'", "'1acme'", NO_PREFIX),
+        ("'acme'", "'acme_'", NO_PREFIX),
+        ("'acme'", "'ac-me'", NO_PREFIX),
+        ("'acme'", "'acme' || char(10)", NO_PREFIX),
+        ("'acme'", "'caf\u{e9}'", NO_PREFIX),
+        ("'acme'", &nul("acme"), NO_PREFIX),
+        ("'acme'", "'aaaaaaaaaaaaaaaaaaaaa'", NO_PREFIX),
         ("1, 3, 'laptop'", "1, 4611686018427387905, 'laptop'", HIGH),
         ("1, 3, 'laptop'", "1, 9223372036854775807, 'laptop'", HIGH),
     ] {
@@ -232,6 +246,9 @@ fn invariant_13_no_row_comes_in_that_cannot_be_read() {
         ("'{}'", r#"' { "a" : "b" , "" : "" } '"#),
         ("'{}'", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
         ("1, 3, 'laptop'", "1, 4611686018427387904, 'laptop'"),
+        ("'acme'", "NULL"),
+        ("'acme'", "'a'"),
+        ("'acme'", "'a2345678901234567_90'"),
     ] {
         let key = with(old, new);
         assert_eq!(connection.execute(&key, []), Ok(1), "{key}");
