@@ -1,8 +1,8 @@
 //! What the stores that last cost, beside the database that they stand on.
 //!
 //! `cargo bench --bench stores --all-features` measures what is built in; `-- --test` runs
-//! everything once, with few keys; `-- --lists` measures the lists of a million keys alone. Each store
-//! adds its own part.
+//! everything once, with few keys; `-- --lists` measures the lists of a million keys alone, and
+//! `-- sqlite` or `-- postgres` one of the stores. Each store adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -28,10 +28,20 @@ fn main() {
     let once = std::env::args().any(|argument| argument == "--test");
     // The lists alone, which need a million keys but little else.
     let lists = std::env::args().any(|argument| argument == "--lists");
+    // One store, if it is named.
+    let names = ["sqlite", "postgres"];
+    let named: Vec<String> = std::env::args()
+        .filter(|it| names.contains(&&**it))
+        .collect();
+    let is_asked = |name: &str| named.is_empty() || named.iter().any(|it| it == name);
     #[cfg(feature = "sqlite")]
-    sqlite::report(once, lists);
+    if is_asked("sqlite") {
+        sqlite::report(once, lists);
+    }
     #[cfg(feature = "postgres")]
-    postgres::run(once, lists);
+    if is_asked("postgres") {
+        postgres::run(once, lists);
+    }
     if cfg!(not(any(feature = "postgres", feature = "sqlite"))) {
         println!("no store to measure: add --features sqlite,postgres (once: {once})");
     }

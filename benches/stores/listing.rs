@@ -23,7 +23,10 @@ pub(crate) fn values(id: &str, digest: &str, keys: u32) -> String {
     let (ending, unused, scope) = (few(1), few(2), few(3));
     let (revoked, grace, early) = (few(4), few(5), few(6));
     let (expired, retired) = (few(7), few(8));
-    let issued = format!("CASE WHEN {unused} THEN {NOW} - 91 * 86400 ELSE {NOW} - n % 6048000 END");
+    // Each age by itself: old keys are used too, and new ones are not used at once.
+    let (age, rest) = ("n * 1999 % 6048000", "n * 2003 % 864000");
+    let issued = format!("CASE WHEN {unused} THEN {NOW} - 91 * 86400 ELSE {NOW} - {age} END");
+    let used = format!("{NOW} - CASE WHEN {age} < {rest} THEN {age} ELSE {rest} END");
     format!(
         "{id}, CASE WHEN n <= 5 THEN 'billing' ELSE 'orders' END, {digest}, 'customer-' || n,
          CASE WHEN {scope} THEN 'orders:export orders:read'
@@ -36,7 +39,7 @@ pub(crate) fn values(id: &str, digest: &str, keys: u32) -> String {
          {id}, 0, 1,
          CASE WHEN {revoked} THEN {NOW} - 60 END,
          CASE WHEN {revoked} THEN 'superseded' END,
-         '{{}}', CASE WHEN {unused} THEN NULL ELSE {NOW} - n % 864000 END"
+         '{{}}', CASE WHEN {unused} THEN NULL ELSE {used} END"
     )
 }
 

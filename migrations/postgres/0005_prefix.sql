@@ -1,4 +1,5 @@
--- The tables of tower-api-key's PostgresStore, version 5: how a key begins.
+-- The tables of tower-api-key's PostgresStore, version 5: how a key begins, and the index
+-- of how it ends.
 --
 -- `tower-api-key migrate` applies this file. By hand: psql -v ON_ERROR_STOP=1 -f 0005_prefix.sql
 -- It is one transaction, and fails where it was applied before. It writes no row of tower_api_keys.
@@ -40,6 +41,10 @@ CREATE TRIGGER tower_api_keys_prefix BEFORE INSERT OR UPDATE OF prefix ON tower_
     FOR EACH ROW EXECUTE FUNCTION tower_api_keys_prefix();
 -- Also for sessions whose session_replication_role passes over other triggers.
 ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER tower_api_keys_prefix;
+
+-- How keys end, in the order of revocation, retirement and expiry; purges read it too.
+CREATE INDEX tower_api_keys_by_end ON tower_api_keys (realm, revoked_at, retire_at, expires_at);
+DROP INDEX tower_api_keys_by_fate;
 
 INSERT INTO tower_api_key_migrations (version) VALUES (5);
 

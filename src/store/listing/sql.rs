@@ -1,10 +1,12 @@
 //! The statements of a list, for both SQL stores.
 //!
 //! A page is read in one of three ways. The keys of a lineage or a subject have an index in which they
-//! are in order. A filter that few keys meet has an index that finds those, and they are put in order.
-//! Everything else is read in order, and passed over if a filter is not met: a filter that many keys
-//! meet fills a page soon. Which of the last two it is, the store counts first, up to [`FEW`]: the
-//! planner of a database without statistics would guess.
+//! are in order. A filter that few keys meet has an index that finds those: their ids are put in order,
+//! and the first of them are read. Everything else is read in order, and passed over if a filter is not
+//! met: a filter that many keys meet fills a page soon. Which of the last two it is, the store counts
+//! first, up to a few: the planner of a database without statistics would guess.
+//!
+//! A column of numbers that stands with `+ 0` fits no index.
 
 use std::sync::Arc;
 
@@ -15,31 +17,15 @@ use crate::record::{KeyRecord, KeyState};
 use crate::store::StoreError;
 use crate::store::row::readable_id;
 
-/// How many keys are put in order for a page. With a page of 100 of a million keys, a filter that
-/// as many meet costs about the same both ways.
-pub(in crate::store) const FEW: i64 = 10_000;
-
-/// How a key ends: by its expiry or not at all (0), by its expiry before the end of its grace period
-/// (1), by the end of its grace period (2), or it was revoked (3). Both schemas have it in an index.
-macro_rules! fate {
-    () => {
-        "CASE WHEN revoked_at IS NOT NULL THEN 3 WHEN retire_at IS NULL THEN 0 \
-         WHEN retire_at <= coalesce(expires_at, retire_at) THEN 2 ELSE 1 END"
-    };
-}
-pub(in crate::store) use fate;
-
 const EPOCH: Timestamp = Timestamp::from_unix(0);
-const FATE: &str = concat!("(", fate!(), ")");
 
 /// What differs between the databases.
 pub(in crate::store) struct Dialect {
     pub(in crate::store) table: &'static str,
     pub(in crate::store) columns: &'static str,
-    /// When a key ended or ends, and the last number of the column if it does not.
-    pub(in crate::store) end: &'static str,
-    /// The day of the last use, or of the issue.
-    pub(in crate::store) used_on: &'static str,
+    /// What finds the keys that were not used after `:since`, on the day `:day`, in parts of which no
+    /// two find the same key.
+    pub(in crate::store) unused: &'static [&'static str],
     /// What finds the keys of a scope: `:realm` and `:scope` stand for the values.
     pub(in crate::store) of_scope: &'static str,
     /// What tells whether a key has a scope, and uses no index.
@@ -48,8 +34,11 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) plain_realm: &'static str,
     /// The id, so that no index is taken for it.
     pub(in crate::store) plain_id: &'static str,
-    /// The id in the order of what a filter has found.
-    pub(in crate::store) found_id: &'static str,
+    /// How many keys are put in order for a page, if all that is asked of them is in the index. With a
+    /// page of 100 of a million keys, a filter that as many meet costs about the same both ways.
+    pub(in crate::store) few_in_index: i64,
+    /// How many, if each is looked at in the table.
+    pub(in crate::store) few_in_table: i64,
     /// What stands in the place of a value.
     pub(in crate::store) place: fn(usize, &Value) -> String,
     /// A list of the ids that a statement finds, and what comes before the statement with the list.
@@ -116,8 +105,9 @@ impl Asked<'_> {
         query.limit == Some(0) || (query.unused_for.is_some() && query.unused_since().is_none())
     }
 
-    /// What may find the few keys that are asked for; none if another way is known to be as good.
-    pub(in crate::store) fn filters(&self) -> Vec<Filter> {
+    /// What may find the few keys that are asked for, and how many those are at most; none if another
+    /// way is known to be as good.
+    pub(in crate::store) fn filters(&self) -> Vec<(Filter, i64)> {
         let query = self.query;
         if query.lineage.is_some() || query.subject.is_some() {
             return Vec::new();
@@ -127,15 +117,30 @@ impl Asked<'_> {
             (Filter::Scope, query.scope.is_some()),
             (Filter::Unused, query.unused_for.is_some()),
             (Filter::State, query.in_grace || !query.states.is_empty()),
-            (
-                Filter::IdPrefix,
-                query.id_prefix.is_some() && query.newest_first,
-            ),
-            // The newest of a realm have an index.
-            (Filter::Realm, !query.newest_first),
+            (Filter::IdPrefix, query.id_prefix.is_some()),
         ];
-        let asked = filters.into_iter().filter(|(_, is_asked)| *is_asked);
-        asked.map(|(filter, _)| filter).collect()
+        let asked = || filters.iter().filter(|(_, is_asked)| *is_asked);
+        let conditions = asked().count() + usize::from(query.unrevoked);
+        let few = |filter| {
+            let is_in_index = match filter {
+                // The index of ids has no realm, and that of beginnings no end.
+                Filter::IdPrefix => false,
+                Filter::State => conditions == 1 && !query.states.contains(&KeyState::NotYetValid),
+                Filter::Realm => conditions == 0,
+                _ => conditions == 1,
+            };
+            if is_in_index {
+                self.dialect.few_in_index
+            } else {
+                self.dialect.few_in_table
+            }
+        };
+        // Without it, ids are in order; with it, the newest of a realm are.
+        let is_of_use = |filter: &Filter| *filter != Filter::IdPrefix || query.newest_first;
+        let asked = asked().map(|(filter, _)| *filter).filter(is_of_use);
+        let realm = (!query.newest_first).then_some(Filter::Realm);
+        let all = asked.chain(realm);
+        all.map(|filter| (filter, few(filter))).collect()
     }
 
     /// The way if no filter is met by a few keys only.
@@ -148,10 +153,10 @@ impl Asked<'_> {
     }
 
     /// Counts the keys that a filter finds, up to one more than a few.
-    pub(in crate::store) fn count(&self, filter: Filter) -> Statement {
+    pub(in crate::store) fn count(&self, filter: Filter, few: i64) -> Statement {
         let mut builder = Builder::new(self);
-        let found = builder.found_by(filter);
-        let limit = builder.value(Value::Number(FEW + 1));
+        let found = builder.found_by(filter, None);
+        let limit = builder.value(Value::Number(few + 1));
         builder.end(format!(
             "SELECT count(*) AS found FROM (SELECT id FROM ({found}) AS found LIMIT {limit}) AS few"
         ))
@@ -165,58 +170,64 @@ impl Asked<'_> {
         count: Option<usize>,
     ) -> Statement {
         let mut builder = Builder::new(self);
-        let query = self.query;
-        let (mut before, mut conditions) = (String::new(), Vec::new());
-        let realm = builder.text(self.realm.as_str());
-        conditions.push(match way {
-            Way::InOrder if query.newest_first => format!("realm = {realm}"),
-            Way::Direct if query.lineage.is_none() => format!("realm = {realm}"),
-            _ => format!("{} = {realm}", self.dialect.plain_realm),
-        });
-        let mut order = ("issued_at", "id");
-        if matches!(way, Way::By(_)) || (way == Way::Direct && query.newest_first) {
-            // What is found is put in order: a planner that would read all in order instead, because
-            // a page is short, reads everything for a filter that few meet.
-            order = ("issued_at + 0", self.dialect.plain_id);
-        }
-        if let Way::By(filter) = way {
-            let found = builder.found_by(filter);
-            let (list, condition) = (self.dialect.among)(&found);
-            before = list;
-            conditions.push(condition);
-        }
-        let (by_issue, by_id) = order;
-        builder.conditions(by_id, &mut conditions);
-        if let Some(Position { id, issued_at }) = after {
-            let id = builder.value(Value::Raw(id.clone()));
-            conditions.push(if query.newest_first {
-                let issued_at = builder.value(Value::Number(*issued_at));
-                format!("({by_issue}, {by_id}) < ({issued_at}, {id})")
-            } else {
-                format!("{by_id} > {id}")
-            });
-        }
-        let order = match way {
-            _ if query.newest_first => format!("{by_issue} DESC, {by_id} DESC"),
-            Way::By(_) => self.dialect.found_id.to_owned(),
-            _ => by_id.to_owned(),
+        let Dialect { table, columns, .. } = self.dialect;
+        let (query, plain_id) = (self.query, self.dialect.plain_id);
+        // What is found is put in order: a planner that would read all in order instead, because a page
+        // is short, reads everything for a filter that few meet.
+        let plain = ("issued_at + 0", plain_id);
+        let (by_issue, by_id) = match way {
+            Way::By(_) => plain,
+            Way::Direct if query.newest_first => plain,
+            _ => ("issued_at", "id"),
         };
-        let limit = count.map(|count| {
+        let order = if query.newest_first {
+            format!("{by_issue} DESC, {by_id} DESC")
+        } else {
+            by_id.to_owned()
+        };
+        let after = Some((by_issue, by_id, after));
+        let found = if let Way::By(filter) = way {
+            builder.found_by(filter, after)
+        } else {
+            let realm = builder.text(self.realm.as_str());
+            let realm = match way {
+                Way::InOrder if query.newest_first => format!("realm = {realm}"),
+                Way::Direct if query.lineage.is_none() => format!("realm = {realm}"),
+                _ => format!("{} = {realm}", self.dialect.plain_realm),
+            };
+            let mut conditions = vec![realm];
+            if way == Way::InOrder && query.newest_first && query.unused_for.is_some() {
+                // No key was used before its issue.
+                let since = builder.time(query.unused_since().unwrap_or(EPOCH));
+                conditions.push(format!("issued_at <= {since}"));
+            }
+            builder.conditions(after, &mut conditions);
+            conditions.join(" AND ")
+        };
+        let limit = count.map_or_else(String::new, |count| {
             let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);
             format!(" LIMIT {}", builder.value(Value::Number(count)))
         });
-        let Dialect { table, columns, .. } = self.dialect;
+        if matches!(way, Way::By(_)) {
+            let first = format!("SELECT id FROM ({found}) AS found ORDER BY {order}{limit}");
+            let (before, condition) = (self.dialect.among)(&first);
+            return builder.end(format!(
+                "{before}SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order}"
+            ));
+        }
         builder.end(format!(
-            "{before}SELECT {columns} FROM {table} WHERE {} ORDER BY {order}{}",
-            conditions.join(" AND "),
-            limit.unwrap_or_default()
+            "SELECT {columns} FROM {table} WHERE {found} ORDER BY {order}{limit}"
         ))
     }
 }
 
+/// Columns by which a page is in order, and the place after which it begins.
+type After<'a> = (&'a str, &'a str, Option<&'a Position>);
+
 struct Builder<'a> {
     asked: &'a Asked<'a>,
     values: Vec<Value>,
+    now: Option<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -224,6 +235,7 @@ impl<'a> Builder<'a> {
         Self {
             asked,
             values: Vec::new(),
+            now: None,
         }
     }
 
@@ -248,89 +260,154 @@ impl<'a> Builder<'a> {
         self.value(Value::Number(number(at)))
     }
 
-    /// Selects the ids that a filter finds by its index.
-    fn found_by(&mut self, filter: Filter) -> String {
-        let (query, dialect) = (self.asked.query, self.asked.dialect);
+    /// The moment that the query is asked at. No database takes a value that no statement names.
+    fn now(&mut self) -> String {
+        if let Some(now) = &self.now {
+            return now.clone();
+        }
+        let now = self.time(self.asked.query.at);
+        self.now.insert(now).clone()
+    }
+
+    /// Selects the ids and issues that a filter finds by its index: all of them, or those that come
+    /// after a place and meet the other conditions too. No two parts find the same key.
+    fn found_by(&mut self, filter: Filter, after: Option<After<'_>>) -> String {
+        let dialect = self.asked.dialect;
         let mut parts = Vec::new();
-        let end = dialect.end;
-        match filter {
-            Filter::Realm => parts.push(String::new()),
+        for part in self.parts(filter) {
+            let realm = self.text(self.asked.realm.as_str());
+            // Ids have an index of their own.
+            let column = match filter {
+                Filter::IdPrefix => dialect.plain_realm,
+                _ => "realm",
+            };
+            let mut conditions = vec![format!("{column} = {realm}")];
+            conditions.extend(part);
+            if after.is_some() {
+                self.other_conditions(Some(filter), after, &mut conditions);
+            }
+            parts.push(format!(
+                "SELECT id, issued_at FROM {} WHERE {}",
+                dialect.table,
+                conditions.join(" AND ")
+            ));
+        }
+        parts.join(" UNION ALL ")
+    }
+
+    /// What keys that a filter finds meet, and no others.
+    fn parts(&mut self, filter: Filter) -> Vec<Option<String>> {
+        let (query, dialect) = (self.asked.query, self.asked.dialect);
+        let parts = match filter {
+            Filter::Realm => return vec![None],
             Filter::Expiring => {
-                let (at, by) = (self.time(query.at), self.last_end());
-                parts.push(format!(
-                    "{FATE} IN (0, 1, 2) AND {end} > {at} AND {end} <= {by}"
-                ));
+                let (now, by, in_grace) = (self.now(), self.expiring_by(), self.in_grace());
+                vec![
+                    format!("{UNREPLACED} AND expires_at > {now} AND expires_at <= {by}"),
+                    format!("{in_grace} AND (retire_at <= {by} OR expires_at <= {by})"),
+                ]
             }
             Filter::Unused => {
                 let since = query.unused_since().unwrap_or(EPOCH);
                 let day = self.value(Value::Number(number(since) / 86_400));
-                parts.push(format!(
-                    "revoked_at IS NULL AND {} <= {day}",
-                    dialect.used_on
-                ));
+                let (since, alive) = (self.time(since), self.alive());
+                let parts = dialect.unused.iter().map(|part| {
+                    let part = part.replace(":since", &since).replace(":day", &day);
+                    format!("revoked_at IS NULL AND {part} AND {alive}")
+                });
+                parts.collect()
             }
             Filter::Scope => {
                 let scope = query.scope.as_ref().map_or("", |scope| scope.as_str());
                 let (realm, scope) = (self.text(self.asked.realm.as_str()), self.text(scope));
                 let found = dialect.of_scope.replace(":realm", &realm);
-                parts.push(found.replace(":scope", &scope));
+                vec![found.replace(":scope", &scope)]
             }
-            Filter::IdPrefix => {
-                let prefix = self.prefix("id");
-                parts.push(prefix);
-            }
-            Filter::State => {
-                for (state, fates, has_ended) in STATES {
-                    if !self.asks_for(state) {
-                        continue;
-                    }
-                    if state == Some(KeyState::Revoked) {
-                        parts.push(format!("{FATE} IN ({fates})"));
-                        continue;
-                    }
-                    let at = self.time(query.at);
-                    if state == Some(KeyState::NotYetValid) {
-                        parts.push(format!("not_before > issued_at AND not_before > {at}"));
-                        parts.push(format!("issued_at > {at}"));
-                    } else {
-                        let sign = if has_ended { "<=" } else { ">" };
-                        parts.push(format!("{FATE} IN ({fates}) AND {end} {sign} {at}"));
-                    }
-                }
-            }
-        }
-        let parts: Vec<String> = parts
-            .into_iter()
-            .map(|part| {
-                let realm = self.text(self.asked.realm.as_str());
-                let and = if part.is_empty() { "" } else { " AND " };
-                // Ids have an index of their own.
-                let column = match filter {
-                    Filter::IdPrefix => dialect.plain_realm,
-                    _ => "realm",
-                };
-                format!(
-                    "SELECT id FROM {} WHERE {column} = {realm}{and}{part}",
-                    dialect.table
-                )
-            })
-            .collect();
-        parts.join(" UNION ALL ")
+            Filter::IdPrefix => vec![self.prefix("id")],
+            Filter::State => self.parts_of_states(),
+        };
+        parts.into_iter().map(Some).collect()
     }
 
-    /// Whether keys of a state are asked for; `None` is a grace period.
-    fn asks_for(&self, state: Option<KeyState>) -> bool {
-        let query = self.asked.query;
-        match state {
-            Some(state) => query.states.contains(&state),
-            None => query.in_grace,
+    fn parts_of_states(&mut self) -> Vec<String> {
+        let (query, mut parts) = (self.asked.query, Vec::new());
+        let asks_for = |state| query.states.contains(&state);
+        let begins = |sign: &str, now: &str| format!("not_before + 0 {sign} {now}");
+        if asks_for(KeyState::Live) {
+            let now = self.now();
+            let begun = begins("<=", &now);
+            if !self.is_end_of_time() {
+                parts.push(format!("{UNREPLACED} AND expires_at IS NULL AND {begun}"));
+            }
+            parts.push(format!("{UNREPLACED} AND expires_at > {now} AND {begun}"));
         }
+        if asks_for(KeyState::Live) || query.in_grace {
+            let (in_grace, begun) = (self.in_grace(), begins("<=", &self.now()));
+            parts.push(format!("{in_grace} AND {begun}"));
+        }
+        if asks_for(KeyState::NotYetValid) {
+            let (now, alive) = (self.now(), self.alive());
+            let alive = format!("revoked_at + 0 IS NULL AND {alive}");
+            parts.push(format!(
+                "not_before > issued_at AND not_before > {now} AND {alive}"
+            ));
+            let ahead = begins(">", &now);
+            parts.push(format!(
+                "issued_at > {now} AND not_before + 0 <= issued_at AND {ahead} AND {alive}"
+            ));
+        }
+        if asks_for(KeyState::Expired) {
+            let now = self.now();
+            if self.is_end_of_time() {
+                parts.push(format!("{UNREPLACED} AND expires_at IS NULL"));
+            }
+            parts.push(format!("{UNREPLACED} AND expires_at <= {now}"));
+            parts.push(format!(
+                "revoked_at IS NULL AND retire_at >= {FIRST} AND retire_at + 0 > expires_at \
+                 AND expires_at + 0 <= {now}"
+            ));
+        }
+        if asks_for(KeyState::Retired) {
+            let now = self.now();
+            parts.push(format!(
+                "revoked_at IS NULL AND retire_at <= {now} \
+                 AND (expires_at IS NULL OR retire_at + 0 <= expires_at)"
+            ));
+        }
+        if asks_for(KeyState::Revoked) {
+            parts.push(format!("revoked_at >= {FIRST}"));
+        }
+        parts
     }
 
-    /// The last end that is soon. No end is no end.
-    fn last_end(&mut self) -> String {
-        let by = self.asked.query.expiring_by().unwrap_or(EPOCH);
-        self.value(Value::Number(number(by).min(i64::MAX - 1)))
+    /// Keys that a rotation has replaced, and that are not over: by an index, in which they are few.
+    fn in_grace(&mut self) -> String {
+        let now = self.now();
+        format!(
+            "revoked_at IS NULL AND retire_at > {now} \
+             AND (expires_at IS NULL OR expires_at + 0 > {now})"
+        )
+    }
+
+    /// Whether a key without an end has ended: a clock that fails reads the end of time.
+    fn is_end_of_time(&self) -> bool {
+        self.asked.query.at == Timestamp::MAX
+    }
+
+    /// Neither expired nor retired.
+    fn alive(&mut self) -> String {
+        if self.is_end_of_time() {
+            return "1 = 0".to_owned();
+        }
+        let now = self.now();
+        format!(
+            "(expires_at IS NULL OR expires_at + 0 > {now}) \
+             AND (retire_at IS NULL OR retire_at + 0 > {now})"
+        )
+    }
+
+    fn expiring_by(&mut self) -> String {
+        self.time(self.asked.query.expiring_by().unwrap_or(EPOCH))
     }
 
     /// Ids that begin with a text: `{` comes after every character of an id.
@@ -342,9 +419,19 @@ impl<'a> Builder<'a> {
     }
 
     /// What every record meets, in words that fit no index but those of lineages, subjects and ids.
-    fn conditions(&mut self, id: &str, conditions: &mut Vec<String>) {
+    fn conditions(&mut self, after: Option<After<'_>>, conditions: &mut Vec<String>) {
+        self.other_conditions(None, after, conditions);
+    }
+
+    /// The same, but for what a filter has found.
+    fn other_conditions(
+        &mut self,
+        found: Option<Filter>,
+        after: Option<After<'_>>,
+        conditions: &mut Vec<String>,
+    ) {
         let (query, dialect) = (self.asked.query, self.asked.dialect);
-        let end = dialect.end;
+        let asks = |filter, is_asked: bool| is_asked && found != Some(filter);
         if let Some(subject) = &query.subject {
             // A lineage is the smaller of the two.
             let column = if query.lineage.is_some() {
@@ -358,65 +445,95 @@ impl<'a> Builder<'a> {
             conditions.push(format!("lineage = {}", self.text(lineage.as_str())));
         }
         if query.unrevoked {
-            conditions.push("revoked_at IS NULL".to_owned());
+            conditions.push("revoked_at + 0 IS NULL".to_owned());
         }
-        if query.id_prefix.is_some() {
-            conditions.push(self.prefix(id));
+        let by_id = after.map_or("id", |(_, by_id, _)| by_id);
+        if asks(Filter::IdPrefix, query.id_prefix.is_some()) {
+            conditions.push(self.prefix(by_id));
         }
-        if query.expiring_within.is_some() {
-            let (at, by) = (self.time(query.at), self.last_end());
+        if asks(Filter::Expiring, query.expiring_within.is_some()) {
+            let (by, alive) = (self.expiring_by(), self.alive());
             conditions.push(format!(
-                "revoked_at IS NULL AND {end} + 0 > {at} AND {end} + 0 <= {by}"
+                "revoked_at + 0 IS NULL AND {alive} \
+                 AND (expires_at + 0 <= {by} OR retire_at + 0 <= {by})"
             ));
         }
-        if query.unused_for.is_some() {
-            let since = query.unused_since().unwrap_or(EPOCH);
-            let (since, at) = (self.time(since), self.time(query.at));
+        if asks(Filter::Unused, query.unused_for.is_some()) {
+            let since = self.time(query.unused_since().unwrap_or(EPOCH));
+            let alive = self.alive();
             conditions.push(format!(
-                "revoked_at IS NULL AND coalesce(last_used_at, issued_at) <= {since} \
-                 AND {end} + 0 > {at}"
+                "revoked_at + 0 IS NULL AND coalesce(last_used_at, issued_at) <= {since} AND {alive}"
             ));
         }
-        if let Some(scope) = &query.scope {
+        if let Some(scope) = &query.scope
+            && found != Some(Filter::Scope)
+        {
             let scope = self.text(scope.as_str());
             conditions.push(dialect.has_scope.replace(":scope", &scope));
         }
-        if query.in_grace || !query.states.is_empty() {
-            let mut states = Vec::new();
-            for (state, fates, has_ended) in STATES {
-                if self.asks_for(state) {
-                    states.push(self.state(state, fates, has_ended));
-                }
-            }
+        if asks(Filter::State, query.in_grace || !query.states.is_empty()) {
+            let states = self.states();
             conditions.push(format!("({})", states.join(" OR ")));
+        }
+        if let Some((by_issue, by_id, Some(after))) = after {
+            let id = self.value(Value::Raw(after.id.clone()));
+            conditions.push(if query.newest_first {
+                let issued_at = self.value(Value::Number(after.issued_at));
+                format!("({by_issue}, {by_id}) < ({issued_at}, {id})")
+            } else {
+                format!("{by_id} > {id}")
+            });
         }
     }
 
-    fn state(&mut self, state: Option<KeyState>, fates: &str, has_ended: bool) -> String {
-        if state == Some(KeyState::Revoked) {
-            return "revoked_at IS NOT NULL".to_owned();
+    /// What the keys meet that are in one of the states.
+    fn states(&mut self) -> Vec<String> {
+        let query = self.asked.query;
+        let mut states = Vec::new();
+        if query.in_grace {
+            let live = self.living("<=");
+            states.push(format!("({live} AND retire_at IS NOT NULL)"));
         }
-        let at = self.time(self.asked.query.at);
-        let end = self.asked.dialect.end;
-        let sign = if has_ended { "<=" } else { ">" };
-        let fate = format!("{FATE} + 0 IN ({fates}) AND {end} + 0 {sign} {at}");
-        match state {
-            Some(KeyState::NotYetValid) => format!("({fate} AND not_before > {at})"),
-            Some(KeyState::Live) | None => format!("({fate} AND not_before <= {at})"),
-            Some(_) => format!("({fate})"),
+        for state in &query.states {
+            let state = match state {
+                KeyState::Live => self.living("<="),
+                KeyState::NotYetValid => self.living(">"),
+                KeyState::Expired => {
+                    let now = self.now();
+                    if self.is_end_of_time() {
+                        states.push(format!("({UNREPLACED} AND expires_at IS NULL)"));
+                    }
+                    format!(
+                        "(revoked_at + 0 IS NULL AND expires_at + 0 <= {now} \
+                         AND (retire_at IS NULL OR retire_at + 0 > expires_at))"
+                    )
+                }
+                KeyState::Retired => {
+                    let now = self.now();
+                    format!(
+                        "(revoked_at + 0 IS NULL AND retire_at + 0 <= {now} \
+                         AND (expires_at IS NULL OR retire_at + 0 <= expires_at))"
+                    )
+                }
+                KeyState::Revoked => "(revoked_at IS NOT NULL)".to_owned(),
+            };
+            states.push(state);
         }
+        states
+    }
+
+    /// Not over, and begun or not.
+    fn living(&mut self, begins: &str) -> String {
+        let (now, alive) = (self.now(), self.alive());
+        format!("(revoked_at + 0 IS NULL AND {alive} AND not_before + 0 {begins} {now})")
     }
 }
 
-/// Each state, its fates, and whether it comes with the end of the key. `None` is a grace period.
-const STATES: [(Option<KeyState>, &str, bool); 6] = [
-    (Some(KeyState::Live), "0, 1, 2", false),
-    (None, "1, 2", false),
-    (Some(KeyState::NotYetValid), "0, 1, 2", false),
-    (Some(KeyState::Expired), "0, 1", true),
-    (Some(KeyState::Retired), "2", true),
-    (Some(KeyState::Revoked), "3", true),
-];
+/// Neither revoked nor replaced.
+const UNREPLACED: &str = "revoked_at IS NULL AND retire_at IS NULL";
+
+/// The first number of a column.
+const FIRST: &str = "-9223372036854775807";
 
 /// A page that comes into being row by row.
 pub(in crate::store) struct Reading<'a> {

@@ -34,7 +34,6 @@ use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
 pub use self::within::{InTransaction, Unannounced};
-use super::listing::sql::fate;
 use super::row::{column_time, time};
 use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
@@ -328,26 +327,24 @@ impl KeyStore for PostgresStore {
         Box::pin(async move {
             // No end that a column holds is later.
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
-            let (mut purged, mut fate) = (0, 0);
-            loop {
+            let (mut purged, mut places) = (0, PURGES.into_iter());
+            let mut place = places.next();
+            while let Some(purge) = place {
                 // Each step on its own: a purge whose caller is gone ends after the one that runs.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let step = detached(async move {
                     let step = |tables: &Tables| {
-                        let step =
-                            sqlx::query(sqlx::AssertSqlSafe(tables.text(&list::qualified(PURGE))));
-                        step.bind(realm.as_str().to_owned())
-                            .bind(ended_by)
-                            .bind(fate)
+                        let step = tables.query(purge);
+                        step.bind(realm.as_str().to_owned()).bind(ended_by)
                     };
                     connections.execute(step).await
                 });
                 match step.await? {
-                    0 if fate == LAST_FATE => return Ok(purged),
-                    0 => fate += 1,
+                    0 => place = places.next(),
                     count => purged += count,
                 }
             }
+            Ok(purged)
         })
     }
 
@@ -416,22 +413,26 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
 /// locks. What another session has locked is passed over, and does not count for the limit: where
 /// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
 /// the index, so that a step reads no more than it removes.
-/// It reads one way to end after the other. What never ends has the last number there.
-const PURGE: &str = concat!(
-    "WITH due AS (
-    SELECT id FROM @.tower_api_keys
-    WHERE realm = $1 AND (",
-    fate!(),
-    ") = $3
-        AND coalesce(revoked_at, least(expires_at, retire_at), 9223372036854775807) <= $2
-        AND coalesce(revoked_at, expires_at, retire_at) IS NOT NULL
-    ORDER BY coalesce(revoked_at, least(expires_at, retire_at), 9223372036854775807) LIMIT 2000
-    FOR UPDATE SKIP LOCKED
-) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id = due.id"
-);
+macro_rules! purge {
+    ($ended:literal) => {
+        concat!(
+            "WITH due AS (
+    SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND ",
+            $ended,
+            "
+    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 2000 FOR UPDATE SKIP LOCKED
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id @= due.id"
+        )
+    };
+}
 
-/// The ways to end are 0 to this.
-const LAST_FATE: i32 = 3;
+/// One place of the index after the other.
+const PURGES: [&str; 4] = [
+    purge!("revoked_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at IS NULL AND expires_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at @> $2 AND expires_at @+ 0 @<= $2"),
+];
 
 /// Rows are locked in the order of their ids, so that two services that tell their uses at once
 /// do not wait for one another crosswise. `unnest` of several arrays is syntax: it names `pg_catalog` by itself.

@@ -8,21 +8,23 @@ use super::failure::Place;
 use super::read::{COLUMNS, Unread, record};
 use crate::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::listing::sql::{Asked, Dialect, FEW, Position, Reading, Statement, Value, Way};
+use crate::store::listing::sql::{Asked, Dialect, Position, Reading, Statement, Value, Way};
 use crate::store::{ListQuery, MOST_REALMS, Page, StoreError};
 
 pub(super) const DIALECT: Dialect = Dialect {
     table: "api_keys",
     columns: COLUMNS,
-    end: "coalesce(ended_at, 9223372036854775807)",
-    used_on: "coalesce(last_used_at, issued_at) / 86400",
+    unused: &[
+        "last_used_at <= :since",
+        "last_used_at IS NULL AND issued_at <= :since",
+    ],
     of_scope: "scopes IN (SELECT scopes FROM api_key_scope_sets WHERE realm = :realm \
                AND scope = :scope)",
     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
     plain_realm: "+realm",
     plain_id: "+id",
-    // SQLite goes through a list of ids in their order, and stops when the page is full.
-    found_id: "id",
+    few_in_index: 100_000,
+    few_in_table: 5_000,
     place: |number, value| match value {
         Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
         Value::Number(_) | Value::Text(_) => format!("?{number}"),
@@ -86,11 +88,11 @@ pub(super) fn list(
 }
 
 fn way(connection: &Connection, asked: &Asked<'_>) -> Result<Way, rusqlite::Error> {
-    for filter in asked.filters() {
-        let Statement { sql, values } = asked.count(filter);
+    for (filter, few) in asked.filters() {
+        let Statement { sql, values } = asked.count(filter, few);
         let mut counting = connection.prepare_cached(&sql)?;
         let found: i64 = counting.query_row(params_from_iter(&values), |row| row.get(0))?;
-        if found <= FEW {
+        if found <= few {
             return Ok(Way::By(filter));
         }
     }

@@ -11,7 +11,6 @@ use super::write::begin;
 use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::store::StoreError;
-use crate::store::listing::sql::fate;
 
 /// How many records a step removes: no commit waits for more than that, tenths of a second in a
 /// large file. A smaller step takes little less, for its records too lie all over the file.
@@ -22,14 +21,16 @@ const AT_ONCE: usize = 5_000;
 /// the next step.
 const REST: Duration = Duration::from_millis(120);
 
-/// By the index of how keys end, in which all that ended is in four places. What never ends has the last
-/// number of the column there.
-pub(super) const DELETE: &str = concat!(
-    "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys WHERE realm = ?1 AND (",
-    fate!(),
-    ") IN (0, 1, 2, 3) AND coalesce(ended_at, 9223372036854775807) <= ?2 \
-     AND ended_at IS NOT NULL LIMIT ?3)"
-);
+/// By the index of how keys end, in which all that ended is in four places.
+pub(super) const DELETE: &str = "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM (
+    SELECT digest FROM api_keys WHERE realm = ?1 AND revoked_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at IS NULL AND expires_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at > ?2 AND expires_at + 0 <= ?2
+) LIMIT ?3)";
 
 /// Removes what ended by this time, and says how much it was. Each step is a job of its own, so
 /// that the commits that this process has queued meanwhile come before the next.

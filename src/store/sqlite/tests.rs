@@ -355,7 +355,8 @@ fn no_list_sorts_or_reads_everything() {
         ),
         by(
             Filter::Expiring,
-            "api_keys_by_fate (realm=? AND <expr>=? AND <expr>>? AND <expr><?)",
+            "api_keys_by_end (realm=? AND revoked_at=? AND retire_at=? AND expires_at>? AND \
+             expires_at<?)",
         ),
         by(Filter::Unused, "api_keys_by_use"),
         by(Filter::Scope, "api_keys_by_scopes"),
@@ -399,10 +400,10 @@ fn no_list_sorts_or_reads_everything() {
                             "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
                         assert_eq!(plan[0], outer, "{way:?} {query:?}: {plan:?}");
                         let sorts = plan.iter().any(|step| step.contains("FOR ORDER BY"));
-                        assert_eq!(sorts, query.newest_first, "{way:?} {query:?}: {plan:?}");
+                        assert!(sorts, "{way:?} {query:?}: {plan:?}");
                     }
                 }
-                let counting = explain(asked.count(filter)).join("; ");
+                let counting = explain(asked.count(filter, 10)).join("; ");
                 assert!(counting.contains(index), "{filter:?}: {counting}");
                 assert!(
                     !counting.contains("SCAN api_keys"),
@@ -422,10 +423,59 @@ fn no_list_sorts_or_reads_everything() {
         }
     }
     let plan = explain_purge(&connection);
-    assert!(
-        plan.contains("api_keys_by_fate (realm=? AND <expr>=? AND <expr><?)"),
-        "{plan}"
-    );
+    for searched in [
+        "(realm=? AND revoked_at<?)",
+        "by_end (realm=? AND revoked_at=? AND retire_at=? AND expires_at<?)",
+        "by_end (realm=? AND revoked_at=? AND retire_at<?)",
+        "by_end (realm=? AND revoked_at=? AND retire_at>?)",
+    ] {
+        assert!(plan.contains(searched), "{plan}");
+    }
+    assert_eq!(plan.matches("USING COVERING INDEX").count(), 4, "{plan}");
+}
+
+/// What decides whether a key is on the page is in the index: the table is read for the page alone. The
+/// plan that SQLite prints does not say so for every index that it calls covering; the program does.
+#[test]
+fn a_filter_looks_at_no_row_that_it_does_not_show() {
+    use crate::record::KeyState;
+    use crate::store::listing::sql::{Asked, Filter, Statement, Way};
+
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
+    let seeks = |Statement { sql, values }: Statement| -> usize {
+        let mut statement = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let rows = statement.query_map(rusqlite::params_from_iter(&values), |row| row.get(1));
+        let steps: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        steps.iter().filter(|step| *step == "NotFound").count()
+    };
+    let realm = crate::realm::Realm::new("acme").unwrap();
+    let day = Duration::from_hours(24);
+    let now = crate::clock::Timestamp::from_unix(1_900_000_000);
+    let all = || ListQuery::new().at(now);
+    for (query, filter) in [
+        (all(), Filter::Realm),
+        (all().expiring_within(day), Filter::Expiring),
+        (all().unused_for(day), Filter::Unused),
+        (all().scope("read".parse().unwrap()), Filter::Scope),
+        (all().state(KeyState::Live), Filter::State),
+        (all().in_grace(), Filter::State),
+        (all().state(KeyState::Expired), Filter::State),
+        (all().state(KeyState::Retired), Filter::State),
+        (all().state(KeyState::Revoked), Filter::State),
+    ] {
+        for query in [query.clone(), query.newest_first()] {
+            let asked = Asked {
+                dialect: &super::list::DIALECT,
+                realm: &realm,
+                query: &query,
+            };
+            assert_eq!(seeks(asked.count(filter, 10)), 0, "{query:?}");
+            // One descent reads what is shown.
+            let page = asked.page(Way::By(filter), None, Some(10));
+            assert_eq!(seeks(page), 1, "{query:?}");
+        }
+    }
 }
 
 fn explain_purge(connection: &Connection) -> String {

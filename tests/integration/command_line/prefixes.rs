@@ -50,7 +50,7 @@ fn a_realm_whose_keys_have_another_prefix_is_a_warning() {
 #[test]
 fn imported_keys_have_no_prefix() {
     let shell = Shell::new();
-    let import = ["import", "--subject", "alice", "--never-expires"];
+    let import = ["import", "--subject", "alice", "--expires-in", "30d"];
     let imported = shell.feed(crate::support::IMPORTED, &import);
     assert_eq!(imported.code, 0, "{imported:?}");
     let listed = shell.run(&["list", "--json"]);

@@ -177,6 +177,8 @@ impl Reference {
     pub(super) fn bear(&mut self, birth: Birth, id: KeyId, plaintext: &str) {
         let spec = &RINGS[birth.ring];
         let (lineage, generation) = birth.descent.unwrap_or((id, 0));
+        // An imported key has an id that is not in it.
+        let is_minted = plaintext.starts_with(&format!("{}_{id}_", spec.prefix));
         let parts = KeyRecordParts {
             id,
             realm: Realm::new(spec.realm).unwrap(),
@@ -194,7 +196,7 @@ impl Reference {
             revocation: None,
             label: birth.label,
             metadata: BTreeMap::new(),
-            prefix: Some(spec.prefix.parse().unwrap()),
+            prefix: is_minted.then(|| spec.prefix.parse().unwrap()),
         };
         self.keys.push(Key {
             parts,

@@ -26,8 +26,8 @@ const TAKEN: &str = "api_keys: the id or the digest is taken";
 /// A key that has everything but a revocation.
 pub(super) const KEY: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, \
      scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version, label, \
-     metadata, last_used_at, prefix) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
-     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 200, 'acme')";
+     metadata, prefix, last_used_at) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
+     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 'acme', 200)";
 
 /// The schema as a store creates it, under a connection of SQLite's own, with these keys.
 pub(super) fn database(folder: &Folder, keys: &[&str]) -> Connection {
