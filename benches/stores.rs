@@ -29,9 +29,9 @@ fn main() {
     // The lists alone, which need a million keys but little else.
     let lists = std::env::args().any(|argument| argument == "--lists");
     // One store, if it is named.
-    let names = ["sqlite", "postgres"];
+    let stores = ["sqlite", "postgres"];
     let named: Vec<String> = std::env::args()
-        .filter(|it| names.contains(&&**it))
+        .filter(|it| stores.contains(&&**it))
         .collect();
     let is_asked = |name: &str| named.is_empty() || named.iter().any(|it| it == name);
     #[cfg(feature = "sqlite")]

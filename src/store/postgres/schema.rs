@@ -15,7 +15,7 @@ const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/0002_revocable.sql"),
     include_str!("../../../migrations/postgres/0003_subjects.sql"),
     include_str!("../../../migrations/postgres/0004_listing.sql"),
-    include_str!("../../../migrations/postgres/0005_prefix.sql"),
+    include_str!("../../../migrations/postgres/0005_prefix_and_lists.sql"),
 ];
 
 /// The version that this crate reads and writes.

@@ -18,12 +18,14 @@ pub(super) const DIALECT: Dialect = Dialect {
         "last_used_at <= :since",
         "last_used_at IS NULL AND issued_at <= :since",
     ],
+    unused_rest: "",
+    plain_unrevoked: "revoked_at + 0 IS NULL",
     of_scope: "scopes IN (SELECT scopes FROM api_key_scope_sets WHERE realm = :realm \
                AND scope = :scope)",
     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
     plain_realm: "+realm",
     plain_id: "+id",
-    few_in_index: 100_000,
+    few_in_index: 50_000,
     few_in_table: 5_000,
     place: |number, value| match value {
         Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),

@@ -1,0 +1,87 @@
+//! A page that comes into being row by row.
+
+use std::sync::Arc;
+
+use super::super::{Cursor, ListQuery, Page, Unreadable};
+use super::{Position, number};
+use crate::clock::Timestamp;
+use crate::record::KeyRecord;
+use crate::store::StoreError;
+use crate::store::row::readable_id;
+
+/// What is read of it so far.
+pub(in crate::store) struct Reading<'a> {
+    query: &'a ListQuery,
+    records: Vec<Arc<KeyRecord>>,
+    unreadable: Vec<Unreadable>,
+    last: Option<Position>,
+    next: Option<Cursor>,
+}
+
+impl<'a> Reading<'a> {
+    pub(in crate::store) fn new(query: &'a ListQuery) -> Self {
+        let after = query.after.map(|after| Position {
+            id: after.id().as_str().into(),
+            issued_at: number(after.issued_at()),
+        });
+        Self {
+            query,
+            records: Vec::new(),
+            unreadable: Vec::new(),
+            last: after,
+            next: None,
+        }
+    }
+
+    /// After which row to read on.
+    pub(in crate::store) fn after(&self) -> Option<&Position> {
+        self.last.as_ref()
+    }
+
+    /// How many rows are missing.
+    pub(in crate::store) fn missing(&self) -> Option<usize> {
+        let limit = self.query.limit?;
+        let read = self.records.len() + self.unreadable.len();
+        Some(limit.saturating_sub(read))
+    }
+
+    /// Takes the next row, and tells whether the page may have another. A page ends after a row whose
+    /// place can be named, also beyond the limit: the next page begins after it.
+    pub(in crate::store) fn take(
+        &mut self,
+        position: Position,
+        record: Result<KeyRecord, StoreError>,
+    ) -> bool {
+        if self.missing() == Some(0)
+            && let Some(next) = self.last.as_ref().and_then(Position::cursor)
+        {
+            self.next = Some(next);
+            return false;
+        }
+        match record {
+            Ok(record) => self.records.push(Arc::new(record)),
+            Err(error) => {
+                let id = std::str::from_utf8(&position.id).ok();
+                let id = id.and_then(readable_id);
+                self.unreadable.push(Unreadable::new(id, error));
+            }
+        }
+        self.last = Some(position);
+        true
+    }
+
+    pub(in crate::store) fn page(self) -> Page {
+        Page::new(self.records)
+            .with_unreadable(self.unreadable)
+            .with_next(self.next)
+    }
+}
+
+impl Position {
+    /// The place, if it can be named.
+    fn cursor(&self) -> Option<Cursor> {
+        let id = readable_id(std::str::from_utf8(&self.id).ok()?)?;
+        let issued_at = u64::try_from(self.issued_at).ok()?;
+        Some(Cursor::new(id, Timestamp::from_unix(issued_at)))
+    }
+}
