@@ -2,7 +2,9 @@
 //!
 //! A ring lists its keys by state, by scope, by the start of their ids, by what ends within a time and
 //! by what was not used for a time. In SQLite and Postgres each of these has an index: a page of a
-//! million keys takes milliseconds, whether many keys meet the filter or few.
+//! hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or few
+//! (`cargo bench --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum has
+//! analysed the table, within a minute of an import of many keys.
 //!
 //! # The report of a Monday
 //!
