@@ -1,7 +1,7 @@
-//! A tonic server whose services need one scope each, and a client that is let in, turned away
-//! without a key, and turned away without the scope.
+//! A tonic server whose services need one scope each, and one of whose methods needs another; and a client
+//! that is let in, turned away without a key, and turned away without a scope.
 //!
-//! `cargo run --example tonic` shows all three and ends; `cargo run --example tonic serve` stays
+//! `cargo run --example tonic` shows all of it and ends; `cargo run --example tonic serve` stays
 //! up for other clients. `PORT` chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 
@@ -27,6 +27,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::builder("demo").build(MemoryStore::new())?;
     let issued = ring.issue(Grant::new("alice").scopes(["greet"])?).await?;
     let alice = issued.secret().expose();
+    let both = Grant::new("bob").scopes(["greet", "greet:write"])?;
+    let issued = ring.issue(both).await?;
+    let bob = issued.secret().expose();
 
     let stays_up = std::env::args().nth(1).as_deref() == Some("serve");
     let default_port = if stays_up { "3000" } else { "0" };
@@ -40,8 +43,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // One layer authenticates for the whole server; each service says what it needs.
     let server = Server::builder()
         .layer(ApiKeyLayer::new(ring))
-        .add_service(RequireScopeLayer::new("greet").named_layer(OneMethod(Greeter)))
-        .add_service(RequireScopeLayer::new("admin").named_layer(OneMethod(Admin)))
+        .add_service(RequireScopeLayer::new("greet").named_layer(Unary(Greeter)))
+        .add_service(RequireScopeLayer::new("admin").named_layer(Unary(Admin)))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
             tokio::signal::ctrl_c().await.ok();
         });
@@ -49,20 +52,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let curl = "curl -s -D - -o /dev/null --http2-prior-knowledge \
                     -H 'content-type: application/grpc' -H 'te: trailers'";
         let with_key = format!("{curl} -H 'x-api-key: {alice}'");
-        let (greet, restart) = (Greeter::PATH, Admin::PATH);
+        let (greet, rename, restart) = (GREET, RENAME, RESTART);
         // Five zeros are an empty message. A refusal does not wait for one.
         println!("code 0   head -c 5 /dev/zero | {with_key} --data-binary @- {url}{greet}");
         println!("code 16  {curl} -X POST {url}{greet}");
         println!("code 7   {with_key} -X POST {url}{restart}");
+        println!("code 7   head -c 5 /dev/zero | {with_key} --data-binary @- {url}{rename}");
         return Ok(server.await?);
     }
 
     tokio::spawn(server);
     let channel = Channel::from_shared(url)?.connect().await?;
     for (label, path, key) in [
-        ("with the scope", Greeter::PATH, Some(alice)),
-        ("without a key", Greeter::PATH, None),
-        ("without the scope", Admin::PATH, Some(alice)),
+        ("with the scope", GREET, Some(alice)),
+        ("without a key", GREET, None),
+        ("without the scope", RESTART, Some(alice)),
+        ("with one of two scopes", RENAME, Some(alice)),
+        ("with both", RENAME, Some(bob)),
     ] {
         match call(channel.clone(), path, key).await {
             Ok(reply) => println!("{path} {label}: OK, {}", reply.text),
@@ -76,22 +82,37 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The service that needs `greet`.
+const GREET: &str = "/demo.Greeter/Greet";
+const RENAME: &str = "/demo.Greeter/Rename";
+const RESTART: &str = "/demo.Admin/Restart";
+
+/// The service that needs `greet`, and `greet:write` for one of its methods.
 #[derive(Clone)]
 struct Greeter;
 
-impl UnaryService<Text> for Greeter {
-    type Response = Text;
-    type Future = Ready<Result<Response<Text>, Status>>;
-
-    fn call(&mut self, request: Request<Text>) -> Self::Future {
+impl Greeter {
+    fn greet(request: &Request<Text>) -> Result<Text, Status> {
         // The layer's proof, from the extensions that tonic hands on.
-        ready(match request.extensions().get::<VerifiedKey>() {
-            Some(key) => Ok(Response::new(Text {
-                text: format!("hello, {}", key.subject()),
-            })),
-            None => Err(Status::internal("no layer authenticates")),
-        })
+        let key = request.extensions().get::<VerifiedKey>();
+        let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
+        Ok(text(format!("hello, {}", key.subject())))
+    }
+
+    fn rename(request: &Request<Text>) -> Result<Text, Status> {
+        let key = holder_of("greet:write", request)?;
+        Ok(text(format!("renamed by {}", key.subject())))
+    }
+}
+
+/// The key of a request that has one more scope than its service needs.
+fn holder_of<'a>(scope: &str, request: &'a Request<Text>) -> Result<&'a VerifiedKey, Status> {
+    let key = request.extensions().get::<VerifiedKey>();
+    let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
+    if key.scopes().contains(scope) {
+        Ok(key)
+    } else {
+        let message = format!("Insufficient scope: expected {scope}");
+        Err(Status::permission_denied(message))
     }
 }
 
@@ -99,23 +120,16 @@ impl UnaryService<Text> for Greeter {
 #[derive(Clone)]
 struct Admin;
 
-impl UnaryService<Text> for Admin {
-    type Response = Text;
-    type Future = Ready<Result<Response<Text>, Status>>;
-
-    fn call(&mut self, _: Request<Text>) -> Self::Future {
-        ready(Ok(Response::new(Text {
-            text: "restarted".to_owned(),
-        })))
-    }
-}
-
 // What follows stands in for the code that `tonic-prost-build` makes from a .proto file.
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Text {
     #[prost(string, tag = "1")]
     text: String,
+}
+
+fn text(text: String) -> Text {
+    Text { text }
 }
 
 impl NamedService for Greeter {
@@ -126,31 +140,44 @@ impl NamedService for Admin {
     const NAME: &'static str = "demo.Admin";
 }
 
-trait Method: UnaryService<Text, Response = Text> + NamedService {
-    const PATH: &'static str;
+type Handler = fn(&Request<Text>) -> Result<Text, Status>;
+
+/// The handlers of a service, by their paths.
+trait Methods: NamedService {
+    const METHODS: &'static [(&'static str, Handler)];
 }
 
-impl Method for Greeter {
-    const PATH: &'static str = "/demo.Greeter/Greet";
+impl Methods for Greeter {
+    const METHODS: &'static [(&'static str, Handler)] =
+        &[(GREET, Self::greet), (RENAME, Self::rename)];
 }
 
-impl Method for Admin {
-    const PATH: &'static str = "/demo.Admin/Restart";
+impl Methods for Admin {
+    const METHODS: &'static [(&'static str, Handler)] =
+        &[(RESTART, |_| Ok(text("restarted".to_owned())))];
 }
 
-/// A gRPC service of one unary method.
+/// One method at work.
+struct Call(Handler);
+
+impl UnaryService<Text> for Call {
+    type Response = Text;
+    type Future = Ready<Result<Response<Text>, Status>>;
+
+    fn call(&mut self, request: Request<Text>) -> Self::Future {
+        ready((self.0)(&request).map(Response::new))
+    }
+}
+
+/// A gRPC service of unary methods.
 #[derive(Clone)]
-struct OneMethod<M>(M);
+struct Unary<M>(M);
 
-impl<M: NamedService> NamedService for OneMethod<M> {
+impl<M: NamedService> NamedService for Unary<M> {
     const NAME: &'static str = M::NAME;
 }
 
-impl<M> Service<http::Request<Body>> for OneMethod<M>
-where
-    M: Method + Clone + Send + 'static,
-    M::Future: Send,
-{
+impl<M: Methods> Service<http::Request<Body>> for Unary<M> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
@@ -160,13 +187,14 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let method = self.0.clone();
+        let mut methods = M::METHODS.iter();
+        let handler = methods.find(|(path, _)| *path == request.uri().path());
         Box::pin(async move {
-            if request.uri().path() != M::PATH {
+            let Some((_, handler)) = handler else {
                 return Ok(Status::unimplemented("no such method").into_http());
-            }
+            };
             let mut server = tonic::server::Grpc::new(ProstCodec::<Text, Text>::default());
-            Ok(server.unary(method, request).await)
+            Ok(server.unary(Call(*handler), request).await)
         })
     }
 }

@@ -75,6 +75,8 @@ fn the_tonic_example_shows_codes_0_16_and_7_and_ends() {
             "/demo.Greeter/Greet with the scope: OK, hello, alice",
             "/demo.Greeter/Greet without a key: code 16, API key missing",
             "/demo.Admin/Restart without the scope: code 7, Insufficient scope: expected admin",
+            "/demo.Greeter/Rename with one of two scopes: code 7, Insufficient scope: expected greet:write",
+            "/demo.Greeter/Rename with both: OK, renamed by bob",
         ]
     );
 }
