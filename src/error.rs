@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::span::Span;
+use crate::support::span::Span;
 
 /// Why building, issuing, importing or managing keys failed.
 ///

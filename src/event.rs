@@ -4,12 +4,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::caught::caught;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::refusal::{Identity, KeyPlace, RejectionKind};
 use crate::store::Ended;
+use crate::support::caught::caught;
 use crate::verified::InvalidCause;
 
 /// Is told of every [`Event`] of a ring, of a layer, or of both.

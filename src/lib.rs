@@ -128,7 +128,6 @@ pub mod testing;
 mod body;
 mod caching;
 mod calendar;
-mod caught;
 mod clock;
 mod credential;
 mod digest;
@@ -141,7 +140,6 @@ mod grant;
 mod import;
 mod leak;
 mod lifecycle;
-mod oneshot;
 mod problem;
 mod realm;
 mod record;
@@ -150,12 +148,9 @@ mod requirement;
 mod ring;
 mod scope;
 mod secret;
-#[cfg(feature = "serde")]
-mod serde_text;
 mod shape;
 mod source;
-mod span;
-mod sync;
+mod support;
 mod text;
 #[cfg(feature = "tracing")]
 mod trace;
@@ -165,7 +160,7 @@ mod verified;
 mod watchers;
 
 #[cfg(feature = "serde")]
-pub(crate) use serde_text::serde_text;
+pub(crate) use support::serde_text::serde_text;
 
 pub use auth::ApiKeyLayer;
 pub use body::Body;

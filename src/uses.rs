@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::format::KeyId;
-use crate::sync::{AtomicU64, HashMap, Ordering};
+use crate::support::sync::{AtomicU64, HashMap, Ordering};
 
 /// No use is at this time: the entry was taken out, and whoever holds it must begin anew.
 const TAKEN: u64 = u64::MAX;

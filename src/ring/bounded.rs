@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::caught::caught;
 use crate::store::{BoxFuture, StoreError};
+use crate::support::caught::caught;
 
 /// The answer of a store that comes in time, or why there is none.
 pub(super) struct Bounded<A> {

@@ -15,7 +15,7 @@ use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::store::KeyStore;
-use crate::sync;
+use crate::support::sync;
 use crate::unknown::{Asked, UnknownKeys};
 use crate::uses::Uses;
 use crate::watchers::Watchers;

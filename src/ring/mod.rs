@@ -37,7 +37,7 @@ use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyView};
 use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
-use crate::sync;
+use crate::support::sync;
 use crate::uses::Uses;
 use crate::verified::{VerifiedKey, VerifyError};
 use crate::watchers::Watchers;

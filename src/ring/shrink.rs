@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
-use crate::caught::caught;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
@@ -14,6 +13,7 @@ use crate::lifecycle::{self, Reading};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::scope::ScopeSet;
 use crate::store::{Revoked, Target};
+use crate::support::caught::caught;
 
 impl KeyRing {
     /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it

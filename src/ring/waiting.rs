@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::bounded::Bounded;
 use super::verify::{Verdict, Verifying};
 use super::{Inner, KeyRing};
-use crate::caught::caught;
-use crate::oneshot;
 use crate::store::{BoxFuture, StoreError, StoreErrorKind};
+use crate::support::caught::caught;
+use crate::support::oneshot;
 use crate::verified::VerifyError;
 
 /// For how many times the [bound](crate::RingBuilder::lookup_timeout) of the wait a look-up itself

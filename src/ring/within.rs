@@ -8,7 +8,7 @@ use super::{Inner, KeyRing};
 use crate::event::{Event, HeldEvent, Observed};
 use crate::format::KeyId;
 use crate::store::{KeyStore, StoreId};
-use crate::sync;
+use crate::support::sync;
 use crate::watchers::Watchers;
 
 /// What happened in a transaction, for those who hear of it after the commit.

@@ -105,7 +105,7 @@ mod shuttle_ {
     use shuttle::thread;
 
     use super::*;
-    use crate::sync::Arc;
+    use crate::support::sync::Arc;
 
     const ITERATIONS: usize = 10_000;
 

@@ -23,7 +23,7 @@ mod records;
 mod redact;
 mod setup;
 mod snapshot;
-#[path = "../../span.rs"]
+#[path = "../../support/span.rs"]
 mod span;
 mod store_url;
 mod table;

@@ -8,7 +8,7 @@ use super::failure::Problem;
 use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
-use crate::span::Span;
+use crate::support::span::Span;
 
 /// The limits that a store was opened with; none by default.
 #[derive(Debug, Clone, Default)]

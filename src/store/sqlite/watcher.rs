@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::failure::Place;
-use crate::caught::caught;
 use crate::store::StoreError;
+use crate::support::caught::caught;
 
 /// Looks again and again until it is dropped.
 pub(super) struct Watcher {

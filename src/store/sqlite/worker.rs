@@ -13,9 +13,9 @@ use rusqlite::{Connection, InterruptHandle};
 
 use super::checkpoint::{checkpoint, forget_pages};
 use super::failure::Place;
-use crate::caught::caught;
-use crate::oneshot;
 use crate::store::{StoreError, StoreErrorKind};
+use crate::support::caught::caught;
+use crate::support::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::support::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The side that gives the value. Dropped without one, it lets the receiver know.
 pub(crate) struct Sender<T>(Arc<Mutex<State<T>>>);

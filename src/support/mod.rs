@@ -1,0 +1,8 @@
+//! What several rooms stand on, and none of them is about.
+
+pub(crate) mod caught;
+pub(crate) mod oneshot;
+#[cfg(feature = "serde")]
+pub(crate) mod serde_text;
+pub(crate) mod span;
+pub(crate) mod sync;
