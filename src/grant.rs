@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::scope::ScopeSet;
+use crate::time::clock::Timestamp;
 
 /// What trusted code asks a ring to mint or to import.
 ///

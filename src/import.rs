@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::grant::Grant;
 use crate::record::KeyRecord;
+use crate::time::clock::Timestamp;
 
 /// The longest id of a Laravel Sanctum token, in bytes: that of a UUID.
 const MAX_SANCTUM_ID_LEN: usize = 36;

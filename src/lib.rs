@@ -127,8 +127,6 @@ pub mod testing;
 
 mod body;
 mod caching;
-mod calendar;
-mod clock;
 mod credential;
 mod digest;
 mod error;
@@ -152,6 +150,7 @@ mod shape;
 mod source;
 mod support;
 mod text;
+mod time;
 #[cfg(feature = "tracing")]
 mod trace;
 mod unknown;
@@ -164,9 +163,6 @@ pub(crate) use support::serde_text::serde_text;
 
 pub use auth::ApiKeyLayer;
 pub use body::Body;
-#[cfg(feature = "testing")]
-pub use clock::ManualClock;
-pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{KeyDigest, Pepper};
 pub use drain::DrainLayer;
 pub use error::{Error, ErrorClass, ErrorKind};
@@ -186,6 +182,9 @@ pub use secret::SecretKey;
 pub use shape::redact_keys;
 pub use source::Source;
 pub use text::Escaped;
+#[cfg(feature = "testing")]
+pub use time::clock::ManualClock;
+pub use time::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use unknown::{Answer, UnknownKeys};

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::refusal::Identity;
 use crate::scope::ScopeSet;
 use crate::store::StoreError;
+use crate::time::clock::Timestamp;
 
 /// The proof, in a request's extensions, that *this* request was authenticated.
 ///

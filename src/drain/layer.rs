@@ -7,7 +7,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::service::Drain;
-use crate::clock::{Clock, SystemClock};
+use crate::time::clock::{Clock, SystemClock};
 
 /// Reads what is left of a refused request's body before the refusal is handed on, within bounds.
 ///

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
+use crate::time::clock::Timestamp;
 
 /// A set of writes that a store applies all together or not at all.
 #[derive(Debug, Clone, Default)]

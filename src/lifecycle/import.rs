@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::issue::{Descent, LONGEST_LIFETIME, granted};
 use super::{Change, Minted, Policy, Reading, add};
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::grant::Lifetime;
 use crate::import::Import;
 use crate::record::KeyRecord;
+use crate::time::clock::Timestamp;
 
 const SAY_SOONER: &str =
     "let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";

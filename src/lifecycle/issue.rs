@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 use crate::format::{KeyId, KeyPrefix};
@@ -14,6 +13,7 @@ use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
 use crate::text::is_plain;
+use crate::time::clock::Timestamp;
 
 /// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is
 /// longer is most likely a number of milliseconds.

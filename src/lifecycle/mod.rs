@@ -19,11 +19,11 @@ pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::narrow;
 
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::ScopeSet;
+use crate::time::clock::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);
 /// How long a key lives where its grant does not say, and the ring allows it: 90 days.

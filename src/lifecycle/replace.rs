@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::issue::{Descent, expiry, grantable, granted, within_limit};
 use super::{Change, Minted, Policy, Reading, Write, split};
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
+use crate::time::clock::Timestamp;
 
 /// What becomes of a key that is rotated.
 #[derive(Debug, Clone, Copy)]

@@ -9,11 +9,11 @@ use std::fmt;
 pub use revocation::{Revocation, RevocationReason};
 pub use view::KeyView;
 
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::{KeyId, KeyPrefix};
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
+use crate::time::clock::Timestamp;
 
 /// The fields of a [`KeyRecord`], as a store keeps them.
 ///

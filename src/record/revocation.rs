@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
+use crate::time::clock::Timestamp;
 
 /// Why a key was revoked, in the words of RFC 5280 §5.3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
-use crate::clock::{Clock, SystemClock};
 use crate::digest::{Digester, Pepper};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Observed, Observer};
@@ -16,6 +15,7 @@ use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::store::KeyStore;
 use crate::support::sync;
+use crate::time::clock::{Clock, SystemClock};
 use crate::unknown::{Asked, UnknownKeys};
 use crate::uses::Uses;
 use crate::watchers::Watchers;

@@ -27,7 +27,6 @@ pub use watch::Watch;
 #[cfg(feature = "postgres")]
 pub(crate) use within::Held;
 
-use crate::clock::{Clock, Timestamp};
 use crate::digest::Digester;
 use crate::error::Error;
 use crate::event::Observed;
@@ -38,6 +37,7 @@ use crate::record::{KeyRecord, KeyView};
 use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;
+use crate::time::clock::{Clock, Timestamp};
 use crate::uses::Uses;
 use crate::verified::{VerifiedKey, VerifyError};
 use crate::watchers::Watchers;

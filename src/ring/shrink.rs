@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::format::KeyId;
@@ -14,6 +13,7 @@ use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::scope::ScopeSet;
 use crate::store::{Revoked, Target};
 use crate::support::caught::caught;
+use crate::time::clock::Timestamp;
 
 impl KeyRing {
     /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it

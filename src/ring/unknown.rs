@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::KeyRing;
 use super::import::is_importable;
 use super::verify::{Verdict, is_unknown};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
@@ -16,6 +15,7 @@ use crate::secret::SecretKey;
 use crate::store::{Lookup, StoreError, StoreErrorKind};
 use crate::support::caught::{caught, caught_in};
 use crate::support::oneshot::{self, Receiver, Sender};
+use crate::time::clock::Timestamp;
 use crate::unknown::UnknownKeys;
 use crate::verified::{InvalidCause, VerifyError};
 

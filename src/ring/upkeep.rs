@@ -6,12 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::KeyRing;
-use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::event::Event;
 use crate::format::KeyId;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
+use crate::time::clock::Timestamp;
 
 /// How long dead records may lie beyond their retention.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);

@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::import::is_importable;
 use super::{Inner, KeyRing};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
 use crate::lifecycle::Reading;
 use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
+use crate::time::clock::Timestamp;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 pub(super) type Verdict = Result<VerifiedKey, VerifyError>;

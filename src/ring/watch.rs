@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::KeyRing;
 use super::bounded::Bounded;
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::record::KeyState;
 use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
+use crate::time::clock::Timestamp;
 use crate::watchers::{Ended, Seen, Ticket};
 
 impl KeyRing {

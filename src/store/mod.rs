@@ -33,12 +33,12 @@ pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
+use crate::time::clock::Timestamp;
 
 /// How many realms a store names.
 const MOST_REALMS: usize = 100;

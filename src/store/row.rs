@@ -5,11 +5,11 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::{StoreError, StoreErrorKind};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
+use crate::time::clock::Timestamp;
 
 /// The columns of a record, in the order in which statements name them, but for its realm: that
 /// is a condition of every query.

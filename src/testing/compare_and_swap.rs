@@ -3,12 +3,12 @@
 use super::Violation;
 use super::race::race;
 use super::trial::{self, EXPIRES, Trial, realm, scopes};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::lifecycle::{Change, Expected, Write};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::store::{KeyStore, StoreErrorKind};
+use crate::time::clock::Timestamp;
 
 const ROUNDS: usize = 12;
 const CONTENDERS: usize = 8;

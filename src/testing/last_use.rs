@@ -4,12 +4,12 @@ mod raced;
 
 use super::Violation;
 use super::trial::{Trial, after, realm, scopes};
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
+use crate::time::clock::Timestamp;
 
 /// How many keys one call names: more than a store may bind in one statement without a thought.
 const MANY: u64 = 2_000;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::Violation;
 use super::trial::{self, Trial, after, key};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
 use crate::scope::Scope;
 use crate::store::{Cursor, KeyStore, ListQuery};
+use crate::time::clock::Timestamp;
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
 /// order: upper before lower.

@@ -54,8 +54,8 @@ use std::fmt;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-pub use crate::clock::ManualClock;
 use crate::store::KeyStore;
+pub use crate::time::clock::ManualClock;
 use trial::Trial;
 
 /// A clause of the contract that is in the docs of [`KeyStore`].

@@ -2,11 +2,11 @@
 
 use super::Violation;
 use super::trial::{Trial, after, realm};
-use crate::clock::Timestamp;
 use crate::lifecycle::{Change, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecordParts, Revocation, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
+use crate::time::clock::Timestamp;
 
 /// The time by which the records must have ended.
 const BY: Timestamp = after(1_000);

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Violation;
 use super::race::{join, race};
 use super::trial::{self, Trial, after, realm, scopes};
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::store::{Ended, KeyStore, ListQuery, Revoked, StoreErrorKind, Target};
+use crate::time::clock::Timestamp;
 
 const KEYS: usize = 5;
 const DUELS: usize = 15;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Clause, Violation};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::error::Error;
 use crate::format::KeyId;
@@ -16,6 +15,7 @@ use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;
 use crate::store::{KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind};
+use crate::time::clock::Timestamp;
 
 /// When the keys of the suite are issued.
 pub(super) const ISSUED: Timestamp = Timestamp::from_unix(1_800_000_000);

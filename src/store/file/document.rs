@@ -10,8 +10,8 @@ use super::entry::{Entry, EntrySeed};
 use super::failure::{Lines, Problem, line_of};
 use super::plaintext;
 use super::value::{Name, Parsed, Raw};
-use crate::clock::Timestamp;
 use crate::realm::Realm;
+use crate::time::clock::Timestamp;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::entry::Entry;
 use super::failure::Problem;
-use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::support::span::Span;
+use crate::time::clock::Timestamp;
 
 /// The limits that a store was opened with; none by default.
 #[derive(Debug, Clone, Default)]

@@ -24,11 +24,11 @@ use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
+use crate::time::clock::Timestamp;
 
 /// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
 /// read at the start, and again when it changes. Needs the feature `file`.

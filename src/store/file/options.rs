@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::FileStore;
 use super::limits::Limits;
-use crate::clock::{Clock, SystemClock};
 use crate::event::{Observed, Observer};
 use crate::scope::ScopeSet;
 use crate::store::StoreError;
+use crate::time::clock::{Clock, SystemClock};
 
 /// A second: a deleted key is dead within two, and a look at a file costs a microsecond.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);

@@ -8,12 +8,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::document::Syntax;
 use super::merge::Held;
 use super::value::{Raw, TOML_DATE};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
 use crate::scope::ScopeSet;
+use crate::time::clock::Timestamp;
 
 /// What a refused file takes away, and what cannot be said of it.
 #[derive(Debug, Default)]

@@ -12,11 +12,11 @@ use super::limits::Limits;
 use super::merge::{self, Held};
 use super::options::FileOptions;
 use super::salvage::Taken;
-use crate::clock::Clock;
 use crate::event::{Event, Observed};
 use crate::lifecycle::Change;
 use crate::store::{MemoryStore, StoreError, StoreErrorKind};
 use crate::support::caught::caught;
+use crate::time::clock::Clock;
 
 /// What the store and its thread share.
 pub(super) struct Shared {

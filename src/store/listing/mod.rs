@@ -8,10 +8,10 @@ use std::time::Duration;
 
 pub use page::{Cursor, Page, Unreadable};
 
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::Scope;
+use crate::time::clock::Timestamp;
 
 /// Which records to list, in which order, and how many at a time.
 ///

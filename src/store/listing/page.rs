@@ -6,11 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::ListQuery;
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::format::KeyId;
 use crate::record::KeyRecord;
 use crate::store::StoreError;
+use crate::time::clock::Timestamp;
 
 /// A part of a list: its records in order, what could not be read, and where the next page begins.
 ///

@@ -17,11 +17,11 @@ use super::{
     BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, MOST_REALMS, Page,
     Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
+use crate::time::clock::Timestamp;
 
 /// A store in memory, for tests, for keys that are imported at start-up, and as the measure of
 /// the others. Clones share their records; rings of several realms can share one.

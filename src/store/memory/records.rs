@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use crate::clock::Timestamp;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
+use crate::time::clock::Timestamp;
 
 #[derive(Default)]
 pub(super) struct Records {

@@ -7,8 +7,8 @@ use super::super::row::{column_metadata, column_revoked_at, column_time, column_
 use super::super::{StoreError, StoreErrorKind};
 use super::error::because;
 use super::tables::Tables;
-use crate::clock::Timestamp;
 use crate::record::KeyRecord;
+use crate::time::clock::Timestamp;
 
 /// Sets what no change of a key changes too: the guard of the table refuses it then, instead of
 /// passing it over.

@@ -41,11 +41,11 @@ use super::{
 };
 #[cfg(doc)]
 use crate::KeyRing;
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
+use crate::time::clock::Timestamp;
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///

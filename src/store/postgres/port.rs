@@ -9,11 +9,11 @@ use super::super::{
     StoreErrorKind, StoreId, Target,
 };
 use super::error::because;
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
+use crate::time::clock::Timestamp;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 

@@ -11,7 +11,6 @@ use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
 use super::{SqliteStore, list, purge, read, revoke, write};
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::realm::Realm;
@@ -20,6 +19,7 @@ use crate::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
+use crate::time::clock::Timestamp;
 
 /// So many records are got in the thread that asks, as one is.
 const FEW: usize = 16;

@@ -8,9 +8,9 @@ use rusqlite::{Connection, params};
 use super::SqliteStore;
 use super::failure::Place;
 use super::write::begin;
-use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::store::StoreError;
+use crate::time::clock::Timestamp;
 
 /// How many records a step removes: no commit waits for more than that, tenths of a second in a
 /// large file. A smaller step takes little less, for its records too lie all over the file.

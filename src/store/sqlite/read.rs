@@ -8,7 +8,6 @@ use rusqlite::{Connection, StatementStatus, ToSql, params};
 use super::connection::require_known;
 use super::failure::{Place, is_busy};
 use super::stopwatch::Moment;
-use crate::clock::Timestamp;
 use crate::digest::KeyDigest;
 use crate::format::KeyId;
 use crate::lifecycle::SubjectKeys;
@@ -16,6 +15,7 @@ use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::row::{Row, readable_id, row_of, time};
 use crate::store::{Found, StoreError, StoreErrorKind};
+use crate::time::clock::Timestamp;
 
 /// In the order in which [`record`] reads them.
 macro_rules! columns {

@@ -16,11 +16,11 @@ use super::SqliteStore;
 use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
 use super::failure::Place;
 use super::worker::{CROWDED, MOST_WAITING, Worker};
-use crate::clock::ManualClock;
 use crate::error::ErrorKind;
 use crate::grant::Grant;
 use crate::ring::KeyRing;
 use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
+use crate::time::clock::ManualClock;
 
 /// Only what hangs takes longer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ fn place() -> Arc<Place> {
 }
 
 fn ring(store: &SqliteStore) -> KeyRing {
-    let clock = ManualClock::new(crate::clock::Timestamp::from_unix(1_800_000_000));
+    let clock = ManualClock::new(crate::time::clock::Timestamp::from_unix(1_800_000_000));
     let builder = KeyRing::builder("acme").clock(clock);
     builder.build(store.clone()).unwrap()
 }
@@ -309,8 +309,8 @@ fn no_list_sorts_or_reads_everything() {
     };
     let day = Duration::from_hours(24);
     let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
-    let place = Cursor::new(id, crate::clock::Timestamp::from_unix(1_800_000_000));
-    let now = crate::clock::Timestamp::from_unix(1_900_000_000);
+    let place = Cursor::new(id, crate::time::clock::Timestamp::from_unix(1_800_000_000));
+    let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
     let page = || ListQuery::new().at(now).after(place).limit(10);
     let everything = page()
         .expiring_within(day)
@@ -451,7 +451,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
     };
     let realm = crate::realm::Realm::new("acme").unwrap();
     let day = Duration::from_hours(24);
-    let now = crate::clock::Timestamp::from_unix(1_900_000_000);
+    let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
     let all = || ListQuery::new().at(now);
     for (query, filter) in [
         (all(), Filter::Realm),

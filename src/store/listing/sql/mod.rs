@@ -15,9 +15,9 @@ use conditions::Builder;
 pub(in crate::store) use reading::Reading;
 
 use super::ListQuery;
-use crate::clock::Timestamp;
 use crate::realm::Realm;
 use crate::record::KeyState;
+use crate::time::clock::Timestamp;
 
 const EPOCH: Timestamp = Timestamp::from_unix(0);
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::super::{Cursor, ListQuery, Page, Unreadable};
 use super::{Position, number};
-use crate::clock::Timestamp;
 use crate::record::KeyRecord;
 use crate::store::StoreError;
 use crate::store::row::readable_id;
+use crate::time::clock::Timestamp;
 
 /// What is read of it so far.
 pub(in crate::store) struct Reading<'a> {

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{File, PATIENCE};
-use crate::clock::{ManualClock, Timestamp};
 use crate::grant::Grant;
 use crate::record::{KeyState, RevocationReason};
 use crate::ring::KeyRing;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{BoxFuture, KeyStore, StoreError};
+use crate::time::clock::{ManualClock, Timestamp};
 
 /// Keeps the thread of lists busy, until it is told to end.
 struct List {
