@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::format::{Format, KeyId};
+use crate::key::format::{Format, KeyId};
 use crate::leak::{Strays, holds_key, is_url_header, target_parts};
 use crate::refusal::{Ambiguity, KeyPlace, Refusal};
 use crate::source::{Kind, Source};

@@ -4,8 +4,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Extensions, Request, Uri};
 use zeroize::Zeroizing;
 
-use crate::digest::hex_byte;
-use crate::format::{Format, KeyId};
+use crate::key::digest::hex_byte;
+use crate::key::format::{Format, KeyId};
 use crate::refusal::{KeyPlace, Refusal};
 
 /// The headers in which proxies and gateways hand on the URL of a request: nginx, Traefik, Caddy,

@@ -1,7 +1,7 @@
 //! Why a request goes no further, before it becomes a response.
 
 use crate::event::{Event, EventKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
 

@@ -3,7 +3,7 @@
 use tracing::Level;
 
 use crate::event::{Event, EventKind, Observer};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::refusal::{KeyPlace, RejectionKind};
 use crate::verified::InvalidCause;

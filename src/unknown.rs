@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 
 use crate::import::Import;
-use crate::secret::SecretKey;
+use crate::key::secret::SecretKey;
 use crate::store::BoxFuture;
 
 /// What became of a question about an unknown key: what to import, `None` for a key that is no key, or

@@ -1,6 +1,6 @@
 //! Last uses on their way to the store, collected without a lock.
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::support::sync::{AtomicU64, HashMap, Ordering};
 use crate::time::clock::Timestamp;
 

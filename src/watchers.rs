@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::RangeBounds;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::KeyState;
 use crate::store::{BoxFuture, StoreError};
 use crate::support::caught::caught;

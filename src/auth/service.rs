@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use crate::body::Body;
 use crate::credential::{Sighting, Sources, hide};
 use crate::event::{Event, Observed};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::leak::in_any_header;
 use crate::refusal::{KeyPlace, Refusal};
 use crate::rejection::{Anonymous, Head, Required, Responses};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::time::clock::Timestamp;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
-use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
-use crate::format::{KeyId, KeyPrefix};
 use crate::grant::{Grant, Lifetime};
+use crate::key::digest::KeyDigest;
+use crate::key::format::{KeyId, KeyPrefix};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::scope::ScopeSet;

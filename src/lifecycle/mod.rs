@@ -20,7 +20,7 @@ pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::narrow;
 
 use crate::error::{Error, ErrorKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;

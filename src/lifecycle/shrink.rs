@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Change, Reading, Write, split};
 use crate::error::{Error, ErrorKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::scope::ScopeSet;
 

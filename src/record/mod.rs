@@ -9,8 +9,8 @@ use std::fmt;
 pub use revocation::{Revocation, RevocationReason};
 pub use view::KeyView;
 
-use crate::digest::KeyDigest;
-use crate::format::{KeyId, KeyPrefix};
+use crate::key::digest::KeyDigest;
+use crate::key::format::{KeyId, KeyPrefix};
 use crate::realm::Realm;
 use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;

@@ -33,7 +33,7 @@ use http::{Response, StatusCode};
 pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::refusal::Identity;
 pub use crate::refusal::RejectionKind;
 use crate::store::StoreError;

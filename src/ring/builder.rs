@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
-use crate::digest::{Digester, Pepper};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Observed, Observer};
-use crate::format::Format;
+use crate::key::digest::{Digester, Pepper};
+use crate::key::format::Format;
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
 use crate::realm::Realm;
 use crate::scope::ScopeSet;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::KeyRing;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::Change;
 use crate::record::KeyRecord;
 use crate::store::{ListQuery, StoreErrorKind};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::change::MAX_ATTEMPTS;
 use super::{Inner, KeyRing};
-use crate::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::format::KeyId;
 use crate::import::{
     Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
 };
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::lifecycle::{self, Change, Minted};
 use crate::record::KeyRecord;
 use crate::store::{Lookup, StoreErrorKind};

@@ -5,9 +5,9 @@ use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::grant::Grant;
+use crate::key::secret::SecretKey;
 use crate::lifecycle::{self, Minted};
 use crate::record::KeyRecord;
-use crate::secret::SecretKey;
 
 impl KeyRing {
     /// Mints a key.

@@ -27,14 +27,14 @@ pub use watch::Watch;
 #[cfg(feature = "postgres")]
 pub(crate) use within::Held;
 
-use crate::digest::Digester;
 use crate::error::Error;
 use crate::event::Observed;
-use crate::format::{Format, KeyId};
+use crate::key::digest::Digester;
+use crate::key::format::{Format, KeyId};
+use crate::key::secret::SecretKey;
 use crate::lifecycle::{Policy, Reading};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyView};
-use crate::secret::SecretKey;
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;
 use crate::time::clock::{Clock, Timestamp};

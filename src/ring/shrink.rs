@@ -7,7 +7,7 @@ use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::{self, Reading};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::scope::ScopeSet;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::KeyRing;
 use crate::error::Error;
 use crate::event::Event;
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
 use crate::time::clock::Timestamp;

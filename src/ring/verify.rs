@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::import::is_importable;
 use super::{Inner, KeyRing};
-use crate::digest::KeyDigest;
 use crate::event::{Event, EventKind};
+use crate::key::digest::KeyDigest;
 use crate::lifecycle::Reading;
 use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};

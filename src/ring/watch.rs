@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::KeyRing;
 use super::bounded::Bounded;
 use crate::error::{Error, ErrorKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::KeyState;
 use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
 use crate::time::clock::Timestamp;

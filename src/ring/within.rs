@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, KeyRing};
 use crate::event::{Event, HeldEvent, Observed};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
 use crate::watchers::Watchers;

@@ -33,8 +33,8 @@ pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};

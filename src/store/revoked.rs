@@ -1,6 +1,6 @@
 //! What a revocation is about, and what it came to.
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 
 /// Which records of a realm a revocation ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::{StoreError, StoreErrorKind};
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
 use crate::time::clock::Timestamp;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::Violation;
 use super::race::join;
 use super::trial::{self, Trial, after, realm};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};

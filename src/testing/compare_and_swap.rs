@@ -3,8 +3,8 @@
 use super::Violation;
 use super::race::race;
 use super::trial::{self, EXPIRES, Trial, realm, scopes};
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Expected, Write};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::store::{KeyStore, StoreErrorKind};

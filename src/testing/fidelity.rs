@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
-use crate::format::KeyPrefix;
+use crate::key::format::KeyPrefix;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::scope::ScopeSet;

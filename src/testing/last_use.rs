@@ -4,7 +4,7 @@ mod raced;
 
 use super::Violation;
 use super::trial::{Trial, after, realm, scopes};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Violation;
 use super::trial::{self, Trial, after, key};
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
 use crate::scope::Scope;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Violation;
 use super::race::{join, race};
 use super::trial::{self, Trial, after, realm, scopes};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation, RevocationReason};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Clause, Violation};
-use crate::digest::KeyDigest;
 use crate::error::Error;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, SubjectKeys, Write};
 use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::Entry;
 use super::failure::Problem;
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
 use crate::time::clock::Timestamp;

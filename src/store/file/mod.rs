@@ -24,8 +24,8 @@ use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::time::clock::Timestamp;

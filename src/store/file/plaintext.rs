@@ -1,6 +1,6 @@
 //! Keys that stand where only digests belong.
 
-pub(super) use crate::shape::find;
+pub(super) use crate::key::shape::find;
 
 /// What an error says in the place of the key.
 pub(super) const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `digest`, \

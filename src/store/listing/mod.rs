@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use page::{Cursor, Page, Unreadable};
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::scope::Scope;
 use crate::time::clock::Timestamp;

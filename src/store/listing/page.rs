@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ListQuery;
 use crate::error::{Error, ErrorKind};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::record::KeyRecord;
 use crate::store::StoreError;
 use crate::time::clock::Timestamp;

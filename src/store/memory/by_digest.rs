@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use papaya::Equivalent;
 
-use crate::digest::KeyDigest;
+use crate::key::digest::KeyDigest;
 
 /// A digest as the index compares it: which of two digests is stored is no secret to keep from
 /// a presenter who knows neither, and the ring compares what was found in constant time.

@@ -17,8 +17,8 @@ use super::{
     BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, MOST_REALMS, Page,
     Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::clock::Timestamp;

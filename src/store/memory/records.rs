@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};

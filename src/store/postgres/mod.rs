@@ -41,8 +41,8 @@ use super::{
 };
 #[cfg(doc)]
 use crate::KeyRing;
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::time::clock::Timestamp;

@@ -9,8 +9,8 @@ use super::super::{
     StoreErrorKind, StoreId, Target,
 };
 use super::error::because;
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::clock::Timestamp;

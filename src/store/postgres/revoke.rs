@@ -12,7 +12,7 @@ use super::commit::{LOCK, lineage_lock, subject_lock};
 use super::connection::Connections;
 use super::error::{because, commit_failed};
 use super::tables::Tables;
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
 

@@ -17,7 +17,7 @@ use super::list::{self, Source};
 use super::record::{SELECT_BY_ID, column};
 use super::tables::{SEEN, Tables, home, seen};
 use super::{first, revoke};
-use crate::format::KeyId;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 

@@ -11,8 +11,8 @@ use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
 use super::{SqliteStore, list, purge, read, revoke, write};
-use crate::digest::KeyDigest;
-use crate::format::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::key::format::KeyId;
 use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::store::{

@@ -308,7 +308,7 @@ fn no_list_sorts_or_reads_everything() {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
     let day = Duration::from_hours(24);
-    let id: crate::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
+    let id: crate::key::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
     let place = Cursor::new(id, crate::time::clock::Timestamp::from_unix(1_800_000_000));
     let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
     let page = || ListQuery::new().at(now).after(place).limit(10);

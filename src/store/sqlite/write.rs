@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use super::connection::require_known;
 use super::failure::Place;
 use super::read;
-use crate::format::{KeyId, KeyPrefix};
+use crate::key::format::{KeyId, KeyPrefix};
 use crate::lifecycle::{Change, Expected};
 use crate::realm::Realm;
 use crate::record::KeyRecord;

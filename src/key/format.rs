@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::secret::SecretKey;
+use crate::key::secret::SecretKey;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 pub(crate) const ID_LEN: usize = 12;

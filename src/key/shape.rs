@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::digest::hex_byte;
-use crate::format::{ID_LEN, MAX_PREFIX_LEN, SUFFIX_LEN};
+use crate::key::digest::hex_byte;
+use crate::key::format::{ID_LEN, MAX_PREFIX_LEN, SUFFIX_LEN};
 
 /// Replaces every text in the shape of a minted key with `(a key)`: of any ring, wherever it
 /// stands, with whatever is glued to it, mistyped or percent-encoded.
