@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::realm::Realm;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::refusal::{Identity, KeyPlace, RejectionKind};
 use crate::store::Ended;

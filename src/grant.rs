@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::access::scope::ScopeSet;
 use crate::error::Error;
-use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;
 
 /// What trusted code asks a ring to mint or to import.

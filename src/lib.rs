@@ -125,6 +125,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+mod access;
 mod body;
 mod caching;
 mod credential;
@@ -138,15 +139,11 @@ mod key;
 mod leak;
 mod lifecycle;
 mod problem;
-mod realm;
 mod record;
 mod refusal;
-mod requirement;
 mod ring;
-mod scope;
 mod source;
 mod support;
-mod text;
 mod time;
 #[cfg(feature = "tracing")]
 mod trace;
@@ -158,6 +155,10 @@ mod watchers;
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 
+pub use access::realm::Realm;
+pub use access::requirement::{IntoRequirement, Requirement};
+pub use access::scope::{Scope, ScopeSet};
+pub use access::text::Escaped;
 pub use auth::ApiKeyLayer;
 pub use body::Body;
 pub use drain::DrainLayer;
@@ -170,15 +171,11 @@ pub use key::digest::{KeyDigest, Pepper};
 pub use key::format::{KeyId, KeyPrefix};
 pub use key::secret::SecretKey;
 pub use key::shape::redact_keys;
-pub use realm::Realm;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use refusal::KeyPlace;
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
-pub use requirement::{IntoRequirement, Requirement};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
-pub use scope::{Scope, ScopeSet};
 pub use source::Source;
-pub use text::Escaped;
 #[cfg(feature = "testing")]
 pub use time::clock::ManualClock;
 pub use time::clock::{Clock, SystemClock, Timestamp};

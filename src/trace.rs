@@ -2,9 +2,9 @@
 
 use tracing::Level;
 
+use crate::access::realm::Realm;
 use crate::event::{Event, EventKind, Observer};
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::refusal::{KeyPlace, RejectionKind};
 use crate::verified::InvalidCause;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::refusal::Identity;
-use crate::scope::ScopeSet;
 use crate::store::StoreError;
 use crate::time::clock::Timestamp;
 

@@ -8,10 +8,10 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::service::{ApiKey, Policy};
+use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::credential::Sources;
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
-use crate::requirement::{IntoRequirement, Requirement};
 use crate::ring::KeyRing;
 use crate::source::Source;
 

@@ -9,9 +9,9 @@ use tower_layer::Layer;
 
 use super::parsed;
 use super::service::RequireScope;
+use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder};
-use crate::requirement::{IntoRequirement, Requirement};
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///

@@ -43,9 +43,9 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Extensions, Response};
 
+use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::event::{Event, EventKind, Observed};
 use crate::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
-use crate::requirement::{IntoRequirement, Requirement};
 use crate::verified::VerifiedKey;
 
 /// Parses what a route requires, when the route is built.

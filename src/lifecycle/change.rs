@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::access::realm::Realm;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::time::clock::Timestamp;
 

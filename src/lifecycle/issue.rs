@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
+use crate::access::text::is_plain;
 use crate::error::{Error, ErrorKind};
 use crate::grant::{Grant, Lifetime};
 use crate::key::digest::KeyDigest;
 use crate::key::format::{KeyId, KeyPrefix};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
-use crate::scope::ScopeSet;
-use crate::text::is_plain;
 use crate::time::clock::Timestamp;
 
 /// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is

@@ -19,10 +19,10 @@ pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub(crate) use shrink::narrow;
 
+use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
-use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);

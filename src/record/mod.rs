@@ -9,10 +9,10 @@ use std::fmt;
 pub use revocation::{Revocation, RevocationReason};
 pub use view::KeyView;
 
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::key::digest::KeyDigest;
 use crate::key::format::{KeyId, KeyPrefix};
-use crate::realm::Realm;
-use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;
 
 /// The fields of a [`KeyRecord`], as a store keeps them.

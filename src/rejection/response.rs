@@ -7,12 +7,12 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use crate::access::realm::Realm;
+use crate::access::requirement::Requirement;
 use crate::caching;
 use crate::credential::Sources;
 use crate::problem;
-use crate::realm::Realm;
 use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
-use crate::requirement::Requirement;
 use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Observed, Observer};
 use crate::key::digest::{Digester, Pepper};
 use crate::key::format::Format;
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
-use crate::realm::Realm;
-use crate::scope::ScopeSet;
 use crate::store::KeyStore;
 use crate::support::sync;
 use crate::time::clock::{Clock, SystemClock};

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
+use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
 use crate::key::format::KeyId;
 use crate::lifecycle::{self, Reading};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
-use crate::scope::ScopeSet;
 use crate::store::{Revoked, Target};
 use crate::support::caught::caught;
 use crate::time::clock::Timestamp;

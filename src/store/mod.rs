@@ -33,10 +33,10 @@ pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::clock::Timestamp;
 

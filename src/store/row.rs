@@ -5,9 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::{StoreError, StoreErrorKind};
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
 use crate::time::clock::Timestamp;
 

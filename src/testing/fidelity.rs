@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
+use crate::access::scope::ScopeSet;
 use crate::key::format::KeyPrefix;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
-use crate::scope::ScopeSet;
 use crate::store::{KeyStore, StoreErrorKind};
 use crate::time::clock::Timestamp;
 

@@ -4,9 +4,9 @@ mod raced;
 
 use super::Violation;
 use super::trial::{Trial, after, realm, scopes};
+use crate::access::realm::Realm;
 use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
 use crate::time::clock::Timestamp;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Violation;
 use super::trial::{self, Trial, after, key};
+use crate::access::realm::Realm;
+use crate::access::scope::Scope;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
-use crate::scope::Scope;
 use crate::store::{Cursor, KeyStore, ListQuery};
 use crate::time::clock::Timestamp;
 

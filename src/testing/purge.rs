@@ -2,8 +2,8 @@
 
 use super::Violation;
 use super::trial::{Trial, after, realm};
+use crate::access::realm::Realm;
 use crate::lifecycle::{Change, Write};
-use crate::realm::Realm;
 use crate::record::{KeyRecordParts, Revocation, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
 use crate::time::clock::Timestamp;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Violation;
 use super::race::race;
 use super::trial::{self, Trial, after, realm};
+use crate::access::realm::Realm;
 use crate::lifecycle::{Change, SubjectKeys, Write};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
 use crate::store::{KeyStore, ListQuery, StoreErrorKind};
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Clause, Violation};
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::error::Error;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 use crate::lifecycle::{Change, SubjectKeys, Write};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
-use crate::scope::ScopeSet;
 use crate::store::{KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind};
 use crate::time::clock::Timestamp;
 

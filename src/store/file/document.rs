@@ -10,7 +10,7 @@ use super::entry::{Entry, EntrySeed};
 use super::failure::{Lines, Problem, line_of};
 use super::plaintext;
 use super::value::{Name, Parsed, Raw};
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::time::clock::Timestamp;
 
 /// How a file is written.

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use super::document::realm_of;
 use super::failure::{Lines, Problem};
 use super::value::{Name, Parsed, Raw};
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 use crate::lifecycle::{describable, is_subject};
-use crate::realm::Realm;
 use crate::record::{KeyRecord, KeyRecordParts};
-use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;
 
 /// A key, and the line of its digest.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::entry::Entry;
 use super::failure::Problem;
-use crate::realm::Realm;
-use crate::scope::ScopeSet;
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
 use crate::support::span::Span;
 use crate::time::clock::Timestamp;
 

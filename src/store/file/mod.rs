@@ -24,9 +24,9 @@ use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::time::clock::Timestamp;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::FileStore;
 use super::limits::Limits;
+use crate::access::scope::ScopeSet;
 use crate::event::{Observed, Observer};
-use crate::scope::ScopeSet;
 use crate::store::StoreError;
 use crate::time::clock::{Clock, SystemClock};
 

@@ -8,11 +8,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::document::Syntax;
 use super::merge::Held;
 use super::value::{Raw, TOML_DATE};
+use crate::access::scope::ScopeSet;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
-use crate::scope::ScopeSet;
 use crate::time::clock::Timestamp;
 
 /// What a refused file takes away, and what cannot be said of it.

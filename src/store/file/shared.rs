@@ -227,7 +227,7 @@ fn chain(error: &StoreError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::realm::Realm;
+    use crate::access::realm::Realm;
     use crate::record::KeyState;
     use crate::store::FileStore;
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 pub use page::{Cursor, Page, Unreadable};
 
+use crate::access::scope::Scope;
 use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyState};
-use crate::scope::Scope;
 use crate::time::clock::Timestamp;
 
 /// Which records to list, in which order, and how many at a time.

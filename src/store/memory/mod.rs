@@ -17,9 +17,9 @@ use super::{
     BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, MOST_REALMS, Page,
     Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::clock::Timestamp;
 

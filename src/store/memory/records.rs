@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use crate::access::realm::Realm;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
 use crate::time::clock::Timestamp;

@@ -12,7 +12,7 @@ use super::columns::{Columns, Updates};
 use super::connection::Connections;
 use super::error::{because, commit_failed};
 use super::tables::Tables;
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 
 /// In the order of the array, which is sorted: two commits never wait for one another crosswise.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";

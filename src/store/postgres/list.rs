@@ -11,7 +11,7 @@ use super::super::{ListQuery, MOST_REALMS, Page, StoreError};
 use super::connection::Connections;
 use super::record::{COLUMNS, column, to_record};
 use super::tables::{SEEN, Tables, seen};
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 
 const DIALECT: Dialect = Dialect {
     table: "@.tower_api_keys",

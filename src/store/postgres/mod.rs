@@ -41,9 +41,9 @@ use super::{
 };
 #[cfg(doc)]
 use crate::KeyRing;
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::time::clock::Timestamp;
 

@@ -9,9 +9,9 @@ use super::super::{
     StoreErrorKind, StoreId, Target,
 };
 use super::error::because;
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::clock::Timestamp;
 

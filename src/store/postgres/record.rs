@@ -7,7 +7,7 @@ use super::super::StoreError;
 use super::super::row::Row;
 use super::error::failed;
 use super::tables::{SEEN, seen};
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::record::KeyRecord;
 
 macro_rules! columns {

@@ -12,8 +12,8 @@ use super::commit::{LOCK, lineage_lock, subject_lock};
 use super::connection::Connections;
 use super::error::{because, commit_failed};
 use super::tables::Tables;
+use crate::access::realm::Realm;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::Revocation;
 
 /// How often a revocation begins anew that the database has picked to end a deadlock.

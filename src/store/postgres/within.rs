@@ -15,13 +15,13 @@ use super::PostgresStore;
 use super::error::because;
 use super::port::{Call, Port};
 use super::transaction::Borrowed;
+use crate::access::scope::ScopeSet;
 use crate::error::Error;
 use crate::grant::Grant;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::ring::{Held, Issued, KeyRing};
-use crate::scope::ScopeSet;
 
 /// The operations of a [`KeyRing`] in a transaction that the application has begun:
 /// [`KeyRing::within`] makes it. Needs the feature `postgres`.

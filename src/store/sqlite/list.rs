@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use super::connection::require_known;
 use super::failure::Place;
 use super::read::{COLUMNS, Unread, record};
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::listing::sql::{Asked, Dialect, Position, Reading, Statement, Value, Way};
 use crate::store::{ListQuery, MOST_REALMS, Page, StoreError};

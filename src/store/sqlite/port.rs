@@ -11,9 +11,9 @@ use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
 use super::{SqliteStore, list, purge, read, revoke, write};
+use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
-use crate::realm::Realm;
 use crate::record::Revocation;
 use crate::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::SqliteStore;
 use super::failure::Place;
 use super::write::begin;
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::store::StoreError;
 use crate::time::clock::Timestamp;
 

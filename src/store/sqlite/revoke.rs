@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::failure::Place;
 use super::write::begin;
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::record::Revocation;
 use crate::store::row::{column_revoked_at, readable_id};
 use crate::store::{Ended, Revoked, StoreError, Target};

@@ -293,7 +293,7 @@ async fn the_thread_of_a_dropped_worker_ends() {
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table of plans")]
 fn no_list_sorts_or_reads_everything() {
-    use crate::realm::Realm;
+    use crate::access::realm::Realm;
     use crate::record::KeyState;
     use crate::store::Cursor;
     use crate::store::listing::sql::{Asked, Filter, Reading, Statement, Way};
@@ -449,7 +449,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
         let steps: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         steps.iter().filter(|step| *step == "NotFound").count()
     };
-    let realm = crate::realm::Realm::new("acme").unwrap();
+    let realm = crate::access::realm::Realm::new("acme").unwrap();
     let day = Duration::from_hours(24);
     let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
     let all = || ListQuery::new().at(now);

@@ -15,7 +15,7 @@ use conditions::Builder;
 pub(in crate::store) use reading::Reading;
 
 use super::ListQuery;
-use crate::realm::Realm;
+use crate::access::realm::Realm;
 use crate::record::KeyState;
 use crate::time::clock::Timestamp;
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::access::scope::{Scope, ScopeSet};
 use crate::error::{Error, ErrorKind};
-use crate::scope::{Scope, ScopeSet};
 
 /// What a route asks of a key: one scope, all of several, any of several, nested at will.
 ///
@@ -200,8 +200,8 @@ mod sealed {
     impl Sealed for &str {}
     impl Sealed for String {}
     impl Sealed for &String {}
-    impl Sealed for crate::scope::Scope {}
-    impl Sealed for &crate::scope::Scope {}
+    impl Sealed for crate::access::scope::Scope {}
+    impl Sealed for &crate::access::scope::Scope {}
     impl Sealed for super::Requirement {}
     impl Sealed for &super::Requirement {}
 }
