@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
-use crate::import::Import;
 use crate::key::secret::SecretKey;
+use crate::lifecycle::request::Import;
 use crate::store::BoxFuture;
 
 /// What became of a question about an unknown key: what to import, `None` for a key that is no key, or

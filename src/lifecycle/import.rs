@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::issue::{Descent, LONGEST_LIFETIME, granted};
 use super::{Change, Minted, Policy, Reading, add};
 use crate::error::{Error, ErrorKind};
-use crate::grant::Lifetime;
-use crate::import::Import;
+use crate::lifecycle::grant::Lifetime;
+use crate::lifecycle::request::Import;
 use crate::record::KeyRecord;
 use crate::time::clock::Timestamp;
 

@@ -9,9 +9,9 @@ use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::access::text::is_plain;
 use crate::error::{Error, ErrorKind};
-use crate::grant::{Grant, Lifetime};
 use crate::key::digest::KeyDigest;
 use crate::key::format::{KeyId, KeyPrefix};
+use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::time::clock::Timestamp;
 

@@ -3,9 +3,11 @@
 //! Nothing here widens a key: [`replace`] makes new keys beside dying ones, [`shrink`] takes away.
 
 mod change;
+pub(crate) mod grant;
 mod import;
 mod issue;
 mod replace;
+pub(crate) mod request;
 mod shrink;
 
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::issue::{Descent, expiry, grantable, granted, within_limit};
 use super::{Change, Minted, Policy, Reading, Write, split};
 use crate::error::{Error, ErrorKind};
-use crate::grant::{Grant, Lifetime};
 use crate::key::format::KeyId;
+use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
 use crate::time::clock::Timestamp;
 

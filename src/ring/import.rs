@@ -7,11 +7,11 @@ use super::change::MAX_ATTEMPTS;
 use super::{Inner, KeyRing};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::import::{
-    Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
-};
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
+use crate::lifecycle::request::{
+    Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
+};
 use crate::lifecycle::{self, Change, Minted};
 use crate::record::KeyRecord;
 use crate::store::{Lookup, StoreErrorKind};

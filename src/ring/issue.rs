@@ -4,8 +4,8 @@ use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::grant::Grant;
 use crate::key::secret::SecretKey;
+use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Minted};
 use crate::record::KeyRecord;
 

@@ -7,8 +7,8 @@ use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventKind};
-use crate::grant::Grant;
 use crate::key::format::KeyId;
+use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Ending, Reading};
 use crate::record::KeyRecord;
 

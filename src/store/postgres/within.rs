@@ -17,9 +17,9 @@ use super::port::{Call, Port};
 use super::transaction::Borrowed;
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
-use crate::grant::Grant;
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
+use crate::lifecycle::grant::Grant;
 use crate::record::{KeyRecord, RevocationReason};
 use crate::ring::{Held, Issued, KeyRing};
 

@@ -17,7 +17,7 @@ use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
 use super::failure::Place;
 use super::worker::{CROWDED, MOST_WAITING, Worker};
 use crate::error::ErrorKind;
-use crate::grant::Grant;
+use crate::lifecycle::grant::Grant;
 use crate::ring::KeyRing;
 use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
 use crate::time::clock::ManualClock;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{File, PATIENCE};
-use crate::grant::Grant;
+use crate::lifecycle::grant::Grant;
 use crate::record::{KeyState, RevocationReason};
 use crate::ring::KeyRing;
 use crate::store::sqlite::SqliteStore;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::{File, PATIENCE, ring};
-use crate::grant::Grant;
+use crate::lifecycle::grant::Grant;
 use crate::ring::Issued;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{KeyStore, Lookup};

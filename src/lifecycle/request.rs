@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::grant::Grant;
 use crate::key::digest::KeyDigest;
+use crate::lifecycle::grant::Grant;
 use crate::record::KeyRecord;
 use crate::time::clock::Timestamp;
 
