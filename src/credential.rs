@@ -8,9 +8,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::key::format::{Format, KeyId};
 use crate::leak::{Strays, holds_key, is_url_header, target_parts};
-use crate::refusal::{Ambiguity, KeyPlace, Refusal};
 use crate::source::{Kind, Source};
-use crate::verified::Scheme;
+use crate::verdict::refusal::{Ambiguity, KeyPlace, Refusal};
+use crate::verdict::verified::Scheme;
 
 /// The sources that a layer accepts.
 #[derive(Debug, Clone, Default)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::access::realm::Realm;
 use crate::key::format::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
-use crate::refusal::{Identity, KeyPlace, RejectionKind};
 use crate::store::Ended;
 use crate::support::caught::caught;
-use crate::verified::InvalidCause;
+use crate::verdict::refusal::{Identity, KeyPlace, RejectionKind};
+use crate::verdict::verified::InvalidCause;
 
 /// Is told of every [`Event`] of a ring, of a layer, or of both.
 ///

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorClass};
 use crate::guard::proof;
 use crate::problem;
 use crate::rejection::Anonymous;
-use crate::verified::VerifiedKey;
+use crate::verdict::verified::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     /// A response whose extensions hold the [`Rejection`](crate::Rejection).

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::key::digest::hex_byte;
 use crate::key::format::{Format, KeyId};
-use crate::refusal::{KeyPlace, Refusal};
+use crate::verdict::refusal::{KeyPlace, Refusal};
 
 /// The headers in which proxies and gateways hand on the URL of a request: nginx, Traefik, Caddy,
 /// Envoy, IIS and oauth2-proxy. All but `Forwarded` begin with `x-`.

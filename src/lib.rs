@@ -138,7 +138,6 @@ mod leak;
 mod lifecycle;
 mod problem;
 mod record;
-mod refusal;
 mod ring;
 mod source;
 mod support;
@@ -147,7 +146,7 @@ mod time;
 mod trace;
 mod unknown;
 mod uses;
-mod verified;
+mod verdict;
 mod watchers;
 
 #[cfg(feature = "serde")]
@@ -170,7 +169,6 @@ pub use key::shape::redact_keys;
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
-pub use refusal::KeyPlace;
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use source::Source;
@@ -180,7 +178,8 @@ pub use time::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "tracing")]
 pub use trace::TracingObserver;
 pub use unknown::{Answer, UnknownKeys};
-pub use verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+pub use verdict::refusal::KeyPlace;
+pub use verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.
 #[cfg(feature = "postgres")]

@@ -5,8 +5,8 @@ use tracing::Level;
 use crate::access::realm::Realm;
 use crate::event::{Event, EventKind, Observer};
 use crate::key::format::KeyId;
-use crate::refusal::{KeyPlace, RejectionKind};
-use crate::verified::InvalidCause;
+use crate::verdict::refusal::{KeyPlace, RejectionKind};
+use crate::verdict::verified::InvalidCause;
 
 /// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
 /// Needs the feature `tracing`.

@@ -17,7 +17,7 @@ use super::service::Policy;
 use crate::body::Body;
 use crate::caching;
 use crate::store::BoxFuture;
-use crate::verified::{Scheme, VerifiedKey, VerifyError};
+use crate::verdict::verified::{Scheme, VerifiedKey, VerifyError};
 
 pin_project! {
     /// The future of [`ApiKey`](crate::auth::ApiKey). The inner service's future is in it as it

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use super::service::Policy;
 use crate::event::{Event, EventKind};
 use crate::rejection::Rejection;
-use crate::verified::VerifiedKey;
+use crate::verdict::verified::VerifiedKey;
 
 /// A request that was let in. The guards and extractors further in may still refuse it, so the observer
 /// hears of it when there is a response, or when there will be none: the service failed, panicked, or

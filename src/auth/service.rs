@@ -16,11 +16,11 @@ use crate::credential::{Sighting, Sources, hide};
 use crate::event::{Event, Observed};
 use crate::key::format::KeyId;
 use crate::leak::in_any_header;
-use crate::refusal::{KeyPlace, Refusal};
 use crate::rejection::{Anonymous, Head, Required, Responses};
 use crate::ring::{KeyRing, Verifying};
 use crate::store::BoxFuture;
-use crate::verified::{Scheme, VerifiedKey, VerifyError};
+use crate::verdict::refusal::{KeyPlace, Refusal};
+use crate::verdict::verified::{Scheme, VerifiedKey, VerifyError};
 
 /// Everything that a request is judged by, made ready when the layer wraps a service.
 pub(super) struct Policy {

@@ -46,7 +46,7 @@ use http::{Extensions, Response};
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::event::{Event, EventKind, Observed};
 use crate::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
-use crate::verified::VerifiedKey;
+use crate::verdict::verified::VerifiedKey;
 
 /// Parses what a route requires, when the route is built.
 #[track_caller]

@@ -34,10 +34,10 @@ pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::key::format::KeyId;
-use crate::refusal::Identity;
-pub use crate::refusal::RejectionKind;
 use crate::store::StoreError;
-use crate::verified::InvalidCause;
+use crate::verdict::refusal::Identity;
+pub use crate::verdict::refusal::RejectionKind;
+use crate::verdict::verified::InvalidCause;
 
 /// Why a request was refused; found in the extensions of the response.
 ///

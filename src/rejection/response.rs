@@ -12,8 +12,8 @@ use crate::access::requirement::Requirement;
 use crate::caching;
 use crate::credential::Sources;
 use crate::problem;
-use crate::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
-use crate::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
+use crate::verdict::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
+use crate::verdict::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";

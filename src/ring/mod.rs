@@ -39,7 +39,7 @@ use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;
 use crate::time::clock::{Clock, Timestamp};
 use crate::uses::Uses;
-use crate::verified::{VerifiedKey, VerifyError};
+use crate::verdict::verified::{VerifiedKey, VerifyError};
 use crate::watchers::Watchers;
 
 /// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, revokes

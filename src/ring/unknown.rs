@@ -17,7 +17,7 @@ use crate::support::caught::{caught, caught_in};
 use crate::support::oneshot::{self, Receiver, Sender};
 use crate::time::clock::Timestamp;
 use crate::unknown::UnknownKeys;
-use crate::verified::{InvalidCause, VerifyError};
+use crate::verdict::verified::{InvalidCause, VerifyError};
 
 /// How long a refused key is remembered: a client that repeats it costs one question a minute.
 const REMEMBERED: Duration = Duration::from_mins(1);

@@ -11,7 +11,7 @@ use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
 use crate::time::clock::Timestamp;
-use crate::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+use crate::verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 pub(super) type Verdict = Result<VerifiedKey, VerifyError>;
 

@@ -3,7 +3,7 @@
 use crate::access::realm::Realm;
 use crate::event::{Event, EventKind};
 use crate::key::format::KeyId;
-use crate::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
+use crate::verdict::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// What kind of refusal a [`Rejection`](crate::Rejection) is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,9 +8,9 @@ use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::key::format::KeyId;
 use crate::record::KeyRecord;
-use crate::refusal::Identity;
 use crate::store::StoreError;
 use crate::time::clock::Timestamp;
+use crate::verdict::refusal::Identity;
 
 /// The proof, in a request's extensions, that *this* request was authenticated.
 ///
