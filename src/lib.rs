@@ -130,20 +130,18 @@ mod body;
 mod caching;
 mod credential;
 mod error;
-mod event;
 #[cfg(feature = "axum")]
 mod extract;
 mod key;
 mod leak;
 mod lifecycle;
+mod observe;
 mod problem;
 mod record;
 mod ring;
 mod source;
 mod support;
 mod time;
-#[cfg(feature = "tracing")]
-mod trace;
 mod unknown;
 mod uses;
 mod verdict;
@@ -160,7 +158,6 @@ pub use auth::ApiKeyLayer;
 pub use body::Body;
 pub use drain::DrainLayer;
 pub use error::{Error, ErrorClass, ErrorKind};
-pub use event::{Event, EventKind, Observer};
 pub use guard::RequireScopeLayer;
 pub use key::digest::{KeyDigest, Pepper};
 pub use key::format::{KeyId, KeyPrefix};
@@ -168,6 +165,9 @@ pub use key::secret::SecretKey;
 pub use key::shape::redact_keys;
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
+pub use observe::event::{Event, EventKind, Observer};
+#[cfg(feature = "tracing")]
+pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
@@ -175,8 +175,6 @@ pub use source::Source;
 #[cfg(feature = "testing")]
 pub use time::clock::ManualClock;
 pub use time::clock::{Clock, SystemClock, Timestamp};
-#[cfg(feature = "tracing")]
-pub use trace::TracingObserver;
 pub use unknown::{Answer, UnknownKeys};
 pub use verdict::refusal::KeyPlace;
 pub use verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use super::service::{ApiKey, Policy};
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::credential::Sources;
-use crate::event::{Observed, Observer};
+use crate::observe::event::{Observed, Observer};
 use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::ring::KeyRing;
 use crate::source::Source;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 
 use super::service::Policy;
-use crate::event::{Event, EventKind};
+use crate::observe::event::{Event, EventKind};
 use crate::rejection::Rejection;
 use crate::verdict::verified::VerifiedKey;
 

@@ -44,7 +44,7 @@ use http::header::HeaderValue;
 use http::{Extensions, Response};
 
 use crate::access::requirement::{IntoRequirement, Requirement};
-use crate::event::{Event, EventKind, Observed};
+use crate::observe::event::{Event, EventKind, Observed};
 use crate::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
 use crate::verdict::verified::VerifiedKey;
 

@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use super::{authorise, report};
 use crate::body::Body;
-use crate::event::Observed;
+use crate::observe::event::Observed;
 use crate::rejection::Required;
 
 /// The service that [`RequireScopeLayer`](crate::RequireScopeLayer) makes.

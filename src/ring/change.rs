@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::KeyRing;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventKind};
 use crate::key::format::KeyId;
 use crate::lifecycle::Change;
+use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 use crate::store::{ListQuery, StoreErrorKind};
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::change::MAX_ATTEMPTS;
 use super::{Inner, KeyRing};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventKind};
 use crate::key::digest::KeyDigest;
 use crate::key::format::KeyId;
 use crate::lifecycle::request::{
     Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
 };
 use crate::lifecycle::{self, Change, Minted};
+use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 use crate::store::{Lookup, StoreErrorKind};
 

@@ -3,10 +3,10 @@
 use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventKind};
 use crate::key::secret::SecretKey;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Minted};
+use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 
 impl KeyRing {

@@ -29,11 +29,11 @@ pub(crate) use within::Held;
 
 use crate::access::realm::Realm;
 use crate::error::Error;
-use crate::event::Observed;
 use crate::key::digest::Digester;
 use crate::key::format::{Format, KeyId};
 use crate::key::secret::SecretKey;
 use crate::lifecycle::{Policy, Reading};
+use crate::observe::event::Observed;
 use crate::record::{KeyRecord, KeyView};
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;

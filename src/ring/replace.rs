@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, EventKind};
 use crate::key::format::KeyId;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Ending, Reading};
+use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 
 impl KeyRing {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::KeyRing;
 use crate::error::Error;
-use crate::event::Event;
 use crate::key::format::KeyId;
+use crate::observe::event::Event;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
 use crate::time::clock::Timestamp;

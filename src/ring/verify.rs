@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::import::is_importable;
 use super::{Inner, KeyRing};
-use crate::event::{Event, EventKind};
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::Reading;
+use crate::observe::event::{Event, EventKind};
 use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;

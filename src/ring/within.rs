@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, KeyRing};
-use crate::event::{Event, HeldEvent, Observed};
 use crate::key::format::KeyId;
+use crate::observe::event::{Event, HeldEvent, Observed};
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
 use crate::watchers::Watchers;

@@ -1,8 +1,8 @@
 //! Why a request goes no further, before it becomes a response.
 
 use crate::access::realm::Realm;
-use crate::event::{Event, EventKind};
 use crate::key::format::KeyId;
+use crate::observe::event::{Event, EventKind};
 use crate::verdict::verified::{VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// What kind of refusal a [`Rejection`](crate::Rejection) is.

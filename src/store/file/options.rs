@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::FileStore;
 use super::limits::Limits;
 use crate::access::scope::ScopeSet;
-use crate::event::{Observed, Observer};
+use crate::observe::event::{Observed, Observer};
 use crate::store::StoreError;
 use crate::time::clock::{Clock, SystemClock};
 

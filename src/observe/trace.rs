@@ -3,8 +3,8 @@
 use tracing::Level;
 
 use crate::access::realm::Realm;
-use crate::event::{Event, EventKind, Observer};
 use crate::key::format::KeyId;
+use crate::observe::event::{Event, EventKind, Observer};
 use crate::verdict::refusal::{KeyPlace, RejectionKind};
 use crate::verdict::verified::InvalidCause;
 

@@ -1,0 +1,5 @@
+//! Those who hear what happens.
+
+pub(crate) mod event;
+#[cfg(feature = "tracing")]
+pub(crate) mod trace;
