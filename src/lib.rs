@@ -142,10 +142,7 @@ mod ring;
 mod source;
 mod support;
 mod time;
-mod unknown;
-mod uses;
 mod verdict;
-mod watchers;
 
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
@@ -170,12 +167,12 @@ pub use observe::event::{Event, EventKind, Observer};
 pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use rejection::{Rejection, RejectionKind, StatusProfile};
+pub use ring::unknown_keys::{Answer, UnknownKeys};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 pub use source::Source;
 #[cfg(feature = "testing")]
 pub use time::clock::ManualClock;
 pub use time::clock::{Clock, SystemClock, Timestamp};
-pub use unknown::{Answer, UnknownKeys};
 pub use verdict::refusal::KeyPlace;
 pub use verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 

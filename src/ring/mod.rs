@@ -5,13 +5,16 @@ mod builder;
 mod change;
 mod import;
 mod issue;
+pub(crate) mod last_use;
 mod replace;
 mod shrink;
 mod unknown;
+pub(crate) mod unknown_keys;
 mod upkeep;
 mod verify;
 mod waiting;
 mod watch;
+pub(crate) mod watchers;
 #[cfg(feature = "postgres")]
 mod within;
 
@@ -35,12 +38,12 @@ use crate::key::secret::SecretKey;
 use crate::lifecycle::{Policy, Reading};
 use crate::observe::event::Observed;
 use crate::record::{KeyRecord, KeyView};
+use crate::ring::last_use::Uses;
+use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;
 use crate::time::clock::{Clock, Timestamp};
-use crate::uses::Uses;
 use crate::verdict::verified::{VerifiedKey, VerifyError};
-use crate::watchers::Watchers;
 
 /// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, revokes
 /// and lists keys.

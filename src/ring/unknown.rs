@@ -12,11 +12,11 @@ use crate::key::digest::KeyDigest;
 use crate::key::secret::SecretKey;
 use crate::lifecycle::request::{Import, OldKey};
 use crate::observe::event::{Event, EventKind};
+use crate::ring::unknown_keys::UnknownKeys;
 use crate::store::{Lookup, StoreError, StoreErrorKind};
 use crate::support::caught::{caught, caught_in};
 use crate::support::oneshot::{self, Receiver, Sender};
 use crate::time::clock::Timestamp;
-use crate::unknown::UnknownKeys;
 use crate::verdict::verified::{InvalidCause, VerifyError};
 
 /// How long a refused key is remembered: a client that repeats it costs one question a minute.

@@ -12,9 +12,9 @@ use super::bounded::Bounded;
 use crate::error::{Error, ErrorKind};
 use crate::key::format::KeyId;
 use crate::record::KeyState;
+use crate::ring::watchers::{Ended, Seen, Ticket};
 use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
 use crate::time::clock::Timestamp;
-use crate::watchers::{Ended, Seen, Ticket};
 
 impl KeyRing {
     /// A future that completes when the key is over, and says how: it expired, its grace ended,

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Inner, KeyRing};
 use crate::key::format::KeyId;
 use crate::observe::event::{Event, HeldEvent, Observed};
+use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
-use crate::watchers::Watchers;
 
 /// What happened in a transaction, for those who hear of it after the commit.
 #[derive(Default)]
