@@ -116,30 +116,19 @@
 
 #![forbid(unsafe_code)]
 
-pub mod auth;
-pub mod drain;
-pub mod guard;
 pub mod guide;
-pub mod rejection;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 mod access;
-mod body;
-mod caching;
-mod credential;
 mod error;
-#[cfg(feature = "axum")]
-mod extract;
 mod key;
-mod leak;
 mod lifecycle;
+mod middleware;
 mod observe;
-mod problem;
 mod record;
 mod ring;
-mod source;
 mod support;
 mod time;
 mod verdict;
@@ -151,25 +140,26 @@ pub use access::realm::Realm;
 pub use access::requirement::{IntoRequirement, Requirement};
 pub use access::scope::{Scope, ScopeSet};
 pub use access::text::Escaped;
-pub use auth::ApiKeyLayer;
-pub use body::Body;
-pub use drain::DrainLayer;
 pub use error::{Error, ErrorClass, ErrorKind};
-pub use guard::RequireScopeLayer;
 pub use key::digest::{KeyDigest, Pepper};
 pub use key::format::{KeyId, KeyPrefix};
 pub use key::secret::SecretKey;
 pub use key::shape::redact_keys;
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
+pub use middleware::auth::ApiKeyLayer;
+pub use middleware::body::Body;
+pub use middleware::credential::source::Source;
+pub use middleware::drain::DrainLayer;
+pub use middleware::guard::RequireScopeLayer;
+pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
+pub use middleware::{auth, drain, guard, rejection};
 pub use observe::event::{Event, EventKind, Observer};
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
-pub use rejection::{Rejection, RejectionKind, StatusProfile};
 pub use ring::unknown_keys::{Answer, UnknownKeys};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
-pub use source::Source;
 #[cfg(feature = "testing")]
 pub use time::clock::ManualClock;
 pub use time::clock::{Clock, SystemClock, Timestamp};

@@ -10,8 +10,8 @@ use tower_layer::Layer;
 use super::parsed;
 use super::service::RequireScope;
 use crate::access::requirement::{IntoRequirement, Requirement};
+use crate::middleware::rejection::{Rejection, Required, Responder};
 use crate::observe::event::{Observed, Observer};
-use crate::rejection::{Rejection, Required, Responder};
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///

@@ -1,5 +1,8 @@
 //! Where a request carries its key: which headers count, and what is ambiguous.
 
+pub(crate) mod leak;
+pub(crate) mod source;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -7,8 +10,8 @@ use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::key::format::{Format, KeyId};
-use crate::leak::{Strays, holds_key, is_url_header, target_parts};
-use crate::source::{Kind, Source};
+use crate::middleware::credential::leak::{Strays, holds_key, is_url_header, target_parts};
+use crate::middleware::credential::source::{Kind, Source};
 use crate::verdict::refusal::{Ambiguity, KeyPlace, Refusal};
 use crate::verdict::verified::Scheme;
 

@@ -11,12 +11,12 @@ use tower_service::Service;
 
 use super::future::{Guard, PendingCall, ResponseFuture};
 use super::outcome::Outcome;
-use crate::body::Body;
-use crate::credential::{Sighting, Sources, hide};
 use crate::key::format::KeyId;
-use crate::leak::in_any_header;
+use crate::middleware::body::Body;
+use crate::middleware::credential::leak::in_any_header;
+use crate::middleware::credential::{Sighting, Sources, hide};
+use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
 use crate::observe::event::{Event, Observed};
-use crate::rejection::{Anonymous, Head, Required, Responses};
 use crate::ring::{KeyRing, Verifying};
 use crate::store::BoxFuture;
 use crate::verdict::refusal::{KeyPlace, Refusal};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{Request, Response};
 
 use super::service::Policy;
+use crate::middleware::rejection::Rejection;
 use crate::observe::event::{Event, EventKind};
-use crate::rejection::Rejection;
 use crate::verdict::verified::VerifiedKey;
 
 /// A request that was let in. The guards and extractors further in may still refuse it, so the observer

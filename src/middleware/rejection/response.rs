@@ -9,9 +9,9 @@ use http::{Response, StatusCode};
 use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
-use crate::caching;
-use crate::credential::Sources;
-use crate::problem;
+use crate::middleware::caching;
+use crate::middleware::credential::Sources;
+use crate::middleware::problem;
 use crate::verdict::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::verdict::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
 

@@ -9,9 +9,9 @@ use tower_service::Service;
 
 use super::future::ResponseFuture;
 use super::{authorise, report};
-use crate::body::Body;
+use crate::middleware::body::Body;
+use crate::middleware::rejection::Required;
 use crate::observe::event::Observed;
-use crate::rejection::Required;
 
 /// The service that [`RequireScopeLayer`](crate::RequireScopeLayer) makes.
 #[derive(Clone)]

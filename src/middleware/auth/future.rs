@@ -14,8 +14,8 @@ use tower_service::Service;
 
 use super::outcome::Outcome;
 use super::service::Policy;
-use crate::body::Body;
-use crate::caching;
+use crate::middleware::body::Body;
+use crate::middleware::caching;
 use crate::store::BoxFuture;
 use crate::verdict::verified::{Scheme, VerifiedKey, VerifyError};
 

@@ -44,8 +44,8 @@ use http::header::HeaderValue;
 use http::{Extensions, Response};
 
 use crate::access::requirement::{IntoRequirement, Requirement};
+use crate::middleware::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
 use crate::observe::event::{Event, EventKind, Observed};
-use crate::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
 use crate::verdict::verified::VerifiedKey;
 
 /// Parses what a route requires, when the route is built.

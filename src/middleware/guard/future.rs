@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::body::Body;
+use crate::middleware::body::Body;
 
 pin_project! {
     /// The future of [`RequireScope`](crate::guard::RequireScope).

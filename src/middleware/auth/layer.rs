@@ -9,11 +9,11 @@ use tower_layer::Layer;
 
 use super::service::{ApiKey, Policy};
 use crate::access::requirement::{IntoRequirement, Requirement};
-use crate::credential::Sources;
+use crate::middleware::credential::Sources;
+use crate::middleware::credential::source::Source;
+use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::observe::event::{Observed, Observer};
-use crate::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::ring::KeyRing;
-use crate::source::Source;
 
 /// Authenticates every request against a [`KeyRing`], attaches a
 /// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid
@@ -85,7 +85,7 @@ impl ApiKeyLayer {
     /// that comes from elsewhere goes through [`Requirement::scope`] first.
     #[track_caller]
     pub fn require(mut self, requirement: impl IntoRequirement) -> Self {
-        let further = crate::guard::parsed(requirement);
+        let further = crate::middleware::guard::parsed(requirement);
         self.required = Some(match self.required.take() {
             Some(required) => required.and(further),
             None => further,

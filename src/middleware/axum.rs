@@ -7,9 +7,9 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 
 use crate::error::{Error, ErrorClass};
-use crate::guard::proof;
-use crate::problem;
-use crate::rejection::Anonymous;
+use crate::middleware::guard::proof;
+use crate::middleware::problem;
+use crate::middleware::rejection::Anonymous;
 use crate::verdict::verified::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {

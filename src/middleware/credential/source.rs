@@ -3,7 +3,7 @@
 use http::header::{self, HeaderName};
 
 use crate::error::{Error, ErrorKind};
-use crate::leak::is_url_header;
+use crate::middleware::credential::leak::is_url_header;
 use crate::verdict::verified::Scheme;
 
 /// A place in a request where a key may be: a header of its own, or a scheme of

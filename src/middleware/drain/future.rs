@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::body::Returning;
 use super::layer::Limits;
-use crate::rejection::Rejection;
+use crate::middleware::rejection::Rejection;
 
 pin_project! {
     /// The future of [`Drain`](crate::drain::Drain).

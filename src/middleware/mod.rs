@@ -1,0 +1,12 @@
+//! The only room that names `http` and tower.
+
+pub mod auth;
+#[cfg(feature = "axum")]
+pub(crate) mod axum;
+pub(crate) mod body;
+pub(crate) mod caching;
+pub(crate) mod credential;
+pub mod drain;
+pub mod guard;
+pub(crate) mod problem;
+pub mod rejection;
