@@ -142,9 +142,9 @@ pub use access::scope::{Scope, ScopeSet};
 pub use access::text::Escaped;
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use key::digest::{KeyDigest, Pepper};
-pub use key::format::{KeyId, KeyPrefix};
 pub use key::secret::SecretKey;
 pub use key::shape::redact_keys;
+pub use key::{KeyId, KeyPrefix};
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
 pub use middleware::auth::ApiKeyLayer;
@@ -154,17 +154,18 @@ pub use middleware::drain::DrainLayer;
 pub use middleware::guard::RequireScopeLayer;
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
 pub use middleware::{auth, drain, guard, rejection};
-pub use observe::event::{Event, EventKind, Observer};
+pub use observe::event::{Event, EventKind};
+pub use observe::observer::Observer;
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use ring::unknown_keys::{Answer, UnknownKeys};
 pub use ring::{Issued, KeyRing, RingBuilder, Watch};
 #[cfg(feature = "testing")]
-pub use time::clock::ManualClock;
-pub use time::clock::{Clock, SystemClock, Timestamp};
-pub use verdict::refusal::KeyPlace;
-pub use verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+pub use time::ManualClock;
+pub use time::{Clock, SystemClock, Timestamp};
+pub use verdict::KeyPlace;
+pub use verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 /// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.
 #[cfg(feature = "postgres")]

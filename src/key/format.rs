@@ -6,173 +6,23 @@
 //! scanners, and is no security.
 
 use std::fmt;
-use std::num::NonZeroU8;
-use std::str::FromStr;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use memchr::memmem::Finder;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
-use crate::key::secret::SecretKey;
+use super::base62::{ALPHABET, VALUES, fill_base62, is_base62, system_generator};
+use super::id::{ID_LEN, KeyId};
+use super::prefix::KeyPrefix;
+use super::secret::SecretKey;
+use crate::error::Error;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-pub(crate) const ID_LEN: usize = 12;
 const SECRET_LEN: usize = 26;
 const CHECKSUM_LEN: usize = 6;
 /// `_`, the id, `_`, the secret and the checksum.
 pub(crate) const SUFFIX_LEN: usize = 1 + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
-pub(crate) const MAX_PREFIX_LEN: usize = 20;
-
-/// The value of each base62 character.
-static VALUES: [u8; 256] = {
-    let mut values = [0; 256];
-    let mut value = 0;
-    while value < 62 {
-        values[ALPHABET[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
-
-/// The public, loggable id inside every minted key: twelve base62 characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId([u8; ID_LEN]);
-
-impl KeyId {
-    /// The id that sorts before all others, but for itself.
-    pub(crate) const FIRST: Self = Self([ALPHABET[0]; ID_LEN]);
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        // Only base62 is ever stored, so the fallback is never taken.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// The id that `number` writes in base62; greater numbers are later ids.
-    #[cfg(feature = "testing")]
-    pub(crate) const fn numbered(mut number: u64) -> Self {
-        let mut id = [ALPHABET[0]; ID_LEN];
-        let mut place = ID_LEN;
-        while place > 0 {
-            place -= 1;
-            id[place] = ALPHABET[(number % 62) as usize];
-            number /= 62;
-        }
-        Self(id)
-    }
-
-    /// The id that 71 bits of a hash make, where it shall be the same every time.
-    #[cfg(feature = "file")]
-    pub(crate) fn from_hash(hash: [u8; 16]) -> Self {
-        let mut rest = u128::from_be_bytes(hash);
-        let mut id = [ALPHABET[0]; ID_LEN];
-        for character in &mut id {
-            // The remainder is below 62, so the default is never taken.
-            let value = usize::try_from(rest % 62).unwrap_or_default();
-            *character = ALPHABET[value];
-            rest /= 62;
-        }
-        Self(id)
-    }
-
-    /// Draws an id for a record whose key does not name one.
-    pub(crate) fn random() -> Result<Self, Error> {
-        let mut id = [0; ID_LEN];
-        fill_base62(&mut id, system_generator)?;
-        Ok(Self(id))
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match <[u8; ID_LEN]>::try_from(text.as_bytes()) {
-            Ok(id) if is_base62(&id) => Ok(Self(id)),
-            _ => Err(ErrorKind::InvalidKeyId.into()),
-        }
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({})", self.as_str())
-    }
-}
-
-#[cfg(feature = "serde")]
-crate::serde_text!(KeyId);
-
-/// The prefix of a ring's keys: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
-///
-/// ```
-/// use tower_api_key::KeyPrefix;
-///
-/// let prefix: KeyPrefix = "acme_live".parse()?;
-/// assert_eq!(prefix.as_str(), "acme_live");
-/// assert!("Acme".parse::<KeyPrefix>().is_err());
-/// # Ok::<(), tower_api_key::Error>(())
-/// ```
-// Within a record: a text on the heap would be one more for each key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyPrefix {
-    text: [u8; MAX_PREFIX_LEN],
-    len: NonZeroU8,
-}
-
-impl KeyPrefix {
-    /// The prefix as text, without the `_` that follows it in a key.
-    pub fn as_str(&self) -> &str {
-        let text = self.text.get(..usize::from(self.len.get()));
-        // Only parsed text is ever stored, so neither fallback is taken.
-        std::str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
-    }
-}
-
-impl FromStr for KeyPrefix {
-    type Err = Error;
-
-    fn from_str(prefix: &str) -> Result<Self, Error> {
-        let bytes = prefix.as_bytes();
-        let valid = bytes.len() <= MAX_PREFIX_LEN
-            && bytes.first().is_some_and(u8::is_ascii_lowercase)
-            && bytes.last().is_some_and(|&last| last != b'_')
-            && bytes
-                .iter()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        let len = u8::try_from(bytes.len()).ok().and_then(NonZeroU8::new);
-        let (true, Some(len)) = (valid, len) else {
-            return Err(ErrorKind::InvalidPrefix.into());
-        };
-        let mut text = [0; MAX_PREFIX_LEN];
-        text[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self { text, len })
-    }
-}
-
-impl fmt::Display for KeyPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for KeyPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyPrefix({})", self.as_str())
-    }
-}
-
-#[cfg(feature = "serde")]
-crate::serde_text!(KeyPrefix);
 
 /// The format of one ring's keys.
 #[derive(Clone)]
@@ -186,7 +36,7 @@ pub(crate) struct Format {
 impl Format {
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidPrefix`] outside `[a-z][a-z0-9_]{0,19}`, or with a `_` at the end.
+    /// [`InvalidPrefix`](crate::ErrorKind::InvalidPrefix) outside `[a-z][a-z0-9_]{0,19}`, or with a `_` at the end.
     pub(crate) fn new(prefix: &str) -> Result<Self, Error> {
         let prefix: KeyPrefix = prefix.parse()?;
         let start = format!("{prefix}_").into_boxed_str();
@@ -217,9 +67,7 @@ impl Format {
         &self,
         mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
     ) -> Result<(KeyId, SecretKey), Error> {
-        let mut id = [0; ID_LEN];
-        fill_base62(&mut id, &mut generator)?;
-        let id = KeyId(id);
+        let id = KeyId::draw(&mut generator)?;
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         fill_base62(&mut secret[..], &mut generator)?;
 
@@ -266,7 +114,7 @@ impl Format {
     /// The id that a well-formed key names.
     pub(crate) fn id_of(&self, presented: &[u8]) -> Option<KeyId> {
         let (id, _) = split_id(presented.get(self.start.len()..)?)?;
-        self.is_key(presented).then_some(KeyId(*id))
+        self.is_key(presented).then(|| KeyId::of(*id)).flatten()
     }
 
     /// The keys of this format in a text, each with its id: wherever they stand, whatever is glued
@@ -318,18 +166,6 @@ fn split_id(rest: &[u8]) -> Option<(&[u8; ID_LEN], &[u8; SECRET_LEN + CHECKSUM_L
     Some((id, secret))
 }
 
-/// Checks many bytes at a time: the length is known to the compiler, and nothing ends early.
-#[inline]
-fn is_base62<const N: usize>(bytes: &[u8; N]) -> bool {
-    let mut others = 0;
-    for byte in bytes {
-        let digit = byte.wrapping_sub(b'0') < 10;
-        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        others |= u8::from(!(digit | letter));
-    }
-    others == 0
-}
-
 fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
     let mut value = CRC.checksum(body);
     let mut text = [b'0'; CHECKSUM_LEN];
@@ -347,32 +183,6 @@ fn decode(text: [u8; CHECKSUM_LEN]) -> u64 {
     text.iter().fold(0, |value, &character| {
         value * 62 + u64::from(VALUES[usize::from(character)])
     })
-}
-
-fn system_generator(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes).map_err(|error| Error::with_source(ErrorKind::Generator, error))
-}
-
-/// Fills `out` with unbiased base62 characters: six random bits each, and what is beyond the
-/// alphabet thrown away.
-fn fill_base62(
-    out: &mut [u8],
-    mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut random = Zeroizing::new([0; 64]);
-    let mut filled = 0;
-    while filled < out.len() {
-        generator(&mut random[..])?;
-        for byte in *random {
-            if let (Some(&character), Some(slot)) =
-                (ALPHABET.get(usize::from(byte & 0x3f)), out.get_mut(filled))
-            {
-                *slot = character;
-                filled += 1;
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
 //! Keys as texts: how they are minted, recognised, hidden and digested.
 
+mod base62;
 pub(crate) mod digest;
 pub(crate) mod format;
+pub(crate) mod id;
+pub(crate) mod prefix;
 pub(crate) mod secret;
 pub(crate) mod shape;
+
+pub use id::KeyId;
+pub use prefix::KeyPrefix;

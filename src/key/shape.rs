@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::key::digest::hex_byte;
-use crate::key::format::{ID_LEN, MAX_PREFIX_LEN, SUFFIX_LEN};
+use crate::key::format::SUFFIX_LEN;
+use crate::key::id::ID_LEN;
+use crate::key::prefix::MAX_PREFIX_LEN;
 
 /// Replaces every text in the shape of a minted key with `(a key)`: of any ring, wherever it
 /// stands, with whatever is glued to it, mistyped or percent-encoded.

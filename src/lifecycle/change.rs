@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// A set of writes that a store applies all together or not at all.
 #[derive(Debug, Clone, Default)]

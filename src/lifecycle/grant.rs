@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// What trusted code asks a ring to mint or to import.
 ///

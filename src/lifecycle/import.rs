@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::lifecycle::grant::Lifetime;
 use crate::lifecycle::request::Import;
 use crate::record::KeyRecord;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const SAY_SOONER: &str =
     "let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";

@@ -10,10 +10,10 @@ use crate::access::scope::ScopeSet;
 use crate::access::text::is_plain;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
-use crate::key::format::{KeyId, KeyPrefix};
+use crate::key::{KeyId, KeyPrefix};
 use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is
 /// longer is most likely a number of milliseconds.

@@ -8,6 +8,7 @@ mod import;
 mod issue;
 mod replace;
 pub(crate) mod request;
+mod revoked;
 mod shrink;
 
 use std::sync::Arc;
@@ -19,13 +20,14 @@ pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
 #[cfg(feature = "file")]
 pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
+pub use revoked::{Ended, Revoked, Target};
 pub(crate) use shrink::narrow;
 
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyState};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);
 /// How long a key lives where its grant does not say, and the ring allows it: 90 days.

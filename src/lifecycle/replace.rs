@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::issue::{Descent, expiry, grantable, granted, within_limit};
 use super::{Change, Minted, Policy, Reading, Write, split};
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// What becomes of a key that is rotated.
 #[derive(Debug, Clone, Copy)]

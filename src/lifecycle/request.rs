@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::grant::Grant;
 use crate::record::KeyRecord;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The longest id of a Laravel Sanctum token, in bytes: that of a UUID.
 const MAX_SANCTUM_ID_LEN: usize = 36;

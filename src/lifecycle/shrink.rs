@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Change, Reading, Write, split};
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
 
 /// Fewer scopes for a key, and the keys in grace beside it dead in the same commit; `None` where

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorClass};
 use crate::middleware::guard::proof;
 use crate::middleware::problem;
 use crate::middleware::rejection::Anonymous;
-use crate::verdict::verified::VerifiedKey;
+use crate::verdict::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
     /// A response whose extensions hold the [`Rejection`](crate::Rejection).

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use http::{HeaderValue, StatusCode};
 
+use crate::error::ErrorClass;
+
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A problem whose type is `about:blank`: its title is the phrase of the status (RFC 9457 §4.2.1).
@@ -23,6 +25,19 @@ pub(crate) fn json(status: StatusCode, detail: &str) -> String {
     }
     json.push_str("\"}");
     json
+}
+
+impl ErrorClass {
+    /// The status of a response that reports such an error (RFC 9110 §15.5 and §15.6).
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Input => StatusCode::BAD_REQUEST,
+            Self::Policy => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::State | Self::Conflict => StatusCode::CONFLICT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Store => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 #[cfg(test)]

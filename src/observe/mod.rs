@@ -1,5 +1,7 @@
 //! Those who hear what happens.
 
 pub(crate) mod event;
+pub(crate) mod observer;
+mod refused;
 #[cfg(feature = "tracing")]
 pub(crate) mod trace;

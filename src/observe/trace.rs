@@ -3,10 +3,11 @@
 use tracing::Level;
 
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
-use crate::observe::event::{Event, EventKind, Observer};
-use crate::verdict::refusal::{KeyPlace, RejectionKind};
-use crate::verdict::verified::InvalidCause;
+use crate::key::KeyId;
+use crate::observe::event::{Event, EventKind};
+use crate::observe::observer::Observer;
+use crate::verdict::InvalidCause;
+use crate::verdict::{KeyPlace, RejectionKind};
 
 /// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
 /// Needs the feature `tracing`.

@@ -12,8 +12,8 @@ pub use view::KeyView;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::key::digest::KeyDigest;
-use crate::key::format::{KeyId, KeyPrefix};
-use crate::time::clock::Timestamp;
+use crate::key::{KeyId, KeyPrefix};
+use crate::time::Timestamp;
 
 /// The fields of a [`KeyRecord`], as a store keeps them.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Why a key was revoked, in the words of RFC 5280 §5.3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

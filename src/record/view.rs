@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{KeyRecord, KeyState};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// A record without its digest, judged at one moment: for an administrator's page, a JSON answer or a
 /// log. The digest of a weak imported key is enough to find the key, so only a store has it.

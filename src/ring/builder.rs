@@ -12,13 +12,13 @@ use crate::error::{Error, ErrorKind};
 use crate::key::digest::{Digester, Pepper};
 use crate::key::format::Format;
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
-use crate::observe::event::{Observed, Observer};
+use crate::observe::observer::{Observed, Observer};
 use crate::ring::last_use::Uses;
 use crate::ring::unknown_keys::{Asked, UnknownKeys};
 use crate::ring::watchers::Watchers;
 use crate::store::KeyStore;
 use crate::support::sync;
-use crate::time::clock::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock};
 
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
 /// up behind a sick one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::KeyRing;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::Change;
 use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;

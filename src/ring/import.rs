@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::change::MAX_ATTEMPTS;
 use super::{Inner, KeyRing};
 use crate::error::{Error, ErrorKind};
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::request::{
     Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
 };

@@ -1,8 +1,8 @@
 //! Last uses on their way to the store, collected without a lock.
 
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::support::sync::{AtomicU64, HashMap, Ordering};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// No use is at this time: the entry was taken out, and whoever holds it must begin anew.
 const TAKEN: u64 = u64::MAX;

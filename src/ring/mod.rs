@@ -32,18 +32,19 @@ pub(crate) use within::Held;
 
 use crate::access::realm::Realm;
 use crate::error::Error;
+use crate::key::KeyId;
 use crate::key::digest::Digester;
-use crate::key::format::{Format, KeyId};
+use crate::key::format::Format;
 use crate::key::secret::SecretKey;
 use crate::lifecycle::{Policy, Reading};
-use crate::observe::event::Observed;
+use crate::observe::observer::Observed;
 use crate::record::{KeyRecord, KeyView};
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
 use crate::support::sync;
-use crate::time::clock::{Clock, Timestamp};
-use crate::verdict::verified::{VerifiedKey, VerifyError};
+use crate::time::{Clock, Timestamp};
+use crate::verdict::{VerifiedKey, VerifyError};
 
 /// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, revokes
 /// and lists keys.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Ending, Reading};
 use crate::observe::event::{Event, EventKind};

@@ -7,13 +7,13 @@ use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::{self, Reading};
 use crate::observe::event::{Event, EventKind};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::store::{Revoked, Target};
 use crate::support::caught::caught;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 impl KeyRing {
     /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it

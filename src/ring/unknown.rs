@@ -16,8 +16,8 @@ use crate::ring::unknown_keys::UnknownKeys;
 use crate::store::{Lookup, StoreError, StoreErrorKind};
 use crate::support::caught::{caught, caught_in};
 use crate::support::oneshot::{self, Receiver, Sender};
-use crate::time::clock::Timestamp;
-use crate::verdict::verified::{InvalidCause, VerifyError};
+use crate::time::Timestamp;
+use crate::verdict::{InvalidCause, VerifyError};
 
 /// How long a refused key is remembered: a client that repeats it costs one question a minute.
 const REMEMBERED: Duration = Duration::from_mins(1);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::KeyRing;
 use crate::error::Error;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::observe::event::Event;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How long dead records may lie beyond their retention.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);

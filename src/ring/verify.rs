@@ -10,8 +10,8 @@ use crate::observe::event::{Event, EventKind};
 use crate::record::{KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
-use crate::time::clock::Timestamp;
-use crate::verdict::verified::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+use crate::time::Timestamp;
+use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 pub(super) type Verdict = Result<VerifiedKey, VerifyError>;
 

@@ -9,7 +9,7 @@ use super::{Inner, KeyRing};
 use crate::store::{BoxFuture, StoreError, StoreErrorKind};
 use crate::support::caught::caught;
 use crate::support::oneshot;
-use crate::verdict::verified::VerifyError;
+use crate::verdict::VerifyError;
 
 /// For how many times the [bound](crate::RingBuilder::lookup_timeout) of the wait a look-up itself
 /// goes on. A database that is slow for a moment would otherwise lose a connection by each late

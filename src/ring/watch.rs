@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::KeyRing;
 use super::bounded::Bounded;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::KeyState;
 use crate::ring::watchers::{Ended, Seen, Ticket};
 use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 impl KeyRing {
     /// A future that completes when the key is over, and says how: it expired, its grace ended,

@@ -5,12 +5,12 @@ use std::mem;
 use std::ops::RangeBounds;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::KeyState;
 use crate::store::{BoxFuture, StoreError};
 use crate::support::caught::caught;
 use crate::support::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The watches of one ring. Nothing on the request path touches it.
 ///

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, KeyRing};
-use crate::key::format::KeyId;
-use crate::observe::event::{Event, HeldEvent, Observed};
+use crate::key::KeyId;
+use crate::observe::event::{Event, HeldEvent};
+use crate::observe::observer::Observed;
 use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;

@@ -3,14 +3,12 @@
 //! A store holds records and applies changes; it knows no rule of the lifecycle. The contract
 //! is on [`KeyStore`].
 
-mod error;
 #[cfg(feature = "file")]
 mod file;
 mod listing;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod revoked;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -22,23 +20,22 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileStore};
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{InTransaction, PostgresOptions, PostgresStore, Unannounced};
-pub use revoked::{Ended, Revoked, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
 use crate::access::realm::Realm;
+pub use crate::error::store::{StoreError, StoreErrorKind};
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
-pub use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
+pub use crate::lifecycle::{Change, Ended, Expected, Revoked, SubjectKeys, Target, Write};
 use crate::record::{KeyRecord, Revocation};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How many realms a store names.
 const MOST_REALMS: usize = 100;

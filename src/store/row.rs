@@ -6,10 +6,10 @@ use std::fmt;
 
 use super::{StoreError, StoreErrorKind};
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The columns of a record, in the order in which statements name them, but for its realm: that
 /// is a condition of every query.

@@ -11,7 +11,7 @@ use super::Violation;
 use super::race::join;
 use super::trial::{self, Trial, after, realm};
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
 use crate::store::{BoxFuture, KeyStore, ListQuery, StoreErrorKind};

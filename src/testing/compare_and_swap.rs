@@ -3,12 +3,12 @@
 use super::Violation;
 use super::race::race;
 use super::trial::{self, EXPIRES, Trial, realm, scopes};
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Expected, Write};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const ROUNDS: usize = 12;
 const CONTENDERS: usize = 8;

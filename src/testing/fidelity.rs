@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
 use crate::access::scope::ScopeSet;
-use crate::key::format::KeyPrefix;
+use crate::key::KeyPrefix;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The last moment that every store holds: what a signed 64-bit integer does.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);

@@ -4,7 +4,7 @@ use std::iter;
 
 use super::Violation;
 use super::trial::{Trial, realm};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::store::KeyStore;
 

@@ -5,11 +5,11 @@ mod raced;
 use super::Violation;
 use super::trial::{Trial, after, realm, scopes};
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How many keys one call names: more than a store may bind in one statement without a thought.
 const MANY: u64 = 2_000;

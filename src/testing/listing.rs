@@ -7,11 +7,11 @@ use super::Violation;
 use super::trial::{self, Trial, after, key};
 use crate::access::realm::Realm;
 use crate::access::scope::Scope;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
 use crate::store::{Cursor, KeyStore, ListQuery};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
 /// order: upper before lower.

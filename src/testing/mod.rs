@@ -55,7 +55,7 @@ use std::fmt;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::store::KeyStore;
-pub use crate::time::clock::ManualClock;
+pub use crate::time::ManualClock;
 use trial::Trial;
 
 /// A clause of the contract that is in the docs of [`KeyStore`].

@@ -6,7 +6,7 @@ use crate::access::realm::Realm;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecordParts, Revocation, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The time by which the records must have ended.
 const BY: Timestamp = after(1_000);

@@ -7,11 +7,11 @@ use super::Violation;
 use super::race::{join, race};
 use super::trial::{self, Trial, after, realm, scopes};
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::store::{Ended, KeyStore, ListQuery, Revoked, StoreErrorKind, Target};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const KEYS: usize = 5;
 const DUELS: usize = 15;

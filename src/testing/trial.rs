@@ -10,12 +10,12 @@ use super::{Clause, Violation};
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::{Change, SubjectKeys, Write};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::store::{KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// When the keys of the suite are issued.
 pub(super) const ISSUED: Timestamp = Timestamp::from_unix(1_800_000_000);

@@ -3,85 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::error::{Error, ErrorKind};
-
-/// A point in time, in whole seconds since the Unix epoch.
-///
-/// It is written and read as RFC 3339, and converts from and to [`SystemTime`].
-///
-/// ```
-/// use std::time::{Duration, SystemTime};
-/// use tower_api_key::Timestamp;
-///
-/// let noon: Timestamp = "2027-01-15T12:00:00Z".parse()?;
-/// let later = noon.checked_add(Duration::from_secs(5)).ok_or("too late")?;
-/// assert_eq!(later.to_string(), "2027-01-15T12:00:05Z");
-/// assert_eq!(Timestamp::try_from(SystemTime::try_from(later)?)?, later);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
-pub struct Timestamp(u64);
-
-impl Timestamp {
-    /// The last representable moment; no key is valid at it.
-    pub const MAX: Self = Self(u64::MAX);
-
-    /// The last second of the year 9999. No new key begins or ends after it: what is later is most
-    /// likely a number of milliseconds.
-    pub const LAST_YEAR: Self = Self(253_402_300_799);
-
-    /// The moment `seconds` after the Unix epoch.
-    pub const fn from_unix(seconds: u64) -> Self {
-        Self(seconds)
-    }
-
-    /// Seconds since the Unix epoch.
-    pub const fn as_unix(self) -> u64 {
-        self.0
-    }
-
-    /// This moment and `duration` after it, fractions of a second dropped; `None` beyond
-    /// [`Timestamp::MAX`].
-    pub const fn checked_add(self, duration: Duration) -> Option<Self> {
-        match self.0.checked_add(duration.as_secs()) {
-            Some(seconds) => Some(Self(seconds)),
-            None => None,
-        }
-    }
-}
-
-impl TryFrom<SystemTime> for Timestamp {
-    type Error = Error;
-
-    /// Fractions of a second are dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidTimestamp`] for a time before 1970.
-    fn try_from(time: SystemTime) -> Result<Self, Error> {
-        match time.duration_since(UNIX_EPOCH) {
-            Ok(elapsed) => Ok(Self(elapsed.as_secs())),
-            Err(_) => Err(ErrorKind::InvalidTimestamp.into()),
-        }
-    }
-}
-
-impl TryFrom<Timestamp> for SystemTime {
-    type Error = Error;
-
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidTimestamp`] for a time that this system cannot hold.
-    fn try_from(moment: Timestamp) -> Result<Self, Error> {
-        UNIX_EPOCH
-            .checked_add(Duration::from_secs(moment.0))
-            .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
-    }
-}
+use super::Timestamp;
 
 /// The only source of time in the crate.
 ///
@@ -129,7 +53,7 @@ impl Clock for SystemClock {
 
         // A clock that stands before 1970 is broken: no key is valid at MAX.
         u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec)
-            .map_or(Timestamp::MAX, Timestamp)
+            .map_or(Timestamp::MAX, Timestamp::from_unix)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,10 @@
 //! Moments, and the only way to learn the time.
 
-pub(crate) mod clock;
-pub(crate) mod rfc3339;
+mod clock;
+mod rfc3339;
+mod timestamp;
+
+#[cfg(feature = "testing")]
+pub use clock::ManualClock;
+pub use clock::{Clock, SystemClock};
+pub use timestamp::Timestamp;

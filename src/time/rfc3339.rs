@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Days from 0000-03-01, where the years of this arithmetic begin, to the Unix epoch.

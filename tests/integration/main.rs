@@ -66,6 +66,7 @@ mod records;
 mod rejections;
 mod reuse;
 mod ring;
+mod rooms;
 mod rows;
 mod scanners;
 mod schemes;

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::HeaderValue;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::cache::Guard;
 use super::outcome::Outcome;
-use super::service::Policy;
+use super::policy::Policy;
 use crate::middleware::body::Body;
-use crate::middleware::caching;
 use crate::store::BoxFuture;
-use crate::verdict::verified::{Scheme, VerifiedKey, VerifyError};
+use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 pin_project! {
     /// The future of [`ApiKey`](crate::auth::ApiKey). The inner service's future is in it as it
@@ -144,45 +143,6 @@ where
             Err(refusal) => State::Reject {
                 response: Some(self.policy.refuse(&refusal, (&self.request).into())),
             },
-        }
-    }
-}
-
-/// What is added to an accepted response, so that a cache does not hand it to others. For
-/// `Authorization` too: RFC 9111 §3.5 protects it, and caches in use do not implement that.
-pub(super) struct Guard {
-    vary: Option<HeaderValue>,
-    private: bool,
-}
-
-impl Guard {
-    /// For the response to a request without a key.
-    #[inline]
-    pub(super) fn shared(vary: Option<HeaderValue>) -> Self {
-        Self {
-            vary,
-            private: false,
-        }
-    }
-
-    /// For the response to the holder of a key.
-    #[inline]
-    pub(super) fn private(vary: Option<HeaderValue>) -> Self {
-        Self {
-            vary,
-            private: true,
-        }
-    }
-
-    #[inline]
-    fn apply<B>(&mut self, response: &mut Response<B>) {
-        let Some(vary) = self.vary.take() else {
-            return;
-        };
-        let headers = response.headers_mut();
-        caching::vary_by(headers, vary);
-        if self.private {
-            caching::keep_private(headers);
         }
     }
 }

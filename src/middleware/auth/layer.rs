@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{HeaderName, Response};
 use tower_layer::Layer;
 
-use super::service::{ApiKey, Policy};
+use super::policy::Policy;
+use super::service::ApiKey;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
-use crate::observe::event::{Observed, Observer};
+use crate::observe::observer::{Observed, Observer};
 use crate::ring::KeyRing;
 
 /// Authenticates every request against a [`KeyRing`], attaches a

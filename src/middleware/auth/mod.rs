@@ -34,9 +34,11 @@
 //! # }).unwrap();
 //! ```
 
+mod cache;
 mod future;
 mod layer;
 mod outcome;
+mod policy;
 mod service;
 
 pub use future::ResponseFuture;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::service::Policy;
+use super::policy::Policy;
 use crate::middleware::rejection::Rejection;
 use crate::observe::event::{Event, EventKind};
-use crate::verdict::verified::VerifiedKey;
+use crate::verdict::VerifiedKey;
 
 /// A request that was let in. The guards and extractors further in may still refuse it, so the observer
 /// hears of it when there is a response, or when there will be none: the service failed, panicked, or

@@ -4,9 +4,10 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Extensions, Request, Uri};
 use zeroize::Zeroizing;
 
+use crate::key::KeyId;
 use crate::key::digest::hex_byte;
-use crate::key::format::{Format, KeyId};
-use crate::verdict::refusal::{KeyPlace, Refusal};
+use crate::key::format::Format;
+use crate::verdict::{KeyPlace, Refusal};
 
 /// The headers in which proxies and gateways hand on the URL of a request: nginx, Traefik, Caddy,
 /// Envoy, IIS and oauth2-proxy. All but `Forwarded` begin with `x-`.

@@ -9,11 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::key::format::{Format, KeyId};
+use crate::key::KeyId;
+use crate::key::format::Format;
 use crate::middleware::credential::leak::{Strays, holds_key, is_url_header, target_parts};
 use crate::middleware::credential::source::{Kind, Source};
-use crate::verdict::refusal::{Ambiguity, KeyPlace, Refusal};
-use crate::verdict::verified::Scheme;
+use crate::verdict::Scheme;
+use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 
 /// The sources that a layer accepts.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@ use http::header::{self, HeaderName};
 
 use crate::error::{Error, ErrorKind};
 use crate::middleware::credential::leak::is_url_header;
-use crate::verdict::verified::Scheme;
+use crate::verdict::Scheme;
 
 /// A place in a request where a key may be: a header of its own, or a scheme of
 /// `Authorization`. Nothing else authenticates: no query, no path, no cookie, no body.

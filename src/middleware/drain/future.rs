@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::Returning;
-use super::layer::Limits;
+use super::limits::Limits;
 use crate::middleware::rejection::Rejection;
 
 pin_project! {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
+use super::limits::Limits;
 use super::service::Drain;
-use crate::time::clock::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock};
 
 /// Reads what is left of a refused request's body before the refusal is handed on, within bounds.
 ///
@@ -36,14 +37,6 @@ use crate::time::clock::{Clock, SystemClock};
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct DrainLayer {
     pub(super) limits: Limits,
-}
-
-/// How much is read of a refused body, and how long.
-#[derive(Clone)]
-pub(super) struct Limits {
-    pub(super) bytes: u64,
-    pub(super) wait: Duration,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl DrainLayer {

@@ -42,6 +42,7 @@
 mod body;
 mod future;
 mod layer;
+mod limits;
 mod service;
 
 pub use body::DrainBody;

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::body::DrainBody;
 use super::future::ResponseFuture;
-use super::layer::Limits;
+use super::limits::Limits;
 
 /// The service that [`DrainLayer`](crate::DrainLayer) makes.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use super::parsed;
 use super::service::RequireScope;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::rejection::{Rejection, Required, Responder};
-use crate::observe::event::{Observed, Observer};
+use crate::observe::observer::{Observed, Observer};
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///

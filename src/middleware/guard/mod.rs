@@ -45,8 +45,9 @@ use http::{Extensions, Response};
 
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
-use crate::observe::event::{Event, EventKind, Observed};
-use crate::verdict::verified::VerifiedKey;
+use crate::observe::event::{Event, EventKind};
+use crate::observe::observer::Observed;
+use crate::verdict::VerifiedKey;
 
 /// Parses what a route requires, when the route is built.
 #[track_caller]

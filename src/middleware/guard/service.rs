@@ -11,7 +11,7 @@ use super::future::ResponseFuture;
 use super::{authorise, report};
 use crate::middleware::body::Body;
 use crate::middleware::rejection::Required;
-use crate::observe::event::Observed;
+use crate::observe::observer::Observed;
 
 /// The service that [`RequireScopeLayer`](crate::RequireScopeLayer) makes.
 #[derive(Clone)]

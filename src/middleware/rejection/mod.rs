@@ -33,11 +33,11 @@ use http::{Response, StatusCode};
 pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::store::StoreError;
-use crate::verdict::refusal::Identity;
-pub use crate::verdict::refusal::RejectionKind;
-use crate::verdict::verified::InvalidCause;
+use crate::verdict::Identity;
+use crate::verdict::InvalidCause;
+pub use crate::verdict::RejectionKind;
 
 /// Why a request was refused; found in the extensions of the response.
 ///

@@ -12,8 +12,8 @@ use crate::access::requirement::Requirement;
 use crate::middleware::caching;
 use crate::middleware::credential::Sources;
 use crate::middleware::problem;
-use crate::verdict::refusal::{Ambiguity, Identity, KeyPlace, Refusal};
-use crate::verdict::verified::{InvalidCause, VerifiedKey, VerifyErrorKind};
+use crate::verdict::{Ambiguity, Identity, KeyPlace, Refusal};
+use crate::verdict::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";

@@ -11,7 +11,7 @@ use super::failure::{Lines, Problem, line_of};
 use super::plaintext;
 use super::value::{Name, Parsed, Raw};
 use crate::access::realm::Realm;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use super::failure::{Lines, Problem};
 use super::value::{Name, Parsed, Raw};
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::{describable, is_subject};
 use crate::record::{KeyRecord, KeyRecordParts};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// A key, and the line of its digest.
 #[derive(Debug)]

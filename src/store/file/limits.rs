@@ -8,7 +8,7 @@ use super::failure::Problem;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::support::span::Span;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The limits that a store was opened with; none by default.
 #[derive(Debug, Clone, Default)]

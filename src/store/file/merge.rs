@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::Entry;
 use super::failure::Problem;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Every key that ever was in the file, by its digest.
 pub(super) type Held = BTreeMap<[u8; 32], KeyRecord>;

@@ -25,10 +25,10 @@ use super::{
     StoreErrorKind, StoreId, Target,
 };
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::Revocation;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
 /// read at the start, and again when it changes. Needs the feature `file`.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::FileStore;
 use super::limits::Limits;
 use crate::access::scope::ScopeSet;
-use crate::observe::event::{Observed, Observer};
+use crate::observe::observer::{Observed, Observer};
 use crate::store::StoreError;
-use crate::time::clock::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock};
 
 /// A second: a deleted key is dead within two, and a look at a file costs a microsecond.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);

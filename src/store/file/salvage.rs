@@ -9,11 +9,11 @@ use super::document::Syntax;
 use super::merge::Held;
 use super::value::{Raw, TOML_DATE};
 use crate::access::scope::ScopeSet;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// What a refused file takes away, and what cannot be said of it.
 #[derive(Debug, Default)]

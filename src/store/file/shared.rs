@@ -13,10 +13,11 @@ use super::merge::{self, Held};
 use super::options::FileOptions;
 use super::salvage::Taken;
 use crate::lifecycle::Change;
-use crate::observe::event::{Event, Observed};
+use crate::observe::event::Event;
+use crate::observe::observer::Observed;
 use crate::store::{MemoryStore, StoreError, StoreErrorKind};
 use crate::support::caught::caught;
-use crate::time::clock::Clock;
+use crate::time::Clock;
 
 /// What the store and its thread share.
 pub(super) struct Shared {

@@ -9,7 +9,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
 use super::plaintext;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The name by which the TOML parser hands over a date.
 pub(super) const TOML_DATE: &str = "$__toml_private_datetime";

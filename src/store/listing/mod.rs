@@ -9,9 +9,9 @@ use std::time::Duration;
 pub use page::{Cursor, Page, Unreadable};
 
 use crate::access::scope::Scope;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyState};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Which records to list, in which order, and how many at a time.
 ///

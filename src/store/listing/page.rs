@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::ListQuery;
 use crate::error::{Error, ErrorKind};
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::store::StoreError;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// A part of a list: its records in order, what could not be read, and where the next page begins.
 ///

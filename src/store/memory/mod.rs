@@ -18,10 +18,10 @@ use super::{
     Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::{KeyRecord, Revocation};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// A store in memory, for tests, for keys that are imported at start-up, and as the measure of
 /// the others. Clones share their records; rings of several realms can share one.

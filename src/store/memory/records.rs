@@ -7,10 +7,10 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 #[derive(Default)]
 pub(super) struct Records {

@@ -8,7 +8,7 @@ use super::super::{StoreError, StoreErrorKind};
 use super::error::because;
 use super::tables::Tables;
 use crate::record::KeyRecord;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Sets what no change of a key changes too: the guard of the table refuses it then, instead of
 /// passing it over.

@@ -42,10 +42,10 @@ use super::{
 #[cfg(doc)]
 use crate::KeyRing;
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::Revocation;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///

@@ -10,10 +10,10 @@ use super::super::{
 };
 use super::error::because;
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::{KeyRecord, Revocation};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 

@@ -13,7 +13,7 @@ use super::connection::Connections;
 use super::error::{because, commit_failed};
 use super::tables::Tables;
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::Revocation;
 
 /// How often a revocation begins anew that the database has picked to end a deadlock.

@@ -18,7 +18,7 @@ use super::record::{SELECT_BY_ID, column};
 use super::tables::{SEEN, Tables, home, seen};
 use super::{first, revoke};
 use crate::access::realm::Realm;
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 use crate::record::{KeyRecord, Revocation};
 
 /// Outside of a transaction, a savepoint is refused.

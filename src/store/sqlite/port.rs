@@ -12,14 +12,14 @@ use super::stopwatch::Moment;
 use super::worker::Worker;
 use super::{SqliteStore, list, purge, read, revoke, write};
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::record::Revocation;
 use crate::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// So many records are got in the thread that asks, as one is.
 const FEW: usize = 16;

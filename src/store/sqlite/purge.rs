@@ -10,7 +10,7 @@ use super::failure::Place;
 use super::write::begin;
 use crate::access::realm::Realm;
 use crate::store::StoreError;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How many records a step removes: no commit waits for more than that, tenths of a second in a
 /// large file. A smaller step takes little less, for its records too lie all over the file.

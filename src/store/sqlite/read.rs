@@ -9,13 +9,13 @@ use super::connection::require_known;
 use super::failure::{Place, is_busy};
 use super::stopwatch::Moment;
 use crate::access::realm::Realm;
+use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::key::format::KeyId;
 use crate::lifecycle::SubjectKeys;
 use crate::record::KeyRecord;
 use crate::store::row::{Row, readable_id, row_of, time};
 use crate::store::{Found, StoreError, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// In the order in which [`record`] reads them.
 macro_rules! columns {

@@ -20,7 +20,7 @@ use crate::error::ErrorKind;
 use crate::lifecycle::grant::Grant;
 use crate::ring::KeyRing;
 use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
-use crate::time::clock::ManualClock;
+use crate::time::ManualClock;
 
 /// Only what hangs takes longer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ fn place() -> Arc<Place> {
 }
 
 fn ring(store: &SqliteStore) -> KeyRing {
-    let clock = ManualClock::new(crate::time::clock::Timestamp::from_unix(1_800_000_000));
+    let clock = ManualClock::new(crate::time::Timestamp::from_unix(1_800_000_000));
     let builder = KeyRing::builder("acme").clock(clock);
     builder.build(store.clone()).unwrap()
 }
@@ -308,9 +308,9 @@ fn no_list_sorts_or_reads_everything() {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
     let day = Duration::from_hours(24);
-    let id: crate::key::format::KeyId = "AAAAAAAAAAAA".parse().unwrap();
-    let place = Cursor::new(id, crate::time::clock::Timestamp::from_unix(1_800_000_000));
-    let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
+    let id: crate::key::KeyId = "AAAAAAAAAAAA".parse().unwrap();
+    let place = Cursor::new(id, crate::time::Timestamp::from_unix(1_800_000_000));
+    let now = crate::time::Timestamp::from_unix(1_900_000_000);
     let page = || ListQuery::new().at(now).after(place).limit(10);
     let everything = page()
         .expiring_within(day)
@@ -451,7 +451,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
     };
     let realm = crate::access::realm::Realm::new("acme").unwrap();
     let day = Duration::from_hours(24);
-    let now = crate::time::clock::Timestamp::from_unix(1_900_000_000);
+    let now = crate::time::Timestamp::from_unix(1_900_000_000);
     let all = || ListQuery::new().at(now);
     for (query, filter) in [
         (all(), Filter::Realm),

@@ -6,12 +6,12 @@ use super::connection::require_known;
 use super::failure::Place;
 use super::read;
 use crate::access::realm::Realm;
-use crate::key::format::{KeyId, KeyPrefix};
+use crate::key::{KeyId, KeyPrefix};
 use crate::lifecycle::{Change, Expected};
 use crate::record::KeyRecord;
 use crate::store::row::{column_metadata, column_revoked_at, column_time, column_version};
 use crate::store::{StoreError, StoreErrorKind};
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, scopes, \
      issued_at, not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \

@@ -1,8 +1,8 @@
 //! What records meet, in SQL: in words that fit an index, or in words that fit none.
 
-use super::{Asked, EPOCH, Filter, Position, Statement, Value, number};
+use super::asked::{Asked, EPOCH, Filter, Position, Statement, Value, number};
 use crate::record::KeyState;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Columns by which a page is in order, and the place after which it begins.
 pub(super) type After<'a> = (&'a str, &'a str, Option<&'a Position>);

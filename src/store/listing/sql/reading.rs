@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::{Cursor, ListQuery, Page, Unreadable};
-use super::{Position, number};
+use super::asked::{Position, number};
 use crate::record::KeyRecord;
 use crate::store::StoreError;
 use crate::store::row::readable_id;
-use crate::time::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// What is read of it so far.
 pub(in crate::store) struct Reading<'a> {

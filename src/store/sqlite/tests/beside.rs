@@ -11,7 +11,7 @@ use crate::record::{KeyState, RevocationReason};
 use crate::ring::KeyRing;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{BoxFuture, KeyStore, StoreError};
-use crate::time::clock::{ManualClock, Timestamp};
+use crate::time::{ManualClock, Timestamp};
 
 /// Keeps the thread of lists busy, until it is told to end.
 struct List {

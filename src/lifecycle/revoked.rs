@@ -1,6 +1,6 @@
 //! What a revocation is about, and what it came to.
 
-use crate::key::format::KeyId;
+use crate::key::KeyId;
 
 /// Which records of a realm a revocation ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

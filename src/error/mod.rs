@@ -1,10 +1,10 @@
 //! The crate's error: an opaque struct with a kind to match on.
 
+pub(crate) mod store;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
-
-use http::StatusCode;
 
 use crate::support::span::Span;
 
@@ -158,17 +158,6 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// The status of a response that reports such an error (RFC 9110 §15.5 and §15.6).
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Input => StatusCode::BAD_REQUEST,
-            Self::Policy => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::State | Self::Conflict => StatusCode::CONFLICT,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Store => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
     /// The class as a `snake_case` word, for logs and metrics. The words are stable: a change of one is
     /// a breaking change.
     pub const fn as_str(self) -> &'static str {

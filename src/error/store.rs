@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use super::{Error, ErrorKind};
 
 /// Why a store could not do what it was asked.
 ///

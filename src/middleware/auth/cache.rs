@@ -1,0 +1,45 @@
+//! What an accepted response tells caches.
+
+use http::Response;
+use http::header::HeaderValue;
+
+use crate::middleware::caching;
+
+/// What is added to an accepted response, so that a cache does not hand it to others. For
+/// `Authorization` too: RFC 9111 §3.5 protects it, and caches in use do not implement that.
+pub(super) struct Guard {
+    vary: Option<HeaderValue>,
+    private: bool,
+}
+
+impl Guard {
+    /// For the response to a request without a key.
+    #[inline]
+    pub(super) fn shared(vary: Option<HeaderValue>) -> Self {
+        Self {
+            vary,
+            private: false,
+        }
+    }
+
+    /// For the response to the holder of a key.
+    #[inline]
+    pub(super) fn private(vary: Option<HeaderValue>) -> Self {
+        Self {
+            vary,
+            private: true,
+        }
+    }
+
+    #[inline]
+    pub(super) fn apply<B>(&mut self, response: &mut Response<B>) {
+        let Some(vary) = self.vary.take() else {
+            return;
+        };
+        let headers = response.headers_mut();
+        caching::vary_by(headers, vary);
+        if self.private {
+            caching::keep_private(headers);
+        }
+    }
+}

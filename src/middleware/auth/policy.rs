@@ -1,0 +1,135 @@
+//! What a request is judged by, and what it comes to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue, REFERER};
+use http::{Request, Response};
+
+use super::cache::Guard;
+use crate::key::KeyId;
+use crate::middleware::credential::leak::in_any_header;
+use crate::middleware::credential::{Sighting, Sources, hide};
+use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
+use crate::observe::event::Event;
+use crate::observe::observer::Observed;
+use crate::ring::{KeyRing, Verifying};
+use crate::store::BoxFuture;
+use crate::verdict::{KeyPlace, Refusal};
+use crate::verdict::{Scheme, VerifiedKey, VerifyError};
+
+/// Everything that a request is judged by, made ready when the layer wraps a service.
+pub(super) struct Policy {
+    pub(super) ring: KeyRing,
+    pub(super) sources: Sources,
+    pub(super) required: Option<Required>,
+    pub(super) optional: bool,
+    pub(super) forward: bool,
+    /// The carriers of keys, unless accepted responses are left alone.
+    pub(super) vary: Option<HeaderValue>,
+    pub(super) responses: Arc<Responses>,
+    pub(super) observer: Observed,
+}
+
+/// How far a request is with its authentication.
+pub(super) enum Step {
+    Admitted(Guard),
+    Refused(Refusal),
+    Pending(
+        BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
+        Scheme,
+        Guard,
+    ),
+}
+
+impl Policy {
+    /// Finds the credential, verifies and hides it.
+    #[inline]
+    pub(super) fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
+        // Whoever put it there, it is not the proof of this layer.
+        let extensions = request.extensions_mut();
+        if !extensions.is_empty() {
+            extensions.remove::<VerifiedKey>();
+            extensions.remove::<Anonymous>();
+        }
+
+        let Sighting {
+            credential,
+            reported,
+        } = self.sources.find(request, self.ring.format());
+        for (place, key_id) in &reported {
+            self.report(*place, *key_id);
+        }
+        let (header, scheme, verifying) = match credential {
+            Ok(Some(presented)) => (
+                presented.header,
+                presented.scheme,
+                self.ring.begin(presented.token),
+            ),
+            Ok(None) if self.optional => {
+                if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
+                    return Step::Refused(refusal);
+                }
+                if !reported.is_empty() {
+                    hide(request, &REFERER, true);
+                }
+                let marker = Anonymous::new(Arc::clone(&self.responses));
+                request.extensions_mut().insert(marker);
+                // Nobody in particular is answered: the response may be shared, but not with holders of keys.
+                return Step::Admitted(Guard::shared(self.vary.clone()));
+            }
+            Ok(None) => return Step::Refused(Refusal::Missing),
+            Err(refusal) => return Step::Refused(refusal),
+        };
+        hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
+        if !reported.is_empty() {
+            // In no other place does a key that is reported let the request go on.
+            hide(request, &REFERER, true);
+        }
+        let guard = Guard::private(self.vary.clone());
+        match verifying {
+            Verifying::Done(verdict) => match self.admit(verdict, scheme, request) {
+                Ok(()) => Step::Admitted(guard),
+                Err(refusal) => Step::Refused(refusal),
+            },
+            Verifying::Pending(verdict) => Step::Pending(verdict, scheme, guard),
+        }
+    }
+
+    /// The one way to the inner service: a positive verdict on a key that meets the requirement.
+    #[inline]
+    pub(super) fn admit<B>(
+        &self,
+        verdict: Result<VerifiedKey, VerifyError>,
+        scheme: Scheme,
+        request: &mut Request<B>,
+    ) -> Result<(), Refusal> {
+        let key = verdict?.presented_as(scheme);
+        if let Some(required) = &self.required
+            && !required.is_met_by(&key)
+        {
+            return Err(Refusal::InsufficientScope(key));
+        }
+        request.extensions_mut().insert(key);
+        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn refuse(&self, refusal: &Refusal, request: Head<'_>) -> Response<Bytes> {
+        let realm = self.ring.realm();
+        if let Refusal::Misplaced(place, key_id) = refusal {
+            self.report(*place, *key_id);
+        }
+        self.observer.tell(|| refusal.event(realm));
+        self.responses
+            .refuse(refusal, self.required.as_ref(), request)
+    }
+
+    /// Tells the observer of a key where none belongs.
+    #[cold]
+    fn report(&self, place: KeyPlace, key_id: KeyId) {
+        let realm = self.ring.realm();
+        self.observer
+            .tell(|| Event::misplaced(place.event(), realm, place, key_id));
+    }
+}

@@ -1,0 +1,118 @@
+//! The proof that a request was authenticated.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Scheme;
+use crate::access::realm::Realm;
+use crate::access::scope::ScopeSet;
+use crate::key::KeyId;
+use crate::record::KeyRecord;
+use crate::time::Timestamp;
+
+/// The proof, in a request's extensions, that *this* request was authenticated.
+///
+/// Only the crate can make one. It is one reference-counted pointer to the record that the
+/// verdict was about, and it gives no access to the digest.
+///
+/// ```
+/// use tower_api_key::VerifiedKey;
+///
+/// fn greet<B>(request: &http::Request<B>) -> Option<String> {
+///     let key = request.extensions().get::<VerifiedKey>()?;
+///     Some(format!("{} may {}", key.subject(), key.scopes()))
+/// }
+/// ```
+///
+/// # In axum and tonic
+///
+/// With the feature `axum`, handlers take it as an argument. `VerifiedKey` is the proof that the
+/// layer attached: where the layer is [optional](crate::ApiKeyLayer::optional) and no key came, it
+/// refuses as the layer would have; where there is no layer, with 500. `Option<VerifiedKey>` is
+/// `None` for a request that an optional layer let pass without a key.
+///
+/// In tonic it is in `tonic::Request::extensions()`.
+#[derive(Clone)]
+pub struct VerifiedKey {
+    record: Arc<KeyRecord>,
+    scheme: Scheme,
+}
+
+impl VerifiedKey {
+    /// The one place where a verdict becomes a proof.
+    #[inline]
+    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
+        Self {
+            record,
+            scheme: Scheme::ApiKey,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn presented_as(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    pub(crate) fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The public id of the key.
+    pub fn id(&self) -> KeyId {
+        self.record.id()
+    }
+
+    /// Whose key it is.
+    pub fn subject(&self) -> &str {
+        self.record.subject()
+    }
+
+    /// What it may do.
+    #[inline]
+    pub fn scopes(&self) -> &ScopeSet {
+        self.record.scopes()
+    }
+
+    /// The realm in which it was verified.
+    pub fn realm(&self) -> &Realm {
+        self.record.realm()
+    }
+
+    /// The id of the first key in its chain of rotations and regrants.
+    pub fn lineage(&self) -> KeyId {
+        self.record.lineage()
+    }
+
+    /// When the key stops being valid by itself: the earlier of its expiry and the end of its
+    /// grace; `None` if it never expires.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        Some(self.record.valid_until()).filter(|&end| end != Timestamp::MAX)
+    }
+
+    /// A name for people.
+    pub fn label(&self) -> Option<&str> {
+        self.record.label()
+    }
+
+    /// What the key carries for the application.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        self.record.metadata()
+    }
+}
+
+impl fmt::Debug for VerifiedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedKey")
+            .field("id", &self.id())
+            .field("realm", self.realm())
+            .field("subject", &self.subject())
+            .field("scopes", self.scopes())
+            .finish_non_exhaustive()
+    }
+}
