@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, Requirement, VerifiedKey};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -108,11 +108,14 @@ impl Greeter {
 fn holder_of<'a>(scope: &str, request: &'a Request<Text>) -> Result<&'a VerifiedKey, Status> {
     let key = request.extensions().get::<VerifiedKey>();
     let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
-    if key.scopes().contains(scope) {
-        Ok(key)
-    } else {
-        let message = format!("Insufficient scope: expected {scope}");
-        Err(Status::permission_denied(message))
+    let required =
+        Requirement::scope(scope).map_err(|error| Status::internal(error.to_string()))?;
+    match key.require(&required) {
+        Ok(()) => Ok(key),
+        Err(rejection) => Err(Status::new(
+            rejection.grpc_code().into(),
+            rejection.detail(),
+        )),
     }
 }
 

@@ -114,7 +114,11 @@ impl Format {
     /// The id that a well-formed key names.
     pub(crate) fn id_of(&self, presented: &[u8]) -> Option<KeyId> {
         let (id, _) = split_id(presented.get(self.start.len()..)?)?;
-        self.is_key(presented).then(|| KeyId::of(*id)).flatten()
+        if self.is_key(presented) {
+            KeyId::of(*id)
+        } else {
+            None
+        }
     }
 
     /// The keys of this format in a text, each with its id: wherever they stand, whatever is glued
@@ -188,6 +192,7 @@ fn decode(text: [u8; CHECKSUM_LEN]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn r28_a_failing_generator_mints_no_key() {

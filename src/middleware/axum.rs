@@ -9,7 +9,7 @@ use http::request::Parts;
 use crate::error::{Error, ErrorClass};
 use crate::middleware::guard::proof;
 use crate::middleware::problem;
-use crate::middleware::rejection::Anonymous;
+use crate::middleware::rejection::{Anonymous, Rejection};
 use crate::verdict::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
@@ -36,6 +36,13 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
             Ok(key) => Ok(Some(key.clone())),
             Err(response) => Err(response.map(Body::from)),
         }
+    }
+}
+
+/// The response of [`Rejection::into_response`].
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        Rejection::into_response(self).map(Body::from)
     }
 }
 

@@ -1,8 +1,6 @@
 //! What happened, told to whoever keeps logs, counts or an audit trail.
 
 use std::error::Error as StdError;
-use std::fmt;
-use std::sync::Arc;
 
 use crate::access::realm::Realm;
 use crate::key::KeyId;

@@ -64,6 +64,7 @@ mod readiness;
 mod readme;
 mod records;
 mod rejections;
+mod requiring;
 mod reuse;
 mod ring;
 mod rooms;

@@ -65,6 +65,11 @@ impl ApiKeyLayer {
         }
     }
 
+    /// The ring whose keys it accepts.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
     /// Reads the key from these places instead. One request may use one of them; without any,
     /// every request is refused as [`Missing`](crate::RejectionKind::Missing).
     ///

@@ -22,20 +22,20 @@ pub(super) fn trailers_only(
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(GRPC_STATUS, HeaderValue::from_static(code(kind)));
+    headers.insert(GRPC_STATUS, HeaderValue::from(code(kind)));
     headers.insert(GRPC_MESSAGE, message);
     caching::forbid_storing(headers);
     headers.insert(header::VARY, vary.clone());
     response
 }
 
-const fn code(kind: RejectionKind) -> &'static str {
+pub(super) const fn code(kind: RejectionKind) -> i32 {
     match kind {
-        RejectionKind::Missing | RejectionKind::Invalid => "16",
-        RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => "3",
-        RejectionKind::InsufficientScope => "7",
-        RejectionKind::StoreUnavailable => "14",
-        RejectionKind::NotAuthenticated => "13",
+        RejectionKind::Missing | RejectionKind::Invalid => 16,
+        RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => 3,
+        RejectionKind::InsufficientScope => 7,
+        RejectionKind::StoreUnavailable => 14,
+        RejectionKind::NotAuthenticated => 13,
     }
 }
 

@@ -28,11 +28,12 @@ mod response;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 pub(crate) use head::Head;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
+use crate::access::requirement::Requirement;
 use crate::key::KeyId;
 use crate::store::StoreError;
 use crate::verdict::Identity;
@@ -64,6 +65,8 @@ pub struct Rejection {
     cause: Option<InvalidCause>,
     identity: Identity,
     source: Option<Arc<StoreError>>,
+    challenges: Arc<[HeaderValue]>,
+    requirement: Option<Arc<Requirement>>,
     /// Whether a guard or an extractor made it, and the layer further out has not notified its
     /// observer yet.
     untold: bool,
@@ -93,6 +96,16 @@ impl Rejection {
     /// not reach the client: told apart, the causes are an oracle.
     pub fn cause(&self) -> Option<InvalidCause> {
         self.cause
+    }
+
+    /// What the key lacks, if [`kind`](Self::kind) is [`RejectionKind::InsufficientScope`].
+    pub fn requirement(&self) -> Option<&Requirement> {
+        self.requirement.as_deref()
+    }
+
+    /// The code that a gRPC client gets.
+    pub fn grpc_code(&self) -> i32 {
+        grpc::code(self.kind)
     }
 
     /// The public id of the key in question, if a digest has proven that the client has it.

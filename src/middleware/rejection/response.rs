@@ -112,13 +112,7 @@ impl Responses {
                         ..answer.rejection(None, error.identity())
                     };
                     let responder = self.responder.as_deref();
-                    answer.respond(
-                        rejection,
-                        &answer.challenges,
-                        &self.vary,
-                        responder,
-                        request,
-                    )
+                    answer.respond(rejection, &self.vary, responder, request)
                 }
             },
             Refusal::InsufficientScope(key) => match required {
@@ -138,13 +132,7 @@ impl Responses {
     ) -> Response<Bytes> {
         let rejection = answer.rejection(cause, identity);
         let responder = self.responder.as_deref();
-        answer.respond(
-            rejection,
-            &answer.challenges,
-            &self.vary,
-            responder,
-            request,
-        )
+        answer.respond(rejection, &self.vary, responder, request)
     }
 }
 
@@ -166,9 +154,7 @@ impl Anonymous {
 
 /// A requirement with the response to keys that do not meet it.
 pub(crate) struct Required {
-    requirement: Requirement,
-    /// The `scope` attribute of the challenge (RFC 6750 §3).
-    scopes: String,
+    requirement: Arc<Requirement>,
     answer: Answer,
     responder: Option<Arc<Responder>>,
 }
@@ -176,16 +162,10 @@ pub(crate) struct Required {
 impl Required {
     pub(crate) fn new(requirement: Requirement, responder: Option<Arc<Responder>>) -> Self {
         let kind = RejectionKind::InsufficientScope;
-        let detail = format!("Insufficient scope: expected {requirement}");
+        let detail = Detail::Shared(lacking(&requirement).into());
         Self {
-            scopes: requirement.mentioned().to_string(),
-            answer: Answer::new(
-                kind,
-                Detail::Shared(detail.into()),
-                StatusProfile::default().status(kind),
-                Vec::new(),
-            ),
-            requirement,
+            answer: Answer::new(kind, detail, kind.status(), Vec::new()),
+            requirement: Arc::new(requirement),
             responder,
         }
     }
@@ -203,16 +183,116 @@ impl Required {
         vary: &HeaderValue,
         request: Head<'_>,
     ) -> Response<Bytes> {
-        let challenge = ascii(format!(
-            "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
-            key.scheme().as_str(),
-            key.realm(),
-            self.scopes
-        ));
-        let rejection = self.answer.rejection(None, Identity::Proven(key.id()));
+        let rejection = Rejection {
+            challenges: [challenge(key, &self.requirement)].into(),
+            requirement: Some(Arc::clone(&self.requirement)),
+            ..self.answer.rejection(None, Identity::Proven(key.id()))
+        };
         let responder = self.responder.as_deref();
-        self.answer
-            .respond(rejection, &[challenge], vary, responder, request)
+        self.answer.respond(rejection, vary, responder, request)
+    }
+}
+
+impl VerifiedKey {
+    /// Refuses a key that lacks what is required: for a handler that learns only from the request
+    /// what it needs.
+    ///
+    /// The rejection is that of a layer or a guard, and [becomes](Rejection::into_response) the same
+    /// response. If that response leaves through an [`ApiKeyLayer`](crate::ApiKeyLayer), the observers of
+    /// the layer and of its ring receive it.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, Requirement, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+    /// let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+    ///
+    /// assert!(key.require(&Requirement::scope("orders:read")?).is_ok());
+    /// let write = Requirement::scope("orders:write")?;
+    /// let rejection = key.require(&write).unwrap_err();
+    /// assert_eq!(rejection.requirement(), Some(&write));
+    /// assert_eq!(rejection.into_response().status(), 403);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InsufficientScope`](RejectionKind::InsufficientScope), with the
+    /// [requirement](Rejection::requirement).
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
+        if requirement.is_met_by(self.scopes()) {
+            return Ok(());
+        }
+        let kind = RejectionKind::InsufficientScope;
+        Err(Rejection {
+            kind,
+            status: kind.status(),
+            detail: Detail::Shared(lacking(requirement).into()),
+            cause: None,
+            identity: Identity::Proven(self.id()),
+            source: None,
+            challenges: [challenge(self, requirement)].into(),
+            requirement: Some(Arc::new(requirement.clone())),
+            untold: true,
+        })
+    }
+}
+
+impl RejectionKind {
+    /// The status of a kind that no profile changes.
+    fn status(self) -> StatusCode {
+        StatusProfile::default().status(self)
+    }
+}
+
+/// What a key lacks, in the words that the client gets.
+fn lacking(requirement: &Requirement) -> String {
+    format!("Insufficient scope: expected {requirement}")
+}
+
+/// The challenge to a key that lacks a scope, with the `scope` attribute (RFC 6750 §3).
+fn challenge(key: &VerifiedKey, requirement: &Requirement) -> HeaderValue {
+    ascii(format!(
+        "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
+        key.scheme().as_str(),
+        key.realm(),
+        requirement.mentioned()
+    ))
+}
+
+impl Rejection {
+    /// The response that tells the client: a problem (RFC 9457) with the status, the challenges and
+    /// `Cache-Control: no-store`, and this rejection in its extensions. It is not that of a
+    /// [responder](crate::ApiKeyLayer::responder).
+    ///
+    /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic returns
+    /// `Status::new(rejection.grpc_code().into(), rejection.detail())`, which no observer recognises as a
+    /// rejection.
+    pub fn into_response(self) -> Response<Bytes> {
+        let json = problem::json(self.status, self.detail());
+        // Which headers carry keys, the authenticating layer knows.
+        let mut response = self.problem(json.into(), &HeaderValue::from_static("*"));
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn problem(&self, problem: Bytes, vary: &HeaderValue) -> Response<Bytes> {
+        let mut response = Response::new(problem);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+        for challenge in &*self.challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        if self.kind == RejectionKind::StoreUnavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        caching::forbid_storing(headers);
+        headers.insert(header::VARY, vary.clone());
+        response
     }
 }
 
@@ -220,16 +300,10 @@ impl Required {
 #[cold]
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let kind = RejectionKind::NotAuthenticated;
-    let status = StatusProfile::default().status(kind);
-    let answer = Answer::new(kind, Detail::Static(NOT_AUTHENTICATED), status, Vec::new());
+    let detail = Detail::Static(NOT_AUTHENTICATED);
+    let answer = Answer::new(kind, detail, kind.status(), Vec::new());
     let rejection = answer.rejection(None, Identity::Unknown);
-    answer.respond(
-        rejection,
-        &[],
-        &HeaderValue::from_static("*"),
-        None,
-        request,
-    )
+    answer.respond(rejection, &HeaderValue::from_static("*"), None, request)
 }
 
 /// One kind of refusal, but for what differs between requests.
@@ -237,7 +311,7 @@ struct Answer {
     kind: RejectionKind,
     status: StatusCode,
     detail: Detail,
-    challenges: Vec<HeaderValue>,
+    challenges: Arc<[HeaderValue]>,
     problem: Bytes,
     grpc_message: HeaderValue,
 }
@@ -256,7 +330,7 @@ impl Answer {
         Self {
             kind,
             status,
-            challenges,
+            challenges: challenges.into(),
             problem: problem::json(status, text).into(),
             grpc_message: ascii(grpc::percent_encode(text)),
             detail,
@@ -271,6 +345,8 @@ impl Answer {
             cause,
             identity,
             source: None,
+            challenges: Arc::clone(&self.challenges),
+            requirement: None,
             untold: false,
         }
     }
@@ -278,7 +354,6 @@ impl Answer {
     fn respond(
         &self,
         rejection: Rejection,
-        challenges: &[HeaderValue],
         vary: &HeaderValue,
         responder: Option<&Responder>,
         request: Head<'_>,
@@ -288,26 +363,12 @@ impl Answer {
             (Some(content_type), _) => {
                 grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
             }
-            (None, Some(responder)) => completed(responder(&rejection), challenges, vary),
-            (None, None) => self.problem(challenges, vary),
+            (None, Some(responder)) => {
+                completed(responder(&rejection), &rejection.challenges, vary)
+            }
+            (None, None) => rejection.problem(self.problem.clone(), vary),
         };
         response.extensions_mut().insert(rejection);
-        response
-    }
-
-    fn problem(&self, challenges: &[HeaderValue], vary: &HeaderValue) -> Response<Bytes> {
-        let mut response = Response::new(self.problem.clone());
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
-        for challenge in challenges {
-            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
-        }
-        if self.kind == RejectionKind::StoreUnavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        caching::forbid_storing(headers);
-        headers.insert(header::VARY, vary.clone());
         response
     }
 }

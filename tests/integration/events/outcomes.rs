@@ -8,7 +8,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_api_key::{ApiKeyLayer, EventKind, Issued, KeyRing, RejectionKind, RequireScopeLayer};
+use tower_api_key::{
+    ApiKeyLayer, EventKind, Issued, KeyRing, RejectionKind, RequireScopeLayer, Requirement,
+    VerifiedKey,
+};
 
 use super::requests::{Fixture, fixture};
 use super::{Recorder, Told, about, nameless, rejected};
@@ -53,6 +56,23 @@ async fn what_a_guard_refuses_is_told_once() {
             [nameless(rejected(RejectionKind::Missing), None)]
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_handler_refuses_is_told_once() {
+    let (fixture, issued) = issued(false).await;
+    let handler = service_fn(|request: Request<()>| {
+        let key = request.extensions().get::<VerifiedKey>().unwrap();
+        let lacking = key.require(&Requirement::scope("write").unwrap());
+        ready(Ok::<_, Infallible>(
+            lacking.unwrap_err().into_response().map(Full::new),
+        ))
+    });
+    let layer = ApiKeyLayer::new(fixture.ring.clone());
+    let response = send(&layer.layer(handler), with_key(issued.secret().expose())).await;
+    assert_eq!(response.status, StatusCode::FORBIDDEN);
+    let record = issued.record();
+    assert_eq!(fixture.recorder.take(), [about(rejected(LACKING), record)]);
 }
 
 #[tokio::test]
