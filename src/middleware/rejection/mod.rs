@@ -24,6 +24,7 @@
 mod grpc;
 mod head;
 mod response;
+mod value;
 
 use std::fmt;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub struct Rejection {
     cause: Option<InvalidCause>,
     identity: Identity,
     source: Option<Arc<StoreError>>,
-    challenges: Arc<[HeaderValue]>,
+    challenges: Challenges,
     requirement: Option<Arc<Requirement>>,
     /// Whether a guard or an extractor made it, and the layer further out has not notified its
     /// observer yet.
@@ -164,6 +165,22 @@ impl std::error::Error for Rejection {
 enum Detail {
     Static(&'static str),
     Shared(Arc<str>),
+}
+
+/// What a 401 or 403 asks for.
+#[derive(Clone)]
+enum Challenges {
+    Shared(Arc<[HeaderValue]>),
+    One(HeaderValue),
+}
+
+impl Challenges {
+    fn as_slice(&self) -> &[HeaderValue] {
+        match self {
+            Self::Shared(several) => several,
+            Self::One(one) => std::slice::from_ref(one),
+        }
+    }
 }
 
 /// Which statuses tell a client that its key is missing or invalid.

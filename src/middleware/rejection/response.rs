@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::{Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use super::value::{challenge, lacking};
+use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
 use crate::middleware::caching;
@@ -155,6 +156,8 @@ impl Anonymous {
 /// A requirement with the response to keys that do not meet it.
 pub(crate) struct Required {
     requirement: Arc<Requirement>,
+    /// The `scope` attribute of the challenge (RFC 6750 §3).
+    scopes: String,
     answer: Answer,
     responder: Option<Arc<Responder>>,
 }
@@ -165,6 +168,7 @@ impl Required {
         let detail = Detail::Shared(lacking(&requirement).into());
         Self {
             answer: Answer::new(kind, detail, kind.status(), Vec::new()),
+            scopes: requirement.mentioned().to_string(),
             requirement: Arc::new(requirement),
             responder,
         }
@@ -184,7 +188,7 @@ impl Required {
         request: Head<'_>,
     ) -> Response<Bytes> {
         let rejection = Rejection {
-            challenges: [challenge(key, &self.requirement)].into(),
+            challenges: Challenges::One(challenge(key, &self.scopes)),
             requirement: Some(Arc::clone(&self.requirement)),
             ..self.answer.rejection(None, Identity::Proven(key.id()))
         };
@@ -193,106 +197,10 @@ impl Required {
     }
 }
 
-impl VerifiedKey {
-    /// Refuses a key that lacks what is required: for a handler that learns only from the request
-    /// what it needs.
-    ///
-    /// The rejection is that of a layer or a guard, and [becomes](Rejection::into_response) the same
-    /// response. If that response leaves through an [`ApiKeyLayer`](crate::ApiKeyLayer), the observers of
-    /// the layer and of its ring receive it.
-    ///
-    /// ```
-    /// use tower_api_key::{Grant, KeyRing, Requirement, store::MemoryStore};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
-    /// let key = ring.verify(issued.secret().expose().as_bytes()).await?;
-    ///
-    /// assert!(key.require(&Requirement::scope("orders:read")?).is_ok());
-    /// let write = Requirement::scope("orders:write")?;
-    /// let rejection = key.require(&write).unwrap_err();
-    /// assert_eq!(rejection.requirement(), Some(&write));
-    /// assert_eq!(rejection.into_response().status(), 403);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`InsufficientScope`](RejectionKind::InsufficientScope), with the
-    /// [requirement](Rejection::requirement).
-    pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
-        if requirement.is_met_by(self.scopes()) {
-            return Ok(());
-        }
-        let kind = RejectionKind::InsufficientScope;
-        Err(Rejection {
-            kind,
-            status: kind.status(),
-            detail: Detail::Shared(lacking(requirement).into()),
-            cause: None,
-            identity: Identity::Proven(self.id()),
-            source: None,
-            challenges: [challenge(self, requirement)].into(),
-            requirement: Some(Arc::new(requirement.clone())),
-            untold: true,
-        })
-    }
-}
-
 impl RejectionKind {
     /// The status of a kind that no profile changes.
-    fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         StatusProfile::default().status(self)
-    }
-}
-
-/// What a key lacks, in the words that the client gets.
-fn lacking(requirement: &Requirement) -> String {
-    format!("Insufficient scope: expected {requirement}")
-}
-
-/// The challenge to a key that lacks a scope, with the `scope` attribute (RFC 6750 §3).
-fn challenge(key: &VerifiedKey, requirement: &Requirement) -> HeaderValue {
-    ascii(format!(
-        "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
-        key.scheme().as_str(),
-        key.realm(),
-        requirement.mentioned()
-    ))
-}
-
-impl Rejection {
-    /// The response that tells the client: a problem (RFC 9457) with the status, the challenges and
-    /// `Cache-Control: no-store`, and this rejection in its extensions. It is not that of a
-    /// [responder](crate::ApiKeyLayer::responder).
-    ///
-    /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic returns
-    /// `Status::new(rejection.grpc_code().into(), rejection.detail())`, which no observer recognises as a
-    /// rejection.
-    pub fn into_response(self) -> Response<Bytes> {
-        let json = problem::json(self.status, self.detail());
-        // Which headers carry keys, the authenticating layer knows.
-        let mut response = self.problem(json.into(), &HeaderValue::from_static("*"));
-        response.extensions_mut().insert(self);
-        response
-    }
-
-    fn problem(&self, problem: Bytes, vary: &HeaderValue) -> Response<Bytes> {
-        let mut response = Response::new(problem);
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
-        for challenge in &*self.challenges {
-            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
-        }
-        if self.kind == RejectionKind::StoreUnavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        caching::forbid_storing(headers);
-        headers.insert(header::VARY, vary.clone());
-        response
     }
 }
 
@@ -345,7 +253,7 @@ impl Answer {
             cause,
             identity,
             source: None,
-            challenges: Arc::clone(&self.challenges),
+            challenges: Challenges::Shared(Arc::clone(&self.challenges)),
             requirement: None,
             untold: false,
         }
@@ -364,7 +272,7 @@ impl Answer {
                 grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
             }
             (None, Some(responder)) => {
-                completed(responder(&rejection), &rejection.challenges, vary)
+                completed(responder(&rejection), rejection.challenges.as_slice(), vary)
             }
             (None, None) => rejection.problem(self.problem.clone(), vary),
         };
@@ -393,6 +301,6 @@ fn completed(
 }
 
 /// A header value of realms, scopes and literals, all of them printable ASCII by construction.
-fn ascii(text: String) -> HeaderValue {
+pub(super) fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -1,0 +1,108 @@
+//! A rejection as a value: made inside a handler, and turned into a response.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{self, HeaderValue};
+
+use super::response::ascii;
+use super::{Challenges, Detail, Rejection, RejectionKind};
+use crate::access::requirement::Requirement;
+use crate::middleware::{caching, problem};
+use crate::verdict::{Identity, VerifiedKey};
+
+impl VerifiedKey {
+    /// Refuses a key that lacks what is required: for a handler that learns only from the request
+    /// what it needs.
+    ///
+    /// The rejection is that of a layer or a guard, and [becomes](Rejection::into_response) the same
+    /// response. If that response leaves through an [`ApiKeyLayer`](crate::ApiKeyLayer), the observers of
+    /// the layer and of its ring receive it.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, Requirement, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+    /// let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+    ///
+    /// assert!(key.require(&Requirement::scope("orders:read")?).is_ok());
+    /// let write = Requirement::scope("orders:write")?;
+    /// let rejection = key.require(&write).unwrap_err();
+    /// assert_eq!(rejection.requirement(), Some(&write));
+    /// assert_eq!(rejection.into_response().status(), 403);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InsufficientScope`](RejectionKind::InsufficientScope), with the
+    /// [requirement](Rejection::requirement).
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
+        if requirement.is_met_by(self.scopes()) {
+            return Ok(());
+        }
+        let kind = RejectionKind::InsufficientScope;
+        Err(Rejection {
+            kind,
+            status: kind.status(),
+            detail: Detail::Shared(lacking(requirement).into()),
+            cause: None,
+            identity: Identity::Proven(self.id()),
+            source: None,
+            challenges: Challenges::One(challenge(self, &requirement.mentioned().to_string())),
+            requirement: Some(Arc::new(requirement.clone())),
+            untold: true,
+        })
+    }
+}
+
+impl Rejection {
+    /// The response that tells the client: a problem (RFC 9457) with the status, the challenges and
+    /// `Cache-Control: no-store`, and this rejection in its extensions. It is not that of a
+    /// [responder](crate::ApiKeyLayer::responder).
+    ///
+    /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic returns
+    /// `Status::new(rejection.grpc_code().into(), rejection.detail())`, which no observer recognises as a
+    /// rejection.
+    pub fn into_response(self) -> Response<Bytes> {
+        let json = problem::json(self.status, self.detail());
+        // Which headers carry keys, the authenticating layer knows.
+        let mut response = self.problem(json.into(), &HeaderValue::from_static("*"));
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    pub(super) fn problem(&self, problem: Bytes, vary: &HeaderValue) -> Response<Bytes> {
+        let mut response = Response::new(problem);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+        for challenge in self.challenges.as_slice() {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        if self.kind == RejectionKind::StoreUnavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        caching::forbid_storing(headers);
+        headers.insert(header::VARY, vary.clone());
+        response
+    }
+}
+
+/// What a key lacks, in the words that the client gets.
+pub(super) fn lacking(requirement: &Requirement) -> String {
+    format!("Insufficient scope: expected {requirement}")
+}
+
+/// The challenge to a key that lacks a scope, with the `scope` attribute (RFC 6750 §3).
+pub(super) fn challenge(key: &VerifiedKey, scopes: &str) -> HeaderValue {
+    ascii(format!(
+        "{} realm=\"{}\", error=\"insufficient_scope\", scope=\"{scopes}\"",
+        key.scheme().as_str(),
+        key.realm()
+    ))
+}
