@@ -25,10 +25,10 @@ use tower::{Layer, ServiceExt, service_fn};
 #[cfg(feature = "sqlite")]
 use tower_api_key::store::SqliteStore;
 use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
-use tower_api_key::{ApiKeyLayer, Body, Clock, Grant, KeyRing, SystemClock, VerifiedKey};
+use tower_api_key::{ApiKeyLayer, Clock, Grant, KeyRing, ResponseBody, SystemClock, VerifiedKey};
 
 type Reply = Response<Full<Bytes>>;
-type Route = BoxCloneService<Request<Incoming>, Response<Body<Full<Bytes>>>, Infallible>;
+type Route = BoxCloneService<Request<Incoming>, Response<ResponseBody<Full<Bytes>>>, Infallible>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -133,14 +133,14 @@ async fn route(
     request: Request<Incoming>,
     public: Route,
     admin: Route,
-) -> Result<Response<Body<Full<Bytes>>>, Infallible> {
+) -> Result<Response<ResponseBody<Full<Bytes>>>, Infallible> {
     let plain = match (request.method(), request.uri().path()) {
         (&Method::GET, "/public") => return public.oneshot(request).await,
         (&Method::POST, "/admin") => return admin.oneshot(request).await,
         (&Method::GET, "/open") => reply(StatusCode::OK, &json!({"message": "open to all"})),
         _ => reply(StatusCode::NOT_FOUND, &json!({"message": "no such route"})),
     };
-    Ok(plain.map(Body::new))
+    Ok(plain.map(ResponseBody::new))
 }
 
 async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         visitors: KeyRing::builder("visit")
             .realm("visitors")
             .grantable_scopes(["cart"])
-            .longest_lifetime(QUARTER_OF_AN_HOUR)
+            .max_lifetime(QUARTER_OF_AN_HOUR)
             .retention(QUARTER_OF_AN_HOUR)
             .build(store.clone())?,
         customers: KeyRing::builder("shop").realm("customers").build(store)?,

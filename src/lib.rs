@@ -43,7 +43,7 @@
 //! # Where to look
 //!
 //! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys; [`Grant`]
-//!   says what a key may do, [`RingBuilder`] what a ring grants at all.
+//!   says what a key may do, [`KeyRingBuilder`] what a ring grants at all.
 //! - [`ApiKeyLayer`] authenticates requests; [`RequireScopeLayer`] requires scopes further in.
 //! - [`Source`] says where a key may be; by default in `x-api-key`.
 //! - [`rejection`] has the table of refusals, [`Rejection`] tells outer layers about one.
@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | [`issue`](KeyRing::issue) | what the grant says | – |
 //! | [`rotate`](KeyRing::rotate) | the same authority | works until its grace is over |
-//! | [`rotate_at_once`](KeyRing::rotate_at_once) | the same authority | dead in the same commit |
+//! | [`rotate_now`](KeyRing::rotate_now) | the same authority | dead in the same commit |
 //! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | what the new grant says | dead in the same commit |
 //! | [`narrow`](KeyRing::narrow) | – | fewer scopes |
 //! | [`revoke`](KeyRing::revoke), [`revoke_lineage`](KeyRing::revoke_lineage), [`revoke_subject`](KeyRing::revoke_subject) | – | dead, for good |
@@ -77,7 +77,7 @@
 //!
 //! The records of dead keys are kept, so that a replaced secret that comes back is told apart. A
 //! service that spawns [`KeyRing::upkeep`] removes them after the ring's
-//! [retention](RingBuilder::retention), 30 days by default; without it they stay for ever.
+//! [retention](KeyRingBuilder::retention), 30 days by default; without it they stay for ever.
 //!
 //! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs, so
 //! that naming one proves nothing: see [`Event::claimed_key_id`]. [`KeyRing::scanner_pattern`]
@@ -90,7 +90,7 @@
 //! it: with tower-http, put `SetSensitiveRequestHeadersLayer::new([x_api_key])` outside
 //! `TraceLayer`. A `CorsLayer` stands outside too, for preflights carry no key. A `TimeoutLayer`
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
-//! answer, to [two seconds](RingBuilder::lookup_timeout).
+//! answer, to [two seconds](KeyRingBuilder::lookup_timeout).
 //!
 //! A service that takes uploads puts a [`DrainLayer`] outside, so that its refusals arrive although
 //! the body is not read.
@@ -148,7 +148,7 @@ pub use key::{KeyId, KeyPrefix};
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
 pub use middleware::auth::ApiKeyLayer;
-pub use middleware::body::Body;
+pub use middleware::body::ResponseBody;
 pub use middleware::credential::source::Source;
 pub use middleware::drain::DrainLayer;
 pub use middleware::guard::RequireScopeLayer;
@@ -160,7 +160,7 @@ pub use observe::observer::Observer;
 pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use ring::unknown_keys::{Answer, UnknownKeys};
-pub use ring::{Issued, KeyRing, RingBuilder, Watch};
+pub use ring::{Issued, KeyRing, KeyRingBuilder, Watch};
 #[cfg(feature = "testing")]
 pub use time::ManualClock;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -52,8 +52,9 @@ pub(crate) fn on_the_request_path(once: bool) {
                 .collect();
             let start = Instant::now();
             for request in requests {
-                let response: Response<tower_api_key::Body<http_body_util::Empty<bytes::Bytes>>> =
-                    now(service.call(request)).unwrap();
+                let response: Response<
+                    tower_api_key::ResponseBody<http_body_util::Empty<bytes::Bytes>>,
+                > = now(service.call(request)).unwrap();
                 assert_eq!(response.status(), 200);
             }
             samples.push(start.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH));

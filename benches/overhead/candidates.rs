@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower::{Layer, Service};
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Body, Grant, KeyRing};
+use tower_api_key::{ApiKeyLayer, Grant, KeyRing, ResponseBody};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -403,9 +403,11 @@ where
 }
 
 /// The response to an invalid key, from parts that are at hand.
-fn refusal() -> Response<Body<Full<Bytes>>> {
+fn refusal() -> Response<ResponseBody<Full<Bytes>>> {
     let body = r#"{"title":"Unauthorized","status":401,"detail":"Invalid API key"}"#;
-    let mut response = Response::new(Body::new(Full::new(Bytes::from_static(body.as_bytes()))));
+    let mut response = Response::new(ResponseBody::new(Full::new(Bytes::from_static(
+        body.as_bytes(),
+    ))));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
     for (name, value) in [

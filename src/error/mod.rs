@@ -69,7 +69,7 @@ pub enum ErrorKind {
     },
     /// A grace period of under a second, beyond what a timestamp holds, or over by the latest end for
     /// which the ring has denied a key. For none there is
-    /// [`rotate_at_once`](crate::KeyRing::rotate_at_once).
+    /// [`rotate_now`](crate::KeyRing::rotate_now).
     InvalidGrace,
     /// A grace beyond the longest that the ring grants.
     GraceTooLong {
@@ -93,7 +93,7 @@ pub enum ErrorKind {
     /// A key that was to be narrowed to scopes that it does not have.
     WouldWiden,
     /// A key that was rotated already, or whose predecessor is still in its grace period, which
-    /// [`rotate_at_once`](crate::KeyRing::rotate_at_once) cuts short.
+    /// [`rotate_now`](crate::KeyRing::rotate_now) cuts short.
     InGrace,
     /// A key whose lifetime is over.
     KeyExpired,
@@ -110,7 +110,7 @@ pub enum ErrorKind {
     /// The operating system's random generator failed, so there is no key.
     Generator,
     /// The ring does not accept imported keys, which
-    /// [`accept_imports`](crate::RingBuilder::accept_imports) changes, or not as a bare digest,
+    /// [`accept_imports`](crate::KeyRingBuilder::accept_imports) changes, or not as a bare digest,
     /// because it has a pepper.
     ImportRefused,
     /// A plaintext to import that no request could present: empty, over 512 bytes, or holding

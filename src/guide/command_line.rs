@@ -85,16 +85,16 @@
 //!
 //! | option | variable | default |
 //! |---|---|---|
-//! | `--longest-lifetime` | `TOWER_API_KEY_LONGEST_LIFETIME` | 90d |
-//! | `--longest-grace` | `TOWER_API_KEY_LONGEST_GRACE` | 24h |
+//! | `--max-lifetime` | `TOWER_API_KEY_MAX_LIFETIME` | 90d |
+//! | `--max-grace` | `TOWER_API_KEY_MAX_GRACE` | 24h |
 //! | `--grantable-scope` | `TOWER_API_KEY_GRANTABLE_SCOPES`, with spaces between | all |
-//! | `--keys-per-subject` | `TOWER_API_KEY_KEYS_PER_SUBJECT` | any number |
+//! | `--max-keys-per-subject` | `TOWER_API_KEY_MAX_KEYS_PER_SUBJECT` | any number |
 //! | `--retention` | `TOWER_API_KEY_RETENTION` | 30d |
 //! | `--accept-imports` | `TOWER_API_KEY_ACCEPT_IMPORTS` | no |
 //! | `--pepper` | `TOWER_API_KEY_PEPPER` | none |
 //! | `--earlier-pepper` | `TOWER_API_KEY_EARLIER_PEPPERS`, with `;` between | none |
 //!
-//! Without `--longest-lifetime`, `rotate` does not fail: it shortens the new key to 90 days. It warns on
+//! Without `--max-lifetime`, `rotate` does not fail: it shortens the new key to 90 days. It warns on
 //! standard error, with the option that keeps the lifetime. `regrant` and `import` warn if no end was
 //! named. Anyone who can write to the store can do what the program can.
 //!

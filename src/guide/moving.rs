@@ -17,7 +17,7 @@
 //! one by one, when their holders come by.
 //!
 //! The ring that serves such keys is built with
-//! [`accept_imports`](crate::RingBuilder::accept_imports). A new key of the ring's own format is better
+//! [`accept_imports`](crate::KeyRingBuilder::accept_imports). A new key of the ring's own format is better
 //! than an old one in three ways: its id is fit for logs, it is recognised in a URL, and scanners find
 //! it. So end old keys when their holders can have new ones: [`regrant`](crate::KeyRing::regrant) an
 //! imported key as any other.
@@ -62,7 +62,7 @@
 //! # }).unwrap();
 //! ```
 //!
-//! An expiry beyond the ring's [`longest_lifetime`](crate::RingBuilder::longest_lifetime), 90 days
+//! An expiry beyond the ring's [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), 90 days
 //! unless the ring says otherwise, is refused and not shortened. It counts from the import. Import with a
 //! longer or unlimited lifetime, as above, or choose an earlier end. A rotation of such a key by a ring
 //! of 90 days gives its successor 90 days.
@@ -112,8 +112,8 @@
 //! Then try it, do it, and look:
 //!
 //! ```sh
-//! tower-api-key import --batch old.ndjson --longest-lifetime unlimited --dry-run
-//! tower-api-key import --batch old.ndjson --longest-lifetime unlimited > results.tsv
+//! tower-api-key import --batch old.ndjson --max-lifetime unlimited --dry-run
+//! tower-api-key import --batch old.ndjson --max-lifetime unlimited > results.tsv
 //! grep -P '\tfailed\t' results.tsv
 //! ```
 //!
@@ -143,7 +143,7 @@
 //! Sanctum gives a client `id|token`, and keeps the SHA-256 of the part after the `|`. This crate's digest
 //! is that of all the bytes that a client presents, so the hash in `personal_access_tokens` is not the
 //! digest of the key. A ring that
-//! [accepts Sanctum tokens](crate::RingBuilder::accept_sanctum_tokens) keeps a digest of the id together
+//! [accepts Sanctum tokens](crate::KeyRingBuilder::accept_sanctum_tokens) keeps a digest of the id together
 //! with that hash, and computes the same from a presented `id|token`:
 //!
 //! ```

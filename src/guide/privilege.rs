@@ -117,7 +117,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let store = MemoryStore::new();
 //! let visitors = KeyRing::builder("visit")
-//!     .longest_lifetime(Duration::from_secs(15 * 60))
+//!     .max_lifetime(Duration::from_secs(15 * 60))
 //!     .grantable_scopes(["cart"])
 //!     .build(store.clone())?;
 //! let customers = KeyRing::builder("acme").build(store)?;
@@ -139,7 +139,7 @@
 //! Over one store, the two happen in one commit: give the rings clones of one store value for that.
 //! The same file or database opened twice counts as two stores. Spawn the
 //! visitors' [`upkeep`](crate::KeyRing::upkeep) with a short
-//! [`retention`](crate::RingBuilder::retention), and limit the rate of requests to the route that
+//! [`retention`](crate::KeyRingBuilder::retention), and limit the rate of requests to the route that
 //! hands out temporary keys, or strangers fill the store. `examples/signup.rs` has all of it.
 //!
 //! # Connections that last

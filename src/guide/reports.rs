@@ -61,7 +61,7 @@
 //! ```
 //!
 //! Both filters pass over keys that are over. A key that was never used counts from its issue. The
-//! uses come from rings that [track](crate::RingBuilder::track_last_use) them and run their
+//! uses come from rings that [track](crate::KeyRingBuilder::track_last_use) them and run their
 //! [upkeep](crate::KeyRing::upkeep): without that, every key seems unused.
 //!
 //! From a shell, with an exit code of 5 if a record cannot be read:

@@ -5,7 +5,7 @@
 //!
 //! **A rotation may shorten the lifetime.** The new key lives as long as the old one was to live, but
 //! no longer than the ring grants, which is 90 days unless its
-//! [`longest_lifetime`](crate::RingBuilder::longest_lifetime) says otherwise. So a key of 365 days, or
+//! [`max_lifetime`](crate::KeyRingBuilder::max_lifetime) says otherwise. So a key of 365 days, or
 //! one without end, that another ring issued becomes a key of 90 days, without an error. Compare the
 //! [`expires_at`](crate::KeyRecord::expires_at) of both records, or build every ring that rotates with
 //! the limits of the ring that issues.
@@ -54,7 +54,7 @@
 //!   grace is of no use beyond the old key's expiry, which it never moves.
 //! - **Grace.** As long as the holder's slowest change of configuration takes, with room for a
 //!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants
-//!   at most 24 hours unless its [`longest_grace`](crate::RingBuilder::longest_grace) says
+//!   at most 24 hours unless its [`max_grace`](crate::KeyRingBuilder::max_grace) says
 //!   otherwise.
 //!
 //! # What the holder does
@@ -72,7 +72,7 @@
 //!
 //! # Is anyone left on the old key?
 //!
-//! A ring that [tracks last use](crate::RingBuilder::track_last_use) can tell, while there is still
+//! A ring that [tracks last use](crate::KeyRingBuilder::track_last_use) can tell, while there is still
 //! time to call. [`upkeep`](crate::KeyRing::upkeep), spawned once, writes the uses to the store;
 //! the example does it by hand.
 //!
@@ -117,7 +117,7 @@
 //!
 //! # When a secret has leaked
 //!
-//! Then there is no grace: [`rotate_at_once`](crate::KeyRing::rotate_at_once) ends the old key, and
+//! Then there is no grace: [`rotate_now`](crate::KeyRing::rotate_now) ends the old key, and
 //! everything else of its lineage that still works, in the commit that brings the new one. The
 //! holder is locked out until it has the new secret. It also cuts short a rotation that is under
 //! way: call it with the id of the newest key.
@@ -128,7 +128,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
 //! let leaked = ring.issue(Grant::new("billing")).await?;
-//! let new = ring.rotate_at_once(leaked.record().id()).await?;
+//! let new = ring.rotate_now(leaked.record().id()).await?;
 //!
 //! let refused = ring.verify(leaked.secret().expose().as_bytes()).await.unwrap_err();
 //! assert_eq!(refused.kind(), VerifyErrorKind::Invalid(InvalidCause::Reuse));
@@ -144,10 +144,10 @@
 //! [`Observer`](crate::Observer) is told [`Reuse`](crate::EventKind::Reuse), with the key's id and
 //! subject.
 //!
-//! With [`revoke_lineage_on_reuse`](crate::RingBuilder::revoke_lineage_on_reuse), the ring also
+//! With [`revoke_lineage_on_reuse`](crate::KeyRingBuilder::revoke_lineage_on_reuse), the ring also
 //! revokes whatever is live of the lineage. A thief who rotated a stolen key loses what that
 //! brought. The price: any forgotten instance ends the new key too, and whoever finds an old secret
-//! in a backup can do so at will. After `rotate_at_once` and after a regrant, which have no grace,
+//! in a backup can do so at will. After `rotate_now` and after a regrant, which have no grace,
 //! the holder's next request with the old secret is enough: hand out the new one before it is made,
 //! or do without. It fits secrets that one program holds and rotates by itself. It does not fit a
 //! key in ten configuration files.
@@ -175,7 +175,7 @@
 //!
 //! # How long dead keys are kept
 //!
-//! A dead key's record stays for the ring's [`retention`](crate::RingBuilder::retention), by
+//! A dead key's record stays for the ring's [`retention`](crate::KeyRingBuilder::retention), by
 //! default 30 days. That is how long its return is known as reuse, and how long you can read
 //! the lineage; later, it is just an unknown key. [`purge`](crate::KeyRing::purge) removes what is
 //! older, and [`upkeep`](crate::KeyRing::upkeep) purges once an hour. Without either, dead records

@@ -105,4 +105,4 @@
 //!
 //! The next request of every process sees what they did. No observer hears of it, and a
 //! [`watch`](crate::KeyRing::watch) learns of it at its
-//! [interval](crate::RingBuilder::watch_interval).
+//! [interval](crate::KeyRingBuilder::watch_interval).

@@ -161,7 +161,7 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
 ///
 /// Keep it where the database's readers cannot: an environment variable, a secret manager. Give
 /// each new pepper a higher version, and hand the old ones to
-/// [`RingBuilder::earlier_pepper`](crate::RingBuilder::earlier_pepper) until no live record
+/// [`KeyRingBuilder::earlier_pepper`](crate::KeyRingBuilder::earlier_pepper) until no live record
 /// names their version.
 ///
 /// ```

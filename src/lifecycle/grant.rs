@@ -98,7 +98,7 @@ impl Grant {
     }
 
     /// Lets the key live until it is revoked; only a ring built with
-    /// [`unlimited_lifetime`](crate::RingBuilder::unlimited_lifetime) grants that.
+    /// [`unlimited_lifetime`](crate::KeyRingBuilder::unlimited_lifetime) grants that.
     #[must_use]
     pub fn never_expires(mut self) -> Self {
         self.lifetime = Lifetime::Never;

@@ -151,7 +151,7 @@ pub(super) fn within_limit(
     subject_keys: &[Arc<KeyRecord>],
     at: Reading,
 ) -> Result<Change, Error> {
-    let Some(limit) = policy.keys_per_subject else {
+    let Some(limit) = policy.max_keys_per_subject else {
         return Ok(change);
     };
     let rewritten = |id| change.writes().iter().any(|write| write.record.id() == id);
@@ -181,7 +181,7 @@ pub(super) fn expiry(
     if too_long || not_before > Timestamp::LAST_YEAR {
         return Err(ErrorKind::InvalidLifetime.into());
     }
-    let limit = policy.longest_lifetime.map(|longest| {
+    let limit = policy.max_lifetime.map(|longest| {
         let last = at.now.checked_add(longest).unwrap_or(Timestamp::MAX);
         (longest, last)
     });

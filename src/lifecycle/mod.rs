@@ -39,13 +39,13 @@ pub(crate) const DEFAULT_GRACE: Duration = DAY;
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     /// The longest lifetime; `None` where keys may live for ever.
-    pub(crate) longest_lifetime: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
     /// The longest grace of a rotated key.
-    pub(crate) longest_grace: Duration,
+    pub(crate) max_grace: Duration,
     /// The scopes that may be granted; `None` for all.
     pub(crate) grantable: Option<ScopeSet>,
     /// How many lineages with keys that are not over a subject may hold; `None` for any number.
-    pub(crate) keys_per_subject: Option<usize>,
+    pub(crate) max_keys_per_subject: Option<usize>,
 }
 
 /// One reading of the clock, and the latest end of a key that was denied for its age: no end is

@@ -107,7 +107,7 @@ fn successor(
 
 /// The end of a lifetime as long as the old one's, cut to what the ring allows.
 fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<Timestamp>, Error> {
-    let lifetime = match (old.expires_at, policy.longest_lifetime) {
+    let lifetime = match (old.expires_at, policy.max_lifetime) {
         (None, None) => Lifetime::Never,
         (None, Some(_)) => Lifetime::Default,
         (Some(end), longest) => {
@@ -131,7 +131,7 @@ fn retirement(
     policy: &Policy,
     at: Reading,
 ) -> Result<Timestamp, Error> {
-    let longest = policy.longest_grace;
+    let longest = policy.max_grace;
     if grace > longest {
         return Err(ErrorKind::GraceTooLong { longest }.into());
     }

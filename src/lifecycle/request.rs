@@ -22,9 +22,9 @@ const SANCTUM: &[u8] = b"laravel sanctum\0";
 /// old expiry, [`expires_in`](Grant::expires_in) sets one from now, and
 /// [`never_expires`](Grant::never_expires) says that there is none. An import has no default
 /// lifetime: it would end an integration on a day that nobody chose. An expiry beyond the ring's
-/// [`longest_lifetime`](crate::RingBuilder::longest_lifetime), which counts from the import, is
+/// [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), which counts from the import, is
 /// refused and never shortened. Import with a ring of an
-/// [`unlimited_lifetime`](crate::RingBuilder::unlimited_lifetime) over the same store to keep longer
+/// [`unlimited_lifetime`](crate::KeyRingBuilder::unlimited_lifetime) over the same store to keep longer
 /// lives: the ring that serves the key does not judge its lifetime again.
 ///
 /// A `Grant` converts into an import that begins now.
@@ -104,7 +104,7 @@ impl OldKey {
     /// A token of Laravel Sanctum, which clients present as `id|token`: the `id` of its row in
     /// `personal_access_tokens`, and the column `token`, the SHA-256 of the part after the `|`.
     ///
-    /// Only a ring that [accepts such tokens](crate::RingBuilder::accept_sanctum_tokens) takes it.
+    /// Only a ring that [accepts such tokens](crate::KeyRingBuilder::accept_sanctum_tokens) takes it.
     pub fn sanctum(id: impl Into<String>, token_sha256: KeyDigest) -> Self {
         Self(OldKeyKind::Sanctum {
             id: id.into().into_boxed_str(),

@@ -13,7 +13,7 @@ pin_project! {
     ///
     /// It asks nothing of the inner body but `Data = Bytes`.
     #[derive(Debug)]
-    pub struct Body<B> {
+    pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
     }
@@ -28,7 +28,7 @@ pin_project! {
     }
 }
 
-impl<B> Body<B> {
+impl<B> ResponseBody<B> {
     /// Wraps a body as it is, for routers that mix responses from behind a layer with others.
     pub fn new(body: B) -> Self {
         Self {
@@ -43,14 +43,14 @@ impl<B> Body<B> {
     }
 }
 
-impl<B> Default for Body<B> {
+impl<B> Default for ResponseBody<B> {
     /// The empty body, which layers such as CORS and timeouts answer with.
     fn default() -> Self {
         Self::rejection(Bytes::new())
     }
 }
 
-impl<B> http_body::Body for Body<B>
+impl<B> http_body::Body for ResponseBody<B>
 where
     B: http_body::Body<Data = Bytes>,
 {

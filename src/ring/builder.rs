@@ -47,16 +47,16 @@ enum Imports {
 /// Builds a [`KeyRing`]; from [`KeyRing::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
-pub struct RingBuilder {
+pub struct KeyRingBuilder {
     prefix: String,
     realm: Option<String>,
     clock: Arc<dyn Clock>,
     pepper: Option<Pepper>,
     earlier_peppers: Vec<Pepper>,
-    longest_lifetime: Option<Duration>,
-    longest_grace: Duration,
+    max_lifetime: Option<Duration>,
+    max_grace: Duration,
     grantable: Option<Vec<String>>,
-    keys_per_subject: Option<usize>,
+    max_keys_per_subject: Option<usize>,
     revokes_on_reuse: bool,
     observer: Observed,
     lookup_timeout: Duration,
@@ -70,7 +70,7 @@ pub struct RingBuilder {
     max_pending_unknown_keys: usize,
 }
 
-impl RingBuilder {
+impl KeyRingBuilder {
     pub(super) fn new(prefix: String) -> Self {
         Self {
             prefix,
@@ -78,10 +78,10 @@ impl RingBuilder {
             clock: Arc::new(SystemClock),
             pepper: None,
             earlier_peppers: Vec::new(),
-            longest_lifetime: Some(DEFAULT_LIFETIME),
-            longest_grace: DEFAULT_GRACE,
+            max_lifetime: Some(DEFAULT_LIFETIME),
+            max_grace: DEFAULT_GRACE,
             grantable: None,
-            keys_per_subject: None,
+            max_keys_per_subject: None,
             revokes_on_reuse: false,
             observer: Observed::default(),
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
@@ -122,21 +122,21 @@ impl RingBuilder {
     /// Sets the longest lifetime, in whole seconds from the moment of issue. Default: 90 days. At
     /// most 100 years of 365.25 days. A [rotation](KeyRing::rotate) cuts the lifetime of the new key to
     /// it, without an error.
-    pub fn longest_lifetime(mut self, longest: Duration) -> Self {
-        self.longest_lifetime = Some(longest);
+    pub fn max_lifetime(mut self, longest: Duration) -> Self {
+        self.max_lifetime = Some(longest);
         self
     }
 
     /// Lets keys be issued that live for ever. A grant that does not ask for it still gets 90 days.
     pub fn unlimited_lifetime(mut self) -> Self {
-        self.longest_lifetime = None;
+        self.max_lifetime = None;
         self
     }
 
     /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds. Default: 24 hours.
     /// At most 100 years.
-    pub fn longest_grace(mut self, longest: Duration) -> Self {
-        self.longest_grace = longest;
+    pub fn max_grace(mut self, longest: Duration) -> Self {
+        self.max_grace = longest;
         self
     }
 
@@ -154,8 +154,8 @@ impl RingBuilder {
     /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace and the
     /// one that replaced it count as one key, and so does either of them alone. A rotation puts a key
     /// in the place of another, and is not counted.
-    pub fn keys_per_subject(mut self, limit: usize) -> Self {
-        self.keys_per_subject = Some(limit);
+    pub fn max_keys_per_subject(mut self, limit: usize) -> Self {
+        self.max_keys_per_subject = Some(limit);
         self
     }
 
@@ -305,10 +305,10 @@ impl RingBuilder {
             format,
             digester: Digester::new(self.pepper.as_ref(), &self.earlier_peppers)?,
             policy: Policy {
-                longest_lifetime: self.longest_lifetime,
-                longest_grace: self.longest_grace,
+                max_lifetime: self.max_lifetime,
+                max_grace: self.max_grace,
                 grantable: self.grantable.map(ScopeSet::new).transpose()?,
-                keys_per_subject: self.keys_per_subject,
+                max_keys_per_subject: self.max_keys_per_subject,
             },
             revokes_on_reuse: self.revokes_on_reuse,
             observer: self.observer,
@@ -330,28 +330,27 @@ impl RingBuilder {
 
     fn check_limits(&self) -> Result<(), Error> {
         let second = Duration::from_secs(1);
-        let lifetime = self.longest_lifetime.unwrap_or(Duration::MAX);
+        let lifetime = self.max_lifetime.unwrap_or(Duration::MAX);
         // Lifetimes and graces are in whole seconds; what only timers wait for need not be.
         let problems = [
-            (lifetime < second, "longest_lifetime is under a second"),
+            (lifetime < second, "max_lifetime is under a second"),
+            (self.max_grace < second, "max_grace is under a second"),
             (
-                self.longest_grace < second,
-                "longest_grace is under a second",
+                self.max_lifetime.is_some_and(|it| it > LONGEST_LIFETIME),
+                "max_lifetime is over 100 years: milliseconds taken for seconds?",
             ),
             (
-                self.longest_lifetime
-                    .is_some_and(|it| it > LONGEST_LIFETIME),
-                "longest_lifetime is over 100 years: milliseconds taken for seconds?",
-            ),
-            (
-                self.longest_grace > LONGEST_LIFETIME,
-                "longest_grace is over 100 years: milliseconds taken for seconds?",
+                self.max_grace > LONGEST_LIFETIME,
+                "max_grace is over 100 years: milliseconds taken for seconds?",
             ),
             (
                 self.retention > LONGEST_LIFETIME,
                 "retention is over 100 years: milliseconds taken for seconds?",
             ),
-            (self.keys_per_subject == Some(0), "keys_per_subject is zero"),
+            (
+                self.max_keys_per_subject == Some(0),
+                "max_keys_per_subject is zero",
+            ),
             (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
             (self.max_pending_lookups == 0, "max_pending_lookups is zero"),
             (

@@ -71,7 +71,7 @@ impl KeyRing {
         &self,
         subject: &str,
     ) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        match self.0.policy.keys_per_subject {
+        match self.0.policy.max_keys_per_subject {
             Some(_) => self.keys_of(subject).await,
             None => Ok(Vec::new()),
         }

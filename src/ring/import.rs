@@ -173,7 +173,7 @@ impl KeyRing {
     }
 
     fn limits_subjects(&self) -> bool {
-        self.0.policy.keys_per_subject.is_some()
+        self.0.policy.max_keys_per_subject.is_some()
     }
 
     /// Commits a group, or else each of its keys by itself.

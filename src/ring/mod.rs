@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use builder::RingBuilder;
+pub use builder::KeyRingBuilder;
 pub(crate) use verify::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
@@ -87,10 +87,10 @@ use crate::verdict::{VerifiedKey, VerifyError};
 /// A verification that waits for the store belongs to the ring, not to its caller. A future that is
 /// dropped, as a server does with a request whose client hangs up, stops waiting and cancels nothing
 /// if the store runs [tasks](crate::store::KeyStore::spawn), as `PostgresStore` does. At most
-/// [`max_pending_lookups`](RingBuilder::max_pending_lookups) wait at a time.
+/// [`max_pending_lookups`](KeyRingBuilder::max_pending_lookups) wait at a time.
 ///
 /// Only a verification and a [`watch`](Self::watch) are bounded by the
-/// [`lookup_timeout`](RingBuilder::lookup_timeout): the other methods wait for as long as the store
+/// [`lookup_timeout`](KeyRingBuilder::lookup_timeout): the other methods wait for as long as the store
 /// takes.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
@@ -172,8 +172,8 @@ impl KeyRing {
     /// Begins a ring whose keys start with `prefix`: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
     ///
     /// At most 9 characters make keys of at most 55 bytes, which SHA-256 takes in one step.
-    pub fn builder(prefix: impl Into<String>) -> RingBuilder {
-        RingBuilder::new(prefix.into())
+    pub fn builder(prefix: impl Into<String>) -> KeyRingBuilder {
+        KeyRingBuilder::new(prefix.into())
     }
 
     /// Whether these exact bytes are a key that is valid now.

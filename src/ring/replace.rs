@@ -17,7 +17,7 @@ impl KeyRing {
     /// while, so that its holder can change over without an outage.
     ///
     /// **The new key may live shorter than the old one.** Its lifetime is as long, from now, and cut to
-    /// the ring's [`longest_lifetime`](crate::RingBuilder::longest_lifetime), which is 90 days by
+    /// the ring's [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), which is 90 days by
     /// default: a key of 365 days becomes one of 90 days. If a key that never expires is rotated by a
     /// ring that allows none, the new one gets 90 days, or the ring's longest if that is shorter. That is
     /// not an error. Compare [`expires_at`](KeyRecord::expires_at) of both records to see it.
@@ -51,7 +51,7 @@ impl KeyRing {
     /// # Errors
     ///
     /// As [`rotate`](Self::rotate), but for the grace; a predecessor in its grace is no hindrance.
-    pub async fn rotate_at_once(&self, id: KeyId) -> Result<Issued, Error> {
+    pub async fn rotate_now(&self, id: KeyId) -> Result<Issued, Error> {
         self.replace(id, Ending::Now).await
     }
 
@@ -120,7 +120,7 @@ impl KeyRing {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let store = MemoryStore::new();
     /// let visitors = KeyRing::builder("visit")
-    ///     .longest_lifetime(Duration::from_secs(15 * 60))
+    ///     .max_lifetime(Duration::from_secs(15 * 60))
     ///     .grantable_scopes(["cart"])
     ///     .build(store.clone())?;
     /// let customers = KeyRing::builder("acme").build(store)?;

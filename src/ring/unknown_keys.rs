@@ -13,7 +13,7 @@ use crate::store::BoxFuture;
 pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 
 /// Knows keys that the store does not: of another system, of which only a slow hash (bcrypt, Argon2,
-/// PBKDF2) or a hash that is not SHA-256 is left. [`RingBuilder::unknown_keys`] takes it.
+/// PBKDF2) or a hash that is not SHA-256 is left. [`KeyRingBuilder::unknown_keys`] takes it.
 ///
 /// The ring asks when a key is presented that its store does not know. What is answered is imported,
 /// with the ring's own digest and by its own rules, and from then on the store knows the key: nobody
@@ -67,13 +67,13 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 /// - Once for requests that present the same key at the same time: the others wait for that answer.
 /// - Again for a key that was refused only after a minute, for as many as 1,024 keys. A client that
 ///   repeats a wrong key costs one question a minute.
-/// - At most [`max_pending_unknown_keys`](crate::RingBuilder::max_pending_unknown_keys) at a time, 4 by
+/// - At most [`max_pending_unknown_keys`](crate::KeyRingBuilder::max_pending_unknown_keys) at a time, 4 by
 ///   default, over all keys. One more is answered at once with 503, as a key is of which nothing is
 ///   known yet. So a flood of made-up keys takes no more than these threads. It can keep old keys that
 ///   have not been moved yet from being moved while it lasts; keys that the store knows do not wait.
 ///
-/// The wait is within the ring's [`lookup_timeout`](crate::RingBuilder::lookup_timeout), and the question is
-/// one of its [pending look-ups](crate::RingBuilder::max_pending_lookups). If the store runs
+/// The wait is within the ring's [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), and the question is
+/// one of its [pending look-ups](crate::KeyRingBuilder::max_pending_lookups). If the store runs
 /// [tasks](crate::store::KeyStore::spawn), a client that hangs up does not end the question, and it
 /// goes on for up to three times the bound.
 ///
@@ -92,7 +92,7 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 /// [purges](crate::KeyRing::purge) nothing, so that a revoked key is never asked for again. Purge by no
 /// other program either, until the old keys are at their end and the ring does not ask any more.
 ///
-/// [`RingBuilder::unknown_keys`]: crate::RingBuilder::unknown_keys
+/// [`KeyRingBuilder::unknown_keys`]: crate::KeyRingBuilder::unknown_keys
 pub trait UnknownKeys: Send + Sync + 'static {
     /// What to import for a key that was presented: `None` if it is no key.
     fn ask(&self, presented: SecretKey) -> BoxFuture<'static, Answer>;

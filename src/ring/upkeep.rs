@@ -19,7 +19,7 @@ const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 impl KeyRing {
     /// What a running service does beside its requests, as a future that never ends: it tells the
     /// store the last uses of keys at each
-    /// [`upkeep_interval`](crate::RingBuilder::upkeep_interval), and [purges](Self::purge) dead
+    /// [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), and [purges](Self::purge) dead
     /// records at the start and then once an hour. What failed, or panicked in the
     /// store, is tried again after an interval, and the ring's observer is told
     /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). A store that refuses to be written to leaves
@@ -81,11 +81,11 @@ impl KeyRing {
     }
 
     /// Removes the records of keys that have been dead for longer than the ring's
-    /// [`retention`](crate::RingBuilder::retention), and says how many there were. By a clock that
+    /// [`retention`](crate::KeyRingBuilder::retention), and says how many there were. By a clock that
     /// is ahead, keys that are still valid elsewhere have ended, and are removed for good once it is
     /// ahead by more than the retention; a clock that fails, and reads [`Timestamp::MAX`], removes
     /// nothing, and neither does a ring that [asks for unknown
-    /// keys](crate::RingBuilder::unknown_keys).
+    /// keys](crate::KeyRingBuilder::unknown_keys).
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl KeyRing {
     }
 
     /// When this key was last used, as far as the store knows; `None` for a key that it knows no
-    /// use of. With a ring that [tracks](crate::RingBuilder::track_last_use) uses, and a store that
+    /// use of. With a ring that [tracks](crate::KeyRingBuilder::track_last_use) uses, and a store that
     /// answers, it is behind by an [upkeep](Self::upkeep) interval at most.
     ///
     /// # Errors

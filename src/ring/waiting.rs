@@ -11,7 +11,7 @@ use crate::support::caught::caught;
 use crate::support::oneshot;
 use crate::verdict::VerifyError;
 
-/// For how many times the [bound](crate::RingBuilder::lookup_timeout) of the wait a look-up itself
+/// For how many times the [bound](crate::KeyRingBuilder::lookup_timeout) of the wait a look-up itself
 /// goes on. A database that is slow for a moment would otherwise lose a connection by each late
 /// answer, and get slower. A connection that is dead must end some time.
 const PATIENCE: u32 = 3;

@@ -23,7 +23,7 @@ impl KeyRing {
     ///
     /// A change made through this ring or a clone of it is seen at once. For what other rings and
     /// processes do, the ring reads the records of all its watched keys again at its
-    /// [`watch_interval`](crate::RingBuilder::watch_interval). That costs the store one
+    /// [`watch_interval`](crate::KeyRingBuilder::watch_interval). That costs the store one
     /// [`get_many`](crate::store::KeyStore::get_many) for each thousand keys, however many watches a
     /// key has. Up to an eighth of each interval is left out at random, so that the members of a fleet
     /// do not read in step. A watch of a key that is watched already begins with what was seen of it.
@@ -49,7 +49,7 @@ impl KeyRing {
     /// The watch is over too when the key cannot be seen any more, so that a connection ends
     /// whose key is in doubt: [`ErrorKind::NotFound`] for an id that this realm does not know,
     /// [`ErrorKind::Store`] when the store fails, or takes longer than the ring's
-    /// [`lookup_timeout`](crate::RingBuilder::lookup_timeout).
+    /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout).
     pub fn watch(&self, id: KeyId) -> Watch {
         Watch {
             ring: self.clone(),

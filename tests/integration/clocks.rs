@@ -161,7 +161,7 @@ async fn r24_lifetimes_that_overflow_are_typed_errors() {
         .build(MemoryStore::new())
         .unwrap();
     let longest_limit = builder()
-        .longest_lifetime(Duration::from_hours(100 * 8766))
+        .max_lifetime(Duration::from_hours(100 * 8766))
         .build(MemoryStore::new())
         .unwrap();
     let days_90 = Duration::from_hours(2160);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
 use tower_api_key::store::SqliteStore;
-use tower_api_key::{KeyRing, RingBuilder};
+use tower_api_key::{KeyRing, KeyRingBuilder};
 
 #[cfg(feature = "postgres")]
 use crate::pg_server::patient;
@@ -79,7 +79,7 @@ async fn ring_in_environment() -> KeyRing {
     panic!("no store is named");
 }
 
-fn ring() -> RingBuilder {
+fn ring() -> KeyRingBuilder {
     KeyRing::builder("acme")
         .realm("orders")
         .lookup_timeout(Duration::from_mins(1))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::{
-    ApiKeyLayer, Clock, Event, Pepper, RejectionKind, RingBuilder, Timestamp, VerifyErrorKind,
+    ApiKeyLayer, Clock, Event, KeyRingBuilder, Pepper, RejectionKind, Timestamp, VerifyErrorKind,
 };
 
 use crate::stores::{Outcome, scripted_ring, scripted_ring_with};
@@ -94,8 +94,8 @@ async fn r20_an_error_or_a_panic_after_a_wait_is_an_outage_and_then_over() {
 
 #[tokio::test]
 async fn r20_the_wait_for_a_store_that_never_answers_is_bounded() {
-    let none: fn(RingBuilder) -> RingBuilder = |builder| builder;
-    let quarter: fn(RingBuilder) -> RingBuilder =
+    let none: fn(KeyRingBuilder) -> KeyRingBuilder = |builder| builder;
+    let quarter: fn(KeyRingBuilder) -> KeyRingBuilder =
         |builder| builder.lookup_timeout(Duration::from_millis(250));
     for (options, bound) in [(none, 2 * SECOND), (quarter, 250 * MILLISECOND)] {
         let (ring, clock, store) = scripted_ring_with(options);

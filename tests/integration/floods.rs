@@ -255,7 +255,7 @@ async fn r19_a_thief_who_hangs_up_does_not_stop_the_end_of_the_lineage() {
         .build(store.clone())
         .unwrap();
     let old = issue(&ring, "read").await;
-    let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+    let new = ring.rotate_now(old.record().id()).await.unwrap();
     scripted.hold();
     let stolen = old.secret().expose().as_bytes();
     assert!(poll_once(&mut Box::pin(ring.verify(stolen))).is_pending());

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tower_api_key::store::{Change, KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{
-    Error, ErrorKind, InvalidCause, Issued, KeyRecord, KeyRing, ManualClock, RingBuilder,
+    Error, ErrorKind, InvalidCause, Issued, KeyRecord, KeyRing, KeyRingBuilder, ManualClock,
     VerifyErrorKind,
 };
 
@@ -52,12 +52,16 @@ impl House {
     }
 
     /// A ring of this realm whose commits are not kept.
-    fn ring(&self, realm: &str, options: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+    fn ring(&self, realm: &str, options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder) -> KeyRing {
         self.over(self.store.clone(), realm, options)
     }
 
     /// A ring of this realm whose commits are kept.
-    fn recorded(&self, realm: &str, options: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+    fn recorded(
+        &self,
+        realm: &str,
+        options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
+    ) -> KeyRing {
         let store = Tapped::new(&self.store).recording(&self.changes);
         self.over(store, realm, options)
     }
@@ -66,7 +70,7 @@ impl House {
         &self,
         store: impl KeyStore,
         realm: &str,
-        options: impl FnOnce(RingBuilder) -> RingBuilder,
+        options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
     ) -> KeyRing {
         self.realms.lock().unwrap().insert(realm.to_owned());
         let builder = KeyRing::builder("acme").realm(realm);

@@ -24,7 +24,7 @@ use sqlx::postgres::PgConnection;
 use tower_api_key::store::{ListQuery, PostgresStore};
 use tower_api_key::testing::contract;
 use tower_api_key::{
-    Grant, KeyRing, ManualClock, RevocationReason, RingBuilder, Timestamp, VerifyErrorKind,
+    Grant, KeyRing, KeyRingBuilder, ManualClock, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use crate::pg_server::{database, empty_database, execute, patient};
@@ -34,7 +34,7 @@ use crate::support::{START, issue};
 const MIGRATIONS: u32 = 5;
 
 /// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
-fn builder() -> RingBuilder {
+fn builder() -> KeyRingBuilder {
     KeyRing::builder("acme")
         .realm("orders")
         .lookup_timeout(Duration::from_mins(1))

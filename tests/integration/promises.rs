@@ -99,7 +99,7 @@ async fn r03_every_change_of_privilege_ends_a_grace() {
         "narrow",
         "revoke_lineage",
         "revoke_subject",
-        "rotate_at_once",
+        "rotate_now",
     ] {
         let ring = ring();
         let old = issue(&ring, "read write").await;
@@ -108,7 +108,7 @@ async fn r03_every_change_of_privilege_ends_a_grace() {
         match change {
             "regrant" => drop(ring.regrant(id, Grant::new("alice")).await.unwrap()),
             "narrow" => drop(ring.narrow(id, &reader).await.unwrap()),
-            "rotate_at_once" => drop(ring.rotate_at_once(id).await.unwrap()),
+            "rotate_now" => drop(ring.rotate_now(id).await.unwrap()),
             "revoke_subject" => assert_eq!(ring.revoke_subject("alice", LEAKED).await.unwrap(), 2),
             _ => assert_eq!(ring.revoke_lineage(id, LEAKED).await.unwrap(), 2),
         }
@@ -136,7 +136,7 @@ async fn r04_a_ring_for_sign_ups_mints_nothing_beyond_its_policy() {
     let visitors = KeyRing::builder("visit")
         .clock(ManualClock::new(START))
         .grantable_scopes(["cart"])
-        .longest_lifetime(HOUR)
+        .max_lifetime(HOUR)
         .build(store.clone())
         .unwrap();
     let real = KeyRing::builder("acme")
@@ -219,7 +219,7 @@ async fn reuse_is_reported_and_ends_the_lineage_only_where_the_ring_says_so() {
         };
         let ring = builder.build(MemoryStore::new()).unwrap();
         let old = issue(&ring, "read").await;
-        let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+        let new = ring.rotate_now(old.record().id()).await.unwrap();
         told.lock().unwrap().clear();
 
         assert_eq!(verdict(&ring, &old).await, Err(REUSE));

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tower::buffer::Buffer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
-use tower_api_key::auth::ApiKey;
+use tower_api_key::auth::ApiKeyAuth;
 use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind, RequireScopeLayer};
 
 use self::tracked::{Failure, Tracked};
@@ -34,9 +34,9 @@ fn kind<B>(response: &Response<B>) -> Option<RejectionKind> {
 /// Makes the service ready and starts a request, as a server does.
 #[track_caller]
 fn start(
-    service: &mut ApiKey<Tracked>,
+    service: &mut ApiKeyAuth<Tracked>,
     key: &str,
-) -> std::pin::Pin<Box<<ApiKey<Tracked> as Service<Request<()>>>::Future>> {
+) -> std::pin::Pin<Box<<ApiKeyAuth<Tracked> as Service<Request<()>>>::Future>> {
     assert_eq!(poll_ready(service), Poll::Ready(Ok(())));
     Box::pin(service.call(with_key(key)))
 }

@@ -82,7 +82,7 @@ async fn replaced(fixture: &Fixture) -> Vec<(&'static str, Issued, Issued)> {
     let new = ring.rotate(old.record().id(), MINUTE).await.unwrap();
     keys.push(("retired", old, new));
     let old = issue(ring, "read").await;
-    let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+    let new = ring.rotate_now(old.record().id()).await.unwrap();
     keys.push(("rotated at once", old, new));
     let old = issue(ring, "read").await;
     let grant = Grant::new("alice").scopes(["write"]).unwrap();
@@ -319,7 +319,7 @@ async fn r20_a_lineage_that_cannot_be_ended_leaves_the_reused_key_refused_in_tim
             let ring = &fixture.ring;
             let uniform = uniform(ring).await;
             let old = issue(ring, "read").await;
-            let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+            let new = ring.rotate_now(old.record().id()).await.unwrap();
             let inner = Inner::new();
             let service = ApiKeyLayer::new(ring.clone()).layer(inner.clone());
 
@@ -387,7 +387,7 @@ async fn a_key_whose_grace_was_cut_short_is_no_reuse_until_it_would_have_ended()
                 ring.revoke(id, RevocationReason::Superseded).await.unwrap();
                 new
             }
-            1 => ring.rotate_at_once(new.record().id()).await.unwrap(),
+            1 => ring.rotate_now(new.record().id()).await.unwrap(),
             _ => {
                 let grant = Grant::new("alice");
                 ring.regrant(new.record().id(), grant).await.unwrap()

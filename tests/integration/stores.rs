@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use tower_api_key::store::{BoxFuture, Change, Found, KeyStore, Lookup, MemoryStore, StoreError};
 use tower_api_key::{
-    KeyDigest, KeyId, KeyRecord, KeyRecordParts, KeyRing, ManualClock, Realm, RingBuilder,
+    KeyDigest, KeyId, KeyRecord, KeyRecordParts, KeyRing, KeyRingBuilder, ManualClock, Realm,
 };
 
 use crate::support::START;
@@ -131,7 +131,7 @@ pub(crate) fn scripted_ring() -> (KeyRing, ManualClock, ScriptedStore) {
 
 /// The same, built with more options.
 pub(crate) fn scripted_ring_with(
-    options: impl FnOnce(RingBuilder) -> RingBuilder,
+    options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> (KeyRing, ManualClock, ScriptedStore) {
     let clock = ManualClock::new(START);
     let store = ScriptedStore::default();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tower::Layer;
 use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, ErrorKind, EventKind, Grant, InvalidCause, Issued, KeyRing, ManualClock,
-    RevocationReason, RingBuilder, Timestamp, VerifyErrorKind,
+    ApiKeyLayer, ErrorKind, EventKind, Grant, InvalidCause, Issued, KeyRing, KeyRingBuilder,
+    ManualClock, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use self::noting::{Noting, Purging, Taking};
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 fn tracking(
     store: impl KeyStore,
-    options: impl FnOnce(RingBuilder) -> RingBuilder,
+    options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> (KeyRing, ManualClock) {
     let clock = ManualClock::new(START);
     let builder = KeyRing::builder("acme")
@@ -230,8 +230,9 @@ async fn r31_last_uses_are_of_one_realm() {
 
 #[tokio::test]
 async fn upkeep_tells_the_uses_at_each_turn_and_purges_once_an_hour() {
-    let none: fn(RingBuilder) -> RingBuilder = |builder| builder;
-    let quarter: fn(RingBuilder) -> RingBuilder = |builder| builder.upkeep_interval(15 * MINUTE);
+    let none: fn(KeyRingBuilder) -> KeyRingBuilder = |builder| builder;
+    let quarter: fn(KeyRingBuilder) -> KeyRingBuilder =
+        |builder| builder.upkeep_interval(15 * MINUTE);
     for (options, interval) in [(none, MINUTE), (quarter, 15 * MINUTE)] {
         let store = Noting::new();
         let (ring, clock) = tracking(store.clone(), options);

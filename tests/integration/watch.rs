@@ -13,8 +13,8 @@ use tower_api_key::store::{
     Target,
 };
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyState, ManualClock, Realm,
-    Revocation, RevocationReason, RingBuilder, VerifyErrorKind, Watch,
+    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, KeyState,
+    ManualClock, Realm, Revocation, RevocationReason, VerifyErrorKind, Watch,
 };
 
 use self::blind::{Blind, Get};
@@ -29,7 +29,7 @@ const REASON: RevocationReason = RevocationReason::KeyCompromise;
 fn ring_over(
     store: impl KeyStore,
     clock: &ManualClock,
-    options: impl FnOnce(RingBuilder) -> RingBuilder,
+    options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> KeyRing {
     let builder = KeyRing::builder("acme").realm("orders");
     options(builder.clock(clock.clone())).build(store).unwrap()
@@ -74,7 +74,7 @@ async fn r32_whatever_ends_a_key_through_this_ring_ends_its_watch_at_once() {
             0 => ring.revoke(id, REASON).await.unwrap(),
             1 => assert_eq!(ring.revoke_lineage(id, REASON).await.unwrap(), 1),
             2 => assert_ne!(ring.revoke_subject("alice", REASON).await.unwrap(), 0),
-            3 => drop(ring.rotate_at_once(id).await.unwrap()),
+            3 => drop(ring.rotate_now(id).await.unwrap()),
             4 => drop(ring.regrant(id, grant()).await.unwrap()),
             5 => drop(billing.promote(&ring, id, grant()).await.unwrap()),
             6 => {
@@ -84,7 +84,7 @@ async fn r32_whatever_ends_a_key_through_this_ring_ends_its_watch_at_once() {
             }
             _ => {
                 let new = ring.rotate(id, MINUTE).await.unwrap().record().id();
-                ring.rotate_at_once(new).await.unwrap();
+                ring.rotate_now(new).await.unwrap();
             }
         }
         assert_over(&mut watch, KeyState::Revoked);
@@ -137,9 +137,9 @@ async fn a_change_wakes_the_watch_and_a_change_of_another_key_does_not_end_it() 
 #[tokio::test]
 async fn the_end_of_a_lineage_by_reuse_ends_the_watches() {
     let (clock, store) = (ManualClock::new(START), MemoryStore::new());
-    let ring = ring_over(store, &clock, RingBuilder::revoke_lineage_on_reuse);
+    let ring = ring_over(store, &clock, KeyRingBuilder::revoke_lineage_on_reuse);
     let old = issue(&ring, "read").await;
-    let new = ring.rotate_at_once(old.record().id()).await.unwrap();
+    let new = ring.rotate_now(old.record().id()).await.unwrap();
     let mut watch = ring.watch(new.record().id());
     assert_goes_on(&mut watch, "nothing happened");
     let reused = ring.verify(old.secret().expose().as_bytes()).await;
@@ -152,8 +152,8 @@ async fn the_end_of_a_lineage_by_reuse_ends_the_watches() {
 
 #[tokio::test]
 async fn a_revoke_elsewhere_is_seen_after_the_interval() {
-    let none: fn(RingBuilder) -> RingBuilder = |builder| builder;
-    let other: fn(RingBuilder) -> RingBuilder =
+    let none: fn(KeyRingBuilder) -> KeyRingBuilder = |builder| builder;
+    let other: fn(KeyRingBuilder) -> KeyRingBuilder =
         |builder| builder.watch_interval(Duration::from_millis(40));
     for (options, interval) in [(none, 500), (other, 40)] {
         let interval = Duration::from_millis(interval);
@@ -206,7 +206,7 @@ async fn invariant_10_a_watch_ends_with_the_lifetime_and_with_the_grace() {
 #[tokio::test]
 async fn a_key_that_goes_on_is_watched_on() {
     let (clock, store) = (ManualClock::new(START), MemoryStore::new());
-    let ring = ring_over(store, &clock, RingBuilder::unlimited_lifetime);
+    let ring = ring_over(store, &clock, KeyRingBuilder::unlimited_lifetime);
     let narrowed = issue(&ring, "read write").await.record().id();
     let endless = ring.issue(Grant::new("alice").never_expires()).await;
     let start = START.checked_add(MINUTE).unwrap();
@@ -325,7 +325,7 @@ async fn r24_a_clock_that_is_set_back_revives_no_watched_key() {
 #[tokio::test]
 async fn a_proof_knows_when_its_key_ends() {
     let (clock, store) = (ManualClock::new(START), MemoryStore::new());
-    let ring = ring_over(store, &clock, RingBuilder::unlimited_lifetime);
+    let ring = ring_over(store, &clock, KeyRingBuilder::unlimited_lifetime);
     let valid_until = async |key: &tower_api_key::Issued| {
         let key = ring.verify(key.secret().expose().as_bytes()).await;
         key.unwrap().valid_until()

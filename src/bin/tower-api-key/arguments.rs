@@ -234,7 +234,7 @@ pub(crate) struct Details {
     /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
     #[arg(long, value_name = "TIME", group = "end")]
     pub(crate) expires_at: Option<String>,
-    /// Let it live until it is revoked; needs --longest-lifetime unlimited
+    /// Let it live until it is revoked; needs --max-lifetime unlimited
     #[arg(long, group = "end")]
     pub(crate) never_expires: bool,
     /// When it begins to be valid

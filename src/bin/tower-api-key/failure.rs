@@ -73,15 +73,14 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit, advice) = match error.kind() {
             ErrorKind::LifetimeTooLong { .. } => {
-                (Exit::Refused, Some("--longest-lifetime raises the limit"))
+                (Exit::Refused, Some("--max-lifetime raises the limit"))
             }
-            ErrorKind::GraceTooLong { .. } => {
-                (Exit::Refused, Some("--longest-grace raises the limit"))
-            }
+            ErrorKind::GraceTooLong { .. } => (Exit::Refused, Some("--max-grace raises the limit")),
             ErrorKind::ScopeNotGrantable => (Exit::Refused, Some("--grantable-scope adds one")),
-            ErrorKind::TooManyKeys { .. } => {
-                (Exit::Refused, Some("--keys-per-subject raises the limit"))
-            }
+            ErrorKind::TooManyKeys { .. } => (
+                Exit::Refused,
+                Some("--max-keys-per-subject raises the limit"),
+            ),
             ErrorKind::EmptyScopes
             | ErrorKind::WouldWiden
             | ErrorKind::InGrace

@@ -33,22 +33,22 @@ const PAGES: [Page; 17] = [
     Page {
         name: "issue",
         common: KEYS,
-        idle: &["longest_grace"],
+        idle: &["max_grace"],
         examples: "
   KEY=$(tower-api-key issue --subject alice --scope orders:read)
-  tower-api-key issue --subject alice --expires-in 365d --longest-lifetime 365d",
+  tower-api-key issue --subject alice --expires-in 365d --max-lifetime 365d",
     },
     Page {
         name: "mint",
         common: &["prefix", "realm", "pepper", "json"],
-        idle: &["longest_grace", "keys_per_subject"],
+        idle: &["max_grace", "max_keys_per_subject"],
         examples: "
   tower-api-key mint --subject alice --scope read > key.txt 2>> keys.toml",
     },
     Page {
         name: "rotate",
         common: KEYS,
-        idle: &["keys_per_subject"],
+        idle: &["max_keys_per_subject"],
         examples: "
   NEW=$(tower-api-key rotate 0123456789Ab --grace 12h)
   tower-api-key rotate - --at-once < leaked.txt",
@@ -56,7 +56,7 @@ const PAGES: [Page; 17] = [
     Page {
         name: "regrant",
         common: KEYS,
-        idle: &["longest_grace"],
+        idle: &["max_grace"],
         examples: "
   tower-api-key regrant 0123456789Ab --scope orders:read --scope orders:write",
     },
@@ -94,7 +94,7 @@ const PAGES: [Page; 17] = [
     Page {
         name: "import",
         common: KEYS,
-        idle: &["longest_grace"],
+        idle: &["max_grace"],
         examples: "
   tower-api-key import --subject carol --expires-in 90d < old-key.txt
   tower-api-key import --batch old-keys.tsv --expires-in 90d --dry-run",

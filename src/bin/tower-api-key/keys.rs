@@ -44,12 +44,12 @@ pub(crate) async fn rotate(
     let old = lineage::record(&ring, id).await?;
     let issued = match grace {
         Some(grace) => ring.rotate(id, grace).await?,
-        None => ring.rotate_at_once(id).await?,
+        None => ring.rotate_now(id).await?,
     };
     let replaced = Replaced::new(old, issued.record().issued_at(), grace);
     let shortened = replaced.shortened(
         issued.record(),
-        "--longest-lifetime {}, or TOWER_API_KEY_LONGEST_LIFETIME, keeps the lifetime at the \
+        "--max-lifetime {}, or TOWER_API_KEY_MAX_LIFETIME, keeps the lifetime at the \
          next rotation",
     );
     hand_over(&ring, output, issued, Some(&replaced)).await?;
@@ -82,7 +82,7 @@ pub(crate) async fn regrant(
     let replaced = Replaced::new(old, issued.record().issued_at(), None);
     let shortened = replaced.shortened(
         issued.record(),
-        "no end was named: --never-expires or --expires-in names one, --longest-lifetime {} \
+        "no end was named: --never-expires or --expires-in names one, --max-lifetime {} \
          raises the limit",
     );
     hand_over(&ring, output, issued, Some(&replaced)).await?;

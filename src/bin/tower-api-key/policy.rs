@@ -1,7 +1,7 @@
 //! What the ring of the service allows, which the program cannot see.
 
 use clap::Args;
-use tower_api_key::RingBuilder;
+use tower_api_key::KeyRingBuilder;
 
 use crate::durations::duration;
 use crate::failure::Failure;
@@ -17,19 +17,19 @@ pub(crate) struct Policy {
         long,
         value_name = "DURATION",
         default_value = "90d",
-        env = "TOWER_API_KEY_LONGEST_LIFETIME",
+        env = "TOWER_API_KEY_MAX_LIFETIME",
         hide_env_values = true
     )]
-    pub(crate) longest_lifetime: String,
+    pub(crate) max_lifetime: String,
     /// The longest grace period of a rotated key
     #[arg(
         long,
         value_name = "DURATION",
         default_value = "24h",
-        env = "TOWER_API_KEY_LONGEST_GRACE",
+        env = "TOWER_API_KEY_MAX_GRACE",
         hide_env_values = true
     )]
-    pub(crate) longest_grace: String,
+    pub(crate) max_grace: String,
     /// A scope that may be granted; may be given several times, and in the variable with a space
     /// between two [default: all]
     #[arg(
@@ -44,10 +44,10 @@ pub(crate) struct Policy {
     #[arg(
         long,
         value_name = "NUMBER",
-        env = "TOWER_API_KEY_KEYS_PER_SUBJECT",
+        env = "TOWER_API_KEY_MAX_KEYS_PER_SUBJECT",
         hide_env_values = true
     )]
-    pub(crate) keys_per_subject: Option<usize>,
+    pub(crate) max_keys_per_subject: Option<usize>,
 }
 
 impl Policy {
@@ -56,17 +56,17 @@ impl Policy {
         warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
     }
 
-    pub(crate) fn apply(&self, builder: RingBuilder) -> Result<RingBuilder, Failure> {
-        let mut builder = builder.longest_grace(duration(&self.longest_grace)?);
-        builder = match self.longest_lifetime.as_str() {
+    pub(crate) fn apply(&self, builder: KeyRingBuilder) -> Result<KeyRingBuilder, Failure> {
+        let mut builder = builder.max_grace(duration(&self.max_grace)?);
+        builder = match self.max_lifetime.as_str() {
             "unlimited" => builder.unlimited_lifetime(),
-            text => builder.longest_lifetime(duration(text)?),
+            text => builder.max_lifetime(duration(text)?),
         };
         if !self.grantable_scopes.is_empty() {
             builder = builder.grantable_scopes(&self.grantable_scopes);
         }
-        if let Some(limit) = self.keys_per_subject {
-            builder = builder.keys_per_subject(limit);
+        if let Some(limit) = self.max_keys_per_subject {
+            builder = builder.max_keys_per_subject(limit);
         }
         Ok(builder)
     }

@@ -2,7 +2,7 @@
 
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    Clock, Grant, KeyId, KeyRing, Pepper, RevocationReason, RingBuilder, SystemClock, Timestamp,
+    Clock, Grant, KeyId, KeyRing, KeyRingBuilder, Pepper, RevocationReason, SystemClock, Timestamp,
 };
 
 use crate::arguments::{Common, Details, Reason};
@@ -23,7 +23,7 @@ impl Common {
     }
 
     /// A ring that mints and verifies, or that is built to see its arguments refused.
-    pub(crate) fn builder(&self) -> Result<RingBuilder, Failure> {
+    pub(crate) fn builder(&self) -> Result<KeyRingBuilder, Failure> {
         let prefix = self.prefix.as_deref().ok_or_else(|| {
             Failure::usage("no prefix; name it with --prefix or in TOWER_API_KEY_PREFIX")
         })?;
@@ -31,7 +31,7 @@ impl Common {
     }
 
     /// A ring that only manages records, for which the realm is enough.
-    pub(crate) fn managing(&self) -> Result<RingBuilder, Failure> {
+    pub(crate) fn managing(&self) -> Result<KeyRingBuilder, Failure> {
         match (&self.prefix, &self.realm) {
             (Some(prefix), _) => self.with_prefix(prefix),
             (None, Some(_)) => self.with_prefix("key"),
@@ -41,7 +41,7 @@ impl Common {
         }
     }
 
-    fn with_prefix(&self, prefix: &str) -> Result<RingBuilder, Failure> {
+    fn with_prefix(&self, prefix: &str) -> Result<KeyRingBuilder, Failure> {
         let mut builder = KeyRing::builder(prefix);
         if let Some(realm) = &self.realm {
             builder = builder.realm(realm);
@@ -56,7 +56,7 @@ impl Common {
     }
 
     /// Opens the store, once the arguments are known to be right.
-    pub(crate) async fn open(&self, builder: RingBuilder) -> Result<KeyRing, Failure> {
+    pub(crate) async fn open(&self, builder: KeyRingBuilder) -> Result<KeyRing, Failure> {
         let store = self.store_url()?.open().await?;
         Ok(builder.build(store)?)
     }
@@ -69,7 +69,7 @@ impl Common {
     /// Opens the store, and says which of its keys is named.
     pub(crate) async fn open_key(
         &self,
-        builder: RingBuilder,
+        builder: KeyRingBuilder,
         named: Named,
     ) -> Result<(KeyRing, KeyId), Failure> {
         let store = self.store_url()?.open().await?;
@@ -144,7 +144,7 @@ pub(crate) fn key_id(text: &str) -> Result<KeyId, Failure> {
 }
 
 /// Asks a ring over nothing whether the arguments are right, before a store is opened.
-pub(crate) fn dry(builder: RingBuilder) -> Result<KeyRing, Failure> {
+pub(crate) fn dry(builder: KeyRingBuilder) -> Result<KeyRing, Failure> {
     Ok(builder.build(MemoryStore::new())?)
 }
 

@@ -14,12 +14,12 @@ use tower_service::Service;
 use super::cache::Guard;
 use super::outcome::Outcome;
 use super::policy::Policy;
-use crate::middleware::body::Body;
+use crate::middleware::body::ResponseBody;
 use crate::store::BoxFuture;
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 pin_project! {
-    /// The future of [`ApiKey`](crate::auth::ApiKey). The inner service's future is in it as it
+    /// The future of [`ApiKeyAuth`](crate::auth::ApiKeyAuth). The inner service's future is in it as it
     /// is; only a request that waits for the store is boxed.
     pub struct ResponseFuture<S, B>
     where
@@ -88,7 +88,7 @@ impl<S, B, ResBody> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {
-    type Output = Result<Response<Body<ResBody>>, S::Error>;
+    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -105,7 +105,7 @@ where
                         outcome.conclude(&mut response);
                     }
                     guard.apply(&mut response);
-                    return Poll::Ready(Ok(response.map(Body::new)));
+                    return Poll::Ready(Ok(response.map(ResponseBody::new)));
                 }
                 StateProjection::Pending { call } => {
                     let Some(waiting) = call else {
@@ -121,7 +121,7 @@ where
                     let Some(response) = response.take() else {
                         panic!("ResponseFuture polled after it completed");
                     };
-                    return Poll::Ready(Ok(response.map(Body::rejection)));
+                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
                 }
             };
             state.set(next);

@@ -8,7 +8,7 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::policy::Policy;
-use super::service::ApiKey;
+use super::service::ApiKeyAuth;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
@@ -22,7 +22,7 @@ use crate::ring::KeyRing;
 ///
 /// The default reads `x-api-key` alone, takes the credential out of the request, and keeps
 /// shared caches from storing the response. The inner service must be `Clone` and answer with an
-/// [`http::Response`]; its body becomes a [`Body`](crate::Body) of it.
+/// [`http::Response`]; its body becomes a [`ResponseBody`](crate::ResponseBody) of it.
 ///
 /// ```
 /// use http::HeaderName;
@@ -174,9 +174,9 @@ impl ApiKeyLayer {
 }
 
 impl<S> Layer<S> for ApiKeyLayer {
-    type Service = ApiKey<S>;
+    type Service = ApiKeyAuth<S>;
 
-    fn layer(&self, inner: S) -> ApiKey<S> {
+    fn layer(&self, inner: S) -> ApiKeyAuth<S> {
         let responses = Responses::new(
             self.ring.realm(),
             &self.sources,
@@ -196,7 +196,7 @@ impl<S> Layer<S> for ApiKeyLayer {
             responses: Arc::new(responses),
             observer: self.ring.observer().and(&self.observer),
         };
-        ApiKey::new(inner, policy)
+        ApiKeyAuth::new(inner, policy)
     }
 }
 

@@ -43,4 +43,4 @@ mod service;
 
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
-pub use service::ApiKey;
+pub use service::ApiKeyAuth;

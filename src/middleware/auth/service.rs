@@ -10,16 +10,16 @@ use tower_service::Service;
 use super::future::{PendingCall, ResponseFuture};
 use super::outcome::Outcome;
 use super::policy::{Policy, Step};
-use crate::middleware::body::Body;
+use crate::middleware::body::ResponseBody;
 
 /// The service that [`ApiKeyLayer`](crate::ApiKeyLayer) makes.
 #[derive(Clone)]
-pub struct ApiKey<S> {
+pub struct ApiKeyAuth<S> {
     inner: S,
     policy: Arc<Policy>,
 }
 
-impl<S> ApiKey<S> {
+impl<S> ApiKeyAuth<S> {
     pub(super) fn new(inner: S, policy: Policy) -> Self {
         Self {
             inner,
@@ -43,11 +43,11 @@ impl<S> ApiKey<S> {
     }
 }
 
-impl<S, B, ResBody> Service<Request<B>> for ApiKey<S>
+impl<S, B, ResBody> Service<Request<B>> for ApiKeyAuth<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>> + Clone,
 {
-    type Response = Response<Body<ResBody>>;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, B>;
 
@@ -81,9 +81,9 @@ where
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for ApiKey<S> {
+impl<S: fmt::Debug> fmt::Debug for ApiKeyAuth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKey")
+        f.debug_struct("ApiKeyAuth")
             .field("inner", &self.inner)
             .field("ring", &self.policy.ring)
             .finish_non_exhaustive()

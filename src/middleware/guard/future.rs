@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::middleware::body::Body;
+use crate::middleware::body::ResponseBody;
 
 pin_project! {
     /// The future of [`RequireScope`](crate::guard::RequireScope).
@@ -48,19 +48,19 @@ impl<F, ResBody, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
 {
-    type Output = Result<Response<Body<ResBody>>, E>;
+    type Output = Result<Response<ResponseBody<ResBody>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Pass { response } => {
-                Poll::Ready(Ok(ready!(response.poll(context))?.map(Body::new)))
+                Poll::Ready(Ok(ready!(response.poll(context))?.map(ResponseBody::new)))
             }
             StateProjection::Reject { response } => {
                 let Some(response) = response.take() else {
                     panic!("ResponseFuture polled after it completed");
                 };
-                Poll::Ready(Ok(response.map(Body::rejection)))
+                Poll::Ready(Ok(response.map(ResponseBody::rejection)))
             }
         }
     }

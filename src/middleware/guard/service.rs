@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::future::ResponseFuture;
 use super::{authorise, report};
-use crate::middleware::body::Body;
+use crate::middleware::body::ResponseBody;
 use crate::middleware::rejection::Required;
 use crate::observe::observer::Observed;
 
@@ -50,7 +50,7 @@ impl<S, B, ResBody> Service<Request<B>> for RequireScope<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {
-    type Response = Response<Body<ResBody>>;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 

@@ -13,9 +13,9 @@ use crate::time::Timestamp;
 /// The limits that a store was opened with; none by default.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Limits {
-    pub(super) longest_lifetime: Option<Duration>,
+    pub(super) max_lifetime: Option<Duration>,
     pub(super) grantable: Option<ScopeSet>,
-    pub(super) keys_per_subject: Option<usize>,
+    pub(super) max_keys_per_subject: Option<usize>,
 }
 
 impl Limits {
@@ -29,7 +29,7 @@ impl Limits {
                 let text = format!("scopes: this store grants {grantable} alone");
                 return Err(Problem::new(*line, text));
             }
-            if let Some(longest) = self.longest_lifetime {
+            if let Some(longest) = self.max_lifetime {
                 // By a clock that fails nothing can be said to be short enough.
                 let last = now.checked_add(longest).filter(|_| now != Timestamp::MAX);
                 let fits = |end| last.is_some_and(|last| end <= last);
@@ -41,7 +41,7 @@ impl Limits {
                     return Err(Problem::new(*line, text));
                 }
             }
-            if let Some(limit) = self.keys_per_subject
+            if let Some(limit) = self.max_keys_per_subject
                 && record.expires_at().is_none_or(|end| now < end)
             {
                 let held = keys.entry((record.realm(), record.subject())).or_default();

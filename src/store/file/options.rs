@@ -53,18 +53,18 @@ impl FileOptions {
     }
 
     /// Refuses a file with a key that ends later than this after it is read, or never. Default: no
-    /// limit. As [`RingBuilder::longest_lifetime`](crate::RingBuilder::longest_lifetime), which is about
+    /// limit. As [`KeyRingBuilder::max_lifetime`](crate::KeyRingBuilder::max_lifetime), which is about
     /// keys that a ring issues.
     ///
     /// A refused file still takes away what it takes away: see [`FileStore`].
     #[must_use]
-    pub fn longest_lifetime(mut self, longest: Duration) -> Self {
-        self.limits.longest_lifetime = Some(longest);
+    pub fn max_lifetime(mut self, longest: Duration) -> Self {
+        self.limits.max_lifetime = Some(longest);
         self
     }
 
     /// Refuses a file with a key that has another scope than these. Default: all scopes. As
-    /// [`RingBuilder::grantable_scopes`](crate::RingBuilder::grantable_scopes).
+    /// [`KeyRingBuilder::grantable_scopes`](crate::KeyRingBuilder::grantable_scopes).
     #[must_use]
     pub fn grantable_scopes(mut self, scopes: ScopeSet) -> Self {
         self.limits.grantable = Some(scopes);
@@ -72,10 +72,10 @@ impl FileOptions {
     }
 
     /// Refuses a file in which a subject has more keys of a realm than this that have not expired.
-    /// Default: no limit. As [`RingBuilder::keys_per_subject`](crate::RingBuilder::keys_per_subject).
+    /// Default: no limit. As [`KeyRingBuilder::max_keys_per_subject`](crate::KeyRingBuilder::max_keys_per_subject).
     #[must_use]
-    pub fn keys_per_subject(mut self, limit: usize) -> Self {
-        self.limits.keys_per_subject = Some(limit);
+    pub fn max_keys_per_subject(mut self, limit: usize) -> Self {
+        self.limits.max_keys_per_subject = Some(limit);
         self
     }
 

@@ -134,7 +134,7 @@ impl ListQuery {
 
     /// Only keys that are not over, and whose last use is at least this long ago. For a key that was
     /// never used, that is its issue. It needs a ring that
-    /// [tracks](crate::RingBuilder::track_last_use) uses: without one, no key was ever used.
+    /// [tracks](crate::KeyRingBuilder::track_last_use) uses: without one, no key was ever used.
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
         self.unused_for = Some(time);

@@ -67,7 +67,7 @@ impl PostgresOptions {
 
     /// How long a call waits for a connection, be it that all are in use, or that the server
     /// does not answer. Default: one second. Keep it below the ring's
-    /// [`lookup_timeout`](crate::RingBuilder::lookup_timeout), so that a request learns from the
+    /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), so that a request learns from the
     /// store what is wrong.
     #[must_use]
     pub fn acquire_timeout(mut self, longest: Duration) -> Self {

@@ -106,7 +106,7 @@ impl Unannounced {
     /// Tells the observers of the rings what has happened, and has the watches of the keys look.
     ///
     /// Call it once the transaction is committed. Without it, observers do not hear of the changes, and
-    /// watches learn of them at their [interval](crate::RingBuilder::watch_interval). If the commit
+    /// watches learn of them at their [interval](crate::KeyRingBuilder::watch_interval). If the commit
     /// failed because the connection was lost, it may have been applied: read the keys first.
     pub fn announce(self) {
         self.held.announce(&self.rings);
@@ -226,14 +226,14 @@ impl InTransaction<'_> {
         self.run(ring.rotate(id, grace)).await
     }
 
-    /// As [`KeyRing::rotate_at_once`].
+    /// As [`KeyRing::rotate_now`].
     ///
     /// # Errors
     ///
-    /// As [`KeyRing::rotate_at_once`].
-    pub async fn rotate_at_once(&mut self, id: KeyId) -> Result<Issued, Error> {
+    /// As [`KeyRing::rotate_now`].
+    pub async fn rotate_now(&mut self, id: KeyId) -> Result<Issued, Error> {
         let ring = self.ring.clone();
-        self.run(ring.rotate_at_once(id)).await
+        self.run(ring.rotate_now(id)).await
     }
 
     /// As [`KeyRing::regrant`].

@@ -56,7 +56,7 @@ fn tsv(keys: &[&str]) -> String {
     text
 }
 
-const UNLIMITED: [&str; 2] = ["--longest-lifetime", "unlimited"];
+const UNLIMITED: [&str; 2] = ["--max-lifetime", "unlimited"];
 
 #[test]
 fn a_batch_is_imported_tried_before_and_run_again() {
@@ -132,13 +132,7 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
     let ran = shell.batch(
         "old.ndjson",
         &lines,
-        &[
-            "--longest-lifetime",
-            "36500d",
-            "--expires-in",
-            "30d",
-            "--json",
-        ],
+        &["--max-lifetime", "36500d", "--expires-in", "30d", "--json"],
     );
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     let mut values: Vec<serde_json::Value> = ran
@@ -177,7 +171,7 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
 fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     let shell = Shell::new();
     let quoted = "the key is in quotes, which would be a part of it; take them off";
-    let foreign = "this hash cannot be turned into SHA-256; let the service ask for such keys when they are presented (RingBuilder::unknown_keys; see the guide on moving)";
+    let foreign = "this hash cannot be turned into SHA-256; let the service ask for such keys when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
     let field = "a field is unknown, twice there or of another type; the fields are kind, key, id, subject, scopes, expires_at, issued_at, not_before, label and metadata";
     let no_time = "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never";
     let row = |kind: &str, key: &str, more: &str| {
@@ -366,14 +360,14 @@ fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
     let shell = Shell::new();
     let file = tsv(&[KEYS[0], KEYS[1], KEYS[2], KEYS[0]]);
     let more = [
-        "--longest-lifetime",
+        "--max-lifetime",
         "unlimited",
-        "--keys-per-subject",
+        "--max-keys-per-subject",
         "2",
         "--dry-run",
     ];
     let ran = shell.batch("old.tsv", &file, &more);
-    let too_many = "4\tfailed\ttoo many keys: this ring lets a subject hold 2; revoke a lineage first; --keys-per-subject raises the limit";
+    let too_many = "4\tfailed\ttoo many keys: this ring lets a subject hold 2; revoke a lineage first; --max-keys-per-subject raises the limit";
     let expected = [
         "2\twould_import\t",
         "3\twould_import\t",
@@ -400,7 +394,7 @@ fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
 #[test]
 fn a_lifetime_beyond_the_policy_says_what_to_do() {
     let shell = Shell::new();
-    let too_long = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --longest-lifetime raises the limit";
+    let too_long = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --max-lifetime raises the limit";
     let ran = shell.batch("old.tsv", &tsv(&KEYS[..1]), &[]);
     assert_eq!(
         (ran.code, results(&ran)),
@@ -473,7 +467,7 @@ fn a_batch_of_more_lines_than_one_commit_is_whole_and_resumable() {
             "import",
             "--batch",
             "old.tsv",
-            "--longest-lifetime",
+            "--max-lifetime",
             "unlimited",
         ])
         .env("TOWER_API_KEY_STORE", "sqlite:nowhere.db")
@@ -502,7 +496,7 @@ async fn a_batch_into_postgres_is_whole_and_resumable() {
                 .to_string()
         })
         .collect();
-    let more = [UNLIMITED[0], UNLIMITED[1], "--keys-per-subject", "2"];
+    let more = [UNLIMITED[0], UNLIMITED[1], "--max-keys-per-subject", "2"];
     let ran = shell.batch("old.ndjson", &lines[..70].join("\n"), &more);
     assert_eq!(
         (ran.code, ran.stderr.as_str()),

@@ -83,7 +83,7 @@ fn the_end_of_a_key_is_a_duration_or_a_moment_or_never() {
         (&["--expires-at", "4102444800"], "2100-01-01T00:00:00Z"),
         (&["--never-expires"], "never"),
     ] {
-        let start = ["issue", "--subject", "a", "--longest-lifetime", "unlimited"];
+        let start = ["issue", "--subject", "a", "--max-lifetime", "unlimited"];
         let issued = shell.run(&[&start, arguments].concat());
         assert_eq!(issued.code, 0, "{issued:?}");
         let line = format!("expires     {shown}\n");

@@ -58,9 +58,9 @@ const IDLE: [(&str, &[&str]); 8] = [
         ],
     ),
     ("--json", &["completions", "man"]),
-    ("--longest-grace", &["issue", "mint", "regrant", "import"]),
-    ("--keys-per-subject", &["mint", "rotate"]),
-    ("--longest-lifetime", &[]),
+    ("--max-grace", &["issue", "mint", "regrant", "import"]),
+    ("--max-keys-per-subject", &["mint", "rotate"]),
+    ("--max-lifetime", &[]),
 ];
 
 fn help(shell: &Shell, command: &str, columns: &str) -> String {
@@ -86,11 +86,7 @@ fn help_has_no_option_that_does_nothing_and_fits_the_terminal() {
     let program = help(&shell, "--version", "80");
     let listed = shell.run(&["--help"]).stdout;
     assert!(program.starts_with("tower-api-key "));
-    let policy = [
-        "--longest-grace",
-        "--keys-per-subject",
-        "--longest-lifetime",
-    ];
+    let policy = ["--max-grace", "--max-keys-per-subject", "--max-lifetime"];
     let with_policy = ["issue", "mint", "rotate", "regrant", "import"];
     for command in COMMANDS {
         assert!(listed.contains(&format!("\n  {command} ")), "{command}");
@@ -166,13 +162,13 @@ fn every_flag_of_a_policy_has_a_variable() {
     let issue = ["issue", "--subject", "alice", "--scope", "write"];
     for (variable, arguments, accepted, refused) in [
         (
-            "TOWER_API_KEY_LONGEST_LIFETIME",
+            "TOWER_API_KEY_MAX_LIFETIME",
             &["issue", "--subject", "a", "--expires-in", "100d"][..],
             "100d",
             "99d",
         ),
         (
-            "TOWER_API_KEY_LONGEST_LIFETIME",
+            "TOWER_API_KEY_MAX_LIFETIME",
             &["issue", "--subject", "a", "--never-expires"],
             "unlimited",
             "99d",
@@ -183,9 +179,9 @@ fn every_flag_of_a_policy_has_a_variable() {
             "read write",
             "read",
         ),
-        ("TOWER_API_KEY_KEYS_PER_SUBJECT", &issue, "9", "1"),
+        ("TOWER_API_KEY_MAX_KEYS_PER_SUBJECT", &issue, "9", "1"),
         (
-            "TOWER_API_KEY_LONGEST_GRACE",
+            "TOWER_API_KEY_MAX_GRACE",
             &["rotate", &id, "--grace", "25h"],
             "25h",
             "1h",

@@ -145,12 +145,12 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
     for (arguments, line) in [
         (
             &["issue", "--subject", "a", "--expires-in", "91d"][..],
-            "lifetime too long: this ring grants at most 90d; --longest-lifetime raises \
+            "lifetime too long: this ring grants at most 90d; --max-lifetime raises \
              the limit",
         ),
         (
             &["issue", "--subject", "a", "--never-expires"],
-            "lifetime too long: this ring grants at most 90d; --longest-lifetime raises \
+            "lifetime too long: this ring grants at most 90d; --max-lifetime raises \
              the limit",
         ),
         (
@@ -166,13 +166,13 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
             "scope not grantable: this ring grants only a; --grantable-scope adds one",
         ),
         (
-            &["issue", "--subject", "alice", "--keys-per-subject", "1"],
-            "too many keys: this ring lets a subject hold 1; revoke a lineage first; --keys-per-subject \
+            &["issue", "--subject", "alice", "--max-keys-per-subject", "1"],
+            "too many keys: this ring lets a subject hold 1; revoke a lineage first; --max-keys-per-subject \
              raises the limit",
         ),
         (
             &["rotate", &id, "--grace", "25h"],
-            "grace too long: this ring grants at most 24h; --longest-grace raises the limit",
+            "grace too long: this ring grants at most 24h; --max-grace raises the limit",
         ),
         (
             &["narrow", &id, "--scope", "admin"],

@@ -14,8 +14,8 @@ use super::{Ran, Shell};
 use crate::support::{Inner, send, with_key};
 
 const GUIDE: &str = include_str!("../../../src/guide/moving.rs");
-const DRY: &str = "import --batch old.ndjson --longest-lifetime unlimited --dry-run";
-const IMPORT: &str = "import --batch old.ndjson --longest-lifetime unlimited";
+const DRY: &str = "import --batch old.ndjson --max-lifetime unlimited --dry-run";
+const IMPORT: &str = "import --batch old.ndjson --max-lifetime unlimited";
 
 /// The secret part of an old key.
 fn secret(number: usize) -> String {

@@ -10,7 +10,7 @@ const YEAR: [&str; 6] = [
     "alice",
     "--expires-in",
     "365d",
-    "--longest-lifetime",
+    "--max-lifetime",
 ];
 
 /// The last lines of standard error, behind the description of the key.
@@ -24,7 +24,7 @@ fn remarks(ran: &Ran) -> String {
 fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
     let shell = Shell::new();
     let endless = ["issue", "--subject", "bob", "--never-expires"];
-    let endless = [&endless[..], &["--longest-lifetime", "unlimited"]].concat();
+    let endless = [&endless[..], &["--max-lifetime", "unlimited"]].concat();
     for (issue, longest, had) in [
         (&[&YEAR[..], &["365d"]].concat(), "365d", "had 365d"),
         (&endless, "unlimited", "has no end"),
@@ -34,18 +34,18 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
         let warning = format!(
             "tower-api-key: note: the old key OLD works until TIME\n\
              tower-api-key: warning: the new key lives 90d, and the old one {had}; \
-             --longest-lifetime {longest}, or TOWER_API_KEY_LONGEST_LIFETIME, keeps the lifetime at \
+             --max-lifetime {longest}, or TOWER_API_KEY_MAX_LIFETIME, keeps the lifetime at \
              the next rotation"
         );
         assert_eq!(remarks(&rotated), warning);
         // What it advises keeps the lifetime.
         let (_, id) = shell.mint(issue);
-        let kept = shell.run(&["rotate", &id, "--longest-lifetime", longest]);
+        let kept = shell.run(&["rotate", &id, "--max-lifetime", longest]);
         let until = "tower-api-key: note: the old key OLD works until TIME";
         assert_eq!(remarks(&kept.named(&[(&id, "OLD")])), until);
         let (_, id) = shell.mint(issue);
         let mut command = shell.command(&["rotate", &id]);
-        command.env("TOWER_API_KEY_LONGEST_LIFETIME", longest);
+        command.env("TOWER_API_KEY_MAX_LIFETIME", longest);
         let kept = Ran::of(command.output().unwrap());
         assert_eq!(remarks(&kept.named(&[(&id, "OLD")])), until);
 
@@ -54,7 +54,7 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
         let warning = format!(
             "tower-api-key: note: the old key OLD does not work any more\n\
              tower-api-key: warning: the new key lives 90d, and the old one {had}; no end was named: \
-             --never-expires or --expires-in names one, --longest-lifetime {longest} raises the limit"
+             --never-expires or --expires-in names one, --max-lifetime {longest} raises the limit"
         );
         assert_eq!(remarks(&regranted), warning);
         let (_, id) = shell.mint(issue);

@@ -218,7 +218,7 @@ fn r06_passwords_in_urls_are_not_repeated_wherever_they_stand() {
             &["revoke", "x", "--reason", text],
             &["issue", "--subject", "a", "--expires-in", text],
             &["issue", "--subject", "a", "--expires-at", text],
-            &["issue", "--subject", "a", "--keys-per-subject", text],
+            &["issue", "--subject", "a", "--max-keys-per-subject", text],
             &["issue", "--subject", "a", "--pepper", text],
             &[
                 "issue",

@@ -8,7 +8,7 @@ fn milliseconds_taken_for_seconds_are_refused_by_every_command() {
     let shell = Shell::new();
     let (key, id) = shell.mint(&["issue", "--subject", "alice", "--scope", "read"]);
     let long = "7776000000s";
-    let unlimited = ["--longest-lifetime", "unlimited"];
+    let unlimited = ["--max-lifetime", "unlimited"];
     let line = "invalid duration: 7776000000s is over 100 years; milliseconds taken for seconds?";
     for arguments in [
         &["issue", "--subject", "a", "--expires-in", long][..],
@@ -30,9 +30,9 @@ fn milliseconds_taken_for_seconds_are_refused_by_every_command() {
     }
     for arguments in [
         &["rotate", &id, "--grace", long][..],
-        &["rotate", &id, "--grace", long, "--longest-grace", "36525d"],
-        &["rotate", &id, "--longest-grace", long],
-        &["issue", "--subject", "a", "--longest-lifetime", long],
+        &["rotate", &id, "--grace", long, "--max-grace", "36525d"],
+        &["rotate", &id, "--max-grace", long],
+        &["issue", "--subject", "a", "--max-lifetime", long],
         &["purge", "--retention", long],
     ] {
         assert_eq!(shell.run(arguments), failed(2, line), "{arguments:?}");
@@ -65,13 +65,13 @@ fn limits_are_said_as_people_write_them() {
     ] {
         let issue = ["issue", "--subject", "a", "--expires-in", "36525d"];
         let line = format!(
-            "lifetime too long: this ring grants at most {shown}; --longest-lifetime raises the limit"
+            "lifetime too long: this ring grants at most {shown}; --max-lifetime raises the limit"
         );
-        let refused = shell.run(&[&issue[..], &["--longest-lifetime", limit]].concat());
+        let refused = shell.run(&[&issue[..], &["--max-lifetime", limit]].concat());
         assert_eq!(refused, failed(1, &line));
-        let rotate = ["rotate", &id, "--grace", "36525d", "--longest-grace", limit];
+        let rotate = ["rotate", &id, "--grace", "36525d", "--max-grace", limit];
         let line = format!(
-            "grace too long: this ring grants at most {shown}; --longest-grace raises the limit"
+            "grace too long: this ring grants at most {shown}; --max-grace raises the limit"
         );
         assert_eq!(shell.run(&rotate), failed(1, &line));
     }

@@ -111,7 +111,7 @@ async fn apply(
     let issued = match operation {
         Operation::Issue => ring.issue(grant).await,
         Operation::Rotate(id) => ring.rotate(id, GRACE).await,
-        Operation::RotateAtOnce(id) => ring.rotate_at_once(id).await,
+        Operation::RotateAtOnce(id) => ring.rotate_now(id).await,
         Operation::Regrant(id) => ring.regrant(id, grant).await,
         Operation::Revoke(id) => {
             ring.revoke(id, REASON).await.unwrap();
@@ -137,7 +137,7 @@ impl std::fmt::Display for Operation {
         match self {
             Self::Issue => f.write_str("issue"),
             Self::Rotate(id) => write!(f, "rotate {id}"),
-            Self::RotateAtOnce(id) => write!(f, "rotate_at_once {id}"),
+            Self::RotateAtOnce(id) => write!(f, "rotate_now {id}"),
             Self::Regrant(id) => write!(f, "regrant {id}"),
             Self::Revoke(id) => write!(f, "revoke {id}"),
             Self::RevokeLineage(id) => write!(f, "revoke_lineage {id}"),
@@ -153,7 +153,7 @@ impl Operation {
         match words {
             ["issue"] => Self::Issue,
             ["rotate", key] => Self::Rotate(id(key)),
-            ["rotate_at_once", key] => Self::RotateAtOnce(id(key)),
+            ["rotate_now", key] => Self::RotateAtOnce(id(key)),
             ["regrant", key] => Self::Regrant(id(key)),
             ["revoke", key] => Self::Revoke(id(key)),
             ["revoke_lineage", key] => Self::RevokeLineage(id(key)),

@@ -53,7 +53,7 @@ async fn each_operation_is_told_once_and_in_order() {
     ring.narrow(second.record().id(), &read).await.unwrap();
     assert_eq!(recorder.take(), [], "nothing was taken away");
 
-    let third = ring.rotate_at_once(second.record().id()).await.unwrap();
+    let third = ring.rotate_now(second.record().id()).await.unwrap();
     let replaced = second.record().id();
     assert_eq!(
         recorder.take(),
@@ -179,7 +179,7 @@ async fn what_is_refused_is_not_told() {
         ring.import_plaintext(alice(), "weak").await.map(|_| ()),
         ring.rotate(nobody, HOUR).await.map(|_| ()),
         ring.rotate(old, HOUR).await.map(|_| ()),
-        ring.rotate_at_once(old).await.map(|_| ()),
+        ring.rotate_now(old).await.map(|_| ()),
         ring.regrant(old, alice()).await.map(|_| ()),
         ring.narrow(id, &write).await.map(|_| ()),
         ring.revoke(nobody, RevocationReason::KeyCompromise).await,
@@ -227,7 +227,7 @@ async fn what_the_store_did_not_take_is_not_told() {
                 .await
                 .map(|_| ()),
             ring.rotate(id, HOUR).await.map(|_| ()),
-            ring.rotate_at_once(id).await.map(|_| ()),
+            ring.rotate_now(id).await.map(|_| ()),
             ring.regrant(id, alice()).await.map(|_| ()),
             ring.narrow(id, &"read".parse().unwrap()).await.map(|_| ()),
             ring.revoke(id, reason).await,
@@ -264,7 +264,7 @@ async fn an_event_comes_after_its_commit() {
     let id = issue(&ring, "read write").await.record().id();
     let id = ring.rotate(id, HOUR).await.unwrap().record().id();
     ring.narrow(id, &"read".parse().unwrap()).await.unwrap();
-    let id = ring.rotate_at_once(id).await.unwrap().record().id();
+    let id = ring.rotate_now(id).await.unwrap().record().id();
     let regranted = ring.regrant(id, Grant::new("alice")).await.unwrap();
     ring.revoke(regranted.record().id(), RevocationReason::KeyCompromise)
         .await

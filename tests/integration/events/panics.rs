@@ -114,7 +114,7 @@ async fn undoes_no_change(later: bool) {
     let second = ring.rotate(id, Duration::from_mins(1)).await.unwrap();
     let id = second.record().id();
     ring.narrow(id, &"read".parse().unwrap()).await.unwrap();
-    let third = ring.rotate_at_once(id).await.unwrap();
+    let third = ring.rotate_now(id).await.unwrap();
     let key = third.secret().expose();
     assert_eq!(verdict(&ring, key).await, Ok("read".to_owned()));
     let grant = Grant::new("alice").scopes(["admin"]).unwrap();

@@ -72,7 +72,7 @@ pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
         .await
         .unwrap();
     let replaced = issue(ring, "read").await;
-    ring.rotate_at_once(replaced.record().id()).await.unwrap();
+    ring.rotate_now(replaced.record().id()).await.unwrap();
     fixture.clock.advance(SECONDS);
     fixture.recorder.take();
 

@@ -184,7 +184,7 @@ async fn each_outcome_of_a_request_has_its_level_and_fields() {
     let poor_id = poor.record().id();
     let old = issue(&ring, "read").await;
     let old_id = old.record().id();
-    ring.rotate_at_once(old_id).await.unwrap();
+    ring.rotate_now(old_id).await.unwrap();
     let unknown = issue(&self::ring(), "read").await;
     let unknown_id = unknown.record().id();
     std::mem::take(&mut *collector.0.lock().unwrap());

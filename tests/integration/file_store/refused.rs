@@ -159,9 +159,9 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
     let scopes = |text: &str| text.parse::<ScopeSet>().unwrap();
     for (options, text, refusal) in [
         (options(), &never, None),
-        (options().longest_lifetime(days(2_000)), &text, None),
-        (options().longest_lifetime(days(1)), &text, Some(beyond)),
-        (options().longest_lifetime(days(1)), &never, Some(beyond)),
+        (options().max_lifetime(days(2_000)), &text, None),
+        (options().max_lifetime(days(1)), &text, Some(beyond)),
+        (options().max_lifetime(days(1)), &never, Some(beyond)),
         (
             options().grantable_scopes(scopes("read write")),
             &text,
@@ -187,10 +187,7 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
     let broken = FileStore::options()
         .unwatched()
         .clock(ManualClock::new(Timestamp::MAX));
-    let error = broken
-        .longest_lifetime(days(2_000))
-        .open(&path)
-        .unwrap_err();
+    let error = broken.max_lifetime(days(2_000)).open(&path).unwrap_err();
     assert_eq!(error.kind(), Conflict);
 }
 
@@ -221,7 +218,7 @@ async fn r04_a_subject_holds_no_more_keys_of_a_file_than_the_store_lets_it() {
         let options = FileStore::options()
             .unwatched()
             .clock(ManualClock::new(START))
-            .keys_per_subject(limit);
+            .max_keys_per_subject(limit);
         let opened = options.open(&path).map(drop).map_err(|error| {
             assert_eq!(error.kind(), Conflict);
             super::message_of(&error, &path)

@@ -9,7 +9,7 @@ use crate::support::{START, issue};
 
 /// Two rings over one store; the clock of the second is ahead, or behind where the last is false.
 fn rings(house: &House, by: Duration, ahead: bool) -> (KeyRing, KeyRing) {
-    let visitors = house.ring("visitors", |builder| builder.longest_lifetime(30 * MINUTE));
+    let visitors = house.ring("visitors", |builder| builder.max_lifetime(30 * MINUTE));
     let start = if ahead {
         START.checked_add(by).unwrap()
     } else {

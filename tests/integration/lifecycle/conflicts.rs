@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tower_api_key::store::StoreErrorKind;
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, RevocationReason, RingBuilder,
+    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, RevocationReason,
 };
 
 use super::{HOUR, House, verdict};
@@ -19,7 +19,7 @@ const REASON: RevocationReason = RevocationReason::KeyCompromise;
 fn contended(
     house: &House,
     conflicts: usize,
-    options: impl FnOnce(RingBuilder) -> RingBuilder,
+    options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> KeyRing {
     let changes = Arc::clone(&house.changes);
     let store = Tapped::new(&house.store).before_commit(move |change| {
@@ -47,8 +47,10 @@ async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
     let house = House::new();
     let plain = house.ring("orders", |builder| builder);
     let id = issue(&plain, "read write").await.record().id();
-    let ring = contended(&house, usize::MAX, RingBuilder::accept_imports);
-    let limited = contended(&house, usize::MAX, |builder| builder.keys_per_subject(2));
+    let ring = contended(&house, usize::MAX, KeyRingBuilder::accept_imports);
+    let limited = contended(&house, usize::MAX, |builder| {
+        builder.max_keys_per_subject(2)
+    });
     let alice = || Grant::new("alice").expires_in(HOUR);
     let read = "read".parse().unwrap();
     let digest = KeyDigest::sha256(IMPORTED.as_bytes());
@@ -60,7 +62,7 @@ async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
     let weak = ring.import_insecure_plaintext(alice(), "hunter2");
     assert_given_up(&house, weak, [0; 32]).await;
     assert_given_up(&house, ring.rotate(id, HOUR), [0; 32]).await;
-    assert_given_up(&house, ring.rotate_at_once(id), [0; 32]).await;
+    assert_given_up(&house, ring.rotate_now(id), [0; 32]).await;
     assert_given_up(&house, ring.regrant(id, alice()), [0; 32]).await;
     assert_given_up(&house, limited.regrant(id, alice()), [1; 32]).await;
     assert_given_up(&house, ring.narrow(id, &read), [0; 32]).await;

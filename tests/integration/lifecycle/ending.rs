@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Grant, InvalidCause, RevocationReason, RingBuilder, Timestamp};
+use tower_api_key::{Grant, InvalidCause, KeyRingBuilder, RevocationReason, Timestamp};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
@@ -19,7 +19,7 @@ async fn invariant_6_any_member_names_the_lineage_that_ends() {
         let ring = house.ring("orders", |builder| builder);
         let bystander = issue(&ring, "read").await;
         let first = issue(&ring, "read").await;
-        let second = ring.rotate_at_once(first.record().id()).await.unwrap();
+        let second = ring.rotate_now(first.record().id()).await.unwrap();
         let third = ring.rotate(second.record().id(), HOUR).await.unwrap();
         let id = [&first, &second, &third][member].record().id();
         assert_eq!(ring.revoke_lineage(id, REASON).await.unwrap(), 2);
@@ -42,7 +42,7 @@ async fn a_lineage_ends_by_the_id_of_its_first_key_when_that_is_long_gone() {
     let house = House::new();
     let ring = house.ring("orders", |builder| builder.retention(HOUR));
     let first = issue(&ring, "read").await;
-    let second = ring.rotate_at_once(first.record().id()).await.unwrap();
+    let second = ring.rotate_now(first.record().id()).await.unwrap();
     house.clock.advance(HOUR);
     assert_eq!(ring.purge().await.unwrap(), 1);
     assert_eq!(ring.get(first.record().id()).await.unwrap(), None);
@@ -95,8 +95,8 @@ async fn r32_a_subject_that_is_revoked_has_no_key_left_in_this_realm() {
 #[tokio::test]
 async fn dead_records_are_kept_for_the_retention_and_no_longer() {
     let second = Duration::from_secs(1);
-    let default: fn(RingBuilder) -> RingBuilder = |builder| builder;
-    let hour: fn(RingBuilder) -> RingBuilder = |builder| builder.retention(HOUR);
+    let default: fn(KeyRingBuilder) -> KeyRingBuilder = |builder| builder;
+    let hour: fn(KeyRingBuilder) -> KeyRingBuilder = |builder| builder.retention(HOUR);
     for (options, retention) in [(default, 30 * DAY), (hour, HOUR)] {
         let house = House::new();
         let ring = house.ring("orders", options);

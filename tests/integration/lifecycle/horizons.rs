@@ -90,7 +90,7 @@ async fn r24_no_grace_and_no_lifetime_ends_before_what_the_ring_has_seen() {
 async fn r24_a_ring_that_has_seen_all_that_it_grants_renews_no_key() {
     let house = House::new();
     let plain = house.ring("orders", |builder| builder);
-    let brief = house.recorded("orders", |builder| builder.longest_lifetime(SEEN));
+    let brief = house.recorded("orders", |builder| builder.max_lifetime(SEEN));
     let issued = issue(&plain, "read").await;
     let id = issued.record().id();
     look_ahead(&house, &brief).await;
@@ -100,7 +100,7 @@ async fn r24_a_ring_that_has_seen_all_that_it_grants_renews_no_key() {
         .assert_refused(brief.rotate(id, LONGER), kind, LIFETIME)
         .await;
     house
-        .assert_refused(brief.rotate_at_once(id), kind, LIFETIME)
+        .assert_refused(brief.rotate_now(id), kind, LIFETIME)
         .await;
     house
         .assert_refused(brief.regrant(id, bob()), kind, LIFETIME)
@@ -108,7 +108,7 @@ async fn r24_a_ring_that_has_seen_all_that_it_grants_renews_no_key() {
     assert_eq!(house.changes().len(), 0, "no commit was tried");
 
     house.clock.advance(Duration::from_secs(1));
-    let new = brief.rotate_at_once(id).await.unwrap();
+    let new = brief.rotate_now(id).await.unwrap();
     assert_eq!(new.record().expires_at(), START.checked_add(LONGER));
     assert_eq!(verdict(&brief, &new).await, Ok("read".to_owned()));
 }

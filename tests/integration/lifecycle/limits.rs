@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ErrorKind, Grant, KeyRing, RevocationReason, RingBuilder, Timestamp};
+use tower_api_key::{ErrorKind, Grant, KeyRing, KeyRingBuilder, RevocationReason, Timestamp};
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
@@ -21,7 +21,7 @@ const TOO_MANY_TEXT: &str =
 #[tokio::test]
 async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     let house = House::new();
-    let two = |builder: RingBuilder| builder.keys_per_subject(2).accept_imports();
+    let two = |builder: KeyRingBuilder| builder.max_keys_per_subject(2).accept_imports();
     let ring = house.recorded("orders", two);
     let alice = || Grant::new("alice");
     let first = issue(&ring, "read").await.record().id();
@@ -54,7 +54,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     house
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
         .await;
-    let first = ring.rotate_at_once(first).await.unwrap().record().id();
+    let first = ring.rotate_now(first).await.unwrap().record().id();
     let first = ring.regrant(first, alice()).await.unwrap().record().id();
     house
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
@@ -79,7 +79,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
 #[tokio::test]
 async fn a_key_in_its_grace_counts_where_the_one_that_replaced_it_is_gone() {
     let house = House::new();
-    let ring = house.ring("orders", |builder| builder.keys_per_subject(2));
+    let ring = house.ring("orders", |builder| builder.max_keys_per_subject(2));
     let other = issue(&ring, "read").await;
     for reason in [
         RevocationReason::CessationOfOperation,
@@ -101,7 +101,7 @@ async fn a_key_in_its_grace_counts_where_the_one_that_replaced_it_is_gone() {
 #[tokio::test]
 async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
     let house = House::new();
-    let ring = house.ring("orders", |builder| builder.keys_per_subject(2));
+    let ring = house.ring("orders", |builder| builder.max_keys_per_subject(2));
     let alice = || Grant::new("alice");
     let first = issue(&ring, "read").await;
     let second = ring.rotate(first.record().id(), MINUTE).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
 /// Who loses a race for a key learns what became of it, and not that the winner's is one too many.
 #[tokio::test]
 async fn a_lost_race_is_not_taken_for_a_full_house() {
-    let one = |builder: RingBuilder| builder.keys_per_subject(1);
+    let one = |builder: KeyRingBuilder| builder.max_keys_per_subject(1);
     let alice = || Grant::new("alice");
     for reads in 1..=2 {
         let house = House::new();
@@ -142,15 +142,15 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
     for (ring, expected) in [
         (house.ring("orders", |builder| builder), 90 * DAY),
         (
-            house.ring("orders", RingBuilder::unlimited_lifetime),
+            house.ring("orders", KeyRingBuilder::unlimited_lifetime),
             90 * DAY,
         ),
         (
-            house.ring("orders", |builder| builder.longest_lifetime(HOUR)),
+            house.ring("orders", |builder| builder.max_lifetime(HOUR)),
             HOUR,
         ),
         (
-            house.ring("orders", |builder| builder.longest_lifetime(365 * DAY)),
+            house.ring("orders", |builder| builder.max_lifetime(365 * DAY)),
             90 * DAY,
         ),
     ] {
@@ -169,7 +169,7 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
 async fn r24_no_key_is_issued_that_would_never_begin() {
     let text = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
     let house = House::new();
-    let ring = house.recorded("orders", RingBuilder::unlimited_lifetime);
+    let ring = house.recorded("orders", KeyRingBuilder::unlimited_lifetime);
     let alice = || Grant::new("alice").never_expires();
     let issued = ring.issue(alice()).await.unwrap();
     let id = issued.record().id();
@@ -188,9 +188,7 @@ async fn r24_no_key_is_issued_that_would_never_begin() {
     house
         .assert_refused(ring.regrant(id, alice()), kind, text)
         .await;
-    house
-        .assert_refused(ring.rotate_at_once(id), kind, text)
-        .await;
+    house.assert_refused(ring.rotate_now(id), kind, text).await;
     assert_eq!(house.changes().len(), 0);
     house.clock.set(START);
     assert_eq!(verdict(&ring, &issued).await, Ok(String::new()));
@@ -200,9 +198,7 @@ async fn r24_no_key_is_issued_that_would_never_begin() {
 async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
     let house = House::new();
     let visitors = house.recorded("orders", |builder| {
-        builder
-            .grantable_scopes(["cart"])
-            .longest_lifetime(15 * MINUTE)
+        builder.grantable_scopes(["cart"]).max_lifetime(15 * MINUTE)
     });
     let admin = Grant::new("visitor").scopes(["admin"]).unwrap();
     house
@@ -227,31 +223,31 @@ async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
     assert_eq!(verdict(&visitors, &cart).await, Ok("cart".to_owned()));
 }
 
-type Options = fn(RingBuilder) -> RingBuilder;
+type Options = fn(KeyRingBuilder) -> KeyRingBuilder;
 
 #[test]
 fn a_policy_that_makes_no_sense_builds_no_ring() {
     let almost = Duration::from_millis(999);
     let options: [(Options, &str); 11] = [
         (
-            |builder| builder.longest_lifetime(Duration::ZERO),
-            "longest_lifetime is under a second",
+            |builder| builder.max_lifetime(Duration::ZERO),
+            "max_lifetime is under a second",
         ),
         (
-            |builder| builder.longest_lifetime(Duration::from_millis(999)),
-            "longest_lifetime is under a second",
+            |builder| builder.max_lifetime(Duration::from_millis(999)),
+            "max_lifetime is under a second",
         ),
         (
-            |builder| builder.longest_grace(Duration::ZERO),
-            "longest_grace is under a second",
+            |builder| builder.max_grace(Duration::ZERO),
+            "max_grace is under a second",
         ),
         (
-            |builder| builder.longest_grace(Duration::from_millis(999)),
-            "longest_grace is under a second",
+            |builder| builder.max_grace(Duration::from_millis(999)),
+            "max_grace is under a second",
         ),
         (
-            |builder| builder.keys_per_subject(0),
-            "keys_per_subject is zero",
+            |builder| builder.max_keys_per_subject(0),
+            "max_keys_per_subject is zero",
         ),
         (
             |builder| builder.lookup_timeout(Duration::ZERO),
@@ -266,12 +262,12 @@ fn a_policy_that_makes_no_sense_builds_no_ring() {
             "upkeep_interval is zero",
         ),
         (
-            |builder| builder.longest_lifetime(CENTURY + Duration::from_secs(1)),
-            "longest_lifetime is over 100 years: milliseconds taken for seconds?",
+            |builder| builder.max_lifetime(CENTURY + Duration::from_secs(1)),
+            "max_lifetime is over 100 years: milliseconds taken for seconds?",
         ),
         (
-            |builder| builder.longest_grace(CENTURY + Duration::from_secs(1)),
-            "longest_grace is over 100 years: milliseconds taken for seconds?",
+            |builder| builder.max_grace(CENTURY + Duration::from_secs(1)),
+            "max_grace is over 100 years: milliseconds taken for seconds?",
         ),
         (
             |builder| builder.retention(CENTURY + Duration::from_secs(1)),
@@ -286,8 +282,8 @@ fn a_policy_that_makes_no_sense_builds_no_ring() {
         assert_eq!(error.to_string(), format!("invalid policy: {problem}"));
     }
     let longest = KeyRing::builder("acme")
-        .longest_lifetime(CENTURY)
-        .longest_grace(CENTURY)
+        .max_lifetime(CENTURY)
+        .max_grace(CENTURY)
         .retention(CENTURY);
     longest.build(MemoryStore::new()).unwrap();
     let error = KeyRing::builder("acme")

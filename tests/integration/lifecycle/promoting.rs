@@ -24,9 +24,7 @@ fn alice() -> Grant {
 
 fn visitors(house: &House, store: impl KeyStore) -> KeyRing {
     house.over(store, "visitors", |builder| {
-        builder
-            .grantable_scopes(["cart"])
-            .longest_lifetime(15 * MINUTE)
+        builder.grantable_scopes(["cart"]).max_lifetime(15 * MINUTE)
     })
 }
 
@@ -235,7 +233,9 @@ async fn a_promotion_between_stores_goes_on_while_others_issue_keys() {
         }
         Ok(())
     });
-    let customers = house.over(store, "customers", |builder| builder.keys_per_subject(2));
+    let customers = house.over(store, "customers", |builder| {
+        builder.max_keys_per_subject(2)
+    });
     let temporary = issue(&visitors, "cart").await;
     let id = temporary.record().id();
     let real = customers.promote(&visitors, id, alice()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_api_key::{
-    ErrorKind, Grant, KeyId, KeyRing, RevocationReason, RingBuilder, Scope, ScopeSet,
+    ErrorKind, Grant, KeyId, KeyRing, KeyRingBuilder, RevocationReason, Scope, ScopeSet,
 };
 
 use super::{DAY, HOUR, House, MINUTE};
@@ -35,9 +35,7 @@ pub(super) async fn assert_all_refused(
     house
         .assert_refused(ring.rotate(id, HOUR), kind, text)
         .await;
-    house
-        .assert_refused(ring.rotate_at_once(id), kind, text)
-        .await;
+    house.assert_refused(ring.rotate_now(id), kind, text).await;
     house
         .assert_refused(ring.regrant(id, alice()), kind, text)
         .await;
@@ -83,9 +81,9 @@ async fn r24_no_duration_is_zero_or_overflows() {
     let unlimited = house.recorded("orders", |builder| {
         builder
             .unlimited_lifetime()
-            .longest_grace(Duration::from_hours(100 * 8766))
+            .max_grace(Duration::from_hours(100 * 8766))
     });
-    let limited = house.recorded("orders", RingBuilder::accept_imports);
+    let limited = house.recorded("orders", KeyRingBuilder::accept_imports);
     let issued = unlimited.issue(alice().never_expires()).await.unwrap();
     let id = issued.record().id();
     house.changes();
@@ -137,7 +135,7 @@ async fn r03_r33_a_limit_that_is_passed_is_named_with_its_value() {
     let house = House::new();
     let plain = house.recorded("orders", |builder| builder);
     let strict = house.recorded("orders", |builder| {
-        builder.longest_lifetime(HOUR).longest_grace(MINUTE)
+        builder.max_lifetime(HOUR).max_grace(MINUTE)
     });
     let id = issue(&plain, "read").await.record().id();
     house.changes();
@@ -200,7 +198,7 @@ async fn r03_a_dead_key_is_replaced_by_nothing() {
         .await
         .unwrap();
     let superseded = issue(&ring, "read").await.record().id();
-    ring.rotate_at_once(superseded).await.unwrap();
+    ring.rotate_now(superseded).await.unwrap();
     let retired = issue(&ring, "read").await.record().id();
     ring.rotate(retired, MINUTE).await.unwrap();
     let expired = ring.issue(alice().expires_in(MINUTE)).await.unwrap();
@@ -310,7 +308,7 @@ async fn r04_a_ring_grants_no_scope_beyond_its_policy() {
         .assert_refused(ring.rotate(rich, MINUTE), kind, text)
         .await;
     house
-        .assert_refused(ring.rotate_at_once(rich), kind, text)
+        .assert_refused(ring.rotate_now(rich), kind, text)
         .await;
     let text = "scope not grantable: this ring grants none";
     let one = alice().scopes(["read"]).unwrap();

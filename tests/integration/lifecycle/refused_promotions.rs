@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ErrorKind, Grant, KeyId, KeyRing, RevocationReason, RingBuilder, Timestamp};
+use tower_api_key::{
+    ErrorKind, Grant, KeyId, KeyRing, KeyRingBuilder, RevocationReason, Timestamp,
+};
 
 use super::promoting::Counted;
 use super::refusals::{IN_GRACE, LIFETIME, NOT_FOUND};
@@ -20,7 +22,7 @@ fn alice() -> Grant {
 /// or over two; their commits are kept.
 pub(super) fn rings(
     shared: bool,
-    options: impl FnOnce(RingBuilder) -> RingBuilder,
+    options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> (House, KeyRing, KeyRing) {
     let house = House::new();
     let counted = |store: &MemoryStore| Counted {
@@ -43,7 +45,7 @@ async fn r01_r24_a_promotion_to_a_lifetime_that_is_not_granted_changes_neither_s
     let too_long = ErrorKind::LifetimeTooLong { longest: HOUR };
     let too_long_text = "lifetime too long: this ring grants at most 1h";
     for shared in [true, false] {
-        let (house, visitors, customers) = rings(shared, |builder| builder.longest_lifetime(HOUR));
+        let (house, visitors, customers) = rings(shared, |builder| builder.max_lifetime(HOUR));
         let temporary = issue(&visitors, "cart").await;
         let id = temporary.record().id();
         house.changes();
@@ -110,7 +112,7 @@ async fn r01_r31_a_key_that_cannot_be_promoted_changes_neither_store() {
         let reason = RevocationReason::KeyCompromise;
         visitors.revoke(revoked, reason).await.unwrap();
         let superseded = issue(&visitors, "cart").await.record().id();
-        visitors.rotate_at_once(superseded).await.unwrap();
+        visitors.rotate_now(superseded).await.unwrap();
         let in_grace = issue(&visitors, "cart").await;
         let in_grace_id = in_grace.record().id();
         visitors.rotate(in_grace_id, MINUTE).await.unwrap();
@@ -145,7 +147,7 @@ async fn r01_r04_a_promotion_beyond_the_policy_of_its_ring_changes_neither_store
         let (house, visitors, customers) = rings(shared, |builder| {
             builder
                 .grantable_scopes(["cart", "orders"])
-                .keys_per_subject(1)
+                .max_keys_per_subject(1)
         });
         issue(&customers, "cart").await;
         let temporary = issue(&visitors, "cart").await;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::task::Poll;
 
 use tower_api_key::{
-    ErrorKind, Grant, InvalidCause, Pepper, RevocationReason, RingBuilder, Timestamp,
+    ErrorKind, Grant, InvalidCause, KeyRingBuilder, Pepper, RevocationReason, Timestamp,
 };
 
 use super::{DAY, HOUR, House, MINUTE, verdict};
@@ -78,8 +78,8 @@ async fn r03_the_grace_ends_no_later_than_the_key_would_have() {
 #[tokio::test]
 async fn r33_a_rotation_renews_the_lifetime_within_what_the_ring_allows_today() {
     let house = House::new();
-    let unlimited = house.ring("orders", RingBuilder::unlimited_lifetime);
-    let limited = |longest| house.ring("orders", move |builder| builder.longest_lifetime(longest));
+    let unlimited = house.ring("orders", KeyRingBuilder::unlimited_lifetime);
+    let limited = |longest| house.ring("orders", move |builder| builder.max_lifetime(longest));
     let year = || Grant::new("alice").expires_in(365 * DAY);
     let never = || Grant::new("alice").never_expires();
     for (grant, ring, expected) in [
@@ -94,7 +94,7 @@ async fn r33_a_rotation_renews_the_lifetime_within_what_the_ring_allows_today() 
         let new = ring.rotate(old.record().id(), MINUTE).await.unwrap();
         let end = expected.map(|lifetime| START.checked_add(lifetime).unwrap());
         assert_eq!(new.record().expires_at(), end);
-        let at_once = ring.rotate_at_once(new.record().id()).await.unwrap();
+        let at_once = ring.rotate_now(new.record().id()).await.unwrap();
         assert_eq!(at_once.record().expires_at(), end);
     }
 }
@@ -124,7 +124,7 @@ async fn r03_a_rotation_at_once_ends_the_old_key_and_the_one_in_grace() {
     let first = issue(&ring, "read").await;
     let second = ring.rotate(first.record().id(), HOUR).await.unwrap();
     house.changes();
-    let third = ring.rotate_at_once(second.record().id()).await.unwrap();
+    let third = ring.rotate_now(second.record().id()).await.unwrap();
     assert_eq!(house.changes().len(), 1, "one commit");
     // The first was within its grace: whoever still uses it has done nothing wrong.
     for (dead, cause) in [
@@ -264,7 +264,7 @@ async fn r32_narrowing_to_the_same_scopes_loses_to_a_revocation() {
 #[tokio::test]
 async fn r24_a_key_that_ends_with_time_itself_can_be_rotated() {
     let house = House::new();
-    let unlimited = house.ring("orders", RingBuilder::unlimited_lifetime);
+    let unlimited = house.ring("orders", KeyRingBuilder::unlimited_lifetime);
     let limited = house.ring("orders", |builder| builder);
     let endless = || Grant::new("alice").expires_at(Timestamp::LAST_YEAR);
     for (ring, at_once, end) in [
@@ -277,7 +277,7 @@ async fn r24_a_key_that_ends_with_time_itself_can_be_rotated() {
         let id = unlimited.issue(endless()).await.unwrap().record().id();
         house.clock.set(START);
         let rotated = if at_once {
-            ring.rotate_at_once(id).await
+            ring.rotate_now(id).await
         } else {
             ring.rotate(id, MINUTE).await
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_api_key::{ErrorKind, Grant, RingBuilder, Timestamp};
+use tower_api_key::{ErrorKind, Grant, KeyRingBuilder, Timestamp};
 
 use super::refusals::LIFETIME;
 use super::{HOUR, House, MINUTE, verdict};
@@ -11,9 +11,9 @@ use crate::support::{START, issue};
 #[tokio::test]
 async fn r03_r33_a_key_that_begins_after_all_that_the_ring_grants_is_not_renewed() {
     let house = House::new();
-    let generous = house.ring("orders", RingBuilder::unlimited_lifetime);
+    let generous = house.ring("orders", KeyRingBuilder::unlimited_lifetime);
     let plain = house.recorded("orders", |builder| builder);
-    let strict = house.recorded("orders", |builder| builder.longest_lifetime(HOUR));
+    let strict = house.recorded("orders", |builder| builder.max_lifetime(HOUR));
     let second = Duration::from_secs(1);
     let from = |start| Grant::new("alice").not_before(start);
     let after = |duration| START.checked_add(duration).unwrap();
@@ -33,7 +33,7 @@ async fn r03_r33_a_key_that_begins_after_all_that_the_ring_grants_is_not_renewed
             .assert_refused(ring.rotate(id, MINUTE), kind, LIFETIME)
             .await;
         house
-            .assert_refused(ring.rotate_at_once(id), kind, LIFETIME)
+            .assert_refused(ring.rotate_now(id), kind, LIFETIME)
             .await;
     }
     assert_eq!(house.changes().len(), 0, "no commit was tried");
@@ -81,9 +81,7 @@ async fn r01_r04_narrowing_may_leave_a_scope_that_the_ring_no_longer_grants() {
         house
             .assert_refused(ring.rotate(id, MINUTE), kind, text)
             .await;
-        house
-            .assert_refused(ring.rotate_at_once(id), kind, text)
-            .await;
+        house.assert_refused(ring.rotate_now(id), kind, text).await;
         assert_eq!(house.changes().len(), 0, "no commit was tried");
     }
 }

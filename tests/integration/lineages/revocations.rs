@@ -85,7 +85,7 @@ fn look_on(ring: &KeyRing, contested: &Contested, done: &Done) -> usize {
 
 async fn replace(ring: &KeyRing, id: KeyId, turn: usize) -> Result<Issued, Error> {
     match turn % 3 {
-        0 => ring.rotate_at_once(id).await,
+        0 => ring.rotate_now(id).await,
         1 => ring.regrant(id, Grant::new("alice")).await,
         // A grace makes the next rotation wait, so the one after takes both.
         _ => ring.rotate(id, Duration::from_mins(1)).await,

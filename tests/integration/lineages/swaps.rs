@@ -106,7 +106,7 @@ fn invariant_3_no_look_up_finds_the_new_key_and_an_old_one_live() {
                 let replaced = if round % 2 == 0 {
                     block_on(ring.regrant(id, Grant::new("bob")))
                 } else {
-                    block_on(ring.rotate_at_once(id))
+                    block_on(ring.rotate_now(id))
                 };
                 replaced.unwrap();
             });

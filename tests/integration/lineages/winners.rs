@@ -20,7 +20,7 @@ fn replace(ring: &KeyRing, id: KeyId, how: usize) -> Result<Issued, Error> {
     block_on(async {
         match how {
             0 => ring.rotate(id, GRACE).await,
-            1 => ring.rotate_at_once(id).await,
+            1 => ring.rotate_now(id).await,
             _ => ring.regrant(id, Grant::new("alice")).await,
         }
     })
@@ -91,7 +91,7 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
     const TURNS: usize = 60;
     for store in Steps::all() {
         let ring = KeyRing::builder("acme")
-            .keys_per_subject(LIMIT)
+            .max_keys_per_subject(LIMIT)
             .build(store)
             .unwrap();
         block_on(ring.issue(grant())).unwrap();
@@ -157,7 +157,7 @@ fn invariant_6_racing_issues_fill_the_limit_and_no_more() {
     const LIMIT: usize = 3;
     for store in Steps::all() {
         let ring = KeyRing::builder("acme")
-            .keys_per_subject(LIMIT)
+            .max_keys_per_subject(LIMIT)
             .build(store)
             .unwrap();
         for round in 0..60 {

@@ -38,7 +38,7 @@ fn expiry(
     lifetime: Lifetime,
     reasons: &mut Reasons,
 ) -> Option<u64> {
-    let longest = RINGS[ring].longest_lifetime;
+    let longest = RINGS[ring].max_lifetime;
     let last = longest.map_or(u128::MAX, |longest| {
         (u128::from(now) + u128::from(longest)).min(u128::from(u64::MAX))
     });
@@ -125,7 +125,7 @@ impl Reference {
             wish.lifetime,
             &mut reasons,
         );
-        if let Some(limit) = RINGS[ring].keys_per_subject {
+        if let Some(limit) = RINGS[ring].max_keys_per_subject {
             let held = (0..self.keys.len()).filter(|&key| {
                 let parts = &self.keys[key].parts;
                 self.knows(ring, key)
@@ -188,7 +188,7 @@ impl Reference {
         let spec = &RINGS[ring];
         let not_before = parts.not_before.as_unix();
         let start = not_before.max(self.now);
-        let expires_at = match (parts.expires_at, spec.longest_lifetime) {
+        let expires_at = match (parts.expires_at, spec.max_lifetime) {
             (None, None) => None,
             (None, Some(_)) => {
                 let times = (self.now, horizon);
@@ -210,7 +210,7 @@ impl Reference {
         };
         let mut retires = None;
         if let Some(grace) = grace {
-            let longest = Duration::from_secs(spec.longest_grace);
+            let longest = Duration::from_secs(spec.max_grace);
             if grace > longest {
                 reasons.push(ErrorKind::GraceTooLong { longest });
             }

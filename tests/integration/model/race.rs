@@ -47,7 +47,7 @@ impl Run<'_> {
         *self.world.rival.lock().unwrap() = Some(Box::new(move || {
             let outcome = match rival {
                 Rival::Rotate(grace) => Outcome::Rotated(Box::new(now(code.rotate(id, grace)))),
-                Rival::RotateAtOnce => Outcome::Rotated(Box::new(now(code.rotate_at_once(id)))),
+                Rival::RotateAtOnce => Outcome::Rotated(Box::new(now(code.rotate_now(id)))),
                 Rival::Narrow(_) => Outcome::Narrowed(now(code.narrow(id, &wanted))),
                 Rival::Revoke(reason) => Outcome::Revoked(now(code.revoke(id, reason))),
                 Rival::RevokeLineage(reason) => {

@@ -17,10 +17,10 @@ pub(super) struct RingSpec {
     pub(super) store: usize,
     /// Whether it reads the records where they are, as with a `MemoryStore`.
     pub(super) in_place: bool,
-    pub(super) longest_lifetime: Option<u64>,
-    pub(super) longest_grace: u64,
+    pub(super) max_lifetime: Option<u64>,
+    pub(super) max_grace: u64,
     pub(super) grantable: Option<&'static str>,
-    pub(super) keys_per_subject: Option<usize>,
+    pub(super) max_keys_per_subject: Option<usize>,
     pub(super) revokes_on_reuse: bool,
     pub(super) accepts_imports: bool,
     pub(super) retention: u64,
@@ -43,10 +43,10 @@ pub(super) const RINGS: [RingSpec; 5] = [
         realm: "orders",
         store: 0,
         in_place: false,
-        longest_lifetime: None,
-        longest_grace: DAY,
+        max_lifetime: None,
+        max_grace: DAY,
         grantable: None,
-        keys_per_subject: None,
+        max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: true,
         retention: 100,
@@ -56,10 +56,10 @@ pub(super) const RINGS: [RingSpec; 5] = [
         realm: "orders",
         store: 0,
         in_place: false,
-        longest_lifetime: Some(3_600),
-        longest_grace: 60,
+        max_lifetime: Some(3_600),
+        max_grace: 60,
         grantable: Some("read write"),
-        keys_per_subject: None,
+        max_keys_per_subject: None,
         revokes_on_reuse: true,
         accepts_imports: false,
         retention: 30,
@@ -69,10 +69,10 @@ pub(super) const RINGS: [RingSpec; 5] = [
         realm: "billing",
         store: 0,
         in_place: true,
-        longest_lifetime: Some(90 * DAY),
-        longest_grace: DAY,
+        max_lifetime: Some(90 * DAY),
+        max_grace: DAY,
         grantable: None,
-        keys_per_subject: None,
+        max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: false,
         retention: 0,
@@ -82,10 +82,10 @@ pub(super) const RINGS: [RingSpec; 5] = [
         realm: "visitors",
         store: 0,
         in_place: false,
-        longest_lifetime: Some(900),
-        longest_grace: 30,
+        max_lifetime: Some(900),
+        max_grace: 30,
         grantable: Some("cart"),
-        keys_per_subject: Some(2),
+        max_keys_per_subject: Some(2),
         revokes_on_reuse: true,
         accepts_imports: false,
         retention: 60,
@@ -95,10 +95,10 @@ pub(super) const RINGS: [RingSpec; 5] = [
         realm: "partner",
         store: 1,
         in_place: false,
-        longest_lifetime: Some(90 * DAY),
-        longest_grace: DAY,
+        max_lifetime: Some(90 * DAY),
+        max_grace: DAY,
         grantable: None,
-        keys_per_subject: None,
+        max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: true,
         retention: 100,
@@ -116,21 +116,21 @@ impl RingSpec {
         let mut builder = KeyRing::builder(self.prefix)
             .realm(self.realm)
             .clock(clock.clone())
-            .longest_grace(Duration::from_secs(self.longest_grace))
+            .max_grace(Duration::from_secs(self.max_grace))
             .lookup_timeout(Duration::from_secs(LOOKUP_TIMEOUT))
             .watch_interval(Duration::from_secs(WATCH_INTERVAL))
             .retention(Duration::from_secs(self.retention))
             .track_last_use()
             .observer(move |event: &Event<'_>| told.lock().unwrap().push(format!("{event:?}")));
-        builder = match self.longest_lifetime {
-            Some(longest) => builder.longest_lifetime(Duration::from_secs(longest)),
+        builder = match self.max_lifetime {
+            Some(longest) => builder.max_lifetime(Duration::from_secs(longest)),
             None => builder.unlimited_lifetime(),
         };
         if let Some(grantable) = self.grantable {
             builder = builder.grantable_scopes(grantable.split(' '));
         }
-        if let Some(limit) = self.keys_per_subject {
-            builder = builder.keys_per_subject(limit);
+        if let Some(limit) = self.max_keys_per_subject {
+            builder = builder.max_keys_per_subject(limit);
         }
         if self.revokes_on_reuse {
             builder = builder.revoke_lineage_on_reuse();

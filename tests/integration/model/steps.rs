@@ -187,7 +187,7 @@ impl Run<'_> {
         let (key, id, ring) = self.resolve(at);
         let issued = match grace {
             Some(grace) => now(self.world.rings[ring].rotate(id, grace)),
-            None => now(self.world.rings[ring].rotate_at_once(id)),
+            None => now(self.world.rings[ring].rotate_now(id)),
         };
         self.settle_the_rival()?;
         let before = self.ledger.commits;
@@ -204,7 +204,7 @@ impl Run<'_> {
         before: u64,
         commits: u64,
     ) -> Check {
-        let what = grace.map_or("rotate_at_once", |_| "rotate");
+        let what = grace.map_or("rotate_now", |_| "rotate");
         let succession = self.reference.rotation(ring, key, grace);
         if let Some((issued, succession)) = self.agree(what, issued, succession, commits)? {
             prop_assert_eq!(commits, 1, "invariant 5: a rotation is one commit");
@@ -258,7 +258,7 @@ impl Run<'_> {
         let ends = grace.map(|grace| {
             [
                 now + u128::from(grace.as_secs()),
-                now + u128::from(RINGS[ring].longest_grace),
+                now + u128::from(RINGS[ring].max_grace),
                 expiry.map_or(u128::MAX, |end| u128::from(end.as_unix())),
             ]
         });

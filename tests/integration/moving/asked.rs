@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tower::Layer;
 use tower_api_key::store::{BoxFuture, KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{
-    Answer, ApiKeyLayer, EventKind, Grant, Import, InvalidCause, KeyRing, ManualClock,
-    RejectionKind, RevocationReason, RingBuilder, SecretKey, UnknownKeys, VerifyErrorKind,
+    Answer, ApiKeyLayer, EventKind, Grant, Import, InvalidCause, KeyRing, KeyRingBuilder,
+    ManualClock, RejectionKind, RevocationReason, SecretKey, UnknownKeys, VerifyErrorKind,
 };
 
 use super::{DAY, OLD, chain, grant, invalid, verdict};
@@ -76,7 +76,7 @@ impl UnknownKeys for Elsewhere {
 
 pub(super) fn asking(
     store: impl KeyStore,
-    build: impl FnOnce(RingBuilder) -> RingBuilder,
+    build: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,
 ) -> (KeyRing, Elsewhere, ManualClock, Recorder) {
     let (elsewhere, recorder) = (Elsewhere::default(), Recorder::default());
     let clock = ManualClock::new(START);

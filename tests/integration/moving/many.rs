@@ -9,7 +9,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{
     Error, ErrorKind, Event, EventKind, Grant, Import, Imported, KeyDigest, KeyId, KeyRing,
-    ManualClock, OldKey, Pepper, Realm, Revocation, RevocationReason, RingBuilder, Timestamp,
+    KeyRingBuilder, ManualClock, OldKey, Pepper, Realm, Revocation, RevocationReason, Timestamp,
 };
 
 use super::{DAY, grant, verdict};
@@ -84,7 +84,7 @@ impl KeyStore for Counting {
     }
 }
 
-fn ring(store: impl KeyStore, build: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+fn ring(store: impl KeyStore, build: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder) -> KeyRing {
     let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
     build(builder.accept_imports()).build(store).unwrap()
 }
@@ -136,7 +136,7 @@ async fn a_hundred_keys_are_one_commit_and_each_is_told() {
 async fn a_key_that_is_refused_keeps_no_other_out() {
     let store = Counting::default();
     let ring = ring(store.clone(), |builder| {
-        builder.grantable_scopes(["read"]).keys_per_subject(2)
+        builder.grantable_scopes(["read"]).max_keys_per_subject(2)
     });
     let billing = KeyRing::builder("acme")
         .realm("billing")
@@ -202,7 +202,7 @@ async fn a_key_that_is_refused_keeps_no_other_out() {
 
 #[tokio::test]
 async fn a_key_that_is_there_with_something_else_says_with_what() {
-    let ring = ring(MemoryStore::new(), RingBuilder::unlimited_lifetime);
+    let ring = ring(MemoryStore::new(), KeyRingBuilder::unlimited_lifetime);
     let earlier = Timestamp::from_unix(START.as_unix() - 1_000);
     let end = START.checked_add(DAY).unwrap();
     let grant = || {
@@ -293,7 +293,7 @@ async fn an_import_keeps_its_time_of_issue_and_no_other_grant_can_say_one() {
 
 #[tokio::test]
 async fn r33_an_import_has_no_default_lifetime() {
-    let ring = ring(MemoryStore::new(), RingBuilder::unlimited_lifetime);
+    let ring = ring(MemoryStore::new(), KeyRingBuilder::unlimited_lifetime);
     let unsaid = || Grant::new("alice");
     let digest = KeyDigest::sha256(b"x");
     for outcome in [

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    ErrorKind, Import, InvalidCause, KeyDigest, KeyRing, ManualClock, OldKey, Pepper, RingBuilder,
+    ErrorKind, Import, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, ManualClock, OldKey,
+    Pepper,
 };
 
 use super::{grant, invalid, verdict};
@@ -12,7 +13,7 @@ use crate::support::START;
 
 const TOKEN: &str = "VSwn9FCqLFivSUGJKMukhq7kcrnXDK8h6JQmleJX97994aca";
 
-fn ring(store: &MemoryStore, build: impl FnOnce(RingBuilder) -> RingBuilder) -> KeyRing {
+fn ring(store: &MemoryStore, build: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder) -> KeyRing {
     let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
     build(builder).build(store.clone()).unwrap()
 }
@@ -33,7 +34,7 @@ async fn import(ring: &KeyRing, id: &str) -> Result<bool, ErrorKind> {
 #[tokio::test]
 async fn r29_every_byte_of_the_id_and_of_the_token_counts() {
     let store = MemoryStore::new();
-    let ring = ring(&store, RingBuilder::accept_sanctum_tokens);
+    let ring = ring(&store, KeyRingBuilder::accept_sanctum_tokens);
     let uuid = "9d7a4c1e-0b2f-4c58-8d3e-5a6b7c8d9e0f";
     for id in ["42", uuid, "01HZY3K5Q8W2"] {
         assert_eq!(import(&ring, id).await, Ok(false));
@@ -70,7 +71,7 @@ async fn r29_every_byte_of_the_id_and_of_the_token_counts() {
 /// Whoever has read Sanctum's table has the id and the hash, and no key.
 #[tokio::test]
 async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
-    let ring = ring(&MemoryStore::new(), RingBuilder::accept_sanctum_tokens);
+    let ring = ring(&MemoryStore::new(), KeyRingBuilder::accept_sanctum_tokens);
     import(&ring, "42").await.unwrap();
     let hash = KeyDigest::sha256(TOKEN.as_bytes());
     let hex = hash.as_bytes().iter().fold(String::new(), |mut hex, byte| {
@@ -96,9 +97,9 @@ async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
 #[tokio::test]
 async fn only_a_ring_that_says_so_takes_them() {
     let store = MemoryStore::new();
-    let plain = ring(&store, RingBuilder::accept_imports);
+    let plain = ring(&store, KeyRingBuilder::accept_imports);
     assert_eq!(import(&plain, "42").await, Err(ErrorKind::ImportRefused));
-    let sanctum = ring(&store, RingBuilder::accept_sanctum_tokens);
+    let sanctum = ring(&store, KeyRingBuilder::accept_sanctum_tokens);
     import(&sanctum, "42").await.unwrap();
     let key = format!("42|{TOKEN}");
     assert_eq!(verdict(&plain, &key).await, invalid(InvalidCause::Unknown));
@@ -141,7 +142,7 @@ async fn r08_a_pepper_is_no_hindrance() {
     });
     assert_eq!(verdict(&two, &key).await, Ok("alice".to_owned()));
     assert_eq!(import(&two, "42").await, Ok(true));
-    let without = ring(&store, RingBuilder::accept_sanctum_tokens);
+    let without = ring(&store, KeyRingBuilder::accept_sanctum_tokens);
     assert_eq!(
         verdict(&without, &key).await,
         invalid(InvalidCause::Unknown)

@@ -37,7 +37,7 @@ async fn invariant_6_of_eight_connections_one_wins_each_version() {
             .iter()
             .map(|ring| {
                 let ring = ring.clone();
-                tokio::spawn(async move { ring.rotate_at_once(head).await })
+                tokio::spawn(async move { ring.rotate_now(head).await })
             })
             .collect();
         let mut won = Vec::new();
@@ -77,7 +77,7 @@ async fn invariant_6_none_is_live_after_an_acknowledged_revoke() {
                     }
                     let mut head = first;
                     for _ in 0..20 {
-                        match ring.rotate_at_once(head).await {
+                        match ring.rotate_now(head).await {
                             Ok(issued) => head = issued.record().id(),
                             Err(error) => {
                                 assert_eq!(error.kind(), ErrorKind::KeyRevoked);
@@ -100,7 +100,7 @@ async fn a_limit_on_the_keys_of_a_subject_holds_across_processes() {
     let url = database().await;
     let mut rings = Vec::new();
     for _ in 0..8 {
-        let ring = builder().keys_per_subject(3);
+        let ring = builder().max_keys_per_subject(3);
         rings.push(ring.build(connect(&url).await).unwrap());
     }
     let issues: Vec<_> = rings
@@ -162,7 +162,7 @@ async fn the_servers_default_isolation_changes_nothing() {
     let rings: Vec<KeyRing> = {
         let mut rings = Vec::new();
         for _ in 0..8 {
-            let ring = builder().keys_per_subject(3);
+            let ring = builder().max_keys_per_subject(3);
             rings.push(ring.build(connect(&url).await).unwrap());
         }
         rings

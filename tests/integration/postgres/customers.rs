@@ -69,7 +69,10 @@ async fn a_customer_and_the_first_key_come_together_or_not_at_all() {
     execute(&url, table).await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let store = patient().with_pool(pool.clone()).await.unwrap();
-    let ring = builder().keys_per_subject(1).build(store.clone()).unwrap();
+    let ring = builder()
+        .max_keys_per_subject(1)
+        .build(store.clone())
+        .unwrap();
     let app = Application {
         pool: pool.clone(),
         ring: ring.clone(),

@@ -19,7 +19,7 @@ const TASKS: usize = 16;
 /// The ring's two seconds, and what a loaded machine adds to them.
 const BOUND: Duration = Duration::from_secs(5);
 
-type Service = tower_api_key::auth::ApiKey<Inner>;
+type Service = tower_api_key::auth::ApiKeyAuth<Inner>;
 
 fn now() -> Instant {
     #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
@@ -233,7 +233,7 @@ async fn invariant_2_what_was_acknowledged_outlives_a_server_that_is_killed() {
             tokio::spawn(async move {
                 let mut head = acknowledged;
                 for _ in 0..10_000 {
-                    match ring.rotate_at_once(head).await {
+                    match ring.rotate_now(head).await {
                         Ok(issued) => head = issued.record().id(),
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Store);

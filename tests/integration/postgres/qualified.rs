@@ -118,7 +118,10 @@ async fn r20_no_session_puts_its_operators_into_a_transaction() {
     let url = planted().await;
     let pool = PgPool::connect(&url).await.unwrap();
     let store = patient().with_pool(pool.clone()).await.unwrap();
-    let ring = super::builder().keys_per_subject(9).build(store).unwrap();
+    let ring = super::builder()
+        .max_keys_per_subject(9)
+        .build(store)
+        .unwrap();
     let grant = || Grant::new("alice").scopes(["read", "write"]).unwrap();
     let reason = RevocationReason::KeyCompromise;
     let mut transaction = pool.begin().await.unwrap();

@@ -153,7 +153,7 @@ async fn every_operation_is_done_within_a_transaction() {
     let grace = Duration::from_mins(1);
     let issued = keys.issue(editor()).await.unwrap();
     let rotated = keys.rotate(id(0), grace).await.unwrap();
-    let at_once = keys.rotate_at_once(id(1)).await.unwrap();
+    let at_once = keys.rotate_now(id(1)).await.unwrap();
     let regranted = keys.regrant(id(2), editor()).await.unwrap();
     let promoted = keys.promote(&visitors, visitor.record().id(), editor());
     let promoted = promoted.await.unwrap();

@@ -233,7 +233,7 @@ async fn a_change_is_tried_thirty_two_times() {
             Ok(())
         });
         let ring = KeyRing::builder("acme").build(contended).unwrap();
-        let outcome = ring.rotate_at_once(issued.record().id()).await;
+        let outcome = ring.rotate_now(issued.record().id()).await;
         let outcome = outcome.map(|_| ()).map_err(|error| error.kind());
         assert_eq!(outcome, expected, "after {conflicts} conflicts");
         assert_eq!(attempts.load(Ordering::Relaxed), 32.min(conflicts + 1));
@@ -275,7 +275,7 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
     let ring = KeyRing::builder("acme").build(recording).unwrap();
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let id = issued.record().id();
-    ring.rotate_at_once(id).await.unwrap();
+    ring.rotate_now(id).await.unwrap();
     let [issue, rotate] =
         <[_; 2]>::try_from(std::mem::take(&mut *changes.lock().unwrap())).unwrap();
     let ended = ring.get(id).await.unwrap().unwrap();

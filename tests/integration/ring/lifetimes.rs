@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tower_api_key::store::{ListQuery, MemoryStore};
-use tower_api_key::{ErrorKind, Grant, InvalidCause, KeyRing, ManualClock, RingBuilder, Timestamp};
+use tower_api_key::{
+    ErrorKind, Grant, InvalidCause, KeyRing, KeyRingBuilder, ManualClock, Timestamp,
+};
 
 use super::{DAY, invalid, verdict};
 use crate::support::{START, ring_and_clock};
@@ -21,7 +23,7 @@ fn alice() -> Grant {
 
 /// The end that each grant gets from a ring built like this, or why there is none.
 async fn assert_ends(
-    build: fn(RingBuilder) -> RingBuilder,
+    build: fn(KeyRingBuilder) -> KeyRingBuilder,
     table: impl IntoIterator<Item = (Grant, Result<Option<Timestamp>, ErrorKind>)>,
 ) {
     let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
@@ -45,12 +47,12 @@ async fn assert_ends(
 async fn r33_a_grant_that_says_nothing_ends_after_90_days() {
     let end = Ok(Some(later(NINETY_DAYS)));
     assert_ends(|ring| ring, [(alice(), end)]).await;
-    assert_ends(RingBuilder::unlimited_lifetime, [(alice(), end)]).await;
-    let shorter = |ring: RingBuilder| ring.longest_lifetime(DAY);
+    assert_ends(KeyRingBuilder::unlimited_lifetime, [(alice(), end)]).await;
+    let shorter = |ring: KeyRingBuilder| ring.max_lifetime(DAY);
     assert_ends(shorter, [(alice(), Ok(Some(later(DAY))))]).await;
-    let longer = |ring: RingBuilder| ring.longest_lifetime(365 * DAY);
+    let longer = |ring: KeyRingBuilder| ring.max_lifetime(365 * DAY);
     assert_ends(longer, [(alice(), end)]).await;
-    let endless = |ring: RingBuilder| ring.longest_lifetime(Duration::from_hours(100 * 8766));
+    let endless = |ring: KeyRingBuilder| ring.max_lifetime(Duration::from_hours(100 * 8766));
     assert_ends(endless, [(alice(), end)]).await;
 }
 
@@ -90,7 +92,7 @@ async fn r33_a_lifetime_is_at_most_what_the_ring_grants() {
 #[tokio::test]
 async fn r33_never_must_be_said_by_ring_and_grant() {
     assert_ends(
-        RingBuilder::unlimited_lifetime,
+        KeyRingBuilder::unlimited_lifetime,
         [
             (alice().never_expires(), Ok(None)),
             (alice().expires_in(1000 * DAY), Ok(Some(later(1000 * DAY)))),
@@ -115,7 +117,7 @@ async fn r33_never_must_be_said_by_ring_and_grant() {
     )
     .await;
     // The last word counts.
-    let limited = |ring: RingBuilder| ring.unlimited_lifetime().longest_lifetime(DAY);
+    let limited = |ring: KeyRingBuilder| ring.unlimited_lifetime().max_lifetime(DAY);
     let too_long = Err(ErrorKind::LifetimeTooLong { longest: DAY });
     assert_ends(limited, [(alice().never_expires(), too_long)]).await;
 }

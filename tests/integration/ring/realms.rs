@@ -1,7 +1,7 @@
 //! One store, several rings: a key is good in its own realm and nowhere else.
 
 use tower_api_key::store::{KeyStore, Lookup, MemoryStore};
-use tower_api_key::{Grant, InvalidCause, KeyRing, Realm, RingBuilder, VerifyErrorKind};
+use tower_api_key::{Grant, InvalidCause, KeyRing, KeyRingBuilder, Realm, VerifyErrorKind};
 
 use super::stores::Tapped;
 use super::{invalid, verdict};
@@ -18,7 +18,7 @@ const RINGS: [(&str, &str); 6] = [
 
 async fn assert_matrix(
     store: MemoryStore,
-    build: fn(RingBuilder) -> RingBuilder,
+    build: fn(KeyRingBuilder) -> KeyRingBuilder,
     other_prefix: InvalidCause,
 ) {
     let mut rings = Vec::new();
@@ -55,7 +55,7 @@ async fn r31_every_key_in_every_ring() {
 
 #[tokio::test]
 async fn r31_every_key_in_every_ring_that_looks_at_any_shape() {
-    let build = RingBuilder::accept_imports;
+    let build = KeyRingBuilder::accept_imports;
     assert_matrix(MemoryStore::new(), build, InvalidCause::Unknown).await;
 }
 

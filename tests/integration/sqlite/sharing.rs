@@ -88,7 +88,7 @@ async fn invariant_6_of_eight_stores_one_rotates_and_a_revocation_leaves_none() 
         let rotating: Vec<_> = rings
             .iter()
             .cloned()
-            .map(|ring| tokio::spawn(async move { ring.rotate_at_once(head).await }))
+            .map(|ring| tokio::spawn(async move { ring.rotate_now(head).await }))
             .collect();
         let mut winners = Vec::new();
         for outcome in rotating {
@@ -107,7 +107,7 @@ async fn invariant_6_of_eight_stores_one_rotates_and_a_revocation_leaves_none() 
     let others: Vec<_> = rings[1..]
         .iter()
         .cloned()
-        .map(|ring| tokio::spawn(async move { ring.rotate_at_once(head).await }))
+        .map(|ring| tokio::spawn(async move { ring.rotate_now(head).await }))
         .collect();
     rings[0]
         .revoke_lineage(head, RevocationReason::KeyCompromise)

@@ -23,7 +23,7 @@ const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 /// What people try, and what to do instead.
 const IMPOSSIBLE: &str = "this hash cannot be turned into SHA-256; let the service ask for such keys \
-                          when they are presented (RingBuilder::unknown_keys; see the guide on moving)";
+                          when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
 
 impl Kind {
     /// The kind of this name; the reason does not repeat it.

@@ -159,7 +159,7 @@ impl World {
                         None => Ok(None),
                     },
                     Operation::RotateAtOnce(pick) => match key(pick) {
-                        Some(id) => $keys.rotate_at_once(id).await.map(Some),
+                        Some(id) => $keys.rotate_now(id).await.map(Some),
                         None => Ok(None),
                     },
                     Operation::Regrant(pick, mask) => match key(pick) {

@@ -77,7 +77,7 @@ async fn invariant_6_a_change_is_computed_anew_from_what_another_has_committed()
 async fn invariant_6_a_subject_has_no_more_keys_than_its_limit_whoever_issues() {
     let app = Application::new().await;
     let limited = builder()
-        .keys_per_subject(1)
+        .max_keys_per_subject(1)
         .build(app.store.clone())
         .unwrap();
     let mut transaction = app.begun().await;
