@@ -133,6 +133,7 @@ mod support;
 mod time;
 mod verdict;
 
+pub(crate) use error::text_type::text_type;
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 

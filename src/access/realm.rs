@@ -48,7 +48,7 @@ impl FromStr for Realm {
 
 impl fmt::Display for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -58,5 +58,6 @@ impl fmt::Debug for Realm {
     }
 }
 
+crate::text_type!(Realm);
 #[cfg(feature = "serde")]
 crate::serde_text!(Realm);

@@ -62,7 +62,7 @@ impl FromStr for Scope {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Scope {
 /// assert_eq!(scopes.to_string(), "read write");
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeSet(SmolStr);
 
 impl ScopeSet {
@@ -175,7 +175,7 @@ impl FromStr for ScopeSet {
 
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
@@ -185,5 +185,6 @@ impl fmt::Debug for ScopeSet {
     }
 }
 
+crate::text_type!(Scope, ScopeSet);
 #[cfg(feature = "serde")]
 crate::serde_text!(Scope, ScopeSet);

@@ -1,6 +1,7 @@
 //! The crate's error: an opaque struct with a kind to match on.
 
 pub(crate) mod store;
+pub(crate) mod text_type;
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,9 +1,9 @@
-//! Guides: what to call when, with examples that run. There is no code to use here.
+//! Guides: which method to call when, with examples that run. There is no code to use here.
 //!
 //! - [`backup`]: copying a store, and putting a copy in its place.
 //! - [`command_line`]: managing keys from a shell.
-//! - [`moving`]: keys that another system minted go on working.
-//! - [`reports`]: what ends soon, what nobody uses, who has a scope.
+//! - [`moving`]: keys that another system minted keep working.
+//! - [`reports`]: keys that end soon, that are unused, or that have a scope.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
 #![cfg_attr(

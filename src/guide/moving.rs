@@ -1,31 +1,31 @@
-//! Moving keys from elsewhere: what another system minted goes on working.
+//! Moving keys from elsewhere: keys that another system minted keep working.
 //!
-//! The holders of the keys notice nothing. What is moved is who a key belongs to, what it may do, and a
-//! digest of it. How depends on what is left of the key:
+//! The holders of the keys notice nothing. Each key is moved as its subject, its authority, and a digest
+//! of it. How it is moved depends on what the old system keeps:
 //!
-//! | what the old system keeps | what to do | kind in a batch |
+//! | the old system keeps | action | kind in a batch |
 //! |---|---|---|
 //! | the key itself | [import it](#a-batch) | `plaintext` |
 //! | SHA-256 of the key, in hexadecimal | [import it](#a-batch) | `sha256-hex` |
 //! | SHA-256 of the key, in base64 | [import it](#a-batch) | `sha256-base64`, `sha256-base64url` |
 //! | SHA-256 of the token, which clients present as `id\|token` (Laravel Sanctum) | [import it into a ring that accepts such tokens](#laravel-sanctum) | `sanctum` |
 //! | bcrypt, Argon2, PBKDF2, scrypt | [be asked](#slow-and-foreign-hashes) when the key is presented | – |
-//! | `prefix.secret` with SHA-512 of the secret, or any hash but SHA-256 of the whole key | [be asked](#slow-and-foreign-hashes) when the key is presented | – |
+//! | `prefix.secret` with SHA-512 of the secret, or any hash except SHA-256 of the whole key | [be asked](#slow-and-foreign-hashes) when the key is presented | – |
 //! | HMAC-SHA-256, or SHA-256 with a salt | [be asked](#slow-and-foreign-hashes) when the key is presented | – |
 //!
-//! A hash cannot be turned into another, so that the last three are not possible in a batch. They move
-//! one by one, when their holders come by.
+//! A hash cannot be turned into another, so the last three are not possible in a batch. They move one by
+//! one, when their holders present them.
 //!
 //! The ring that serves such keys is built with
-//! [`accept_imports`](crate::KeyRingBuilder::accept_imports). A new key of the ring's own format is better
-//! than an old one in three ways: its id is fit for logs, it is recognised in a URL, and scanners find
-//! it. So end old keys when their holders can have new ones: [`regrant`](crate::KeyRing::regrant) an
-//! imported key as any other.
+//! [`accept_imports`](crate::KeyRingBuilder::accept_imports). A new key of the ring's own format is
+//! better than an old one in three ways: its id is fit for logs, it is recognised in a URL, and scanners
+//! find it. So end old keys when their holders can have new ones: [`regrant`](crate::KeyRing::regrant)
+//! an imported key like any other.
 //!
 //! # When a moved key ends
 //!
 //! An import says when the key ends. There is no default, because a default would end an integration on
-//! a day that nobody chose:
+//! a day that no one chose:
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,16 +62,16 @@
 //! # }).unwrap();
 //! ```
 //!
-//! An expiry beyond the ring's [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), 90 days
-//! unless the ring says otherwise, is refused and not shortened. It counts from the import. Import with a
-//! longer or unlimited lifetime, as above, or choose an earlier end. A rotation of such a key by a ring
-//! of 90 days gives its successor 90 days.
+//! An expiry beyond the ring's [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), 90 days by
+//! default, is refused and not shortened. The lifetime counts from the import. Import with a longer or
+//! unlimited lifetime, as above, or choose an earlier end. If a ring of 90 days rotates such a key, the
+//! successor gets 90 days.
 //!
-//! A key whose expiry is over need not be moved: it is refused as unknown.
+//! A key that has expired need not be moved: it is refused as unknown.
 //!
 //! # A batch
 //!
-//! Write what the old system knows to a file, a key on each line, and name what each key is:
+//! Write the old system's records to a file, one key on each line, and name the kind of each key:
 //!
 //! ```text
 //! kind        key                                  subject  scopes       expires_at            issued_at
@@ -87,18 +87,18 @@
 //! {"kind":"plaintext","key":"sk_old_4f9A7YqZr01mLw8Vx6pTe2Nd","subject":"alice","scopes":["orders:read"],"expires_at":"never","metadata":{"plan":"gold"}}
 //! ```
 //!
-//! | column or field | what it says |
+//! | column or field | meaning |
 //! |---|---|
 //! | `kind` | `plaintext`, `sha256-hex`, `sha256-base64`, `sha256-base64url` or `sanctum`; `--kind` for lines without one. It is never guessed |
 //! | `key` | the key, its hash, or the column `token` of Sanctum |
 //! | `id` | the id of a Sanctum token |
 //! | `subject` | whose key it is |
-//! | `scopes` | what it may do, with a space between two; in NDJSON a list or such a text |
+//! | `scopes` | its scopes, with a space between two; in NDJSON a list or such a text |
 //! | `expires_at` | RFC 3339 with an offset or `Z`, Unix seconds, or `never`; `--expires-at`, `--expires-in` or `--never-expires` for lines without one |
 //! | `issued_at`, `not_before` | RFC 3339 or Unix seconds; default: now |
 //! | `label`, `metadata.NAME` | as of any key; in NDJSON `metadata` is an object |
 //!
-//! Nearly every database writes NDJSON with its escapes right, Postgres for one:
+//! Nearly every database writes NDJSON with correct escapes, for example Postgres:
 //!
 //! ```sh
 //! psql -At old > old.ndjson <<'SQL'
@@ -109,7 +109,7 @@
 //! SQL
 //! ```
 //!
-//! Then try it, do it, and look:
+//! Then try it, run it, and look at the result:
 //!
 //! ```sh
 //! tower-api-key import --batch old.ndjson --max-lifetime unlimited --dry-run
@@ -117,34 +117,35 @@
 //! grep -P '\tfailed\t' results.tsv
 //! ```
 //!
-//! Standard output has a line for each line of the input: its number, the first being 1, what became of
-//! it, and the id of the key or the cause. No key and no digest is repeated. The counts go to standard
-//! error. With `--json` each result is an object, and the last object has the counts.
+//! Standard output has a line for each line of the input: its number, the first being 1, the result, and
+//! the id of the key or the cause. No key and no digest is repeated. The counts go to standard error.
+//! With `--json` each result is an object, and the last object has the counts.
 //!
 //! | result | meaning |
 //! |---|---|
 //! | `imported` | the key is in the store now; in a dry run `would_import` |
-//! | `present` | it was there already, just so; its state follows if it is not live |
-//! | `ended` | its expiry is over, and there is nothing to import |
+//! | `present` | it was there already, unchanged; its state follows if it is not live |
+//! | `ended` | it has expired, and there is nothing to import |
 //! | `failed` | the cause follows; nothing was imported for this line, the others were |
 //!
-//! The exit code is 0 if no line failed, and 7 if one did. A line that failed keeps no other out, and an
-//! import that was interrupted is run again: what is there is passed over. A line whose key is there with
-//! another subject, expiry, scope or other field fails, for a batch changes no key.
+//! The exit code is 0 if no line failed, and 7 if one did. A line that failed does not prevent the
+//! import of others. If an import was interrupted, run it again: keys that are there are passed over. If
+//! a key is there with another subject, expiry, scope or other field, its line fails, because a batch
+//! changes no key.
 //!
-//! A hundred lines are one commit, and the memory does not grow with the file. A dry run
-//! changes nothing. It remembers what it would import, some 300 bytes for each key, so that it sees a key
-//! that is in the file twice; it does not see one that the store holds in another realm.
+//! A hundred lines are one commit, and the memory does not grow with the file. A dry run changes
+//! nothing. It remembers the keys that it would import, some 300 bytes for each, so that it sees a key
+//! that is in the file twice. It does not see a key that the store holds in another realm.
 //!
-//! In code, [`KeyRing::import_many`](crate::KeyRing::import_many) is the same.
+//! In code, use [`KeyRing::import_many`](crate::KeyRing::import_many).
 //!
 //! # Laravel Sanctum
 //!
-//! Sanctum gives a client `id|token`, and keeps the SHA-256 of the part after the `|`. This crate's digest
-//! is that of all the bytes that a client presents, so the hash in `personal_access_tokens` is not the
-//! digest of the key. A ring that
-//! [accepts Sanctum tokens](crate::KeyRingBuilder::accept_sanctum_tokens) keeps a digest of the id together
-//! with that hash, and computes the same from a presented `id|token`:
+//! Sanctum gives a client `id|token`, and keeps the SHA-256 of the part after the `|`. This crate's
+//! digest covers all the bytes that a client presents, so the hash in `personal_access_tokens` is not
+//! the digest of the key. A ring that [accepts Sanctum
+//! tokens](crate::KeyRingBuilder::accept_sanctum_tokens) keeps a digest of the id together with that
+//! hash, and computes the same digest from a presented `id|token`:
 //!
 //! ```
 //! use tower_api_key::{Grant, KeyDigest, KeyRing, OldKey, store::MemoryStore};
@@ -181,14 +182,14 @@
 //!   scopes instead.
 //! - The setting `expiration` of Sanctum counts from `created_at` and is in no row: compute `expires_at`
 //!   from it.
-//! - Sanctum also takes the token without `id|`. Import those of clients that present it so as
+//! - Sanctum also takes the token without `id|`. If clients present it that way, import it as
 //!   `sha256-hex`. Such a client and one that presents `id|token` have two keys then.
 //!
 //! # Slow and foreign hashes
 //!
-//! What is kept as bcrypt, Argon2 or PBKDF2, or as SHA-512 of a part of the key, can only be compared with
-//! a key that is presented. A ring can [ask](crate::UnknownKeys) for each key that its store does not know,
-//! once, and import the answer:
+//! A hash by bcrypt, Argon2 or PBKDF2, or by SHA-512 of a part of the key, can only be compared with a
+//! key that is presented. A ring can [ask](crate::UnknownKeys) for each key that its store does not
+//! know, once, and import the answer:
 //!
 //! ```
 //! use tower_api_key::{Answer, Grant, Import, KeyRing, SecretKey, store::MemoryStore};
@@ -219,22 +220,23 @@
 //! # }).unwrap();
 //! ```
 //!
-//! [`UnknownKeys`](crate::UnknownKeys) says when the ring asks, how often and for how many keys at a time,
-//! and what comes of an error. A slow hash holds its thread, so compute it in
-//! `tokio::task::spawn_blocking`, after what is cheap: a text whose prefix is in no row needs no slow hash.
+//! [`UnknownKeys`](crate::UnknownKeys) says when the ring asks, how often and for how many keys at a
+//! time, and what happens after an error. A slow hash blocks its thread, so compute it in
+//! `tokio::task::spawn_blocking`, after all cheap checks: a text whose prefix is in no row needs no slow
+//! hash.
 //!
-//! When no [`Moved`](crate::EventKind::Moved) event has come for as long as the rarest client sleeps, take
-//! the question out, and tell the owners of the rows that are left. Until then:
+//! If no [`Moved`](crate::EventKind::Moved) event has come for as long as the rarest client is silent,
+//! remove the question, and notify the owners of the rows that are left. Until then:
 //!
-//! - A key that is revoked in the old system before it has moved is not moved: the answer is `None`. One
-//!   that has moved is revoked here, for the old system is not asked for it any more.
-//! - Purge with no other program, such as `tower-api-key purge`. A ring that asks purges nothing itself: a
-//!   key that was moved, revoked and forgotten would be asked for, and moved, again.
+//! - A key that is revoked in the old system before it has moved is not moved: the answer is `None`. A
+//!   key that has moved is revoked here, because the old system is not asked for it any more.
+//! - Do not purge with another program, such as `tower-api-key purge`. A ring that asks purges nothing
+//!   itself: a key that was moved, revoked and purged would be asked for, and moved, again.
 //!
 //! # In what order
 //!
 //! 1. Import in a dry run, until no line fails.
 //! 2. Serve with a ring that accepts imports. Both systems know the old keys.
-//! 3. Import. From here on, mint and revoke here alone: the old system's changes are not seen.
-//! 4. Import again what was minted in between: what is there is passed over. A key that was revoked
-//!    in between in the old system is revoked here by hand.
+//! 3. Import. From here on, mint and revoke only here: changes in the old system are not seen.
+//! 4. Import again the keys that were minted in between: keys that are there are passed over. Revoke by
+//!    hand here a key that was revoked in between in the old system.

@@ -11,20 +11,20 @@
 //! | a visitor logs in | [`promote`](crate::KeyRing::promote) | dead at once; the new one is of another ring |
 //! | nothing, but the secret is old | [`rotate`](crate::KeyRing::rotate) | see [`rotating`](super::rotating) |
 //!
-//! Each is seen by the next request. A request that was authenticated before keeps its
+//! The next request sees each of these changes. A request that was authenticated before keeps its
 //! [`VerifiedKey`](crate::VerifiedKey) to its end.
 //!
 //! # Why more privilege needs a new secret
 //!
-//! Before a login nobody can say who else has a secret. A stranger may have planted it, a proxy may
-//! have logged it, a colleague may have lent it. If it were widened in place, all of them would
-//! gain what the user gains: that is session fixation. With a new secret, whoever was given it has
-//! the privilege, and nobody else.
+//! Before a login it is not known who else has a secret. A stranger may have planted it, a proxy may
+//! have logged it, a colleague may have lent it. If it were widened in place, all of them would gain
+//! what the user gains: that is session fixation. With a new secret, only the client that received it
+//! has the privilege.
 //!
 //! # In one commit with your own change
 //!
-//! Each of these is a commit of its own, after or before that of your own table. With `PostgresStore`
-//! both are one: `KeyRing::within` does it in your transaction, and functions of the schema do it in a
+//! Each of these is a separate commit, after or before that of your own table. With `PostgresStore` both
+//! are one: `KeyRing::within` does it in your transaction, and functions of the schema do it in a
 //! trigger on your table, for programs that do not know this crate. The guide `transactions` has both.
 //!
 //! # The user gains scopes
@@ -51,16 +51,16 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Both happen in one commit, so there is no moment at which both work, and no grace: ask for the
-//! regrant where the holder is there to take the new secret. Re-authenticate the user first, as for
-//! a change of password.
+//! Both happen in one commit, so there is no moment at which both work, and no grace period. Ask for the
+//! regrant at a place where the holder can take the new secret. Re-authenticate the user first, as for a
+//! change of password.
 //!
 //! Only this lineage changes. The user's other keys keep what they had.
 //!
 //! # The user loses scopes
 //!
-//! Change your own table of who may do what first, so that no new key is issued by the old one.
-//! Then shrink the key:
+//! Change your own table of permissions first, so that no new key is issued by the old one. Then shrink
+//! the key:
 //!
 //! ```
 //! use tower_api_key::{Grant, KeyRing, store::MemoryStore};
@@ -76,12 +76,12 @@
 //! # }).unwrap();
 //! ```
 //!
-//! The holder keeps its secret. A key in its grace beside this one is dead in the same commit, for
-//! it would keep what was withdrawn.
+//! The holder keeps its secret. If another key of the lineage is in its grace period, it is dead in the
+//! same commit, because it would keep what was withdrawn.
 //!
-//! That is one key. For a user who has several, `revoke_subject` ends all of them, and the user
-//! fetches new keys. A loop of your own over [`list`](crate::KeyRing::list) has to cope with
-//! keys that are rotated while it runs: list again until there is nothing left to narrow.
+//! That is one key. If a user has several, `revoke_subject` ends all of them, and the user fetches new
+//! keys. A loop of your own over [`list`](crate::KeyRing::list) has to cope with keys that are rotated
+//! while it runs: list again until there is nothing left to narrow.
 //!
 //! # The user is gone
 //!
@@ -100,15 +100,15 @@
 //! # }).unwrap();
 //! ```
 //!
-//! It ends every key of the subject in this realm whose `issue` had returned when you called it. It
-//! does not keep your code from issuing another, so change your own table first; and a subject with
-//! keys in several realms needs a call on each ring.
+//! It ends every key of the subject in this realm whose `issue` had returned when you called it. It does
+//! not keep your code from issuing another, so change your own table first. A subject with keys in
+//! several realms needs a call on each ring.
 //!
 //! # A visitor logs in
 //!
-//! Keys that anybody can have come from a ring of their own. It caps what they may do and how long
-//! they live, whatever a bug in the handler asks for. It is another realm, so such a key is unknown
-//! to every layer of the real ring.
+//! Keys that anyone can have come from a separate ring. It caps their scopes and their lifetime,
+//! whatever a bug in the handler asks for. It is another realm, so such a key is unknown to every layer
+//! of the real ring.
 //!
 //! ```
 //! use std::time::Duration;
@@ -136,11 +136,11 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Over one store, the two happen in one commit: give the rings clones of one store value for that.
-//! The same file or database opened twice counts as two stores. Spawn the
-//! visitors' [`upkeep`](crate::KeyRing::upkeep) with a short
-//! [`retention`](crate::KeyRingBuilder::retention), and limit the rate of requests to the route that
-//! hands out temporary keys, or strangers fill the store. `examples/signup.rs` has all of it.
+//! If both rings use one store, the two happen in one commit: give the rings clones of one store value
+//! for that. The same file or database opened twice counts as two stores. Spawn the visitors'
+//! [`upkeep`](crate::KeyRing::upkeep) with a short [`retention`](crate::KeyRingBuilder::retention), and
+//! limit the rate of requests to the route that hands out temporary keys, or strangers fill the store.
+//! `examples/signup.rs` has all of it.
 //!
 //! # Connections that last
 //!
@@ -176,18 +176,18 @@
 //! # }).unwrap();
 //! ```
 //!
-//! A watch ends when the key expires, when its grace is over, and when it is revoked, which a
-//! regrant does too. It does not end when the key is narrowed: a connection that does more than
-//! one thing reads the scopes anew with [`get`](crate::KeyRing::get) before each.
-//! `examples/events.rs` has the whole on axum.
+//! A watch ends when the key expires, when its grace period is over, and when it is revoked, for example
+//! by a regrant. It does not end when the key is narrowed. If a connection does more than one thing, it
+//! reads the scopes again with [`get`](crate::KeyRing::get) before each. `examples/events.rs` has a
+//! complete example on axum.
 //!
 //! # Telling someone
 //!
-//! An [`Observer`](crate::Observer) on the ring is told of every change that the ring made, and of
-//! every request that an [`ApiKeyLayer`](crate::ApiKeyLayer) over it admits or refuses. A
-//! [`RequireScopeLayer`](crate::RequireScopeLayer) knows no ring: give it an observer of its own, or
-//! use [`ApiKeyLayer::require`](crate::ApiKeyLayer::require). An observer runs in the middle of
-//! both, so it hands events on and never waits:
+//! An [`Observer`](crate::Observer) on the ring receives an event for every change that the ring made,
+//! and for every request that an [`ApiKeyLayer`](crate::ApiKeyLayer) over it admits or refuses. A
+//! [`RequireScopeLayer`](crate::RequireScopeLayer) knows no ring: give it a separate observer, or use
+//! [`ApiKeyLayer::require`](crate::ApiKeyLayer::require). An observer runs in the middle of both, so it
+//! hands events on and never waits:
 //!
 //! ```
 //! use std::sync::mpsc::sync_channel;

@@ -1,15 +1,15 @@
-//! Reports for operators: what ends soon, what nobody uses, who has a scope.
+//! Reports for operators: keys that end soon, that are unused, or that have a scope.
 //!
-//! A ring lists its keys by state, by scope, by the start of their ids, by what ends within a time and
-//! by what was not used for a time. In SQLite and Postgres each of these has an index: a page of a
-//! hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or few
-//! (`cargo bench --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum has
-//! analysed the table, within a minute of an import of many keys.
+//! A ring lists its keys by state, by scope, by the start of their ids, by the time in which they end
+//! and by the time for which they were not used. In SQLite and Postgres each of these has an index: a
+//! page of a hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or
+//! few (`cargo bench --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum
+//! has analysed the table, within a minute of an import of many keys.
 //!
 //! # The report of a Monday
 //!
-//! Keys that end within 14 days must be rotated before they do. Keys that were not used for 90 days
-//! are likely to be forgotten, and can be revoked.
+//! Keys that end within 14 days must be rotated before they do. Keys that were not used for 90 days are
+//! probably forgotten, and can be revoked.
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,9 +60,9 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Both filters pass over keys that are over. A key that was never used counts from its issue. The
-//! uses come from rings that [track](crate::KeyRingBuilder::track_last_use) them and run their
-//! [upkeep](crate::KeyRing::upkeep): without that, every key seems unused.
+//! Both filters pass over keys that are over. If a key was never used, the time counts from its issue.
+//! The uses come from rings that [track](crate::KeyRingBuilder::track_last_use) them and run their
+//! [upkeep](crate::KeyRing::upkeep). Without that, every key seems unused.
 //!
 //! From a shell, with an exit code of 5 if a record cannot be read:
 //!
@@ -84,6 +84,6 @@
 //!
 //! # Pages
 //!
-//! A page says where the next begins. A key that is issued meanwhile moves no other from one page to
+//! A page says where the next begins. If a key is issued meanwhile, no other key moves from one page to
 //! another: each key that is there all the time is shown once. The command line writes that place to
 //! standard error (`more: --after PLACE`) if there is a `--limit`.

@@ -1,18 +1,18 @@
 //! Rotating keys without an outage.
 //!
-//! A rotation gives a holder a new secret with the same authority. For a while, the grace, both
-//! secrets work, so that the holder can change over when it suits.
+//! A rotation gives a holder a new secret with the same authority. For a while, the grace period, both
+//! secrets work, so that the holder can change over at a convenient time.
 //!
-//! **A rotation may shorten the lifetime.** The new key lives as long as the old one was to live, but
-//! no longer than the ring grants, which is 90 days unless its
-//! [`max_lifetime`](crate::KeyRingBuilder::max_lifetime) says otherwise. So a key of 365 days, or
-//! one without end, that another ring issued becomes a key of 90 days, without an error. Compare the
+//! **A rotation may shorten the lifetime.** The new key lives as long as the old one was to live, but no
+//! longer than the ring grants, which is 90 days unless its
+//! [`max_lifetime`](crate::KeyRingBuilder::max_lifetime) says otherwise. So if another ring issued a key
+//! of 365 days, or one without end, it becomes a key of 90 days, without an error. Compare the
 //! [`expires_at`](crate::KeyRecord::expires_at) of both records, or build every ring that rotates with
 //! the limits of the ring that issues.
 //!
 //! # One rotation
 //!
-//! The clock here is one that is set by hand, of the feature `testing`: a service leaves it out.
+//! The clock here is set by hand, with the feature `testing`. A service leaves it out.
 //!
 //! ```
 //! use std::time::Duration;
@@ -45,36 +45,36 @@
 //! # }).unwrap();
 //! ```
 //!
-//! The new key's authority is copied from the old one's record: a rotation neither adds nor
-//! removes a scope. For that, see [`privilege`](super::privilege).
+//! The new key's authority is copied from the old one's record: a rotation neither adds nor removes a
+//! scope. To change scopes, see [`privilege`](super::privilege).
 //!
 //! # Choosing lifetime and grace
 //!
-//! - **Lifetime.** It counts from the rotation. Rotate well before the end: after 60 of 90 days, a rotation that goes wrong leaves a month to repair it. The
-//!   grace is of no use beyond the old key's expiry, which it never moves.
-//! - **Grace.** As long as the holder's slowest change of configuration takes, with room for a
-//!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants
-//!   at most 24 hours unless its [`max_grace`](crate::KeyRingBuilder::max_grace) says
-//!   otherwise.
+//! - **Lifetime.** It counts from the rotation. Rotate well before the end: after 60 of 90 days, if a
+//!   rotation goes wrong, there is a month left to repair it. The grace period is of no use beyond the
+//!   old key's expiry, which it never moves.
+//! - **Grace period.** As long as the holder's slowest change of configuration takes, with room for a
+//!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants at
+//!   most 24 hours unless its [`max_grace`](crate::KeyRingBuilder::max_grace) says otherwise.
 //!
 //! # What the holder does
 //!
 //! 1. Ask for the new key: from an administrator, or at a route of yours that calls
 //!    [`rotate`](crate::KeyRing::rotate) with the [`id`](crate::VerifiedKey::id) of the key that
-//!    authenticated the request, in a task of its own, so that a client that hangs up does not
+//!    authenticated the request. Call it in a separate task, so that a client that hangs up does not
 //!    [leave it in doubt](crate::KeyRing#when-a-change-is-in-doubt).
 //! 2. Store the new key, and use it in every instance.
-//! 3. Make one request with the new key before the grace is over.
+//! 3. Make one request with the new key before the grace period is over.
 //!
-//! The new secret exists once, in the return value. When it is lost on its way, the old key cannot
-//! be rotated again. [`issue`](crate::KeyRing::issue) a key with the same scopes while the old one
-//! works, and revoke the lineage of the lost one when that is in place.
+//! The new secret exists once, in the return value. If it is lost on its way, the old key cannot be
+//! rotated again. [`issue`](crate::KeyRing::issue) a key with the same scopes while the old one works,
+//! and revoke the lineage of the lost one once that key is in use.
 //!
 //! # Is anyone left on the old key?
 //!
-//! A ring that [tracks last use](crate::KeyRingBuilder::track_last_use) can tell, while there is still
-//! time to call. [`upkeep`](crate::KeyRing::upkeep), spawned once, writes the uses to the store;
-//! the example does it by hand.
+//! A ring that [tracks last use](crate::KeyRingBuilder::track_last_use) can answer that while there is
+//! still time to call. [`upkeep`](crate::KeyRing::upkeep), spawned once, writes the uses to the store.
+//! The example does it by hand.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -111,16 +111,17 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Once nobody is left, you need not wait for the end of the grace: [`revoke`](crate::KeyRing::revoke)
-//! the old key as [`Superseded`](crate::RevocationReason::Superseded). A client that was overlooked
-//! is then refused, but until its grace would have ended it does not count as one that comes back.
+//! If no client is left, you need not wait for the end of the grace period:
+//! [`revoke`](crate::KeyRing::revoke) the old key as
+//! [`Superseded`](crate::RevocationReason::Superseded). A client that was overlooked is then refused,
+//! but until its grace period would have ended it does not count as one that comes back.
 //!
 //! # When a secret has leaked
 //!
-//! Then there is no grace: [`rotate_now`](crate::KeyRing::rotate_now) ends the old key, and
-//! everything else of its lineage that still works, in the commit that brings the new one. The
-//! holder is locked out until it has the new secret. It also cuts short a rotation that is under
-//! way: call it with the id of the newest key.
+//! Then there is no grace period: [`rotate_now`](crate::KeyRing::rotate_now) ends the old key, and all
+//! others of its lineage that still work, in the commit that adds the new one. The holder is locked out
+//! until it has the new secret. It also ends a rotation that is under way: call it with the id of the
+//! newest key.
 //!
 //! ```
 //! use tower_api_key::{Grant, InvalidCause, KeyRing, VerifyErrorKind, store::MemoryStore};
@@ -139,18 +140,17 @@
 //!
 //! # An old secret that comes back
 //!
-//! A key that another has replaced, presented after its end, is a forgotten client or a thief. The
-//! client that presents it sees the same 401 as for any invalid key. The ring's
-//! [`Observer`](crate::Observer) is told [`Reuse`](crate::EventKind::Reuse), with the key's id and
-//! subject.
+//! If a key that another has replaced is presented after its end, the client is forgotten or a thief. It
+//! sees the same 401 as for any invalid key. The ring's [`Observer`](crate::Observer) receives
+//! [`Reuse`](crate::EventKind::Reuse), with the key's id and subject.
 //!
 //! With [`revoke_lineage_on_reuse`](crate::KeyRingBuilder::revoke_lineage_on_reuse), the ring also
-//! revokes whatever is live of the lineage. A thief who rotated a stolen key loses what that
-//! brought. The price: any forgotten instance ends the new key too, and whoever finds an old secret
-//! in a backup can do so at will. After `rotate_now` and after a regrant, which have no grace,
-//! the holder's next request with the old secret is enough: hand out the new one before it is made,
-//! or do without. It fits secrets that one program holds and rotates by itself. It does not fit a
-//! key in ten configuration files.
+//! revokes all live keys of the lineage. If a thief rotated a stolen key, the thief loses the new one.
+//! The price: any forgotten instance ends the new key too, and anyone who finds an old secret in a
+//! backup can do so at will. After `rotate_now` and after a regrant, which have no grace period, the
+//! holder's next request with the old secret is enough: hand out the new one before that request is
+//! made, or do without this option. It fits secrets that one program holds and rotates by itself. It
+//! does not fit a key in ten configuration files.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -175,11 +175,10 @@
 //!
 //! # How long dead keys are kept
 //!
-//! A dead key's record stays for the ring's [`retention`](crate::KeyRingBuilder::retention), by
-//! default 30 days. That is how long its return is known as reuse, and how long you can read
-//! the lineage; later, it is just an unknown key. [`purge`](crate::KeyRing::purge) removes what is
-//! older, and [`upkeep`](crate::KeyRing::upkeep) purges once an hour. Without either, dead records
-//! pile up.
+//! A dead key's record stays for the ring's [`retention`](crate::KeyRingBuilder::retention), by default
+//! 30 days. That is how long its return is known as reuse, and how long you can read the lineage. Later,
+//! it is an unknown key. [`purge`](crate::KeyRing::purge) removes older records, and
+//! [`upkeep`](crate::KeyRing::upkeep) purges once an hour. Without either, dead records pile up.
 //!
 //! ```
 //! # use std::time::Duration;

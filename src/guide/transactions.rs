@@ -1,12 +1,12 @@
-//! One pool and one transaction with Postgres, and triggers for what other programs change.
+//! One pool and one transaction with Postgres, and triggers for changes by other programs.
 //!
-//! A service that changes a role and then the key has a gap between the two commits. In it, the old key
-//! has a privilege that its owner has lost, or a crash leaves it that privilege for good. With the
-//! feature `postgres`, both are one commit.
+//! If a service changes a role and then the key, there is a gap between the two commits. In it, the old
+//! key has a privilege that its owner has lost. If the service crashes in it, the key keeps that
+//! privilege for good. With the feature `postgres`, both are one commit.
 //!
 //! # One pool
 //!
-//! A service that has a `PgPool` needs no second one:
+//! A service that has a `PgPool` does not need a second one:
 //!
 //! ```no_run
 //! use sqlx::PgPool;
@@ -57,8 +57,8 @@
 //! }
 //! ```
 //!
-//! [`InTransaction`](crate::store::InTransaction) says what holds until the commit, and what can fail. Keep
-//! the transaction short, because others who change keys of the same subject wait for it. Do not call
+//! [`InTransaction`](crate::store::InTransaction) says what holds until the commit, and what can fail.
+//! Keep the transaction short, because other writers of the same subject's keys wait for it. Do not call
 //! another service in it.
 //!
 //! Issue a key in the transaction that reads the role for it, and lock that row
@@ -70,15 +70,15 @@
 //! A colleague with psql, or a service in another language, changes roles too. The schema has two functions
 //! for triggers on the application's own tables. Both return how many keys they changed:
 //!
-//! | function | what it does |
+//! | function | effect |
 //! |---|---|
 //! | `tower_api_key_end_subject(realm, subject, reason)` | revokes every key of the subject in the realm; `reason` is `privilege_withdrawn` if left out |
 //! | `tower_api_key_narrow_subject(realm, subject, scopes)` | leaves each key those of its scopes that are in the array |
 //!
 //! Narrowing revokes a key that had scopes and keeps none, one in its grace period, and one that the
-//! database cannot narrow. Neither function gives a key anything: more privilege is a new key.
+//! database cannot narrow. Neither function adds to a key: more privilege needs a new key.
 //!
-//! A member whose role changes keeps what the new role has:
+//! If a member's role changes, the key keeps the scopes that the new role has:
 //!
 //! ```sql
 //! CREATE FUNCTION members_narrow_keys() RETURNS trigger
@@ -96,13 +96,12 @@
 //!     EXECUTE FUNCTION members_narrow_keys();
 //! ```
 //!
-//! `examples/privilege_trigger.sql` has the whole, with members who leave and roles that shrink.
+//! `examples/privilege_trigger.sql` has all of it, with members who leave and roles that shrink.
 //!
-//! The functions do what the role may do that changes the row: it needs `SELECT` and `UPDATE` on
-//! `tower_api_keys`. They raise an error, so that the change of the role fails too, if they cannot be sure
-//! to meet every key: for an argument that is `NULL`, for a role from which row-level security hides rows,
-//! and at another isolation level than `READ COMMITTED`.
+//! The functions need the permissions of the role that changes the row: `SELECT` and `UPDATE` on
+//! `tower_api_keys`. They raise an error if they cannot be sure to reach every key, so that the change
+//! of the role fails too: for an argument that is `NULL`, for a role from which row-level security hides
+//! rows, and at another isolation level than `READ COMMITTED`.
 //!
-//! The next request of every process sees what they did. No observer hears of it, and a
-//! [`watch`](crate::KeyRing::watch) learns of it at its
-//! [interval](crate::KeyRingBuilder::watch_interval).
+//! The next request of every process sees the change. No observer receives an event for it. A
+//! [`watch`](crate::KeyRing::watch) notices it at its [interval](crate::KeyRingBuilder::watch_interval).

@@ -93,5 +93,6 @@ impl fmt::Debug for KeyId {
     }
 }
 
+crate::text_type!(KeyId);
 #[cfg(feature = "serde")]
 crate::serde_text!(KeyId);

@@ -67,5 +67,6 @@ impl fmt::Debug for KeyPrefix {
     }
 }
 
+crate::text_type!(KeyPrefix);
 #[cfg(feature = "serde")]
 crate::serde_text!(KeyPrefix);

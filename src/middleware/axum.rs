@@ -46,9 +46,9 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// The [status](ErrorClass::status) of its class, and its message as the detail of a problem
-/// (RFC 9457). The response is not to be stored, and says nothing of the sources of the error. That of
-/// [`ErrorClass::Store`] asks to try again after a second.
+/// The response has the [status](ErrorClass::status) of the error's class, and its message as the detail
+/// of a problem (RFC 9457). It is not to be stored, and does not include the sources of the error. If
+/// the class is [`ErrorClass::Store`], it asks the client to try again after a second.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let class = self.kind().class();

@@ -11,7 +11,7 @@ pin_project! {
     /// The body of every response that leaves a layer of this crate: the inner service's as it
     /// is, or a rejection's.
     ///
-    /// It asks nothing of the inner body but `Data = Bytes`.
+    /// It requires only `Data = Bytes` of the inner body.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]

@@ -1,7 +1,7 @@
-//! What responses tell caches.
+//! The headers that control caches.
 //!
-//! A cache reads one field line of `Vary` in some versions (nginx before 1.23 reads the last one),
-//! so what is added here goes into the line that is there.
+//! Some versions of caches read only one field line of `Vary` (nginx before 1.23 reads the last one), so
+//! an addition goes into the line that is there.
 
 use http::header::{CACHE_CONTROL, EXPIRES, Entry, HeaderMap, HeaderName, HeaderValue, VARY};
 
@@ -16,7 +16,7 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, carriers: HeaderValue) {
     }
 }
 
-/// Keeps shared caches from storing the response, unless it says by itself what they may do.
+/// Keeps shared caches from storing the response, unless the response itself says what they may do.
 ///
 /// RFC 9111 §3.5 has the same exceptions for `Authorization`: `public`, `s-maxage` and
 /// `must-revalidate`.
@@ -71,7 +71,7 @@ fn extend(headers: &mut HeaderMap) {
         for carrier in lacking {
             append(&mut fields, carrier);
         }
-        // What was joined is made of header values, so that it is one.
+        // The parts are header values, so the joined bytes are one too.
         HeaderValue::from_bytes(&fields).ok()
     };
     let everything = const { HeaderValue::from_static("*") };
@@ -100,7 +100,7 @@ fn restrict(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, value.unwrap_or(PRIVATE));
 }
 
-/// Removes a field; what was there, and the line that was appended to it.
+/// Removes a field. Returns the lines that were there, and the line that was appended to them.
 fn take(headers: &mut HeaderMap, name: &HeaderName) -> (Vec<HeaderValue>, HeaderValue) {
     let mut lines = Vec::new();
     if let Entry::Occupied(entry) = headers.entry(name) {
@@ -114,7 +114,7 @@ fn take(headers: &mut HeaderMap, name: &HeaderName) -> (Vec<HeaderValue>, Header
 }
 
 /// Whether one of the directives (RFC 9111 §5.2) says what a shared cache may do with the whole
-/// response; `None` if a quoted string does not end, after which nothing can be relied on.
+/// response. `None` if a quoted string does not end, because nothing after it can be relied on.
 fn decides_on_sharing(directives: &[u8]) -> Option<bool> {
     let (mut quoted, mut escaped) = (false, false);
     let mut decides = false;
@@ -135,7 +135,7 @@ fn decides_on_sharing(directives: &[u8]) -> Option<bool> {
         decides |= ["public", "s-maxage", "must-revalidate", "no-store"]
             .into_iter()
             .any(is)
-            // With a value it is about the fields that are named there alone.
+            // With a value, it applies only to the fields named in it.
             || (is("private") && parts.next().is_none());
     }
     (!quoted).then_some(decides)

@@ -1,4 +1,4 @@
-//! The only room that names `http` and tower.
+//! The only module that names `http` and tower.
 
 pub mod auth;
 #[cfg(feature = "axum")]

@@ -12,7 +12,7 @@ pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("applicati
 pub(crate) fn json(status: StatusCode, detail: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     let status = status.as_u16();
-    // Nearly every detail is as long in JSON.
+    // Nearly every detail has the same length in JSON.
     let mut json = String::with_capacity(detail.len() + 64);
     // Writing to a `String` cannot fail.
     let _ = write!(json, r#"{{"title":"{title}","status":{status},"detail":""#);

@@ -157,6 +157,11 @@ impl Issued {
         &self.secret
     }
 
+    /// The public id.
+    pub fn id(&self) -> KeyId {
+        self.record.id()
+    }
+
     /// What the store holds.
     pub fn record(&self) -> &KeyRecord {
         &self.record

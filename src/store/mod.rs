@@ -1,7 +1,7 @@
-//! Where records live: the storage port and its implementations.
+//! The storage port and its implementations.
 //!
-//! A store holds records and applies changes; it knows no rule of the lifecycle. The contract
-//! is on [`KeyStore`].
+//! A store holds records and applies changes. It knows no rule of the lifecycle. The contract is on
+//! [`KeyStore`].
 
 #[cfg(feature = "file")]
 mod file;
@@ -43,20 +43,20 @@ const MOST_REALMS: usize = 100;
 /// A boxed future, as the object-safe [`KeyStore`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a look-up finds: the record of a digest in a realm, or nothing.
+/// The result of a look-up: the record of a digest in a realm, or nothing.
 pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 
 /// The answer to a look-up: at once, or later.
 ///
-/// A store that has its records at hand answers [`Ready`](Self::Ready), and the request goes on
-/// without a box. A pending answer owns what it needs, so that it can outlive the call.
+/// A store that has its records at hand answers [`Ready`](Self::Ready), and the request goes on without
+/// a box. A pending answer owns everything that it needs, so that it can outlive the call.
 pub enum Lookup {
     /// The answer.
     Ready(Found),
-    /// The answer will come. The ring bounds the wait, and the number of those that wait. It polls
-    /// this in a [task](KeyStore::spawn) of its own if the store runs tasks. Otherwise it polls it in
-    /// the request, and drops it if the client hangs up or the answer is late: a store must not lose
-    /// a connection by that.
+    /// The answer will come. The ring bounds the wait, and the number of requests that wait. If the
+    /// store runs tasks, the ring polls this in a separate [task](KeyStore::spawn). Otherwise it polls
+    /// it in the request, and drops it if the client hangs up or the answer is late. A store must not
+    /// lose a connection by that.
     Pending(BoxFuture<'static, Found>),
 }
 
@@ -69,14 +69,14 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Which records a store holds: two stores of one identity hold the same.
+/// Identifies the records that a store holds: two stores of one identity hold the same.
 ///
-/// It tells a ring whether it can promote a key of another in a single commit.
+/// With it, a ring decides whether it can promote a key of another ring in a single commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoreId(usize);
 
 impl StoreId {
-    /// The identity of whatever all the clones of a store share. It is one among stores that live
+    /// The identity of the value that all clones of a store share. It is unique among stores that live
     /// at the same time.
     pub fn of<T: ?Sized>(shared: &Arc<T>) -> Self {
         Self(Arc::as_ptr(shared).cast::<()>().addr())
@@ -87,99 +87,99 @@ impl StoreId {
 ///
 /// # Contract
 ///
-/// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none, also where
-///   its future is dropped half-way. No look-up sees two keys live that a change swaps for one
-///   another, none misses a record while it is changed, and an answer of [`list`](Self::list) is
-///   one state of the store.
-/// - **Compare-and-swap.** A change applies only where the [`Expected`] of each of its writes
-///   holds; else the commit fails with [`StoreErrorKind::Conflict`], or with
-///   [`Duplicate`](StoreErrorKind::Duplicate) where a record was to be new. Of changes that
-///   expect the same version, one applies, in whatever order they name their records.
-/// - **Subject keys.** A change applies only where each of its [`SubjectKeys`] is what the store
-///   has before it; else the commit fails with [`StoreErrorKind::Conflict`]. This holds against
-///   every commit at the same time, also of keys that come with no such condition.
-/// - **Revocation.** [`revoke`](Self::revoke) ends every record that its [`Target`] names, all in
-///   one commit, and changes nothing else. It expects no version, reads no other column, and depends
-///   on no other record: it ends a record that cannot be read, one whose version is at its last
-///   number, and one that another writer has just changed. It waits for other writers, and never
-///   fails as [`Conflict`](StoreErrorKind::Conflict). Once it has returned, no record that was
-///   committed before the call is live, and no key is that a commit has put in the place of one of
-///   them meanwhile. A version rises by one, unless it is at its last number. A revocation takes any
-///   time: a store keeps one that it cannot hold as the last that it can, also in a
+/// - **Atomicity.** [`commit`](Self::commit) applies every write of a change or none, even if its future
+///   is dropped half-way. No look-up sees two keys live that a change swaps for one another, none misses
+///   a record while it is changed, and an answer of [`list`](Self::list) is one state of the store.
+/// - **Compare-and-swap.** A change applies only if the [`Expected`] of each of its writes holds.
+///   Otherwise the commit fails with [`StoreErrorKind::Conflict`], or with
+///   [`Duplicate`](StoreErrorKind::Duplicate) if a record was to be new. If several changes expect the
+///   same version, one applies, in whatever order they name their records.
+/// - **Subject keys.** A change applies only if each of its [`SubjectKeys`] matches the store before the
+///   change. Otherwise the commit fails with [`StoreErrorKind::Conflict`]. This holds against every
+///   commit at the same time, even one that adds keys without such a condition.
+/// - **Revocation.** [`revoke`](Self::revoke) ends every record that its [`Target`] names, all in one
+///   commit, and changes nothing else. It expects no version, reads no other column, and depends on no
+///   other record: it ends a record that cannot be read, one whose version is at its last number, and
+///   one that another writer has just changed. It waits for other writers, and never fails as
+///   [`Conflict`](StoreErrorKind::Conflict). Once it has returned, no record that was committed before
+///   the call is live, and neither is a key that a commit has put in the place of one of them meanwhile.
+///   A version rises by one, unless it is at its last number. A revocation takes any time. If a store
+///   cannot hold the time, it keeps the last that it can hold, and does the same in a
 ///   [`commit`](Self::commit).
-/// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms
-///   and within a change; else the commit fails with [`StoreErrorKind::Duplicate`].
-/// - **Visibility.** A commit that returned is seen by every look-up that begins after it.
-/// - **Realm.** A record is found, got and listed only in its own realm. A change may write
-///   records of several.
-/// - **Fidelity.** A write puts every field of its record, and the record comes back as it was
-///   put: texts to the byte, times to the second. Times of a key that an `i64` cannot hold, and texts
-///   with U+0000, may be refused with [`StoreErrorKind::Unavailable`]; they are never kept as something
-///   else. So may a write that would widen a key, or change what a key is issued with: no rule of
-///   this crate makes one.
+/// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms and
+///   within a change. Otherwise the commit fails with [`StoreErrorKind::Duplicate`].
+/// - **Visibility.** Every look-up that begins after a commit has returned sees that commit.
+/// - **Realm.** A record is found, got and listed only in its own realm. A change may write records of
+///   several realms.
+/// - **Fidelity.** A write puts every field of its record, and the record comes back as it was put:
+///   texts to the byte, times to the second. Times of a key that an `i64` cannot hold, and texts with
+///   U+0000, may be refused with [`StoreErrorKind::Unavailable`], but are never kept as another value. A
+///   write that would widen a key, or change a field that is fixed at issue, may be refused too: no rule
+///   of this crate makes one.
 /// - **Listing.** A list holds the records that the query [matches](ListQuery::matches), up to its
 ///   limit. It is in the order of the ids, which is that of their bytes, or, if the query says so, in
 ///   that of the times of issue, the newest first. It compares texts to the byte, and begins after
 ///   [`after`](ListQuery::after) whether that record exists or not. [`Page::next`] is the place of the
-///   last record if others come after it, so that pages show everything once, whatever is issued
+///   last record if others come after it, so that pages show everything once, even if keys are issued
 ///   meanwhile. A record that cannot be read keeps no other from the list: it is in
-///   [`Page::unreadable`], with its id, and counts towards the limit. If a filter cannot be told for
-///   it, it may be left out.
-/// - **Purge.** [`purge`](Self::purge) removes all that ended by its time and nothing else; a
-///   record that another writer holds at that moment may be left for the next. It may take many
-///   steps, with commits in between. What it removed is unknown, its last use too; its id and its
-///   digest are free.
-/// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and nothing
-///   else: no field of a record, no version, and no record that is gone. A call may name many
-///   keys, and one several times. A time that an `i64` cannot hold may be refused.
+///   [`Page::unreadable`], with its id, and counts towards the limit. If it is unknown whether it meets
+///   a filter, it may be left out.
+/// - **Purge.** [`purge`](Self::purge) removes all records that ended by its time and nothing else. A
+///   record that another writer holds at that moment may be left for the next. It may take many steps,
+///   with commits in between. A record that it removed is unknown, and so is its last use. Its id and
+///   its digest are free.
+/// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and changes nothing
+///   else: no field of a record, no version, and no record that is gone. A call may name many keys, and
+///   one several times. A time that an `i64` cannot hold may be refused.
 /// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
 ///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
-/// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, next to others, or is given
-///   back untouched.
-/// - **Identity.** Stores whose [`identity`](Self::identity) is the same hold the same records: a
-///   commit through one is seen through the other. Stores with records of their own have different
-///   identities while both live, and the identity of a store stays what it is.
-/// - **Honesty.** What cannot be answered is an error, never `None`: an error is a 503, `None`
-///   is an invalid key. What can be answered is no error; a deadlock or a serialisation failure of
-///   a database is a conflict. A list names a record that cannot be read: an answer without it would
-///   say that there is no such key.
+/// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, concurrently with others, or is
+///   given back untouched.
+/// - **Identity.** Stores whose [`identity`](Self::identity) is the same hold the same records: a commit
+///   through one is seen through the other. Stores with separate records have different identities while
+///   both live, and the identity of a store never changes.
+/// - **Honesty.** If the store cannot answer, it returns an error, never `None`: an error is a 503,
+///   `None` is an invalid key. If it can answer, it returns no error. A deadlock or a serialisation
+///   failure of a database is a conflict. A list names a record that cannot be read: an answer without
+///   it would say that there is no such key.
 ///
 /// [`find`](Self::find) may panic or hang: the ring turns both into a 503. The other calls are
 /// management: they take as long as the store does.
 ///
 /// `testing::contract`, behind the feature `testing`, holds a store against every clause.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Looks up the record of a digest in a realm. Requests call it, once and, for an unknown
-    /// key, once more for each earlier pepper, so it must not block.
+    /// Looks up the record of a digest in a realm. Requests call it once and, if the key is unknown,
+    /// once more for each earlier pepper, so it must not block.
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup;
 
-    /// Runs a task to its end, whatever becomes of the caller, or gives it back. The ring puts every
-    /// look-up that waits into one, so that a client that hangs up cancels nothing. The default gives
-    /// it back: then the request itself drives the look-up. A store whose look-ups hold a resource,
-    /// such as a connection, should hand the task to the runtime that it uses.
+    /// Runs a task to its end, whatever happens to the caller, or gives it back. The ring puts every
+    /// look-up that waits into one, so that a client that hangs up cancels nothing. The default gives it
+    /// back. Then the request itself drives the look-up. A store whose look-ups hold a resource, such as
+    /// a connection, should hand the task to the runtime that it uses.
     ///
     /// # Errors
     ///
-    /// Returns the task if this store runs none.
+    /// Returns the task if this store does not run tasks.
     fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
         Err(task)
     }
 
-    /// The memory in which this store holds all its records, if it does. The ring then reads
-    /// them there instead of calling [`find`](Self::find), which must answer the same.
+    /// The memory in which this store holds all its records, if it does. The ring then reads them there
+    /// instead of calling [`find`](Self::find), which must give the same answers.
     fn memory(&self) -> Option<&MemoryStore> {
         None
     }
 
-    /// Which records this store holds, where that can be told; `None` shares them with nobody. Rings
-    /// whose stores have one identity promote a key in a single commit, through either store.
+    /// The identity of the records that this store holds, if that is known. `None` shares them with no
+    /// other store. Rings whose stores have one identity promote a key in a single commit, through
+    /// either store.
     fn identity(&self) -> Option<StoreId> {
         None
     }
 
-    /// The store itself, for code that knows its type and needs more than the port; `None` if there
-    /// is no more. `KeyRing::within` finds the `PostgresStore` of a ring by it: a store that wraps one
-    /// can hand it on.
+    /// The store itself, for code that knows its type and needs more than the port. `None` if there is
+    /// no more. `KeyRing::within` uses it to find the `PostgresStore` of a ring: a store that wraps one
+    /// can return it.
     fn as_any(&self) -> Option<&dyn Any> {
         None
     }
@@ -187,8 +187,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Applies a change, whole or not at all.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Revokes every record of a realm that is named, and says which it ended, in the order of
-    /// their ids. Those that are revoked already stay as they are.
+    /// Revokes every record of a realm that the target names, and returns those that it ended, in the
+    /// order of their ids. Records that are revoked already stay as they are.
     fn revoke<'a>(
         &'a self,
         realm: &'a Realm,
@@ -199,9 +199,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// The record of an id in a realm.
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found>;
 
-    /// The records of these ids in a realm, in their order: one answer for each id, so that one
-    /// record that is damaged hides no other. Watches call it. The default gets them one after the
-    /// other.
+    /// The records of these ids in a realm, in their order: one answer for each id, so that one damaged
+    /// record hides no other. Watches call it. The default gets them one after the other.
     fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
         Box::pin(async move {
             let mut found = Vec::with_capacity(ids.len());
@@ -220,30 +219,30 @@ pub trait KeyStore: Send + Sync + 'static {
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
-    /// Some of the realms in which this store has records, for an operator who names one that has
-    /// none: at most a hundred, in the order of their names. The default names none.
+    /// Some of the realms in which this store has records, for an operator who names one that has none:
+    /// at most a hundred, in the order of their names. The default returns none.
     fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// Removes the records of a realm whose [end](KeyRecord::ended_at) is not after `ended_by`,
-    /// and says how many there were.
+    /// Removes the records of a realm whose [end](KeyRecord::ended_at) is not after `ended_by`, and
+    /// returns how many there were.
     fn purge<'a>(
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
 
-    /// Remembers when keys of a realm were last used; each is the later of what is known and what
-    /// is told. Keys that are gone are passed over.
+    /// Records when keys of a realm were last used. Each last use becomes the later of the stored and
+    /// the given time. Keys that are gone are passed over.
     fn record_uses<'a>(
         &'a self,
         realm: &'a Realm,
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// When these keys of a realm were last used, in their order; `None` for one that is unknown or
-    /// was never used.
+    /// When these keys of a realm were last used, in their order. `None` if a key is unknown or was
+    /// never used.
     fn last_uses<'a>(
         &'a self,
         realm: &'a Realm,

@@ -11,8 +11,8 @@ use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, KeyRecordParts, Revocation};
 use crate::time::Timestamp;
 
-/// The columns of a record, in the order in which statements name them, but for its realm: that
-/// is a condition of every query.
+/// The columns of a record, in the order in which statements name them, except its realm: that is a
+/// condition of every query.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub(super) id: &'a str,
@@ -35,14 +35,14 @@ pub(super) struct Row<'a> {
     pub(super) prefix: Option<&'a str>,
 }
 
-/// What is in the way of a row becoming a record, or a record a row.
+/// Why a row cannot become a record, or a record a row.
 #[derive(Debug)]
 struct Unfit {
     column: &'static str,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// Which row is no record, so that it can be revoked.
+/// Identifies a row that is no record, so that it can be revoked.
 #[derive(Debug)]
 struct UnreadableRow {
     id: KeyId,
@@ -52,8 +52,8 @@ struct UnreadableRow {
 const NO_METADATA: &str = "{}";
 
 impl Row<'_> {
-    /// Parses a row of this realm. A row that was changed by other hands into what is no record
-    /// is an error that names its id, never a record.
+    /// Parses a row of this realm. If another program has changed a row so that it is no record, the
+    /// result is an error that names its id, never a record.
     pub(super) fn into_record(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
         let id = readable_id(self.id);
         self.parse(realm).map_err(|error| row_of(id, error))
@@ -105,8 +105,8 @@ pub(super) fn column_time(at: Timestamp) -> Result<i64, StoreError> {
     i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
 }
 
-/// The moment of a revocation as a column holds it: what is beyond is the last moment of all. To
-/// refuse it would keep the key alive.
+/// The moment of a revocation as a column holds it. A later moment becomes the last of all, because
+/// refusing it would keep the key alive.
 pub(super) fn column_revoked_at(at: Timestamp) -> i64 {
     i64::try_from(at.as_unix()).unwrap_or(i64::MAX)
 }
@@ -142,7 +142,7 @@ fn optional_time(
 
 pub(super) fn parse<T>(column: &'static str, text: &str) -> Result<T, StoreError>
 where
-    T: std::str::FromStr<Err = crate::Error>,
+    T: std::str::FromStr<Err = crate::error::Error>,
 {
     text.parse().map_err(|error| unfit_because(column, error))
 }
@@ -158,7 +158,7 @@ fn unfit(column: &'static str) -> StoreError {
     refused(StoreErrorKind::Corrupt, column)
 }
 
-/// What a column cannot hold; nothing in the store is damaged.
+/// A value that a column cannot hold. Nothing in the store is damaged.
 fn beyond(column: &'static str) -> StoreError {
     refused(StoreErrorKind::Unavailable, column)
 }
@@ -182,7 +182,7 @@ fn unfit_because(
     StoreError::new(StoreErrorKind::Corrupt, source)
 }
 
-/// An error about a row, with the id of the row where that can be read.
+/// An error about a row, with the id of the row if that can be read.
 pub(super) fn row_of(id: Option<KeyId>, error: StoreError) -> StoreError {
     match id {
         Some(id) => StoreError::new(error.kind(), UnreadableRow { id, error }),

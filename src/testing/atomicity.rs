@@ -65,7 +65,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             writes.insert(place, refused);
             let mut change = Change::new(writes);
             if fault == 3 {
-                // Here every write is right, and the condition alone is not.
+                // Here every write is right, and only the condition is not.
                 change = change.only_while(SubjectKeys::new(&orders, "alice", &[]));
             }
             let what = "a change of several writes, one of them wrong,";
@@ -88,7 +88,7 @@ fn successor(realm: &Realm, number: u64) -> KeyRecordParts {
     parts
 }
 
-/// What readers and the writer of [`seen_whole`] tell each other.
+/// The state that readers and the writer of [`seen_whole`] share.
 #[derive(Default)]
 struct Progress {
     /// The number of the swap that is under way.
@@ -191,7 +191,7 @@ async fn read<S: KeyStore>(
     }
     let swap = progress.swap.load(Ordering::Acquire);
     if let Some(before) = swap.checked_sub(1) {
-        // In this order: whoever sees the new key live cannot see the old one live after.
+        // In this order: a reader that sees the new key live cannot see the old one live after.
         let new = found(trial, realm, swap).await?;
         let old = found(trial, realm, before).await?;
         trial.require(

@@ -11,7 +11,7 @@ use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::store::{KeyStore, StoreErrorKind};
 use crate::time::Timestamp;
 
-/// The last moment that every store holds: what a signed 64-bit integer does.
+/// The last moment that every store holds: that of a signed 64-bit integer.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);
 
 /// Texts that a store may fold, trim, cut, escape or normalise.
@@ -104,7 +104,7 @@ fn many_scopes() -> ScopeSet {
     scopes(&texts.join(" "))
 }
 
-/// A write puts the whole record, whatever in it may change: a key only ever shrinks.
+/// A write puts every field of the record that may change: a key only ever shrinks.
 async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let mut issued = trial.key(&realm("billing"), "alice");
     issued.expires_at = None;
@@ -134,8 +134,8 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
     widening(trial, &ended).await
 }
 
-/// What no rule of this crate asks for, a store may refuse; it keeps nothing of it then, and all of
-/// it else.
+/// A store may refuse a write that no rule of this crate makes. It then keeps nothing of it. Otherwise
+/// it keeps all of it.
 async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(), Violation> {
     let edits: [fn(&mut KeyRecordParts); 11] = [
         |parts| parts.label = Some("label".to_owned()),
@@ -178,7 +178,7 @@ async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Beyond what every store holds, it holds the record whole or refuses it.
+/// Beyond the range of every store, it holds the record whole or refuses it.
 async fn beyond_the_range<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("late");
     let first_beyond = Timestamp::from_unix(LAST.as_unix() + 1);

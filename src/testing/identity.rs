@@ -4,8 +4,8 @@ use super::Violation;
 use super::trial::{Trial, realm};
 use crate::store::{KeyStore, StoreId};
 
-/// The two have records of their own. A ring that took them for one store would commit through one
-/// what belongs into the other.
+/// The two have separate records. If a ring took them for one store, it would commit through one the
+/// changes of the other.
 pub(super) async fn check<S: KeyStore>(two: &[Trial<S>; 2]) -> Result<(), Violation> {
     let before = two.each_ref().map(identity);
     let [first, second] = before;
@@ -25,7 +25,7 @@ pub(super) async fn check<S: KeyStore>(two: &[Trial<S>; 2]) -> Result<(), Violat
     Ok(())
 }
 
-/// Of the store itself: the `Arc` around it has one even where the store has none.
+/// Of the store itself: the `Arc` around it has one even if the store has none.
 fn identity<S: KeyStore>(trial: &Trial<S>) -> Option<StoreId> {
     S::identity(&trial.store)
 }

@@ -11,7 +11,7 @@ use crate::record::{KeyRecord, RevocationReason};
 use crate::store::KeyStore;
 use crate::time::Timestamp;
 
-/// How many keys one call names: more than a store may bind in one statement without a thought.
+/// How many keys one call names: more than a careless store can bind in one statement.
 const MANY: u64 = 2_000;
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
@@ -68,7 +68,7 @@ async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     expect(trial, &realm, &[id, other], &due, "after no use").await
 }
 
-/// The record stays as it is, version included; and a change of the record keeps its last use.
+/// The record stays as it is, version included. A change of the record keeps its last use.
 async fn nothing_else<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("nothing else");
     let issued = trial.held(&realm, "alice").await?;

@@ -1,4 +1,4 @@
-//! A list holds what was asked for, in order, and pages of it hold everything once.
+//! A list holds the records that match, in order, and pages of it hold everything once.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -19,13 +19,13 @@ const NUMBERS: [u64; 20] = [
     5_000, 10, 36, 11, 37, 9, 62, 61, 2, 3_843, 700, 12, 38, 640, 666, 1, 100_000, 35, 13, 39,
 ];
 
-/// Subjects that a careless comparison takes for one another.
+/// Subjects that a careless comparison confuses.
 const SUBJECTS: [&str; 6] = ["alice", "Alice", "alice ", "ali_e", "al%", "\u{e1}lice"];
 
-/// Sets of scopes of which a careless comparison takes parts for scopes.
+/// Sets of scopes with parts that a careless comparison takes for scopes.
 const SCOPES: [&str; 5] = ["read write", "", "read:all write", "Read", "a_l re%d write"];
 
-/// When queries are judged: so many seconds after the first key was issued.
+/// The time at which queries are judged: this many seconds after the first key was issued.
 const NOW: u64 = 30 * 86_400;
 
 /// A key with its last use.
@@ -55,12 +55,12 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     Ok(())
 }
 
-/// What was used is listed by its last use; after the clause of last uses, which this depends on.
+/// Used keys are listed by their last use. It runs after the clause of last uses, on which it depends.
 pub(super) async fn check_unused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = trial::realm("orders");
     let mut records = populate(trial, &realm).await?;
     for (place, (record, last_used)) in records.iter_mut().enumerate() {
-        // One second before and after what a query asks for, and at it.
+        // One second before the time that a query asks for, at it, and one second after.
         let used = match place % 3 {
             0 => after(NOW - 7 * 86_400 - 1 + place as u64 / 3 % 3),
             1 => continue,
@@ -98,7 +98,7 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
             6 => after(NOW + 1 - place as u64 % 2),
             _ => parts.issued_at,
         };
-        // One second before and after what a query asks for, and at it.
+        // One second before the time that a query asks for, at it, and one second after.
         let offset = |place: usize| after(NOW - 1 + place as u64 % 3);
         parts.expires_at = match place % 4 {
             0 => Some(offset(place / 4)),
@@ -109,7 +109,7 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
         match place % 5 {
             1 => {
                 parts.revocation = Some(Revocation {
-                    // Also by a clock that is ahead.
+                    // Also by a clock that is ahead of the others.
                     at: offset(place),
                     reason: RevocationReason::Superseded,
                 });
@@ -219,7 +219,7 @@ fn queries(records: &[Held]) -> Vec<ListQuery> {
             }
         }
         queries.push(filter.clone().limit(0));
-        // Beside a filter that finds the keys by another index.
+        // Together with a filter that finds the keys by another index.
         queries.push(filter.subject("alice"));
     }
     // A clock that fails reads the last moment of all.
@@ -227,7 +227,7 @@ fn queries(records: &[Held]) -> Vec<ListQuery> {
     queries
 }
 
-/// What a query is due, in order, and how many more there are.
+/// The records that match a query, in order, and how many more there are.
 fn due(records: &[Held], query: &ListQuery) -> (Vec<KeyRecord>, usize) {
     let matching = records
         .iter()
@@ -273,7 +273,7 @@ async fn answers<S: KeyStore>(
     Ok((ids, next))
 }
 
-/// Turns pages until there is no next, and has seen everything once.
+/// Reads pages until there is no next, and everything was seen once.
 async fn pages<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
@@ -298,7 +298,7 @@ async fn pages<S: KeyStore>(
     )
 }
 
-/// Turns pages while keys are issued, and has seen what was there at the start once.
+/// Reads pages while keys are issued, and sees each key that was there at the start once.
 async fn pages_beside_new_keys<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
@@ -308,7 +308,7 @@ async fn pages_beside_new_keys<S: KeyStore>(
     let mut due: Vec<KeyId> = before.iter().map(|record| record.id()).collect();
     let mut seen = Vec::new();
     let mut page = query.clone().limit(3);
-    // Each page has one that was there at the start, or is the last but for the new ones.
+    // Each page has a key that was there at the start, or is the last except for the new keys.
     for number in 0..=2 * due.len() as u64 {
         let listed = trial.page(realm, &page).await?;
         seen.extend(listed.iter().map(|record| record.id()));

@@ -1,12 +1,12 @@
-//! What tests of a service, and tests of a store, need.
+//! Tools for tests of a service and for tests of a store.
 //!
 //! - [`ManualClock`] is moved by hand.
 //! - [`contract`] checks that a store keeps the contract of [`KeyStore`].
 //!
 //! # Checking a store
 //!
-//! Once the suite passes, the rules of this crate hold over your store. Give it a constructor of
-//! empty stores, each with records of its own, and run it as one test:
+//! Once the suite passes, the rules of this crate hold over your store. Give it a constructor of empty
+//! stores, each with its own records, and run it as one test:
 //!
 //! ```
 //! use tower_api_key::store::MemoryStore;
@@ -21,16 +21,16 @@
 //! # }
 //! ```
 //!
-//! The constructor may connect, create a schema and wait: it runs on the runtime that the suite
-//! runs on. Some ten stores are made, most of them one after the other. Two are alive at the same
-//! time, so each needs a file, a schema or a database of its own.
+//! The constructor may connect, create a schema and wait: it runs on the same runtime as the suite. Some
+//! ten stores are made, most of them one after the other. Two are alive at the same time, so each needs
+//! its own file, schema or database.
 //!
-//! A [`Violation`] names the clause that was broken and says what was seen. What is wrong in a
-//! store only when two commits meet shows when they do: the suite lets many tasks race many
-//! times, and a store that it passed once and fails later is broken.
+//! A [`Violation`] names the clause that was broken and says what was seen. Some faults of a store
+//! appear only when two commits meet. So the suite lets many tasks race many times. If a store passes
+//! once and fails later, it is broken.
 //!
-//! It commits some hundred changes and asks some thousand questions, so a store that takes a
-//! millisecond for each is through in seconds.
+//! It commits some hundred changes and runs some thousand look-ups, so a store that takes a millisecond
+//! for each is through in seconds.
 
 mod atomicity;
 mod compare_and_swap;
@@ -68,29 +68,29 @@ pub enum Clause {
     CompareAndSwap,
     /// A change applies only while a subject has the keys that it expects.
     SubjectKeys,
-    /// A revocation ends what it names, whatever others do.
+    /// A revocation ends the keys that it names, whatever others do.
     Revocation,
     /// An id and a digest are in one record at most.
     Uniqueness,
-    /// What was committed is seen at once.
+    /// A commit is seen at once.
     Visibility,
     /// A record is known in its own realm alone.
     Realm,
     /// A record comes back as it was put.
     Fidelity,
-    /// A list holds what was asked for, in order, and pages of it hold everything once.
+    /// A list holds the records that match, in order, and pages of it hold everything once.
     Listing,
-    /// A purge removes what ended by its time in its realm, all of it and nothing else.
+    /// A purge removes the records that ended by its time in its realm, all of them and nothing else.
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
     /// Many records at once: one answer for each id, in their order.
     GetMany,
-    /// A task that is taken runs to its end, whatever becomes of its caller, next to others.
+    /// A task that is taken runs to its end, whatever happens to its caller, concurrently with others.
     Tasks,
     /// Stores of one identity hold the same records, and no other store has it.
     Identity,
-    /// A store that can answer does; the suite met an error where there was an answer.
+    /// A store that can answer does. The suite met an error in the place of an answer.
     Honesty,
 }
 
@@ -143,7 +143,7 @@ impl Violation {
         self.clause
     }
 
-    /// What was seen, for people to read.
+    /// A description of the observation, for people to read.
     pub fn seen(&self) -> &str {
         &self.seen
     }
@@ -157,20 +157,20 @@ impl fmt::Display for Violation {
 
 impl StdError for Violation {}
 
-/// Holds a store to every clause of the contract of [`KeyStore`], and stops at the first that it
+/// Checks a store against every clause of the contract of [`KeyStore`], and stops at the first that it
 /// breaks.
 ///
-/// `empty_store` makes an empty store at each call, with records of its own also beside another
-/// that is still alive; the [module](self) shows how.
+/// `empty_store` makes an empty store at each call, with separate records even if another one is still
+/// alive. The [module](self) shows how.
 ///
 /// # Errors
 ///
-/// [`Violation`], with the clause and what was seen.
+/// [`Violation`], with the clause and the observation.
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime of the multi-thread flavour, where no two commits would ever meet, and
-/// where the store itself panics.
+/// Outside a tokio runtime of the multi-thread flavour, because no two commits would ever meet there,
+/// and if the store itself panics.
 pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(), Violation> {
     assert!(
         Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,

@@ -1,4 +1,4 @@
-//! A purge removes what ended by its time in its realm, all of it and nothing else.
+//! A purge removes the records that ended by its time in its realm, all of them and nothing else.
 
 use super::Violation;
 use super::trial::{Trial, after, realm};
@@ -38,7 +38,7 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
         |parts| (parts.retire_at, parts.expires_at) = (Some(BEYOND), Some(BY)),
         |parts| (parts.retire_at, parts.expires_at) = (Some(BEFORE), None),
         |parts| revoke(parts, BY),
-        // A revocation is the end, whatever was to come.
+        // A revocation is the end, even before the expiry.
         |parts| {
             revoke(parts, BEFORE);
             (parts.retire_at, parts.expires_at) = (Some(BEYOND), None);
@@ -50,7 +50,7 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
         |parts| parts.expires_at = Some(BEYOND),
         |parts| (parts.retire_at, parts.expires_at) = (Some(BEYOND), None),
         |parts| revoke(parts, BEYOND),
-        // Its end is the revocation, though its expiry came first.
+        // Its end is the revocation, although its expiry came first.
         |parts| {
             revoke(parts, BEYOND);
             parts.expires_at = Some(BEFORE);
@@ -88,7 +88,7 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
     trial.require(again == 0, format!("a second purge removed {again}"))
 }
 
-/// A record that was purged comes back by no late write, and leaves its id and digest free.
+/// No late write brings back a record that was purged, and its id and digest are free.
 async fn gone_for_good<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("gone");
     let mut parts = trial.key(&realm, "alice");
@@ -118,7 +118,7 @@ async fn gone_for_good<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     )
 }
 
-/// By the last of all moments everything ended that has an end.
+/// By the last of all moments, every record that has an end has ended.
 async fn everything<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("everything");
     let mut endless = trial.key(&realm, "alice");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-/// What each contender came to, in their order; all of them start at once.
+/// The results of the contenders, in their order. All of them start at once.
 pub(super) async fn race<T, C>(contenders: Vec<C>) -> Vec<T>
 where
     T: Send + 'static,
@@ -31,7 +31,7 @@ where
     outcomes
 }
 
-/// What a task came to; its panic goes on here.
+/// The result of a task. Its panic goes on here.
 pub(super) async fn join<T>(task: JoinHandle<T>) -> T {
     match task.await {
         Ok(outcome) => outcome,

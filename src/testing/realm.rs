@@ -6,7 +6,7 @@ use crate::lifecycle::{Change, Write};
 use crate::record::RevocationReason;
 use crate::store::{KeyStore, ListQuery};
 
-/// Realms that a careless comparison takes for one another.
+/// Realms that a careless comparison confuses.
 const ALIKE: [&str; 7] = [
     "orders", "Orders", "orders ", " orders", "order_", "order%", "order",
 ];

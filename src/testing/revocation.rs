@@ -1,4 +1,5 @@
-//! A revocation ends what it names: all of it, nothing else, and whatever others do meanwhile.
+//! A revocation ends the keys that it names: all of them, nothing else, and whatever others do
+//! meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,7 +158,7 @@ async fn a_lineage<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let mut elsewhere = trial.key(&billing, "alice");
         elsewhere.lineage = lineage;
         let elsewhere = trial.put(elsewhere.into()).await?;
-        // The first key of a lineage may be gone, and its id still names the lineage.
+        // The first key of a lineage may be gone, but its id still names the lineage.
         if named > 0 {
             members.push(trial.put(first.into()).await?);
         }
@@ -235,7 +236,7 @@ async fn at_any_time<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A store may refuse a record whose version is beyond what it counts; one that it has can end.
+/// A store may refuse a record whose version is beyond its range. One that it has can end.
 async fn of_any_version<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("versions");
     for version in [1 << 62, LAST.as_unix(), u64::MAX] {
@@ -258,7 +259,7 @@ async fn of_any_version<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
     Ok(())
 }
 
-/// What was read before a revocation is stale after it.
+/// A record that was read before a revocation is stale after it.
 async fn stale_afterwards<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("stale");
     let key = trial.held(&orders, "alice").await?;
@@ -319,7 +320,7 @@ async fn seen_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Others change a key over and over: its revocation is not refused, and none of them undoes it.
+/// Others change a key repeatedly: its revocation is not refused, and none of them undoes it.
 async fn beside_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("changes");
     for _ in 0..DUELS {
@@ -350,7 +351,7 @@ async fn beside_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
     Ok(())
 }
 
-/// Others replace the newest key of a lineage over and over: none lives in the end.
+/// Others replace the newest key of a lineage repeatedly: none lives in the end.
 async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("rotations");
     for round in 0..2 * DUELS {
@@ -368,7 +369,7 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
                 for turn in 0..30 {
                     let mut parts = trial.key(&orders, &subject);
                     if by_lineage {
-                        // Whose key it is may change from one to the next.
+                        // The subject may change from one key to the next.
                         parts.subject = format!("{subject}, turn {turn}");
                     }
                     parts.lineage = lineage;
@@ -395,7 +396,7 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     Ok(())
 }
 
-/// Whatever was issued when the revocation of a subject began is dead when it returns.
+/// Every key that was issued when the revocation of a subject began is dead when it returns.
 async fn beside_issues<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("issues");
     for duel in 0..DUELS {

@@ -37,7 +37,7 @@ async fn subject_holds<S: KeyStore>(
     trial.list(realm, &query).await
 }
 
-/// It applies where nothing is held, where something is, and where it writes what is held.
+/// It applies if nothing is held, if something is, and if it writes a record that is held.
 async fn exact<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("exact");
     for _ in 0..3 {
@@ -113,7 +113,7 @@ async fn stale<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         .await
 }
 
-/// Of several expectations each counts; other subjects and other realms do not.
+/// Each of several expectations counts. Other subjects and other realms do not.
 async fn among_others<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let (orders, billing) = (realm("orders"), realm("billing"));
     trial.held(&billing, "carol").await?;
@@ -137,7 +137,7 @@ async fn among_others<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Many that expect a subject to have what it has issue one more: one does.
+/// Many changes that expect a subject's present keys issue one more: one of them applies.
 async fn issues_race<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("race");
     for round in 0..ROUNDS {
@@ -170,8 +170,8 @@ async fn issues_race<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// All of a subject's keys are revoked while another is issued to it without a condition. Where
-/// the new key stood beside a live old one, the revocation had not happened, and came too late.
+/// All of a subject's keys are revoked while another is issued to it without a condition. If the new key
+/// was live together with a live old one, the revocation had not happened yet, and came too late.
 async fn revocation_against_issue<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("duel");
     for duel in 0..DUELS {

@@ -1,4 +1,4 @@
-//! A task that a store takes runs to its end, next to others.
+//! A task that a store takes runs to its end, concurrently with others.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -14,7 +14,7 @@ use super::Violation;
 use super::trial::Trial;
 use crate::store::KeyStore;
 
-/// Look-ups that wait at once.
+/// Look-ups that wait at the same time.
 const TASKS: usize = 64;
 
 /// By then a task that runs has run. Only a store that breaks the clause makes the suite wait for it.
@@ -27,7 +27,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     let task = Box::pin(async move {
         mark.store(true, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        // Nobody may be interested any more.
+        // The receiver may be gone.
         let _ = done.send(());
     });
     if let Err(task) = trial.store.spawn(task) {

@@ -53,7 +53,7 @@ impl<S: KeyStore> Trial<S> {
         Err(Violation::new(self.clause, seen))
     }
 
-    /// A violation of the clause on trial, where `holds` is not so.
+    /// A violation of the clause on trial, if `holds` is false.
     pub(super) fn require(&self, holds: bool, seen: impl Into<String>) -> Result<(), Violation> {
         if holds { Ok(()) } else { self.broken(seen) }
     }
@@ -207,7 +207,7 @@ impl<S: KeyStore> Trial<S> {
         Ok(SubjectKeys::new(realm, subject, &records))
     }
 
-    /// What each way to a record gives for it, in its own realm.
+    /// The answer of each way to a record, in its own realm.
     async fn ways_to(
         &self,
         record: &KeyRecord,
@@ -230,7 +230,7 @@ impl<S: KeyStore> Trial<S> {
         ])
     }
 
-    /// Requires that the store shows exactly this record, whatever way it is asked.
+    /// Requires that the store shows exactly this record, in every way that it can be read.
     pub(super) async fn shows(&self, record: &KeyRecord, when: &str) -> Result<(), Violation> {
         for (way, seen) in self.ways_to(record).await? {
             let Some(seen) = seen else {
@@ -300,7 +300,7 @@ pub(super) const fn after(seconds: u64) -> Timestamp {
     Timestamp::from_unix(ISSUED.as_unix() + seconds)
 }
 
-/// An error where there was an answer.
+/// An error in the place of an answer.
 pub(super) fn failed(call: &str, error: &StoreError) -> Violation {
     Violation::new(Clause::Honesty, format!("{call} failed: {}", chain(error)))
 }

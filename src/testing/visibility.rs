@@ -1,4 +1,4 @@
-//! What was committed is seen at once.
+//! A commit is seen at once.
 
 use super::Violation;
 use super::race::race;
@@ -16,7 +16,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
 
 async fn life_of_a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let record = KeyRecord::from(trial.key(&realm("orders"), "alice"));
-    // Asked for before it is there, so that a store which remembers the answer is found out.
+    // Looked up before it is there, so that a store that remembers the answer is found out.
     trial.hides(&record, "before the commit").await?;
     memory_agrees(trial, &record).await?;
 
@@ -48,7 +48,7 @@ async fn life_of_a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     memory_agrees(trial, &revoked).await
 }
 
-/// Where a ring reads the records in memory instead of calling `find`, both answer the same.
+/// If a ring reads the records in memory instead of calling `find`, both answer the same.
 async fn memory_agrees<S: KeyStore>(trial: &Trial<S>, key: &KeyRecord) -> Result<(), Violation> {
     let Some(memory) = trial.store.memory() else {
         return Ok(());

@@ -83,6 +83,7 @@ mod stores;
 #[cfg(feature = "axum")]
 mod streams;
 mod support;
+mod text_types;
 mod uses;
 mod watch;
 mod wire;

@@ -1,12 +1,12 @@
-//! What an accepted response tells caches.
+//! The caching headers of an accepted response.
 
 use http::Response;
 use http::header::HeaderValue;
 
 use crate::middleware::caching;
 
-/// What is added to an accepted response, so that a cache does not hand it to others. For
-/// `Authorization` too: RFC 9111 §3.5 protects it, and caches in use do not implement that.
+/// The fields added to an accepted response, so that a cache does not hand it to others. `Authorization`
+/// gets them too, because caches in use do not implement the protection of RFC 9111 §3.5.
 pub(super) struct Guard {
     vary: Option<HeaderValue>,
     private: bool,

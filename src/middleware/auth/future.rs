@@ -19,8 +19,8 @@ use crate::store::BoxFuture;
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 pin_project! {
-    /// The future of [`ApiKeyAuth`](crate::auth::ApiKeyAuth). The inner service's future is in it as it
-    /// is; only a request that waits for the store is boxed.
+    /// The response future of [`ApiKeyAuth`](crate::auth::ApiKeyAuth). It holds the inner service's
+    /// future unboxed. Only a request that waits for the store is boxed.
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,

@@ -1,4 +1,4 @@
-//! What an authenticating layer is told.
+//! The settings of an authenticating layer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,13 +16,12 @@ use crate::middleware::rejection::{Rejection, Required, Responder, Responses, St
 use crate::observe::observer::{Observed, Observer};
 use crate::ring::KeyRing;
 
-/// Authenticates every request against a [`KeyRing`], attaches a
-/// [`VerifiedKey`](crate::VerifiedKey) to its extensions, and refuses it where there is no valid
-/// key.
+/// Authenticates every request against a [`KeyRing`], attaches a [`VerifiedKey`](crate::VerifiedKey) to
+/// its extensions, and refuses it if there is no valid key.
 ///
-/// The default reads `x-api-key` alone, takes the credential out of the request, and keeps
-/// shared caches from storing the response. The inner service must be `Clone` and answer with an
-/// [`http::Response`]; its body becomes a [`ResponseBody`](crate::ResponseBody) of it.
+/// The default reads `x-api-key` alone, takes the credential out of the request, and keeps shared caches
+/// from storing the response. The inner service must be `Clone` and answer with an [`http::Response`].
+/// The body of the response is wrapped in a [`ResponseBody`](crate::ResponseBody).
 ///
 /// ```
 /// use http::HeaderName;
@@ -50,7 +49,7 @@ pub struct ApiKeyLayer {
 }
 
 impl ApiKeyLayer {
-    /// Authenticates by the keys of this ring, presented in `x-api-key`.
+    /// Authenticates with the keys of this ring, presented in `x-api-key`.
     pub fn new(ring: KeyRing) -> Self {
         Self {
             observer: Observed::default(),
@@ -65,18 +64,18 @@ impl ApiKeyLayer {
         }
     }
 
-    /// The ring whose keys it accepts.
+    /// The ring whose keys the layer accepts.
     pub fn ring(&self) -> &KeyRing {
         &self.ring
     }
 
-    /// Reads the key from these places instead. One request may use one of them; without any,
+    /// Reads the key from these places instead. A request may use only one of them. If there are none,
     /// every request is refused as [`Missing`](crate::RejectionKind::Missing).
     ///
-    /// A key with the ring's prefix in the URI, in a header in which proxies hand on a URL, or in
-    /// `Authorization` under a scheme that is not read, is refused and
-    /// [reported](crate::Event::place). One in `Referer` is marked sensitive and reported, and is
-    /// refused only if it is the one that the request presents.
+    /// A request is refused if it has a key with the ring's prefix in the URI, in a header in which
+    /// proxies forward a URL, or in `Authorization` under a scheme that is not read. The key is
+    /// [reported](crate::Event::place). A key in `Referer` is marked sensitive and reported. The request
+    /// is then refused only if that is the key that it presents.
     pub fn sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
         self.sources = Sources::new(sources);
         self
@@ -87,8 +86,8 @@ impl ApiKeyLayer {
     ///
     /// # Panics
     ///
-    /// When a text is not a scope, so that a typo in a route ends the start of the program. Text
-    /// that comes from elsewhere goes through [`Requirement::scope`] first.
+    /// If a text is not a valid scope, so that a typo in a route fails at startup. Parse text that comes
+    /// from elsewhere with [`Requirement::scope`] first.
     #[track_caller]
     pub fn require(mut self, requirement: impl IntoRequirement) -> Self {
         let further = crate::middleware::guard::parsed(requirement);
@@ -99,14 +98,13 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Lets requests without any credential pass, with no
-    /// [`VerifiedKey`](crate::VerifiedKey). A credential that is presented must still be valid,
-    /// and a scope that is [`require`](Self::require)d still needs a key.
+    /// Lets requests without any credential pass, without a [`VerifiedKey`](crate::VerifiedKey). A
+    /// credential that is presented must still be valid, and a scope that is [`require`](Self::require)d
+    /// still needs a key.
     ///
-    /// A key of the ring in any other header than `Referer` does not pass unseen: the request is
-    /// refused as [`KeyMisplaced`](crate::RejectionKind::KeyMisplaced). A ring knows its keys by
-    /// their prefix, so give a ring whose layer stands further in, and reads other headers, another
-    /// prefix.
+    /// A key of the ring in any header other than `Referer` does not pass unseen: the request is refused
+    /// as [`KeyMisplaced`](crate::RejectionKind::KeyMisplaced). A ring recognises its keys by their
+    /// prefix. If a layer further in reads other headers, give its ring another prefix.
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
@@ -126,12 +124,11 @@ impl ApiKeyLayer {
 
     /// Replaces the response to a refusal: status, headers and body.
     ///
-    /// What no refusal may lack is not the closure's to decide. `Cache-Control` is always
-    /// `no-store`, and the fields that caches prefer to it are removed (`Expires`,
-    /// `X-Accel-Expires`, `Surrogate-Control`, `CDN-Cache-Control` and others of that form). The
-    /// carriers of keys are added to the closure's own `Vary`. A 401 without a challenge gets the
-    /// layer's. gRPC requests keep their trailers-only response, because their clients read no
-    /// other.
+    /// Some fields are not up to the closure. `Cache-Control` is always `no-store`, and the fields that
+    /// caches prefer to it are removed (`Expires`, `X-Accel-Expires`, `Surrogate-Control`,
+    /// `CDN-Cache-Control` and others of that form). The headers that carry keys are added to the
+    /// closure's own `Vary`. A 401 without a challenge gets the layer's. gRPC requests keep their
+    /// trailers-only response, because gRPC clients cannot read any other.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
@@ -151,10 +148,11 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Sets an observer of this layer alone, which hears of each authenticated and each refused
-    /// request, in addition to the ring's observer. Default: none. Give the layer another observer than
-    /// the ring, which hears of every request of every layer. A replaced key that came back is reported to
-    /// the ring's observer as [`Reuse`](crate::EventKind::Reuse), and is the cause of a refusal here.
+    /// Sets an observer of this layer alone. It receives an event for each authenticated and each
+    /// refused request, in addition to the ring's observer. Default: none. Do not use the ring's
+    /// observer, because it already receives the events of every layer. If a replaced key comes back,
+    /// the ring's observer receives [`Reuse`](crate::EventKind::Reuse), and here it is the cause of a
+    /// refusal.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self
@@ -162,11 +160,11 @@ impl ApiKeyLayer {
 
     /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
     ///
-    /// The guard adds the carriers of keys to `Vary`. It adds `private` to the `Cache-Control` of a
-    /// response to a key, unless the inner service itself said `public`, `s-maxage`,
-    /// `must-revalidate`, `private` or `no-store`. Without the guard, a cache in front of the service
-    /// may answer one key's holder with another's response, also if keys are in `Authorization`:
-    /// RFC 9111 §3.5 forbids that, and nginx, for one, does not implement it.
+    /// The guard adds the headers that carry keys to `Vary`. It adds `private` to the `Cache-Control` of
+    /// a response to a key, unless the inner service itself set `public`, `s-maxage`, `must-revalidate`,
+    /// `private` or `no-store`. Without the guard, a cache in front of the service may answer one key's
+    /// holder with another's response, even if keys are in `Authorization`: RFC 9111 §3.5 forbids that,
+    /// but nginx, for example, does not implement it.
     pub fn danger_without_cache_guard(mut self) -> Self {
         self.guard_responses = false;
         self

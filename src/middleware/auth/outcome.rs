@@ -1,4 +1,4 @@
-//! What becomes of a request that was let in, which its observer hears once.
+//! The outcome of an admitted request, which is reported to its observer once.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::middleware::rejection::Rejection;
 use crate::observe::event::{Event, EventKind};
 use crate::verdict::VerifiedKey;
 
-/// A request that was let in. The guards and extractors further in may still refuse it, so the observer
-/// hears of it when there is a response, or when there will be none: the service failed, panicked, or
-/// the client hung up.
+/// A request that was admitted. The guards and extractors further in may still refuse it. So the
+/// observer is notified when there is a response, or when there will be none because the service failed,
+/// it panicked, or the client hung up.
 pub(super) struct Outcome {
     policy: Arc<Policy>,
     /// `None` for an anonymous request, and once the outcome has been reported.
@@ -19,7 +19,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// `None` if nobody observes, which then costs one comparison.
+    /// `None` if there is no observer, which then costs one comparison.
     #[inline]
     pub(super) fn of<B>(policy: &Arc<Policy>, request: &Request<B>) -> Option<Self> {
         policy.observer.is_set().then(|| Self {
@@ -28,7 +28,7 @@ impl Outcome {
         })
     }
 
-    /// Tells what the response says of a guard or an extractor; dropping the outcome tells the rest.
+    /// Reports what the response says of a guard or an extractor. Dropping the outcome reports the rest.
     pub(super) fn conclude<B>(mut self, response: &mut Response<B>) {
         let Some(rejection) = response.extensions_mut().get_mut::<Rejection>() else {
             return;

@@ -1,4 +1,4 @@
-//! What a request is judged by, and what it comes to.
+//! The policy that a request is judged by, and the result.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::store::BoxFuture;
 use crate::verdict::{KeyPlace, Refusal};
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
-/// Everything that a request is judged by, made ready when the layer wraps a service.
+/// Everything that a request is judged by, prepared when the layer wraps a service.
 pub(super) struct Policy {
     pub(super) ring: KeyRing,
     pub(super) sources: Sources,
@@ -31,7 +31,7 @@ pub(super) struct Policy {
     pub(super) observer: Observed,
 }
 
-/// How far a request is with its authentication.
+/// The state of a request's authentication.
 pub(super) enum Step {
     Admitted(Guard),
     Refused(Refusal),
@@ -46,7 +46,7 @@ impl Policy {
     /// Finds the credential, verifies and hides it.
     #[inline]
     pub(super) fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
-        // Whoever put it there, it is not the proof of this layer.
+        // If it was there before, it is not the proof of this layer.
         let extensions = request.extensions_mut();
         if !extensions.is_empty() {
             extensions.remove::<VerifiedKey>();
@@ -75,7 +75,7 @@ impl Policy {
                 }
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
-                // Nobody in particular is answered: the response may be shared, but not with holders of keys.
+                // The client is anonymous: the response may be shared, but not with holders of keys.
                 return Step::Admitted(Guard::shared(self.vary.clone()));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
@@ -83,7 +83,7 @@ impl Policy {
         };
         hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
         if !reported.is_empty() {
-            // In no other place does a key that is reported let the request go on.
+            // A key that is reported refuses the request in every other place.
             hide(request, &REFERER, true);
         }
         let guard = Guard::private(self.vary.clone());
@@ -125,7 +125,7 @@ impl Policy {
             .refuse(refusal, self.required.as_ref(), request)
     }
 
-    /// Tells the observer of a key where none belongs.
+    /// Reports a key in a wrong place to the observer.
     #[cold]
     fn report(&self, place: KeyPlace, key_id: KeyId) {
         let realm = self.ring.realm();

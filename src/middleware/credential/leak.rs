@@ -1,4 +1,4 @@
-//! Keys of the ring where none belongs: in the URI, in headers that hold a URL, in other headers.
+//! Keys of the ring in wrong places: the URI, headers that hold a URL, other headers.
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Extensions, Request, Uri};
@@ -9,8 +9,8 @@ use crate::key::digest::hex_byte;
 use crate::key::format::Format;
 use crate::verdict::{KeyPlace, Refusal};
 
-/// The headers in which proxies and gateways hand on the URL of a request: nginx, Traefik, Caddy,
-/// Envoy, IIS and oauth2-proxy. All but `Forwarded` begin with `x-`.
+/// The headers in which proxies and gateways forward the URL of a request: nginx, Traefik, Caddy, Envoy,
+/// IIS and oauth2-proxy. All except `Forwarded` begin with `x-`.
 const URL_HEADERS: [HeaderName; 11] = [
     header::FORWARDED,
     HeaderName::from_static("x-original-uri"),
@@ -25,7 +25,7 @@ const URL_HEADERS: [HeaderName; 11] = [
     HeaderName::from_static("x-auth-request-redirect"),
 ];
 
-/// How many keys of a request are reported, next to the one that it is refused for.
+/// How many keys of a request are reported, in addition to the one that it is refused for.
 const MOST_REPORTED: usize = 8;
 
 #[inline]
@@ -34,7 +34,7 @@ pub(crate) fn is_url_header(name: &HeaderName) -> bool {
     matches!(first, Some(b'x' | b'f')) && URL_HEADERS.contains(name)
 }
 
-/// The keys of a request that stand where none belongs.
+/// The keys of a request that are in wrong places.
 #[derive(Default)]
 pub(crate) struct Strays {
     /// The one that the request is refused for.
@@ -43,8 +43,7 @@ pub(crate) struct Strays {
 }
 
 impl Strays {
-    /// Notes the keys in a text; the request is refused for the first one of which `refuses` is
-    /// true.
+    /// Notes the keys in a text. The request is refused for the first key for which `refuses` is true.
     pub(crate) fn note(
         &mut self,
         place: KeyPlace,
@@ -68,8 +67,8 @@ impl Strays {
     }
 }
 
-/// The refusal of a request that would pass without a credential, if any of its headers holds a key
-/// of the ring. `Referer` refuses nothing here, because strangers choose what is in it.
+/// The refusal of a request that would pass without a credential, if any of its headers holds a key of
+/// the ring. `Referer` never refuses a request here, because strangers choose its value.
 #[cold]
 pub(crate) fn in_any_header(headers: &HeaderMap, format: &Format) -> Option<Refusal> {
     let mut strays = Strays::default();
@@ -82,8 +81,8 @@ pub(crate) fn in_any_header(headers: &HeaderMap, format: &Format) -> Option<Refu
     Some(Refusal::Misplaced(place, id))
 }
 
-/// The parts of a request's target, each long enough to hold a key; the length rules out almost
-/// every one before a byte of it is read.
+/// The parts of a request's target, each long enough to hold a key. The length rules out almost every
+/// part before a byte of it is read.
 #[inline]
 pub(crate) fn target_parts<'request, B>(
     request: &'request Request<B>,
@@ -110,7 +109,7 @@ pub(crate) fn target_parts<'request, B>(
     .map(str::as_bytes)
 }
 
-/// The target as the client sent it, if a router has taken note of it.
+/// The target as the client sent it, if a router has recorded it.
 #[cfg(feature = "axum")]
 #[inline]
 fn original_uri(extensions: &Extensions) -> Option<&Uri> {

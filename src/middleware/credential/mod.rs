@@ -36,7 +36,7 @@ pub(crate) struct Presented<'sources, 'request> {
     pub(crate) header: Option<&'sources HeaderName>,
 }
 
-/// What a request presents, and what stands in it where it does not belong.
+/// The credential that a request presents, and the keys in wrong places.
 pub(crate) struct Sighting<'sources, 'request> {
     pub(crate) credential: Result<Option<Presented<'sources, 'request>>, Refusal>,
     /// Keys that do not refuse the request, or are not the one that it is refused for.
@@ -75,7 +75,7 @@ impl Sources {
         self.headers.iter().chain(authorization)
     }
 
-    /// The places where keys belong, as a client is told of them.
+    /// The places for keys, as they are named to a client.
     pub(crate) fn instruction(&self) -> String {
         let headers = self.headers.iter().map(|name| name.as_str().to_owned());
         let schemes = self.schemes.iter();
@@ -87,8 +87,8 @@ impl Sources {
         places.join(" or ")
     }
 
-    /// The carriers as the value of `Vary`, `*` if there are none. A clone of it writes no count
-    /// that requests share.
+    /// The carriers as the value of `Vary`, `*` if there are none. A clone does not write a reference
+    /// count that requests share.
     pub(crate) fn vary(&self) -> HeaderValue {
         let carriers: Vec<&str> = self.carriers().map(HeaderName::as_str).collect();
         match carriers.as_slice() {
@@ -97,7 +97,7 @@ impl Sources {
         }
     }
 
-    /// The schemes to challenge with; a header of its own counts as `ApiKey`.
+    /// The schemes to challenge with. A dedicated header counts as `ApiKey`.
     pub(crate) fn schemes(&self) -> Vec<Scheme> {
         let mut schemes = self.schemes.clone();
         if !self.headers.is_empty() || schemes.is_empty() {
@@ -108,8 +108,8 @@ impl Sources {
         schemes
     }
 
-    /// Finds the one credential of a request, in one pass over its headers, and the keys that
-    /// stand where none belongs.
+    /// Finds the one credential of a request, in one pass over its headers, and the keys that are in
+    /// wrong places.
     #[inline]
     pub(crate) fn find<'sources, 'request, B>(
         &'sources self,
@@ -127,7 +127,7 @@ impl Sources {
         }
     }
 
-    /// A leak is reported whatever else is wrong with the request, in whatever order.
+    /// A leak is reported regardless of other errors in the request, and of their order.
     #[cold]
     fn with_strays<'sources, 'request, B>(
         &'sources self,
@@ -146,7 +146,7 @@ impl Sources {
         for (name, value) in request.headers() {
             let value = value.as_bytes();
             if *name == header::REFERER {
-                // A link that a stranger made must not turn a valid key off.
+                // A link that a stranger made must not disable a valid key.
                 strays.note(KeyPlace::Referer, value, format, |key| {
                     presented == Some(key)
                 });
@@ -223,17 +223,17 @@ impl Sources {
         Ok(presented.filter(|presented| !presented.token.is_empty()))
     }
 
-    /// Whether a header's name is a carrier's but for `_` and `-`: some servers and gateways take
-    /// the two for one.
+    /// Whether a header's name equals a carrier's except for `_` and `-`, which some servers and
+    /// gateways treat as the same.
     fn is_twin(&self, name: &HeaderName) -> bool {
         self.headers
             .iter()
             .any(|carrier| is_same_but_for_dashes(carrier, name.as_str().as_bytes()))
     }
 
-    /// The token of an enabled scheme (RFC 9110 §11.4: `1*SP` after the scheme; whatever else
-    /// stands there, a tab too, is part of a token that is no key). Another scheme is another's
-    /// credential.
+    /// The token of an enabled scheme (RFC 9110 §11.4: `1*SP` after the scheme). Anything else after the
+    /// scheme, even a tab, is part of a token that is no key. A credential of another scheme is not for
+    /// this layer.
     fn authorization<'request>(&self, value: &'request [u8]) -> Option<Presented<'_, 'request>> {
         let end = value
             .iter()
@@ -265,8 +265,8 @@ impl Sources {
     }
 }
 
-/// Keeps a text for as long as the process lives, once for all who ask for the same. The sets of
-/// carriers are few: the program configures them.
+/// Keeps a text for the lifetime of the process, once for all callers with the same text. There are few
+/// sets of carriers, because the program configures them.
 fn kept(text: String) -> &'static str {
     static KEPT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let mut texts = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -305,7 +305,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Removes the credential from its header, or hides it there where it is to be forwarded.
+/// Removes the credential from its header, or hides it there if it is to be forwarded.
 pub(crate) fn hide<B>(request: &mut Request<B>, header: &HeaderName, forward: bool) {
     if forward {
         for value in request

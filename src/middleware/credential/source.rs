@@ -1,4 +1,4 @@
-//! The places in a request where a key may be.
+//! The places in a request that may hold a key.
 
 use http::header::{self, HeaderName};
 
@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind};
 use crate::middleware::credential::leak::is_url_header;
 use crate::verdict::Scheme;
 
-/// A place in a request where a key may be: a header of its own, or a scheme of
-/// `Authorization`. Nothing else authenticates: no query, no path, no cookie, no body.
+/// A place in a request that may hold a key: a dedicated header, or a scheme of `Authorization`. Nothing
+/// else authenticates: no query, no path, no cookie, no body.
 ///
 /// ```
 /// use http::HeaderName;
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Authorization(Scheme),
 }
 
-/// Headers that mean something else to clients, proxies or servers.
+/// Headers that have another meaning for clients, proxies or servers.
 const NOT_CARRIERS: [HeaderName; 27] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
@@ -62,8 +62,8 @@ const NOT_CARRIERS: [HeaderName; 27] = [
 impl Source {
     /// A header whose whole value is the key.
     ///
-    /// A name from [`HeaderName::from_static`] costs nothing when it is written to a response's
-    /// `Vary`; one made at run time is counted by reference.
+    /// A name from [`HeaderName::from_static`] costs nothing when it is written to a response's `Vary`.
+    /// A name made at run time is reference-counted.
     ///
     /// # Errors
     ///

@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-/// The request body that the inner service of a [`DrainLayer`](crate::DrainLayer) gets: the one
-/// that came, as it is. If it is dropped before its end, the layer may read on.
+/// The request body that the inner service of a [`DrainLayer`](crate::DrainLayer) gets: the original
+/// one, unchanged. If it is dropped before its end, the layer may read on.
 pub struct DrainBody<B> {
     /// `None` only while it is dropped.
     body: Option<B>,
     /// Where the body goes, unless nothing is left to read.
     back: Option<Arc<Returning<B>>>,
-    /// Whether the client sends nothing before somebody reads.
+    /// Whether the client sends nothing until the body is read.
     awaits_leave: bool,
 }
 

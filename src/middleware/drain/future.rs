@@ -16,7 +16,7 @@ use super::limits::Limits;
 use crate::middleware::rejection::Rejection;
 
 pin_project! {
-    /// The future of [`Drain`](crate::drain::Drain).
+    /// The response future of [`Drain`](crate::drain::Drain).
     pub struct ResponseFuture<F, B, ResBody> {
         #[pin]
         state: State<F, B, ResBody>,
@@ -113,13 +113,13 @@ fn unread<B: Body, ResBody>(
 }
 
 impl<B: Body + Unpin, ResBody> Rest<B, ResBody> {
-    /// Reads to the end of the body or to a bound. What goes wrong on the way ends it too.
+    /// Reads to the end of the body or to a limit. An error on the way ends it too.
     fn poll_drained(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                    // A frame without data is no way around the bound.
+                    // A frame without data must not bypass the limit.
                     match self.bytes_left.checked_sub(length.max(1)) {
                         Some(left) => self.bytes_left = left,
                         None => return Poll::Ready(()),

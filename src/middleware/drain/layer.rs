@@ -1,4 +1,4 @@
-//! What is configured of a drain.
+//! The settings of a drain.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use super::limits::Limits;
 use super::service::Drain;
 use crate::time::{Clock, SystemClock};
 
-/// Reads what is left of a refused request's body before the refusal is handed on, within bounds.
+/// Reads the rest of a refused request's body before the refusal is returned, within limits.
 ///
-/// It stands outside the layers that refuse. A response counts as a refusal if it has a
-/// [`Rejection`](crate::Rejection) in its extensions. All other responses, and refusals of requests
-/// whose body is read or kept by the inner service, pass as they are.
+/// Put it outside the layers that refuse. A response counts as a refusal if it has a
+/// [`Rejection`](crate::Rejection) in its extensions. All other responses pass unchanged, and so do
+/// refusals of requests whose body is read or kept by the inner service.
 ///
-/// The refusal is handed on at once, and the body stays unread, if
+/// The refusal is returned at once, and the body stays unread, if
 ///
-/// - the body says that it is longer than [`max_bytes`](Self::max_bytes), because reading a part
-///   of it makes nothing arrive;
-/// - the client sent `Expect: 100-continue` and nothing has been read: it waits for leave to send
-///   the body, and must not get it for a body that is thrown away (RFC 9110 §10.1.1).
+/// - the body says that it is longer than [`max_bytes`](Self::max_bytes), because reading only a part of
+///   it does not make the refusal arrive;
+/// - the client sent `Expect: 100-continue` and nothing has been read: it waits for permission to send
+///   the body, and must not get it for a body that is discarded (RFC 9110 §10.1.1).
 ///
 /// The inner service gets a [`DrainBody`](crate::drain::DrainBody) around the request's body, which
 /// must be [`Unpin`], as the bodies of hyper, axum and tonic are.
@@ -53,7 +53,7 @@ impl DrainLayer {
         }
     }
 
-    /// Reads at most so many bytes of a refused body. A frame counts as one byte at least.
+    /// Reads at most this many bytes of a refused body. A frame counts as at least one byte.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.limits.bytes = bytes;
         self

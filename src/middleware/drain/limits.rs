@@ -1,11 +1,11 @@
-//! How far a drain goes.
+//! The limits of a drain.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::time::Clock;
 
-/// How much is read of a refused body, and how long.
+/// How much of a refused body is read, and for how long.
 #[derive(Clone)]
 pub(super) struct Limits {
     pub(super) bytes: u64,

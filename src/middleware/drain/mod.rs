@@ -1,15 +1,15 @@
 //! Reads what is left of a refused request's body, so that the refusal arrives.
 //!
-//! A refusal is made from the head of a request, and the body is left unread. A server cannot use
-//! an HTTP/1.1 connection any more then, and hyper closes it. If bytes of the upload are still on
-//! their way, the operating system answers them with a reset, which can destroy the response before
-//! the client has read it: the client reports a broken connection instead of the 401, and a proxy a
-//! 502. [`DrainLayer`] reads on for a bounded number of bytes and a bounded time before it hands on
-//! the refusal.
+//! A refusal is made from the head of a request, and the body is left unread. A server can then no
+//! longer use an HTTP/1.1 connection, and hyper closes it. If bytes of the upload are still on their
+//! way, the operating system answers them with a reset, which can destroy the response before the client
+//! has read it. The client reports a broken connection instead of the 401, and a proxy reports a 502.
+//! [`DrainLayer`] reads on for a bounded number of bytes and a bounded time before it returns the
+//! refusal.
 //!
-//! It is a layer of its own, and no part of [`ApiKeyLayer`](crate::ApiKeyLayer), because it has
-//! costs that not every service wants: one allocation for each request with a body, and for a
-//! stranger the right to send [`max_bytes`](DrainLayer::max_bytes) that are thrown away.
+//! It is a separate layer, not a part of [`ApiKeyLayer`](crate::ApiKeyLayer), because it has costs that
+//! not every service wants: one allocation for each request with a body, and for a stranger the right to
+//! send [`max_bytes`](DrainLayer::max_bytes) that are discarded.
 //!
 //! ```
 //! use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! The service that hands its inner one a body that comes back.
+//! The service that passes its inner service a body that comes back.
 
 use std::fmt;
 use std::task::{Context, Poll};

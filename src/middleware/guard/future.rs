@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use crate::middleware::body::ResponseBody;
 
 pin_project! {
-    /// The future of [`RequireScope`](crate::guard::RequireScope).
+    /// The response future of [`RequireScope`](crate::guard::RequireScope).
     pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,

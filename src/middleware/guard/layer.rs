@@ -1,4 +1,4 @@
-//! What a scope guard is told.
+//! The settings of a scope guard.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::observe::observer::{Observed, Observer};
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///
-/// It stands inside an [`ApiKeyLayer`](crate::ApiKeyLayer). Without one it refuses everything
-/// with 500: no authentication is no permission.
+/// Put it inside an [`ApiKeyLayer`](crate::ApiKeyLayer). Without one it refuses every request with 500:
+/// no authentication is no permission.
 ///
 /// ```
 /// use tower_api_key::{RequireScopeLayer, Requirement};
@@ -34,12 +34,12 @@ pub struct RequireScopeLayer {
 }
 
 impl RequireScopeLayer {
-    /// Requires a scope, or what a [`Requirement`] says.
+    /// Requires a scope or a [`Requirement`].
     ///
     /// # Panics
     ///
-    /// When a text is not a scope, so that a typo in a route ends the start of the program. Text
-    /// that comes from elsewhere goes through [`Requirement::scope`] first.
+    /// If a text is not a valid scope, so that a typo in a route fails at startup. Parse text that comes
+    /// from elsewhere with [`Requirement::scope`] first.
     #[track_caller]
     pub fn new(requirement: impl IntoRequirement) -> Self {
         Self {
@@ -59,10 +59,10 @@ impl RequireScopeLayer {
         self
     }
 
-    /// Sets an observer of this guard alone, which hears of each request that the guard refuses.
-    /// Default: none. The observers of the [`ApiKeyLayer`](crate::ApiKeyLayer) further out and of its
-    /// ring hear of those requests too, so give this guard another one. It also hears of requests
-    /// that no layer authenticated, which nobody else does.
+    /// Sets an observer of this guard alone, which receives an event for each request that the guard
+    /// refuses. Default: none. The observers of the [`ApiKeyLayer`](crate::ApiKeyLayer) further out and
+    /// of its ring receive events for those requests too, so give this guard another observer. It also
+    /// receives an event for each request that no layer authenticated, which no other observer does.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self

@@ -72,7 +72,7 @@ pub(crate) fn proof<'a>(
     })
 }
 
-/// Whether a request may pass, and the response where it may not.
+/// Whether a request may pass, and the response if it may not.
 #[inline]
 fn authorise(
     required: &Required,
@@ -83,13 +83,13 @@ fn authorise(
     if required.is_met_by(key) {
         return Ok(());
     }
-    // Which headers carry keys, the authenticating layer knows, not this one.
+    // Only the authenticating layer knows which headers carry keys.
     let vary = HeaderValue::from_static("*");
     let response = required.refuse(key, &vary, request);
     Err(Box::new(Rejection::of_a_guard(response)))
 }
 
-/// Tells the guard's own observer of a refusal; the layer further out tells its own.
+/// Notifies the guard's own observer of a refusal. The layer further out notifies its own.
 #[cold]
 fn report(observer: &Observed, extensions: &Extensions, response: &Response<Bytes>) {
     let Some(rejection) = response.extensions().get::<Rejection>() else {

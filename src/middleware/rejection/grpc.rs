@@ -12,7 +12,7 @@ use crate::middleware::caching;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// A gRPC response that is over with its headers; an empty body ends the stream with them.
+/// A gRPC response that ends with its headers. An empty body ends the stream with them.
 pub(super) fn trailers_only(
     content_type: HeaderValue,
     kind: RejectionKind,
@@ -39,11 +39,11 @@ pub(super) const fn code(kind: RejectionKind) -> i32 {
     }
 }
 
-/// The content type of the answer to a gRPC request, `None` for any other request.
+/// The content type of the answer to a gRPC request. `None` for any other request.
 ///
 /// A client chooses the content type, and the answer to a gRPC request has the HTTP status 200. So
-/// everything else must be as the protocols have it: `POST`, and for gRPC itself HTTP/2 with
-/// `te: trailers`, which a proxy that asks by a request of its own does not send.
+/// everything else must match the protocols: `POST`, and for gRPC itself HTTP/2 with `te: trailers`,
+/// which a proxy does not send in a request of its own.
 pub(super) fn content_type(request: Head<'_>) -> Option<HeaderValue> {
     if request.method != Method::POST {
         return None;
@@ -78,7 +78,7 @@ fn takes_trailers(request: &HeaderMap) -> bool {
         .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Percent-encodes what the gRPC protocol's `Percent-Byte-Unencoded` leaves out.
+/// Percent-encodes the bytes outside the gRPC protocol's `Percent-Byte-Unencoded`.
 pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -5,7 +5,7 @@ use http::header::HeaderMap;
 use http::request::Parts;
 use http::{Method, Request, Version};
 
-/// The head of the request that is refused: what tells a gRPC client from others.
+/// The head of the refused request, by which a gRPC client is distinguished from others.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(super) method: &'a Method,

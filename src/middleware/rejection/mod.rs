@@ -4,8 +4,8 @@
 //! |---|---|---|---|---|
 //! | [`Missing`](RejectionKind::Missing) | 401 | API key missing | scheme and realm | 16 |
 //! | [`Ambiguous`](RejectionKind::Ambiguous) | 400 | says which | – | 3 |
-//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | says where, and where keys belong | – | 3 |
-//! | [`KeyMisplaced`](RejectionKind::KeyMisplaced) | 400 | says where, and where keys belong | – | 3 |
+//! | [`KeyInUrl`](RejectionKind::KeyInUrl) | 400 | names the place, and those for keys | – | 3 |
+//! | [`KeyMisplaced`](RejectionKind::KeyMisplaced) | 400 | names the place, and those for keys | – | 3 |
 //! | [`Invalid`](RejectionKind::Invalid) | 401 | Invalid API key | `invalid_token` | 16 |
 //! | [`InsufficientScope`](RejectionKind::InsufficientScope) | 403 | names what is required | `insufficient_scope` | 7 |
 //! | [`StoreUnavailable`](RejectionKind::StoreUnavailable) | 503 | Key store unavailable | – | 14 |
@@ -15,11 +15,11 @@
 //! rejection has `Cache-Control: no-store` and `Vary`. The [`Rejection`] itself is in the
 //! response's extensions, for outer layers to read.
 //!
-//! A gRPC client gets a trailers-only response, whose HTTP status is 200. A request is gRPC's only
-//! if it is what gRPC clients send: a `POST` over HTTP/2 with `te: trailers` and a content type of
-//! the family `application/grpc`, or a `POST` with one of `application/grpc-web`. Any other request
-//! gets the status of the table, whatever its content type, so that a proxy that asks the service
-//! by a `GET` whether to let a request pass reads a refusal as one.
+//! A gRPC client gets a trailers-only response, whose HTTP status is 200. A request counts as gRPC only
+//! if it is what gRPC clients send: a `POST` over HTTP/2 with `te: trailers` and a content type of the
+//! family `application/grpc`, or a `POST` with one of `application/grpc-web`. Any other request gets the
+//! status in the table, whatever its content type. So if a proxy asks the service by a `GET` whether to
+//! let a request pass, it reads a refusal as one.
 
 mod grpc;
 mod head;
@@ -41,10 +41,10 @@ use crate::verdict::Identity;
 use crate::verdict::InvalidCause;
 pub use crate::verdict::RejectionKind;
 
-/// Why a request was refused; found in the extensions of the response.
+/// Why a request was refused. It is in the extensions of the response.
 ///
-/// It holds no key material. The cause of an invalid key is here for logs and audit; the
-/// response does not tell it. The same holds for the [source](std::error::Error::source) of
+/// It holds no key material. The cause of an invalid key is here for logs and audit, and is not in the
+/// response. The same holds for the [source](std::error::Error::source) of
 /// [`StoreUnavailable`](RejectionKind::StoreUnavailable), which is the [`StoreError`].
 ///
 /// ```
@@ -74,18 +74,18 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// What kind of refusal this is.
+    /// The kind of refusal.
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// The HTTP status of the response, unless a responder chose another; a gRPC response has 200
+    /// The HTTP status of the response, unless a responder chose another. A gRPC response has 200
     /// instead.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What the response tells the client.
+    /// The detail in the response to the client.
     pub fn detail(&self) -> &str {
         match &self.detail {
             Detail::Static(text) => text,
@@ -93,13 +93,14 @@ impl Rejection {
         }
     }
 
-    /// Why the key is invalid, where [`kind`](Self::kind) is [`RejectionKind::Invalid`]. It must
-    /// not reach the client: told apart, the causes are an oracle.
+    /// Why the key is invalid, if [`kind`](Self::kind) is [`RejectionKind::Invalid`]. It must not reach
+    /// the client: a client that can distinguish the causes has an oracle.
     pub fn cause(&self) -> Option<InvalidCause> {
         self.cause
     }
 
-    /// What the key lacks, if [`kind`](Self::kind) is [`RejectionKind::InsufficientScope`].
+    /// The requirement that the key does not meet, if [`kind`](Self::kind) is
+    /// [`RejectionKind::InsufficientScope`].
     pub fn requirement(&self) -> Option<&Requirement> {
         self.requirement.as_deref()
     }
@@ -122,14 +123,14 @@ impl Rejection {
         response
     }
 
-    /// Whether the layer is to tell its observer of it; the layers further out are not.
+    /// Whether the layer is to notify its observer of it. The layers further out are not.
     pub(crate) fn take_untold(&mut self) -> bool {
         std::mem::take(&mut self.untold)
     }
 
-    /// The public id that the request names, if nothing has proven it: of an unknown key, of one
-    /// that the store gave no verdict on, and of one in a place where none belongs. Anyone can name
-    /// any id: never revoke by it alone.
+    /// The public id that the request names, if nothing has proven it: that of an unknown key, of a key
+    /// that the store gave no verdict on, or of a key in a wrong place. Anyone can name any id: never
+    /// revoke by it alone.
     pub fn claimed_key_id(&self) -> Option<KeyId> {
         self.identity.claimed()
     }
@@ -167,7 +168,7 @@ enum Detail {
     Shared(Arc<str>),
 }
 
-/// What a 401 or 403 asks for.
+/// The challenges of a 401 or 403.
 #[derive(Clone)]
 enum Challenges {
     Shared(Arc<[HeaderValue]>),
@@ -183,9 +184,9 @@ impl Challenges {
     }
 }
 
-/// Which statuses tell a client that its key is missing or invalid.
+/// The statuses for a missing and an invalid key.
 ///
-/// A profile changes the status only; headers, body and gRPC codes stay as they are.
+/// A profile changes the status only. Headers, body and gRPC codes stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StatusProfile {

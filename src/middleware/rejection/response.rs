@@ -1,4 +1,4 @@
-//! Responses that refuse, made ready when a layer is built.
+//! Responses that refuse, prepared when a layer is built.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl Responses {
         }
     }
 
-    /// The response to a refusal; `required` is what the layer requires, if it does.
+    /// The response to a refusal. `required` is the layer's requirement, if it has one.
     #[cold]
     pub(crate) fn refuse(
         &self,
@@ -137,8 +137,8 @@ impl Responses {
     }
 }
 
-/// Left in the extensions of a request that passes without a key, so that a guard further in
-/// answers as the layer would have, and does not take it for a missing layer.
+/// Left in the extensions of a request that passes without a key. With it, a guard further in answers as
+/// the layer would have, and does not conclude that the layer is missing.
 #[derive(Clone)]
 pub(crate) struct Anonymous(Arc<Responses>);
 
@@ -147,7 +147,7 @@ impl Anonymous {
         Self(responses)
     }
 
-    /// The response where a key is needed after all.
+    /// The response if a key is needed after all.
     pub(crate) fn refuse(&self, request: Head<'_>) -> Response<Bytes> {
         self.0.refuse(&Refusal::Missing, None, request)
     }
@@ -179,7 +179,7 @@ impl Required {
         self.requirement.is_met_by(key.scopes())
     }
 
-    /// The response to a key that lacks what is required.
+    /// The response to a key that does not meet the requirement.
     #[cold]
     pub(crate) fn refuse(
         &self,
@@ -204,7 +204,7 @@ impl RejectionKind {
     }
 }
 
-/// The response where a scope is required and nothing authenticates.
+/// The response if a scope is required and nothing authenticates.
 #[cold]
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let kind = RejectionKind::NotAuthenticated;
@@ -214,7 +214,7 @@ pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     answer.respond(rejection, &HeaderValue::from_static("*"), None, request)
 }
 
-/// One kind of refusal, but for what differs between requests.
+/// One kind of refusal, except for what differs between requests.
 struct Answer {
     kind: RejectionKind,
     status: StatusCode,
@@ -281,8 +281,8 @@ impl Answer {
     }
 }
 
-/// A user's refusal with what none may lack. What it says to caches gives way: a refusal that is
-/// stored would answer the holders of valid keys.
+/// A user's refusal, completed with the mandatory fields. Its caching fields are replaced, because a
+/// stored refusal would answer the holders of valid keys.
 fn completed(
     mut response: Response<Bytes>,
     challenges: &[HeaderValue],

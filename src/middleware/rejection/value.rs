@@ -13,8 +13,8 @@ use crate::middleware::{caching, problem};
 use crate::verdict::{Identity, VerifiedKey};
 
 impl VerifiedKey {
-    /// Refuses a key that lacks what is required: for a handler that learns only from the request
-    /// what it needs.
+    /// Refuses a key that does not meet a requirement, for a handler that knows its requirement only
+    /// after it has read the request.
     ///
     /// The rejection is that of a layer or a guard, and [becomes](Rejection::into_response) the same
     /// response. If that response leaves through an [`ApiKeyLayer`](crate::ApiKeyLayer), the observers of
@@ -53,7 +53,7 @@ impl VerifiedKey {
             cause: None,
             identity: Identity::Proven(self.id()),
             source: None,
-            challenges: Challenges::One(challenge(self, &requirement.mentioned().to_string())),
+            challenges: Challenges::One(challenge(self, requirement.mentioned().as_str())),
             requirement: Some(Arc::new(requirement.clone())),
             untold: true,
         })
@@ -61,8 +61,8 @@ impl VerifiedKey {
 }
 
 impl Rejection {
-    /// The response that tells the client: a problem (RFC 9457) with the status, the challenges and
-    /// `Cache-Control: no-store`, and this rejection in its extensions. It is not that of a
+    /// The response to the client: a problem (RFC 9457) with the status, the challenges and
+    /// `Cache-Control: no-store`, and this rejection in its extensions. It does not come from a
     /// [responder](crate::ApiKeyLayer::responder).
     ///
     /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic returns
@@ -70,7 +70,7 @@ impl Rejection {
     /// rejection.
     pub fn into_response(self) -> Response<Bytes> {
         let json = problem::json(self.status, self.detail());
-        // Which headers carry keys, the authenticating layer knows.
+        // Only the authenticating layer knows which headers carry keys.
         let mut response = self.problem(json.into(), &HeaderValue::from_static("*"));
         response.extensions_mut().insert(self);
         response
@@ -93,7 +93,7 @@ impl Rejection {
     }
 }
 
-/// What a key lacks, in the words that the client gets.
+/// The unmet requirement, in the words that the client gets.
 pub(super) fn lacking(requirement: &Requirement) -> String {
     format!("Insufficient scope: expected {requirement}")
 }

@@ -13,7 +13,7 @@ use super::value::{Name, Parsed, Raw};
 use crate::access::realm::Realm;
 use crate::time::Timestamp;
 
-/// How a file is written.
+/// The syntax of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syntax {
     Toml,
@@ -21,7 +21,7 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// The syntax that a file's name says.
+    /// The syntax that a file's name implies.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
         if extension.eq_ignore_ascii_case("toml") {
@@ -80,12 +80,12 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// What `serde_json` puts at the end of its messages.
+/// The position that `serde_json` puts at the end of its messages.
 fn position(error: &serde_json::Error) -> String {
     format!(" at line {} column {}", error.line(), error.column())
 }
 
-/// What a file says before the realm of the file is known to all its keys.
+/// The contents of a file, before the realm of the file is known to all its keys.
 struct Drafts {
     realm: Option<Realm>,
     entries: Vec<super::entry::Draft>,

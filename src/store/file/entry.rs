@@ -28,7 +28,7 @@ pub(super) struct Entry {
 /// A key whose realm may be that of the file.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// As it is written, to find its line by.
+    /// As it is written, to find its line.
     written: String,
     digest: KeyDigest,
     id: Option<KeyId>,
@@ -93,7 +93,7 @@ impl Draft {
     }
 }
 
-/// An id that a digest always has. It goes to logs, so it is no part of the digest itself.
+/// An id that is always the same for a digest. It goes to logs, so it is no part of the digest itself.
 fn derived_id(digest: &KeyDigest) -> KeyId {
     let hash = Sha256::new()
         .chain_update(b"tower-api-key id of a digest\0")

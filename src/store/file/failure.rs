@@ -1,10 +1,10 @@
-//! What can be wrong with a file.
+//! The errors of a file.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What is wrong, and in which line.
+/// A mistake in a file, and its line.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) line: Option<usize>,
@@ -20,7 +20,7 @@ impl Problem {
     }
 }
 
-/// The source of a [`StoreError`](crate::store::StoreError): the file, the line, and what to do.
+/// The source of a [`StoreError`](crate::store::StoreError): the file, the line, and the remedy.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) path: PathBuf,
@@ -39,13 +39,13 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
-/// The line in which a byte stands, from 1 on.
+/// The line of a byte, from 1 on.
 pub(super) fn line_of(text: &[u8], offset: usize) -> usize {
     let before = text.get(..offset).unwrap_or(text);
     before.split(|&byte| byte == b'\n').count()
 }
 
-/// The lines of texts that stand in the file one after the other, found in one pass over it.
+/// The lines of texts that are in the file one after the other, found in one pass over it.
 pub(super) struct Lines<'a> {
     rest: &'a str,
     line: usize,
@@ -59,11 +59,11 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line in which this stands next; `None` where it is written with escapes.
+    /// The line of the next occurrence. `None` if it is written with escapes.
     pub(super) fn next_with(&mut self, wanted: &str) -> Option<usize> {
         let (before, after) = self.rest.split_at_checked(self.rest.find(wanted)?)?;
         self.line += line_of(before.as_bytes(), before.len()) - 1;
-        // From behind it on, so that the same text is found once more.
+        // Continue after it, so that the same text is found once more.
         self.rest = after.get(wanted.len()..)?;
         Some(self.line)
     }

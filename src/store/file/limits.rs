@@ -1,4 +1,4 @@
-//! What a keys file may grant.
+//! The limits of a keys file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::access::scope::ScopeSet;
 use crate::support::span::Span;
 use crate::time::Timestamp;
 
-/// The limits that a store was opened with; none by default.
+/// The limits that a store was opened with. The default is none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Limits {
     pub(super) max_lifetime: Option<Duration>,
@@ -30,7 +30,7 @@ impl Limits {
                 return Err(Problem::new(*line, text));
             }
             if let Some(longest) = self.max_lifetime {
-                // By a clock that fails nothing can be said to be short enough.
+                // If the clock fails, no lifetime is known to be short enough.
                 let last = now.checked_add(longest).filter(|_| now != Timestamp::MAX);
                 let fits = |end| last.is_some_and(|last| end <= last);
                 if !record.expires_at().is_some_and(fits) {

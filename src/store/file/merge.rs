@@ -1,4 +1,4 @@
-//! What a changed file does to the keys that are held.
+//! The effect of a changed file on the keys that are held.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// Every key that ever was in the file, by its digest.
 pub(super) type Held = BTreeMap<[u8; 32], KeyRecord>;
 
-/// Refuses a digest or an id that two keys of a file have.
+/// Refuses a file in which two keys have the same digest or id.
 pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
     let (mut digests, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for entry in entries {
@@ -29,8 +29,8 @@ pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What leads from the keys that are held to those of the file, by the rules of the lifecycle: a
-/// secret's authority only shrinks, and what is dead stays dead.
+/// The change from the keys that are held to those of the file, by the rules of the lifecycle: a
+/// secret's authority only shrinks, and a dead key stays dead.
 pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<Change, Problem> {
     let ids: BTreeSet<KeyId> = held.values().map(KeyRecord::id).collect();
     let mut writes = Vec::new();
@@ -77,7 +77,7 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
     Ok(Change::new(writes))
 }
 
-/// What the new record has beyond the old one, or has in another way.
+/// The field in which the new record has more than the old one, or differs from it.
 fn gain(old: &KeyRecord, new: &KeyRecord) -> Option<&'static str> {
     let later = match (old.expires_at(), new.expires_at()) {
         (Some(old), Some(new)) => new > old,

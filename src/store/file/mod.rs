@@ -30,8 +30,8 @@ use crate::key::digest::KeyDigest;
 use crate::record::Revocation;
 use crate::time::Timestamp;
 
-/// Read-only keys, for those who deploy by configuration: a TOML or JSON file of digests that is
-/// read at the start, and again when it changes. Needs the feature `file`.
+/// Read-only keys, for deployment by configuration: a TOML or JSON file of digests that is read at the
+/// start, and again when it changes. Needs the feature `file`.
 ///
 /// ```
 /// use tower_api_key::{KeyRing, store::FileStore};
@@ -56,69 +56,68 @@ use crate::time::Timestamp;
 ///
 /// # The file
 ///
-/// It is TOML where its name ends in `.toml`, and JSON where it ends in `.json`. `keys` is a list,
-/// and must be there even when it is empty; a `realm` beside it is that of every key that names
-/// none. Of a key there are:
+/// It is TOML if its name ends in `.toml`, and JSON if it ends in `.json`. `keys` is a list, and must be
+/// there even when it is empty. A `realm` next to it applies to every key that names none. A key has:
 ///
-/// | field | what it is |
+/// | field | meaning |
 /// |---|---|
 /// | `digest` | the SHA-256 of the key, 64 hexadecimal digits: `printf %s "$KEY" \| sha256sum` |
 /// | `subject` | whose key it is |
 /// | `scopes` | a list of scopes; `[]` grants nothing |
 /// | `expires_at` | Unix seconds, or RFC 3339; as text in JSON, with or without quotes in TOML |
 /// | `never_expires` | `true`, in the place of `expires_at` |
-/// | `realm` | the realm, where it is not that of the file |
-/// | `not_before` | when it becomes valid, written like `expires_at`; always valid without |
+/// | `realm` | the realm, if it is not that of the file |
+/// | `not_before` | when it becomes valid, written like `expires_at`; valid from the start if left out |
 /// | `id` | the public id: the 12 characters before the last `_` of a minted key |
 /// | `label`, `metadata` | a name for people, and a table of texts for the application |
 ///
 /// The program `tower-api-key`, of the feature `cli`, mints a key and writes its entry with
 /// `tower-api-key mint --prefix acme --realm orders --subject alice`.
 ///
-/// Without `id`, the id is made from the digest and is always the same. It then names a key in
-/// logs as well as any, but is not the id in the key's own text; and whoever can guess a weak
-/// key can tell by it that he was right.
+/// Without `id`, the id is made from the digest and is always the same. It then names a key in logs as
+/// well as any, but is not the id in the key's own text. If a weak key can be guessed, the id confirms
+/// the guess.
 ///
-/// Never write a key itself into the file. What looks like one, in any field or comment, makes the
-/// file be refused, and is not repeated in the error.
+/// Never write a key itself into the file. If a field or comment contains a text that looks like a key,
+/// the file is refused, and the error does not repeat that text.
 ///
-/// What a ring's policy says of lifetimes and scopes binds what the ring issues, and not this
-/// file: whoever writes it decides what its keys may do.
+/// A ring's policy on lifetimes and scopes binds the keys that the ring issues, and not this file: the
+/// file's author decides what its keys may do.
 ///
 /// # When it changes
 ///
-/// What a file gives is given whole or not at all. A key that is gone from the file is revoked at
-/// that moment. A key that is changed may only lose: scopes, or some of its time. Where a key under
-/// the same digest would gain, change its subject, realm, id or metadata, or come back after it
-/// was gone, the file is refused: that needs a new secret. All this holds while the process runs;
-/// the next process knows the file alone.
+/// The additions of a file are applied whole or not at all. A key that is gone from the file is revoked
+/// at that moment. A key that is changed may only lose scopes or some of its time. The file is refused
+/// if a key under the same digest would gain authority, change its subject, realm, id or metadata, or
+/// come back after it was gone, because that needs a new secret. All this holds while the process runs.
+/// The next process knows only the file.
 ///
-/// A refused file gives nothing, but what it takes away is taken away, so that a mistake in one
-/// entry does not hold back the revocation of another:
+/// A refused file adds nothing, but its removals apply, so that a mistake in one entry does not hold
+/// back the revocation of another:
 ///
 /// - A key that is in no entry is revoked.
 /// - A key that is in an entry loses the scopes and the time that the entry does not allow. A
 ///   field that cannot be read takes nothing.
-/// - An entry is known by its digest, or else by the `id` of a key that is held. While one entry
-///   is known by neither, it may be any of the keys that are missing: no key is revoked for being
+/// - An entry is known by its digest, or else by the `id` of a key that is held. While one entry is
+///   known by neither, it may be any of the keys that are missing, so no key is revoked for being
 ///   missing.
-/// - A file that is missing or cannot be read, does not parse as TOML or JSON, or has no one list
-///   `keys`, takes nothing away: the last good one stays in force.
+/// - A file that is missing or cannot be read, does not parse as TOML or JSON, or does not have exactly
+///   one list `keys`, takes nothing away: the last good one stays in force.
 ///
-/// The [observer](FileOptions::observer) is told
-/// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error whose source names the
-/// line and the field, and the ids of what was revoked or narrowed all the same. To revoke all
-/// keys, write `keys = []`.
+/// The [observer](FileOptions::observer) receives
+/// [`StoreReloadFailed`](crate::EventKind::StoreReloadFailed), with an error whose source names the line
+/// and the field, and the ids of the keys that were revoked or narrowed anyway. To revoke all keys,
+/// write `keys = []`.
 ///
-/// A thread looks once a second whether the file is another one (time of change, size, inode), and
-/// reads it when it has stayed the same for one more second, so that a file that is still being
-/// written does not revoke what has not been written yet. To be sure, write to another name and
-/// rename. Looking works where notifications do not: through the symbolic links of a mounted
-/// `ConfigMap`, on network file systems and in containers; and it needs no dependency.
+/// A thread checks once a second whether the file is another one (time of change, size, inode), and
+/// reads it when it has stayed the same for one more second, so that a file that is still being written
+/// does not revoke keys that have not been written yet. To be sure, write to another name and rename.
+/// Polling works in places without notifications: through the symbolic links of a mounted `ConfigMap`,
+/// on network file systems and in containers. It needs no dependency.
 ///
-/// Look-ups are those of a [`MemoryStore`]. [`commit`](KeyStore::commit) and
-/// [`purge`](KeyStore::purge) fail as [`ReadOnly`](StoreErrorKind::ReadOnly); last uses are kept
-/// in memory. Clones share everything, and the thread ends with the last of them.
+/// Look-ups are those of a [`MemoryStore`]. [`commit`](KeyStore::commit) and [`purge`](KeyStore::purge)
+/// fail as [`ReadOnly`](StoreErrorKind::ReadOnly). Last uses are kept in memory. Clones share
+/// everything, and the thread ends with the last of them.
 #[derive(Clone)]
 pub struct FileStore(Arc<Inner>);
 
@@ -129,19 +128,18 @@ struct Inner {
 }
 
 impl FileStore {
-    /// Reads a file, and begins to watch it.
+    /// Reads a file, and starts to watch it.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreErrorKind::Unavailable) for a file that cannot be read, and for a name
-    /// that ends neither in `.toml` nor in `.json`; [`Corrupt`](StoreErrorKind::Corrupt) for one
-    /// that holds a mistake or a key in plaintext. The error's source names the file, and the line
-    /// and the field where there is one.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) if the file cannot be read, or its name ends neither
+    /// in `.toml` nor in `.json`. [`Corrupt`](StoreErrorKind::Corrupt) if it holds a mistake or a key in
+    /// plaintext. The error's source names the file, and the line and the field if there is one.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::options().open(path)
     }
 
-    /// Settings to open a file with, where the defaults do not fit.
+    /// Settings to open a file with, if the defaults do not fit.
     pub fn options() -> FileOptions {
         FileOptions::new()
     }
@@ -162,9 +160,8 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`Conflict`](StoreErrorKind::Conflict) where a key would gain
-    /// authority or come back. What a refused file takes away is taken away; see
-    /// [above](Self#when-it-changes).
+    /// As [`open`](Self::open), and [`Conflict`](StoreErrorKind::Conflict) if a key would gain authority
+    /// or come back. The removals of a refused file apply: see [above](Self#when-it-changes).
     pub fn reload(&self) -> Result<(), StoreError> {
         self.0.shared.reload()
     }

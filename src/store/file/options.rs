@@ -1,4 +1,4 @@
-//! What a file is opened with.
+//! The settings of a file store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::time::{Clock, SystemClock};
 
 /// A second: a deleted key is dead within two, and a look at a file costs a microsecond.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// Below this, the time of change of two writes may be the same.
+/// With a shorter interval, the time of change of two writes may be the same.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a [`FileStore`] is opened, from [`FileStore::options`].
@@ -53,17 +53,17 @@ impl FileOptions {
     }
 
     /// Refuses a file with a key that ends later than this after it is read, or never. Default: no
-    /// limit. As [`KeyRingBuilder::max_lifetime`](crate::KeyRingBuilder::max_lifetime), which is about
+    /// limit. As [`KeyRingBuilder::max_lifetime`](crate::KeyRingBuilder::max_lifetime), which limits the
     /// keys that a ring issues.
     ///
-    /// A refused file still takes away what it takes away: see [`FileStore`].
+    /// The removals of a refused file still apply: see [`FileStore`].
     #[must_use]
     pub fn max_lifetime(mut self, longest: Duration) -> Self {
         self.limits.max_lifetime = Some(longest);
         self
     }
 
-    /// Refuses a file with a key that has another scope than these. Default: all scopes. As
+    /// Refuses a file with a key that has a scope outside this set. Default: all scopes. As
     /// [`KeyRingBuilder::grantable_scopes`](crate::KeyRingBuilder::grantable_scopes).
     #[must_use]
     pub fn grantable_scopes(mut self, scopes: ScopeSet) -> Self {
@@ -71,38 +71,37 @@ impl FileOptions {
         self
     }
 
-    /// Refuses a file in which a subject has more keys of a realm than this that have not expired.
-    /// Default: no limit. As [`KeyRingBuilder::max_keys_per_subject`](crate::KeyRingBuilder::max_keys_per_subject).
+    /// Refuses a file in which a subject has more unexpired keys of a realm than this. Default: no
+    /// limit. As [`KeyRingBuilder::max_keys_per_subject`](crate::KeyRingBuilder::max_keys_per_subject).
     #[must_use]
     pub fn max_keys_per_subject(mut self, limit: usize) -> Self {
         self.limits.max_keys_per_subject = Some(limit);
         self
     }
 
-    /// Looks at the file this often. Default: once a second; at most every 10 ms.
+    /// Checks the file this often. Default: once a second. At most every 10 ms.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval.max(SHORTEST_INTERVAL));
         self
     }
 
-    /// Starts no thread: the file is read again by [`FileStore::reload`] alone.
+    /// Does not start a thread: the file is read again only by [`FileStore::reload`].
     #[must_use]
     pub fn unwatched(mut self) -> Self {
         self.interval = None;
         self
     }
 
-    /// Sets who is told when the file was read again, or could not be; nobody where nothing is
-    /// said. A mistake that stays is told once.
+    /// Sets the observer that receives an event when the file was read again, or could not be. Default:
+    /// none. A mistake that stays is reported once.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Observed::by(observer);
         self
     }
 
-    /// Sets the source of the times at which keys are issued and revoked; [`SystemClock`] where
-    /// nothing is said.
+    /// Sets the source of the times at which keys are issued and revoked. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);

@@ -1,8 +1,8 @@
-//! Keys that stand where only digests belong.
+//! Keys in the place of digests.
 
 pub(super) use crate::key::shape::find;
 
-/// What an error says in the place of the key.
+/// The text of an error in the place of the key.
 pub(super) const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `digest`, \
                                 and replace the key, for whoever could read the file has it";
 

@@ -1,4 +1,4 @@
-//! What a refused file takes away all the same.
+//! The removals of a refused file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,19 +15,19 @@ use crate::lifecycle::{Change, Write};
 use crate::record::{KeyRecord, RevocationReason};
 use crate::time::Timestamp;
 
-/// What a refused file takes away, and what cannot be said of it.
+/// The removals of a refused file, and the keys that it leaves uncertain.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     writes: Vec<Write>,
     revoked: Vec<KeyId>,
     narrowed: Vec<KeyId>,
-    /// Keys that are missing, but may be an entry that names no key.
+    /// Keys that are missing, but may belong to an entry that names no key.
     uncertain: usize,
 }
 
 impl Taken {
-    /// Reads the file again, without judging it. A file that is no document, or has no list of
-    /// keys, takes nothing away.
+    /// Reads the file again, without judging it. If it is no document, or has no list of keys, it takes
+    /// nothing away.
     pub(super) fn from(syntax: Syntax, text: &str, held: &Held, now: Timestamp) -> Self {
         let document = match syntax {
             Syntax::Toml => toml::from_str(text).ok(),
@@ -83,7 +83,7 @@ impl Taken {
     }
 }
 
-/// Ends with nothing where there is nothing to say.
+/// Ends with nothing if there is nothing to say.
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut ids = |what: &str, ids: &[KeyId]| {
@@ -120,7 +120,7 @@ fn digest_of(entry: &Loose, held: &Held) -> Option<[u8; 32]> {
     Some(*digest)
 }
 
-/// What both the record and the entry allow. A field that cannot be read takes nothing.
+/// The authority that both the record and the entry allow. A field that cannot be read takes nothing.
 fn meet(old: &KeyRecord, entry: &Loose) -> KeyRecord {
     let mut parts = old.to_parts();
     if let Some(scopes) = entry.get("scopes").and_then(Loose::scopes) {
@@ -142,7 +142,7 @@ fn meet(old: &KeyRecord, entry: &Loose) -> KeyRecord {
     KeyRecord::from(parts)
 }
 
-/// Any value; names that are given twice are kept twice, and are then unreadable.
+/// Any value. A name that is given twice is kept twice, and is then unreadable.
 enum Loose {
     Text(String),
     Whole(u64),

@@ -1,4 +1,4 @@
-//! The file as it was read last, and how it is read again.
+//! The last state of the file, and how it is read again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::store::{MemoryStore, StoreError, StoreErrorKind};
 use crate::support::caught::caught;
 use crate::time::Clock;
 
-/// What the store and its thread share.
+/// The state that the store and its thread share.
 pub(super) struct Shared {
     path: PathBuf,
     syntax: Syntax,
@@ -37,7 +37,7 @@ struct State {
     tried: Print,
 }
 
-/// What tells one state of a file from another without reading it.
+/// Distinguishes one state of a file from another without reading it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Print {
     /// No file was seen.
@@ -54,13 +54,13 @@ enum Print {
     },
 }
 
-/// What the watching thread remembers from one look to the next.
+/// The state that the watching thread keeps from one check to the next.
 #[derive(Default)]
 pub(super) struct Poll {
-    /// The file that was seen last: one that is another than was tried is read when it is seen
-    /// twice.
+    /// The file that was seen last. If it differs from the one that was tried, it is read when it is
+    /// seen twice.
     seen: Print,
-    /// The failure that was told last, so that it is told once.
+    /// The failure that was reported last, so that it is reported once.
     told: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Shared {
         read
     }
 
-    /// One look at the file, which is read where it has changed and has come to rest.
+    /// One check of the file, which is read if it has changed and has come to rest.
     pub(super) fn poll(&self, poll: &mut Poll) {
         let now = Print::of(&self.path);
         let mut state = self.state();
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     fn read_and_apply(&self, state: &mut State) -> Result<(), StoreError> {
-        // What is written while it is read has another print at the next look.
+        // If the file is written while it is read, it has another print at the next check.
         let print = Print::of(&self.path);
         let bytes = self.read()?;
         state.tried = print;
@@ -196,7 +196,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked here has applied nothing, or all.
+        // A thread that panicked here has applied nothing, or everything.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
-//! Names and values of fields, whose errors never repeat what stands in the file.
+//! Names and values of fields, whose errors never repeat the text of the file.
 //!
-//! A value is judged while it is read, because only then does the parser know where it stands.
+//! A value is judged while it is read, because only then does the parser know its position.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// The name by which the TOML parser hands over a date.
 pub(super) const TOML_DATE: &str = "$__toml_private_datetime";
 
-/// What may stand in a field.
+/// The value of a field.
 #[derive(Debug)]
 pub(super) enum Raw {
     Text(String),
@@ -168,7 +168,7 @@ impl<'de, T, F: FnOnce(Raw) -> Result<T, String>> Visitor<'de> for Parsed<F> {
     }
 }
 
-/// The name of a field: one of these, and not yet seen.
+/// The name of a field: one of these, and not seen yet.
 pub(super) struct Name<'a> {
     fields: &'static [&'static str],
     seen: &'a [&'static str],
@@ -211,7 +211,7 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// A word is repeated to whoever misspelt it; anything else may be a secret in the wrong place.
+/// A misspelt word is repeated in the error. Anything else may be a secret in the wrong place.
 fn is_word(name: &str) -> bool {
     (1..=20).contains(&name.len())
         && name

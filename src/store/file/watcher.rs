@@ -1,4 +1,4 @@
-//! A thread that looks at the file.
+//! A thread that watches the file.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::shared::{Poll, Shared};
 use crate::store::StoreError;
 
-/// Looks at the file until it is dropped.
+/// Watches the file until it is dropped.
 pub(super) struct Watcher(Arc<Stop>);
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Stop {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // The thread is told, not waited for: it may be reading, or be the one that drops.
+        // The thread is notified, but not waited for: it may be reading, or be the one that drops.
         *self
             .0
             .requested

@@ -1,4 +1,4 @@
-//! What a list is asked for, and what it answers.
+//! The query of a list.
 
 mod page;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -50,12 +50,12 @@ pub struct ListQuery {
     pub scope: Option<Scope>,
     /// Only keys whose id starts with this text.
     pub id_prefix: Option<String>,
-    /// In the order of their issue, the newest first, instead of that of the ids.
+    /// In the order of their issue, the newest first, instead of the order of the ids.
     pub newest_first: bool,
     /// When states and durations are judged. [`KeyRing::list`](crate::KeyRing::list) sets it to the
     /// reading of its clock.
     pub at: Timestamp,
-    /// Only what comes after this place: the [`next`](Page::next) of the page before.
+    /// Only keys after this place: the [`next`](Page::next) of the page before.
     pub after: Option<Cursor>,
     /// At most this many; `None` for all.
     pub limit: Option<usize>,
@@ -108,7 +108,7 @@ impl ListQuery {
         self
     }
 
-    /// Only keys in this state. Called several times, it lists keys in any of the states.
+    /// Only keys in this state. If it is called several times, the list has keys in any of the states.
     /// [`KeyState::Live`] includes those in a grace period.
     #[must_use]
     pub fn state(mut self, state: KeyState) -> Self {
@@ -132,8 +132,8 @@ impl ListQuery {
         self
     }
 
-    /// Only keys that are not over, and whose last use is at least this long ago. For a key that was
-    /// never used, that is its issue. It needs a ring that
+    /// Only keys that are not over, and whose last use is at least this long ago. If a key was never
+    /// used, the time counts from its issue. It needs a ring that
     /// [tracks](crate::KeyRingBuilder::track_last_use) uses: without one, no key was ever used.
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
@@ -163,14 +163,14 @@ impl ListQuery {
         self
     }
 
-    /// Judges states and durations at this time, for a store that is asked without a ring.
+    /// Judges states and durations at this time, for a store that is queried without a ring.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {
         self.at = now;
         self
     }
 
-    /// Only what comes after this place, in a query that is otherwise the same.
+    /// Only keys after this place, in a query that is otherwise the same.
     #[must_use]
     pub fn after(mut self, place: Cursor) -> Self {
         self.after = Some(place);
@@ -184,7 +184,7 @@ impl ListQuery {
         self
     }
 
-    /// Whether a record is asked for, apart from the realm and the limit. The last use counts only
+    /// Whether the query matches a record, apart from the realm and the limit. The last use counts only
     /// for [`unused_for`](Self::unused_for).
     pub fn matches(&self, record: &KeyRecord, last_used: Option<Timestamp>) -> bool {
         self.subject
@@ -210,7 +210,7 @@ impl ListQuery {
                 .is_none_or(|after| self.is_before(after, Cursor::of(record)))
     }
 
-    /// Whether the answer depends on the moment that it is asked [at](Self::at).
+    /// Whether the answer depends on the moment that it is judged [at](Self::at).
     pub(crate) fn is_about_time(&self) -> bool {
         self.in_grace
             || !self.states.is_empty()
@@ -258,8 +258,8 @@ impl ListQuery {
         Some(self.at.checked_add(time).unwrap_or(Timestamp::MAX))
     }
 
-    /// The last moment at which a key that is [unused](Self::unused_for) may have been used or
-    /// issued; `None` also if no moment is early enough.
+    /// The last moment at which a key that is [unused](Self::unused_for) may have been used or issued.
+    /// `None` also if no moment is early enough.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn unused_since(&self) -> Option<Timestamp> {
         let since = self.at.as_unix().checked_sub(self.unused_for?.as_secs());

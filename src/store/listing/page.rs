@@ -12,7 +12,7 @@ use crate::record::KeyRecord;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
-/// A part of a list: its records in order, what could not be read, and where the next page begins.
+/// A part of a list: its records in order, the unreadable ones, and where the next page begins.
 ///
 /// It dereferences to the slice of its records:
 ///
@@ -36,14 +36,14 @@ pub struct Page {
     next: Option<Cursor>,
 }
 
-/// A record that is asked for, as far as that is known, and that cannot be read.
+/// A record that cannot be read. It matches the query, as far as that is known.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     id: Option<KeyId>,
     error: StoreError,
 }
 
-/// A place in a list: after a record. It stays what it is when that record is gone.
+/// A place in a list: after a record. It stays the same when that record is gone.
 ///
 /// As a text, to be kept between two requests, it is the id and the second of issue of that record:
 ///
@@ -70,8 +70,8 @@ impl Page {
         }
     }
 
-    /// The page of those of these records that a query asks for, each with its last use. For a store
-    /// that has the records of a realm at hand, in any order.
+    /// The page of those of these records that match a query, each with its last use. For a store that
+    /// has the records of a realm at hand, in any order.
     pub fn select(
         records: impl IntoIterator<Item = (Arc<KeyRecord>, Option<Timestamp>)>,
         query: &ListQuery,
@@ -105,7 +105,7 @@ impl Page {
         &self.records
     }
 
-    /// What could not be read. It counts towards the limit.
+    /// The records that could not be read. They count towards the limit.
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
     }
@@ -115,7 +115,7 @@ impl Page {
         self.next
     }
 
-    /// All that was asked for, for a decision that must not miss a record.
+    /// All records that match, for a decision that must not miss one.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Page {
         }
     }
 
-    /// Adds what could not be read.
+    /// Adds the records that could not be read.
     #[must_use]
     pub fn with_unreadable(mut self, unreadable: Vec<Unreadable>) -> Self {
         self.unreadable = unreadable;
@@ -143,12 +143,12 @@ impl Page {
 }
 
 impl Unreadable {
-    /// A record of this id, if it is known, that cannot be read because of this error.
+    /// A record that cannot be read because of this error, with its id, if that is known.
     pub fn new(id: Option<KeyId>, error: StoreError) -> Self {
         Self { id, error }
     }
 
-    /// The id, by which the key can be revoked; `None` if not even that can be read.
+    /// The id, by which the key can be revoked. `None` if not even that can be read.
     pub fn id(&self) -> Option<KeyId> {
         self.id
     }

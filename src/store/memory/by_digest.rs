@@ -6,8 +6,8 @@ use papaya::Equivalent;
 
 use crate::key::digest::KeyDigest;
 
-/// A digest as the index compares it: which of two digests is stored is no secret to keep from
-/// a presenter who knows neither, and the ring compares what was found in constant time.
+/// A digest as the index compares it. Which of two digests is stored is no secret from a client that
+/// knows neither, and the ring compares the digest that was found in constant time.
 #[derive(Clone, Copy)]
 pub(super) struct ByDigest(pub(super) KeyDigest);
 

@@ -23,10 +23,10 @@ use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
 use crate::time::Timestamp;
 
-/// A store in memory, for tests, for keys that are imported at start-up, and as the measure of
-/// the others. Clones share their records; rings of several realms can share one.
+/// A store in memory, for tests, for keys that are imported at start-up, and as the measure of the
+/// others. Clones share their records. Rings of several realms can share one.
 ///
-/// A look-up takes no lock and writes no cache line that other requests share, but for the
+/// A look-up does not take a lock and does not write a cache line that other requests share, except the
 /// reference count of the record. Writers take turns.
 ///
 /// ```
@@ -42,14 +42,14 @@ pub struct MemoryStore(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// What requests read.
+    /// The index that requests read.
     by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
-    /// What writers read; holding it is the right to write to both.
+    /// The records that writers read. Holding the lock is the right to write to both.
     records: Apart<Mutex<Records>>,
 }
 
-/// On cache lines of its own (two: processors fetch them in pairs). Beside the index, every lock that
-/// a writer takes would take from the readers the line by which each look-up begins.
+/// On separate cache lines (two: processors fetch them in pairs). Next to the index, every lock that a
+/// writer takes would take from the readers the line by which each look-up begins.
 #[derive(Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -69,8 +69,8 @@ impl MemoryStore {
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
-        // Everything that can be refused is refused before the first write, so a panic
-        // elsewhere leaves no half-applied change behind.
+        // Every refusal comes before the first write, so a panic elsewhere leaves no half-applied change
+        // behind.
         self.0
             .records
             .0
@@ -92,8 +92,8 @@ impl MemoryStore {
                 return Err(StoreErrorKind::Conflict.into());
             }
         }
-        // Look-ups see one write after the other: what dies is dead before what stays beside it
-        // has shrunk, and both before what takes its place lives.
+        // Look-ups see one write after the other: a key that dies is dead before one that stays has
+        // shrunk, and both before their replacement lives.
         let mut writes: Vec<&Write> = change.writes().iter().collect();
         writes.sort_by_key(|write| match write.expected {
             Expected::Version(_) if write.record.revocation().is_some() => 0,

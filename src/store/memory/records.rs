@@ -1,4 +1,4 @@
-//! What writers read: every record, and the keys of each lineage and each subject.
+//! The records that writers read, and the keys of each lineage and each subject.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ impl Records {
         records.map(|record| record.realm().clone()).collect()
     }
 
-    /// The records that a revocation is about.
+    /// The records that a revocation names.
     pub(super) fn named(&self, realm: &Realm, target: &Target) -> Vec<Arc<KeyRecord>> {
         let record = |id| self.get(realm, id).map(|entry| &entry.record);
         match target {

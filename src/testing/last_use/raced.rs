@@ -42,7 +42,7 @@ async fn by_uses<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whichever was first, the record is what the revocation made of it, and the use is known.
+/// In either order, the record is as the revocation left it, and the use is known.
 async fn by_a_revocation<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for duel in 0..DUELS {
         let realm = realm(&format!("revoked {duel}"));
@@ -60,7 +60,7 @@ async fn by_a_revocation<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation>
     Ok(())
 }
 
-/// Whichever was first, the record is gone, and its use with it.
+/// In either order, the record is gone, and its use with it.
 async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for duel in 0..DUELS {
         let realm = realm(&format!("purged {duel}"));
@@ -90,7 +90,7 @@ async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Records a use of the key while something else is done.
+/// Records a use of the key during another operation.
 async fn use_beside<S: KeyStore>(
     trial: &Trial<S>,
     duel: usize,

@@ -1,4 +1,4 @@
-//! What a list is asked for, and in which database.
+//! A list's query, and its database.
 
 use crate::access::realm::Realm;
 use crate::store::ListQuery;
@@ -6,33 +6,34 @@ use crate::time::Timestamp;
 
 pub(super) const EPOCH: Timestamp = Timestamp::from_unix(0);
 
-/// What differs between the databases.
+/// The differences between the databases.
 pub(in crate::store) struct Dialect {
     pub(in crate::store) table: &'static str,
     pub(in crate::store) columns: &'static str,
-    /// What finds the keys that were not used after `:since`, in the hour `:hour`, in parts of which no
-    /// two find the same key.
+    /// Conditions that find the keys that were not used after `:since`, in the hour `:hour`, in parts of
+    /// which no two find the same key.
     pub(in crate::store) unused: &'static [&'static str],
-    /// What the index does not tell of that.
+    /// The part of that condition that the index cannot check.
     pub(in crate::store) unused_rest: &'static str,
     /// Whether a key is not revoked, so that no index is taken for it.
     pub(in crate::store) plain_unrevoked: &'static str,
-    /// What finds the keys of a scope: `:realm` and `:scope` stand for the values.
+    /// The condition that finds the keys of a scope: `:realm` and `:scope` stand for the values.
     pub(in crate::store) of_scope: &'static str,
-    /// What tells whether a key has a scope, and uses no index.
+    /// The condition for whether a key has a scope, which uses no index.
     pub(in crate::store) has_scope: &'static str,
     /// The realm, so that no index is taken for it.
     pub(in crate::store) plain_realm: &'static str,
     /// The id, so that no index is taken for it.
     pub(in crate::store) plain_id: &'static str,
-    /// How many keys are put in order for a page, if all that is asked of them is in the index. With a
-    /// page of 100 of a million keys, a filter that as many meet costs about the same both ways.
+    /// How many keys are put in order for a page, if the index has everything that the query needs. With
+    /// a page of 100 of a million keys, a filter that this many meet costs about the same both ways.
     pub(in crate::store) few_in_index: i64,
     /// How many, if each is looked at in the table.
     pub(in crate::store) few_in_table: i64,
-    /// What stands in the place of a value.
+    /// The placeholder of a value.
     pub(in crate::store) place: fn(usize, &Value) -> String,
-    /// A list of the ids that a statement finds, and what comes before the statement with the list.
+    /// A list of the ids that a statement finds, and the text that comes before the statement with the
+    /// list.
     pub(in crate::store) among: fn(&str) -> (String, String),
 }
 
@@ -78,7 +79,7 @@ pub(in crate::store) struct Statement {
     pub(in crate::store) values: Vec<Value>,
 }
 
-/// A list and how to ask for it.
+/// A query, with its realm and its database.
 pub(in crate::store) struct Asked<'a> {
     pub(in crate::store) dialect: &'a Dialect,
     pub(in crate::store) realm: &'a Realm,

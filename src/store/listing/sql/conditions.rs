@@ -1,4 +1,4 @@
-//! What records meet, in SQL: in words that fit an index, or in words that fit none.
+//! The conditions that records meet, in SQL: in words that fit an index, or in words that fit none.
 
 use super::asked::{Asked, EPOCH, Filter, Position, Statement, Value, number};
 use crate::record::KeyState;
@@ -43,7 +43,7 @@ impl<'a> Builder<'a> {
         self.value(Value::Number(number(at)))
     }
 
-    /// The moment that the query is asked at. No database takes a value that no statement names.
+    /// The moment that the query is judged at. No database takes a value that no statement names.
     fn now(&mut self) -> String {
         if let Some(now) = &self.now {
             return now.clone();
@@ -78,8 +78,8 @@ impl<'a> Builder<'a> {
         parts.join(" UNION ALL ")
     }
 
-    /// What keys that a filter finds meet, and no others; or, if it need not be exact, what the index says
-    /// of them.
+    /// The conditions that are met by the keys that a filter finds, and by no others. If they need not
+    /// be exact, they are those that the index can check.
     fn parts(&mut self, filter: Filter, exactly: bool) -> Vec<Option<String>> {
         let (query, dialect) = (self.asked.query, self.asked.dialect);
         let parts = match filter {
@@ -212,12 +212,13 @@ impl<'a> Builder<'a> {
         format!("{id} >= {prefix} AND {id} < {end}")
     }
 
-    /// What every record meets, in words that fit no index but those of lineages, subjects and ids.
+    /// The conditions that every record meets, in words that fit no index except those of lineages,
+    /// subjects and ids.
     pub(super) fn conditions(&mut self, after: Option<After<'_>>, conditions: &mut Vec<String>) {
         self.other_conditions(None, after, conditions);
     }
 
-    /// The same, but for what a filter has found.
+    /// The same, without those that a filter has checked.
     fn other_conditions(
         &mut self,
         found: Option<Filter>,
@@ -281,7 +282,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What the keys meet that are in one of the states.
+    /// The conditions that the keys in one of the states meet.
     fn states(&mut self) -> Vec<String> {
         let query = self.asked.query;
         let unrevoked = self.asked.dialect.plain_unrevoked;

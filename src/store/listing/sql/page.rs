@@ -1,17 +1,17 @@
-//! Which way a page is read, and by which statement.
+//! The way in which a page is read, and its statement.
 
 use super::asked::{Asked, Dialect, EPOCH, Filter, Position, Statement, Value, Way};
 use super::conditions::Builder;
 use crate::record::KeyState;
 
 impl Asked<'_> {
-    /// Whether no record can be asked for.
+    /// Whether no record can match.
     pub(in crate::store) fn is_nothing(&self) -> bool {
         let query = self.query;
         query.limit == Some(0) || (query.unused_for.is_some() && query.unused_since().is_none())
     }
 
-    /// What may find the few keys that are asked for, and how many those are at most; none if another
+    /// The filters that may find the few matching keys, and how many those are at most. None if another
     /// way is known to be as good.
     pub(in crate::store) fn filters(&self) -> Vec<(Filter, i64)> {
         let query = self.query;
@@ -29,7 +29,7 @@ impl Asked<'_> {
         let conditions = asked().count() + usize::from(query.unrevoked);
         let few = |filter| {
             let is_in_index = match filter {
-                // The index of ids has no realm, and that of beginnings no end.
+                // The index of ids has no realm, and the index of beginnings has no end.
                 Filter::IdPrefix => false,
                 Filter::State => conditions == 1 && !query.states.contains(&KeyState::NotYetValid),
                 Filter::Realm => conditions == 0,
@@ -49,7 +49,7 @@ impl Asked<'_> {
         all.map(|filter| (filter, few(filter))).collect()
     }
 
-    /// The way if no filter is met by a few keys only.
+    /// The way if no filter is met by only a few keys.
     pub(in crate::store) fn other_way(&self) -> Way {
         if self.query.lineage.is_some() || self.query.subject.is_some() {
             Way::Direct
@@ -78,8 +78,8 @@ impl Asked<'_> {
         let mut builder = Builder::new(self);
         let Dialect { table, columns, .. } = self.dialect;
         let (query, plain_id) = (self.query, self.dialect.plain_id);
-        // What is found is put in order: a planner that would read all in order instead, because a page
-        // is short, reads everything for a filter that few meet.
+        // The keys found are put in order. A planner that would read all in order instead, because a
+        // page is short, reads everything if few keys meet the filter.
         let plain = ("issued_at + 0", plain_id);
         let (by_issue, by_id) = match way {
             Way::By(_) => plain,

@@ -1,4 +1,4 @@
-//! A page that comes into being row by row.
+//! A page that is built row by row.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::row::readable_id;
 use crate::time::Timestamp;
 
-/// What is read of it so far.
+/// The part of the page that has been read.
 pub(in crate::store) struct Reading<'a> {
     query: &'a ListQuery,
     records: Vec<Arc<KeyRecord>>,
@@ -33,7 +33,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// After which row to read on.
+    /// The row after which to read on.
     pub(in crate::store) fn after(&self) -> Option<&Position> {
         self.last.as_ref()
     }
@@ -45,8 +45,8 @@ impl<'a> Reading<'a> {
         Some(limit.saturating_sub(read))
     }
 
-    /// Takes the next row, and tells whether the page may have another. A page ends after a row whose
-    /// place can be named, also beyond the limit: the next page begins after it.
+    /// Takes the next row, and returns whether the page may have another. A page ends after a row whose
+    /// place can be named, even beyond the limit, because the next page begins after it.
     pub(in crate::store) fn take(
         &mut self,
         position: Position,
