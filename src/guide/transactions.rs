@@ -98,10 +98,10 @@
 //!
 //! `examples/privilege_trigger.sql` has all of it, with members who leave and roles that shrink.
 //!
-//! The functions need the permissions of the role that changes the row: `SELECT` and `UPDATE` on
-//! `tower_api_keys`. They raise an error if they cannot be sure to reach every key, so that the change
-//! of the role fails too: for an argument that is `NULL`, for a role from which row-level security hides
-//! rows, and at another isolation level than `READ COMMITTED`.
+//! The functions run with the permissions of the role that changes the row: it needs `SELECT` and
+//! `UPDATE` on `tower_api_keys`. If they cannot be sure to reach every key, they raise an error, so that
+//! the change of the role fails too: for an argument that is `NULL`, for a role from which row-level
+//! security hides rows, and at another isolation level than `READ COMMITTED`.
 //!
 //! The next request of every process sees the change. No observer receives an event for it. A
 //! [`watch`](crate::KeyRing::watch) notices it at its [interval](crate::KeyRingBuilder::watch_interval).

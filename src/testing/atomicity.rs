@@ -81,7 +81,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The key that stands after `number` swaps; the ids rise with the swaps.
+/// The key that stands after `number` swaps. The ids rise with the swaps.
 fn successor(realm: &Realm, number: u64) -> KeyRecordParts {
     let mut parts = trial::key(KeyId::numbered(1_000_000 + number), realm, "alice");
     parts.lineage = KeyId::numbered(1_000_000);

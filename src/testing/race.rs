@@ -31,7 +31,7 @@ where
     outcomes
 }
 
-/// The result of a task. Its panic goes on here.
+/// The result of a task. Its panic is resumed here.
 pub(super) async fn join<T>(task: JoinHandle<T>) -> T {
     match task.await {
         Ok(outcome) => outcome,

@@ -83,7 +83,7 @@ impl Policy {
         };
         hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
         if !reported.is_empty() {
-            // A key that is reported refuses the request in every other place.
+            // In every place except `Referer`, a reported key refuses the request.
             hide(request, &REFERER, true);
         }
         let guard = Guard::private(self.vary.clone());

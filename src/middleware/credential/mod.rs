@@ -165,7 +165,7 @@ impl Sources {
         }
     }
 
-    /// `None` if there is no credential; a refusal if there is more than one. `stray` becomes true
+    /// `None` if there is no credential. A refusal if there is more than one. `stray` becomes true
     /// if a key is in a header that holds a URL, or in `Authorization` otherwise than presented.
     #[inline]
     fn scan<'sources, 'request>(

@@ -57,7 +57,7 @@ pub struct ListQuery {
     pub at: Timestamp,
     /// Only keys after this place: the [`next`](Page::next) of the page before.
     pub after: Option<Cursor>,
-    /// At most this many; `None` for all.
+    /// At most this many. `None` for all.
     pub limit: Option<usize>,
 }
 
@@ -148,7 +148,7 @@ impl ListQuery {
         self
     }
 
-    /// Only keys whose id starts with this text; case counts.
+    /// Only keys whose id starts with this text. Case counts.
     #[must_use]
     pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.id_prefix = Some(prefix.into());

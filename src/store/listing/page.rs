@@ -110,7 +110,7 @@ impl Page {
         &self.unreadable
     }
 
-    /// Where the next page begins; `None` if nothing comes after this page.
+    /// Where the next page begins. `None` if nothing comes after this page.
     pub fn next(&self) -> Option<Cursor> {
         self.next
     }

@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How old the newest connection is at most while answers count.
 pub(super) const BOUND: Duration = Duration::from_secs(5);
 
-/// Prepared, so that a pooler that mixes statements up is found out.
+/// Prepared, so that a pooler that mixes up statements is found out.
 pub(super) const PROBE: &str = concat!(
     "SELECT ",
     seen!("probe"),
@@ -36,15 +36,15 @@ pub(super) const PROBE: &str = concat!(
      FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
 );
 
-/// What an answer is worth.
+/// Whether an answer counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Worth {
     Counts,
-    /// It comes from another server than the one that counts, or nobody knows any more.
+    /// It comes from another server than the one that counts, or that is no longer known.
     Elsewhere,
 }
 
-/// The last that newest connections have found.
+/// The last results of the newest connections.
 #[derive(Debug, Default)]
 struct Found {
     success: Option<(Duration, Home)>,
@@ -86,8 +86,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Waits until a connection that was opened within the bound has found a server that counts.
-    /// Returns the tables that are there.
+    /// Waits until a connection that was opened within the bound has found a server that counts. Returns
+    /// its tables.
     pub(super) async fn ready(self: &Arc<Self>) -> Result<&Arc<Tables>, StoreError> {
         let asked_at = now();
         self.opened_after(asked_at.saturating_sub(BOUND), asked_at)
@@ -96,7 +96,7 @@ impl Authority {
         self.tables.get().ok_or_else(none)
     }
 
-    /// How long a connection is waited for.
+    /// How long to wait for a connection.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -115,7 +115,7 @@ impl Authority {
         self.opened_after(asked_at, asked_at).await
     }
 
-    /// The connection belongs to the store: a caller that goes away does not end it.
+    /// The connection belongs to the store: if a caller goes away, it does not end.
     async fn opened_after(
         self: &Arc<Self>,
         earliest: Duration,
@@ -154,7 +154,7 @@ impl Authority {
         Ok(self.judge(Seen::of(row, statement)?)? == Worth::Counts)
     }
 
-    /// What an answer is worth now that it is here.
+    /// Whether an answer counts, now that it is here.
     pub(super) fn judge(&self, seen: Seen) -> Result<Worth, StoreError> {
         let seen = seen.check()?;
         if self.any_server {
@@ -173,7 +173,7 @@ impl Authority {
         })
     }
 
-    /// Forgets which server counts, and closes every connection: the next look-up asks anew.
+    /// Forgets which server counts, and closes every connection. The next look-up asks again.
     pub(super) fn renew(&self) {
         let at = now();
         self.found.send_modify(|found| {
@@ -182,7 +182,7 @@ impl Authority {
         });
     }
 
-    /// Whether a connection of this age was opened after the last that put an end to those before.
+    /// Whether a connection of this age was opened after the last call that closed all before it.
     pub(super) fn keeps(&self, age: Duration) -> bool {
         let opened_at = now().saturating_sub(age);
         opened_at >= self.found.borrow().renewed_at
@@ -208,7 +208,7 @@ impl Authority {
         });
     }
 
-    /// Opens a connection, and asks it which server it has reached.
+    /// Opens a connection, and asks which server it has reached.
     async fn ask(&self) -> Result<Home, StoreError> {
         let asked = async {
             let mut connection = self.reach.connect().await?;
@@ -220,7 +220,7 @@ impl Authority {
         in_time(self.timeout, asked).await
     }
 
-    /// What a connection sees, if that counts. The first finds the tables.
+    /// The server that a connection has reached, if it counts. The first connection finds the tables.
     pub(super) async fn seen_by(&self, connection: &mut PgConnection) -> Result<Home, StoreError> {
         let tables = match self.tables.get() {
             Some(tables) => Arc::clone(tables),
@@ -238,7 +238,7 @@ impl Authority {
     }
 }
 
-/// A connection that is on its way. However that ends, those who wait for it learn of it.
+/// A connection that is being opened. However that ends, the callers that wait for it are notified.
 struct Probing {
     authority: Arc<Authority>,
     at: Duration,
@@ -255,11 +255,11 @@ impl Drop for Probing {
     fn drop(&mut self) {
         let failure = StoreError::from(StoreErrorKind::Unavailable);
         let outcome = std::mem::replace(&mut self.outcome, Err(failure));
-        // First: who is woken may want the next.
+        // First, because a caller that is woken may want the next.
         self.authority.is_probing.store(false, Ordering::Release);
         self.authority.found.send_modify(|found| match outcome {
             Ok(home) => {
-                // What was forgotten since it began stays so.
+                // A result that was forgotten since it began stays forgotten.
                 if self.at < found.renewed_at {
                     return;
                 }
@@ -275,8 +275,8 @@ impl Drop for Probing {
             }
             Err(error) => {
                 let (kind, reason) = Reason::of(&error);
-                // A server that answers, and may not count, ends what was found before; one that
-                // does not answer has until the bound.
+                // If a server answers, and may not count, it ends the earlier result. If it does not
+                // answer, that result holds until the bound.
                 if !reason.is_outage() {
                     found.success = None;
                 }
@@ -286,7 +286,7 @@ impl Drop for Probing {
     }
 }
 
-/// Since the machine started, with the time that it slept.
+/// Since the machine started, including the time that it slept.
 pub(super) fn now() -> Duration {
     #[cfg(target_os = "linux")]
     {

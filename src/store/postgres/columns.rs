@@ -10,8 +10,8 @@ use super::tables::Tables;
 use crate::record::KeyRecord;
 use crate::time::Timestamp;
 
-/// Sets what no change of a key changes too: the guard of the table refuses it then, instead of
-/// passing it over.
+/// Sets even the columns that no change of a key changes: the guard of the table then refuses such a
+/// change, instead of passing it over.
 const UPDATE: &str = "UPDATE @.tower_api_keys AS keys SET
     pepper_version = new.pepper_version, scopes = new.scopes, issued_at = new.issued_at,
     not_before = new.not_before, expires_at = new.expires_at, retire_at = new.retire_at,
@@ -91,7 +91,7 @@ impl Columns {
         })
     }
 
-    /// How many rows came in: one, if nothing of the table's passes over it.
+    /// How many rows were inserted: one, unless a rule of the table passes over it.
     pub(super) async fn insert(
         self,
         tables: &Tables,
@@ -123,8 +123,7 @@ impl Columns {
     }
 }
 
-/// Records that change, by columns: one statement for all of them, however many keys a subject
-/// has.
+/// Records that change, by columns: one statement for all of them, whatever the number of keys.
 #[derive(Default)]
 pub(super) struct Updates {
     ids: Vec<String>,

@@ -14,7 +14,7 @@ use super::error::{because, commit_failed};
 use super::tables::Tables;
 use crate::access::realm::Realm;
 
-/// In the order of the array, which is sorted: two commits never wait for one another crosswise.
+/// In the order of the array, which is sorted, so that two commits never deadlock.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
 const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
@@ -68,8 +68,8 @@ impl Statements {
         })
     }
 
-    /// What changes comes first: then the one statement that can meet a unique constraint is the
-    /// insertion of a new record, and a taken id or digest is just that.
+    /// Updates come first. Then the one statement that can violate a unique constraint is the insertion
+    /// of a new record, and that means a taken id or digest.
     pub(super) async fn run(
         self,
         tables: &Tables,
@@ -103,8 +103,8 @@ impl Statements {
     }
 }
 
-/// Whether the subject has the keys that the change was computed from. Nobody else can give it
-/// one, for the lock of the subject is held.
+/// Whether the subject has the keys that the change was computed from. No other session can give it one,
+/// because the lock of the subject is held.
 async fn check(
     tables: &Tables,
     connection: &mut PgConnection,
@@ -134,12 +134,12 @@ async fn check(
     }
 }
 
-/// The number of a subject's advisory lock. Two subjects of one number only take turns.
+/// The number of a subject's advisory lock. Two subjects with the same number only take turns.
 pub(super) fn subject_lock(realm: &Realm, subject: &str) -> i64 {
     lock(b"tower-api-key subject\0", realm, subject)
 }
 
-/// The number of a lineage's advisory lock: who ends it waits for those who add a key to it.
+/// The number of a lineage's advisory lock: a session that ends it waits for those that add a key to it.
 pub(super) fn lineage_lock(realm: &Realm, lineage: &str) -> i64 {
     lock(b"tower-api-key lineage\0", realm, lineage)
 }

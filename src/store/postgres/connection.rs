@@ -17,12 +17,12 @@ use super::authority::Authority;
 use super::error::{Reason, because, commit_failed, failed, is_answer, is_dead};
 use super::tables::{Tables, seen};
 
-/// Each statement sees what was committed before it, whatever the server's default is: the check
-/// of a subject's keys must see what the holder of the lock before left. A lock that another
-/// session keeps is waited for, and not for ever. A process that stands still in the middle is
-/// taken for dead before those who wait give up: the server ends its session, and the locks, which
-/// would otherwise be kept until the network tells, be it hours.
-/// The answer says where the transaction has begun.
+/// Each statement sees everything that was committed before it, whatever the server's default is: the
+/// check of a subject's keys must see the changes of the lock's previous holder. A lock that another
+/// session keeps is waited for, but not for ever. A process that stalls in the middle is taken for dead
+/// before those that wait give up. The server ends its session and frees its locks, which would
+/// otherwise be kept until the network reports the loss, perhaps for hours. The answer says on which
+/// server the transaction has begun.
 macro_rules! begin {
     () => {
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; \
@@ -31,7 +31,7 @@ macro_rules! begin {
 }
 const BEGIN: &str = concat!(begin!(), seen!("begin"));
 
-/// Only a pool that the store borrows can be without one.
+/// Only a borrowed pool can be without one.
 const STATEMENT_CACHE: &str = "leave the pool its statement cache: with a capacity of 0 the server \
      loses memory with each look-up";
 
@@ -50,9 +50,9 @@ impl Connections {
         &self.authority
     }
 
-    /// All rows of a statement that can be repeated, each with [`seen!`] in front. If the
-    /// connection turns out to be dead, or to lead to a server that does not count, the statement is
-    /// sent again on another.
+    /// All rows of a statement that can be repeated, each with [`seen!`] in front. If the connection
+    /// turns out to be dead, or to lead to a server that does not count, the statement is sent again on
+    /// another.
     pub(super) async fn rows<'q>(
         &self,
         statement: &str,
@@ -93,7 +93,7 @@ impl Connections {
         self.authority.anew().await
     }
 
-    /// Executes one statement as a transaction, and says how many rows it concerned.
+    /// Executes one statement as a transaction, and returns how many rows it affected.
     pub(super) async fn execute<'q>(
         &self,
         query: impl FnOnce(&Tables) -> Query<'q, Postgres, PgArguments>,
@@ -104,8 +104,8 @@ impl Connections {
         taken.end(concerned.map_err(|error| failed(&error))).await
     }
 
-    /// A connection on which a transaction has begun. Nothing was written before, so a dead
-    /// connection is replaced here too, and one to a server that does not count.
+    /// A connection on which a transaction has begun. Nothing was written before, so a connection that
+    /// is dead, or leads to a server that does not count, is replaced here too.
     pub(super) async fn begun(&self) -> Result<Taken, StoreError> {
         let tables = self.authority.ready().await?;
         let mut attempts = self.attempts();
@@ -130,8 +130,8 @@ impl Connections {
         }
     }
 
-    /// Every connection may be dead after the server restarted; the next one is new, and may be the
-    /// first to show that the server is another, which ends one attempt more.
+    /// Every connection may be dead after the server restarted. The next one is new, and may be the
+    /// first to show that the server is another, which ends one more attempt.
     fn attempts(&self) -> u32 {
         let most = self.pool.options().get_max_connections();
         most.saturating_add(1).saturating_mul(2)
@@ -140,7 +140,7 @@ impl Connections {
     /// Waits no longer than the store's own bound: a borrowed pool may have a longer one.
     async fn taken(&self, tables: &Arc<Tables>) -> Result<Taken, StoreError> {
         let mut acquired = pin!(self.pool.acquire());
-        // None is made where a connection is at hand.
+        // None is made if a connection is at hand.
         let mut timeout = None;
         let connection = poll_fn(|context| {
             if let Poll::Ready(acquired) = acquired.as_mut().poll(context) {
@@ -160,9 +160,9 @@ impl Connections {
     }
 }
 
-/// A connection that goes back to the pool only when it is in order. The pool itself would wait
-/// for the answer that a caller gave up on, for as long as a network that swallows everything
-/// lets it, and have one connection less.
+/// A connection that goes back to the pool only if it is in order. The pool itself would wait for an
+/// answer that the caller gave up on. If the network swallows everything, that takes as long as the
+/// network allows, and the pool has one connection less.
 pub(super) struct Taken {
     authority: Arc<Authority>,
     pub(super) tables: Arc<Tables>,
@@ -171,15 +171,15 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Ends the transaction: what was done in it is committed, where it did not fail.
+    /// Ends the transaction: its changes are committed if they did not fail.
     pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // The server was the primary when the transaction began, or seemed to be.
         if done.as_ref().is_err_and(Reason::is_fenced) {
             self.authority.renew();
         }
-        // The server would answer a COMMIT of what failed with a success, so a failure never sends
-        // it.
+        // The server would answer a COMMIT of a failed transaction with a success, so a failure never
+        // sends it.
         match (done, sqlx::raw_sql(end).execute(&mut **self).await) {
             (Ok(done), Ok(_)) => {
                 self.is_in_order = true;

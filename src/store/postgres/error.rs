@@ -1,4 +1,4 @@
-//! What a failure of the database means, and what to do about it.
+//! The meaning of a failure of the database, and its remedy.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,7 +14,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{StoreError, StoreErrorKind};
 use super::schema::MIGRATE;
 
-/// What to do, and what the server or the network said: never a URL, a password or a row.
+/// The remedy, and the message of the server or the network: never a URL, a password or a row.
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
     advice: String,
@@ -24,12 +24,12 @@ pub(super) struct Reason {
     is_deadlock: bool,
 }
 
-/// What a pooler does that knows nothing of prepared statements.
+/// The remedy for a pooler that does not support prepared statements.
 pub(super) const PREPARED_STATEMENTS: &str = "use session pooling with server_reset_query = \
      DISCARD ALL, or PgBouncer 1.21 or later with max_prepared_statements: this pooler gives one \
      client's prepared statements to another";
 
-/// An error with its advice alone.
+/// An error with only its advice.
 pub(super) fn because(kind: StoreErrorKind, advice: impl Into<String>) -> StoreError {
     StoreError::new(kind, Reason::new(advice, None))
 }
@@ -45,7 +45,7 @@ impl Reason {
         }
     }
 
-    /// What an error of this store's holds.
+    /// The kind and the reason of an error of this store.
     pub(super) fn of(error: &StoreError) -> (StoreErrorKind, Self) {
         let reason = error
             .source()
@@ -60,13 +60,13 @@ impl Reason {
         self.is_outage
     }
 
-    /// Whether the database has ended the statement for another session: the same statement in the
-    /// same transaction would fare no better.
+    /// Whether the database has ended the statement for another session: the same statement in the same
+    /// transaction would fail again.
     pub(super) fn is_deadlock(error: &StoreError) -> bool {
         Self::of(error).1.is_deadlock
     }
 
-    /// Whether a server refused to write because it is no primary, or is none any more.
+    /// Whether a server refused to write because it is not a primary, or no longer one.
     pub(super) fn is_fenced(error: &StoreError) -> bool {
         Self::of(error).1.is_fenced
     }
@@ -96,7 +96,7 @@ pub(super) async fn in_time<T>(
     .await
 }
 
-/// What failed outside of a commit.
+/// A failure outside a commit.
 pub(super) fn failed(error: &SqlError) -> StoreError {
     let (kind, advice) = classify(error);
     let cause = match error {
@@ -113,11 +113,11 @@ pub(super) fn failed(error: &SqlError) -> StoreError {
     StoreError::new(kind, reason)
 }
 
-/// What failed while a change was applied.
+/// A failure while a change was applied.
 pub(super) fn commit_failed(error: &SqlError) -> StoreError {
     match code(error).as_deref() {
         Some("23505") => StoreErrorKind::Duplicate.into(),
-        // Another commit was first; the change is computed anew from what it left.
+        // Another commit was first. The change is computed again from its result.
         Some("40001" | "40P01") => {
             let (_, mut reason) = Reason::of(&failed(error));
             reason.is_deadlock = true;
@@ -127,12 +127,12 @@ pub(super) fn commit_failed(error: &SqlError) -> StoreError {
     }
 }
 
-/// Whether the connection was dead before the statement could have been refused by the server:
-/// another connection may do.
+/// Whether the connection was dead before the server could have refused the statement. Another
+/// connection may work.
 pub(super) fn is_dead(error: &SqlError) -> bool {
     match error {
         SqlError::Io(_) => true,
-        // Whatever is fatal ends the session, also where a pooler says so.
+        // A fatal error ends the session, even if a pooler reports it.
         SqlError::Database(error) => error
             .try_downcast_ref::<PgDatabaseError>()
             .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),

@@ -1,4 +1,4 @@
-//! Where an answer comes from.
+//! The origin of an answer.
 
 use sqlx::postgres::PgRow;
 
@@ -7,7 +7,7 @@ use super::error::{PREPARED_STATEMENTS, because};
 use super::record::column;
 use super::tables::SEEN;
 
-/// What an answer says of where it comes from.
+/// The origin that an answer states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) is_in_recovery: bool,
@@ -15,17 +15,17 @@ pub(super) struct Seen {
     is_hidden: bool,
 }
 
-/// Which database of which server, and in which of its histories.
+/// The database and server, and in which of its histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Home {
     pub(super) seen: Seen,
-    /// A promotion begins another, with or without a restart.
+    /// A promotion begins another history, with or without a restart.
     pub(super) timeline: i32,
     pub(super) database: i64,
 }
 
 impl Seen {
-    /// Reads what [`seen!`] has put in front of a row.
+    /// Reads the columns that [`seen!`] has put in front of a row.
     pub(super) fn of(row: &PgRow, statement: &str) -> Result<Self, StoreError> {
         // First, because the others may mean something else.
         let answered: &str = column(row, SEEN - 1)?;
@@ -65,7 +65,7 @@ impl Home {
                 || self.seen.is_in_recovery != before.seen.is_in_recovery
                 || self.database != before.database
         } else {
-            // Where any server counts, they may take turns.
+            // If any server counts, they may take turns.
             !any_server
         }
     }

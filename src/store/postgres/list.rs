@@ -31,7 +31,7 @@ const DIALECT: Dialect = Dialect {
         Value::Number(_) => format!("${number}::pg_catalog.int8"),
         Value::Text(_) | Value::Raw(_) => format!("${number}::pg_catalog.text"),
     },
-    // Materialised: what is found is not found again in another way.
+    // Materialised, so that the planner does not find the ids again in another way.
     among: |found| {
         (
             format!("WITH due AS MATERIALIZED ({found}) "),
@@ -55,7 +55,7 @@ const REALMS: &str = concat!(
 ) AS found ON true"
 );
 
-/// Where the rows of a statement come from: a connection of the store's, or the transaction of a caller.
+/// The source of a statement's rows: a connection of the store, or the transaction of a caller.
 pub(super) trait Source {
     fn rows(
         &mut self,
@@ -98,7 +98,7 @@ pub(super) async fn list(
                 read.push((position, row));
             }
         }
-        // The order of a join is its own. What is sorted already costs one comparison each.
+        // A join has its own order. Rows that are sorted already cost one comparison each.
         if query.newest_first {
             read.sort_by_key(|(at, _)| Reverse((at.issued_at, at.id.clone())));
         } else {
@@ -130,8 +130,7 @@ async fn way(source: &mut impl Source, asked: &Asked<'_>) -> Result<Way, StoreEr
     Ok(asked.other_way())
 }
 
-/// A statement with a row, always: what the server says of itself and, if there are any, the columns of
-/// each row.
+/// A statement that always has a row: the server's state and, if there are any, the columns of each row.
 pub(super) fn bound(
     tables: &Tables,
     statement: &Statement,
@@ -201,7 +200,7 @@ pub(super) async fn realms(connections: &Connections) -> Result<Vec<Realm>, Stor
     let mut realms = Vec::new();
     for row in &rows {
         let realm: Option<&str> = column(row, SEEN)?;
-        // A name that cannot be read is of no use to an operator.
+        // An unreadable name is of no use to an operator.
         realms.extend(realm.and_then(|realm| realm.parse::<Realm>().ok()));
     }
     realms.sort();

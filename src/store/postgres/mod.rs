@@ -49,8 +49,9 @@ use crate::time::Timestamp;
 
 /// Keys in a Postgres database that any number of processes share. Needs the feature `postgres`.
 ///
-/// Every request reads the primary, so a key that is revoked anywhere is refused everywhere by
-/// the next request, or within five seconds of a failover. Clones share their connections; rings of several realms can share one store.
+/// Every request reads the primary, so a key that is revoked anywhere is refused everywhere by the next
+/// request, or within five seconds of a failover. Clones share their connections. Rings of several
+/// realms can share one store.
 ///
 /// ```no_run
 /// use tower_api_key::{KeyRing, store::PostgresStore};
@@ -67,44 +68,43 @@ use crate::time::Timestamp;
 ///
 /// The tables `tower_api_keys` and `tower_api_key_migrations` are in the first schema of the
 /// `search_path`, which the URL can set (`?options[search_path]=auth`), or in the schema that
-/// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every
-/// statement names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate)
-/// makes them; so do the files in `migrations/postgres` of this crate, in their order, for those who
-/// run their own migrations. A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on
-/// `tower_api_keys` and `SELECT` on the other. The functions `tower_api_key_end_subject` and
-/// `tower_api_key_narrow_subject` are for triggers on the application's own tables: see
-/// [the guide](crate::guide::transactions). The encoding must be UTF8. Tested with
-/// Postgres 15.
+/// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every statement
+/// names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate) creates them.
+/// If you run your own migrations, use the files in `migrations/postgres` of this crate, in their order.
+/// A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `tower_api_keys` and `SELECT` on the
+/// other. The functions `tower_api_key_end_subject` and `tower_api_key_narrow_subject` are for triggers
+/// on the application's own tables: see [the guide](crate::guide::transactions). The encoding must be
+/// UTF8. Tested with Postgres 15.
 ///
-/// The database holds the lifecycle too. A trigger refuses every `UPDATE` that gives a key more
-/// than it had, brings it back, makes it another's, or changes its label or metadata; so does it for
-/// psql. A statement that revokes a key, and changes `revoked_at`, `revocation_reason` and `version`
-/// alone, is never refused, whatever else the row holds. The trigger cannot hold what is
-/// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE`
-/// nor the ownership of the table.
+/// The database enforces the lifecycle too. A trigger refuses every `UPDATE` that gives a key more than
+/// it had, brings it back, gives it to another subject, or changes its label or metadata. This holds for
+/// psql as well. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
+/// `version`, is never refused, whatever else the row holds. The trigger cannot stop a row that is
+/// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE` nor the
+/// ownership of the table.
 ///
 /// # Connections
 ///
-/// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's
-/// runtime. A look-up is one prepared statement on one index, without a transaction. A connection
-/// that turns out to be dead is replaced within the same look-up, so a server that restarts costs
-/// requests only while it is away. While keys are looked up, the store opens one more connection a
-/// second, to learn which server the URL leads to, and closes it at once.
+/// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's runtime. A
+/// look-up is one prepared statement on one index, without a transaction. If a connection turns out to
+/// be dead, it is replaced within the same look-up, so a server that restarts costs requests only while
+/// it is away. While keys are looked up, the store opens one more connection a second, to find out which
+/// server the URL leads to, and closes it at once.
 ///
 /// # A borrowed pool
 ///
-/// [`from_pool`](Self::from_pool) works on the application's own pool, and [`KeyRing::within`] in a
-/// transaction of it, so that a change of the application's and one of the keys are one commit. What
-/// this page promises holds there too, with these limits:
+/// [`from_pool`](Self::from_pool) uses the application's own pool, and [`KeyRing::within`] a transaction
+/// of it, so that a change by the application and one of the keys are one commit. The guarantees of this
+/// page hold there too, with these limits:
 ///
 /// - sqlx has read the URL. It passes over settings that this store refuses, and may log their values.
-///   Look at the pool's `PgSslMode` yourself.
-/// - After a failover the store closes the connections to the old server that it meets, and believes none.
-///   Those that it does not meet stay in the pool: the application's own statements may still reach the
-///   old server.
+///   Check the pool's `PgSslMode` yourself.
+/// - After a failover the store closes the connections to the old server that it meets, and does not
+///   accept their answers. Those that it does not meet stay in the pool: the application's own
+///   statements may still reach the old server.
 /// - The limits of the pool are its own. The store waits for a connection no longer than its
-///   [`acquire_timeout`](PostgresOptions::acquire_timeout), also if that of the pool is longer. A pool with
-///   sqlx's default `test_before_acquire(true)` adds a round trip to each look-up.
+///   [`acquire_timeout`](PostgresOptions::acquire_timeout), even if that of the pool is longer. A pool
+///   with sqlx's default `test_before_acquire(true)` adds a round trip to each look-up.
 /// - A pool without a statement cache is refused by the first look-up.
 /// - The connection that the store opens each second has the settings of the pool
 ///   (`PgPool::connect_options`), and hooks such as `after_connect` do not run on it. If a hook sets the
@@ -119,87 +119,89 @@ use crate::time::Timestamp;
 ///
 /// # Failover
 ///
-/// An answer counts only if its server is not in recovery, and is the one that the newest
-/// connection has reached. That connection is at most **five seconds** old, and usually one. So a
-/// primary that was replaced, and that lives on behind connections which are still open, is
-/// believed for at most five seconds after the URL leads to its successor. A write that a server
-/// refuses because it is read-only ends every connection at once. If no new connection can be
-/// opened for five seconds, for example because the server has no free slot, look-ups fail.
+/// An answer counts only if its server is not in recovery, and is the one that the newest connection has
+/// reached. That connection is at most **five seconds** old, and usually one. So if a primary was
+/// replaced, and lives on behind connections that are still open, its answers count for at most five
+/// seconds after the URL leads to its successor. A write that a server refuses because it is read-only
+/// ends every connection at once. If no new connection can be opened for five seconds, for example
+/// because the server has no free slot, look-ups fail.
 ///
-/// A standby is refused. [`PostgresOptions::danger_read_from_standby`] allows it, and then a key
-/// that was revoked is accepted until the standby learns of it.
+/// A standby is refused. [`PostgresOptions::danger_read_from_standby`] allows it. Then a key that was
+/// revoked is accepted until the standby receives the revocation.
 ///
-/// The store also fails, and never takes a key for unknown, if row-level security applies to its
-/// role, if `tower_api_keys` is not the table that the migrations made, or if the schema is of another
+/// The store also fails, and never takes a key for unknown, if row-level security applies to its role,
+/// if `tower_api_keys` is not the table that the migrations created, or if the schema is of another
 /// version. Each look-up checks the first, and the newest connection the others.
 ///
 /// # Poolers
 ///
 /// Statements are prepared. PgBouncer works with `pool_mode = session` and its default
-/// `server_reset_query = DISCARD ALL`, and is tested in this mode. A pooler of transactions must know
-/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`); one that mixes up
+/// `server_reset_query = DISCARD ALL`, and is tested in this mode. A transaction pooler must support
+/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`). A pooler that mixes up
 /// those of its clients is refused. `options[...]` does not pass PgBouncer: name the schema with
 /// [`PostgresOptions::schema`]. Behind a pooler, a failover is noticed when the pooler leaves the old
-/// server, which its own settings decide (`server_lifetime`, `RECONNECT`).
+/// server, which depends on its own settings (`server_lifetime`, `RECONNECT`).
 ///
 /// # The URL
 ///
-/// It is `postgres://role:password@host:port/database`, with `%` escapes, and these settings:
-/// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `port`, `user`, `password`, `dbname`,
-/// `application_name` and `options[name]`. Any other is refused, and so is one that is written twice
-/// or that would have no effect. An error names the setting and never its value.
+/// It is `postgres://role:password@host:port/database`, with `%` escapes, and these settings: `sslmode`,
+/// `sslrootcert`, `sslcert`, `sslkey`, `host`, `port`, `user`, `password`, `dbname`, `application_name`
+/// and `options[name]`. Any other is refused, and so is a setting that is written twice or that would
+/// have no effect. An error names the setting and never its value.
 ///
-/// The URL's `sslmode` says how TLS is used: `prefer`, the default, takes it where the server has
-/// it; `verify-full` is the one that a network in between cannot undo, by the roots of
-/// `webpki-roots` or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE`
-/// and others of libpq fill in what the URL leaves out; one that asks for what this store does not
-/// support is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
+/// The URL's `sslmode` says how TLS is used. `prefer`, the default, uses it if the server supports it.
+/// Only `verify-full` cannot be undone by a network in between. It uses the roots of `webpki-roots` or
+/// those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE` and others of libpq
+/// supply the settings that the URL leaves out. If one asks for a feature that this store does not
+/// support, it is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
 ///
-/// Whatever reads or writes runs in a task of its own in the runtime of its caller. A caller that is
-/// dropped, as a server drops a handler whose client hangs up, ends no statement half-way, costs no
-/// connection, and a commit that has begun is finished. A call whose caller is gone is given up
-/// after six seconds. Outside of a Tokio runtime a call runs in its caller.
+/// Every read and write runs in a separate task in the runtime of its caller. If a caller is dropped,
+/// for example because a server drops a handler whose client hangs up, no statement ends half-way, no
+/// connection is lost, and a commit that has begun is finished. A call whose caller is gone is given up
+/// after six seconds. Outside a Tokio runtime a call runs in its caller.
 ///
-/// A purge removes some thousand records at a time, each time in a transaction of its own, so that
-/// revocations go on beside a large one.
+/// A purge removes some thousand records at a time, each time in a separate transaction, so that
+/// revocations go on during a large one.
 ///
-/// What is written waits five seconds for each lock of another session, and fails as
-/// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy) then. A process that stands still in the
-/// middle of a commit keeps its locks for three seconds after its last statement: then the server
-/// undoes the commit and ends the session (`idle_in_transaction_session_timeout`).
+/// A write waits five seconds for each lock of another session, and then fails as
+/// [`StoreErrorKind::Busy`](super::StoreErrorKind::Busy). If a process stalls in the middle of a commit,
+/// it keeps its locks for three seconds after its last statement. Then the server undoes the commit and
+/// ends the session (`idle_in_transaction_session_timeout`).
 ///
-/// A commit is as durable as the server's `synchronous_commit` makes it. A connection that is lost
-/// while a commit is on its way leaves open whether it was applied; the error is
-/// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) then.
+/// A commit is as durable as the server's `synchronous_commit` makes it. If a connection is lost while a
+/// commit is on its way, it is unknown whether it was applied. The error is then
+/// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable).
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Connections>);
 
 impl PostgresStore {
-    /// Connects, and makes sure that the schema is the one that this crate reads. As
+    /// Connects, and checks that the schema is the one that this crate reads. As
     /// [`PostgresOptions::connect`] with the defaults.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) for a URL that cannot be read, a server that cannot be
-    /// reached, a database that does not exist, or a role that is refused;
-    /// [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) for a schema that is missing, or of another version. The source
-    /// of the error says what to do, in one line, and never holds the password.
+    /// [`StoreErrorKind::Unavailable`](super::StoreErrorKind::Unavailable) for a URL that cannot be
+    /// read, a server that cannot be reached, a database that does not exist, or a role that is refused.
+    /// [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) for a schema that is missing, or of
+    /// another version. The source of the error gives the remedy, in one line, and never holds the
+    /// password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
     }
 
-    /// Brings the schema to the version that this crate reads, and says how many migrations that
-    /// took. Processes that migrate at the same time take turns.
+    /// Migrates the schema to the version that this crate reads, and returns how many migrations were
+    /// applied. Processes that migrate at the same time take turns.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect); [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) only for a schema that is newer,
-    /// [`StoreErrorKind::ReadOnly`](super::StoreErrorKind::ReadOnly) for a role that may not create tables, or a standby.
+    /// As [`connect`](Self::connect). [`StoreErrorKind::Schema`](super::StoreErrorKind::Schema) only for
+    /// a schema that is newer, [`StoreErrorKind::ReadOnly`](super::StoreErrorKind::ReadOnly) for a role
+    /// that may not create tables, or a standby.
     pub async fn migrate(url: &str) -> Result<u32, StoreError> {
         PostgresOptions::new().migrate(url).await
     }
 
-    /// Works on the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
+    /// Uses the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
     ///
     /// # Errors
     ///
@@ -325,12 +327,12 @@ impl KeyStore for PostgresStore {
         ended_by: Timestamp,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            // No end that a column holds is later.
+            // No end in a column is later.
             let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
             let (mut purged, mut places) = (0, PURGES.into_iter());
             let mut place = places.next();
             while let Some(purge) = place {
-                // Each step on its own: a purge whose caller is gone ends after the one that runs.
+                // Each step separately: a purge whose caller is gone ends after the current one.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let step = detached(async move {
                     let step = |tables: &Tables| {
@@ -409,10 +411,10 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
     Ok(row.transpose()?.flatten().map(Arc::new))
 }
 
-/// A step of a purge, short because a revocation writes records that ended too, and waits for their
-/// locks. What another session has locked is passed over, and does not count for the limit: where
-/// a step removes nothing, nothing else is left, and the next purge finds it. The order is that of
-/// the index, so that a step reads no more than it removes.
+/// A step of a purge. It is short because a revocation writes records that ended too, and waits for
+/// their locks. Rows that another session has locked are passed over, and do not count for the limit: if
+/// a step removes nothing, nothing else is left, and the next purge finds them. The order is that of the
+/// index, so that a step reads no more than it removes.
 macro_rules! purge {
     ($ended:literal) => {
         concat!(
@@ -426,7 +428,7 @@ macro_rules! purge {
     };
 }
 
-/// One place of the index after the other.
+/// One part of the index after the other.
 const PURGES: [&str; 4] = [
     purge!("revoked_at @<= $2"),
     purge!("revoked_at IS NULL AND retire_at IS NULL AND expires_at @<= $2"),
@@ -434,8 +436,8 @@ const PURGES: [&str; 4] = [
     purge!("revoked_at IS NULL AND retire_at @> $2 AND expires_at @+ 0 @<= $2"),
 ];
 
-/// Rows are locked in the order of their ids, so that two services that tell their uses at once
-/// do not wait for one another crosswise. `unnest` of several arrays is syntax: it names `pg_catalog` by itself.
+/// Rows are locked in the order of their ids, so that two services that record their uses at once do not
+/// deadlock. `unnest` of several arrays is syntax: it names `pg_catalog` by itself.
 const RECORD_USES: &str = "WITH told AS (
     SELECT id, pg_catalog.max(at) AS at FROM unnest($2::pg_catalog.text[], $3::bigint[]) AS told (id, at) GROUP BY id
 ), locked AS (

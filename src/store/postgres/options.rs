@@ -1,4 +1,4 @@
-//! How a store connects.
+//! The settings of a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::error::{because, in_time};
 use super::reach::Reach;
 use super::{PostgresStore, url};
 
-/// How a [`PostgresStore`] connects, where the defaults do not fit.
+/// How a [`PostgresStore`] connects, if the defaults do not fit.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -56,19 +56,19 @@ impl PostgresOptions {
         }
     }
 
-    /// At most this many connections at a time. Default: 10. All the services together must stay
-    /// below the server's own limit, which is 100 as it comes. Zero counts as one. A
-    /// [pool](Self::with_pool) that is borrowed has a limit of its own, and this one has no effect.
+    /// At most this many connections at a time. Default: 10. All the services together must stay below
+    /// the server's own limit, which is 100 by default. Zero counts as one. A [pool](Self::with_pool)
+    /// that is borrowed has its own limit, and this one has no effect.
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.max_connections = most.max(1);
         self
     }
 
-    /// How long a call waits for a connection, be it that all are in use, or that the server
-    /// does not answer. Default: one second. Keep it below the ring's
-    /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), so that a request learns from the
-    /// store what is wrong.
+    /// How long a call waits for a connection, because all are in use or because the server does not
+    /// answer. Default: one second. Keep it below the ring's
+    /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), so that a request gets the cause from
+    /// the store.
     #[must_use]
     pub fn acquire_timeout(mut self, longest: Duration) -> Self {
         self.acquire_timeout = longest;
@@ -76,9 +76,9 @@ impl PostgresOptions {
     }
 
     /// The schema that holds the tables. Default: the first of the session's `search_path` that has
-    /// them, or into which they can be migrated. It must exist.
+    /// them, or in which they can be created. It must exist.
     ///
-    /// This is the way to name a schema through a pooler, which takes no `options[search_path]`.
+    /// Use this to name a schema through a pooler, which does not accept `options[search_path]`.
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = Some(name.into());
@@ -88,8 +88,8 @@ impl PostgresOptions {
     /// Lets a standby answer, and any server that the URL leads to.
     ///
     /// A standby lags, and one that is cut off lags without end: **a key that was revoked is accepted
-    /// until the standby learns of it**. The store no longer notices a failover either. Without
-    /// this, [`connect`](Self::connect) refuses a standby, and so does each look-up.
+    /// until the standby receives the revocation**. The store no longer notices a failover either.
+    /// Without this, [`connect`](Self::connect) refuses a standby, and so does each look-up.
     #[must_use]
     pub fn danger_read_from_standby(mut self) -> Self {
         self.any_server = true;
@@ -99,10 +99,10 @@ impl PostgresOptions {
     /// Starts without the database, for a service that may start before it.
     ///
     /// [`connect`](Self::connect) and [`with_pool`](Self::with_pool) then return at once, and refuse
-    /// only what no server could change, such as a URL that cannot be read. Until a server answers, is
-    /// the primary, and has the schema that this crate reads, each request is a 503. The
-    /// [failure](crate::Event::failure) of its event says why. Every look-up tries anew, one
-    /// connection at a time.
+    /// only errors that no server could change, such as a URL that cannot be read. Until a server
+    /// answers, is the primary, and has the schema that this crate reads, each request is a 503. The
+    /// [failure](crate::Event::failure) of its event says why. Every look-up tries again, one connection
+    /// at a time.
     ///
     /// ```
     /// use tower_api_key::{KeyRing, VerifyErrorKind, store::PostgresOptions};
@@ -130,7 +130,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Connects, and makes sure that the schema is the one that this crate reads.
+    /// Connects, and checks that the schema is the one that this crate reads.
     ///
     /// # Errors
     ///
@@ -142,8 +142,8 @@ impl PostgresOptions {
             .authority(Reach::of_url(url, self.schema.clone()))
             .await?;
         let keeper = Arc::clone(&authority);
-        // The pool tests a connection when it is given back, and a look-up replaces one that died
-        // since: no test before each look-up, which would double its round trips.
+        // The pool tests a connection when it is given back, and a look-up replaces one that died since.
+        // There is no test before each look-up, because it would double the round trips.
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)
@@ -156,11 +156,11 @@ impl PostgresOptions {
         Ok(PostgresStore::new(Connections::new(pool, authority)))
     }
 
-    /// Works on the application's own pool, and makes sure that the schema is the one that this crate
-    /// reads. The store and the application share the connections of the pool, and its limits.
+    /// Uses the application's own pool, and checks that the schema is the one that this crate reads. The
+    /// store and the application share the connections of the pool, and its limits.
     ///
-    /// See [the docs of the store](PostgresStore#a-borrowed-pool) for what it cannot do on a pool
-    /// that it borrows.
+    /// See [the docs of the store](PostgresStore#a-borrowed-pool) for its limits on a pool that it
+    /// borrows.
     ///
     /// # Errors
     ///
@@ -171,8 +171,8 @@ impl PostgresOptions {
         Ok(PostgresStore::new(Connections::new(pool, authority)))
     }
 
-    /// Brings the schema to the version that this crate reads, and says how many migrations that
-    /// took.
+    /// Migrates the schema to the version that this crate reads, and returns how many migrations were
+    /// applied.
     ///
     /// # Errors
     ///
@@ -183,8 +183,8 @@ impl PostgresOptions {
             .await
     }
 
-    /// Brings the schema of a pool's database to the version that this crate reads, and says how many
-    /// migrations that took. It opens a connection with the settings of the pool, and closes it.
+    /// Migrates the schema of a pool's database to the version that this crate reads, and returns how
+    /// many migrations were applied. It opens a connection with the settings of the pool, and closes it.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl PostgresOptions {
         Ok(applied)
     }
 
-    /// What says which server counts. If the store may not start without one, it has found it.
+    /// Finds out which server counts. If the store may not start without one, it has found it.
     async fn authority(&self, reach: Reach) -> Result<Arc<Authority>, StoreError> {
         if Handle::try_current().is_err() {
             let advice = "connect in a Tokio runtime: this thread has none";

@@ -10,8 +10,8 @@ use super::url::wrong;
 
 const PLACE: &str = "the password file";
 
-/// The password of the first line that is for this server, in `PGPASSFILE` or `~/.pgpass`. A line
-/// that is no such line is passed over, as by libpq.
+/// The password of the first line that is for this server, in `PGPASSFILE` or `~/.pgpass`. A malformed
+/// line is passed over, as by libpq.
 pub(super) fn password(
     options: &PgConnectOptions,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -70,7 +70,7 @@ impl Line {
         let user_name = options.get_username();
         let matches = (fits(&host, server) || (server.starts_with('/') && host == "localhost"))
             && fits(&port, &options.get_port().to_string())
-            // A server takes the role's name for a database that is not named.
+            // If no database is named, a server uses the role's name.
             && fits(&database, options.get_database().unwrap_or(user_name))
             && fits(&user, user_name);
         matches.then_some(password)

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What a ring asks of its store.
+/// A call of a ring to its store.
 pub(super) enum Call {
     Get(Realm, KeyId, Reply<Option<Arc<KeyRecord>>>),
     List(Realm, ListQuery, Reply<Page>),
@@ -25,7 +25,7 @@ pub(super) enum Call {
     Revoke(Realm, Target, Revocation, Reply<Revoked>),
 }
 
-/// The store of a ring in a transaction: it hands every call to where the connection is.
+/// The store of a ring in a transaction: it sends every call to the connection.
 #[derive(Clone)]
 pub(super) struct Port(Arc<mpsc::UnboundedSender<Call>>);
 

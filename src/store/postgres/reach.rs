@@ -1,4 +1,4 @@
-//! Where connections come from: a URL of the store's own, or a pool that it borrows.
+//! The source of connections: the store's own URL, or a pool that it borrows.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, PgPool};
@@ -10,18 +10,18 @@ use super::schema;
 use super::tables::Tables;
 use super::url::Url;
 
-/// Where new connections lead, and where the tables are on the other side.
+/// The target of new connections, and the place of the tables there.
 pub(super) struct Reach {
     target: Target,
     /// The schema that the options name.
     schema: Option<String>,
-    /// What the URL sets, which a pooler may pass over.
+    /// The `search_path` in the URL, which a pooler may pass over.
     search_path: Option<String>,
 }
 
 enum Target {
     Url(Box<PgConnectOptions>),
-    /// Whose settings may change while it is borrowed, a password for example.
+    /// Its settings may change while it is borrowed, for example a password.
     Pool(PgPool),
 }
 
@@ -42,7 +42,7 @@ impl Reach {
         }
     }
 
-    /// Opens a connection of its own, whose failure says more than a pool's.
+    /// Opens a separate connection, whose failure says more than a pool's.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let connected = match &self.target {
             Target::Url(options) => options.connect().await,
@@ -57,13 +57,13 @@ impl Reach {
         schema::locate(connection, self.schema.as_deref()).await
     }
 
-    /// Brings the schema to the version that this crate reads.
+    /// Migrates the schema to the version that this crate reads.
     pub(super) async fn migrate(&self, connection: &mut PgConnection) -> Result<u32, StoreError> {
         self.given(connection).await?;
         schema::migrate(connection, self.schema.as_deref()).await
     }
 
-    /// Refuses a pooler that passes over what the URL sets: another schema is another store.
+    /// Refuses a pooler that passes over the URL's settings: another schema is another store.
     async fn given(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let Some(wanted) = &self.search_path else {
             return Ok(());

@@ -19,8 +19,8 @@ macro_rules! columns {
 }
 pub(super) const COLUMNS: &str = columns!();
 
-/// A row, always: what the server says of itself and, if there are records, the columns of each in
-/// the order in which [`to_record`] reads them.
+/// Always a row: the server's state and, if there are records, the columns of each in the order in which
+/// [`to_record`] reads them.
 macro_rules! select {
     ($statement:literal, $rest:literal) => {
         concat!(

@@ -16,11 +16,11 @@ use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::Revocation;
 
-/// How often a revocation begins anew that the database has picked to end a deadlock.
+/// How often a revocation is repeated if the database has ended it to resolve a deadlock.
 const ATTEMPTS: usize = 8;
 
-/// Rows are locked in the order of their ids, as last uses lock them, so that neither waits for the
-/// other crosswise. The version rises by one, and stays where there is no higher one.
+/// Rows are locked in the order of their ids, as last uses lock them, so that the two do not deadlock.
+/// The version rises by one, unless there is no higher one.
 macro_rules! end {
     ($condition:literal) => {
         concat!(
@@ -46,7 +46,7 @@ macro_rules! exists {
     };
 }
 
-/// The statements of one kind of target; `$1` is the realm, `$2` what it names.
+/// The statements of one kind of target. `$1` is the realm, `$2` the target's id or subject.
 #[derive(Clone, Copy)]
 struct Statements {
     end: &'static str,
@@ -71,7 +71,7 @@ const LINEAGE: &str = "SELECT lineage FROM @.tower_api_keys WHERE realm @= $1 AN
 const SUBJECTS: &str =
     "SELECT DISTINCT subject FROM @.tower_api_keys WHERE realm @= $1 AND lineage @= $2";
 
-/// Ends what is named, in one transaction.
+/// Ends the keys of the target, in one transaction.
 pub(super) async fn revoke(
     connections: &Connections,
     realm: &Realm,
@@ -143,10 +143,10 @@ pub(super) async fn end(
     Ok(Revoked { found, ended })
 }
 
-/// Waits until no commit is under way that puts a key into the lineage, and lets none begin. Returns
-/// the lineage that the id names.
+/// Waits until no commit that puts a key into the lineage is under way, and lets none begin. Returns the
+/// lineage that the id names.
 ///
-/// The subjects' locks are for processes of an earlier version of this crate, which know no other.
+/// The subjects' locks are for processes with an earlier version of this crate, which use no other.
 async fn lock_lineage(
     connection: &mut PgConnection,
     tables: &Tables,

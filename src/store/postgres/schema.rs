@@ -1,4 +1,4 @@
-//! The tables, and how they come into being.
+//! The tables, and how they are created.
 
 use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Row as _};
 
@@ -9,7 +9,7 @@ use super::home::{Home, Seen};
 use super::record::column;
 use super::tables::{SEEN, Tables};
 
-/// In their order; the first makes version 1.
+/// In their order. The first makes version 1.
 const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/0001_keys.sql"),
     include_str!("../../../migrations/postgres/0002_revocable.sql"),
@@ -84,8 +84,8 @@ fn missing() -> StoreError {
     because(StoreErrorKind::Schema, advice)
 }
 
-/// Applies what is missing, each file in a transaction, and says how many files that were. What
-/// fails half-way is undone when the connection ends.
+/// Applies the missing migrations, each file in a transaction, and returns how many there were. A
+/// migration that fails half-way is undone when the connection ends.
 pub(super) async fn migrate(
     connection: &mut PgConnection,
     named: Option<&str>,
@@ -144,9 +144,9 @@ async fn statement(connection: &mut PgConnection, sql: String) -> Result<(), Sto
     }
 }
 
-/// The number of the last migration that was applied; 0 where there was none.
+/// The number of the last migration that was applied. 0 if there was none.
 async fn version(connection: &mut PgConnection, tables: &Tables) -> Result<usize, SqlError> {
-    // The simple protocol, which every pooler knows.
+    // The simple protocol, which every pooler supports.
     let exists = AssertSqlSafe(tables.text(EXISTS));
     let exists = sqlx::raw_sql(exists).fetch_one(&mut *connection).await?;
     if !exists.try_get::<bool, _>(0)? {

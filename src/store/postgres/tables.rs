@@ -1,8 +1,8 @@
 //! The tables by their full names, and statements that name them.
 //!
-//! A statement writes the schema as `@.`, inside a literal as `@literal.`, and an operator as `@=`. It names
-//! the schema of every function and type. What it names cannot be shadowed, neither by a temporary
-//! table or type of a session that others used before nor by what a `search_path` puts in front of
+//! A statement writes the schema as `@.`, inside a literal as `@literal.`, and an operator as `@=`. It
+//! names the schema of every function and type. So no name can be shadowed, neither by a temporary table
+//! or type of a session that others used before nor by a schema that a `search_path` puts in front of
 //! `pg_catalog`.
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Postgres, Row as _};
 
 use super::record::SELECT_BY_DIGEST;
 
-/// What every answer says in its first four columns: whether its server is in recovery, which
-/// server it is (when it was started, in microseconds), whether row-level security hides rows from
-/// this role, and which statement it answers. The last is what a pooler can mix up that shares
-/// sessions and knows nothing of prepared statements.
+/// The first four columns of every answer: whether its server is in recovery, which server it is (when
+/// it was started, in microseconds), whether row-level security hides rows from this role, and which
+/// statement it answers. A pooler can mix up the last if it shares sessions and does not support
+/// prepared statements.
 macro_rules! seen {
     ($statement:literal) => {
         concat!(
@@ -30,7 +30,7 @@ macro_rules! seen {
 }
 pub(super) use seen;
 
-/// Which database of its server a session is in.
+/// The database of a session in its server.
 macro_rules! home {
     () => {
         "(SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_database \

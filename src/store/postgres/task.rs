@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::super::{BoxFuture, StoreError};
 
-/// For how long a call goes on whose caller is gone. A statement that is given up half-way costs its
-/// connection, so a caller that hangs up must not end one; a server that does not answer at all must
-/// not keep the connection for ever either.
+/// How long a call goes on after its caller is gone. A statement that is given up half-way costs its
+/// connection, so a caller that hangs up must not end one. A server that does not answer at all must not
+/// keep the connection for ever either.
 const ABANDONED: Duration = Duration::from_secs(6);
 
 /// Hands a task to the runtime of the caller.
@@ -28,7 +28,7 @@ pub(super) fn spawn(task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'stati
     }
 }
 
-/// Runs a call in a task of its own: a caller that is dropped cancels nothing.
+/// Runs a call in a separate task: a caller that is dropped cancels nothing.
 pub(super) async fn detached<T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -21,7 +21,7 @@ use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::{KeyRecord, Revocation};
 
-/// Outside of a transaction, a savepoint is refused.
+/// Outside a transaction, a savepoint is refused.
 const CHECK: &str = concat!(
     "SAVEPOINT tower_api_key; SELECT ",
     seen!("within"),
@@ -31,7 +31,7 @@ const CHECK: &str = concat!(
     "; RELEASE SAVEPOINT tower_api_key"
 );
 
-/// In milliseconds; 0 is for ever.
+/// In milliseconds. 0 is for ever.
 macro_rules! bound {
     ($setting:literal) => {
         concat!(
@@ -75,8 +75,8 @@ impl Source for Borrowed<'_> {
 }
 
 impl<'c> Borrowed<'c> {
-    /// Refuses a connection that is in no transaction, in one that could miss what others have
-    /// committed, or in one that is not of this store's database.
+    /// Refuses a connection that is in no transaction, in one that could miss the commits of other
+    /// sessions, or in one that is not of this store's database.
     pub(super) async fn new(
         connections: &Arc<Connections>,
         connection: &'c mut PgConnection,
@@ -115,7 +115,7 @@ impl<'c> Borrowed<'c> {
         self.connections.authority()
     }
 
-    /// The first row of an answer, if its server counts. There is no other connection to turn to.
+    /// The first row of an answer, if its server counts. There is no other connection to try.
     fn counted<'r>(&self, rows: &'r [PgRow], statement: &str) -> Result<&'r PgRow, StoreError> {
         let counts = self.authority().counts(rows, statement)?;
         let row = rows.first().filter(|_| counts);
@@ -153,7 +153,7 @@ impl<'c> Borrowed<'c> {
         list::list(self, realm, query).await
     }
 
-    /// Applies a change whole, or not at all: then the transaction is as it was before.
+    /// Applies a change, whole or not at all. If it is not applied, the transaction is as it was before.
     pub(super) async fn commit(&mut self, change: &Change) -> Result<(), StoreError> {
         let statements = Statements::of(change)?;
         let longest_wait = self.save().await?;
@@ -176,8 +176,8 @@ impl<'c> Borrowed<'c> {
         self.settle(ended, longest_wait).await
     }
 
-    /// Makes a place to come back to, and bounds how long it waits and stands still, as in a
-    /// transaction of the store's own. Returns the caller's bound on a wait, in milliseconds.
+    /// Makes a savepoint, and bounds how long the transaction waits and is idle, as in one of the
+    /// store's own. Returns the caller's bound on a wait, in milliseconds.
     async fn save(&mut self) -> Result<i64, StoreError> {
         self.authority().ready().await?;
         let save = sqlx::raw_sql(AssertSqlSafe(self.tables.text(SAVE)));
@@ -201,7 +201,7 @@ impl<'c> Borrowed<'c> {
         Ok(wait)
     }
 
-    /// Keeps what was done since, or comes back to the place before.
+    /// Keeps the changes since the savepoint, or returns to it.
     async fn settle<T>(
         &mut self,
         done: Result<T, StoreError>,

@@ -1,5 +1,5 @@
-//! A URL as settings. What it asks for is done, or it is refused: sqlx would pass over what it does
-//! not know, and log it with its value.
+//! A URL as settings. Each setting is obeyed or refused: sqlx would pass over an unknown one, and log it
+//! with its value.
 
 use std::env;
 
@@ -10,10 +10,10 @@ use super::super::{StoreError, StoreErrorKind};
 use super::error::because;
 use super::password_file;
 
-/// What a URL looks like.
+/// The form of a URL.
 const FORM: &str = "write the URL as postgres://role:password@host:port/database";
 
-/// Settings that other programs know. Each with what to do instead.
+/// Settings that other programs support. Each with its replacement.
 const UNSUPPORTED: [(&str, &str); 20] = [
     ("channel_binding", USE_VERIFY_FULL),
     (
@@ -56,7 +56,7 @@ const ONE_SERVER: &str = "leave it out: a URL names one server, and a standby is
 const STATEMENTS: &str = "leave it out: without its cache the server loses memory with each \
      look-up; a pooler needs session pooling, or PgBouncer 1.21 with max_prepared_statements";
 
-/// What this store does with a setting, it does in this spelling alone.
+/// The settings that this store supports, in these spellings only.
 const SETTINGS: [&str; 10] = [
     "application_name",
     "dbname",
@@ -70,7 +70,7 @@ const SETTINGS: [&str; 10] = [
     "user",
 ];
 
-/// Variables that libpq obeys and this store does not. With these values they ask for nothing.
+/// Variables that libpq obeys and this store does not. These values have no effect.
 const ENVIRONMENT: [(&str, &[&str]); 12] = [
     ("PGCHANNELBINDING", &["disable", "prefer"]),
     ("PGGSSENCMODE", &["disable", "prefer"]),
@@ -86,14 +86,14 @@ const ENVIRONMENT: [(&str, &[&str]); 12] = [
     ("PGTARGETSESSIONATTRS", &["any"]),
 ];
 
-/// Where to connect, and what the session should have been given.
+/// Where to connect, and the settings that the session should have.
 pub(super) struct Url {
     pub(super) options: PgConnectOptions,
-    /// What the URL sets, to find out whether a pooler has passed it over.
+    /// The `search_path` in the URL, to find out whether a pooler has passed it over.
     pub(super) search_path: Option<String>,
 }
 
-/// Reads a URL, and what the environment says where it is silent. No error repeats a value.
+/// Reads a URL, and the environment for settings that it leaves out. No error repeats a value.
 pub(super) fn parse(url: &str) -> Result<Url, StoreError> {
     parse_with(url, &|name| {
         env::var(name).ok().filter(|value| !value.is_empty())
@@ -107,7 +107,7 @@ fn parse_with(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Ur
     // It reads the environment, and nothing else.
     let mut options = PgConnectOptions::new_without_pgpass()
         .disable_statement_logging()
-        // No column is a float, and PgBouncer refuses the parameter as it comes.
+        // No column is a float, and PgBouncer refuses the parameter by default.
         .extra_float_digits(None);
     if let Some(host) = get("host") {
         options = options.host(host);
@@ -235,7 +235,7 @@ impl Parts {
             return Err(bad("write a # as %23"));
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // Such a URL has a `?` in its password, and what follows may be the rest of it.
+        // Such a URL has a `?` in its password, and the text after it may be the rest of the password.
         if query.contains('@') {
             return Err(bad(
                 "write a ? in a password as %3F, and an @ in a setting as %40",
@@ -299,7 +299,7 @@ impl Parts {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// What `options[...]` sets.
+    /// The settings in `options[...]`.
     fn server_settings(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()

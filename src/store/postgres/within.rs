@@ -58,29 +58,29 @@ use crate::ring::{Held, Issued, KeyRing};
 ///
 /// # What holds until the commit
 ///
-/// - No other session sees a change before the commit. A secret that was issued is dead until then,
-///   and for good if the transaction is rolled back: hand it out after the commit. A key that was
-///   revoked is dead from the commit on.
-/// - Observers and watches hear of a change from [`Unannounced::announce`].
-/// - A change keeps the lock of its subject and of its lineage until the transaction ends. Others who
-///   issue to that subject, or revoke its keys, wait for it, for five seconds at most. So from the
-///   first change on, the server ends the session if the transaction stands still for three seconds
-///   (`idle_in_transaction_session_timeout`, unless the application's own is shorter). Call no other
-///   service in between. A change itself waits five seconds for a lock, or the application's
+/// - No other session sees a change before the commit. A secret that was issued is dead until then, and
+///   for good if the transaction is rolled back: hand it out after the commit. A key that was revoked is
+///   dead from the commit on.
+/// - Observers and watches are notified of a change by [`Unannounced::announce`].
+/// - A change keeps the lock of its subject and of its lineage until the transaction ends. Other
+///   sessions that issue to that subject, or revoke its keys, wait for it, for five seconds at most. So
+///   from the first change on, the server ends the session if the transaction is idle for three seconds
+///   (`idle_in_transaction_session_timeout`, unless the application's own is shorter). Do not call
+///   another service in between. A change itself waits five seconds for a lock, or the application's
 ///   `lock_timeout` if that is shorter.
 ///
 /// # What can fail
 ///
-/// Each change is between savepoints: one that is refused leaves the transaction as it was, and it can
-/// go on. If another session has changed the same key, the change is computed anew from what that
-/// session has committed, as outside of a transaction. If the two wait for one another, the error is
-/// [`Busy`](StoreErrorKind::Busy): roll back, and begin anew.
+/// Each change is between savepoints. If it is refused, the transaction is as it was, and can go on. If
+/// another session has changed the same key, the change is computed again from the state that that
+/// session has committed, as outside a transaction. If the two wait for one another, the error is
+/// [`Busy`](StoreErrorKind::Busy): roll back, and begin again.
 ///
 /// After any other error of the kind [`ErrorKind::Store`](crate::ErrorKind::Store), and after a call
 /// that was dropped before it ended, roll the transaction back.
 ///
 /// The isolation level must be `READ COMMITTED`, the server's default. A snapshot would miss keys that
-/// others have issued since it was taken, and with them a subject's limit or a key to revoke.
+/// other sessions have issued since it was taken, and with them a subject's limit or a key to revoke.
 pub struct InTransaction<'c> {
     borrowed: Borrowed<'c>,
     ring: KeyRing,
@@ -92,10 +92,10 @@ pub struct InTransaction<'c> {
     unannounced: Unannounced,
 }
 
-/// What was changed in a transaction, and is not announced yet.
+/// The changes in a transaction that are not announced yet.
 ///
-/// It is for after the commit: drop it if the transaction is rolled back. What a savepoint of the
-/// application's has undone is in it nevertheless.
+/// Use it after the commit. Drop it if the transaction is rolled back. It includes changes that a
+/// savepoint of the application has undone.
 #[must_use = "observers and watches hear of nothing before it is announced"]
 pub struct Unannounced {
     held: Arc<Held>,
@@ -103,11 +103,11 @@ pub struct Unannounced {
 }
 
 impl Unannounced {
-    /// Tells the observers of the rings what has happened, and has the watches of the keys look.
+    /// Notifies the observers of the rings, and has the watches of the keys check.
     ///
-    /// Call it once the transaction is committed. Without it, observers do not hear of the changes, and
-    /// watches learn of them at their [interval](crate::KeyRingBuilder::watch_interval). If the commit
-    /// failed because the connection was lost, it may have been applied: read the keys first.
+    /// Call it once the transaction is committed. Without it, observers receive no event for the
+    /// changes, and watches notice them at their [interval](crate::KeyRingBuilder::watch_interval). If
+    /// the commit failed because the connection was lost, it may have been applied: read the keys first.
     pub fn announce(self) {
         self.held.announce(&self.rings);
     }
@@ -128,18 +128,18 @@ impl fmt::Debug for InTransaction<'_> {
 }
 
 impl KeyRing {
-    /// Goes into a transaction that the application has begun, so that its own change and that of the
-    /// keys are committed together. A `&mut Transaction<'_, Postgres>` of sqlx is accepted, and so is the
+    /// Joins a transaction that the application has begun, so that its own change and that of the keys
+    /// are committed together. A `&mut Transaction<'_, Postgres>` of sqlx is accepted, and so is the
     /// `&mut PgConnection` of one. Needs the feature `postgres`.
     ///
     /// See [`InTransaction`] for an example and for what holds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the ring's store is not a
-    /// [`PostgresStore`]; if the connection is in no transaction, in one that has failed, is read-only or
-    /// of another isolation level than `READ COMMITTED`; if it leads to another database than the store,
-    /// or to a server that does not count (see [`PostgresStore`]). The sources of the error say which.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the ring's store is not a [`PostgresStore`], if
+    /// the connection is in no transaction, in one that has failed, is read-only or of another isolation
+    /// level than `READ COMMITTED`, or if it leads to another database than the store, or to a server
+    /// that does not count (see [`PostgresStore`]). The sources of the error say which.
     pub async fn within<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -168,12 +168,12 @@ impl KeyRing {
 }
 
 impl InTransaction<'_> {
-    /// The connection, for statements of the application's own in between.
+    /// The connection, for the application's own statements in between.
     pub fn connection(&mut self) -> &mut PgConnection {
         self.borrowed.connection
     }
 
-    /// Gives the connection back, and returns what is to be announced after the commit.
+    /// Gives the connection back, and returns the changes to announce after the commit.
     pub fn finish(self) -> Unannounced {
         self.unannounced
     }
@@ -250,7 +250,7 @@ impl InTransaction<'_> {
     ///
     /// # Errors
     ///
-    /// As [`KeyRing::promote`]; [`ErrorKind::Store`](crate::ErrorKind::Store) if the other ring is not
+    /// As [`KeyRing::promote`]. [`ErrorKind::Store`](crate::ErrorKind::Store) if the other ring is not
     /// over the same store, because its key could not end in this transaction.
     pub async fn promote(
         &mut self,
@@ -318,7 +318,7 @@ impl InTransaction<'_> {
         self.run(ring.revoke_subject(subject, reason)).await
     }
 
-    /// Runs an operation of the ring, and answers what it asks of its store on the connection.
+    /// Runs an operation of the ring, and answers its calls to the store on the connection.
     async fn run<T>(
         &mut self,
         operation: impl Future<Output = Result<T, Error>>,
@@ -327,7 +327,7 @@ impl InTransaction<'_> {
             let advice = "roll the transaction back: a call was dropped before it ended";
             return Err(because(StoreErrorKind::Unavailable, advice).into());
         }
-        // What an operation asked for that was dropped is not done for the next.
+        // Calls of an operation that was dropped are not made for the next.
         while self.calls.try_recv().is_ok() {}
         let mut operation = pin!(operation);
         loop {
@@ -335,7 +335,7 @@ impl InTransaction<'_> {
                 if let Poll::Ready(done) = operation.as_mut().poll(context) {
                     return Poll::Ready(Step::Done(done));
                 }
-                // There is no end of calls while the port lives.
+                // The calls do not end while the port lives.
                 match self.calls.poll_recv(context) {
                     Poll::Ready(Some(call)) => Poll::Ready(Step::Call(Box::new(call))),
                     Poll::Ready(None) | Poll::Pending => Poll::Pending,

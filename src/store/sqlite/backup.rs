@@ -14,24 +14,24 @@ use super::{SqliteStore, connection};
 use crate::store::{StoreError, StoreErrorKind};
 
 impl SqliteStore {
-    /// Writes all that the store holds at one moment to a new file, which is a store of its own:
-    /// one file, readable by its owner alone. The store goes on meanwhile; nobody waits for it.
+    /// Writes the whole store, as it is at one moment, to a new file, which is a separate store: one
+    /// file, readable by its owner alone. The store goes on meanwhile, and no call waits for it.
     ///
-    /// A backup does not know what is revoked after it was made. See
-    /// [backup and restore](crate::guide::backup).
+    /// A backup does not contain revocations after it was made. See [backup and
+    /// restore](crate::guide::backup).
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreErrorKind::Unavailable) if there is a file of this name, which is left
-    /// as it is, or if the file cannot be written; what was begun is then removed. Else those of a
-    /// look-up.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) if there is a file of this name, which is left as it
+    /// is, or if the file cannot be written. The incomplete file is then removed. Otherwise the errors
+    /// of a look-up.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let place = Arc::clone(&self.0.place);
         place.require_current()?;
         let files = place.state.files().ok_or_else(|| place.fault())?;
         let to = to.as_ref().to_owned();
         let reader = connection::reader(&place, files.real(), place.busy_timeout)?;
-        // A thread and a connection of its own: it is long, and lists go on.
+        // A separate thread and connection: it is long, and lists go on.
         let worker = Worker::start("api-key-backup", &place)?;
         worker.put(reader);
         let copied = worker.run({
@@ -43,7 +43,7 @@ impl SqliteStore {
     }
 }
 
-/// Writes what a connection reads to a file that is not there yet, and onto the disk.
+/// Writes the content that a connection reads to a file that is not there yet, and onto the disk.
 pub(super) fn copy(connection: &Connection, place: &Place, to: &Path) -> Result<(), StoreError> {
     let target = Place::new(to.to_owned(), Duration::ZERO);
     create(&target)?;
@@ -56,7 +56,7 @@ pub(super) fn copy(connection: &Connection, place: &Place, to: &Path) -> Result<
         .map_err(|error| place.sqlite(error))
         .and_then(|_| sync(&target));
     if copied.is_err() {
-        // What is left of it is no backup.
+        // An incomplete file is no backup.
         let _ = std::fs::remove_file(to);
     }
     copied
@@ -102,7 +102,7 @@ pub(super) fn sync_folder(target: &Place) -> Result<(), StoreError> {
     synced.map_err(|error| target.io("cannot write", error))
 }
 
-/// Elsewhere a folder is no file.
+/// On other systems a folder is no file.
 #[cfg(not(unix))]
 pub(super) fn sync_folder(_: &Place) -> Result<(), StoreError> {
     Ok(())

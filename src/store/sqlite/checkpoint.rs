@@ -1,4 +1,4 @@
-//! What is between a connection and the file: the write-ahead log, and the pages in memory.
+//! The layers between a connection and the file: the write-ahead log, and the pages in memory.
 
 use std::thread;
 use std::time::Duration;
@@ -16,15 +16,15 @@ const ATTEMPTS: u32 = 30;
 const PAUSE: Duration = Duration::from_millis(10);
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 
-/// Drops the pages in memory, so that the next statement reads the file. SQLite keeps them as long as
-/// the log says nothing, also if the file was written over.
+/// Drops the pages in memory, so that the next statement reads the file. SQLite keeps them until the log
+/// changes, even if the file was written over.
 pub(super) fn forget_pages(connection: &Connection) {
     // It frees memory and cannot fail.
     let _ = connection.execute_batch("PRAGMA shrink_memory");
 }
 
-/// Writes all of the log to the file and empties it; whether it did. What is left then is no error:
-/// it is in the log, and the next attempt takes it.
+/// Writes all of the log to the file and empties it. Returns whether it did. If a part is left, it is no
+/// error: it is in the log, and the next attempt takes it.
 ///
 /// It is emptied, and not only written, so that no later file of the same name is read with it.
 pub(super) fn checkpoint(connection: &Connection, place: &Place) -> bool {
@@ -35,8 +35,8 @@ pub(super) fn checkpoint(connection: &Connection, place: &Place) -> bool {
     done.unwrap_or(false) && restored.is_ok()
 }
 
-/// The same, at the end of a connection: nobody tries again later, so it tries some more times if another
-/// process is doing the same, or reads for long.
+/// The same, at the end of a connection. There is no later attempt, so it tries some more times if
+/// another process is doing the same, or reads for long.
 pub(super) fn last_checkpoint(connection: &Connection, place: &Place) {
     for _ in 0..ATTEMPTS {
         if checkpoint(connection, place) {
@@ -46,8 +46,8 @@ pub(super) fn last_checkpoint(connection: &Connection, place: &Place) {
     }
 }
 
-/// Writes all of the log to the file, as soon as the readers let it, and returns also when nobody can take
-/// the log for that of another file any more.
+/// Writes all of the log to the file, as soon as the readers allow it. It returns also if no process can
+/// take the log for that of another file any more.
 pub(super) fn bring_into_file(connection: &Connection, place: &Place) {
     while place.state.is_log_in_doubt() {
         if is_in_file(connection) {
@@ -57,7 +57,7 @@ pub(super) fn bring_into_file(connection: &Connection, place: &Place) {
     }
 }
 
-/// Writes what it can without waiting; whether that was all.
+/// Writes as much as it can without waiting. Returns whether that was all.
 fn is_in_file(connection: &Connection) -> bool {
     let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
     let done = connection.query_row(checkpoint, [], |row| {
@@ -67,9 +67,9 @@ fn is_in_file(connection: &Connection) -> bool {
     done.unwrap_or(false)
 }
 
-/// Writes of the log to the file what it can without waiting, and leaves the log as it is.
+/// Writes as much of the log to the file as it can without waiting, and leaves the log as it is.
 pub(super) fn rescue(connection: &Connection) {
-    // Best effort: the files are in a state in which nothing is promised.
+    // Best effort: the files are in a state without guarantees.
     let _ = run(connection, "PASSIVE");
 }
 

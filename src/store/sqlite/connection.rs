@@ -1,4 +1,4 @@
-//! Opening a file, and bringing it to the schema of this crate.
+//! Opening a file, and migrating it to the schema of this crate.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -13,10 +13,10 @@ use super::read;
 use super::schema::require_intact;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// `TKEY`: by it, `file` and other tools tell what the database is for.
+/// `TKEY`: `file` and other tools recognise the database by it.
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
-/// What brings a file from each version of the schema to the next, from none at all to 1 first.
+/// The migrations from each version of the schema to the next, from none to 1 first.
 pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
@@ -31,10 +31,10 @@ pub(super) const VERSION: i64 = 4;
 /// by itself.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What may be done to the file when it is opened.
+/// The permitted changes to the file when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It is created where there is none, and brought to the newest schema.
+    /// It is created if there is none, and migrated to the newest schema.
     Create,
     /// It is there, with the newest schema.
     Existing,
@@ -61,7 +61,7 @@ pub(super) fn writer(
     let mut connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| place.sqlite(error);
     connection.busy_timeout(place.busy_timeout).map_err(fail)?;
-    // The version first: a file that is not ours is left as it is.
+    // The version first: the file of another application is left as it is.
     let version = version(&connection, place)?;
     if is_read_only(&connection, version) {
         return Err(write_protected());
@@ -86,8 +86,8 @@ pub(super) fn writer(
     Ok(connection)
 }
 
-/// Whether this user may not write to the file. SQLite would open it all the same, and make an index
-/// of the log that belongs to this user, which the owner of the file may then not write to.
+/// Whether this user may not write to the file. SQLite would still open it, and make an index of the log
+/// that belongs to this user, which the owner of the file may then not write to.
 #[cfg(target_os = "linux")]
 fn is_write_protected(real: &Path) -> bool {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -102,9 +102,9 @@ fn is_write_protected(_: &Path) -> bool {
     false
 }
 
-/// Whether SQLite opened the file to read only, as it does without a word when the file is
-/// write-protected. It refuses the first write then, before it looks at any lock, and here nothing is
-/// changed by that write. (The versions of `rusqlite` that other crates need differ in how they ask.)
+/// Whether SQLite opened the file read-only, which it does silently if the file is write-protected. It
+/// then refuses the first write, before it checks any lock, and that write changes nothing here. (The
+/// versions of `rusqlite` that other crates need differ in how they ask.)
 fn is_read_only(connection: &Connection, version: i64) -> bool {
     let written = connection.busy_timeout(Duration::ZERO).and_then(|()| {
         connection.execute_batch(&format!("BEGIN; PRAGMA user_version = {version}"))
@@ -121,8 +121,8 @@ pub(super) fn reader(place: &Place, real: &Path, wait: Duration) -> Result<Conne
         .busy_timeout(place.busy_timeout)
         .map_err(|error| place.sqlite(error))?;
     require_newest(version(&connection, place)?, place)?;
-    // The statements of look-ups are prepared for the schema that was checked: whenever SQLite
-    // prepares one again, it is checked again.
+    // The statements of look-ups are prepared for the schema that was checked. If SQLite prepares one
+    // again, it is checked again.
     let reading = connection
         .unchecked_transaction()
         .map_err(|error| place.sqlite(error))?;
@@ -156,7 +156,7 @@ pub(super) fn require_known(connection: &Connection, place: &Place) -> Result<()
     require_intact(connection, place)
 }
 
-/// The file, readable by its owner alone: a digest is no secret key, but nobody's business.
+/// The file, readable by its owner alone: a digest is no secret key, but it is private.
 pub(super) fn create(place: &Place) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -164,7 +164,7 @@ pub(super) fn create(place: &Place) -> Result<(), StoreError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(&place.path) {
         Ok(_) => Ok(()),
-        // What is there is opened as it is.
+        // An existing file is opened as it is.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(match error.kind() {
             ErrorKind::NotFound => place.error(
@@ -206,12 +206,13 @@ fn missing(path: &Path) -> Result<(), Missing> {
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Err(Missing::IsDirectory),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(Missing::File),
-        // What else is wrong, SQLite says.
+        // SQLite reports any other error.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// The version of the schema, 0 for a file that has none yet; refuses what is not a store of keys.
+/// The version of the schema, 0 for a file that has none yet. Refuses a file that is not a store of
+/// keys.
 fn version(connection: &Connection, place: &Place) -> Result<i64, StoreError> {
     // One transaction, so that another process that creates the schema is seen whole or not.
     let reading = connection
@@ -272,8 +273,8 @@ pub(super) fn number(
         .map_err(|error| place.sqlite(error))
 }
 
-/// Readers then never wait for a writer. The file remembers it, so this waits at the first
-/// opening alone, and no longer than the store waits for a lock.
+/// Readers then never wait for a writer. The file remembers it, so this waits only at the first opening,
+/// and no longer than the store waits for a lock.
 fn use_write_ahead_log(connection: &Connection, place: &Place) -> Result<(), StoreError> {
     let mut waited = Duration::ZERO;
     loop {

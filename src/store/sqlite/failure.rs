@@ -1,4 +1,4 @@
-//! What can go wrong with a file, and what to do about it.
+//! The errors of a file, and their remedies.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) state: State,
 }
 
-/// The source of a [`StoreError`]: the file, and what to do.
+/// The source of a [`StoreError`]: the file, and the remedy.
 #[derive(Debug)]
 pub(super) struct Failure {
     text: String,
@@ -40,7 +40,7 @@ impl Place {
         }
     }
 
-    /// Why nothing is answered from what is open.
+    /// Why no answer comes from the files that are open.
     pub(super) fn fault(&self) -> StoreError {
         self.state.cause().unwrap_or_else(|| {
             self.error(
@@ -55,7 +55,7 @@ impl Place {
         if self.state.has_fault() {
             return Err(self.fault());
         }
-        // None is known in a test of a connection alone.
+        // It is unknown only in a test of a connection alone.
         let Some(files) = self.state.files() else {
             return Ok(());
         };
@@ -64,7 +64,7 @@ impl Place {
             .inspect_err(|error| self.state.fault(error))
     }
 
-    /// An error that SQLite does not know of.
+    /// An error that SQLite does not report.
     pub(super) fn error(&self, kind: StoreErrorKind, advice: &str) -> StoreError {
         self.failure(kind, advice, None)
     }
@@ -75,7 +75,7 @@ impl Place {
         StoreError::new(StoreErrorKind::Unavailable, Failure { text, source })
     }
 
-    /// The thread of a connection has ended, or what it did was a panic.
+    /// The thread of a connection has ended, or its job panicked.
     pub(super) fn gave_up(&self) -> StoreError {
         self.error(
             StoreErrorKind::Unavailable,
@@ -130,7 +130,7 @@ impl Place {
                     );
                     return self.failure(Unavailable, &advice, Some(error));
                 }
-                // What SQLite says of a table or a column that is not there.
+                // The error of SQLite for a missing table or column.
                 ErrorCode::Unknown if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => {
                     (Schema, SCHEMA_ADVICE)
                 }
@@ -169,7 +169,7 @@ const FULL_ADVICE: &str = "the disk is full, so nothing was changed; free some s
 const SCHEMA_ADVICE: &str = "its table of keys is not as this version of the crate made it; \
                              restore the file from a backup";
 
-/// Whether to ask again may help.
+/// Whether a repetition may help.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

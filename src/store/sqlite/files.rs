@@ -1,4 +1,4 @@
-//! Which files are at the path, and whether they are those that are open.
+//! The files at the path, and whether they are those that are open.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ type Id = (u64, u64);
 /// The file at the path, its write-ahead log and the index of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Files {
-    /// The file itself, where the path is a symbolic link to it.
+    /// The file itself, if the path is a symbolic link to it.
     real: PathBuf,
     main: Id,
     log: Option<Id>,
@@ -39,8 +39,8 @@ impl Files {
         })
     }
 
-    /// The same, of a file that may be opened: also one whose log would lie elsewhere for others is
-    /// refused.
+    /// The same, for a file that may be opened. It is also refused if its log would be in another place
+    /// for other processes.
     pub(super) fn look_before_opening(place: &Place) -> Result<Self, StoreError> {
         let files = Self::look(place)?;
         refuse_mount(place, &files.real)?;
@@ -89,7 +89,7 @@ impl Files {
         Err(place.error(StoreErrorKind::Unavailable, &advice))
     }
 
-    /// Whether what the log holds can be written to the file before it is closed: no other process
+    /// Whether the content of the log can be written to the file before it is closed: no other process
     /// can have opened the file with another log.
     pub(super) fn may_rescue(&self, place: &Place) -> bool {
         let main = at(place, &place.path);
@@ -101,8 +101,8 @@ impl Files {
         }
     }
 
-    /// Takes a log away that belongs to the file that was replaced: SQLite would read it as that of
-    /// the new one.
+    /// Removes a log that belongs to the file that was replaced: SQLite would read it as that of the new
+    /// one.
     pub(super) fn discard_log(&self, place: &Place, now: &Self) -> Result<(), StoreError> {
         if now.main == self.main || now.real != self.real || self.log.is_none() {
             return Ok(());
@@ -117,7 +117,7 @@ impl Files {
         Ok(())
     }
 
-    /// Refuses a log that belongs to the file that was replaced, where this process may not write.
+    /// Refuses a log that belongs to the file that was replaced, if this process may not write.
     pub(super) fn refuse_log(&self, place: &Place, now: &Self) -> Result<(), StoreError> {
         let left = now.main != self.main && self.log.is_some() && now.log == self.log;
         if left && fs::metadata(with_suffix(&self.real, "-wal")).is_ok_and(|log| log.len() > 0) {
@@ -162,13 +162,13 @@ fn id(metadata: &fs::Metadata) -> Id {
     (metadata.dev(), metadata.ino())
 }
 
-/// Elsewhere a file that is open can neither be moved nor removed.
+/// On other systems a file that is open can neither be moved nor removed.
 #[cfg(not(unix))]
 fn id(_: &fs::Metadata) -> Id {
     (0, 0)
 }
 
-/// By another name, another process would open the same file with another log.
+/// If another process uses another name, it opens the same file with another log.
 #[cfg(unix)]
 fn refuse_other_names(place: &Place, metadata: &fs::Metadata) -> Result<(), StoreError> {
     use std::os::unix::fs::MetadataExt;
@@ -189,13 +189,12 @@ fn refuse_other_names(_: &Place, _: &fs::Metadata) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A file that is mounted by itself has its log in another folder than for those who see it where
-/// it is.
+/// If a file is mounted by itself, its log is in another folder than for processes outside the mount.
 #[cfg(target_os = "linux")]
 fn refuse_mount(place: &Place, real: &Path) -> Result<(), StoreError> {
     use std::os::unix::ffi::OsStrExt;
 
-    // A system that does not say what is mounted mounts no single file either.
+    // A system that does not list its mounts does not mount single files either.
     let Ok(mounts) = fs::read("/proc/self/mountinfo") else {
         return Ok(());
     };
@@ -234,9 +233,9 @@ fn refuse_mount(_: &Place, _: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// SQLite shares the index of the log among the connections of a process. While one of them holds
-/// an index that is deleted, a new connection would get that one, and see nothing of what other
-/// processes do.
+/// SQLite shares the index of the log among the connections of a process. While one of them holds an
+/// index that is deleted, a new connection would get that one, and not see the changes of other
+/// processes.
 #[cfg(target_os = "linux")]
 fn refuse_deleted(place: &Place, files: &Files) -> Result<(), StoreError> {
     let deleted = |suffix: &str| with_suffix(&files.real, &format!("{suffix} (deleted)"));

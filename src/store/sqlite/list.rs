@@ -58,7 +58,7 @@ pub(super) fn list(
     realm: &Realm,
     query: &ListQuery,
 ) -> Result<Page, Unread> {
-    // One state of the store for all that is read.
+    // One state of the store for all reads.
     let reading = connection.transaction()?;
     require_known(&reading, place)?;
     let asked = Asked {
@@ -111,7 +111,7 @@ fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
     Ok(Position { id, issued_at })
 }
 
-/// What SQLite itself could not do ends the list; what is in the row does not.
+/// An error of SQLite itself ends the list. An error in the row does not.
 fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<KeyRecord, StoreError>, Unread> {
     match record(row, realm) {
         Ok(record) => Ok(Ok(record)),
@@ -127,7 +127,7 @@ pub(super) fn realms(connection: &Connection, place: &Place) -> Result<Vec<Realm
     let mut rows = statement.query([most])?;
     let mut realms = Vec::new();
     while let Some(row) = rows.next()? {
-        // A name that cannot be read is of no use to an operator.
+        // An unreadable name is of no use to an operator.
         let realm = row.get_ref(0)?.as_str().ok();
         realms.extend(realm.and_then(|realm| realm.parse::<Realm>().ok()));
     }

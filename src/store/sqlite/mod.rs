@@ -39,11 +39,11 @@ use super::StoreError;
 /// A store in a file: keys survive the process, and several processes share them. Needs the feature
 /// `sqlite`.
 ///
-/// SQLite is built into the program; there is no server. A program links SQLite once, so the version of
+/// SQLite is built into the program. There is no server. A program links SQLite once, so the version of
 /// `rusqlite` is a range: cargo takes the one that fits sqlx 0.8 or 0.9, diesel 2.3 or sea-orm 1 in the
-/// same lock file. The file, its write-ahead log beside it
-/// (`-wal`) and the index of that (`-shm`) belong together. Put them on a local disk: a network
-/// file system is slow where this is fast, and its locks may not hold.
+/// same lock file. The file, its write-ahead log next to it (`-wal`) and the index of that (`-shm`)
+/// belong together. Put them on a local disk: a network file system is slow where this is fast, and its
+/// locks may not hold.
 ///
 /// ```
 /// use tower_api_key::{Grant, KeyRing, store::SqliteStore};
@@ -65,66 +65,62 @@ use super::StoreError;
 ///
 /// # Look-ups
 ///
-/// Each look-up reads the database, so what another process revoked is refused by the next
-/// request. It reads in the thread that asks, and answers at once: an indexed read from the page
-/// cache takes microseconds, less than a hop to another thread and back. There are as many
-/// connections for this as processors. If all of them are taken, or SQLite would wait for a
-/// lock, the look-up is handed to a thread that waits, and the answer is
-/// [`Lookup::Pending`](super::Lookup::Pending), which the ring bounds. A record is got by its id in
-/// the same way, so that watches go on next to a long list.
+/// Each look-up reads the database, so a key that another process revoked is refused by the next
+/// request. It reads in the calling thread, and answers at once: an indexed read from the page cache
+/// takes microseconds, less than a hop to another thread and back. There are as many connections for
+/// this as processors. If all of them are taken, or SQLite would wait for a lock, the look-up is handed
+/// to a thread that waits, and the answer is [`Lookup::Pending`](super::Lookup::Pending), which the ring
+/// bounds. A record is read by its id in the same way, so that watches go on next to a long list.
 ///
-/// Look-ups read in place only while reads are fast. If a read takes 20 ms or more, or goes on for
-/// that long, look-ups are handed to the thread that waits, until 16 reads there were faster, one after the
-/// other. So a disk that stands still keeps the threads whose reads had begun, and no others.
+/// Look-ups read in place only while reads are fast. If a read takes 20 ms or more, or is still running
+/// after that time, look-ups are handed to the thread that waits, until 16 reads there were faster, one
+/// after the other. So if a disk stalls, it blocks the threads whose reads had begun, and no others.
 ///
 /// # Commits
 ///
-/// Commits take turns, in a thread of their own and between processes. A commit has returned when
-/// it is on the disk (`PRAGMA synchronous = FULL`), so that no power failure brings a revoked key
-/// back; that costs one `fsync`, from a tenth of a millisecond to some ten, as the disk has it.
-/// Readers never wait for a commit, and none waits for them. A purge takes its turn for some
-/// thousand records at a time, and rests in between, so that revocations go on beside a large one,
-/// in this process and in others.
+/// Commits take turns, in a separate thread and between processes. A commit has returned when it is on
+/// the disk (`PRAGMA synchronous = FULL`), so that no power failure brings a revoked key back. That
+/// costs one `fsync`, from a tenth of a millisecond to some ten, depending on the disk. Readers never
+/// wait for a commit, and no commit waits for them. A purge takes its turn for some thousand records at
+/// a time, and rests in between, so that revocations go on during a large one, in this process and in
+/// others.
 ///
-/// The database holds the rules too: its triggers refuse a statement, by whatever hand, that would
-/// change what a key is, its label and metadata among that, give it a scope, let it end later, or
-/// undo a revocation. A statement that revokes a key, and changes `revoked_at`, `revocation_reason`
-/// and `version` alone, is never refused, whatever else the row holds. A key that is
-/// deleted is gone; who may write to the file can bring keys of their own. The file is made
-/// readable by its owner alone.
+/// The database enforces the rules too. Its triggers refuse a statement of any program that would change
+/// the identity of a key, including its label and metadata, give it a scope, let it end later, or undo a
+/// revocation. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
+/// `version`, is never refused, whatever else the row holds. A key that is deleted is gone, and a user
+/// who may write to the file can add keys. The file is made readable by its owner alone.
 ///
 /// # Files
 ///
-/// The file that answers is the file at the path. Twice a second, or as
-/// [`check_interval`](SqliteOptions::check_interval) says, a thread compares the file, its log and
-/// the index of that with those that are open. It also sees that the schema has this version, and
-/// that the table of keys is the one that this crate makes. The writer compares the files
-/// before and after each commit. If something differs, look-ups and commits fail with its cause
-/// until the store has opened what is there, which it does by itself. It neither creates nor
-/// migrates that file.
+/// The file that answers is the file at the path. Twice a second, or at the
+/// [`check_interval`](SqliteOptions::check_interval), a thread compares the file, its log and the index
+/// of that with those that are open. It also checks that the schema has this version, and that the table
+/// of keys is the one that this crate makes. The writer compares the files before and after each commit.
+/// If something differs, look-ups and commits fail with its cause until the store has opened the new
+/// file, which it does by itself. It neither creates nor migrates that file.
 ///
 /// A file with several names (hard links) is refused, and so is one that is mounted by itself, as
-/// `docker -v keys.db:/data/keys.db` does: each has a log of its own, so that none sees what is
-/// revoked through another. Mount the folder. A symbolic link is followed.
+/// `docker -v keys.db:/data/keys.db` does. Each name has its own log, so none sees revocations through
+/// another. Mount the folder. A symbolic link is followed.
 ///
-/// What is committed is in the log first. It is brought into the file when the writer has had
-/// nothing to do for 100 ms, and when the last clone is dropped.
-/// [`backup`](Self::backup) copies a store while it is used, and [`restore`](Self::restore) puts a
-/// copy in its place without reviving what was revoked since; see
-/// [backup and restore](crate::guide::backup).
+/// A commit is in the log first. It is written to the file when the writer has had nothing to do for 100
+/// ms, and when the last clone is dropped. [`backup`](Self::backup) copies a store while it is used, and
+/// [`restore`](Self::restore) puts a copy in its place without reviving keys that were revoked since.
+/// See [backup and restore](crate::guide::backup).
 ///
 /// # Threads
 ///
-/// Five threads end when the last clone is dropped: three with a connection, and two that look
-/// after the files and after reads that stand still. That drop waits until the files are closed, some
-/// milliseconds as a rule and 5 s at the most. Clones share their connections. Opening blocks, so do it
-/// at the start. Open the file anew in a child process instead of keeping a store over a `fork`.
+/// Five threads end when the last clone is dropped: three with a connection, and two that monitor the
+/// files and stalled reads. That drop waits until the files are closed, some milliseconds as a rule and
+/// 5 s at the most. Clones share their connections. Opening blocks, so do it at the start. Open the file
+/// again in a child process instead of keeping a store over a `fork`.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Shared>);
 
 impl SqliteStore {
-    /// Opens a file, creates it where there is none, and brings it to the schema of this version
-    /// of the crate. The folder must exist.
+    /// Opens a file, creates it if there is none, and migrates it to the schema of this version of the
+    /// crate. The folder must exist.
     ///
     /// # Errors
     ///
@@ -132,38 +128,37 @@ impl SqliteStore {
     ///   that a newer version of this crate has migrated;
     /// - [`Corrupt`](super::StoreErrorKind::Corrupt) for a file that is no database, or a damaged one;
     /// - [`ReadOnly`](super::StoreErrorKind::ReadOnly) for a file or a folder that is write-protected;
-    /// - [`Busy`](super::StoreErrorKind::Busy) when another process holds the lock for too long;
-    /// - [`Unavailable`](super::StoreErrorKind::Unavailable) for what else the system refuses.
+    /// - [`Busy`](super::StoreErrorKind::Busy) if another process holds the lock for too long;
+    /// - [`Unavailable`](super::StoreErrorKind::Unavailable) for other errors of the system.
     ///
-    /// The error's source names the file, and says in a line what to do.
+    /// The error's source names the file, and gives the remedy in one line.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::options().open(path)
     }
 
-    /// Opens a file that exists and has the schema of this version of the crate, for tools that
-    /// shall not create a store by a slip of the pen, nor migrate one under the servers that use
-    /// it.
+    /// Opens a file that exists and has the schema of this version of the crate, for tools that must not
+    /// create a store by a typing error, nor migrate one under the servers that use it.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); a file that is not there is
-    /// [`Unavailable`](super::StoreErrorKind::Unavailable), one with an older schema, or none,
+    /// As [`open`](Self::open). If the file is not there, the error is
+    /// [`Unavailable`](super::StoreErrorKind::Unavailable). If it has an older schema, or none, it is
     /// [`Schema`](super::StoreErrorKind::Schema).
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::options().open_existing(path)
     }
 
-    /// Opens a file to read only: commits, purges and last uses fail as
+    /// Opens a file read-only: commits, purges and last uses fail as
     /// [`ReadOnly`](super::StoreErrorKind::ReadOnly).
     ///
-    /// SQLite still writes to the index of its log (`-shm`), and makes it if it is not there. On a
-    /// medium that cannot be written to, and for a user who may not write to the folder, this works
-    /// while a process that may write has the store open. Otherwise it fails, and says so: copy the
-    /// file and its log into another folder then. The mode `immutable` of SQLite, which needs no
-    /// index, is not used, because it does not see what a writer does.
+    /// SQLite still writes to the index of its log (`-shm`), and creates it if it is not there. On a
+    /// read-only medium, and for a user who may not write to the folder, this works while a process that
+    /// may write has the store open. Otherwise it fails, and says so: copy the file and its log into
+    /// another folder then. The mode `immutable` of SQLite, which needs no index, is not used, because
+    /// it does not see the changes of a writer.
     ///
-    /// If this user may write to the folder and not to the file, the index that is made belongs to
-    /// this user, and the server may not be able to open it.
+    /// If this user may write to the folder and not to the file, the new index belongs to this user, and
+    /// the server may not be able to open it.
     ///
     /// # Errors
     ///
@@ -172,7 +167,7 @@ impl SqliteStore {
         Self::options().open_read_only(path)
     }
 
-    /// Settings to open a file with, where the defaults do not fit.
+    /// Settings to open a file with, if the defaults do not fit.
     pub fn options() -> SqliteOptions {
         SqliteOptions::new()
     }

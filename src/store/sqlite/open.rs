@@ -18,15 +18,15 @@ use super::schema::require_intact;
 use super::worker::Worker;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How long what closes a store waits for a job that runs.
+/// How long closing a store waits for a job that runs.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How often files that are replaced while they are opened are opened again, and the pause before
-/// that: another process may be taking the log of a replaced file away.
+/// How often files that are replaced while they are opened are opened again, and the pause before that:
+/// another process may be removing the log of a replaced file.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the clones of a store share with the thread that looks after it.
+/// The state that the clones of a store share with its monitoring thread.
 pub(super) struct Core {
     pub(super) place: Arc<Place>,
     access: Access,
@@ -36,9 +36,9 @@ pub(super) struct Core {
     pub(super) waiting: Worker,
     /// Lists, which may be long, and last uses.
     pub(super) management: Worker,
-    /// `None` where the file is only read.
+    /// `None` if the file is only read.
     pub(super) writer: Option<Worker>,
-    /// Sees whether the schema is what it was.
+    /// Checks whether the schema has changed.
     checking: Mutex<Option<Connection>>,
     /// The file as it was when pages of it were last dropped from memory.
     stamp: Mutex<Option<Stamp>>,
@@ -86,7 +86,7 @@ impl Core {
         ))
     }
 
-    /// The same; `false` if a file was replaced meanwhile.
+    /// The same. Returns `false` if a file was replaced meanwhile.
     fn try_connect(&self, access: Access) -> Result<bool, StoreError> {
         let place = &*self.place;
         let mut before = Files::look_before_opening(place)?;
@@ -129,7 +129,7 @@ impl Core {
         Ok(true)
     }
 
-    /// Whether what is open is the store of keys at the path; if not, opens that one.
+    /// Checks whether the open files are the store of keys at the path. If not, opens that one.
     pub(super) fn look(&self) {
         let place = &*self.place;
         if place.require_current().is_ok() {
@@ -146,7 +146,7 @@ impl Core {
             }
         }
         if place.state.has_fault() && self.close_for_another() {
-            // A store that was replaced is neither made nor migrated by a server that runs on.
+            // A running server neither creates nor migrates a store that was replaced.
             let access = match self.access {
                 Access::ReadOnly => Access::ReadOnly,
                 Access::Create | Access::Existing => Access::Existing,
@@ -157,8 +157,8 @@ impl Core {
         }
     }
 
-    /// Drops pages from memory if the file has been written to: by a checkpoint, or by someone who
-    /// copied another over it, of which SQLite knows nothing.
+    /// Drops pages from memory if the file has been written to: by a checkpoint, or by a copy over it,
+    /// of which SQLite knows nothing.
     fn notice_writes(&self) {
         let now = self.place.state.files().and_then(|files| files.stamp());
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,7 +175,7 @@ impl Core {
         }
     }
 
-    /// Closes what is open and leaves the files at the path alone; whether all is closed.
+    /// Closes the open files and leaves the files at the path alone. Returns whether all is closed.
     fn close_for_another(&self) -> bool {
         drop(self.checking().take());
         let readers = self.readers.close();
@@ -208,8 +208,8 @@ impl Core {
         !writer.is_open()
     }
 
-    /// Closes everything for good, the writer last: it brings the log into the file, which SQLite
-    /// does not do while others have it open to read.
+    /// Closes everything for good, the writer last: it writes the log to the file, which SQLite does not
+    /// do while other connections have it open for reading.
     pub(super) fn close(&self) {
         drop(self.checking().take());
         self.readers.close();
@@ -236,17 +236,17 @@ impl Core {
     }
 }
 
-/// Says what is missing if a store that nothing has open is on a medium that cannot be written to: SQLite
-/// needs the index of the log to read, and cannot make it there.
+/// Reports the missing index if a store that no process has open is on a read-only medium: SQLite needs
+/// the index of the log to read, and cannot create it there.
 ///
-/// `immutable`, the mode of SQLite that needs no index, is no way out: it takes no lock and reads no log,
-/// so that a revocation by a writer that comes later would not be seen.
+/// `immutable`, the mode of SQLite that needs no index, does not help: it takes no lock and reads no
+/// log, so a revocation by a later writer would not be seen.
 fn without_index(place: &Place, access: Access, before: &Files, error: StoreError) -> StoreError {
     let is_refused = matches!(
         error.kind(),
         StoreErrorKind::ReadOnly | StoreErrorKind::Unavailable
     );
-    // What SQLite did not say has its own advice.
+    // An error that is not from SQLite has its own advice.
     let is_of_sqlite = error.source().is_some_and(|it| it.source().is_some());
     if access != Access::ReadOnly || before.has_index() || !is_refused || !is_of_sqlite {
         return error;
@@ -259,7 +259,7 @@ fn without_index(place: &Place, access: Access, before: &Files, error: StoreErro
     )
 }
 
-/// Waits for what is being closed, though not for ever.
+/// Waits until everything is closed, but not for ever.
 fn all(closing: Vec<mpsc::Receiver<()>>) {
     for closed in closing {
         let _ = closed.recv_timeout(CLOSING);

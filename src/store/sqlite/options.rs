@@ -1,4 +1,4 @@
-//! What a store is opened with.
+//! The settings of a store.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl SqliteOptions {
         }
     }
 
-    /// How long a write, and what else has to wait for a lock, waits for other processes before it
+    /// How long a write, or any other call that waits for a lock, waits for other processes before it
     /// fails as [`Busy`](crate::store::StoreErrorKind::Busy), in whole milliseconds, up to 24 days.
     /// Default: 5 s.
     #[must_use]
@@ -43,9 +43,9 @@ impl SqliteOptions {
         self
     }
 
-    /// How often the store compares the files at its path with those that it has open, at least
-    /// 1 ms and at most 1 s. Default: 500 ms. It takes three `stat` calls and three small queries,
-    /// in a thread of its own.
+    /// How often the store compares the files at its path with those that it has open, at least 1 ms and
+    /// at most 1 s. Default: 500 ms. It takes three `stat` calls and three small queries, in a separate
+    /// thread.
     ///
     /// For at most this long, look-ups are answered from a file that was replaced. Commits compare
     /// the files themselves.
@@ -55,8 +55,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Lets a commit return before it is on the disk (`PRAGMA synchronous = NORMAL`): many more of
-    /// them fit into a second. A power failure may undo the last of them, so that a key that was
+    /// Lets a commit return before it is on the disk (`PRAGMA synchronous = NORMAL`), which allows many
+    /// more of them in a second. A power failure may undo the last of them, so that a key that was
     /// revoked works again. The end of the process undoes none.
     #[must_use]
     pub fn danger_lose_commits_at_power_failure(mut self) -> Self {

@@ -1,4 +1,4 @@
-//! The storage port: in which thread what is done.
+//! The storage port: the thread of each call.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
-/// So many records are got in the thread that asks, as one is.
+/// Up to this many records are read in the calling thread, as one is.
 const FEW: usize = 16;
 
 impl KeyStore for SqliteStore {
@@ -148,7 +148,7 @@ impl SqliteStore {
         )
     }
 
-    /// Reads in a thread that can wait, and sees whether reads are fast there.
+    /// Reads in a thread that can wait, and checks whether reads are fast there.
     fn later<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection, &Place) -> Result<T, read::Unread> + Send + 'static,
@@ -179,12 +179,12 @@ impl SqliteStore {
                 place.require_current()?;
                 forget_pages(connection);
                 let answer = job(connection, &place);
-                // Another process may remove a log that it takes for its own, until it has noticed that the
-                // file was replaced. What is in the file itself stays.
+                // Another process may remove a log that it takes for its own, until it has noticed that
+                // the file was replaced. The content of the file itself stays.
                 if answer.is_ok() {
                     bring_into_file(connection, &place);
                 }
-                // What was written to files that are no longer at the path has not happened.
+                // A write to files that are no longer at the path has not happened.
                 place.require_current()?;
                 answer
             }))
@@ -205,7 +205,7 @@ impl SqliteStore {
         Box::pin(reader.run(answering(Arc::clone(&self.0.place), job)))
     }
 
-    /// Reads in the thread that asks; `None` if it would have to wait, or reads are slow.
+    /// Reads in the calling thread. `None` if it would have to wait, or reads are slow.
     #[inline]
     fn at_once<T>(
         &self,

@@ -1,4 +1,4 @@
-//! The removal of what ended, in steps that let others write.
+//! The removal of records that ended, in steps that let others write.
 
 use std::time::Duration;
 
@@ -12,16 +12,15 @@ use crate::access::realm::Realm;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
-/// How many records a step removes: no commit waits for more than that, tenths of a second in a
-/// large file. A smaller step takes little less, for its records too lie all over the file.
+/// How many records a step removes: no commit waits for more than that, tenths of a second in a large
+/// file. A smaller step takes little less, because its records too are spread over the file.
 const AT_ONCE: usize = 5_000;
 
-/// The rest between two steps. The lock of SQLite has no queue: who waits for it in another
-/// process looks after pauses of up to 100 ms, and would hardly find it free between a commit and
-/// the next step.
+/// The rest between two steps. The lock of SQLite has no queue: another process that waits for it checks
+/// after pauses of up to 100 ms, and would hardly find it free between a commit and the next step.
 const REST: Duration = Duration::from_millis(120);
 
-/// By the index of how keys end, in which all that ended is in four places.
+/// By the index of how keys end, which holds all that ended in four places.
 pub(super) const DELETE: &str = "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM (
     SELECT digest FROM api_keys WHERE realm = ?1 AND revoked_at <= ?2
     UNION ALL SELECT digest FROM api_keys
@@ -32,8 +31,8 @@ pub(super) const DELETE: &str = "DELETE FROM api_keys WHERE digest IN (SELECT di
         WHERE realm = ?1 AND revoked_at IS NULL AND retire_at > ?2 AND expires_at + 0 <= ?2
 ) LIMIT ?3)";
 
-/// Removes what ended by this time, and says how much it was. Each step is a job of its own, so
-/// that the commits that this process has queued meanwhile come before the next.
+/// Removes the records that ended by this time, and returns how many there were. Each step is a separate
+/// job, so that the commits that this process has queued meanwhile come before the next.
 pub(super) async fn purge(
     store: &SqliteStore,
     realm: &Realm,

@@ -35,18 +35,18 @@ macro_rules! select {
 
 const FIND: &str = select!("digest = ?1 AND realm = ?2");
 const GET: &str = select!("id = ?1 AND realm = ?2");
-/// For how long one caller reads before others have their turn.
+/// How long one caller reads before others have their turn.
 const TURN: Duration = Duration::from_millis(5);
 
-/// Why a look-up has no answer: what SQLite said, which may be that it is busy, or a row that is
-/// no record.
+/// Why a look-up has no answer: an error of SQLite, which may be that it is busy, or a row that is no
+/// record.
 pub(super) enum Unread {
     Sqlite(rusqlite::Error),
     Row(StoreError),
 }
 
 impl Unread {
-    /// Whether to ask again may help.
+    /// Whether a repetition may help.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self, Self::Sqlite(error) if is_busy(error))
     }
@@ -97,7 +97,7 @@ pub(super) fn get(
     one(connection, place, GET, realm, &id.as_str())
 }
 
-/// The first of these records, at least one if there is an id: others wait for their turn too.
+/// The first of these records, at least one if there is an id: other callers wait for their turn too.
 pub(super) fn get_some(
     connection: &Connection,
     place: &Place,
@@ -130,8 +130,8 @@ fn one(
         None => None,
     };
     drop(rows);
-    // SQLite prepares a statement again if the schema has changed, whatever it finds in the place
-    // of the table.
+    // SQLite prepares a statement again if the schema has changed, whatever is now in the place of the
+    // table.
     if statement.get_status(StatementStatus::RePrepare) != 0 {
         require_known(connection, place)?;
         statement.reset_status(StatementStatus::RePrepare);
@@ -185,7 +185,7 @@ pub(super) fn last_uses(
 
 pub(super) fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
     parse(row, realm).map_err(|unread| match unread {
-        // What SQLite could not give as the type of its column.
+        // A value that does not have the type of its column.
         Unread::Sqlite(error) => {
             let id = row.get_ref(0).ok().and_then(|id| id.as_str().ok());
             let error = StoreError::new(StoreErrorKind::Corrupt, error);

@@ -12,25 +12,25 @@ use super::checkpoint::forget_pages;
 use super::state::State;
 use super::stopwatch::Moment;
 
-/// A read that takes longer makes look-ups wait in another thread than that of the request. It is
-/// well above what a busy machine keeps a thread from its processor.
+/// If a read takes longer, look-ups wait in another thread than that of the request. It is well above
+/// the time for which a busy machine keeps a thread from its processor.
 pub(super) const SLOW: Duration = Duration::from_millis(20);
 
 /// As many connections as processors: no more threads than that read at once.
 pub(super) struct Readers {
     slots: Box<[Slot]>,
-    /// Stands for a disk that stands still.
+    /// Simulates a disk that stalls.
     #[cfg(test)]
     pub(super) gate: Mutex<Option<std::sync::Arc<dyn Fn() + Send + Sync>>>,
 }
 
-/// On cache lines of its own: one thread uses it nearly alone.
+/// On separate cache lines: one thread uses it nearly alone.
 #[repr(align(128))]
 #[derive(Default)]
 struct Slot {
     /// `None` while the file is not open.
     connection: Mutex<Option<Connection>>,
-    /// When the read began that goes on, in milliseconds; 0 if none does.
+    /// When the current read began, in milliseconds. 0 if there is none.
     began: AtomicU64,
 }
 
@@ -63,7 +63,7 @@ impl Readers {
         }
     }
 
-    /// Closes what nobody reads with; whether that is all.
+    /// Closes the connections that are not in use. Returns whether that is all.
     pub(super) fn close(&self) -> bool {
         let mut all = true;
         for slot in &self.slots {
@@ -75,7 +75,7 @@ impl Readers {
         all
     }
 
-    /// Drops the pages that are in memory, of what nobody reads with; whether that is all.
+    /// Drops the pages in memory of the connections that are not in use. Returns whether that is all.
     pub(super) fn forget_pages(&self) -> bool {
         let mut all = true;
         for slot in &self.slots {
@@ -88,7 +88,7 @@ impl Readers {
         all
     }
 
-    /// Whether a read goes on for too long.
+    /// Whether a read takes too long.
     pub(super) fn any_stands_still(&self) -> bool {
         let now = Moment::now();
         self.slots.iter().any(|slot| {
@@ -103,7 +103,7 @@ impl Readers {
         self.slots.iter().map(Slot::lock).collect()
     }
 
-    /// Reads on a free connection; `None` where all are taken, or the file is not open.
+    /// Reads on a free connection. `None` if all are taken, or the file is not open.
     pub(super) fn with<T>(&self, state: &State, read: impl FnOnce(&Connection) -> T) -> Option<T> {
         let (before, from) = self
             .slots
@@ -147,7 +147,7 @@ impl Slot {
     }
 }
 
-/// A read that goes on, for whoever looks at how long.
+/// A read that is running, for the thread that checks its duration.
 struct Reading<'a> {
     began: &'a AtomicU64,
     at: Moment,

@@ -1,4 +1,4 @@
-//! A backup in the place of a store, without reviving what was revoked since.
+//! A backup in the place of a store, without reviving keys that were revoked since.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,7 +19,7 @@ const SHRINK: &str = include_str!("shrink.sql");
 /// How long it waits for a lock.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How often it tries to find the log of the present store empty, with nobody writing.
+/// How often it tries to find the log of the present store empty, without a writer.
 const ATTEMPTS: u32 = 100;
 
 /// The pause between two attempts.
@@ -41,21 +41,21 @@ pub struct SqliteRestore {
     present_is_lost: bool,
 }
 
-/// What a restoration has brought.
+/// The result of a restoration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restored {
     /// How many keys the backup has, live or dead, of all realms.
     pub keys: u64,
-    /// How many of them were given less authority than the backup says, because the present store
-    /// or a newer file had taken it away.
+    /// How many of them were given less authority than in the backup, because the present store or a
+    /// newer file had withdrawn it.
     pub shrunk: u64,
-    /// Whether there was a present store to learn this from.
+    /// Whether there was a present store to compare with.
     pub present: bool,
 }
 
 impl SqliteStore {
-    /// Puts a backup in the place of a store; see [backup and restore](crate::guide::backup).
+    /// Puts a backup in the place of a store. See [backup and restore](crate::guide::backup).
     pub fn restore(backup: impl Into<PathBuf>) -> SqliteRestore {
         SqliteRestore {
             backup: backup.into(),
@@ -66,7 +66,7 @@ impl SqliteStore {
 }
 
 impl SqliteRestore {
-    /// Takes away what this file knows to be taken away, in addition to the present store: a newer
+    /// Withdraws the authority that this file has withdrawn, in addition to the present store: a newer
     /// backup, or a copy of the store that was lost. May be called several times.
     #[must_use]
     pub fn also_revoked_in(mut self, newer: impl Into<PathBuf>) -> Self {
@@ -74,9 +74,9 @@ impl SqliteRestore {
         self
     }
 
-    /// Goes on if the present store cannot be read. Every key that was revoked since the backup
-    /// was made is live again then, unless a file of
-    /// [`also_revoked_in`](Self::also_revoked_in) says otherwise.
+    /// Restores even if the present store cannot be read. Then every key that was revoked since the
+    /// backup was made is live again, unless a file of [`also_revoked_in`](Self::also_revoked_in) says
+    /// otherwise.
     #[must_use]
     pub fn danger_present_is_lost(mut self) -> Self {
         self.present_is_lost = true;
@@ -85,20 +85,20 @@ impl SqliteRestore {
 
     /// Puts the backup in the place of the store at `path`, or there if there is none. It blocks.
     ///
-    /// Each key gets the smaller authority of all the files: revoked if one of them has it revoked,
-    /// with the scopes that all of them have, and the earliest end. Nobody writes to the present
-    /// store from when it is read until the backup is in its place. Servers that use it see the new
-    /// file within [`check_interval`](super::SqliteOptions::check_interval), and answer 503 while
+    /// Each key gets the smaller authority of all the files: it is revoked if it is revoked in one of
+    /// them, with the scopes that all of them have, and the earliest end. The present store is locked
+    /// against writes from when it is read until the backup is in its place. Servers that use it see the
+    /// new file within [`check_interval`](super::SqliteOptions::check_interval), and answer 503 while
     /// they open it.
     ///
     /// # Errors
     ///
-    /// Nothing was changed then, unless the file is in its place already and its name could not be
-    /// written to the disk ([`Unavailable`](StoreErrorKind::Unavailable)).
+    /// If there is an error, nothing was changed, unless the file is in its place already and its name
+    /// could not be written to the disk ([`Unavailable`](StoreErrorKind::Unavailable)).
     ///
     /// - Those of [`SqliteStore::open_existing`] for the backup, for the newer files and for the
     ///   present store, if there is one;
-    /// - [`Busy`](StoreErrorKind::Busy) if others keep reading or writing it.
+    /// - [`Busy`](StoreErrorKind::Busy) if other processes keep reading or writing it.
     pub fn into(self, path: impl AsRef<Path>) -> Result<Restored, StoreError> {
         let absolute = std::path::absolute(path.as_ref());
         let named = absolute.as_deref().unwrap_or(path.as_ref()).to_owned();
@@ -129,7 +129,7 @@ impl SqliteRestore {
         let keys: i64 = connection
             .query_row("SELECT count(*) FROM api_keys", [], |row| row.get(0))
             .map_err(|error| temporary.sqlite(error))?;
-        // The last connection brings the log into the file and removes it.
+        // The last connection writes the log to the file and removes it.
         connection
             .close()
             .map_err(|(_, error)| temporary.sqlite(error))?;
@@ -142,7 +142,7 @@ impl SqliteRestore {
         };
         match present {
             Some(present) => present.leave(),
-            // What is left of a store that is lost is not the log of the new file.
+            // Remnants of a store that is lost are not the log of the new file.
             None => remove_logs(&real),
         }
         sync_folder(&place)?;
@@ -150,7 +150,7 @@ impl SqliteRestore {
     }
 }
 
-/// The file that is being made, and what SQLite keeps next to it; removed unless it was renamed.
+/// The file that is being made, and the files of SQLite next to it. Removed unless it was renamed.
 struct Made(PathBuf);
 
 impl Drop for Made {
@@ -166,7 +166,7 @@ fn remove_logs(path: &Path) {
     }
 }
 
-/// The store that is to be replaced, with its log empty and nobody writing.
+/// The store that is to be replaced, with its log empty and without a writer.
 struct Present {
     connection: Connection,
     files: Files,
@@ -200,8 +200,8 @@ impl Present {
         ))
     }
 
-    /// Takes the files of the store away that was replaced, and lets those go on who wait to write
-    /// to it: they see that it is no longer at the path.
+    /// Removes the files of the store that was replaced, and lets waiting writers go on: they see that
+    /// it is no longer at the path.
     fn leave(self) {
         remove_logs(self.files.real());
         leave_files_alone(&self.connection);
@@ -217,8 +217,8 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     connection::older_reader(&place, files.real())
 }
 
-/// Gives the keys of a store the smaller authority of theirs and of those of another; how many it
-/// changed.
+/// Gives the keys of a store the smaller authority of theirs and of those of another. Returns how many
+/// it changed.
 fn shrink(connection: &mut Connection, place: &Place, newer: &Path) -> Result<u64, StoreError> {
     let fail = |error| place.sqlite(error);
     let name = newer.to_string_lossy();

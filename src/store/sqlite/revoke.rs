@@ -9,7 +9,7 @@ use crate::record::Revocation;
 use crate::store::row::{column_revoked_at, readable_id};
 use crate::store::{Ended, Revoked, StoreError, Target};
 
-/// The statements of one kind of target; `?1` is the realm, `?2` what it names.
+/// The statements of one kind of target. `?1` is the realm, `?2` the target's id or subject.
 struct Statements {
     end: &'static str,
     exists: &'static str,
@@ -18,7 +18,7 @@ struct Statements {
 macro_rules! statements {
     ($condition:literal) => {
         Statements {
-            // The version rises by one, and stays where there is no higher one.
+            // The version rises by one, unless there is no higher one.
             end: concat!(
                 "UPDATE api_keys SET revoked_at = ?3, revocation_reason = ?4, version = \
                  CASE WHEN version < 1 THEN 1 \
@@ -44,7 +44,7 @@ const BY_LINEAGE: Statements = statements!(
 );
 const BY_SUBJECT: Statements = statements!("realm = ?1 AND subject = ?2");
 
-/// Ends what is named, in one transaction that no other writer is beside.
+/// Ends the keys of the target, in one transaction without another writer.
 pub(super) fn revoke(
     connection: &mut Connection,
     place: &Place,
@@ -86,7 +86,7 @@ fn run(
     Ok(Revoked { found, ended })
 }
 
-/// What of a row can be read.
+/// The readable parts of a row.
 fn seen(row: &Row<'_>) -> Ended {
     let text = |column| row.get_ref(column).ok()?.as_str().ok();
     Ended {

@@ -8,8 +8,8 @@ use super::connection::{APPLICATION_ID, MIGRATIONS, number, require_newest};
 use super::failure::Place;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// What the migrations make and the store relies on. Indexes are missing, and so are the triggers and
-/// indexes that somebody adds: without an index of its own, a store is slow and no less right.
+/// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
+/// and indexes that others add: without its own index, a store is slow but correct.
 const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
      WHERE (type IN ('table', 'view') AND name IN ('api_keys', 'api_key_scope_sets')) \
      OR (type = 'trigger' AND tbl_name = 'api_keys') ORDER BY name";
@@ -17,8 +17,8 @@ const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
 /// The name, the type and the statement of a part of the schema.
 type Part = (String, String, String);
 
-/// Refuses a schema of another version, the database of another application, and one in which a table
-/// or a guard is missing or not this crate's. An empty table in the place of the keys would else be a
+/// Refuses a schema of another version, the database of another application, and one in which a table or
+/// a guard is missing or not this crate's. An empty table in the place of the keys would otherwise be a
 /// store in which every key is unknown, and without its guards a statement by hand could widen a key.
 pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(), StoreError> {
     if number(connection, "application_id", place)? != APPLICATION_ID {
@@ -55,7 +55,7 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
     }
 }
 
-/// What the migrations make, tried once in memory.
+/// The parts that the migrations make, tried once in memory.
 fn expected(place: &Place) -> Result<&'static [Part], StoreError> {
     static EXPECTED: OnceLock<Vec<Part>> = OnceLock::new();
     if let Some(expected) = EXPECTED.get() {
@@ -68,7 +68,7 @@ fn expected(place: &Place) -> Result<&'static [Part], StoreError> {
         parts(&connection)
     });
     let mut made = made.map_err(|error| place.sqlite(error))?;
-    // The tables first: what is missing of them is missing of their triggers too.
+    // The tables first: if one is missing, its triggers are missing too.
     made.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
     Ok(EXPECTED.get_or_init(|| made))
 }

@@ -1,4 +1,4 @@
-//! What the clones of a store share, and the threads that look after it.
+//! The state that the clones of a store share, and its monitoring threads.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -15,27 +15,26 @@ use crate::store::StoreError;
 
 pub(super) struct Shared {
     pub(super) core: Arc<Core>,
-    /// Sees reads that stand still.
+    /// Detects stalled reads.
     pub(super) pace: Watcher,
-    /// Sees files that are not those that are open, and closes them at the end.
+    /// Detects files that are not those that are open, and closes them at the end.
     files: Watcher,
 }
 
-/// How often reads that go on are looked at.
+/// How often running reads are checked.
 const PACE: Duration = Duration::from_millis(20);
 
-/// How long the end of the last clone waits until its files are closed.
+/// How long the drop of the last clone waits until its files are closed.
 const END: Duration = Duration::from_secs(5);
 
 impl Shared {
-    /// Opens the files at a path, and begins to look after them.
+    /// Opens the files at a path, and starts to monitor them.
     pub(super) fn open(
         path: &Path,
         access: Access,
         options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
-        // A name such as `:memory:` is a file too, and a change of the working directory moves
-        // nothing.
+        // A name such as `:memory:` is a file too, and a change of the working directory has no effect.
         let absolute = std::path::absolute(path);
         let path_of_errors = absolute.as_deref().unwrap_or(path).to_owned();
         let place = Arc::new(Place::new(path_of_errors, options.busy_timeout));

@@ -1,4 +1,4 @@
-//! Whether look-ups may be answered, and where.
+//! Whether look-ups may be answered, and in which thread.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Reads are slow, so look-ups go to a thread that may wait.
 const SLOW: u8 = 1;
-/// What is open is not the store of keys at the path, so nothing is answered from it.
+/// The open files are not the store of keys at the path, so nothing is answered from them.
 const FAULT: u8 = 2;
 
-/// A store looks at its files once a second at the least; this is more, also on a busy machine.
+/// A store checks its files at least once a second. This is longer, even on a busy machine.
 const DOUBT: Duration = Duration::from_secs(5);
 
-/// So many reads of the thread that waits must be fast, one after the other, before look-ups are
+/// This many reads of the thread that waits must be fast, one after the other, before look-ups are
 /// answered in place again.
 const FAST_AGAIN: u32 = 16;
 
-/// What a look-up checks with one load.
+/// The state that a look-up checks with one load.
 #[derive(Debug, Default)]
 pub(super) struct State {
     flags: AtomicU8,
@@ -34,12 +34,13 @@ struct Inner {
     /// The files that are open, or were the last to be.
     files: Option<Files>,
     cause: Option<(StoreErrorKind, String)>,
-    /// Until when another process may take the log for that of a file which this one replaced.
+    /// The moment until which another process may take the log for that of a file that this one
+    /// replaced.
     log_in_doubt_until: Option<Moment>,
 }
 
 impl State {
-    /// Whether a look-up may be answered in the thread that asks.
+    /// Whether a look-up may be answered in the calling thread.
     #[inline]
     pub(super) fn in_place(&self) -> bool {
         self.flags.load(Ordering::Relaxed) == 0
@@ -55,7 +56,7 @@ impl State {
         self.flags.load(Ordering::Relaxed) & SLOW != 0
     }
 
-    /// A read took too long, or still does.
+    /// A read took too long, or is still running.
     #[cold]
     pub(super) fn slow(&self) {
         self.fast.store(0, Ordering::Relaxed);
@@ -70,7 +71,7 @@ impl State {
         }
     }
 
-    /// From here on every answer is this error, until the files are open anew.
+    /// From now on every answer is this error, until the files are opened again.
     #[cold]
     pub(super) fn fault(&self, error: &StoreError) {
         let text = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
@@ -79,7 +80,7 @@ impl State {
         self.flags.fetch_or(FAULT, Ordering::SeqCst);
     }
 
-    /// These files are open now; their log may have been there before them.
+    /// These files are open now. Their log may have been there before them.
     pub(super) fn opened(&self, files: Files, log_was_there: bool) {
         let mut inner = self.inner();
         *inner = Inner {
@@ -91,7 +92,7 @@ impl State {
     }
 
     /// Whether another process may still remove the log that is open, because it has not noticed yet
-    /// that the file which it has open was replaced.
+    /// that the file that it has open was replaced.
     pub(super) fn is_log_in_doubt(&self) -> bool {
         let mut inner = self.inner();
         let in_doubt = inner
@@ -103,7 +104,7 @@ impl State {
         in_doubt
     }
 
-    /// Why nothing is answered.
+    /// Why there is no answer.
     pub(super) fn cause(&self) -> Option<StoreError> {
         let inner = self.inner();
         let (kind, text) = inner.cause.as_ref()?;

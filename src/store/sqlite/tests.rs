@@ -1,4 +1,4 @@
-//! What only the inside can bring about.
+//! Cases that only an internal test can produce.
 
 mod beside;
 mod slow;
@@ -22,10 +22,10 @@ use crate::ring::KeyRing;
 use crate::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
 use crate::time::ManualClock;
 
-/// Only what hangs takes longer.
+/// Only a hang takes longer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A file that is removed with what SQLite puts beside it.
+/// A file that is removed with the files of SQLite next to it.
 struct File(PathBuf);
 
 impl File {
@@ -155,7 +155,7 @@ async fn a_full_disk_is_told_and_changes_nothing() {
     assert_eq!(listed.len(), 1);
     let presented = issued.secret().expose().as_bytes();
     assert_eq!(ring.verify(presented).await.unwrap().subject(), "alice");
-    // What needs no room still works.
+    // A write that needs no room still works.
     let reason = crate::record::RevocationReason::Unspecified;
     ring.revoke(issued.record().id(), reason).await.unwrap();
 }
@@ -175,7 +175,7 @@ async fn a_look_up_that_finds_no_connection_free_is_answered_later() {
     let Lookup::Pending(first) = first else {
         panic!("{first:?}");
     };
-    // One that nobody waits for is no hindrance.
+    // A look-up whose client has gone is no hindrance.
     assert!(matches!(second, Lookup::Pending(_)), "{second:?}");
     drop(second);
     assert_eq!(first.await.unwrap().as_deref(), Some(issued.record()));
@@ -198,8 +198,7 @@ fn worker() -> Worker {
     Worker::spawn("test", connection, &place()).unwrap()
 }
 
-/// Clients that hang up while the disk stands still leave their look-ups in the queue, until they are
-/// left out.
+/// If clients hang up while the disk stalls, their look-ups stay in the queue, until they are left out.
 #[tokio::test]
 async fn r23_a_thread_that_stands_still_has_a_queue_with_an_end() {
     let worker = worker();
@@ -221,7 +220,7 @@ async fn r23_a_thread_that_stands_still_has_a_queue_with_an_end() {
     }
     go.send(()).unwrap();
     blocked.await.unwrap();
-    // A revocation or a list has no such end, and comes after all that waited.
+    // A revocation or a list has no such limit, and comes after all that waited.
     worker.run(|_| Ok(())).await.unwrap();
     worker.run_in_turn(|_| Ok(())).await.unwrap();
 }
@@ -262,7 +261,7 @@ async fn r20_a_job_that_panics_ends_no_other() {
     assert_eq!(worker.run(|_| Ok(7)).await.unwrap(), 7);
 }
 
-/// Tells when the thread that holds it ends.
+/// Reports when the thread that holds it ends.
 struct Last(mpsc::Sender<()>);
 
 impl Drop for Last {
@@ -288,8 +287,8 @@ async fn the_thread_of_a_dropped_worker_ends() {
     ended.recv_timeout(PATIENCE).unwrap();
 }
 
-/// A page costs as much as it is long, or as the few keys that a filter finds, whatever the store
-/// holds next to it.
+/// A page costs as much as it is long, or as the few keys that a filter finds, whatever else is in the
+/// store.
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table of plans")]
 fn no_list_sorts_or_reads_everything() {
@@ -375,13 +374,13 @@ fn no_list_sorts_or_reads_everything() {
         let plan = explain(asked.page(way, Reading::new(&query).after(), query.limit));
         let text = plan.join("; ");
         assert!(text.contains(index), "{way:?} {query:?}: {text}");
-        // A scan is of what a condition has found, and is cut.
+        // A scan is of the rows that a condition has found, and is cut.
         let reads_all = |step: &String| step.starts_with("SCAN api_keys");
         assert!(!plan.iter().any(reads_all), "{way:?} {query:?}: {text}");
         match way {
             Way::By(filter) => {
-                // What a filter has found is read by its id, whatever the order and wherever the
-                // page begins, and not passed by on the way through all.
+                // Rows that a filter has found are read by their ids, in any order and from any
+                // beginning of the page, and not passed by on the way through all.
                 for query in [query.clone(), query.clone().newest_first()] {
                     let only = ListQuery::new().at(now);
                     let mut alone = match filter {
@@ -434,8 +433,9 @@ fn no_list_sorts_or_reads_everything() {
     assert_eq!(plan.matches("USING COVERING INDEX").count(), 4, "{plan}");
 }
 
-/// What decides whether a key is on the page is in the index: the table is read for the page alone. The
-/// plan that SQLite prints does not say so for every index that it calls covering; the program does.
+/// The columns that decide whether a key is on the page are in the index: the table is read for the page
+/// alone. The plan that SQLite prints does not say so for every index that it calls covering, but the
+/// program does.
 #[test]
 fn a_filter_looks_at_no_row_that_it_does_not_show() {
     use crate::record::KeyState;

@@ -1,4 +1,4 @@
-//! A thread that looks after a store.
+//! A thread that monitors a store.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use super::failure::Place;
 use crate::store::StoreError;
 use crate::support::caught::caught;
 
-/// Looks again and again until it is dropped.
+/// Checks repeatedly until it is dropped.
 pub(super) struct Watcher {
     stop: Arc<Stop>,
     ended: Mutex<mpsc::Receiver<()>>,
@@ -22,7 +22,7 @@ struct Stop {
 }
 
 impl Watcher {
-    /// Looks at this interval; `last` is done at the end.
+    /// Checks at this interval. `last` runs at the end.
     pub(super) fn spawn(
         name: &str,
         place: &Place,
@@ -57,7 +57,7 @@ impl Watcher {
         self.stop.told.notify_all();
     }
 
-    /// Waits for its end, no longer than this.
+    /// Waits for its end, but no longer than this.
     pub(super) fn wait(&self, longest: Duration) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(longest);

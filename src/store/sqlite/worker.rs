@@ -1,4 +1,4 @@
-//! A connection with a thread of its own.
+//! A connection with a separate thread.
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::support::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
-/// How long a writer has had nothing to do before its log is written to the file.
+/// How long a writer is idle before its log is written to the file.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The longest pause between two attempts to do so.
 const LONGEST_IDLE: Duration = Duration::from_secs(5);
 
-/// So many jobs, one after the other without a pause, are followed by such an attempt too.
+/// This many jobs, one after the other without a pause, are followed by such an attempt too.
 const WITHOUT_PAUSE: u32 = 256;
 
 thread_local! {
@@ -37,19 +37,20 @@ pub(super) fn is_worker_thread() -> bool {
     IS_WORKER.get()
 }
 
-/// Runs jobs on a connection, one after the other, in a thread that ends when this is dropped:
-/// jobs that wait by then are still done where somebody waits for them.
+/// Runs jobs on a connection, one after the other, in a thread that ends when this is dropped. Jobs that
+/// wait by then still run if their answer is wanted.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     place: Arc<Place>,
     /// Whether the thread has a connection, or will have had one until it has closed it.
     open: Arc<AtomicBool>,
     interrupt: Mutex<Option<InterruptHandle>>,
-    /// How many look-ups wait for their turn. One whose client has gone keeps its place until then.
+    /// How many look-ups wait for their turn. If the client of one has gone, it keeps its place until
+    /// then.
     waiting: Arc<AtomicUsize>,
 }
 
-/// How many look-ups may wait for a thread that stands still. As many as a ring lets wait by default.
+/// How many look-ups may wait for a thread that stalls. As many as a ring lets wait by default.
 pub(super) const MOST_WAITING: usize = 1_000;
 
 pub(super) const CROWDED: &str = "as many look-ups wait as may; the disk may stand still";
@@ -133,7 +134,7 @@ impl Worker {
         }));
     }
 
-    /// Closes the connection, once this has been done with it. A job that runs is interrupted; the
+    /// Closes the connection, after `prepare` has run on it. A job that is running is interrupted. The
     /// answer has no value, and ends when the connection is closed.
     pub(super) fn close(
         &self,
@@ -152,7 +153,7 @@ impl Worker {
         closed
     }
 
-    /// Ends the statement that runs, if one does.
+    /// Ends the running statement, if there is one.
     pub(super) fn interrupt(&self) {
         if let Some(handle) = &*self.handle() {
             handle.interrupt();
@@ -163,8 +164,8 @@ impl Worker {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Queues a job at once, and is its answer. A job whose answer nobody waits for when its turn
-    /// comes is left out.
+    /// Queues a job at once, and returns its answer. If the answer is no longer wanted when its turn
+    /// comes, the job is left out.
     pub(super) fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -180,7 +181,7 @@ impl Worker {
                 None => Err(place.fault()),
             });
         });
-        // Refused only by a thread that is gone, and then the answer is that there is none.
+        // Refused only if the thread is gone, and then the answer is that there is none.
         let _ = self.jobs.send(job);
         let place = Arc::clone(&self.place);
         async move {
@@ -191,7 +192,7 @@ impl Worker {
         }
     }
 
-    /// As [`run`](Self::run), for what strangers can ask for any number of times: one more than
+    /// As [`run`](Self::run), for jobs that strangers can request any number of times: one more than
     /// [`MOST_WAITING`] is refused at once.
     pub(super) fn run_in_turn<T: Send + 'static>(
         &self,
@@ -199,7 +200,7 @@ impl Worker {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
         let turn = Turn::take(&self.waiting);
         let answer = turn.map(|turn| {
-            // The job is dropped if it is left out, and its turn with it.
+            // If the job is left out, it is dropped, and its turn with it.
             self.run(move |connection| {
                 drop(turn);
                 job(connection)
@@ -220,7 +221,7 @@ impl Worker {
     }
 }
 
-/// Does jobs until nobody can send another.
+/// Runs jobs until no sender is left.
 fn read(waiting: &mpsc::Receiver<Job>) {
     let mut connection = None;
     for job in waiting {
@@ -229,14 +230,14 @@ fn read(waiting: &mpsc::Receiver<Job>) {
     }
 }
 
-/// Does jobs until nobody can send another, and brings what they wrote to the log into the file:
-/// when there has been nothing to do for a while, and when there has been much to do.
+/// Runs jobs until no sender is left, and writes their log to the file: when there has been nothing to
+/// do for a while, and when there has been much to do.
 fn write(waiting: &mpsc::Receiver<Job>, place: &Place) {
     let mut connection: Option<Connection> = None;
     let written =
         |connection: &Option<Connection>| connection.as_ref().map_or(0, Connection::total_changes);
-    // How much had been written when the log was last brought into the file; `None` for a log that
-    // another process has left.
+    // How much had been written when the log was last written to the file. `None` for a log that another
+    // process has left.
     let mut settled = Some(0);
     let (mut pause, mut jobs) = (IDLE, 0);
     loop {

@@ -18,8 +18,8 @@ const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, s
      revocation_reason, label, metadata, prefix) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
-/// It puts every column, also those that never change: the database then refuses what would be
-/// lost otherwise.
+/// It puts every column, even those that never change: the database then refuses a change that would
+/// otherwise be lost.
 const UPDATE: &str = "UPDATE api_keys SET pepper_version = ?4, scopes = ?6, issued_at = ?7, \
      not_before = ?8, expires_at = ?9, retire_at = ?10, generation = ?12, version = ?13, \
      revoked_at = ?14, revocation_reason = ?15, label = ?16, metadata = ?17, prefix = ?18 \
@@ -38,7 +38,7 @@ pub(super) fn commit(
             return Err(StoreErrorKind::Conflict.into());
         }
     }
-    // What is new comes last, so that no write finds what another of the change has brought.
+    // New records come last, so that no write finds a record of another write of the change.
     for write in change.writes() {
         if let Expected::Version(version) = write.expected {
             update(&transaction, place, &write.record, version)?;
@@ -113,7 +113,7 @@ fn update(
     }
 }
 
-/// The number of rows that were written, or what SQLite said.
+/// The number of rows that were written, or the error of SQLite.
 fn put(
     transaction: &Transaction<'_>,
     sql: &str,
@@ -150,7 +150,7 @@ fn put(
         record.prefix().map(KeyPrefix::as_str),
         expected,
     ];
-    // A new row expects none.
+    // A new row expects no version.
     let columns = if expected.is_some() {
         columns
     } else {
@@ -161,11 +161,11 @@ fn put(
         .and_then(|mut statement| statement.execute(columns)))
 }
 
-/// What the trigger against replacements says.
+/// The message of the trigger against replacements.
 const TAKEN: &str = "api_keys: the id or the digest is taken";
 
-/// Whether an insertion met a row of the same id or digest: by the constraint, or by the trigger
-/// that says so.
+/// Whether an insertion met a row of the same id or digest: by the constraint, or by the trigger with
+/// that message.
 fn is_taken(error: &rusqlite::Error) -> bool {
     use rusqlite::ffi::{
         SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_TRIGGER, SQLITE_CONSTRAINT_UNIQUE,

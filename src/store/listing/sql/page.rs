@@ -41,7 +41,7 @@ impl Asked<'_> {
                 self.dialect.few_in_table
             }
         };
-        // Without it, ids are in order; with it, the newest of a realm are.
+        // Without it, ids are in order. With it, the newest of a realm are.
         let is_of_use = |filter: &Filter| *filter != Filter::IdPrefix || query.newest_first;
         let asked = asked().map(|(filter, _)| *filter).filter(is_of_use);
         let realm = (!query.newest_first).then_some(Filter::Realm);

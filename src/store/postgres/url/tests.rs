@@ -156,7 +156,7 @@ fn what_the_url_says_is_what_is_used() {
             .ends_with("-c search_path=auth")
     );
     assert_eq!(read.search_path.as_deref(), Some("auth"));
-    // As other programs write it.
+    // In the form of other programs.
     let password = format!("{options:?}");
     assert!(password.contains("p?%+"), "{password}");
 }

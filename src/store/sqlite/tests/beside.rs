@@ -1,4 +1,4 @@
-//! Records that are got beside a list that does not end.
+//! Records that are read during a list that does not end.
 
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{BoxFuture, KeyStore, StoreError};
 use crate::time::{ManualClock, Timestamp};
 
-/// Keeps the thread of lists busy, until it is told to end.
+/// Keeps the thread of lists busy until it is stopped.
 struct List {
     end: mpsc::Sender<()>,
     ended: BoxFuture<'static, Result<(), StoreError>>,
@@ -40,8 +40,8 @@ fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Waits for what needs no other thread, or only one that is free: on a busy machine a read may be a
-/// slow one.
+/// Waits for a call that needs no other thread, or only one that is free: on a busy machine a read may
+/// be a slow one.
 fn soon<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     for _ in 0..PATIENCE.as_millis() {
         if let Poll::Ready(output) = poll(future) {
@@ -76,7 +76,7 @@ async fn r32_a_watch_sees_a_revocation_beside_a_list_that_does_not_end() {
     clock.advance(Duration::from_secs(10));
     assert!(poll(&mut watch).is_pending(), "the watch ended");
 
-    // What another process does.
+    // The change of another process.
     let other = ring(&SqliteStore::open(&file.0).unwrap());
     let reason = RevocationReason::KeyCompromise;
     other.revoke(id, reason).await.unwrap();

@@ -1,4 +1,4 @@
-//! Disks that stand still. A gate stands for them: a read waits at it until the test opens it.
+//! Disks that stall. A gate simulates them: a read waits at it until the test opens it.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -16,7 +16,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// In the way of the reads of a store.
+    /// In front of the reads of a store.
     fn of(store: &SqliteStore) -> Arc<Self> {
         let gate = Arc::new(Self::default());
         let passed = Arc::clone(&gate);
@@ -50,7 +50,7 @@ fn find(store: &SqliteStore, issued: &Issued) -> Lookup {
     store.find(issued.record().realm(), issued.record().digest())
 }
 
-/// Waits for what another thread sees by and by.
+/// Waits for a state that another thread reaches eventually.
 fn until(condition: impl Fn() -> bool) {
     let mut waited = Duration::ZERO;
     while !condition() {
@@ -60,7 +60,7 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// A read that stands still in one thread keeps no other thread: they leave theirs to the worker.
+/// A read that stalls in one thread blocks no other thread: they leave theirs to the worker.
 #[tokio::test]
 async fn r20_a_read_that_stands_still_holds_no_other_up() {
     let file = File::new("still");
@@ -75,7 +75,7 @@ async fn r20_a_read_that_stands_still_holds_no_other_up() {
     gate.until_someone_waits();
     until(|| store.0.place.state.is_slow());
     for _ in 0..40 {
-        // As long as it stands still, fast reads of the worker change nothing.
+        // As long as it stalls, fast reads of the worker change nothing.
         let Lookup::Pending(found) = find(&store, &issued) else {
             panic!("a look-up reads in place");
         };
@@ -96,7 +96,7 @@ async fn r20_a_read_that_stands_still_holds_no_other_up() {
     assert!(later >= 1);
 }
 
-/// Nobody need look at a read that was slow and has ended: it tells by itself.
+/// A slow read that has ended needs no other thread to detect it: it reports itself.
 #[tokio::test]
 async fn r20_after_a_slow_read_look_ups_are_left_to_the_worker() {
     let file = File::new("slow");
@@ -105,7 +105,7 @@ async fn r20_after_a_slow_read_look_ups_are_left_to_the_worker() {
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let slow = Duration::from_millis(60);
     *store.0.readers.gate.lock().unwrap() = Some(Arc::new(move || std::thread::sleep(slow)));
-    // No other thread looks.
+    // No other thread checks.
     store.0.pace.stop();
     let found = find(&store, &issued);
     assert!(matches!(found, Lookup::Ready(Ok(Some(_)))), "{found:?}");
