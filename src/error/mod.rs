@@ -351,7 +351,7 @@ impl fmt::Display for Error {
                 return write!(f, "invalid policy: {problem}");
             }
             ErrorKind::InvalidPepper => {
-                "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only beside a current one"
+                "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only in addition to a current one"
             }
             ErrorKind::Generator => "the operating system's random generator failed",
             ErrorKind::ImportRefused => {

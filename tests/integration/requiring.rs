@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Layer, service_fn};
-use tower_api_key::{ApiKeyLayer, RequireScopeLayer, Requirement, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, Rejection, RejectionKind, RequireScopeLayer, Requirement, VerifiedKey,
+};
 
-use crate::support::{Inner, key, ring, send, with_key};
+use crate::support::{Inner, as_grpc, key, ring, send, with_key};
 
 fn write() -> Requirement {
     Requirement::any(["orders:write", "admin"]).unwrap()
@@ -45,4 +47,50 @@ async fn a_handler_refuses_as_a_guard_does() {
     assert_eq!(let_in.status, 200);
     assert_eq!(let_in.body, "written");
     assert!(let_in.rejection.is_none());
+}
+
+fn saying(what: &'static str) -> impl Fn(&Rejection) -> Response<Bytes> + Clone {
+    move |rejection| {
+        let mut response = Response::new(Bytes::from_static(what.as_bytes()));
+        *response.status_mut() = rejection.status();
+        response
+    }
+}
+
+/// One responder for a stack: whoever refuses, unless a guard has a responder of its own.
+#[tokio::test]
+async fn the_responder_of_a_layer_answers_for_what_is_further_in() {
+    let ring = ring();
+    let layer = ApiKeyLayer::new(ring.clone()).responder(saying("the layer"));
+    let reader = key(&ring, "orders:read").await;
+    let guard = RequireScopeLayer::new(write());
+    let own = guard.clone().responder(saying("the guard"));
+    for (response, said) in [
+        (
+            send(&layer.layer(service_fn(handler)), with_key(&reader)).await,
+            "the layer",
+        ),
+        (
+            send(&layer.layer(guard.layer(Inner::new())), with_key(&reader)).await,
+            "the layer",
+        ),
+        (
+            send(&layer.layer(own.layer(Inner::new())), with_key(&reader)).await,
+            "the guard",
+        ),
+    ] {
+        assert_eq!(
+            (response.status.as_u16(), &response.body),
+            (403, &said.into())
+        );
+        assert_eq!(response.kind(), Some(RejectionKind::InsufficientScope));
+        assert_eq!(response.values("cache-control"), ["no-store"]);
+    }
+    let grpc = as_grpc(with_key(&reader), "application/grpc");
+    let refused = send(&layer.layer(guard.layer(Inner::new())), grpc).await;
+    assert_eq!(refused.values("grpc-status"), ["7"]);
+    assert_eq!(refused.body, "");
+
+    let let_in = send(&layer.layer(Inner::new()), with_key(&reader)).await;
+    assert_eq!(let_in.body, "inner");
 }

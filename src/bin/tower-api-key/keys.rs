@@ -130,10 +130,10 @@ async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
     let id = record.id();
     let reason = RevocationReason::CessationOfOperation;
     let taken = match ring.revoke(id, reason).await {
-        Ok(()) => format!("the new key {id} was revoked, for nobody has it"),
+        Ok(()) => format!("the new key {id} was revoked, because nobody has received it"),
         Err(error) => {
             let why = Failure::from(error);
-            format!("revoke the new key {id} yourself, for that failed too: {why}")
+            format!("revoke the new key {id} yourself, because that failed too: {why}")
         }
     };
     // The key in whose place it came has its end set already, and that never moves again.

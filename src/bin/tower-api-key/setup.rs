@@ -36,7 +36,7 @@ impl Common {
             (Some(prefix), _) => self.with_prefix(prefix),
             (None, Some(_)) => self.with_prefix("key"),
             (None, None) => Err(Failure::usage(
-                "no realm; name it with --realm, or the prefix with --prefix where they are the same",
+                "no realm; name it with --realm, or the prefix with --prefix if they are the same",
             )),
         }
     }

@@ -101,8 +101,10 @@ where
                     outcome,
                 } => {
                     let mut response = ready!(response.poll(context))?;
-                    if let Some(outcome) = outcome.take() {
-                        outcome.conclude(&mut response);
+                    if let Some(outcome) = outcome.take()
+                        && let Some(answer) = outcome.conclude(&mut response)
+                    {
+                        return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
                     }
                     guard.apply(&mut response);
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));

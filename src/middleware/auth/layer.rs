@@ -122,7 +122,8 @@ impl ApiKeyLayer {
         self
     }
 
-    /// Replaces the response to a refusal: status, headers and body.
+    /// Replaces the response to a refusal: status, headers and body. It also answers for guards, extractors
+    /// and handlers (`VerifiedKey::require`) further in, unless a guard has a responder of its own.
     ///
     /// Some fields are not up to the closure. `Cache-Control` is always `no-store`, and the fields that
     /// caches prefer to it are removed (`Expires`, `X-Accel-Expires`, `Surrogate-Control`,

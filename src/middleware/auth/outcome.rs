@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
 
 use super::policy::Policy;
@@ -19,22 +20,24 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// `None` if there is no observer, which then costs one comparison.
+    /// `None` if there is neither an observer nor a responder, which then costs two comparisons.
     #[inline]
     pub(super) fn of<B>(policy: &Arc<Policy>, request: &Request<B>) -> Option<Self> {
-        policy.observer.is_set().then(|| Self {
+        let is_observed = policy.observer.is_set();
+        (is_observed || policy.responses.has_responder()).then(|| Self {
             policy: Arc::clone(policy),
-            key: request.extensions().get().cloned(),
+            key: is_observed
+                .then(|| request.extensions().get().cloned())
+                .flatten(),
         })
     }
 
-    /// Reports what the response says of a guard or an extractor. Dropping the outcome reports the rest.
-    pub(super) fn conclude<B>(mut self, response: &mut Response<B>) {
-        let Some(rejection) = response.extensions_mut().get_mut::<Rejection>() else {
-            return;
-        };
+    /// Reports what the response says of a guard, an extractor or a handler, and returns the response
+    /// of the layer's responder, if that answers it. Dropping the outcome reports the rest.
+    pub(super) fn conclude<B>(mut self, response: &mut Response<B>) -> Option<Response<Bytes>> {
+        let rejection = response.extensions_mut().get_mut::<Rejection>()?;
         if !rejection.take_untold() {
-            return;
+            return None;
         }
         let kind = EventKind::Rejected {
             kind: rejection.kind(),
@@ -45,6 +48,7 @@ impl Outcome {
             Some(key) => Event::about(kind, key.record()),
             None => Event::without_record(kind, Some(self.policy.ring.realm()), None),
         });
+        self.policy.responses.answer_for(response)
     }
 }
 

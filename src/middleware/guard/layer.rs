@@ -50,7 +50,7 @@ impl RequireScopeLayer {
     }
 
     /// Replaces the response to a key that lacks a scope, as
-    /// [`ApiKeyLayer::responder`](crate::ApiKeyLayer::responder) does.
+    /// [`ApiKeyLayer::responder`](crate::ApiKeyLayer::responder) does. Default: that of the layer further out.
     pub fn responder(
         mut self,
         responder: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,

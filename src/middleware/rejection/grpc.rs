@@ -9,7 +9,7 @@ use http::{Method, Response, Version};
 use super::{Head, RejectionKind};
 use crate::middleware::caching;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// A gRPC response that ends with its headers. An empty body ends the stream with them.

@@ -71,6 +71,8 @@ pub struct Rejection {
     /// Whether a guard or an extractor made it, and the layer further out has not notified its
     /// observer yet.
     untold: bool,
+    /// Whether a responder has made the response.
+    is_answered: bool,
 }
 
 impl Rejection {

@@ -124,6 +124,28 @@ impl Responses {
         }
     }
 
+    #[inline]
+    pub(crate) fn has_responder(&self) -> bool {
+        self.responder.is_some()
+    }
+
+    /// The response to a refusal further in, if this layer's responder answers it: no other has, and
+    /// the client is not one of gRPC.
+    #[cold]
+    pub(crate) fn answer_for<B>(&self, refused: &Response<B>) -> Option<Response<Bytes>> {
+        let responder = self.responder.as_deref()?;
+        let rejection = refused.extensions().get::<Rejection>()?;
+        if rejection.is_answered || refused.headers().contains_key(grpc::GRPC_STATUS) {
+            return None;
+        }
+        let mut rejection = rejection.clone();
+        rejection.is_answered = true;
+        let challenges = rejection.challenges.as_slice();
+        let mut response = completed(responder(&rejection), challenges, &self.vary);
+        response.extensions_mut().insert(rejection);
+        Some(response)
+    }
+
     fn answer(
         &self,
         answer: &Answer,
@@ -256,12 +278,13 @@ impl Answer {
             challenges: Challenges::Shared(Arc::clone(&self.challenges)),
             requirement: None,
             untold: false,
+            is_answered: false,
         }
     }
 
     fn respond(
         &self,
-        rejection: Rejection,
+        mut rejection: Rejection,
         vary: &HeaderValue,
         responder: Option<&Responder>,
         request: Head<'_>,
@@ -272,6 +295,7 @@ impl Answer {
                 grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
             }
             (None, Some(responder)) => {
+                rejection.is_answered = true;
                 completed(responder(&rejection), rejection.challenges.as_slice(), vary)
             }
             (None, None) => rejection.problem(self.problem.clone(), vary),

@@ -56,6 +56,7 @@ impl VerifiedKey {
             challenges: Challenges::One(challenge(self, requirement.mentioned().as_str())),
             requirement: Some(Arc::new(requirement.clone())),
             untold: true,
+            is_answered: false,
         })
     }
 }

@@ -497,7 +497,7 @@ fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
         let lost = lost.unwrap();
         let line = format!(
             "standard output cannot be written to: No space left on device (os error 28); the new \
-             key {} was revoked, for nobody has it{after}",
+             key {} was revoked, because nobody has received it{after}",
             lost["id"].as_str().unwrap()
         );
         assert_eq!(ran, failed(6, &line));

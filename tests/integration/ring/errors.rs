@@ -153,7 +153,7 @@ async fn what_a_ring_refuses_is_told_what_it_grants() {
         (
             error(Pepper::new(1, vec![1; 31])),
             ErrorKind::InvalidPepper,
-            "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only beside a current one",
+            "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only in addition to a current one",
         ),
         (
             error(plain.import_digest(alice(), digest).await),
