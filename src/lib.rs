@@ -42,42 +42,42 @@
 //!
 //! # Where to look
 //!
-//! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys; [`Grant`]
-//!   says what a key may do, [`KeyRingBuilder`] what a ring grants at all.
-//! - [`ApiKeyLayer`] authenticates requests; [`RequireScopeLayer`] requires scopes further in.
-//! - [`Source`] says where a key may be; by default in `x-api-key`.
-//! - [`rejection`] has the table of refusals, [`Rejection`] tells outer layers about one.
-//! - [`Observer`] is told what happens to keys and requests; [`KeyRing::watch`] ends long-lived
+//! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys. [`Grant`]
+//!   describes the rights of a key, [`KeyRingBuilder`] limits the grants of a ring.
+//! - [`ApiKeyLayer`] authenticates requests. [`RequireScopeLayer`] requires scopes further in.
+//! - [`Source`] says where a key may be, by default in `x-api-key`.
+//! - [`rejection`] has the table of refusals, [`Rejection`] describes one to outer layers.
+//! - [`Observer`] receives the events of keys and requests. [`KeyRing::watch`] ends long-lived
 //!   connections with their key.
 //! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there,
 //!   `SqliteStore`, `PostgresStore` and `FileStore` behind features.
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
 //!   [moving keys from elsewhere](guide::moving) and
-//!   [managing keys from a shell](guide::command_line) are guides to what to call when.
+//!   [managing keys from a shell](guide::command_line) are guides to the methods to call.
 //!
 //! # The life of a key
 //!
 //! A key's subject, realm, scopes and lifetime are fixed when it is issued. From then on they
 //! can only shrink: nothing in this crate widens a key. A key expires after 90 days unless its
-//! [`Grant`] says otherwise. Its grace is the time in which, after a rotation, it and the new key
+//! [`Grant`] says otherwise. Its grace period is the time after a rotation in which it and the new key
 //! both work.
 //!
 //! | operation | the new secret | the old secret |
 //! |---|---|---|
-//! | [`issue`](KeyRing::issue) | what the grant says | – |
-//! | [`rotate`](KeyRing::rotate) | the same authority | works until its grace is over |
+//! | [`issue`](KeyRing::issue) | the authority of the grant | – |
+//! | [`rotate`](KeyRing::rotate) | the same authority | works until its grace period ends |
 //! | [`rotate_now`](KeyRing::rotate_now) | the same authority | dead in the same commit |
-//! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | what the new grant says | dead in the same commit |
+//! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | the authority of the new grant | dead in the same commit |
 //! | [`narrow`](KeyRing::narrow) | – | fewer scopes |
 //! | [`revoke`](KeyRing::revoke), [`revoke_lineage`](KeyRing::revoke_lineage), [`revoke_subject`](KeyRing::revoke_subject) | – | dead, for good |
 //!
-//! So more privilege always means another secret: a key from before a login or a promotion never
-//! carries what came after. All that came from one key by rotations and regrants is a lineage.
+//! So more privilege always means another secret: a key from before a login or a promotion never has the
+//! rights that came after. All that came from one key by rotations and regrants is a lineage.
 //!
-//! The records of dead keys are kept, so that a replaced secret that comes back is told apart. A
+//! The records of dead keys are kept, so that a replaced secret is recognised if it is used again. A
 //! service that spawns [`KeyRing::upkeep`] removes them after the ring's
-//! [retention](KeyRingBuilder::retention), 30 days by default; without it they stay for ever.
+//! [retention](KeyRingBuilder::retention), 30 days by default. Without it they stay for ever.
 //!
 //! A key reads `{prefix}_{id:12}_{secret:26}{checksum:6}`. The id is public and fit for logs, so
 //! that naming one proves nothing: see [`Event::claimed_key_id`]. [`KeyRing::scanner_pattern`]
@@ -88,7 +88,7 @@
 //!
 //! Layers that log a request's head stand outside, and see the key before this crate can hide
 //! it: with tower-http, put `SetSensitiveRequestHeadersLayer::new([x_api_key])` outside
-//! `TraceLayer`. A `CorsLayer` stands outside too, for preflights carry no key. A `TimeoutLayer`
+//! `TraceLayer`. A `CorsLayer` stands outside too, because preflights carry no key. A `TimeoutLayer`
 //! outside bounds the whole request, the store's answer included. The ring bounds only the store's
 //! answer, to [two seconds](KeyRingBuilder::lookup_timeout).
 //!
@@ -109,7 +109,7 @@
 //! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
-//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise; a secret never does.
+//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise. A secret never does.
 //! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
 //!   holds a store to the contract of [`store::KeyStore`].
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.

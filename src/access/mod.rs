@@ -1,4 +1,4 @@
-//! What a key may do, where, and for whom.
+//! Realms, scopes and requirements, and texts that are safe to show.
 
 pub(crate) mod realm;
 pub(crate) mod requirement;

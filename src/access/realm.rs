@@ -8,8 +8,7 @@ use crate::error::{Error, ErrorKind};
 
 /// A protection space (RFC 9110 §11.5): 1 to 64 printable ASCII characters without `"` and `\`.
 ///
-/// A key belongs to exactly one realm. Presented in another, it is simply unknown, whatever the
-/// store holds.
+/// A key belongs to exactly one realm. In another, it is unknown, even if the store holds it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 // Records share their ring's text, and `Arc` compares pointers before it reads any.
 pub struct Realm(Arc<str>);

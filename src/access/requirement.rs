@@ -1,11 +1,11 @@
-//! What a route requires.
+//! The requirements of a route.
 
 use std::fmt;
 
 use crate::access::scope::{Scope, ScopeSet};
 use crate::error::{Error, ErrorKind};
 
-/// What a route asks of a key: one scope, all of several, any of several, nested at will.
+/// The scopes that a route requires of a key: one scope, all of several, any of several, nested at will.
 ///
 /// ```
 /// use tower_api_key::{Requirement, ScopeSet};
@@ -43,8 +43,8 @@ impl Requirement {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::EmptyRequirement`] where there is none, [`ErrorKind::InvalidScope`] where a
-    /// text is not a scope.
+    /// [`ErrorKind::EmptyRequirement`] if there is none, [`ErrorKind::InvalidScope`] if a text is not a
+    /// scope.
     pub fn all<I>(requirements: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -57,8 +57,8 @@ impl Requirement {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::EmptyRequirement`] where there is none, [`ErrorKind::InvalidScope`] where a
-    /// text is not a scope.
+    /// [`ErrorKind::EmptyRequirement`] if there is none, [`ErrorKind::InvalidScope`] if a text is not a
+    /// scope.
     pub fn any<I>(requirements: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -138,7 +138,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// The types that say what is required: a scope as text, a [`Scope`], or a [`Requirement`], each of
+/// The types that express a requirement: a scope as text, a [`Scope`], or a [`Requirement`], each of
 /// them owned or borrowed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which scopes are required",
@@ -149,7 +149,7 @@ pub trait IntoRequirement: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidScope`] where a text is not a scope.
+    /// [`ErrorKind::InvalidScope`] if a text is not a scope.
     fn into_requirement(self) -> Result<Requirement, Error>;
 }
 

@@ -68,8 +68,8 @@ impl fmt::Display for Scope {
 
 /// The scopes that a key carries. An empty set grants nothing.
 ///
-/// It is kept as RFC 6749 §3.3 writes it, scopes separated by single spaces, sorted and each
-/// once; up to 23 bytes need no allocation.
+/// It is kept as RFC 6749 §3.3 writes it, scopes separated by single spaces, sorted and each once. Up to
+/// 23 bytes need no allocation.
 ///
 /// ```
 /// use tower_api_key::ScopeSet;
@@ -93,7 +93,7 @@ impl ScopeSet {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidScope`] when one of them is not a scope.
+    /// [`ErrorKind::InvalidScope`] if one of them is not a scope.
     pub fn new<I>(scopes: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -110,7 +110,7 @@ impl ScopeSet {
         self.iter().any(|held| held == scope)
     }
 
-    /// As [`contains`](Self::contains); of most keys the set is the one scope.
+    /// As [`contains`](Self::contains). Most keys have one scope, which is the set.
     #[inline]
     pub(crate) fn holds(&self, scope: &Scope) -> bool {
         self.0 == scope.0 || (self.0.len() > scope.0.len() && self.contains(scope.as_str()))

@@ -26,7 +26,7 @@ const FORMAT: [(char, char); 22] = [
     ('\u{1d173}', '\u{1d17a}'),
     ('\u{e0001}', '\u{e0001}'),
     ('\u{e0020}', '\u{e007f}'),
-    // Not assigned, and ignored by whoever draws text.
+    // Not assigned, and ignored by renderers.
     ('\u{2065}', '\u{2065}'),
 ];
 

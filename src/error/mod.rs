@@ -11,8 +11,8 @@ use crate::support::span::Span;
 
 /// Why building, issuing, importing or managing keys failed.
 ///
-/// An error never holds key material: neither its message nor its `Debug` output repeats what
-/// was refused. Where a store failed, its [`source`](StdError::source) is the
+/// An error never holds key material: neither its message nor its `Debug` output repeats the refused
+/// input. If a store failed, its [`source`](StdError::source) is the
 /// [`StoreError`](crate::store::StoreError), whose own source says why.
 ///
 /// ```
@@ -24,12 +24,12 @@ use crate::support::span::Span;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    /// What the kind cannot hold of the limit that was passed.
+    /// The part of the exceeded limit that the kind cannot hold.
     limit: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of failure an [`Error`] is.
+/// The kind of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -69,12 +69,12 @@ pub enum ErrorKind {
         longest: Duration,
     },
     /// A grace period of under a second, beyond what a timestamp holds, or over by the latest end for
-    /// which the ring has denied a key. For none there is
+    /// which the ring has denied a key. For no grace period, use
     /// [`rotate_now`](crate::KeyRing::rotate_now).
     InvalidGrace,
-    /// A grace beyond the longest that the ring grants.
+    /// A grace period beyond the longest that the ring grants.
     GraceTooLong {
-        /// The ring's longest grace.
+        /// The ring's longest grace period.
         longest: Duration,
     },
     /// An import that does not say when the key ends. There is no default: say the old expiry, a
@@ -82,7 +82,7 @@ pub enum ErrorKind {
     ExpiryNotSaid,
     /// An imported key that is said to have been minted in the future.
     InvalidIssuedAt,
-    /// A scope that the ring does not grant; the message names those that it does.
+    /// A scope that the ring does not grant. The message names those that it does.
     ScopeNotGrantable,
     /// One key more than the ring lets a subject hold.
     TooManyKeys {
@@ -98,12 +98,11 @@ pub enum ErrorKind {
     InGrace,
     /// A key whose lifetime is over.
     KeyExpired,
-    /// A key whose grace after a rotation is over.
+    /// A key whose grace period after a rotation is over.
     KeyRetired,
     /// A key that is revoked.
     KeyRevoked,
-    /// A limit of a ring of under a second or of no key, or an interval of zero; the message names
-    /// it.
+    /// A limit of a ring of under a second or of no key, or an interval of zero. The message names it.
     InvalidPolicy,
     /// A pepper of under 32 bytes, two peppers of one version, or an earlier pepper without a
     /// current one.
@@ -120,8 +119,8 @@ pub enum ErrorKind {
     /// A plaintext to import of under 128 bits by length and alphabet.
     /// [`import_insecure_plaintext`](crate::KeyRing::import_insecure_plaintext) takes it.
     WeakPlaintext,
-    /// A key of a batch that the store holds with something else than the batch says; the message
-    /// names what.
+    /// A key of a batch that the store holds with other parts than the batch gives. The message names
+    /// them.
     ImportDiffers,
     /// No such key in this realm.
     NotFound,
@@ -133,7 +132,7 @@ pub enum ErrorKind {
     Store,
 }
 
-/// Whose turn it is after an [`Error`], and the HTTP status that says so.
+/// The class of an [`Error`]: who has to act on it, with the HTTP status.
 ///
 /// ```
 /// use tower_api_key::{ErrorClass, ErrorKind};
@@ -144,9 +143,9 @@ pub enum ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// What was asked for is not well formed: the caller sends something else. 400.
+    /// The request is not well formed: the caller sends another one. 400.
     Input,
-    /// What was asked for is beyond what the ring grants. 422.
+    /// The request is beyond the limits of the ring. 422.
     Policy,
     /// The key is in a state in which this cannot be done to it. 409.
     State,
@@ -180,7 +179,7 @@ impl fmt::Display for ErrorClass {
 }
 
 impl ErrorKind {
-    /// What a caller can do about it.
+    /// The class, which tells the caller how to react.
     pub const fn class(self) -> ErrorClass {
         match self {
             Self::InvalidPrefix
@@ -242,7 +241,7 @@ impl Error {
         }
     }
 
-    /// What went wrong, to match on.
+    /// The kind of the failure, to match on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

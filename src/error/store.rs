@@ -1,4 +1,4 @@
-//! Why a store could not do what it was asked.
+//! The failure of a store.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use super::{Error, ErrorKind};
 
-/// Why a store could not do what it was asked.
+/// The failure of a store.
 ///
-/// Its message says only what kind of failure it is. The file, the line, the server's answer, and
-/// what to do are in its [`source`](StdError::source): print both. A clone shares its source.
+/// Its message names only the kind of failure. The file, the line, the server's answer, and the remedy
+/// are in its [`source`](StdError::source): print both. A clone shares its source.
 #[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of failure a [`StoreError`] is.
+/// The kind of a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -27,13 +27,13 @@ pub enum StoreErrorKind {
     Duplicate,
     /// The store cannot be reached, or failed.
     Unavailable,
-    /// Another process holds what the store needs, for longer than it waits.
+    /// Another process holds a lock that the store needs, for longer than it waits.
     Busy,
     /// The store cannot be written to.
     ReadOnly,
     /// The store's schema is missing, or of another version than this crate reads.
     Schema,
-    /// What is in the store is damaged.
+    /// The content of the store is damaged.
     Corrupt,
     /// As many calls wait for the store as may. The store itself may be in order.
     Overloaded,
@@ -53,7 +53,7 @@ impl StoreError {
         }
     }
 
-    /// What went wrong, to match on.
+    /// The kind of the failure, to match on.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }

@@ -1,4 +1,4 @@
-//! What a type offers that is its own text, besides `FromStr` and `Display`.
+//! The methods and traits of a type that is its own text, besides `FromStr` and `Display`.
 
 macro_rules! text_type {
     ($($type:ty),+ $(,)?) => {$(

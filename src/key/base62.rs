@@ -34,8 +34,8 @@ pub(super) fn system_generator(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|error| Error::with_source(ErrorKind::Generator, error))
 }
 
-/// Fills `out` with unbiased base62 characters: six random bits each, and what is beyond the
-/// alphabet thrown away.
+/// Fills `out` with unbiased base62 characters: six random bits each, with values beyond the alphabet
+/// discarded.
 pub(super) fn fill_base62(
     out: &mut [u8],
     mut generator: impl FnMut(&mut [u8]) -> Result<(), Error>,

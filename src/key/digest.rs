@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// What a store keeps of a key: 32 bytes, SHA-256 of the exact presented bytes, or HMAC-SHA-256
-/// of them under a [`Pepper`].
+/// The digest of a key, which a store keeps: 32 bytes, SHA-256 of the exact presented bytes, or
+/// HMAC-SHA-256 of them under a [`Pepper`].
 ///
 /// A prefix of at most 9 characters makes a minted key of at most 55 bytes, which SHA-256 takes
 /// in a single compression. Two digests are compared in constant time. `Debug` shows nothing,
@@ -88,8 +88,8 @@ impl FromStr for KeyDigest {
     }
 }
 
-/// A message of at most 55 bytes with its padding (FIPS 180-4 §5.1.1), for which there is no need
-/// of a hasher that buffers.
+/// A message of at most 55 bytes with its padding (FIPS 180-4 §5.1.1), which needs no hasher that
+/// buffers.
 #[inline]
 fn single_block(message: &[u8]) -> Option<[u8; 64]> {
     let mut block = [0; 64];
@@ -159,10 +159,10 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
 
 /// A secret outside the database, without which its digests verify nothing.
 ///
-/// Keep it where the database's readers cannot: an environment variable, a secret manager. Give
+/// Keep it out of reach of the database's readers: in an environment variable or a secret manager. Give
 /// each new pepper a higher version, and hand the old ones to
-/// [`KeyRingBuilder::earlier_pepper`](crate::KeyRingBuilder::earlier_pepper) until no live record
-/// names their version.
+/// [`KeyRingBuilder::earlier_pepper`](crate::KeyRingBuilder::earlier_pepper) until no live record names
+/// their version.
 ///
 /// ```
 /// use tower_api_key::{KeyRing, Pepper, store::MemoryStore};

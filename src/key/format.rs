@@ -2,8 +2,8 @@
 //!
 //! Id, secret and checksum are base62 (`0-9A-Za-z`). The id holds 71 bits and is public. The
 //! secret holds 154.8 bits, drawn without bias from the operating system's generator. The
-//! checksum is the CRC-32 (IEEE) of everything before it; it filters typos and serves secret
-//! scanners, and is no security.
+//! checksum is the CRC-32 (IEEE) of everything before it. It filters typos and serves secret scanners,
+//! and is no security.
 
 use std::fmt;
 
@@ -121,8 +121,8 @@ impl Format {
         }
     }
 
-    /// The keys of this format in a text, each with its id: wherever they stand, whatever is glued
-    /// to them. The checksum must be right, which keeps what only looks like a key out.
+    /// The keys of this format in a text, each with its id: at any position, with any text glued to
+    /// them. The checksum must be right, which excludes texts that only look like a key.
     pub(crate) fn keys_in<'text>(
         &self,
         text: &'text [u8],
@@ -162,7 +162,7 @@ impl fmt::Debug for Format {
     }
 }
 
-/// Splits what follows the prefix into the id and the secret with its checksum.
+/// Splits the text after the prefix into the id and the secret with its checksum.
 #[inline]
 fn split_id(rest: &[u8]) -> Option<(&[u8; ID_LEN], &[u8; SECRET_LEN + CHECKSUM_LEN])> {
     let (id, rest) = rest.split_first_chunk::<ID_LEN>()?;

@@ -13,7 +13,7 @@ pub(crate) const ID_LEN: usize = 12;
 pub struct KeyId([u8; ID_LEN]);
 
 impl KeyId {
-    /// The id that sorts before all others, but for itself.
+    /// The id that sorts before all others, except itself.
     pub(crate) const FIRST: Self = Self([ALPHABET[0]; ID_LEN]);
 
     /// The id that these characters are.
@@ -37,7 +37,7 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The id that `number` writes in base62; greater numbers are later ids.
+    /// The id that `number` writes in base62. Greater numbers are later ids.
     #[cfg(feature = "testing")]
     pub(crate) const fn numbered(mut number: u64) -> Self {
         let mut id = [ALPHABET[0]; ID_LEN];
@@ -50,7 +50,7 @@ impl KeyId {
         Self(id)
     }
 
-    /// The id that 71 bits of a hash make, where it shall be the same every time.
+    /// The id from 71 bits of a hash, if it must be the same every time.
     #[cfg(feature = "file")]
     pub(crate) fn from_hash(hash: [u8; 16]) -> Self {
         let mut rest = u128::from_be_bytes(hash);

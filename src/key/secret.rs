@@ -26,12 +26,12 @@ impl SecretKey {
         Self { text, public_len }
     }
 
-    /// What a client presented, of which nothing is public.
+    /// The text that a client presented, of which nothing is public.
     pub(crate) fn presented(text: &str) -> Self {
         Self::new(Zeroizing::new(text.to_owned()), 0)
     }
 
-    /// The plaintext, to be shown once to whom the key is for.
+    /// The plaintext, to be shown once to the holder.
     pub fn expose(&self) -> &str {
         &self.text
     }

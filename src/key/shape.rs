@@ -1,7 +1,7 @@
-//! Texts in the shape of a minted key, of whatever prefix.
+//! Texts in the shape of a minted key, of any prefix.
 //!
-//! What is to be hidden is hidden by its shape: a key with a typo is nearly as good as the key, so
-//! that the checksum does not count here. It counts where a request is refused or reported.
+//! Keys are hidden by their shape: a key with a typo is nearly as good as the key, so that the checksum
+//! does not count here. It counts when a request is refused or reported.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,11 +11,11 @@ use crate::key::format::SUFFIX_LEN;
 use crate::key::id::ID_LEN;
 use crate::key::prefix::MAX_PREFIX_LEN;
 
-/// Replaces every text in the shape of a minted key with `(a key)`: of any ring, wherever it
-/// stands, with whatever is glued to it, mistyped or percent-encoded.
+/// Replaces every text in the shape of a minted key with `(a key)`: of any ring, at any position, with
+/// any text glued to it, mistyped or percent-encoded.
 ///
-/// It is for lines that are to be logged or shown and may repeat what a user typed. A key that
-/// was [imported](crate::KeyRing::import_plaintext) has no shape and is not found.
+/// It is for lines that are to be logged or shown and may repeat user input. A key that was
+/// [imported](crate::KeyRing::import_plaintext) has no shape and is not found.
 ///
 /// ```
 /// use tower_api_key::redact_keys;
@@ -164,7 +164,7 @@ mod tests {
                 assert_eq!(redacted, format!("{before}(a key){after}"), "{key}");
             }
         }
-        // What is glued to a key in the letters of a prefix may be of the prefix.
+        // Text glued to a key in the letters of a prefix may be of the prefix.
         assert_eq!(redact_keys(&format!("\\n{KEY}z")), "\\(a key)z");
         assert_eq!(
             redact_keys(&format!("\u{1b}[31m{KEY}\u{1b}")),

@@ -1,4 +1,4 @@
-//! What a store applies.
+//! The changes that a store applies.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Change {
         self.subjects.extend(other.subjects);
     }
 
-    /// What the change does to records that are there already.
+    /// The part of the change that concerns existing records.
     pub(crate) fn to_known_records(&self) -> Self {
         let known = |write: &&Write| write.expected != Expected::Absent;
         Self::new(self.writes.iter().filter(known).cloned().collect())
@@ -47,23 +47,23 @@ impl Change {
         records.find(|record| record.id() == id)
     }
 
-    /// The writes, in order; each names another record.
+    /// The writes, in order. Each names another record.
     pub fn writes(&self) -> &[Write] {
         &self.writes
     }
 
-    /// What must be true of all the keys of a subject for the change to apply.
+    /// The conditions on all the keys of a subject for the change to apply.
     pub fn subjects(&self) -> &[SubjectKeys] {
         &self.subjects
     }
 }
 
-/// One record to put, and what must stand in its place before.
+/// One record to put, and the expected state of its place before.
 #[derive(Debug, Clone)]
 pub struct Write {
     /// The record as it shall be.
     pub record: KeyRecord,
-    /// What the store must find under its id for the change to apply.
+    /// The state that the store must find under its id for the change to apply.
     pub expected: Expected,
 }
 
@@ -93,7 +93,7 @@ impl Write {
     }
 }
 
-/// What a store must find under a record's id.
+/// The state that a store must find under a record's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// Nothing: the record is new, and its digest is in no other record.
@@ -105,8 +105,8 @@ pub enum Expected {
 /// The keys of a subject that a change was computed from: the store must find exactly these,
 /// at these versions, among the subject's records that are not revoked.
 ///
-/// It is what makes a limit on the keys of a subject hold, and a subject's revocation complete,
-/// while others issue keys to the same subject.
+/// It makes a limit on the keys of a subject hold, and a subject's revocation complete, while others
+/// issue keys to the same subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectKeys {
     realm: Realm,

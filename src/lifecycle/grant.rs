@@ -1,4 +1,4 @@
-//! What trusted code asks for.
+//! Requests of trusted code for keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use crate::access::scope::ScopeSet;
 use crate::error::Error;
 use crate::time::Timestamp;
 
-/// What trusted code asks a ring to mint or to import.
+/// A request of trusted code to mint or to import a key.
 ///
-/// The subject is the caller's word for who holds the key: 1 to 256 bytes without control
+/// The subject is the caller's name for the holder of the key: 1 to 256 bytes without control
 /// characters, format characters (bidirectional controls among them) and `=` at the start. Nothing in a
 /// request may choose it.
 ///
@@ -36,7 +36,7 @@ pub struct Grant {
 /// How long a key is to live, from the moment it is issued or becomes valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// 90 days, or as long as the ring allows where that is shorter.
+    /// 90 days, or as long as the ring allows if that is shorter.
     Default,
     For(Duration),
     Until(Timestamp),
@@ -44,8 +44,8 @@ pub(crate) enum Lifetime {
 }
 
 impl Grant {
-    /// A key for this subject, with no scope, that lives for 90 days, or as long as the ring
-    /// grants where that is shorter.
+    /// A key for this subject, with no scope, that lives for 90 days, or as long as the ring grants if
+    /// that is shorter.
     pub fn new(subject: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
@@ -83,7 +83,7 @@ impl Grant {
 
     /// Lets the key live this long, in whole seconds, from now or from its not-before. The second
     /// that has begun counts, so that a key for 2 s may end after little more than one. More than
-    /// 100 years are refused; [`never_expires`](Self::never_expires) says for ever.
+    /// 100 years are refused. [`never_expires`](Self::never_expires) sets no end.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = Lifetime::For(lifetime);
@@ -97,7 +97,7 @@ impl Grant {
         self
     }
 
-    /// Lets the key live until it is revoked; only a ring built with
+    /// Lets the key live until it is revoked. Only a ring built with
     /// [`unlimited_lifetime`](crate::KeyRingBuilder::unlimited_lifetime) grants that.
     #[must_use]
     pub fn never_expires(mut self) -> Self {
@@ -120,8 +120,8 @@ impl Grant {
         self
     }
 
-    /// Adds an entry to what the key carries for the application: up to 8 KiB in all, names
-    /// counted, without U+0000.
+    /// Adds an entry to the application's own data about the key: up to 8 KiB in all, including names,
+    /// without U+0000.
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());

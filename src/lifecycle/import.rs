@@ -1,4 +1,4 @@
-//! Keys from elsewhere, within what the ring allows.
+//! Keys from elsewhere, within the limits of the ring.
 
 use std::sync::Arc;
 
@@ -61,9 +61,9 @@ fn imported(
     Ok(parts.into())
 }
 
-/// What a record that is there differs in from what an import asks for now; empty if the import has
-/// nothing to do. What the import does not say is not compared. A lifetime counts from the import, so
-/// that the same one said later is met by an earlier end.
+/// The parts in which an existing record differs from the import; empty if the import has nothing to do.
+/// A part that the import does not set is not compared. A lifetime counts from the import, so that the
+/// same one said later is met by an earlier end.
 pub(crate) fn differences(record: &KeyRecord, import: &Import, at: Reading) -> Vec<&'static str> {
     let grant = &import.grant;
     let ends_as_said = match (grant.lifetime, record.expires_at()) {

@@ -1,4 +1,4 @@
-//! New keys, within what the ring allows.
+//! New keys, within the limits of the ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts};
 use crate::time::Timestamp;
 
-/// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. What is
-/// longer is most likely a number of milliseconds.
+/// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. A longer one is
+/// most likely a number of milliseconds.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
 const MAX_SUBJECT_LEN: usize = 256;
 const MAX_LABEL_LEN: usize = 256;
@@ -77,7 +77,7 @@ pub(crate) fn add(
     within_limit(change, record, policy, subject_keys, at)
 }
 
-/// The record of a new key with what the grant asks for, if the ring allows it.
+/// The record of a new key as the grant asks, if the ring allows it.
 pub(super) fn granted(
     minted: Minted,
     descent: Descent,
@@ -119,7 +119,7 @@ pub(crate) fn is_subject(text: &str) -> bool {
     (1..=MAX_SUBJECT_LEN).contains(&text.len()) && is_plain(text)
 }
 
-/// Whether every store can hold what describes a key.
+/// Whether every store can hold the description of a key.
 pub(crate) fn describable(label: Option<&str>, metadata: &BTreeMap<String, String>) -> bool {
     let texts = || {
         metadata
@@ -142,8 +142,8 @@ pub(super) fn grantable(scopes: &ScopeSet, policy: &Policy) -> Result<(), Error>
     }
 }
 
-/// Refuses the change where its new record is one key too many for the subject, and makes it
-/// apply only while that is so.
+/// Refuses the change if its new record is one key too many for the subject, and makes it apply only
+/// while it is not.
 pub(super) fn within_limit(
     change: Change,
     new: &KeyRecord,
@@ -155,7 +155,7 @@ pub(super) fn within_limit(
         return Ok(change);
     };
     let rewritten = |id| change.writes().iter().any(|write| write.record.id() == id);
-    // A key in its grace and the one that replaced it are of one lineage, and count once; alone,
+    // A key in its grace period and the one that replaced it are of one lineage, and count once; alone,
     // each counts.
     let held: BTreeSet<KeyId> = subject_keys
         .iter()

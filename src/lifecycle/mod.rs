@@ -1,6 +1,6 @@
 //! The pure rules: records, a policy and one clock reading make a [`Change`]. No I/O, no waiting.
 //!
-//! Nothing here widens a key: [`replace`] makes new keys beside dying ones, [`shrink`] takes away.
+//! Nothing here widens a key: [`replace`] makes new keys next to dying ones, [`shrink`] takes away.
 
 mod change;
 pub(crate) mod grant;
@@ -30,17 +30,17 @@ use crate::record::{KeyRecord, KeyState};
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);
-/// How long a key lives where its grant does not say, and the ring allows it: 90 days.
+/// The lifetime of a key if its grant sets none, and the ring allows it: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
-/// The longest grace where the ring does not say: 24 hours.
+/// The longest grace period if the ring sets none: 24 hours.
 pub(crate) const DEFAULT_GRACE: Duration = DAY;
 
-/// What a ring allows.
+/// The limits of a ring.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
-    /// The longest lifetime; `None` where keys may live for ever.
+    /// The longest lifetime, `None` if keys may live for ever.
     pub(crate) max_lifetime: Option<Duration>,
-    /// The longest grace of a rotated key.
+    /// The longest grace period of a rotated key.
     pub(crate) max_grace: Duration,
     /// The scopes that may be granted; `None` for all.
     pub(crate) grantable: Option<ScopeSet>,
@@ -57,7 +57,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The same moment, where what has ended by then is over too.
+    /// The same moment, at which a key that ended by `end` is over too.
     #[inline]
     pub(crate) fn or_later(self, end: Timestamp) -> Self {
         Self {

@@ -11,7 +11,7 @@ use crate::lifecycle::grant::{Grant, Lifetime};
 use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
 use crate::time::Timestamp;
 
-/// What becomes of a key that is rotated.
+/// The end of a key that is rotated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending {
     /// It works on for this long, and no longer than it would have.
@@ -22,8 +22,8 @@ pub(crate) enum Ending {
 
 /// A new secret with the authority of the record, and the old one on its way out.
 ///
-/// Everything that the new key may do comes from the record; its lifetime is as long as the old
-/// one's was, within what the ring allows today.
+/// The rights of the new key all come from the record. Its lifetime is as long as the old one's was,
+/// within the ring's present limits.
 pub(crate) fn rotate(
     id: KeyId,
     lineage: &[Arc<KeyRecord>],
@@ -46,8 +46,8 @@ pub(crate) fn rotate(
         }
         Ending::Now => Write::revoked(old, RevocationReason::Superseded, at.now),
     };
-    // Of a lineage at most two are ever live, whatever the clock will say: what is over its
-    // grace by this reading is over for good.
+    // Of a lineage at most two are ever live, whatever the clock will say: a key whose grace period is
+    // over by this reading is over permanently.
     let writes = [Write::new(new.clone()), retiring]
         .into_iter()
         .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
@@ -57,8 +57,8 @@ pub(crate) fn rotate(
 
 /// A new secret with a new authority, and every key of the old lineage dead in the same commit.
 ///
-/// The new key may be of another realm: then the lineage is that of a temporary key, and what
-/// takes its place is the real one.
+/// The new key may be of another realm: then the lineage is that of a temporary key, and the new key is
+/// the real one.
 pub(crate) fn regrant(
     id: KeyId,
     lineage: &[Arc<KeyRecord>],
@@ -105,7 +105,7 @@ fn successor(
     }))
 }
 
-/// The end of a lifetime as long as the old one's, cut to what the ring allows.
+/// The end of a lifetime as long as the old one's, cut to the ring's limit.
 fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<Timestamp>, Error> {
     let lifetime = match (old.expires_at, policy.max_lifetime) {
         (None, None) => Lifetime::Never,
@@ -123,8 +123,8 @@ fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<
     expiry(lifetime, old.not_before, policy, at)
 }
 
-/// `min(now + grace, expiry)`, where the grace is one that the ring allows, and is not over by
-/// what the ring has seen of time: it would make the old key a reused one at once.
+/// `min(now + grace, expiry)`, if the ring allows the grace period, and it is not over by the latest
+/// time that the ring has seen: it would make the old key a reused one at once.
 fn retirement(
     old: &KeyRecord,
     grace: Duration,

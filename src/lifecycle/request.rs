@@ -1,4 +1,4 @@
-//! Keys that were minted elsewhere: what they are, and what is asked for them.
+//! Keys that were minted elsewhere: their form, and the requests for them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ const MAX_SANCTUM_ID_LEN: usize = 36;
 /// unless it is that token. Without it, the stored hash itself would be a key.
 const SANCTUM: &[u8] = b"laravel sanctum\0";
 
-/// What trusted code asks for a key that was minted elsewhere.
+/// A request of trusted code for a key that was minted elsewhere.
 ///
 /// It is a [`Grant`], which must say when the key ends: [`expires_at`](Grant::expires_at) keeps the
 /// old expiry, [`expires_in`](Grant::expires_in) sets one from now, and
 /// [`never_expires`](Grant::never_expires) says that there is none. An import has no default
-/// lifetime: it would end an integration on a day that nobody chose. An expiry beyond the ring's
-/// [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), which counts from the import, is
-/// refused and never shortened. Import with a ring of an
+/// lifetime: it would end an integration on an arbitrary day. An expiry beyond the ring's
+/// [`max_lifetime`](crate::KeyRingBuilder::max_lifetime), which counts from the import, is refused and
+/// never shortened. Import with a ring of an
 /// [`unlimited_lifetime`](crate::KeyRingBuilder::unlimited_lifetime) over the same store to keep longer
 /// lives: the ring that serves the key does not judge its lifetime again.
 ///
@@ -45,7 +45,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// An import of a key that may do what the grant says.
+    /// An import of a key with the authority of the grant.
     pub fn new(grant: Grant) -> Self {
         Self {
             grant,
@@ -62,7 +62,7 @@ impl Import {
         self
     }
 
-    /// Takes a plaintext of under 128 bits by length and alphabet. A person who can guess it, or has its
+    /// Takes a plaintext of under 128 bits by length and alphabet. Anyone who can guess it, or has its
     /// digest, has the key.
     #[must_use]
     pub fn insecure_accept_weak(mut self) -> Self {
@@ -124,7 +124,7 @@ impl fmt::Debug for OldKey {
     }
 }
 
-/// What became of a key of [`KeyRing::import_many`](crate::KeyRing::import_many).
+/// The result for a key of [`KeyRing::import_many`](crate::KeyRing::import_many).
 #[derive(Debug, Clone)]
 pub struct Imported {
     record: Arc<KeyRecord>,
@@ -146,7 +146,7 @@ impl Imported {
         }
     }
 
-    /// What the store holds.
+    /// The record in the store.
     pub fn record(&self) -> &KeyRecord {
         &self.record
     }
@@ -166,8 +166,8 @@ pub(crate) fn is_sanctum_id(id: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
-/// What stands for a Sanctum token where a ring digests it: its id, and the hash that Sanctum keeps.
-/// So the id is proven as well as the token, as every byte of any other key is.
+/// The message that a ring digests for a Sanctum token: its id, and the hash that Sanctum keeps. So the
+/// id is proven as well as the token, as every byte of any other key is.
 pub(crate) fn sanctum_message(id: &[u8], token: &KeyDigest) -> Vec<u8> {
     [SANCTUM, id, b"|", token.as_bytes()].concat()
 }

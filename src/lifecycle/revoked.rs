@@ -1,4 +1,4 @@
-//! What a revocation is about, and what it came to.
+//! The target of a revocation, and its result.
 
 use crate::key::KeyId;
 
@@ -15,7 +15,7 @@ pub enum Target {
     Subject(String),
 }
 
-/// What a revocation came to.
+/// The result of a revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     /// Whether the realm has a record that was named, revoked before or now.
@@ -27,8 +27,8 @@ pub struct Revoked {
 /// A record that a revocation ended, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ended {
-    /// Its id; `None` if what the store holds in its place is not one.
+    /// Its id; `None` if the value in the store is not one.
     pub id: Option<KeyId>,
-    /// Its subject; `None` if what the store holds in its place is no text.
+    /// Its subject; `None` if the value in the store is no text.
     pub subject: Option<String>,
 }

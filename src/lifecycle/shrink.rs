@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
 
-/// Fewer scopes for a key, and the keys in grace beside it dead in the same commit; `None` where
-/// there is nothing to take away.
+/// Fewer scopes for a key, and its lineage's keys in their grace period dead in the same commit; `None`
+/// if there is nothing to take away.
 pub(crate) fn narrow(
     id: KeyId,
     lineage: &[Arc<KeyRecord>],
@@ -28,7 +28,7 @@ pub(crate) fn narrow(
         return Ok(None);
     }
     let reason = RevocationReason::PrivilegeWithdrawn;
-    // The key is written even where it keeps all of its scopes: it may have ended since.
+    // The key is written even if it keeps all of its scopes: it may have ended since.
     let narrowed = Write::next(key, |parts| parts.scopes = scopes.clone());
     let record = narrowed.record.clone();
     let writes = [narrowed]

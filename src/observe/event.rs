@@ -1,4 +1,4 @@
-//! What happened, told to whoever keeps logs, counts or an audit trail.
+//! Events, for logs, counts and audit trails.
 
 use std::error::Error as StdError;
 
@@ -20,22 +20,22 @@ pub struct Event<'a> {
     failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A request was authenticated, met what its layer requires, and no guard or extractor further in
-    /// refused it. A layer reports this when the inner service has answered, or when it never will
-    /// because it failed or the client hung up.
+    /// A request was authenticated, met its layer's requirement, and no guard or extractor further in
+    /// refused it. A layer reports this once the inner service has answered, or if it never will because
+    /// it failed or the client hung up.
     Authenticated,
     /// A request was refused, by the layer or by a guard or an extractor further in. A layer reports
     /// each request exactly once as this or as [`Authenticated`](Self::Authenticated), even if it
     /// reported [`KeyInUrl`](Self::KeyInUrl), [`KeyMisplaced`](Self::KeyMisplaced) or
     /// [`Reuse`](Self::Reuse) too. It reports nothing of an anonymous request that passes.
     Rejected {
-        /// What the client was told.
+        /// The kind of refusal that the client received.
         kind: RejectionKind,
-        /// Why its key is invalid; the client was not told.
+        /// Why its key is invalid. The client did not receive this.
         cause: Option<InvalidCause>,
     },
     /// A text with the prefix and a right checksum stood in a URL, at the event's
@@ -58,12 +58,12 @@ pub enum EventKind {
     /// A key that was asked for could not be imported, or there was no answer. The
     /// [failure](Event::failure) says why.
     MoveFailed,
-    /// A key was rotated; the event is about the new one.
+    /// A key was rotated. The event is about the new one.
     Rotated {
         /// The key in whose place it came.
         replaced: KeyId,
     },
-    /// A key was regranted or promoted; the event is about the new one.
+    /// A key was regranted or promoted. The event is about the new one.
     Regranted {
         /// The key in whose place it came.
         replaced: KeyId,
@@ -78,16 +78,16 @@ pub enum EventKind {
     /// A part of [`KeyRing::upkeep`](crate::KeyRing::upkeep) failed, and will be tried again. The
     /// [failure](Event::failure) says why.
     UpkeepFailed,
-    /// A store read its file again, and holds what is in it now.
+    /// A store read its file again, and holds its present content.
     StoreReloaded,
-    /// A store could not take what its file has become, and holds what it held before. The
+    /// A store could not load its file again, and keeps its previous content. The
     /// [failure](Event::failure) says why.
     StoreReloadFailed,
 }
 
 impl EventKind {
-    /// What happened as a `snake_case` word, for logs and metrics. The words are stable: a change of
-    /// one is a breaking change.
+    /// The kind of the event as a `snake_case` word, for logs and metrics. The words are stable: a
+    /// change of one is a breaking change.
     ///
     /// ```
     /// use tower_api_key::EventKind;
@@ -117,13 +117,13 @@ impl EventKind {
 }
 
 impl<'a> Event<'a> {
-    /// What happened.
+    /// The kind of an event.
     pub fn kind(&self) -> EventKind {
         self.kind
     }
 
-    /// The realm; `None` where a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a
-    /// request that nobody authenticated, and where a store read its file again.
+    /// The realm; `None` if a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a request that was
+    /// not authenticated, and if a store read its file again.
     pub fn realm(&self) -> Option<&'a Realm> {
         self.realm
     }
@@ -135,11 +135,11 @@ impl<'a> Event<'a> {
     }
 
     /// The public id that a text of the request names, if nothing has proven it: of an unknown key,
-    /// of one that the store gave no verdict on, and of one in a place where none belongs.
+    /// of one that the store gave no verdict on, and of one in a place that no key belongs in.
     ///
-    /// Ids are public, so anyone can make a text that names the id of another's key. Never revoke a
-    /// key because of a claimed id alone: that would let strangers choose what is revoked. Look
-    /// for the text in the logs of what stands in front of the service, and ask the holder.
+    /// Ids are public, so anyone can make a text that names the id of another's key. Never revoke a key
+    /// because of a claimed id alone: that would let strangers choose the key that is revoked. Look for
+    /// the text in the logs of the proxies in front of the service, and ask the holder.
     pub fn claimed_key_id(&self) -> Option<KeyId> {
         self.identity.claimed()
     }
@@ -150,14 +150,14 @@ impl<'a> Event<'a> {
         self.place
     }
 
-    /// Whose key it is, where there is a record of it.
+    /// The subject of the key, if there is a record of it.
     pub fn subject(&self) -> Option<&'a str> {
         self.subject
     }
 
-    /// What failed, if the event is about a failure: of an upkeep, of a keys file, or of the store
-    /// that gave no verdict on a request. It is fit for logs, together with its
-    /// [sources](StdError::source): they name the file, the line, or the server's answer.
+    /// The error, if the event is about a failure: of an upkeep, of a keys file, or of the store that
+    /// gave no verdict on a request. It is fit for logs, together with its [sources](StdError::source):
+    /// they name the file, the line, or the server's answer.
     pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
         self.failure
     }
@@ -183,7 +183,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Something that happened where no record is known to be concerned.
+    /// An event that is not known to concern a record.
     pub(crate) fn without_record(
         kind: EventKind,
         realm: Option<&'a Realm>,
@@ -199,7 +199,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Adds what failed, if something did.
+    /// Adds the error, if there is one.
     pub(crate) fn because_of(
         self,
         failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
@@ -207,7 +207,7 @@ impl<'a> Event<'a> {
         Self { failure, ..self }
     }
 
-    /// A key that stands where none belongs, by what the text itself says.
+    /// A key in a place that no key belongs in, as its own text names it.
     pub(crate) fn misplaced(
         kind: EventKind,
         realm: &'a Realm,

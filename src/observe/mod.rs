@@ -1,4 +1,4 @@
-//! Those who hear what happens.
+//! Observers and their events.
 
 pub(crate) mod event;
 pub(crate) mod observer;

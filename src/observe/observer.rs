@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::event::Event;
 use crate::support::caught::caught;
 
-/// Is told of every [`Event`] of a ring, of a layer, or of both.
+/// Receives every [`Event`] of a ring, of a layer, or of both.
 ///
-/// It is called on the request path and must not block: count, or hand the event to a channel
-/// that drops what it cannot hold. A panic of it is caught and changes no verdict.
+/// It is called on the request path and must not block: count, or pass the event to a channel that drops
+/// events when it is full. A panic in it is caught and changes no verdict.
 ///
-/// A change is told once the store has said that it is applied, so that one
-/// [in doubt](crate::KeyRing#when-a-change-is-in-doubt) is not told.
+/// A change is reported once the store has confirmed it, so that one
+/// [in doubt](crate::KeyRing#when-a-change-is-in-doubt) is not reported.
 ///
 /// Every `Fn(&Event<'_>)` is one:
 ///

@@ -6,7 +6,7 @@ use crate::verdict::VerifyErrorKind;
 use crate::verdict::{KeyPlace, Refusal, RejectionKind};
 
 impl Refusal {
-    /// The refusal as an observer is told of it.
+    /// The refusal as an event for an observer.
     #[cold]
     pub(crate) fn event<'a>(&'a self, realm: &'a Realm) -> Event<'a> {
         let rejected = |kind, cause| EventKind::Rejected { kind, cause };

@@ -12,29 +12,29 @@ use crate::verdict::{KeyPlace, RejectionKind};
 /// Writes each [`Event`] as one structured event of `tracing`, with the target `tower_api_key`.
 /// Needs the feature `tracing`.
 ///
-/// What varies is in fields, each a value of its own and none part of a text, so that no subject
-/// and no id can forge a line. There is no message. A field is left out where it says nothing:
+/// Variable parts are in fields, each a value of its own and none part of a text, so that no subject and
+/// no id can forge a line. There is no message. A field is left out if it has no value:
 ///
-/// | field | what it holds |
+/// | field | content |
 /// |---|---|
 /// | `kind` | [`EventKind::as_str`] |
 /// | `realm` | the realm of the key or of the layer |
 /// | `key_id` | the public id, proven by a digest |
 /// | `claimed_key_id` | an id that [nothing has proven](Event::claimed_key_id): never revoke by it alone |
-/// | `place` | [`KeyPlace::as_str`], where a key stood that does not belong there |
+/// | `place` | [`KeyPlace::as_str`], the place of a key that does not belong there |
 /// | `subject` | whose key it is |
 /// | `rejection` | [`RejectionKind::as_str`] of a refused request |
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
-/// | `failure` | what failed, with all its causes: of a 503 what the store said, for a store's file the line and the field |
+/// | `failure` | the failure, with all its causes: for a 503 the store's error, for a store's file the line and the field |
 ///
 /// | level | events |
 /// |---|---|
 /// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `move_failed`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
 /// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have |
-/// | INFO | all other rejections, and what becomes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded` |
-/// | DEBUG | `authenticated`, for there is one for each request |
+/// | INFO | all other rejections, and the changes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded` |
+/// | DEBUG | `authenticated`, because there is one for each request |
 ///
 /// ```
 /// use tower_api_key::{ApiKeyLayer, KeyRing, RequireScopeLayer, TracingObserver};

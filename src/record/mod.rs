@@ -1,4 +1,4 @@
-//! What a store holds.
+//! The records of keys in a store.
 
 mod revocation;
 mod view;
@@ -35,37 +35,37 @@ pub struct KeyRecordParts {
     pub pepper_version: Option<u32>,
     /// Whose key it is.
     pub subject: String,
-    /// What it may do.
+    /// The scopes of the key.
     pub scopes: ScopeSet,
-    /// When it was minted; of an imported key what the [import](crate::Import::issued_at) said, or
-    /// else when it was imported.
+    /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
+    /// gave, or else the time of the import.
     pub issued_at: Timestamp,
     /// The first moment at which it is valid.
     pub not_before: Timestamp,
     /// The first moment at which it is no longer valid; `None` if it never expires.
     pub expires_at: Option<Timestamp>,
-    /// The end of its grace, once it has been rotated.
+    /// The end of its grace period, once it has been rotated.
     pub retire_at: Option<Timestamp>,
     /// The id of the first key in its chain of rotations and regrants.
     pub lineage: KeyId,
     /// How many rotations and regrants lie between that first key and this one.
     pub generation: u32,
-    /// Rises by one with every change of this record; starts at 1.
+    /// Starts at 1 and rises by one with every change of this record.
     pub version: u64,
     /// Whether and why it is revoked.
     pub revocation: Option<Revocation>,
     /// A name for people.
     pub label: Option<String>,
-    /// What the key carries for the application.
+    /// The application's own data about the key.
     pub metadata: BTreeMap<String, String>,
     /// How the key begins, if a ring minted it; `None` for an imported key.
     pub prefix: Option<KeyPrefix>,
 }
 
-/// What a store holds of a key; never the plaintext. It does not serialise: a [`KeyView`] does, for
+/// The record of a key in a store, never the plaintext. It does not serialise: a [`KeyView`] does, for
 /// people, and its [parts](Self::to_parts) do, for a store.
 ///
-/// What a request's verdict reads comes first, in one or two cache lines.
+/// The fields that a request's verdict reads come first, in one or two cache lines.
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct KeyRecord {
@@ -90,7 +90,7 @@ pub struct KeyRecord {
     metadata: BTreeMap<String, String>,
 }
 
-/// What a record is worth at a time.
+/// The state of a record at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -105,7 +105,7 @@ pub enum KeyState {
     NotYetValid,
     /// Its lifetime is over.
     Expired,
-    /// Its grace after a rotation is over.
+    /// Its grace period after a rotation is over.
     Retired,
     /// It was revoked.
     Revoked,
@@ -146,8 +146,8 @@ impl KeyRecord {
         self.not_before <= now && latest < self.valid_until
     }
 
-    /// What the key is worth at `now`, and where nothing, why. A key whose end has passed is over,
-    /// even where its not-before lies ahead: it will never be valid.
+    /// The state of the key at `now`. A key whose end has passed is over, even if its not-before lies
+    /// ahead: it will never be valid.
     pub fn state_at(&self, now: Timestamp) -> KeyState {
         if self.revocation.is_some() {
             KeyState::Revoked
@@ -163,13 +163,13 @@ impl KeyRecord {
     }
 
     /// The first moment at which the key is no longer valid: the earlier of its expiry and its
-    /// retirement, [`Timestamp::MAX`] where there is neither, and the epoch once it is revoked.
+    /// retirement, [`Timestamp::MAX`] if there is neither, and the epoch once it is revoked.
     pub fn valid_until(&self) -> Timestamp {
         self.valid_until
     }
 
     /// When the key ended or will end: its revocation, else the earlier of its expiry and its
-    /// retirement; `None` where none of them is set.
+    /// retirement; `None` if none of them is set.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match self.revocation {
             Some(revocation) => Some(revocation.at),
@@ -180,11 +180,11 @@ impl KeyRecord {
         }
     }
 
-    /// Whether the key is over at `now` because a newer one took its place: its grace after a
-    /// rotation has passed, or it was revoked as
-    /// [`Superseded`](RevocationReason::Superseded) without a grace. Presented then, it is in the
-    /// wrong hands, or in a client that was forgotten. A key that was revoked in its grace, for
-    /// whatever reason, is not that until its grace would have ended: its holder was promised it.
+    /// Whether the key is over at `now` because a newer one took its place: its grace period after a
+    /// rotation has passed, or it was revoked as [`Superseded`](RevocationReason::Superseded) without a
+    /// grace period. If it is presented then, it is in the wrong hands, or in a client that was
+    /// forgotten. A key that was revoked in its grace period, for any reason, does not count as replaced
+    /// until that period would have ended, because it was promised to the holder.
     pub fn is_replaced_at(&self, now: Timestamp) -> bool {
         match self.retire_at {
             Some(end) => end <= now,
@@ -219,13 +219,13 @@ impl KeyRecord {
         &self.subject
     }
 
-    /// What it may do.
+    /// The scopes of the key.
     pub fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// When it was minted; of an imported key what the [import](crate::Import::issued_at) said, or
-    /// else when it was imported.
+    /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
+    /// gave, or else the time of the import.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
     }
@@ -240,7 +240,7 @@ impl KeyRecord {
         self.expires_at
     }
 
-    /// The end of its grace, once it has been rotated.
+    /// The end of its grace period, once it has been rotated.
     pub fn retire_at(&self) -> Option<Timestamp> {
         self.retire_at
     }
@@ -255,7 +255,7 @@ impl KeyRecord {
         self.generation
     }
 
-    /// Rises by one with every change of this record; starts at 1.
+    /// Starts at 1 and rises by one with every change of this record.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -270,13 +270,13 @@ impl KeyRecord {
         self.label.as_deref()
     }
 
-    /// What the key carries for the application.
+    /// The application's own data about the key.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
     /// How the key begins, before the `_` and its [id](Self::id); `None` if no ring minted it, or
-    /// before the prefix was kept. It says nothing of what the key may do.
+    /// before the prefix was kept. It says nothing about the scopes of the key.
     pub fn prefix(&self) -> Option<&KeyPrefix> {
         self.prefix.as_ref()
     }

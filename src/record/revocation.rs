@@ -16,10 +16,10 @@ pub enum RevocationReason {
     Unspecified,
     /// The secret is known, or thought to be known, to someone else.
     KeyCompromise,
-    /// The subject is no longer who it was.
+    /// The subject's affiliation has changed.
     AffiliationChanged,
-    /// A newer key took its place. Presented afterwards, and after its grace where it had one, the
-    /// key counts as [replaced](super::KeyRecord::is_replaced_at).
+    /// A newer key took its place. If it is presented afterwards, and after its grace period if it had
+    /// one, the key counts as [replaced](super::KeyRecord::is_replaced_at).
     Superseded,
     /// The key is no longer needed.
     CessationOfOperation,

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// log. The digest of a weak imported key is enough to find the key, so only a store has it.
 ///
 /// With the feature `serde` it serialises, and never deserialises. Times are RFC 3339 in UTC, scopes
-/// are an array of texts, and what is not set is `null`:
+/// are an array of texts, and unset fields are `null`:
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,7 +63,7 @@ impl KeyView {
         &self.record
     }
 
-    /// What the key is worth at the moment of the view.
+    /// The state of the key at the moment of the view.
     pub fn state(&self) -> KeyState {
         self.record.state_at(self.at)
     }

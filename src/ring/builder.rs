@@ -1,4 +1,4 @@
-//! What a ring is made of.
+//! The configuration of a ring.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -30,7 +30,7 @@ const DEFAULT_MAX_PENDING_LOOKUPS: usize = 1_000;
 const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// Four: as many threads of slow hashing as a small machine can spare while it serves.
 const DEFAULT_MAX_PENDING_UNKNOWN_KEYS: usize = 4;
-/// A minute: last uses are for people, who think in days.
+/// A minute: last uses are for people, and people think in days.
 const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// 30 days: a client that was forgotten in a rotation shows itself within a month.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(720);
@@ -44,7 +44,7 @@ enum Imports {
     AndSanctum,
 }
 
-/// Builds a [`KeyRing`]; from [`KeyRing::builder`].
+/// Builds a [`KeyRing`], from [`KeyRing::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct KeyRingBuilder {
@@ -133,8 +133,8 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Sets the longest grace of a [rotation](KeyRing::rotate), in whole seconds. Default: 24 hours.
-    /// At most 100 years.
+    /// Sets the longest grace period of a [rotation](KeyRing::rotate), in whole seconds. Default: 24
+    /// hours. At most 100 years.
     pub fn max_grace(mut self, longest: Duration) -> Self {
         self.max_grace = longest;
         self
@@ -151,9 +151,9 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace and the
-    /// one that replaced it count as one key, and so does either of them alone. A rotation puts a key
-    /// in the place of another, and is not counted.
+    /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace period and
+    /// the one that replaced it count as one key, and so does either of them alone. A rotation puts a
+    /// key in the place of another, and is not counted.
     pub fn max_keys_per_subject(mut self, limit: usize) -> Self {
         self.max_keys_per_subject = Some(limit);
         self
@@ -162,8 +162,8 @@ impl KeyRingBuilder {
     /// Revokes the whole lineage when a key that another has replaced is presented after its end,
     /// as RFC 9700 §4.14.2 has it for refresh tokens.
     ///
-    /// It ends what a thief may have got by a stolen secret, and it lets whoever kept an old
-    /// secret end the keys that came after. Without it, reuse is only
+    /// It ends the keys that a thief may have obtained with a stolen secret, and it lets anyone who kept
+    /// an old secret end the keys that came after. Without it, reuse is only
     /// [reported](crate::EventKind::Reuse).
     ///
     /// The refusal waits for the revocation, within the [`lookup_timeout`](Self::lookup_timeout). A
@@ -205,8 +205,8 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Sets how often a [watch](KeyRing::watch) reads its record again, to see what other rings
-    /// and processes did. Default: half a second.
+    /// Sets how often a [watch](KeyRing::watch) reads its record again, to see the changes of other
+    /// rings and processes. Default: half a second.
     pub fn watch_interval(mut self, interval: Duration) -> Self {
         self.watch_interval = interval;
         self
@@ -224,8 +224,8 @@ impl KeyRingBuilder {
     }
 
     /// Lets this many look-ups wait for the store at a time, including those whose client has hung
-    /// up. Default: 1,000, a hundred for each connection of a default `PostgresStore`. Size it to
-    /// the pool: what waits longer than the [`lookup_timeout`](Self::lookup_timeout) is answered
+    /// up. Default: 1,000, a hundred for each connection of a default `PostgresStore`. Size it to the
+    /// pool: a look-up that waits longer than the [`lookup_timeout`](Self::lookup_timeout) is answered
     /// with 503 anyway.
     ///
     /// One more is answered at once with 503, and the error's source is of the kind
@@ -256,9 +256,9 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Asks this for each key that the store does not know, once, and imports what it answers: for old
-    /// keys of which nothing but a slow or a foreign hash is left. Accepts imports too. See
-    /// [`UnknownKeys`] for what is asked and when, and [the guide](crate::guide::moving).
+    /// Asks this for each key that the store does not know, once, and imports the answer: for old keys
+    /// of which only a slow or a foreign hash is left. Accepts imports too. See [`UnknownKeys`] for the
+    /// questions and their limits, and [the guide](crate::guide::moving).
     ///
     /// A [purge](KeyRing::purge) of such a ring removes nothing: a key that was moved, revoked and
     /// then forgotten would be asked for again.
@@ -291,8 +291,9 @@ impl KeyRingBuilder {
     /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm),
     /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
     /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
-    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace of under a
-    /// second, a lifetime, a grace or a retention of over 100 years, a limit of no key, no pending look-up, or an interval of zero.
+    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace period of under a
+    /// second, a lifetime, a grace period or a retention of over 100 years, a limit of no key, no
+    /// pending look-up, or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let format = Format::new(&self.prefix)?;
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
@@ -331,7 +332,7 @@ impl KeyRingBuilder {
     fn check_limits(&self) -> Result<(), Error> {
         let second = Duration::from_secs(1);
         let lifetime = self.max_lifetime.unwrap_or(Duration::MAX);
-        // Lifetimes and graces are in whole seconds; what only timers wait for need not be.
+        // Lifetimes and grace periods are in whole seconds. The durations of timers need not be.
         let problems = [
             (lifetime < second, "max_lifetime is under a second"),
             (self.max_grace < second, "max_grace is under a second"),

@@ -1,4 +1,4 @@
-//! What all changes have in common: what they are computed from, and how they are applied.
+//! The common parts of all changes: their input, and how they are applied.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 use crate::store::{ListQuery, StoreErrorKind};
 
-/// How often a change is computed anew when another writer was first.
+/// How often a change is computed again if another writer was first.
 pub(super) const MAX_ATTEMPTS: usize = 32;
 
 impl KeyRing {
-    /// Applies a change and wakes who watches its keys; false where another writer was first.
+    /// Applies a change and wakes the watches of its keys. Returns false if another writer was first.
     pub(super) async fn commit(&self, change: &Change) -> Result<bool, Error> {
         let committed = self.0.store.commit(change).await;
         if let Err(error) = &committed
@@ -22,13 +22,13 @@ impl KeyRing {
         {
             return Ok(false);
         }
-        // A store that failed may have lost its answer only: whoever watches looks for himself.
+        // A store that failed may have lost only its answer: each watch of these keys reads its record.
         self.wake(change);
         committed?;
         Ok(true)
     }
 
-    /// Wakes who watches a key of the change through this ring.
+    /// Wakes the watches of the change's keys through this ring.
     pub(super) fn wake(&self, change: &Change) {
         for write in change.writes() {
             self.0.watchers.tell(write.record.id());
@@ -45,8 +45,8 @@ impl KeyRing {
         }
     }
 
-    /// This key and the others of its lineage that are not revoked. What is revoked is not read: a
-    /// record that cannot be read is in nobody's way once it is.
+    /// This key and the others of its lineage that are not revoked. Revoked records are not read, so
+    /// that a record that cannot be read blocks nothing once it is revoked.
     pub(super) async fn lineage_of(&self, id: KeyId) -> Result<Vec<Arc<KeyRecord>>, Error> {
         let record = self.get(id).await?.ok_or(ErrorKind::NotFound)?;
         if record.revocation().is_some() {
@@ -66,7 +66,7 @@ impl KeyRing {
         Ok(self.list(&query).await?.complete()?)
     }
 
-    /// The keys of a subject, where the ring limits their number.
+    /// The keys of a subject, if the ring limits their number.
     pub(super) async fn keys_towards_limit(
         &self,
         subject: &str,

@@ -66,8 +66,8 @@ impl KeyRing {
     /// # Errors
     ///
     /// As [`import_digest`](Self::import_digest), but a pepper is no hindrance;
-    /// [`ErrorKind::InvalidPlaintext`] for what no header can carry, and
-    /// [`ErrorKind::WeakPlaintext`] for under 128 bits by length and alphabet.
+    /// [`ErrorKind::InvalidPlaintext`] if no header can carry the key, and [`ErrorKind::WeakPlaintext`]
+    /// if it has under 128 bits by length and alphabet.
     pub async fn import_plaintext(
         &self,
         import: impl Into<Import>,
@@ -77,11 +77,11 @@ impl KeyRing {
             .await
     }
 
-    /// Imports a key however weak it is. A person who can guess it, or has its digest, has the key.
+    /// Imports a key even if it is weak. Anyone who can guess it, or has its digest, has the key.
     ///
     /// # Errors
     ///
-    /// As [`import_plaintext`](Self::import_plaintext), but for the weakness.
+    /// As [`import_plaintext`](Self::import_plaintext), except [`ErrorKind::WeakPlaintext`].
     pub async fn import_insecure_plaintext(
         &self,
         import: impl Into<Import>,
@@ -95,13 +95,13 @@ impl KeyRing {
     /// one that is refused keeps no other out. The results are in the order of the keys.
     ///
     /// To run it again is safe. A key that is there already as the import asks for it is
-    /// [passed over](Imported::was_present), whatever has become of it since. One that is there with
-    /// another subject, expiry, scope, label or other part is [`ErrorKind::ImportDiffers`]. What an
-    /// import does not say is not compared, and a lifetime that counts from the import is met by an
+    /// [passed over](Imported::was_present), even if it was changed since. One that is there with another
+    /// subject, expiry, scope, label or other part is [`ErrorKind::ImportDiffers`]. A part that the
+    /// import does not set is not compared, and a lifetime that counts from the import is met by an
     /// earlier end.
     ///
     /// Up to 100 keys are one commit. Hand over that many at a time, so that the memory is bounded and
-    /// the results of one call are what one commit did.
+    /// the results of one call are those of one commit.
     ///
     /// ```
     /// use tower_api_key::{Grant, Import, KeyRing, OldKey, store::MemoryStore};
@@ -131,7 +131,7 @@ impl KeyRing {
     ///
     /// Of a key: as [`import_plaintext`](Self::import_plaintext), [`ErrorKind::ImportDiffers`], and
     /// [`ErrorKind::Duplicate`] for one that the store holds in another realm. Of the whole call:
-    /// [`ErrorKind::Store`] or [`ErrorKind::Generator`]. Some of the keys may be imported then; run it
+    /// [`ErrorKind::Store`] or [`ErrorKind::Generator`]. Some of the keys may be imported then. Run it
     /// again.
     pub async fn import_many(
         &self,
@@ -148,7 +148,7 @@ impl KeyRing {
                     continue;
                 }
             };
-            // What the group has brought is looked for in the store, where it is by then.
+            // The keys of the group are looked up in the store, because they are there by then.
             if group.meets(&digests, import, self.limits_subjects()) || group.places.len() == GROUP
             {
                 self.settle(std::mem::take(&mut group), &keys, &mut results)
@@ -229,7 +229,7 @@ impl KeyRing {
                         }
                     }
                     Ok(false) => {}
-                    // By another writer, or in another realm, where this ring does not see it.
+                    // By another writer, or in another realm, which this ring does not see.
                     Err(error) if error.kind() == ErrorKind::Duplicate => {
                         let digests = self.0.digests(import, key)?;
                         return match self.prepare(import, digests).await? {
@@ -406,7 +406,7 @@ fn is_damaged(error: &Error) -> bool {
         .is_some_and(|error| error.kind() == StoreErrorKind::Corrupt)
 }
 
-/// What a header value can carry as one credential: visible ASCII without commas.
+/// Whether a header value can carry it as one credential: visible ASCII without commas.
 #[inline]
 pub(super) fn is_importable(presented: &[u8]) -> bool {
     (1..=MAX_IMPORTED_LEN).contains(&presented.len())

@@ -14,13 +14,11 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// A kind that names what the ring does not grant: [`ErrorKind::InvalidSubject`],
-    /// [`ErrorKind::InvalidMetadata`], [`ErrorKind::InvalidLifetime`],
-    /// [`ErrorKind::LifetimeTooLong`],
-    /// [`ErrorKind::ScopeNotGrantable`], [`ErrorKind::TooManyKeys`]; else
-    /// [`ErrorKind::Generator`], [`ErrorKind::Duplicate`], [`ErrorKind::Store`], or
-    /// [`ErrorKind::Conflict`] when others issued keys to the subject at the same time, over and
-    /// over. There is no key then, except that a store that failed
+    /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidMetadata`],
+    /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`], [`ErrorKind::ScopeNotGrantable`],
+    /// [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
+    /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if others issued keys to the subject at the same
+    /// time, over and over. There is no key then, except that a store that failed
     /// [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
     pub async fn issue(&self, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;

@@ -4,7 +4,7 @@ use crate::key::KeyId;
 use crate::support::sync::{AtomicU64, HashMap, Ordering};
 use crate::time::Timestamp;
 
-/// No use is at this time: the entry was taken out, and whoever holds it must begin anew.
+/// No use is at this time: the entry was taken out, and a thread that holds it must begin again.
 const TAKEN: u64 = u64::MAX;
 
 /// The latest use of each key since the uses were last [taken](Self::take).
@@ -39,7 +39,7 @@ impl Uses {
         let ids: Vec<KeyId> = uses.keys().copied().collect();
         ids.into_iter()
             .filter_map(|id| {
-                // Out of the map first: whoever still finds it there may still raise it.
+                // Out of the map first: a thread that still finds it there may still raise it.
                 let latest = uses.remove(&id)?.swap(TAKEN, Ordering::AcqRel);
                 (latest != TAKEN).then_some((id, Timestamp::from_unix(latest)))
             })

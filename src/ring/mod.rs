@@ -70,17 +70,16 @@ use crate::verdict::{VerifiedKey, VerifyError};
 ///
 /// # When a change is in doubt
 ///
-/// A method that issues, replaces, narrows or revokes says by its error that nothing has changed,
-/// but for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while
-/// it commits may have applied the change. The same holds for a future that is dropped before it
-/// completes, as a server does with a handler whose client hangs up. A new secret is lost then, and
-/// no observer is told. `PostgresStore` and `SqliteStore` finish a commit that has begun even then. If
-/// a client can hang up, run the call in a task of its own (`tokio::spawn`), and after such an error
-/// read the key's lineage with [`list`](Self::list) before you try again. Revoking again is always
-/// safe.
+/// A method that issues, replaces, narrows or revokes says by its error that nothing has changed, except
+/// for [`ErrorKind::Store`](crate::ErrorKind::Store): a database that loses the connection while it
+/// commits may have applied the change. The same holds for a future that is dropped before it completes,
+/// as a server does with a handler whose client hangs up. A new secret is lost then, and no observer is
+/// notified. `PostgresStore` and `SqliteStore` finish a commit that has begun even then. If a client can
+/// hang up, run the call in a task of its own (`tokio::spawn`), and after such an error read the key's
+/// lineage with [`list`](Self::list) before you try again. Revoking again is always safe.
 ///
-/// One method takes two commits where it must, and says what may be done when it fails:
-/// [`promote`](Self::promote) between two stores.
+/// One method can take two commits, and documents the state after a failure: [`promote`](Self::promote)
+/// between two stores.
 ///
 /// # Look-ups
 ///
@@ -97,8 +96,8 @@ pub struct KeyRing(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn KeyStore>,
-    /// The store's records, where they are in memory: a look-up then needs no virtual call and
-    /// nothing to catch.
+    /// The store's records, if they are in memory: a look-up then needs no virtual call and nothing to
+    /// catch.
     memory: Option<MemoryStore>,
     clock: Arc<dyn Clock>,
     realm: Realm,
@@ -109,7 +108,7 @@ struct Inner {
     waiting: Waiting,
     accepts_imports: bool,
     accepts_sanctum: bool,
-    /// Who is asked for keys that the store does not know.
+    /// Answers for keys that the store does not know.
     unknown_keys: Option<unknown::Asking>,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
@@ -118,7 +117,7 @@ struct Inner {
     observer: Observed,
     watchers: sync::Arc<Watchers>,
     watch_interval: Duration,
-    /// The uses that the store does not know yet, where they are tracked.
+    /// The uses that the store does not know yet, if they are tracked.
     uses: Option<Uses>,
     upkeep_interval: Duration,
     retention: Duration,
@@ -135,8 +134,8 @@ impl Inner {
     /// Judges no end by an earlier time than that of this key, which is over.
     fn remember_end(&self, record: &KeyRecord) {
         let end = record.valid_until();
-        // MAX is no end of a key, but where time itself ends. What is known already is not written:
-        // every request reads this.
+        // MAX is not the end of a key but of time itself. A known end is not written again: every
+        // request reads this.
         let is_news = end.as_unix() > self.latest_end.load(Ordering::Relaxed);
         if end != Timestamp::MAX && is_news {
             self.latest_end.fetch_max(end.as_unix(), Ordering::Relaxed);
@@ -162,12 +161,12 @@ impl Issued {
         self.record.id()
     }
 
-    /// What the store holds.
+    /// The record in the store.
     pub fn record(&self) -> &KeyRecord {
         &self.record
     }
 
-    /// The plaintext key, for good.
+    /// Returns the plaintext key by value.
     pub fn into_secret(self) -> SecretKey {
         self.secret
     }
@@ -239,7 +238,7 @@ impl KeyRing {
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
     pub async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
-        // What needs no time is listed whatever the clock does: a key is narrowed by it.
+        // A query that needs no time works with any clock: narrowing a key uses it.
         if !query.is_about_time() {
             return Ok(self.0.store.list(&self.0.realm, query).await?);
         }
@@ -284,7 +283,7 @@ impl KeyRing {
         &self.0.realm
     }
 
-    /// What every key that this ring mints starts with.
+    /// The prefix of every key that this ring mints.
     pub fn prefix(&self) -> &str {
         self.0.format.prefix().as_str()
     }

@@ -25,8 +25,8 @@ impl KeyRing {
     /// The new key has the subject, scopes, label and metadata of the record.
     ///
     /// The old key retires after `grace`, or at its own expiry if that is sooner. That moment never
-    /// moves again. The grace is of whole seconds, without the fraction, and counts from the second
-    /// that has begun: it may be over up to a second early.
+    /// moves again. The grace period is in whole seconds, without the fraction, and counts from the
+    /// second that has begun: it may end up to a second early.
     ///
     /// # Errors
     ///
@@ -35,11 +35,11 @@ impl KeyRing {
     /// [`KeyRevoked`](ErrorKind::KeyRevoked) for a key that is dead; [`ErrorKind::InGrace`] for one
     /// that was rotated already, or whose predecessor still works;
     /// [`ErrorKind::InvalidGrace`] and [`ErrorKind::GraceTooLong`];
-    /// [`ErrorKind::ScopeNotGrantable`] where the ring no longer grants what the key has;
-    /// [`ErrorKind::InvalidLifetime`] where the new key would be over at once;
-    /// [`ErrorKind::Conflict`] when other writers were first over and over;
-    /// [`ErrorKind::Generator`] and [`ErrorKind::Store`]. Nothing has changed then, except that a
-    /// store that failed [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
+    /// [`ErrorKind::ScopeNotGrantable`] if the ring no longer grants a scope of the key;
+    /// [`ErrorKind::InvalidLifetime`] if the new key would be over at once; [`ErrorKind::Conflict`] if
+    /// other writers were first over and over; [`ErrorKind::Generator`] and [`ErrorKind::Store`].
+    /// Nothing has changed then, except that a store that failed
+    /// [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
     pub async fn rotate(&self, id: KeyId, grace: Duration) -> Result<Issued, Error> {
         self.replace(id, Ending::After(grace)).await
     }
@@ -50,7 +50,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// As [`rotate`](Self::rotate), but for the grace; a predecessor in its grace is no hindrance.
+    /// As [`rotate`](Self::rotate), except for the grace period. A predecessor in its grace period is no
+    /// hindrance.
     pub async fn rotate_now(&self, id: KeyId) -> Result<Issued, Error> {
         self.replace(id, Ending::Now).await
     }
@@ -78,8 +79,8 @@ impl KeyRing {
     }
 
     /// Answers a privilege change: a new key with the authority of the grant, and the old one,
-    /// with everything of its lineage that still works, dead in the same commit. There is no
-    /// grace, and no moment at which both are live.
+    /// with everything of its lineage that still works, dead in the same commit. There is no grace
+    /// period, and no moment at which both are live.
     ///
     /// This is the only way to more privilege, so a key from before the change never carries it.
     ///
@@ -99,18 +100,18 @@ impl KeyRing {
     /// Regrants a key of another ring into this one: a temporary key, handed out before its
     /// holder was known, ends, and the real key begins.
     ///
-    /// Both happen in one commit where the rings share a store, which they do when they were built
-    /// with clones of one value; the same file or database opened twice is two stores. Over two
-    /// stores, the temporary key is dead before the real one is issued, so that a failure between
-    /// the two leaves neither.
+    /// Both happen in one commit if the rings share a store, which they do if they were built with
+    /// clones of one value. The same file or database opened twice is two stores. Over two stores, the
+    /// temporary key is dead before the real one is issued, so that a failure between the two leaves
+    /// neither.
     ///
     /// The lifetime comes from the grant and the limits of this ring, as with
     /// [`regrant`](Self::regrant).
     ///
-    /// Where the rings have two clocks, the times are those of this ring's, and neither key may be over
-    /// by either.
+    /// If the rings have two clocks, the times are those of this ring's, and neither key may be over by
+    /// either.
     ///
-    /// This ring tells its observer [`Regranted`](EventKind::Regranted), and `from` tells its own
+    /// The observer of this ring receives [`Regranted`](EventKind::Regranted), that of `from` receives
     /// [`Revoked`](EventKind::Revoked).
     ///
     /// ```
@@ -138,14 +139,14 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// As [`regrant`](Self::regrant); the id is one of `from`, the grant is for this ring. Over two
-    /// stores, the temporary key may be dead, and no real one there, when the kind is one of
+    /// As [`regrant`](Self::regrant); the id is one of `from`, and the grant is for this ring. Over two
+    /// stores, the temporary key may be dead, and no real one there, if the kind is one of
     /// [`ErrorKind::Store`], [`ErrorKind::Conflict`] and [`ErrorKind::TooManyKeys`].
     pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
         for _ in 0..MAX_ATTEMPTS {
-            // The lineage last: where another was first, it says so, and its key is not counted as
-            // one too many.
+            // The lineage last: if another writer was first, it shows that, and the key of that writer
+            // is not counted as one too many.
             let held = self.keys_towards_limit(grant.subject_name()).await?;
             let lineage = from.lineage_of(id).await?;
             let (record, change) = lifecycle::regrant(
@@ -167,7 +168,7 @@ impl KeyRing {
                 self.report_regranted(id, &record);
                 from.report_revoked(&change);
             } else {
-                // The real key only where the temporary one is dead.
+                // The real key only if the temporary one is dead.
                 let ends = change.to_known_records();
                 if !from.commit(&ends).await? {
                     continue;
@@ -194,7 +195,7 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// This ring's reading, by which what is over by the other's is over too.
+    /// This ring's reading, by which a key is also over if it is over by the other's.
     fn reading_with(&self, other: &Self) -> Reading {
         let at = self.0.reading();
         if Arc::ptr_eq(&self.0, &other.0) {

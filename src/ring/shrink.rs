@@ -16,9 +16,9 @@ use crate::support::caught::caught;
 use crate::time::Timestamp;
 
 impl KeyRing {
-    /// Takes scopes away from a key, in place: it keeps those given here. Keys in grace beside it
-    /// are dead in the same commit. A clock that fails, and reads [`Timestamp::MAX`], has no say in
-    /// whether the key is over.
+    /// Takes scopes away from a key, in place: it keeps those given here. The other keys of its lineage,
+    /// which are in their grace period, are dead in the same commit. A clock that fails, and reads
+    /// [`Timestamp::MAX`], has no say in whether the key is over.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl KeyRing {
                 return same.ok_or(ErrorKind::NotFound.into());
             };
             if self.commit(&change).await? {
-                // It may have kept all of its scopes, and only the keys beside it have ended.
+                // It may have kept all of its scopes, and only the other keys have ended.
                 let is_as_before =
                     |old: &Arc<KeyRecord>| old.id() == id && old.scopes() == record.scopes();
                 if !lineage.iter().any(is_as_before) {
@@ -48,8 +48,8 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
-    /// Revokes a key for good; a key that is revoked already stays as it is. A predecessor in its
-    /// grace goes on: [`revoke_lineage`](Self::revoke_lineage) ends both.
+    /// Revokes a key permanently. A key that is revoked already stays as it is. A predecessor in its
+    /// grace period keeps working: [`revoke_lineage`](Self::revoke_lineage) ends both.
     ///
     /// Once this returns, no request that begins is authenticated by the key.
     ///
@@ -60,7 +60,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Store`] when the
+    /// [`ErrorKind::NotFound`] for an id that this realm does not know, [`ErrorKind::Store`] if the
     /// store failed.
     pub async fn revoke(&self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
         self.insist(Target::Key(id), reason).await?;
@@ -68,12 +68,12 @@ impl KeyRing {
     }
 
     /// Revokes every key of a lineage in one commit: all that came from one key by rotations and
-    /// regrants in this realm. Any key of the lineage names it, and so does the lineage's own id when
-    /// its first key is long gone. Says how many records it revoked, those of keys that had expired
-    /// among them.
+    /// regrants in this realm. Any key of the lineage names it, and so does the lineage's own id, even
+    /// if its first key is long gone. Returns the number of records revoked, including those of keys
+    /// that had expired.
     ///
     /// Once this returns, no request that begins is authenticated by any of them, nor by a key that
-    /// took the place of one meanwhile.
+    /// replaced one meanwhile.
     ///
     /// # Errors
     ///
@@ -86,16 +86,16 @@ impl KeyRing {
         self.insist(Target::Lineage(id), reason).await
     }
 
-    /// Revokes every key of a subject in this realm in one commit, and says how many records it
-    /// revoked, those of keys that had expired among them; none is no error.
+    /// Revokes every key of a subject in this realm in one commit, and returns the number of records
+    /// revoked, including those of keys that had expired. Zero is not an error.
     ///
     /// Once this returns, no request that begins is authenticated by any key that had been issued
-    /// to the subject when it was called. Stop issuing keys to the subject first: one that is issued
-    /// meanwhile may live.
+    /// to the subject when it was called. Stop issuing keys to the subject first, because a key that is
+    /// issued meanwhile may live.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when the store failed.
+    /// [`ErrorKind::Store`] if the store failed.
     pub async fn revoke_subject(
         &self,
         subject: &str,
@@ -108,8 +108,8 @@ impl KeyRing {
         }
     }
 
-    /// Ends the keys that are named, and says how many these were. A store that failed may have lost
-    /// its answer only, and which keys it would have named: every watch looks for itself then.
+    /// Ends the keys that are named, and returns their number. A store that failed may have lost only
+    /// its answer, with the ids of the keys: every watch that may be concerned then reads its record.
     async fn insist(&self, target: Target, reason: RevocationReason) -> Result<usize, Error> {
         let revoked = self
             .end(&target, reason)
@@ -152,7 +152,8 @@ impl KeyRing {
         caught(|| self.0.clock.now()).unwrap_or(Timestamp::MAX)
     }
 
-    /// A reading for what takes away: by a clock that fails, no key is over that was not before.
+    /// A reading for operations that take away: by a clock that fails, no key is over that was not
+    /// before.
     fn reading_to_shrink(&self) -> Reading {
         let now = self.time_or_end();
         let latest = match now {

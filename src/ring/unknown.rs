@@ -1,4 +1,4 @@
-//! Keys that the store does not know, and who is asked for them.
+//! Keys that the store does not know, and the questions about them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ const REMEMBERED: Duration = Duration::from_mins(1);
 /// different keys, which the number of questions at a time bounds.
 const MOST_REMEMBERED: usize = 1_024;
 
-/// Who is asked for unknown keys, and what is asked at the moment.
+/// The source that answers for unknown keys, and the pending questions.
 pub(super) struct Asking {
     keys: Box<dyn UnknownKeys>,
     most: usize,
@@ -36,11 +36,11 @@ pub(super) struct Asking {
 struct State {
     /// The questions without an answer, each with the requests that wait for the same one.
     questions: HashMap<KeyDigest, Vec<Sender<Outcome>>>,
-    /// What was refused, and when, the latest at the end.
+    /// The refused keys and their times, the latest at the end.
     refused: VecDeque<(KeyDigest, Timestamp)>,
 }
 
-/// What a question came to, for the requests that wait for it.
+/// The outcome of a question, for the requests that wait for it.
 #[derive(Debug, Clone)]
 enum Outcome {
     /// Imported, or imported by others meanwhile: the store knows.
@@ -64,7 +64,7 @@ enum Turn<'a> {
     Overloaded,
 }
 
-/// A question on its way. Dropped without an outcome, it lets one of those who wait ask instead.
+/// A pending question. If it is dropped without an outcome, one of the waiting requests asks instead.
 struct Asked<'a> {
     asking: &'a Asking,
     digest: KeyDigest,
@@ -122,7 +122,7 @@ impl State {
 }
 
 impl Asked<'_> {
-    /// Lets those know who wait for the same answer.
+    /// Sends the outcome to the requests that wait for it.
     fn end(self, outcome: &Outcome, now: Timestamp) {
         let waiting = {
             let mut state = self.asking.state();
@@ -146,10 +146,10 @@ impl Drop for Asked<'_> {
 }
 
 impl KeyRing {
-    /// What to ask about a key that the store does not know, if somebody is asked for such keys.
+    /// The question about a key that the store does not know, if the ring asks about such keys.
     pub(super) fn question(&self, presented: &[u8]) -> Option<Question> {
         self.0.unknown_keys.as_ref()?;
-        // A key of this ring that is not in its store is a key of nobody's.
+        // A key in this ring's format that is not in its store is not valid.
         if !is_importable(presented) || self.0.format.is_shaped(presented) {
             return None;
         }

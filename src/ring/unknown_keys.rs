@@ -8,16 +8,16 @@ use crate::key::secret::SecretKey;
 use crate::lifecycle::request::Import;
 use crate::store::BoxFuture;
 
-/// What became of a question about an unknown key: what to import, `None` for a key that is no key, or
-/// why there is no answer.
+/// The result of a question about an unknown key: the import, `None` if the key is not valid, or why
+/// there is no answer.
 pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 
 /// Knows keys that the store does not: of another system, of which only a slow hash (bcrypt, Argon2,
 /// PBKDF2) or a hash that is not SHA-256 is left. [`KeyRingBuilder::unknown_keys`] takes it.
 ///
-/// The ring asks when a key is presented that its store does not know. What is answered is imported,
-/// with the ring's own digest and by its own rules, and from then on the store knows the key: nobody
-/// is asked for it again. A closure is one:
+/// The ring asks if a key is presented that its store does not know. The answer is imported, with the
+/// ring's own digest and by its own rules, and from then on the store knows the key and does not ask
+/// again. A closure is one:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -61,8 +61,8 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 ///
 /// # What is asked, and how often
 ///
-/// - Never for a text in the shape of the ring's own keys, and never for what no import could be: over
-///   512 bytes, or anything but visible ASCII without commas.
+/// - Never for a text in the shape of the ring's own keys, and never for a text that cannot be imported:
+///   one of over 512 bytes, or anything but visible ASCII without commas.
 /// - Never for a key that the store has, whether it is live, expired or revoked.
 /// - Once for requests that present the same key at the same time: the others wait for that answer.
 /// - Again for a key that was refused only after a minute, for as many as 1,024 keys. A client that
@@ -70,7 +70,7 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 /// - At most [`max_pending_unknown_keys`](crate::KeyRingBuilder::max_pending_unknown_keys) at a time, 4 by
 ///   default, over all keys. One more is answered at once with 503, as a key is of which nothing is
 ///   known yet. So a flood of made-up keys takes no more than these threads. It can keep old keys that
-///   have not been moved yet from being moved while it lasts; keys that the store knows do not wait.
+///   have not been moved yet from being moved while it lasts. Keys that the store knows do not wait.
 ///
 /// The wait is within the ring's [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), and the question is
 /// one of its [pending look-ups](crate::KeyRingBuilder::max_pending_lookups). If the store runs
@@ -94,7 +94,7 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 ///
 /// [`KeyRingBuilder::unknown_keys`]: crate::KeyRingBuilder::unknown_keys
 pub trait UnknownKeys: Send + Sync + 'static {
-    /// What to import for a key that was presented: `None` if it is no key.
+    /// The import for a key that was presented, `None` if it is not valid.
     fn ask(&self, presented: SecretKey) -> BoxFuture<'static, Answer>;
 }
 

@@ -1,4 +1,4 @@
-//! What a ring does beside the requests: last uses, and the end of old records.
+//! The background work of a ring: last uses, and the removal of old records.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -17,13 +17,12 @@ use crate::time::Timestamp;
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
 impl KeyRing {
-    /// What a running service does beside its requests, as a future that never ends: it tells the
-    /// store the last uses of keys at each
-    /// [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), and [purges](Self::purge) dead
-    /// records at the start and then once an hour. What failed, or panicked in the
-    /// store, is tried again after an interval, and the ring's observer is told
-    /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). A store that refuses to be written to leaves
-    /// the purge to who may write: the observer is told once.
+    /// The background work of a running service, as a future that never ends. It writes the last uses of
+    /// keys to the store at each [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), and
+    /// [purges](Self::purge) dead records at the start and then once an hour. Work that failed, or
+    /// panicked in the store, is tried again after an interval, and the ring's observer receives
+    /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). If the store refuses writes, the purge is left
+    /// to a process that may write, and the observer is notified once.
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -46,7 +45,7 @@ impl KeyRing {
     async fn record_for_ever(self) -> Infallible {
         loop {
             self.0.clock.sleep(self.0.upkeep_interval).await;
-            // What the store did not take is kept for the next turn.
+            // The uses that the store did not take are kept for the next turn.
             let panicked = || Err(StoreError::from(StoreErrorKind::Unavailable).into());
             let recorded = caught_in(self.record_uses()).await;
             if let Err(failure) = recorded.unwrap_or_else(panicked) {
@@ -83,13 +82,13 @@ impl KeyRing {
     /// Removes the records of keys that have been dead for longer than the ring's
     /// [`retention`](crate::KeyRingBuilder::retention), and says how many there were. By a clock that
     /// is ahead, keys that are still valid elsewhere have ended, and are removed for good once it is
-    /// ahead by more than the retention; a clock that fails, and reads [`Timestamp::MAX`], removes
-    /// nothing, and neither does a ring that [asks for unknown
-    /// keys](crate::KeyRingBuilder::unknown_keys).
+    /// ahead by more than the retention. A clock that fails, and reads [`Timestamp::MAX`], removes
+    /// nothing, and neither does a ring that
+    /// [asks for unknown keys](crate::KeyRingBuilder::unknown_keys).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed; some of the records may be
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed. Some of the records may be
     /// gone then.
     pub async fn purge(&self) -> Result<u64, Error> {
         Ok(self.purge_store().await?)
@@ -114,8 +113,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed; the uses are kept for
-    /// the next time, unless the store is read-only.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed. The uses are kept for the next
+    /// time, unless the store is read-only.
     pub async fn record_uses(&self) -> Result<(), Error> {
         let Some(collected) = &self.0.uses else {
             return Ok(());
@@ -124,7 +123,7 @@ impl KeyRing {
         if uses.is_empty() {
             return Ok(());
         }
-        // Given back unless the store took them, also where this future is dropped meanwhile.
+        // Given back unless the store took them, also if this future is dropped meanwhile.
         let mut unrecorded = Unrecorded { ring: self, uses };
         let store = &self.0.store;
         let recorded = store.record_uses(&self.0.realm, &unrecorded.uses).await;

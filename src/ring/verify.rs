@@ -105,8 +105,8 @@ impl KeyRing {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
         let question = self.question(presented);
-        // A reused key is refused as such, whatever becomes of its lineage: answered in another
-        // way than an unknown one, it would be told apart.
+        // A reused key is refused as such, whatever happens to its lineage: if its answer differed from
+        // that to an unknown key, a client could tell them apart.
         let refused = Arc::new(OnceLock::new());
         let decided = Arc::clone(&refused);
         let verdict = async move {
@@ -140,8 +140,8 @@ impl KeyRing {
         })
     }
 
-    /// Whether this refusal is of a replaced key, on a ring that then ends its lineage. What is
-    /// denied only because a clock was ahead is no proof of theft, and a revocation is for good.
+    /// Whether this refusal is of a replaced key, on a ring that then ends its lineage. A denial only
+    /// because a clock was ahead is no proof of theft, and a revocation is permanent.
     fn answers_reuse(&self, error: &VerifyError) -> bool {
         self.0.revokes_on_reuse
             && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Reuse)
@@ -153,8 +153,8 @@ impl KeyRing {
 
     async fn answer_reuse(&self, error: &VerifyError) {
         if let Some(record) = error.record() {
-            // The key is refused whatever comes of it, and the next reuse tries again. A failure
-            // wakes no watch: whoever holds such a key could have all of them read the store at will.
+            // The key is refused in any case, and the next reuse tries again. A failure wakes no watch:
+            // the holder of such a key could otherwise make all of them read the store at will.
             let lineage = Target::Lineage(record.lineage());
             let _ = self.end(&lineage, RevocationReason::KeyCompromise).await;
         }
@@ -162,7 +162,7 @@ impl KeyRing {
 }
 
 impl Inner {
-    /// Asks the store; a panic of it is an outage.
+    /// Asks the store. A panic in it counts as an outage.
     #[inline]
     pub(super) fn find(&self, digest: &KeyDigest) -> Lookup {
         if let Some(memory) = &self.memory {
@@ -172,7 +172,7 @@ impl Inner {
             .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))
     }
 
-    /// The one place where a record becomes a verdict.
+    /// The only function that turns a record into a verdict.
     #[inline]
     pub(super) fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
         let record = match found {
@@ -208,7 +208,7 @@ impl Inner {
             self.remember_end(&record);
         }
         let cause = match state {
-            // Live but for the clock that was set back.
+            // Live, except that the clock was set back.
             KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
             KeyState::Expired | KeyState::Retired | KeyState::Revoked
                 if record.is_replaced_at(at.latest) =>

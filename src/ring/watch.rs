@@ -17,16 +17,16 @@ use crate::store::{BoxFuture, Found, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
 impl KeyRing {
-    /// A future that completes when the key is over, and says how: it expired, its grace ended,
-    /// or it was revoked. Race it against a WebSocket or a stream, which was authenticated once
+    /// A future that completes when the key is over, with the reason: it expired, its grace period
+    /// ended, or it was revoked. Race it against a WebSocket or a stream, which was authenticated once
     /// and would otherwise never end.
     ///
-    /// A change made through this ring or a clone of it is seen at once. For what other rings and
-    /// processes do, the ring reads the records of all its watched keys again at its
+    /// A change made through this ring or a clone of it is seen at once. For the changes of other rings
+    /// and processes, the ring reads the records of all its watched keys again at its
     /// [`watch_interval`](crate::KeyRingBuilder::watch_interval). That costs the store one
-    /// [`get_many`](crate::store::KeyStore::get_many) for each thousand keys, however many watches a
-    /// key has. Up to an eighth of each interval is left out at random, so that the members of a fleet
-    /// do not read in step. A watch of a key that is watched already begins with what was seen of it.
+    /// [`get_many`](crate::store::KeyStore::get_many) for each thousand keys, however many watches a key
+    /// has. Up to an eighth of each interval is left out at random, so that the members of a fleet do
+    /// not read in step. A watch of a key that is watched already begins with the record as last seen.
     ///
     /// The ring does not start a thread. Any watch that is polled drives the reading for all.
     ///
@@ -169,7 +169,7 @@ fn less_a_part(interval: Duration) -> Duration {
     interval.saturating_sub(interval / (8 * 1024) * part)
 }
 
-/// Completes when a key is over; from [`KeyRing::watch`].
+/// Completes when a key is over, from [`KeyRing::watch`].
 #[must_use = "a watch does nothing unless it is awaited"]
 pub struct Watch {
     ring: KeyRing,

@@ -50,7 +50,7 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// What a look at a key shows.
+/// The result of a look at a key.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
     Live { until: Timestamp },
@@ -65,7 +65,7 @@ pub(crate) enum Ended {
     Failed(StoreError),
 }
 
-/// One watch; it leaves when it is dropped.
+/// One watch, which leaves when it is dropped.
 pub(crate) struct Ticket {
     watchers: Arc<Watchers>,
     id: KeyId,
@@ -73,7 +73,7 @@ pub(crate) struct Ticket {
 }
 
 impl Watchers {
-    /// Begins to watch a key: no change that is told from now on is missed.
+    /// Begins to watch a key: no change that is announced from now on is missed.
     pub(crate) fn enter(self: &Arc<Self>, id: KeyId) -> Ticket {
         let mut slots = self.slots();
         let number = slots.next;
@@ -138,7 +138,7 @@ impl Watchers {
         slots.keys.values().filter_map(|key| key.seen_until).min()
     }
 
-    /// Takes down what was seen, and ends the watches whose key is over or in doubt.
+    /// Records the looks, and ends the watches whose key is over or in doubt.
     pub(crate) fn publish(&self, looks: impl IntoIterator<Item = (KeyId, Seen)>) {
         let mut slots = self.slots();
         let mut wakers = Vec::new();
@@ -274,10 +274,10 @@ impl Drop for Ticket {
         }
         let is_last = slots.keys.is_empty();
         drop(slots);
-        // Only here, where the lock is free again: see `poll`.
+        // Only here, because the lock is free again: see `poll`.
         drop(slot);
         if is_last {
-            // Nobody polls the rounds, for whoever did would be a watch.
+            // No one polls the rounds, because only a watch does.
             let rounds = &self.watchers.rounds;
             let mut rounds = rounds.lock().unwrap_or_else(PoisonError::into_inner);
             // A watch that came meanwhile goes on with them.

@@ -1,4 +1,4 @@
-//! A ring over a transaction of its store: what it changes is announced once that is committed.
+//! A ring over a transaction of its store: its changes are announced once that is committed.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
 
-/// What happened in a transaction, for those who hear of it after the commit.
+/// The events and wake-ups of a transaction, held back until the commit.
 #[derive(Default)]
 pub(crate) struct Held(Mutex<News>);
 
@@ -32,7 +32,7 @@ impl Held {
         self.news().changed.push(id);
     }
 
-    /// Wakes the watches of these rings, and tells each observer what is about its own ring.
+    /// Wakes the watches of these rings, and passes each observer the events of its own ring.
     pub(crate) fn announce(&self, rings: &[KeyRing]) {
         let News { events, changed } = std::mem::take(&mut *self.news());
         for ring in rings {
@@ -58,7 +58,7 @@ impl KeyRing {
         self.0.store.identity() == Some(store)
     }
 
-    /// The same ring over another view of its store. What it would announce is held back.
+    /// The same ring over another view of its store. Its announcements are held back.
     pub(crate) fn over(&self, store: impl KeyStore, held: &Arc<Held>) -> Self {
         let inner = &self.0;
         let (told, held) = (inner.observer.clone(), Arc::clone(held));

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Runs code of a user's, whose panic must not reach the caller; `None` where it panicked.
+/// Runs code of a user's, whose panic must not reach the caller. `None` if it panicked.
 #[inline]
 pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            // What is thrown by the drop of what was thrown is not dropped again.
+            // If the drop of the payload panics, the second payload is not dropped.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 mem::forget(payload);
             }
@@ -21,7 +21,7 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Waits for a future of a user's, whose panic must not reach the caller; `None` where it panicked.
+/// Waits for a future of a user's, whose panic must not reach the caller. `None` if it panicked.
 pub(crate) async fn caught_in<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|context| match caught(|| future.as_mut().poll(context)) {

@@ -1,4 +1,4 @@
-//! What several rooms stand on, and none of them is about.
+//! Helpers that several modules share.
 
 pub(crate) mod caught;
 pub(crate) mod oneshot;

@@ -9,7 +9,7 @@ use crate::support::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The side that gives the value. Dropped without one, it lets the receiver know.
 pub(crate) struct Sender<T>(Arc<Mutex<State<T>>>);
 
-/// Resolves to the value, or to `None` where none will come.
+/// Resolves to the value, or to `None` if none will come.
 pub(crate) struct Receiver<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
@@ -34,7 +34,7 @@ impl<T> Sender<T> {
         // The drop wakes the receiver.
     }
 
-    /// Whether nobody waits for the value any more.
+    /// Whether the receiver is gone.
     #[cfg_attr(
         not(feature = "sqlite"),
         allow(dead_code, reason = "the workers of SQLite ask")
@@ -72,7 +72,7 @@ impl<T> Future for Receiver<T> {
             Some(same) if same.will_wake(waker) => None,
             _ => state.waker.replace(waker.clone()),
         };
-        // A waker may hold the last of a task, and with it whatever that task holds.
+        // A waker may hold the last of a task, and with it everything that the task holds.
         drop(state);
         drop(earlier);
         Poll::Pending

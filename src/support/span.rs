@@ -7,7 +7,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A length of time in whole seconds: `90d`, `24h`, `1h30m`. What is under two days has no days. The
+/// A length of time in whole seconds: `90d`, `24h`, `1h30m`. A span under two days has no days. The
 /// command line reads it as it is written.
 pub(crate) struct Span(pub(crate) Duration);
 

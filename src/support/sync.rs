@@ -1,4 +1,4 @@
-//! The primitives of what synchronises by itself: the standard library's and papaya's, or, in a
+//! The primitives of the crate's own synchronisation: the standard library's and papaya's, or, in a
 //! build with `--cfg shuttle`, those of a scheduler that tries the interleavings.
 
 #[cfg(not(shuttle))]

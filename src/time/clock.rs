@@ -19,7 +19,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// purged.
     fn now(&self) -> Timestamp;
 
-    /// Completes after `duration`; it bounds the wait for a store, and paces watches and upkeep.
+    /// Completes after `duration`. It bounds the wait for a store, and paces watches and upkeep.
     ///
     /// The default needs no runtime: one timer thread for the whole process, started at first
     /// use.
@@ -41,7 +41,7 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
 /// The wall clock of the operating system.
 ///
 /// On Linux it is the coarse one (`CLOCK_REALTIME_COARSE`), at most a timer tick behind: a few
-/// milliseconds, where expiry counts whole seconds.
+/// milliseconds, while expiry counts whole seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -82,8 +82,8 @@ mod manual {
     /// A clock that stands still until a test moves it. Needs the feature `testing`.
     ///
     /// Clones share one time. Sleepers wake when the time they wait for has been passed by
-    /// [`advance`](Self::advance); [`set`](Self::set) moves the wall clock alone, as an
-    /// administrator would, and wakes nobody.
+    /// [`advance`](Self::advance). [`set`](Self::set) moves the wall clock alone, as an administrator
+    /// would, and wakes no sleeper.
     ///
     /// ```
     /// use std::time::Duration;
@@ -113,8 +113,7 @@ mod manual {
             })))
         }
 
-        /// Moves time forward and wakes the sleepers; the wall clock stops at
-        /// [`Timestamp::MAX`].
+        /// Moves time forward and wakes the sleepers. The wall clock stops at [`Timestamp::MAX`].
         pub fn advance(&self, duration: Duration) {
             let mut state = self.state();
             state.now = state.now.checked_add(duration).unwrap_or(Timestamp::MAX);

@@ -13,8 +13,8 @@ const DAYS_TO_EPOCH: u64 = 719_468;
 const LAST: u64 = 253_402_300_799;
 
 impl Timestamp {
-    /// Reads a moment of RFC 3339 from 1970 on, such as `2027-01-15T08:00:00Z`; fractions of a
-    /// second are cut off.
+    /// Reads a moment of RFC 3339 from 1970 on, such as `2027-01-15T08:00:00Z`. Fractions of a second
+    /// are cut off.
     ///
     /// ```
     /// use tower_api_key::Timestamp;
@@ -35,7 +35,7 @@ impl Timestamp {
             .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
     }
 
-    /// The moment as RFC 3339 writes it, in UTC; beyond the year 9999, which that cannot write, the
+    /// The moment in the form of RFC 3339, in UTC. Beyond the year 9999, which that cannot write, the
     /// seconds since the Unix epoch. So does `Display`.
     pub fn to_rfc3339(self) -> String {
         self.to_string()

@@ -24,10 +24,10 @@ use crate::error::{Error, ErrorKind};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last representable moment; no key is valid at it.
+    /// The last representable moment. No key is valid at it.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The last second of the year 9999. No new key begins or ends after it: what is later is most
+    /// The last second of the year 9999. No new key begins or ends after it: a later value is most
     /// likely a number of milliseconds.
     pub const LAST_YEAR: Self = Self(253_402_300_799);
 

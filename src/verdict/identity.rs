@@ -8,7 +8,7 @@ pub(crate) enum Identity {
     Unknown,
     /// A text says so, which anyone can write.
     Claimed(KeyId),
-    /// A record has the digest of what was presented.
+    /// A record has the digest of the presented bytes.
     Proven(KeyId),
 }
 

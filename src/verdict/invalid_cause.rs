@@ -15,8 +15,8 @@ pub enum InvalidCause {
     NotYetValid,
     /// Its lifetime is over.
     Expired,
-    /// A newer key took its place, by a rotation whose grace is over or by a regrant: whoever
-    /// presents it has kept or stolen an old secret (RFC 9700 §4.14.2).
+    /// A newer key took its place, by a rotation whose grace period is over or by a regrant. The
+    /// presenter has kept or stolen an old secret (RFC 9700 §4.14.2).
     Reuse,
     /// It was revoked.
     Revoked,

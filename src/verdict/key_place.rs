@@ -56,7 +56,7 @@ impl KeyPlace {
         }
     }
 
-    /// What the client is told; `carriers` says where keys belong.
+    /// The message to the client. `carriers` says where keys belong.
     pub(crate) fn detail(self, carriers: &str) -> String {
         match self {
             Self::Uri => "API key in URL: send it in a header, and replace this key".to_owned(),

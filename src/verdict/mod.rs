@@ -1,4 +1,4 @@
-//! What an attempt to authenticate came to, without HTTP.
+//! The result of an attempt to authenticate, without HTTP.
 
 mod identity;
 mod invalid_cause;

@@ -1,6 +1,6 @@
 //! The kinds of refusals.
 
-/// What kind of refusal a [`Rejection`](crate::Rejection) is.
+/// The kind of a [`Rejection`](crate::Rejection).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
@@ -16,7 +16,7 @@ pub enum RejectionKind {
     KeyMisplaced,
     /// The credential is no key that is valid here and now.
     Invalid,
-    /// The key is valid, and lacks what the route requires.
+    /// The key is valid, but lacks a scope that the route requires.
     InsufficientScope,
     /// The store gave no verdict.
     StoreUnavailable,

@@ -28,9 +28,9 @@ use crate::time::Timestamp;
 /// # In axum and tonic
 ///
 /// With the feature `axum`, handlers take it as an argument. `VerifiedKey` is the proof that the
-/// layer attached: where the layer is [optional](crate::ApiKeyLayer::optional) and no key came, it
-/// refuses as the layer would have; where there is no layer, with 500. `Option<VerifiedKey>` is
-/// `None` for a request that an optional layer let pass without a key.
+/// layer attached: if the layer is [optional](crate::ApiKeyLayer::optional) and no key came, it refuses
+/// as the layer would have. If there is no layer, it refuses with 500. `Option<VerifiedKey>` is `None`
+/// for a request that an optional layer let pass without a key.
 ///
 /// In tonic it is in `tonic::Request::extensions()`.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub struct VerifiedKey {
 }
 
 impl VerifiedKey {
-    /// The one place where a verdict becomes a proof.
+    /// The only function that turns a verdict into a proof.
     #[inline]
     pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl VerifiedKey {
         self.record.subject()
     }
 
-    /// What it may do.
+    /// The scopes of the key.
     #[inline]
     pub fn scopes(&self) -> &ScopeSet {
         self.record.scopes()
@@ -89,8 +89,8 @@ impl VerifiedKey {
         self.record.lineage()
     }
 
-    /// When the key stops being valid by itself: the earlier of its expiry and the end of its
-    /// grace; `None` if it never expires.
+    /// When the key stops being valid by itself: the earlier of its expiry and the end of its grace
+    /// period; `None` if it never expires.
     pub fn valid_until(&self) -> Option<Timestamp> {
         Some(self.record.valid_until()).filter(|&end| end != Timestamp::MAX)
     }
@@ -100,7 +100,7 @@ impl VerifiedKey {
         self.record.label()
     }
 
-    /// What the key carries for the application.
+    /// The application's own data about the key.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         self.record.metadata()
     }

@@ -10,9 +10,9 @@ use crate::record::KeyRecord;
 
 /// Why presented bytes were not accepted.
 ///
-/// Its `Display` is fit for the presenter; the kind, the id and the source are for logs and audit.
-/// The [source](std::error::Error::source) of [`StoreUnavailable`](VerifyErrorKind::StoreUnavailable)
-/// is the [`StoreError`], whose own sources say what is wrong. An invalid key has no source.
+/// Its `Display` is fit for the presenter. The kind, the id and the source are for logs and audit. The
+/// [source](std::error::Error::source) of [`StoreUnavailable`](VerifyErrorKind::StoreUnavailable) is the
+/// [`StoreError`], whose own sources name the cause. An invalid key has no source.
 #[derive(Clone)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
@@ -29,7 +29,7 @@ enum RefusedKey {
     Recorded(Arc<KeyRecord>),
 }
 
-/// What kind of failure a [`VerifyError`] is.
+/// The kind of a [`VerifyError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyErrorKind {
@@ -64,7 +64,7 @@ impl VerifyError {
         self
     }
 
-    /// Adds the id that the presented key names, where no record said it.
+    /// Adds the id that the presented key names, if no record gave one.
     pub(crate) fn claimed_by(mut self, key_id: impl FnOnce() -> Option<KeyId>) -> Self {
         if matches!(self.key, RefusedKey::Nameless)
             && let Some(key_id) = key_id()
@@ -74,7 +74,7 @@ impl VerifyError {
         self
     }
 
-    /// What went wrong, to match on.
+    /// The kind of the failure, to match on.
     pub fn kind(&self) -> VerifyErrorKind {
         self.kind
     }
@@ -100,7 +100,7 @@ impl VerifyError {
         }
     }
 
-    /// What the store said, if it gave no verdict.
+    /// The store's error, if it gave no verdict.
     pub(crate) fn failure(&self) -> Option<&Arc<StoreError>> {
         self.source.as_ref()
     }

@@ -41,7 +41,7 @@ mod with_threads {
         assert_eq!(uses.take(), [(id(1), at(u64::MAX - 1))]);
     }
 
-    /// Each thread's last mark is its highest: what was taken last of all must know it.
+    /// Each thread's last mark is its highest: the last take of all must include it.
     #[test]
     fn no_mark_is_lost_while_uses_are_taken() {
         const MARKS: u64 = 50_000;
@@ -144,7 +144,7 @@ mod shuttle_ {
             *known = at.max(*known);
         }
         assert_eq!(latest, BTreeMap::from([(id(1), at(5))]), "{taken:?}");
-        // Nothing is told that did not happen.
+        // No use is reported that did not happen.
         assert!(taken.iter().all(|(_, at)| (2..=5).contains(&at.as_unix())));
         assert_eq!(uses.take(), []);
     }

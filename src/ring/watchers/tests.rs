@@ -9,14 +9,14 @@ fn id(index: u8) -> KeyId {
         .expect("twelve letters and digits")
 }
 
-/// Whether nobody watches any more, and nothing is kept for those who did.
+/// Whether no watch is left, and nothing is kept for past ones.
 fn is_empty(watchers: &Watchers) -> bool {
     let rounds = watchers.rounds.lock().expect("no thread panics");
     watchers.slots().keys.is_empty() && watchers.slots().asked.is_empty() && rounds.is_none()
 }
 
-/// Rounds without a store and without an interval: they look at what is asked for, whose version
-/// `read` says, and end the watches of a key once it is `over`.
+/// Rounds without a store and without an interval: they look at the requested keys, whose version `read`
+/// returns, and end the watches of a key once it is `over`.
 async fn look(watchers: Arc<Watchers>, read: impl Fn(KeyId) -> u64, over: u64) {
     loop {
         let asked = poll_fn(|_| match watchers.take_asked() {
@@ -66,11 +66,11 @@ mod with_threads {
 
     use super::*;
 
-    /// More turns than any thread needs before it hears what it was told.
+    /// More turns than any thread needs before it sees a wake-up.
     const PATIENCE: usize = 50_000_000;
     const ROUNDS: u64 = 2_000;
 
-    /// The watches of each round wait until it is told: a lost wake-up is heard of by nobody.
+    /// The watches of each round wait for its announcement: a lost wake-up would leave them waiting.
     #[test]
     fn every_watch_hears_of_every_round() {
         const WATCHERS: usize = 3;
@@ -106,7 +106,7 @@ mod with_threads {
             let all = WATCHERS * usize::try_from(round).expect("few");
             await_that(|| entered.load(Ordering::Acquire) >= all);
             version.store(round, Ordering::Release);
-            // Watches that come and go beside the others, and one of another key.
+            // Watches that come and go next to the others, and one of another key.
             let (passing, other) = (watchers.enter(id(1)), watchers.enter(id(2)));
             watchers.tell(id(1));
             drop((passing, other));
@@ -207,7 +207,8 @@ mod shuttle_ {
         });
     }
 
-    /// A watch of another key that is held and not polled holds up nobody, whoever began the rounds.
+    /// A watch of another key that is held and not polled holds up no other watch, even if it began the
+    /// rounds.
     #[test]
     fn one_that_is_not_polled_holds_up_no_other() {
         check(|| {
