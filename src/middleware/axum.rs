@@ -13,7 +13,7 @@ use crate::middleware::rejection::{Anonymous, Rejection};
 use crate::verdict::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
-    /// A response whose extensions hold the [`Rejection`](crate::Rejection).
+    /// A response whose extensions hold the [`Rejection`].
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {
 }
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for VerifiedKey {
-    /// A response whose extensions hold the [`Rejection`](crate::Rejection).
+    /// A response whose extensions hold the [`Rejection`].
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response> {
