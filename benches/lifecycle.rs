@@ -1,4 +1,4 @@
-//! What the life of keys costs those who verify them.
+//! The cost of key changes for verification.
 //!
 //! `cargo bench --bench lifecycle` prints medians and ratios whose sides take turns in one run, so
 //! that a noisy machine disturbs both alike. `-- --test` runs everything once, on few keys.
@@ -44,7 +44,7 @@ fn main() {
     }
 }
 
-/// The output of a future that needs no second look, as everything in memory is.
+/// The output of a future that is ready at the first poll, as every in-memory future is.
 fn now<T>(future: impl Future<Output = T>) -> T {
     let future = pin!(future);
     match future.poll(&mut Context::from_waker(Waker::noop())) {
@@ -68,7 +68,7 @@ fn keys(ring: &KeyRing, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Draws evenly and for next to nothing.
+/// Draws evenly at almost no cost.
 struct Draws(u64);
 
 impl Draws {

@@ -1,4 +1,4 @@
-//! What the layer costs per request, beside a floor and a hand-written layer.
+//! The layer's cost per request, compared with a floor and a hand-written layer.
 //!
 //! `cargo bench --bench overhead` prints medians and ratios of one interleaved run, so that a
 //! noisy machine disturbs all candidates alike, and then criterion's own report for each case.

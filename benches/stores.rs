@@ -1,8 +1,8 @@
-//! What the stores that last cost, beside the database that they stand on.
+//! The cost of the persistent stores, compared with the database that they use.
 //!
-//! `cargo bench --bench stores --all-features` measures what is built in; `-- --test` runs
-//! everything once, with few keys; `-- --lists` measures the lists of a million keys alone, and
-//! `-- sqlite` or `-- postgres` one of the stores. Each store adds its own part.
+//! `cargo bench --bench stores --all-features` measures the stores that are built in. `-- --test`
+//! runs everything once, with few keys. `-- --lists` measures only the lists of a million keys, and
+//! `-- sqlite` or `-- postgres` only that store. Each store adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -26,9 +26,9 @@ mod sqlite;
 
 fn main() {
     let once = std::env::args().any(|argument| argument == "--test");
-    // The lists alone, which need a million keys but little else.
+    // Only the lists, which need a million keys but little else.
     let lists = std::env::args().any(|argument| argument == "--lists");
-    // One store, if it is named.
+    // Only one store, if it is named.
     let stores = ["sqlite", "postgres"];
     let named: Vec<String> = std::env::args()
         .filter(|it| stores.contains(&&**it))

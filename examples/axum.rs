@@ -1,4 +1,4 @@
-//! Nested axum routers, each with scopes of its own, under one authenticating layer.
+//! Nested axum routers, each with its own scopes, under one authenticating layer.
 //!
 //! `cargo run --example axum --features axum` prints a curl line for each case. `PORT` chooses
 //! the port.
@@ -58,7 +58,7 @@ fn app(ring: KeyRing) -> Result<Router, tower_api_key::Error> {
     let authenticate = ApiKeyLayer::new(ring);
     let greet_anyone = authenticate.clone().optional();
 
-    // Different scopes for the methods of one path: a layer on each, then both together.
+    // The methods of one path need different scopes: a layer on each, then both together.
     let read = get(list_orders).route_layer(RequireScopeLayer::new("orders:read"));
     let write = post(create_order).route_layer(RequireScopeLayer::new("orders:write"));
     let orders = Router::new().route("/", read.merge(write));
@@ -74,8 +74,8 @@ fn app(ring: KeyRing) -> Result<Router, tower_api_key::Error> {
         .route("/me", get(who_am_i))
         .nest("/orders", orders)
         .nest("/admin", admin)
-        // Everything above, and nothing else: an unknown path is 404 without a key. `layer`
-        // would ask for one first.
+        // The layer covers everything above and nothing else. An unknown path is 404 without a key.
+        // `layer` would ask for a key first.
         .route_layer(authenticate)
         .route("/hello", get(hello).route_layer(greet_anyone)))
 }
@@ -113,12 +113,12 @@ async fn clear_orders(key: VerifiedKey) -> Json<Value> {
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal to wait for, the server stays up until it is killed.
+        // If there is no signal to wait for, the server runs until it is killed.
         std::future::pending::<()>().await;
     }
 }
 
-/// Ends ten seconds after Ctrl-C, even where requests are still open.
+/// Ends ten seconds after Ctrl-C, even if requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

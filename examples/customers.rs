@@ -1,5 +1,5 @@
-//! A service of axum with a Postgres pool of its own: a customer and the first key are one transaction,
-//! and so are a change of plan and the keys that go with it. Operators list and revoke keys.
+//! An axum service with its own Postgres pool. A customer and the first key are one transaction, and so
+//! are a change of plan and the keys that go with it. Operators list and revoke keys.
 //!
 //! `DATABASE_URL=postgres://… cargo run --example customers --features axum,postgres,serde` prints a
 //! curl line for each case. `PORT` chooses the port.
@@ -77,7 +77,7 @@ fn app(shop: Shop) -> Router {
         .with_state(shop)
 }
 
-/// What a plan lets a customer do.
+/// The grant of a plan.
 fn grant(name: &str, plan: &str) -> Result<Grant, tower_api_key::Error> {
     let scopes: &[&str] = match plan {
         "gold" => &["orders:read", "orders:write"],
@@ -104,8 +104,8 @@ async fn sign_up(
     Ok((StatusCode::CREATED, issued.secret().expose().to_owned()))
 }
 
-/// The key that the customer came with is dead from the commit on, and the new one has what the plan
-/// gives.
+/// The key that the customer came with is dead after the commit, and the new one has the scopes of
+/// the plan.
 async fn change_plan(
     State(shop): State<Shop>,
     key: VerifiedKey,
@@ -153,7 +153,7 @@ async fn revoke(State(shop): State<Shop>, Path(id): Path<String>) -> Result<Stat
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Why a request of this service failed.
+/// The reason why a request of this service failed.
 enum Failure {
     Keys(tower_api_key::Error),
     Database(sqlx::Error),

@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_secs(2);
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 
-/// What a ring refuses to do, as a response.
+/// A ring's error as a response.
 struct Failure(tower_api_key::Error);
 type Tick = Result<Event, Infallible>;
 
@@ -79,14 +79,14 @@ fn app(ring: KeyRing) -> Router {
         .with_state(ring)
 }
 
-/// The layer has authenticated the request, once. The watch is what holds the stream to it.
+/// The layer authenticates the request once. The watch ties the stream to the key.
 async fn stream(State(ring): State<KeyRing>, key: VerifiedKey) -> Sse<ReceiverStream<Tick>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(tick(sender, ring.watch(key.id())));
     Sse::new(ReceiverStream::new(receiver))
 }
 
-/// Sends ticks until the key is over, the client has gone, or the server ends.
+/// Sends ticks until the key ends, the client disconnects, or the server shuts down.
 async fn tick(sender: mpsc::Sender<Tick>, over: Watch) {
     let ticks = async {
         let mut interval = tokio::time::interval(TICK);
@@ -99,7 +99,7 @@ async fn tick(sender: mpsc::Sender<Tick>, over: Watch) {
         }
     };
     let last_words = tokio::select! {
-        // First of all, so that no tick is sent once the key is over.
+        // First, so that no tick is sent after the key has ended.
         biased;
         state = over => match state {
             Ok(KeyState::Revoked) => "the key is revoked",
@@ -111,7 +111,7 @@ async fn tick(sender: mpsc::Sender<Tick>, over: Watch) {
         () = ticks => return,
     };
     let event = Event::default().event("over").data(last_words);
-    // A client that has gone needs no last words.
+    // If the client has disconnected, there is nothing more to send.
     let _ = sender.send(Ok(event)).await;
 }
 
@@ -138,7 +138,7 @@ async fn issue_brief_key(State(ring): State<KeyRing>) -> Result<Response, Failur
     Ok(handed_out(issued))
 }
 
-/// The one sight of a key, which no cache may keep.
+/// The only response that shows the key, which no cache may store.
 fn handed_out(issued: Issued) -> Response {
     let secret = issued.into_secret().expose().to_owned();
     ([(CACHE_CONTROL, "no-store")], secret).into_response()
@@ -163,12 +163,12 @@ impl IntoResponse for Failure {
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal to wait for, the server stays up until it is killed.
+        // If there is no signal to wait for, the server runs until it is killed.
         std::future::pending::<()>().await;
     }
 }
 
-/// Ends ten seconds after Ctrl-C, even where requests are still open.
+/// Ends ten seconds after Ctrl-C, even if requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -21,8 +21,8 @@ use tower_api_key::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // The tutorial's keys are words, not secrets: a ring takes them only when it is told to twice.
-    // Nor do they expire, which has to be said too.
+    // The tutorial's keys are words, not secrets: a ring accepts them only if it is asked for
+    // twice. They never expire, which also has to be stated.
     let ring = KeyRing::builder("tutorial")
         .accept_imports()
         .unlimited_lifetime()
@@ -59,8 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// `Depends(api_key)` becomes a layer on a route.
 ///
-/// On a method's own `route_layer`, a layer sees the requests for that route and method alone:
-/// any other is answered with 404 or 405 whether it has a key or not, as in the original.
+/// On a method's own `route_layer`, a layer sees only the requests for that route and method. Any
+/// other is answered with 404 or 405 whether it has a key or not, as in the original.
 fn app(ring: KeyRing) -> Router {
     let any_key = ApiKeyLayer::new(ring).profile(StatusProfile::FastApi);
     let writers = any_key.clone().require("write");
@@ -88,9 +88,9 @@ async fn rotate() -> Json<Value> {
     Json(json!({"hint": "Implement key rotation outside this endpoint"}))
 }
 
-/// This endpoint of the tutorial tells a missing key and an unknown one alike.
+/// This endpoint of the tutorial answers a missing key and an unknown one alike.
 ///
-/// What no refusal may lack, the layer adds: the challenge of a 401, and no storing.
+/// The layer adds the headers that every refusal needs: the challenge of a 401, and `no-store`.
 fn refuse_rotation(rejection: &Rejection) -> Response<Bytes> {
     let unauthorised = matches!(
         rejection.kind(),
@@ -115,12 +115,12 @@ fn detail(text: &str) -> Json<Value> {
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal to wait for, the server stays up until it is killed.
+        // If there is no signal to wait for, the server runs until it is killed.
         std::future::pending::<()>().await;
     }
 }
 
-/// Ends ten seconds after Ctrl-C, even where requests are still open.
+/// Ends ten seconds after Ctrl-C, even if requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

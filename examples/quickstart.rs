@@ -34,7 +34,7 @@ type Route = BoxCloneService<Request<Incoming>, Response<ResponseBody<Full<Bytes
 async fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::builder("demo").build(store()?)?;
 
-    // Each route is a service of its own, behind the layer that it needs.
+    // Each route is its own service, behind the layer that it needs.
     let any_key = ApiKeyLayer::new(ring.clone());
     let public = any_key.layer(service_fn(public)).boxed_clone();
     let admin = any_key
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on port {port}: {error}; set PORT to another"))?;
     let url = format!("http://{}", listener.local_addr()?);
-    // Minted once the port is there: a start that fails shall leave no key that was never shown.
+    // Minted after the port is bound, so that a failed start leaves no key that was never shown.
     let read = key_of(&ring, "alice", "read").await?;
     let write = key_of(&ring, "bob", "write").await?;
     println!("listening on {url}; Ctrl-C ends it\n");
@@ -79,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     .serve_connection_with_upgrades(TokioIo::new(stream), service)
                     .into_owned();
                 let connection = connections.watch(connection);
-                // A client that goes away in the middle is no concern of the others.
+                // If a client disconnects in the middle, the others are not affected.
                 tokio::spawn(async move { connection.await.ok() });
             }
             interrupt = &mut interrupted => {
@@ -99,7 +99,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In memory, where nothing else is said; then the keys end with the process.
+/// In memory if `KEYS_DB` is not set. The keys then end with the process.
 fn store() -> Result<Arc<dyn KeyStore>, Box<dyn Error>> {
     match std::env::var_os("KEYS_DB") {
         None => Ok(Arc::new(MemoryStore::new())),
@@ -117,8 +117,8 @@ fn store() -> Result<Arc<dyn KeyStore>, Box<dyn Error>> {
     }
 }
 
-/// A new key for this subject; a placeholder where it holds one already, for a store knows no
-/// plaintext.
+/// A new key for this subject, or a placeholder if it already has one, because a store does not
+/// know plaintexts.
 async fn key_of(ring: &KeyRing, subject: &str, scope: &str) -> Result<String, Box<dyn Error>> {
     let held = ring.list(&ListQuery::new().subject(subject)).await?;
     let now = SystemClock.now();

@@ -24,7 +24,7 @@ use tower_api_key::{
 
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_mins(15);
 
-/// What a ring refuses to do, as a response.
+/// A ring's error as a response.
 struct Failure(tower_api_key::Error);
 
 /// Two protection spaces over one store, so that a promotion is one commit.
@@ -38,7 +38,7 @@ struct Shop {
 async fn main() -> Result<(), Box<dyn Error>> {
     let store = MemoryStore::new();
     let shop = Shop {
-        // Whoever asks gets a key of this ring, so it may do next to nothing, and not for long.
+        // Anyone can get a key of this ring, so it has few rights and a short lifetime.
         visitors: KeyRing::builder("visit")
             .realm("visitors")
             .grantable_scopes(["cart"])
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .build(store.clone())?,
         customers: KeyRing::builder("shop").realm("customers").build(store)?,
     };
-    // Dead keys of visitors would else pile up.
+    // Otherwise dead visitor keys would pile up.
     tokio::spawn(shop.visitors.upkeep());
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
@@ -110,8 +110,8 @@ async fn visit(State(shop): State<Shop>) -> Result<Response, Failure> {
     Ok(handed_out(issued))
 }
 
-/// The privilege changes here, and so does the key: the temporary one ends in the commit that
-/// brings the real one.
+/// The privilege changes here, and so does the key: the temporary key ends in the commit that adds
+/// the real one.
 async fn log_in(
     State(shop): State<Shop>,
     temporary: VerifiedKey,
@@ -128,14 +128,14 @@ async fn log_in(
     Ok(handed_out(real))
 }
 
-/// The one user of the demonstration. A real shop compares a slow hash of the password.
+/// The only user of the demonstration. A real shop compares a slow hash of the password.
 fn user_of(login: &HashMap<String, String>) -> Option<&'static str> {
     let password = login.get("password")?.as_bytes();
     let same = bool::from(password.ct_eq(b"tea-for-two"));
     (login.get("name")? == "alice" && same).then_some("alice")
 }
 
-/// The one sight of a key, which no cache may keep.
+/// The only response that shows the key, which no cache may store.
 fn handed_out(issued: Issued) -> Response {
     let secret = issued.into_secret().expose().to_owned();
     ([(CACHE_CONTROL, "no-store")], secret).into_response()
@@ -165,7 +165,7 @@ impl From<tower_api_key::Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self.0.kind() {
-            // Another login was first, or the time was up between the check and the change.
+            // Another login came first, or the time ran out between the check and the change.
             ErrorKind::KeyRevoked | ErrorKind::KeyExpired => StatusCode::CONFLICT,
             ErrorKind::Store | ErrorKind::Conflict => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -176,12 +176,12 @@ impl IntoResponse for Failure {
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal to wait for, the server stays up until it is killed.
+        // If there is no signal to wait for, the server runs until it is killed.
         std::future::pending::<()>().await;
     }
 }
 
-/// Ends ten seconds after Ctrl-C, even where requests are still open.
+/// Ends ten seconds after Ctrl-C, even if requests are still open.
 async fn overdue() {
     interrupted().await;
     tokio::time::sleep(Duration::from_secs(10)).await;

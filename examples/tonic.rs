@@ -1,7 +1,7 @@
-//! A tonic server whose services need one scope each, and one of whose methods needs another; and a client
-//! that is let in, turned away without a key, and turned away without a scope.
+//! A tonic server whose services need one scope each, with one method that needs another. A client is
+//! accepted, rejected without a key, and rejected without a scope.
 //!
-//! `cargo run --example tonic` shows all of it and ends; `cargo run --example tonic serve` stays
+//! `cargo run --example tonic` shows all of it and ends. `cargo run --example tonic serve` stays
 //! up for other clients. `PORT` chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}; Ctrl-C ends it\n");
 
-    // One layer authenticates for the whole server; each service says what it needs.
+    // One layer authenticates for the whole server. Each service says which scope it needs.
     let server = Server::builder()
         .layer(ApiKeyLayer::new(ring))
         .add_service(RequireScopeLayer::new("greet").named_layer(Unary(Greeter)))
@@ -92,7 +92,7 @@ struct Greeter;
 
 impl Greeter {
     fn greet(request: &Request<Text>) -> Result<Text, Status> {
-        // The layer's proof, from the extensions that tonic hands on.
+        // The layer's proof, from the extensions that tonic passes on.
         let key = request.extensions().get::<VerifiedKey>();
         let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
         Ok(text(format!("hello, {}", key.subject())))
@@ -123,7 +123,7 @@ fn holder_of<'a>(scope: &str, request: &'a Request<Text>) -> Result<&'a Verified
 #[derive(Clone)]
 struct Admin;
 
-// What follows stands in for the code that `tonic-prost-build` makes from a .proto file.
+// The rest stands in for the code that `tonic-prost-build` generates from a .proto file.
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Text {

@@ -1,4 +1,4 @@
-//! What is left in memory of keys that come and go.
+//! Memory that remains in use after keys come and go.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use tower_api_key::{Grant, KeyRing, ManualClock, RevocationReason, Timestamp};
 use crate::{keys, now};
 
 const LIVE: usize = 1_000;
-/// However many pairs there are, they take as long, and as many purges.
+/// The duration and the number of purges are the same for any number of pairs.
 const MINUTES: usize = 1_000;
 const RETENTION_MINUTES: usize = 60;
-/// As `KeyRing::upkeep` purges.
+/// The purge interval of `KeyRing::upkeep`.
 const PURGE_MINUTES: usize = 60;
-/// So many pairs make what is resident tell of them, and not of how the process started.
+/// Enough pairs that the resident size reflects them, and not how the process started.
 const TELLING: usize = 1_000_000;
 
-/// Issues and revokes, while the clock moves and dead records are purged; prints what is left.
+/// Issues and revokes, while the clock moves and dead records are purged. Prints the memory that
+/// remains.
 pub(crate) fn over_many_pairs(pairs: usize) {
     let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
     let ring = KeyRing::builder("acme_live")
@@ -26,7 +27,7 @@ pub(crate) fn over_many_pairs(pairs: usize) {
         .unwrap();
     let live = keys(&ring, LIVE);
     let pairs_a_minute = pairs / MINUTES;
-    // What was dead for the retention, and what died since the last purge.
+    // Records that were dead for the retention, and those that died since the last purge.
     let most_dead = pairs_a_minute * (RETENTION_MINUTES + PURGE_MINUTES + 1);
     let mut half_way = None;
     println!(

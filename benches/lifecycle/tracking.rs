@@ -1,4 +1,4 @@
-//! What a request pays for the last use of its key, and for an observer.
+//! The cost per request of tracking the last use of a key, and of an observer.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -14,7 +14,7 @@ const BATCH: u16 = 32;
 const TURNS: usize = 60;
 const WINDOW: Duration = Duration::from_millis(60);
 
-/// What the other thread does while the verifier is timed.
+/// The work of the other thread while the verifier is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Beside {
@@ -22,8 +22,8 @@ enum Beside {
     Nobody,
     /// It writes to the verifier's store.
     Writer,
-    /// It does the same to a store of its own: what two busy threads cost each other on this
-    /// machine, whatever they share.
+    /// It does the same to its own store: the cost of two busy threads on this machine, whatever
+    /// they share.
     Stranger,
 }
 
@@ -33,7 +33,7 @@ impl Beside {
 
 struct Task {
     beside: AtomicU8,
-    /// The writer has seen what it is to do.
+    /// The writer has seen its next task.
     begun: AtomicU8,
     over: AtomicBool,
     pairs: AtomicU64,
@@ -49,7 +49,7 @@ impl Task {
     }
 }
 
-/// Prints the verifier's median alone, beside a writer, and beside a stranger.
+/// Prints the verifier's median alone, next to a writer, and next to a writer to another store.
 pub(crate) fn beside_a_verifier(size: usize, once: bool) {
     let ring = ring();
     let live = keys(&ring, size);
@@ -68,7 +68,7 @@ pub(crate) fn beside_a_verifier(size: usize, once: bool) {
         let writer = writer.thread();
         let mut draws = Draws(7);
         for turn in 0..if once { 1 } else { TURNS } {
-            // Whoever goes first has the fewest dead records beside it: each in its turn.
+            // The first in a round has the fewest dead records, so each goes first in its turn.
             for place in 0..Beside::ALL.len() {
                 let beside = Beside::ALL[(turn + place) % Beside::ALL.len()];
                 task.set(beside, writer);
@@ -124,7 +124,7 @@ fn verify_for(
     let begun = Instant::now();
     while begun.elapsed() < window {
         let keys: [&str; BATCH as usize] = std::array::from_fn(|_| &*live[draws.next(live.len())]);
-        // Read once, so that what is timed is the store and not this list.
+        // Read once, so that the store is timed and not this list.
         black_box(
             keys.iter()
                 .map(|key| u32::from(key.as_bytes()[50]))

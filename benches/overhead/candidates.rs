@@ -1,4 +1,4 @@
-//! The services that are measured, and the requests that they get.
+//! The measured services and their requests.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -24,25 +24,25 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What is measured.
+/// A measured service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Candidate {
     /// The inner service alone.
     Bare,
-    /// Header out, one SHA-256, a map, one extension; no check.
+    /// Header out, one SHA-256, a map, one extension. No check.
     Floor,
     /// The floor and the response cache guard's two headers.
     FloorGuard,
     /// The same job by hand on tower-http's `ValidateRequestHeaderLayer::custom`: plain structs in
-    /// the map, and what a handler needs cloned into the extension.
+    /// the map, and the handler's data cloned into the extension.
     HandRolled,
     /// The same, but tuned: the map holds `Arc`s, and the extension is one of them.
     HandTuned,
     /// The layer without its response cache guard: like with like.
     Layer,
-    /// The layer as it is by default.
+    /// The layer with its defaults.
     LayerGuard,
-    /// A well-formed key that nobody has.
+    /// A well-formed key that was never issued.
     Unknown,
     /// A key whose last character is wrong.
     Malformed,
@@ -50,7 +50,7 @@ pub(crate) enum Candidate {
     Missing,
     /// A valid key without the scope.
     Insufficient,
-    /// Building the response of a refusal, and nothing else.
+    /// Only builds the response of a refusal.
     Refusal,
 }
 
@@ -88,7 +88,7 @@ impl Candidate {
     }
 }
 
-/// Which key the next request carries.
+/// The choice of the key for the next request.
 pub(crate) enum Keys {
     Random(u64),
     /// The same every time.
@@ -100,12 +100,12 @@ impl Keys {
         Self::seeded(0)
     }
 
-    /// Another sequence for each thread.
+    /// A different sequence for each thread.
     pub(crate) const fn seeded(thread: u64) -> Self {
         Self::Random(0x9e37_79b9_7f4a_7c15 ^ (thread + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9))
     }
 
-    /// An index below `count`, from a xorshift generator: the same sequence in every run.
+    /// An index below `count`, from a xorshift generator. The sequence is the same in every run.
     fn next(&mut self, count: usize) -> usize {
         match self {
             Self::Hot => 0,
@@ -129,7 +129,7 @@ pub(crate) struct Bench {
     tuned: Arc<HashMap<[u8; 32], Arc<Record>>>,
 }
 
-/// A record as a service would keep it that writes its own layer.
+/// A record as a service with a hand-written layer would keep it.
 struct Record {
     digest: [u8; 32],
     principal: Principal,
@@ -360,7 +360,7 @@ impl Service<Request<()>> for Floor {
     }
 }
 
-/// What a careful team writes by hand: digest, map, constant-time compare, expiry, scope,
+/// The layer that a careful team writes by hand: digest, map, constant-time compare, expiry, scope,
 /// extension.
 #[allow(clippy::result_large_err, reason = "`custom` asks for it")]
 fn by_hand<R, E>(

@@ -7,13 +7,13 @@ use http::Request;
 
 use crate::candidates::{Bench, Candidate, Keys, Subject};
 
-/// Requests that are built before the clock starts: few enough to stay in the cache, where a
-/// server that just parsed them has them too.
+/// Requests that are built before the clock starts. They are few enough to stay in the cache, as
+/// they would be if a server had just parsed them.
 const BATCH: usize = 32;
 const ROUNDS: usize = 4_000;
 
-/// Who takes turns with whom. In one group no two candidates read the same records, so that
-/// none is helped by what another left in the cache.
+/// The candidates that take turns. In one group no two candidates read the same records, so that
+/// none benefits from the cache of another.
 const LIKE_WITH_LIKE: [Candidate; 4] = [
     Candidate::Floor,
     Candidate::HandRolled,
@@ -21,7 +21,7 @@ const LIKE_WITH_LIKE: [Candidate; 4] = [
     Candidate::Layer,
 ];
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::LayerGuard];
-/// What a refusal costs, beside a valid key: here all read the ring.
+/// The cost of a refusal, compared with a valid key. Here all candidates read the ring.
 const REFUSALS: [Candidate; 7] = [
     Candidate::Bare,
     Candidate::LayerGuard,
@@ -32,7 +32,7 @@ const REFUSALS: [Candidate; 7] = [
     Candidate::Insufficient,
 ];
 
-/// Prints nanoseconds per request and what they are to the floor and to the hand-written layer.
+/// Prints nanoseconds per request, and the ratios to the floor and to the hand-written layer.
 pub(crate) fn one_thread(bench: &Bench, once: bool) {
     let rounds = if once { 1 } else { ROUNDS };
     println!("\n{} keys, drawn at random, one thread", bench.size());
@@ -57,7 +57,7 @@ pub(crate) fn one_thread(bench: &Bench, once: bool) {
     );
 
     let medians = take_turns(bench, &REFUSALS, rounds);
-    // The request is dropped once, so what the bare service does counts once.
+    // The request is dropped once, so the cost of the bare service counts once.
     let budget = medians.of(guarded) - medians.of(Candidate::Bare) + medians.of(Candidate::Refusal);
     for refused in [Candidate::Missing, Candidate::Malformed, Candidate::Unknown] {
         let name = refused.name();

@@ -1,5 +1,5 @@
-//! A page of a list out of a million keys, for each filter: one that a few keys meet, and one that
-//! many do.
+//! A page of a list from a million keys, for each filter. One filter matches few keys, and one
+//! matches many.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ const NOW: u64 = 1_800_000_000;
 const PAGE: usize = 100;
 const DAY: Duration = Duration::from_hours(24);
 
-/// The columns of the key of number `n`, but for `digest`, and the value of each. The issue is spread
-/// over 70 days, the last use over the last 10. Nothing ends within 14 days, is unused for 90, or is
-/// not live, but for a few.
+/// The columns of the key of number `n`, except `digest`, and the value of each. The issue is spread
+/// over 70 days, the last use over the last 10. With a few exceptions, no key ends within 14 days, is
+/// unused for 90, or is not live.
 pub(crate) const COLUMNS: &str = "id, realm, digest, subject, scopes, issued_at, not_before, \
     expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, metadata, \
     last_used_at";
@@ -23,7 +23,7 @@ pub(crate) fn values(id: &str, digest: &str, keys: u32) -> String {
     let (ending, unused, scope) = (few(1), few(2), few(3));
     let (revoked, grace, early) = (few(4), few(5), few(6));
     let (expired, retired) = (few(7), few(8));
-    // Each age by itself: old keys are used too, and new ones are not used at once.
+    // Each age is independent: old keys are used too, and new ones are not used at once.
     let (age, rest) = ("n * 1999 % 6048000", "n * 2003 % 864000");
     let issued = format!("CASE WHEN {unused} THEN {NOW} - 91 * 86400 ELSE {NOW} - {age} END");
     let used = format!("{NOW} - CASE WHEN {age} < {rest} THEN {age} ELSE {rest} END");

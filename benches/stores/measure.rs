@@ -8,13 +8,13 @@ use tower_api_key::{Grant, KeyRecord, KeyRing};
 /// Calls of one candidate before the next has its turn.
 const BATCH: usize = 32;
 
-/// A key as a client has it, and as a store does.
+/// A key in the form of a client, and in that of a store.
 pub(crate) struct Key {
     pub(crate) plaintext: String,
     pub(crate) record: KeyRecord,
 }
 
-/// So many keys of a ring `acme`, each of a subject of its own, with two scopes.
+/// This many keys of a ring `acme`, each with its own subject and two scopes.
 pub(crate) fn keys(count: usize) -> Vec<Key> {
     let ring = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
     let runtime = runtime();
@@ -38,7 +38,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Draws numbers below a bound; splitmix64.
+/// Draws numbers below a bound (`splitmix64`).
 pub(crate) struct Draw(u64);
 
 impl Draw {
@@ -61,11 +61,11 @@ pub(crate) struct Candidate<'a> {
     pub(crate) look_up: Box<dyn FnMut(usize) + 'a>,
 }
 
-/// Measures each call of the candidates, which take turns, and prints medians, 99th percentiles
-/// and what they are to those of the first.
+/// Measures each call of the candidates, which take turns, and prints medians, 99th percentiles and
+/// the ratios to the first.
 pub(crate) fn take_turns(keys: usize, rounds: usize, mut candidates: Vec<Candidate<'_>>) {
     let mut samples: Vec<Vec<f64>> = candidates.iter().map(|_| Vec::new()).collect();
-    // Each draws keys of its own, so that none is helped by what another left in a cache.
+    // Each draws its own keys, so that none benefits from the cache of another.
     let mut draw = Draw::new(1);
     for _ in 0..rounds {
         for (candidate, samples) in candidates.iter_mut().zip(&mut samples) {
@@ -98,7 +98,7 @@ pub(crate) fn print_rate(name: &str, count: usize, took: Duration) {
     println!("  {name:<34} {:>8.0} /s", count / took.as_secs_f64());
 }
 
-/// What other work the machine had, where it can be told.
+/// Prints the load of the machine from other work, if the system reports it.
 pub(crate) fn print_load() {
     if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
         println!("load {}", load.trim());

@@ -1,5 +1,5 @@
-//! `PostgresStore` beside one bare indexed SELECT through a pool of the same settings, on a server
-//! that the bench starts itself, over the loopback.
+//! `PostgresStore` compared with one bare indexed SELECT through a pool of the same settings, on a
+//! server that the bench starts itself, over the loopback.
 
 #[path = "../../tests/integration/pg_server.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
@@ -18,20 +18,20 @@ use crate::listing;
 use pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
-/// As the store has them where nothing is said.
+/// The store's default.
 const CONNECTIONS: u32 = 10;
 const WRITERS: usize = 16;
 
-/// How much is done.
+/// The amount of work.
 struct Size {
-    /// Rows in the table beside the keys that are asked for.
+    /// Rows in the table in addition to the keys that are looked up.
     rows: u32,
     keys: usize,
     rounds: usize,
     writes: usize,
 }
 
-/// Prints the figures; `once` only shows that everything runs.
+/// Prints the figures. `once` only shows that everything runs.
 pub(crate) fn run(once: bool, lists: bool) {
     let size = if once {
         Size {
@@ -78,7 +78,7 @@ async fn lists_of(once: bool) {
         "\nPostgres, {keys} keys for lists, filled in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
-    // Without statistics first: what is planned must not need them.
+    // Without statistics first: the plan must not need them.
     execute(
         &url,
         "ALTER TABLE tower_api_keys SET (autovacuum_enabled = off)",
@@ -95,7 +95,8 @@ async fn lists_of(once: bool) {
 async fn measure(size: Size) {
     let server = PgServer::start("on");
     let url = server.database().await;
-    // Only how long a writer waits for a connection before it gives up, and none shall.
+    // This only sets how long a writer waits for a connection before it gives up, and no writer
+    // shall give up.
     let ring = KeyRing::builder("acme")
         .realm(REALM)
         .build(patient().connect(&url).await.unwrap())
@@ -127,7 +128,7 @@ async fn fill(url: &str, rows: u32) {
     execute(url, "CHECKPOINT").await.unwrap();
 }
 
-/// In turns, so that what disturbs the machine disturbs both.
+/// In turns, so that a disturbance of the machine affects both.
 async fn verify(url: &str, ring: &KeyRing, keys: &[(String, KeyDigest)], rounds: usize) {
     let options = PgConnectOptions::from_str(url).unwrap();
     let pool = PgPoolOptions::new()

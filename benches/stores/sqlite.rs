@@ -1,4 +1,4 @@
-//! Keys in a file of SQLite, beside a bare SELECT through a connection of the same kind.
+//! Keys in a file of SQLite, compared with a bare SELECT through a connection of the same kind.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -66,7 +66,7 @@ fn lists_of(path: &Path, once: bool) {
     runtime().block_on(listing::report("SQLite", store, rounds));
 }
 
-/// A file with these keys, put there at once.
+/// A file with these keys, inserted at once.
 fn fill(path: &Path, keys: &[Key]) -> PathBuf {
     drop(SqliteStore::open(path).unwrap());
     let mut connection = Connection::open(path).unwrap();
@@ -137,7 +137,7 @@ fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
             name: "SqliteStore::find",
             look_up: Box::new(|number| {
                 let found = store.find(&realm, keys[number].record.digest());
-                // A read that the machine held up makes some look-ups wait elsewhere.
+                // If the machine delays a read, some look-ups wait elsewhere.
                 assert!(matches!(
                     found,
                     Lookup::Ready(Ok(Some(_))) | Lookup::Pending(_)
@@ -158,7 +158,7 @@ fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
     take_turns(keys.len(), rounds, candidates);
 }
 
-/// Reads every column, and makes nothing of it.
+/// Reads every column, and discards the values.
 fn select(connection: &Connection, realm: &Realm, key: &Key) {
     let mut statement = connection.prepare_cached(SELECT).unwrap();
     let mut rows = statement

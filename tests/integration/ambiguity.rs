@@ -1,5 +1,5 @@
-//! More than one credential, or one that others on the way may read otherwise, is refused in
-//! every order, and even where the values are equal.
+//! A request with more than one credential, or with one that other parties on the way may read
+//! differently, is refused in every order, even if the values are equal.
 
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName};
 use tower_api_key::{ApiKeyLayer, Source};
@@ -15,7 +15,7 @@ fn pair(name: &'static str, value: impl Into<String>) -> (HeaderName, String) {
     (HeaderName::from_static(name), value.into())
 }
 
-/// Checks the headers as they stand and in the opposite order; no layer of any mode lets an
+/// Checks the headers in this order and in the opposite order. No layer in any mode lets an
 /// ambiguous request pass.
 async fn check_both_orders(layer: &ApiKeyLayer, headers: Headers, expected: Outcome) {
     let reversed = headers.iter().rev().cloned();
@@ -39,8 +39,8 @@ async fn r09_a_repeated_header_is_ambiguous() {
         for other in [key.as_str(), "nonsense", "", "\u{e9}"] {
             let headers = vec![(X_API_KEY, key.clone()), pair("x-api-key", other)];
             check_both_orders(&own, headers.clone(), REPEATED).await;
-            // Without the header as a source, repeating it is nobody's business, unless it is
-            // minted and would pass.
+            // If the header is not a source, repeating it does not matter, unless the key is minted
+            // and would pass.
             if !key.starts_with("acme_") {
                 check_both_orders(&bearer, headers, MISSING).await;
             }
@@ -88,7 +88,7 @@ async fn r09_two_enabled_carriers_are_ambiguous() {
                     check_both_orders(&layer, vec![one, two], SEVERAL).await;
                 }
             }
-            // A header that is no source is no second credential.
+            // A header that is not a source is not a second credential.
             let bystander = vec![pair("x-api-key", key.clone()), pair("x-other-key", "a")];
             check_both_orders(&layer, bystander, PASSES).await;
         }
@@ -111,7 +111,7 @@ async fn r10_an_underscore_twin_is_ambiguous_alone_and_beside_the_real_header() 
                 check_both_orders(&underscored, vec![pair(twin, value)], TWIN).await;
             }
         }
-        // Beside the real one the twin is met first or second, and refused either way.
+        // Next to the real one, the twin comes first or second, and is refused either way.
         let both = vec![
             pair("x-api-key", key.clone()),
             pair("x_api_key", key.clone()),
@@ -124,7 +124,7 @@ async fn r10_an_underscore_twin_is_ambiguous_alone_and_beside_the_real_header() 
         ];
         check_both_orders(&dashed, twins, TWIN).await;
 
-        // Also of a name in which a key would be misplaced.
+        // The same for a name in which a key would be misplaced.
         let named = HeaderName::from_static("x_original_uri");
         let named = dashed.clone().sources([Source::header(named).unwrap()]);
         let twin = pair("x-original-uri", "a".to_owned());
@@ -179,7 +179,7 @@ async fn r10_a_carrier_that_connection_names_is_ambiguous() {
             let bearer = (AUTHORIZATION, format!("Bearer {key}"));
             check_both_orders(&both, vec![bearer, connection.clone()], NAMED).await;
             check_both_orders(&both, vec![presented.clone(), connection.clone()], NAMED).await;
-            // Where no scheme is enabled, `Authorization` carries nothing of ours.
+            // If no scheme is enabled, `Authorization` carries no key of this layer.
             check_both_orders(&own, vec![presented.clone(), connection], PASSES).await;
         }
         for options in [

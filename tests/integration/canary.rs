@@ -1,4 +1,4 @@
-//! One known plaintext goes through every outcome, and nothing that anyone writes down holds it.
+//! One known plaintext goes through every outcome, and no output of any kind contains it.
 
 mod outcomes;
 mod types;
@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::support::{Inner, START, X_API_KEY, request};
 
-/// Everything that was written down, and by whom.
+/// Everything that was written, each with its origin.
 #[derive(Default)]
 struct Evidence(Vec<(String, Vec<u8>)>);
 
@@ -31,12 +31,12 @@ impl Evidence {
         self.add(from, format!("{value:?} {value:#?}"));
     }
 
-    /// Who wrote the canary down, in one spelling or another.
+    /// The origins that wrote the canary, in any of its spellings.
     fn leaks(&self, canary: &str) -> Vec<String> {
         let secret = &canary[canary.len() - 32..];
         let list = format!("{:?}", &secret.as_bytes()[..26]);
         let needles = [
-            // Without its checksum, the secret is as good as with it.
+            // Without its checksum, the secret is as valuable as with it.
             secret[..26].to_ascii_lowercase(),
             encoded(&secret[..26], "%"),
             encoded(&secret[..26], ""),
@@ -57,7 +57,7 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// Who wrote the digest down, in hexadecimal digits or as a list of bytes.
+    /// The origins that wrote the digest, in hexadecimal digits or as a list of bytes.
     fn digests(&self, digest: &[u8]) -> Vec<&str> {
         let hex = digest.iter().map(|byte| format!("{byte:02x}"));
         let hex = hex.collect::<Vec<_>>().concat();
@@ -65,7 +65,7 @@ impl Evidence {
             let bytes = digest.iter().map(u8::to_string);
             bytes.collect::<Vec<_>>().join(separator)
         };
-        // `{:#?}` writes a byte a line, however deep it stands.
+        // `{:#?}` writes one byte per line, at any depth.
         let needles = [hex, bytes(",")];
         let shown = self.0.iter().filter(|(_, text)| {
             let text = String::from_utf8_lossy(text).to_ascii_lowercase();
@@ -76,14 +76,14 @@ impl Evidence {
     }
 }
 
-/// Every byte as this start and two hexadecimal digits.
+/// Every byte as this prefix and two hexadecimal digits.
 fn encoded(text: &str, start: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {
         format!("{encoded}{start}{byte:02x}")
     })
 }
 
-/// What a subscriber at TRACE writes, spans and events.
+/// The output of a subscriber at TRACE, spans and events.
 pub(crate) fn subscribe() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     struct Log(Arc<Mutex<Vec<u8>>>);
     impl std::io::Write for Log {
@@ -120,7 +120,7 @@ fn trace() -> TraceLayer<HttpMakeClassifier> {
         )
 }
 
-/// A key, and rings in which it fares differently.
+/// A key, and rings in which its outcome differs.
 struct Canary {
     issued: Issued,
     store: MemoryStore,
@@ -163,7 +163,7 @@ fn ring_over(store: impl KeyStore, now: Timestamp) -> KeyRing {
     builder.build(store).unwrap()
 }
 
-/// What the tests above rely on: the search finds a key that a log does hold. A trace outside
+/// The check of the tests above: the search finds a key that a log does contain. A trace outside
 /// sees the header before the layer does, so it needs `SetSensitiveRequestHeadersLayer`.
 #[tokio::test]
 async fn a_trace_outside_without_sensitive_headers_is_found_out() {

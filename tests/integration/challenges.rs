@@ -1,4 +1,4 @@
-//! What a refusal tells the client about the way to authenticate (RFC 9110 §11, RFC 6750 §3).
+//! How a refusal describes authentication to the client (RFC 9110 §11, RFC 6750 §3).
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request};
@@ -115,7 +115,7 @@ async fn there_is_no_error_code_where_no_key_was_presented() {
         bearer_request("Bearer"),
         bearer_request("Bearer "),
         bearer_request("bearer "),
-        // Another scheme is a credential for somebody else.
+        // Another scheme is a credential for another party.
         bearer_request("Basic dXNlcjpwYXNzd29yZA=="),
         bearer_request("Digest username=\"alice\""),
         bearer_request("ApiKey nonsense"),

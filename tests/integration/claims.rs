@@ -1,5 +1,5 @@
-//! A link or a public id is no lever: what a stranger makes up refuses no valid key, and no event
-//! takes it for proven.
+//! A link or a public id gives no power: if a stranger makes one up, no valid key is refused and no
+//! event takes it for proven.
 
 use http::header::{AUTHORIZATION, COOKIE, REFERER};
 use http::{HeaderValue, Request};
@@ -11,7 +11,7 @@ use crate::misplaced::{FORWARDED, Scene, in_referer};
 use crate::outcome::{IN_REFERER, INVALID, MISSING, PASSES, check};
 use crate::support::{Inner, X_API_KEY, request, send, with_key};
 
-/// A text that names this id, with a right checksum and a secret that nobody has.
+/// A text that names this id, with a right checksum and a secret that was never issued.
 fn forged(id: KeyId, filler: char) -> String {
     let body = format!("acme_{id}_{}", String::from(filler).repeat(26));
     format!("{body}{}", checksum(body.as_bytes()))
@@ -50,7 +50,7 @@ async fn r34_a_planted_link_turns_no_valid_key_off_and_goes_on_hidden() {
         assert!(inner.last().headers[REFERER].is_sensitive());
         scene.recorder.take();
     }
-    // One that is in no place where it could be a key's leaves the header alone.
+    // If the value is in no place that could hold a key, the header stays as it is.
     let plain = request([(REFERER, "https://app.test/")]);
     let (_, inner) = check(&own, scene.beside_the_proper(plain), PASSES).await;
     assert!(!inner.last().headers[REFERER].is_sensitive());
@@ -62,7 +62,7 @@ fn with_and(mut request: Request<()>, key: &str) -> Request<()> {
     request
 }
 
-/// The id of a key is public: naming it must not look like having it.
+/// The id of a key is public: naming it must not look like having the key.
 #[tokio::test]
 async fn r34_a_forged_id_raises_no_event_that_looks_proven() {
     let scene = Scene::new().await;
@@ -107,7 +107,7 @@ async fn r34_a_forged_id_raises_no_event_that_looks_proven() {
     check(&optional, with_key(scene.proper.secret().expose()), PASSES).await;
 }
 
-/// A stranger cannot make a log of any length with one request, nor hide a key behind others.
+/// With one request, a stranger can neither write a log of any length nor hide a key behind others.
 #[tokio::test]
 async fn r34_a_request_of_many_keys_is_reported_within_bounds() {
     let scene = Scene::new().await;

@@ -37,7 +37,7 @@ async fn r24_a_key_ends_at_its_expiry_and_not_a_second_earlier() {
     let expiries = [
         Grant::new("alice").expires_in(Duration::from_secs(100)),
         Grant::new("alice").expires_at(at(100)),
-        // A started second counts as none.
+        // A started second counts as zero.
         Grant::new("alice").expires_in(Duration::from_millis(100_999)),
     ];
     for grant in expiries {
@@ -121,7 +121,7 @@ async fn r24_no_denial_of_one_key_lets_another_begin_before_the_clock_says_so() 
     let ended = issued(&ring, Grant::new("alice").expires_at(at(1_000))).await;
     let early = issued(&ring, Grant::new("alice").not_before(at(500))).await;
 
-    // A clock that ran ahead for a moment, and was set right.
+    // A clock that ran ahead for a moment, and was corrected.
     clock.set(at(2_000));
     assert_eq!(cause(&ring, &ended).await, Some(InvalidCause::Expired));
     clock.set(START);
@@ -259,7 +259,7 @@ async fn r24_no_key_is_valid_at_the_end_of_time_and_one_that_never_expires_survi
     for (now, expected) in [
         (START, None),
         (just_before, None),
-        // What a broken clock says.
+        // The value of a broken clock.
         (Timestamp::MAX, Some(InvalidCause::Expired)),
         (START, None),
     ] {
@@ -268,7 +268,7 @@ async fn r24_no_key_is_valid_at_the_end_of_time_and_one_that_never_expires_survi
     }
 }
 
-/// Reads as a test says, and panics where it says nothing.
+/// Reads the time that a test sets, and panics if none is set.
 #[derive(Debug, Clone)]
 struct Failing(Option<Timestamp>);
 
@@ -278,8 +278,8 @@ impl Clock for Failing {
     }
 }
 
-/// Whatever a clock reads, and whether it reads anything, a key is revoked by itself, with its lineage
-/// and with its subject: for good, by the clocks of others.
+/// Whatever a clock reads, and even if it reads nothing, a key is revoked by itself, with its lineage
+/// and with its subject. By the clocks of others, it stays revoked.
 #[tokio::test]
 async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
     use tower_api_key::store::KeyStore;

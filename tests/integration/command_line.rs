@@ -26,13 +26,13 @@ use regex::Regex;
 
 use crate::folder::Folder;
 
-/// A shell with a store of its own.
+/// A shell with its own store.
 struct Shell {
     folder: Folder,
     store: String,
 }
 
-/// What a command has left.
+/// The output and the exit code of a command.
 #[derive(Debug, PartialEq, Eq)]
 struct Ran {
     code: i32,
@@ -49,7 +49,7 @@ impl Shell {
         shell
     }
 
-    /// With the name of a SQLite store that is not there.
+    /// With the name of a SQLite store that does not exist.
     fn without_store() -> Self {
         let folder = Folder::new();
         let store = format!("sqlite:{}", folder.path().join("keys.db").display());
@@ -92,12 +92,12 @@ impl Shell {
             .spawn()
             .unwrap();
         let written = child.stdin.take().unwrap().write_all(bytes);
-        // A command that refuses its arguments reads nothing.
+        // If a command refuses its arguments, it reads nothing.
         assert!(written.is_ok() || written.unwrap_err().kind() == ErrorKind::BrokenPipe);
         Ran::of(child.wait_with_output().unwrap())
     }
 
-    /// Runs a line of a shell, as a user types it.
+    /// Runs a shell line as a user types it.
     fn type_in(&self, line: &str) -> Ran {
         let program = &crate::process::program();
         let folder = program.parent().unwrap().display().to_string();
@@ -116,7 +116,7 @@ impl Shell {
         Ran::of(command.output().unwrap())
     }
 
-    /// Mints a key, and says what it is and its id.
+    /// Mints a key, and returns its plaintext and its id.
     #[track_caller]
     fn mint(&self, arguments: &[&str]) -> (String, String) {
         let ran = self.run(arguments);
@@ -147,7 +147,7 @@ impl Ran {
         }
     }
 
-    /// With `TIME` for each moment, and with these names for ids.
+    /// With `TIME` for each moment, and these names for ids.
     fn named(mut self, ids: &[(&str, &str)]) -> Self {
         for text in [&mut self.stdout, &mut self.stderr] {
             *text = named(text, ids);
@@ -178,7 +178,7 @@ fn ran(code: i32, stdout: &str, stderr: &str) -> Ran {
     }
 }
 
-/// What a command that fails leaves: one line.
+/// The output of a command that fails: one line.
 fn failed(code: i32, line: &str) -> Ran {
     ran(code, "", &format!("tower-api-key: {line}\n"))
 }

@@ -1,4 +1,4 @@
-//! Beside the layers of tower and tower-http, on either side of them where the order matters.
+//! Combined with the layers of tower and tower-http, on either side of them if the order matters.
 
 mod bodies;
 mod cors;
@@ -40,7 +40,7 @@ async fn sensitive_headers_on_either_side() {
         ["ApiKey realm=\"orders\""]
     );
 
-    // A forwarded credential is sensitive with no help from outside.
+    // A forwarded credential is marked sensitive without outside help.
     let forwarding = ApiKeyLayer::new(ring)
         .forward_credential()
         .layer(inner.clone());
@@ -50,7 +50,7 @@ async fn sensitive_headers_on_either_side() {
     assert_eq!(forwarded.as_bytes(), key.as_bytes());
 }
 
-/// A trace asks for a body on both ways.
+/// A trace asks for a body in both directions.
 fn no_body((): ()) -> Full<Bytes> {
     Full::default()
 }

@@ -1,4 +1,4 @@
-//! The suite for stores: what keeps the contract passes, and each way to break it is named.
+//! The suite for stores: a store that keeps the contract passes, and each violation is named.
 
 mod batches;
 mod broken;
@@ -28,7 +28,7 @@ async fn a_shared_store_keeps_the_contract() {
         .unwrap();
 }
 
-/// What breaks the others is their fault, and not how they are built.
+/// The others fail because of their fault, and not because of how they are built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_without_a_fault_keeps_the_contract() {
     contract(async || BrokenStore::new(Fault::None))
@@ -42,8 +42,8 @@ async fn a_runtime_of_one_thread_proves_nothing() {
     let _ = contract(async || MemoryStore::new()).await;
 }
 
-/// Runs the suite over a store with this fault, and expects this clause and a message with this
-/// text in it.
+/// Runs the suite over a store with this fault, and expects this clause and a message that contains
+/// this text.
 #[track_caller]
 fn is_caught(fault: Fault, clause: Clause, seen: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,9 +1,9 @@
 //! Writers that are killed with SIGKILL, over and over, on one store.
 //!
-//! A writer is this program again, in a process of its own. It tells what it begins and what was
-//! acknowledged, a line each; the test kills it after some of these lines and looks at what the
-//! store then holds. Every change must be there whole where it was acknowledged, and whole or not
-//! at all where it was under way. Every last use must be there that was acknowledged.
+//! A writer is this program again, in its own process. It writes a line for each change that it
+//! begins and for each that was acknowledged. The test kills it after some of these lines and
+//! checks the store. A change that was acknowledged must be complete. A change that was under way
+//! must be complete or absent. Every last use that was acknowledged must be in the store.
 //!
 //! Each test kills 200 writers, or as many as `CRASH_ROUNDS` says.
 
@@ -27,20 +27,20 @@ use crate::pg_server::patient;
 use crate::process::Running;
 use ledger::Ledger;
 
-/// The path of the file in which the writer finds its store.
+/// The path of the file with the writer's store.
 #[cfg(feature = "sqlite")]
 const FILE: &str = "CRASHES_FILE";
-/// The URL of the database in which the writer finds its store.
+/// The URL of the database with the writer's store.
 #[cfg(feature = "postgres")]
 const DATABASE: &str = "CRASHES_DATABASE";
-/// What the writer draws its operations from.
+/// The seed of the writer's operations.
 const SEED: &str = "CRASHES_SEED";
 
 const ROUNDS: u64 = 200;
 /// The most lines of a writer's life.
 const MOST_LINES: u64 = 24;
-/// The most turns of an empty loop between the last of them and its end: some of the time that a
-/// change takes, so that the kills come at any moment of it.
+/// The most turns of an empty loop between the last line and the writer's end: a part of the time
+/// of a change, so that the kills come at any moment of it.
 const MOST_TURNS: u64 = 100_000;
 const SIGKILL: i32 = 9;
 
@@ -93,7 +93,7 @@ fn rounds() -> u64 {
     }
 }
 
-/// One writer's life and end; the ledger is told of every line that it said.
+/// The life and end of one writer. The ledger receives each of its lines.
 fn kill_a_writer(ledger: &mut Ledger, place: (&str, &str), round: u64) {
     let mut random = Random(round);
     let lines = 1 + random.below(MOST_LINES);
@@ -111,7 +111,7 @@ fn kill_a_writer(ledger: &mut Ledger, place: (&str, &str), round: u64) {
     }
     let ended = writer.kill();
     assert_eq!(ended.status.signal(), Some(SIGKILL), "{ended:?}");
-    // What it said before it died counts, also where nobody had read it yet.
+    // Its lines before it died count, even if they were not read yet.
     for line in &ended.stdout {
         ledger.hear(line);
     }

@@ -1,4 +1,4 @@
-//! What a customer, an operator and a program read of an error and of a time.
+//! Errors and times as a customer, an operator and a program read them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -144,7 +144,7 @@ fn a_time_is_written_and_read_as_people_do() {
     assert_eq!(elsewhere, moment);
     let error = "tomorrow".parse::<Timestamp>().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidTimestamp);
-    // What RFC 3339 cannot write is not lost in a log.
+    // A time that RFC 3339 cannot express is not lost in a log.
     assert_eq!(Timestamp::MAX.to_string(), u64::MAX.to_string());
 
     let time = UNIX_EPOCH + Duration::from_millis(1_800_000_000_999);

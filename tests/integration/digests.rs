@@ -1,4 +1,4 @@
-//! Digests: of what, told apart how, read from what, and shown to nobody.
+//! Digests: their input, their comparison and their parsing, and that they are never shown.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -30,7 +30,7 @@ fn r07_digests_are_equal_in_every_bit_or_not_at_all() {
             other[at] ^= difference;
             assert_ne!(digest, KeyDigest::from_bytes(other), "byte {at}");
         }
-        // Two differences that cancel out in a sum or in an exclusive or.
+        // Two differences that cancel each other out in a sum or in an exclusive or.
         let mut other = bytes;
         other[at % 8] ^= 0x80;
         let other = KeyDigest::from_bytes(other);

@@ -1,4 +1,4 @@
-//! Rule 17: a drain reads on only if that makes a refusal arrive, and only within its bounds.
+//! Rule 17: a drain reads on only if that lets a refusal arrive, and only within its bounds.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::support::{Inner, START, X_API_KEY, key, poll_once, ring, send};
 
 const FRAME: &[u8] = &[b'x'; 100];
 
-/// A body of so many frames, which counts how often it was asked, and may hang after them.
+/// A body with this many frames, which counts how often it was polled, and may hang after them.
 #[derive(Clone)]
 struct Upload {
     frames: usize,
@@ -104,7 +104,7 @@ async fn r17_a_refused_body_is_read_to_its_end_within_the_bound() {
     let clock = ManualClock::new(START);
     let inner = Inner::new();
     let service = drain(&clock).layer(ApiKeyLayer::new(ring()).layer(inner.clone()));
-    // A body of ten frames is all of the bound; the eleventh question finds its end.
+    // A body of ten frames uses up the bound. The eleventh poll finds its end.
     for (frames, then, asked) in [
         (0, Then::Ends, 1),
         (1, Then::Ends, 2),
@@ -186,14 +186,14 @@ async fn r17_every_refusal_further_in_is_drained_and_nothing_else() {
     assert_eq!(response.status, StatusCode::FORBIDDEN);
     assert_eq!(body.asked(), 4);
 
-    // An accepted request's body is the inner service's, to leave unread too.
+    // The body of an accepted request belongs to the inner service, which may also leave it unread.
     let accepting = drain(&clock).layer(ApiKeyLayer::new(ring).layer(Inner::new()));
     let body = Upload::new(3, Then::Hangs);
     let response = send(&accepting, with_key(body.clone())).await;
     assert_eq!(response.status, StatusCode::OK);
     assert_eq!(body.asked(), 0);
 
-    // A 401 that is not one of this crate's is left alone.
+    // A 401 that did not come from this crate is not changed.
     let other = service_fn(|_: Request<DrainBody<Upload>>| async {
         let response = Response::builder().status(StatusCode::UNAUTHORIZED);
         Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
@@ -221,7 +221,7 @@ async fn r17_a_body_that_was_read_in_part_is_read_on_and_one_that_was_read_is_no
             }
         })
     };
-    // With leave, because something was read.
+    // Allowed, because something was read.
     for (read, expect) in [(1, true), (2, false)] {
         let body = Upload::new(3, Then::Ends);
         let mut request = post(body.clone());
@@ -233,7 +233,7 @@ async fn r17_a_body_that_was_read_in_part_is_read_on_and_one_that_was_read_is_no
         assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body.asked(), 4);
     }
-    // Three frames and the end, or an error: nothing is asked of a body after that.
+    // Three frames and the end, or an error: the body is not polled after that.
     for then in [Then::Ends, Then::Fails] {
         let body = Upload::new(3, then);
         send(&drain(&clock).layer(reading(4)), post(body.clone())).await;
@@ -256,7 +256,7 @@ async fn the_inner_service_reads_the_body_as_it_came() {
 
 #[tokio::test]
 async fn r17_the_service_that_was_ready_is_the_one_that_is_called() {
-    /// Panics if it is called before it said that it is ready; a clone was not ready yet.
+    /// Panics if it is called before it has reported that it is ready. A clone has not been ready yet.
     #[derive(Default)]
     struct Strict {
         ready: bool,

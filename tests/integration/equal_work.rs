@@ -1,4 +1,4 @@
-//! What a verification asks for, and in which order (rules 2 and 7).
+//! The calls of a verification, and their order (rules 2 and 7).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tower_api_key::{
 use crate::floods::WellFormed;
 use crate::support::START;
 
-/// Notes each call that a request makes.
+/// Notes each call of a request.
 #[derive(Clone, Default)]
 struct Noting {
     store: MemoryStore,
@@ -73,8 +73,8 @@ impl KeyStore for Noting {
     crate::support::forward!(store: purge, record_uses, last_uses);
 }
 
-/// Whatever becomes of a well-formed key, one look-up by the digest of its exact bytes is made, and
-/// none by the id that it names.
+/// For every outcome of a well-formed key, one look-up by the digest of its exact bytes is made,
+/// and none by the id that it names.
 #[tokio::test]
 async fn r07_every_well_formed_key_costs_the_same_calls() {
     let (store, clock) = (Noting::default(), ManualClock::new(START));
@@ -102,7 +102,7 @@ async fn r07_every_well_formed_key_costs_the_same_calls() {
         store.calls.lock().unwrap().clear();
         let verdict = ring.verify(key.as_bytes()).await;
         assert_eq!(verdict.err().map(|error| error.kind()), expected);
-        // As much is hashed, too.
+        // The same amount is hashed, too.
         assert_eq!(key.len(), valid.secret().expose().len());
         let digest = KeyDigest::sha256(key.as_bytes());
         let call = format!("find acme {:?}", digest.as_bytes());
@@ -110,8 +110,8 @@ async fn r07_every_well_formed_key_costs_the_same_calls() {
     }
 }
 
-/// Answers a look-up later. The wrong one takes the scopes from a second read, of the newest key of the
-/// lineage, as a join of a key's row with its user's row does.
+/// Answers a look-up later. The wrong variant takes the scopes from a second read, of the newest key of
+/// the lineage, as a join of a key's row with its user's row does.
 #[derive(Clone)]
 struct Reads {
     store: MemoryStore,
@@ -147,8 +147,8 @@ impl KeyStore for Reads {
     crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
-/// A verdict on the key from before the elevation, which was read before it, is what it was: nothing
-/// that came with the elevation is in it.
+/// A verdict on the key from before the elevation, which was read before it, does not change: it
+/// contains nothing from the elevation.
 #[track_caller]
 fn assert_of_one_version(verdict: Result<VerifiedKey, VerifyErrorKind>) {
     let key = verdict.expect("it was live when it was read");

@@ -1,4 +1,4 @@
-//! What an observer is told, in which order, and that nothing depends on it.
+//! The events that an observer receives, their order, and that no outcome depends on the observer.
 
 mod operations;
 mod outcomes;
@@ -15,7 +15,7 @@ use tower_api_key::{
     RejectionKind,
 };
 
-/// One event, as it was told.
+/// One event, as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) kind: EventKind,
@@ -26,7 +26,7 @@ pub(crate) struct Told {
     pub(crate) subject: Option<String>,
 }
 
-/// Keeps what it is told.
+/// Keeps the events that it receives.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder {
     told: Arc<Mutex<Vec<Told>>>,
@@ -34,12 +34,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// What it was told since the last time.
+    /// The events since the last call.
     pub(crate) fn take(&self) -> Vec<Told> {
         std::mem::take(&mut *self.told.lock().unwrap())
     }
 
-    /// `Debug` of everything that it was ever told.
+    /// `Debug` of every event that it ever received.
     pub(crate) fn texts(&self) -> String {
         self.texts.lock().unwrap().clone()
     }
@@ -72,7 +72,7 @@ pub(crate) fn about(kind: EventKind, record: &KeyRecord) -> Told {
     }
 }
 
-/// An event of the realm `orders` about a key that is known by what is claimed at most.
+/// An event of the realm `orders` about a key that is known at most by its claimed id.
 pub(crate) fn nameless(kind: EventKind, claimed: Option<KeyId>) -> Told {
     Told {
         kind,
@@ -95,7 +95,7 @@ pub(crate) fn invalid(cause: InvalidCause) -> EventKind {
     }
 }
 
-/// A store that answers as the one inside does, but never at once.
+/// A store that answers as the inner store does, but never at once.
 pub(crate) struct Later<S> {
     pub(crate) store: S,
 }

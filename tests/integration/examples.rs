@@ -1,5 +1,5 @@
-//! The examples as their readers meet them: started as programs, asked over sockets by clients in
-//! Rust, curl and Python, and ended with Ctrl-C.
+//! The examples as their readers use them: started as programs, called over sockets by clients in
+//! Rust, curl and Python, and stopped with Ctrl-C.
 
 use std::net::TcpListener;
 

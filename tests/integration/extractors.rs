@@ -1,4 +1,4 @@
-//! The axum extractors: a proof, or a refusal that fits the layer outside; never a handler
+//! The axum extractors: a proof, or a refusal that fits the layer outside. A handler never runs
 //! without what it asked for.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind, StatusProfile, Verified
 
 use crate::support::{Whole, X_API_KEY, as_grpc, issue, key, request, ring, send, with_key};
 
-/// Two handlers: one needs a key, one takes it or leaves it.
+/// Two handlers: one needs a key, and for one it is optional.
 fn handlers() -> Router {
     Router::new()
         .route(
@@ -34,7 +34,7 @@ async fn ask(router: &Router, path: &str, mut request: Request<()>) -> Whole {
     send(router, request.map(|()| Body::empty())).await
 }
 
-/// A nested router sees the rest of the path only.
+/// A nested router sees only the rest of the path.
 #[tokio::test]
 async fn r05_a_key_in_what_a_nest_strips_from_the_path_is_seen() {
     let ring = ring();
@@ -148,7 +148,8 @@ async fn r11_an_inner_optional_layer_forgets_the_proof_of_an_outer_one() {
 async fn a_key_counts_that_comes_after_an_anonymous_pass() {
     let inner = ring();
     let key = key(&inner, "read").await;
-    // Of another prefix: what looks like a key of its own, it would not let pass in another header.
+    // With another prefix: the layer would not let a text that looks like its own key pass in
+    // another header.
     let elsewhere = KeyRing::builder("other").build(MemoryStore::new()).unwrap();
     let elsewhere = ApiKeyLayer::new(elsewhere)
         .sources([tower_api_key::Source::bearer()])

@@ -115,7 +115,7 @@ async fn r20_the_wait_for_a_store_that_never_answers_is_bounded() {
         assert_unavailable(&response, &inner, &format!("{bound:?}"));
         assert!(!store.release(0, Outcome::Honest), "the look-up is dropped");
 
-        // The next request has a bound of its own.
+        // The next request has its own bound.
         let mut response = Box::pin(send(&service, with_key(&key)));
         assert!(poll_once(&mut response).is_pending());
         assert!(store.release(1, Outcome::Honest));
@@ -147,7 +147,7 @@ async fn r20_the_end_of_the_wait_and_the_answer_wake_the_request() {
         }
         assert!(request.is_finished(), "nothing woke the request: {status}");
         assert_eq!(request.await.unwrap().status, status);
-        // The sleeper of the answered request is still listed; let it go.
+        // The sleeper of the answered request is still listed. Release it.
         clock.advance(SECOND);
     }
 }
@@ -227,7 +227,7 @@ async fn r20_a_request_without_a_key_does_not_depend_on_the_store() {
     assert_eq!(store.finds(), 0);
 }
 
-/// A clock that tells the time and cannot wait.
+/// A clock that has the time but cannot wait.
 #[derive(Debug)]
 struct NoTimer;
 
@@ -258,7 +258,7 @@ fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
         .collect()
 }
 
-/// Operators learn why there is no verdict; the client does not.
+/// Operators learn why there is no verdict, but the client does not.
 #[tokio::test]
 async fn r20_the_cause_of_an_outage_reaches_all_but_the_response() {
     let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();

@@ -1,4 +1,4 @@
-//! Keys in a file that people write.
+//! Keys in a file that people edit.
 
 mod lifecycle;
 mod mistakes;
@@ -19,7 +19,7 @@ use tower_api_key::{
 use crate::folder::Folder;
 use crate::support::{START, issue, ring};
 
-/// A key that was minted, with the entry of a file that knows it.
+/// A minted key, and the file entry for it.
 struct Key {
     plaintext: String,
     digest: String,
@@ -50,7 +50,7 @@ fn hex(digest: KeyDigest) -> String {
     text
 }
 
-/// A file in a folder of its own, the store that reads it on demand, and a ring over that.
+/// A file in its own folder, the store that reads it on demand, and a ring over the store.
 struct Kept {
     folder: Folder,
     path: PathBuf,
@@ -82,7 +82,7 @@ impl Kept {
         self.store.reload()
     }
 
-    /// Asserts that the file is refused as this kind, with this text after the file's name.
+    /// Asserts that the file is refused with this kind, and with this text after the file's name.
     #[track_caller]
     fn refuses(&self, text: &str, kind: StoreErrorKind, message: &str) {
         let error = self.reload(text).unwrap_err();
@@ -113,7 +113,7 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// What the source of an error says after the name of the file.
+/// The text of the error's source after the name of the file.
 #[track_caller]
 fn message_of(error: &StoreError, path: &Path) -> String {
     let source = error.source().expect("a source").to_string();

@@ -1,4 +1,4 @@
-//! A flood of keys that nobody has (rule 23).
+//! A flood of keys that were never issued (rule 23).
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ impl WellFormed {
         self.finish(key)
     }
 
-    /// A key of this id with another secret than the one that was issued.
+    /// A key with this id and another secret than the issued one.
     pub(crate) fn with_id(&mut self, id: KeyId) -> String {
         let key = format!("{}_{id}", self.prefix);
         self.finish(key)
@@ -171,7 +171,7 @@ async fn r23_no_more_look_ups_wait_than_may() {
     for wait in &mut waits[7..] {
         assert_overloaded(poll_once(wait));
     }
-    // The answer to one lets another in.
+    // When one is answered, another can start.
     assert!(store.release(3, Outcome::Honest));
     let Poll::Ready(Err(error)) = poll_once(&mut waits[3]) else {
         panic!("no answer");
@@ -181,7 +181,7 @@ async fn r23_no_more_look_ups_wait_than_may() {
     assert!(poll_once(&mut next).is_pending());
     assert_overloaded(poll_once(&mut Box::pin(ring.verify(keys[4].as_bytes()))));
 
-    // A store without tasks drops a look-up with its client.
+    // A store without tasks drops a look-up if its client hangs up.
     drop(waits);
     assert!(poll_once(&mut Box::pin(ring.verify(keys[5].as_bytes()))).is_pending());
 }
@@ -200,7 +200,7 @@ async fn r19_a_client_that_hangs_up_cancels_no_look_up_and_frees_no_place() {
     scripted.hold();
     let mut keys = WellFormed::new("acme");
     for _ in 0..7 {
-        // It began at once, and is dropped before anything polls it again.
+        // It started at once, and is dropped before it is polled again.
         assert!(poll_once(&mut Box::pin(ring.verify(keys.next().as_bytes()))).is_pending());
     }
     settle().await;
@@ -211,7 +211,7 @@ async fn r19_a_client_that_hangs_up_cancels_no_look_up_and_frees_no_place() {
     let mut waiting = Box::pin(ring.verify(key.as_bytes()));
     assert!(poll_once(&mut waiting).is_pending());
 
-    // A late one is answered, and goes on for three times as long.
+    // A late look-up is answered, and may run for three times as long.
     clock.advance(Duration::from_secs(2));
     settle().await;
     let Poll::Ready(Err(error)) = poll_once(&mut waiting) else {
@@ -243,7 +243,7 @@ async fn r23_a_ring_on_which_nothing_may_wait_is_not_built() {
     );
 }
 
-/// What ends a stolen lineage is not in the hands of the thief.
+/// A thief cannot stop the end of a stolen lineage.
 #[tokio::test]
 async fn r19_a_thief_who_hangs_up_does_not_stop_the_end_of_the_lineage() {
     let scripted = ScriptedStore::default();

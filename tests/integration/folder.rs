@@ -1,4 +1,4 @@
-//! Folders that are gone after the test.
+//! Folders that are removed after the test.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ impl Folder {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-api-key-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        // Left by a process of the same number that was killed.
+        // Left by a killed process with the same number.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self {
@@ -30,12 +30,12 @@ impl Folder {
         &self.path
     }
 
-    /// The name of the file that most tests have.
+    /// The file name that most tests use.
     pub(crate) fn keys(&self) -> PathBuf {
         self.path.join("keys.db")
     }
 
-    /// The name of a file that no other call gave.
+    /// A file name that no other call returned.
     pub(crate) fn fresh(&self) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         self.path.join(format!("keys-{number}.db"))

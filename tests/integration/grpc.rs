@@ -33,7 +33,7 @@ fn assert_status(result: Result<String, Status>, code: Code, message: &str, call
     assert_eq!(calls, 0, "the method ran");
 }
 
-/// A server that requires `read`, over a store that answers as it is told.
+/// A server that requires `read`, over a scripted store.
 async fn reading_server() -> (Server, KeyRing, ScriptedStore) {
     let (ring, _, store) = scripted_ring();
     let layer = ApiKeyLayer::new(ring.clone())
@@ -197,7 +197,7 @@ async fn r18_a_store_that_answers_late_or_never_works_through_the_server() {
     let (answer, ()) = tokio::join!(late, release);
     assert_eq!(answer.unwrap(), "hello, alice (read); no credential");
     assert_eq!(server.calls(), 1);
-    // Lets the sleeper of the answered request go.
+    // Releases the sleeper of the answered request.
     clock.advance(bound);
 
     let never = say(&server, PATH, metadata([("x-api-key", &key)]), "hello");
@@ -205,7 +205,7 @@ async fn r18_a_store_that_answers_late_or_never_works_through_the_server() {
         wait_for_look_ups(2).await;
         clock.advance(bound);
     };
-    // Only a net: a wait without a bound shall fail here and not hang the run.
+    // Only a safety net: if a wait has no bound, the test fails here instead of hanging.
     let net = Duration::from_mins(1);
     let both = async { tokio::join!(never, give_up) };
     let (answer, ()) = tokio::time::timeout(net, both).await.unwrap();

@@ -1,4 +1,4 @@
-//! Scope guards: what passes, what does not, and what a guard does where nothing authenticates.
+//! Scope guards: what they accept and refuse, and what they do if no layer authenticates.
 
 use std::panic::catch_unwind;
 
@@ -30,8 +30,9 @@ fn assert_all(responses: &[(Whole, usize)], passes: bool, what: &str) {
     }
 }
 
-/// Sends a key with these scopes through a layer that requires something, and through a guard
-/// that does so inside a plain layer; the responses, and how often the inner service ran.
+/// Sends a key with these scopes through a layer that requires something, and through a guard with
+/// the same requirement inside a plain layer. Returns the responses, and the number of calls of the
+/// inner service.
 async fn both_ways(ring: &KeyRing, held: &str, required: &Requirement) -> [(Whole, usize); 2] {
     let key = key(ring, held).await;
     let layer = ApiKeyLayer::new(ring.clone());

@@ -1,4 +1,4 @@
-//! Strangers who hang up while their key is looked up, against the real database (rule 19).
+//! Strangers who hang up during the look-up of their key, against the real database (rule 19).
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
@@ -17,7 +17,7 @@ use crate::wire::{Server, good};
 
 const CONNECTIONS: u32 = 10;
 
-/// A ring over a pool all of whose connections are open, and the pool's sessions.
+/// A ring over a pool whose connections are all open, and the pool's sessions.
 async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, BTreeSet<i32>) {
     let options = patient().max_connections(CONNECTIONS);
     let store = options.connect(url).await.unwrap();
@@ -26,7 +26,7 @@ async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, B
         .lookup_timeout(lookup_timeout)
         .build(store.clone())
         .unwrap();
-    // Look-ups that wait for one another's lock take a connection each.
+    // Look-ups that wait for each other's lock take one connection each.
     let mut keeper = PgConnection::connect(url).await.unwrap();
     keeper
         .execute("BEGIN; LOCK TABLE tower_api_keys")
@@ -53,7 +53,7 @@ async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, B
     (ring, store, sessions)
 }
 
-/// The sessions of this database, apart from the one that asks.
+/// The sessions of this database, except the one that asks.
 async fn sessions(url: &str) -> BTreeSet<i32> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let pids = sqlx::query_scalar(
@@ -69,7 +69,7 @@ async fn sessions(url: &str) -> BTreeSet<i32> {
 #[allow(deprecated, reason = "the reset is what the test is about")]
 async fn r19_clients_that_reset_in_mid_look_up_cost_valid_ones_nothing() {
     let resets: u32 = std::env::var("RESETS").map_or(1_000, |count| count.parse().unwrap());
-    // A server of its own, so that no other test's sessions are counted or slow it down.
+    // A separate server, so that no other test's sessions are counted or slow it down.
     let pg = PgServer::start("off");
     let url = pg.database().await;
     let (ring, store, before) = warm(&url, Duration::from_secs(30)).await;
@@ -141,7 +141,7 @@ async fn r19_a_database_that_is_slow_for_a_moment_costs_no_connection() {
     );
 }
 
-/// A handler whose client hangs up: each call of the store is begun, and dropped.
+/// A handler whose client hangs up: each call of the store is started, and dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r19_a_handler_that_is_dropped_costs_no_connection_and_its_commit_is_finished() {
     let pg = PgServer::start("off");
@@ -196,7 +196,7 @@ async fn waiting(keeper: &mut PgConnection) -> usize {
     usize::try_from(count).unwrap()
 }
 
-/// The cause of a 503 is what an operator needs to mend it.
+/// The cause of a 503 has the details that an operator needs to fix it.
 #[tokio::test]
 async fn r20_a_wrong_password_is_named_by_the_error_of_a_request() {
     let url = database().await;

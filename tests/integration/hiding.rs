@@ -1,4 +1,4 @@
-//! The credential and every earlier proof are gone before the inner service runs.
+//! The credential and every earlier proof are removed before the inner service runs.
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::{HeaderValue, Request, StatusCode};
@@ -16,7 +16,7 @@ use crate::support::{
 
 const OUTER_KEY: HeaderName = HeaderName::from_static("x-outer-key");
 
-/// A ring of another realm, with a key of it that is good for everything.
+/// A ring of another realm, with a key of it that has every scope.
 async fn other_realm() -> (KeyRing, String) {
     let ring = KeyRing::builder("other")
         .realm("billing")
@@ -27,11 +27,11 @@ async fn other_realm() -> (KeyRing, String) {
     (ring, key)
 }
 
-/// Something that an outer layer has left for the inner service, and no business of ours.
+/// A value that an outer layer has left for the inner service, and that this crate does not touch.
 #[derive(Debug, Clone, PartialEq)]
 struct Bystander(u8);
 
-/// The request with a proof of another realm that an outer layer has left in it.
+/// The request with a proof of another realm, left in it by an outer layer.
 async fn planted(mut request: Request<()>) -> Request<()> {
     let (ring, key) = other_realm().await;
     let proof = ring.verify(key.as_bytes()).await.unwrap();
@@ -93,7 +93,7 @@ async fn r11_a_planted_proof_is_absent_inside_in_every_mode() {
         check(&required, planted(Request::new(())).await, MISSING).await;
         let (_, inner) = check(&optional, planted(Request::new(())).await, PASSES).await;
         assert_eq!(subject_and_realm(&inner), None);
-        // A credential that is another layer's business makes nobody of this one's.
+        // A credential for another layer authenticates no caller of this one.
         let basic = || request([(AUTHORIZATION, "Basic YTpi")]);
         check(&required, planted(basic()).await, MISSING).await;
         let (_, inner) = check(&optional, planted(basic()).await, PASSES).await;
@@ -101,7 +101,7 @@ async fn r11_a_planted_proof_is_absent_inside_in_every_mode() {
     }
 }
 
-/// What the planted proof would allow is not allowed.
+/// A request is not allowed because of a planted proof.
 #[tokio::test]
 async fn r11_a_planted_proof_meets_no_requirement() {
     for (ring, key) in at_once_and_later().await {
@@ -170,7 +170,7 @@ async fn r11_the_proof_of_an_outer_layer_ends_at_the_inner_one() {
                 assert_eq!(inner.calls(), 1);
             }
 
-            // A rejection leaves nothing behind for the request after it.
+            // A rejection leaves no trace for the next request.
             assert_eq!(send(&service, both()).await.status, StatusCode::OK);
             assert_eq!(realm(&inner).as_deref(), Some("orders"));
         }
@@ -232,7 +232,7 @@ async fn an_optional_layer_lets_nothing_pass_but_requests_without_a_credential()
         for anonymous in [Request::new(()), request([(X_API_KEY, "")])] {
             let (response, inner) = check(&layer, anonymous, PASSES).await;
             assert!(inner.last().extensions.get::<VerifiedKey>().is_none());
-            // The answer to nobody may be shared, but not with holders of keys.
+            // An anonymous response may be shared, but not with holders of keys.
             assert_eq!(response.values("vary"), ["x-api-key"]);
             assert_eq!(response.values("cache-control"), [""; 0]);
         }
@@ -262,7 +262,7 @@ async fn r15_a_requirement_outweighs_the_optional_mode() {
     }
 }
 
-/// The anonymous pass is remembered, and its memory is the innermost layer's.
+/// The anonymous pass is remembered, and the memory belongs to the innermost layer.
 #[tokio::test]
 async fn a_guard_inside_refuses_the_anonymous_as_the_layer_around_it_would() {
     let (outer_ring, _) = other_realm().await;

@@ -1,4 +1,4 @@
-//! Rule 25: why a key is invalid cannot be told from the response, not by a byte.
+//! Rule 25: the response does not reveal, by any byte, why a key is invalid.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct InvalidKey {
     cause: InvalidCause,
 }
 
-/// One ring, and keys that are invalid in it, each in another way.
+/// One ring, and keys that are invalid in it, each for another reason.
 async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
     let (ring, clock, store) = scripted_ring();
     let neighbour = KeyRing::builder("acme")
@@ -110,7 +110,7 @@ async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
     (ring, keys)
 }
 
-/// The sets of sources that a layer may have, and what stands before the key in each carrier.
+/// The sets of sources that a layer may have, and the text before the key in each carrier.
 fn layers(ring: &KeyRing) -> Vec<(ApiKeyLayer, Vec<(&'static str, &'static str)>)> {
     let layer = ApiKeyLayer::new(ring.clone());
     let x_api_key = || Source::header(X_API_KEY).unwrap();
@@ -209,7 +209,7 @@ async fn r25_every_invalid_key_gets_the_same_bytes_on_the_wire() {
     for (layer, carriers) in layers(&ring) {
         let mut first = None;
         for InvalidKey { name, bytes, .. } in &keys {
-            // HTTP/1.1 drops white space around a value, so this one is no key at all there.
+            // HTTP/1.1 drops white space around a value, so this text is not a key there.
             if bytes.as_slice() == b" " {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The wire format as its users see it: what is minted, and what is accepted.
+//! The wire format as its users see it: the keys that are minted, and those that are accepted.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,7 @@ async fn mint(ring: &KeyRing) -> Issued {
     ring.issue(Grant::new("alice")).await.unwrap()
 }
 
-/// The ring's own pattern, read as secret scanners read it: over bytes, ASCII only.
+/// The ring's own pattern, applied as secret scanners do it: over bytes, ASCII only.
 fn scanner(ring: &KeyRing) -> Regex {
     RegexBuilder::new(&ring.scanner_pattern())
         .unicode(false)
@@ -59,7 +59,7 @@ pub(crate) fn checksum(body: &[u8]) -> String {
     String::from_utf8(digits.to_vec()).unwrap()
 }
 
-/// The prefix grammar, `[a-z][a-z0-9_]{0,19}` without `_` at the end, said once more.
+/// The prefix grammar, `[a-z][a-z0-9_]{0,19}` without `_` at the end, implemented again.
 fn is_prefix(text: &str) -> bool {
     let characters: Vec<char> = text.chars().collect();
     (1..=20).contains(&characters.len())
@@ -190,7 +190,7 @@ async fn r29_a_key_has_one_spelling() {
 
     for other in mutations(&key) {
         let error = ring.verify(&other).await.map(|_| ()).unwrap_err();
-        // A CRC-32 misses no change of a single byte, so none of these is even looked up.
+        // A CRC-32 detects every change of a single byte, so none of these is even looked up.
         assert_eq!(
             error.kind(),
             VerifyErrorKind::Invalid(InvalidCause::Malformed),
@@ -202,7 +202,7 @@ async fn r29_a_key_has_one_spelling() {
     ring.verify(key.as_bytes()).await.unwrap();
 }
 
-/// Whoever makes the checksum right for it: a key of other characters has no shape all the same.
+/// Even if the checksum is right for it, a key of other characters has no shape.
 #[tokio::test]
 async fn r29_a_right_checksum_makes_no_key_of_other_characters() {
     let ring = ring();
@@ -260,7 +260,7 @@ async fn r29_no_other_spelling_passes_the_layer() {
     let inner = Inner::new();
     let service = ApiKeyLayer::new(ring).layer(inner.clone());
 
-    // What a header value can hold at all; an empty one is a missing key.
+    // Any text that a header value can hold. An empty one is a missing key.
     let values = mutations(&key)
         .into_iter()
         .filter(|other| !other.is_empty() && http::HeaderValue::from_bytes(other).is_ok());
@@ -319,7 +319,7 @@ async fn ids_secrets_and_digests_are_distinct() {
         assert!(secrets.insert(key[18..44].to_owned()));
         assert!(digests.insert(*issued.record().digest().as_bytes()));
     }
-    // Each of 26 × 2000 characters is one of 62; a missing letter means a biased generator.
+    // Each of 26 × 2000 characters is one of 62. A missing letter means a biased generator.
     let letters: HashSet<u8> = secrets.iter().flat_map(|secret| secret.bytes()).collect();
     assert_eq!(letters.len(), 62);
 }

@@ -1,5 +1,5 @@
 //! A key in a URI, and the presented one in `Referer`, is refused before the store is asked,
-//! reported by the id that it claims, and told to nobody.
+//! reported by the id that it claims, and never disclosed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ impl Scene {
         }
     }
 
-    /// What no response may hold: the key as it was sent, its secret part and its id.
+    /// No response may contain the key as it was sent, its secret part or its id.
     #[track_caller]
     fn assert_untold(&self, response: &Whole, sent: &str) {
         let secret = self.leaked.rsplit('_').next().unwrap();
@@ -56,7 +56,7 @@ impl Scene {
         assert!(!rejection.contains(secret), "{sent}: {rejection}");
     }
 
-    /// Refused whatever else the request has, whatever the mode, without a look-up.
+    /// Refused without a look-up, whatever else the request has and whatever the mode is.
     async fn assert_refused(&self, leak: impl Fn() -> Request<()>, expected: Outcome) {
         let layer = ApiKeyLayer::new(self.ring.clone());
         let bearer = layer.clone().sources([Source::bearer()]);
@@ -214,8 +214,8 @@ fn presenting(mut request: Request<()>, name: HeaderName, value: String) -> Requ
     request
 }
 
-/// Revoked or unknown: a leaked key is what its owner has to hear about, not whether it is valid.
-/// The checksum keeps out what only looks like a key.
+/// Revoked or unknown: the owner must learn that the key leaked, not whether it is valid. The
+/// checksum excludes text that only looks like a key.
 #[tokio::test]
 async fn r05_r34_a_right_checksum_is_enough_and_a_shape_is_not() {
     let mut scene = Scene::new().await;
@@ -302,7 +302,7 @@ async fn r05_what_is_not_shaped_like_a_key_of_the_ring_is_none_of_its_business()
     check(&layer, at(&format!("/#{key}")), MISSING).await;
 }
 
-/// Its owner has to hear of a leak, whatever else is wrong with the request.
+/// The owner must learn of a leak, whatever else is wrong with the request.
 #[tokio::test]
 async fn r05_a_leak_is_reported_beside_an_ambiguity() {
     let scene = Scene::new().await;
@@ -321,8 +321,8 @@ async fn r05_a_leak_is_reported_beside_an_ambiguity() {
     }
 }
 
-/// The prefix of such a ring begins again at its own end, so that a search that goes on behind
-/// a false start steps over the key.
+/// The prefix of such a ring begins again at its own end, so a search that continues after a false
+/// start steps over the key.
 #[tokio::test]
 async fn r05_a_prefix_that_overlaps_itself_hides_no_key() {
     for (prefix, false_start) in [("a_a", "a_"), ("live_live", "live_"), ("x1_x1_x1", "x1_")] {

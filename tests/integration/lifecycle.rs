@@ -1,4 +1,4 @@
-//! Keys that are replaced, shrink and end, and what is refused with nothing changed.
+//! Keys that are replaced, shrink and end, and refusals that change nothing.
 
 mod clocks;
 mod conflicts;
@@ -29,14 +29,14 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Rings over one store in memory, with a clock in common and a copy of every commit.
+/// Rings over one store in memory, with a common clock and a copy of every commit.
 struct House {
     clock: ManualClock,
     store: MemoryStore,
     /// The second store of a promotion between two.
     other: MemoryStore,
     changes: Arc<Mutex<Vec<Change>>>,
-    /// Those of all its rings.
+    /// The realms of all its rings.
     realms: Mutex<BTreeSet<String>>,
 }
 
@@ -79,7 +79,7 @@ impl House {
             .unwrap()
     }
 
-    /// The commits since the last time.
+    /// The commits since the last call.
     fn changes(&self) -> Vec<Change> {
         std::mem::take(&mut *self.changes.lock().unwrap())
     }
@@ -98,7 +98,7 @@ impl House {
         records
     }
 
-    /// The outcome is this error, and the stores are as they were.
+    /// The outcome is this error, and the stores have not changed.
     async fn assert_refused<T: std::fmt::Debug>(
         &self,
         outcome: impl Future<Output = Result<T, Error>>,
@@ -112,7 +112,7 @@ impl House {
     }
 }
 
-/// What a ring says to a key: its scopes, or why not.
+/// The verdict of a ring on a key: its scopes, or the cause of the refusal.
 async fn verdict(ring: &KeyRing, issued: &Issued) -> Result<String, InvalidCause> {
     match ring.verify(issued.secret().expose().as_bytes()).await {
         Ok(key) => Ok(key.scopes().to_string()),

@@ -16,7 +16,7 @@ use tower_api_key::{InvalidCause, KeyRing, VerifyErrorKind};
 
 pub(crate) use steps::Steps;
 
-/// More than any thread needs before it sees what another has done.
+/// More iterations than any thread needs before it sees another thread's change.
 const PATIENCE: usize = 50_000_000;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -34,7 +34,7 @@ fn ring_over(store: &Steps) -> KeyRing {
         .unwrap()
 }
 
-/// What a ring says to a key: its subject, or why not.
+/// The verdict of a ring on a key: its subject, or the kind of the error.
 fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     block_on(ring.verify(key.as_bytes()))
         .map(|key| key.subject().to_owned())
@@ -45,7 +45,7 @@ fn invalid<T>(cause: InvalidCause) -> Result<T, VerifyErrorKind> {
     Err(VerifyErrorKind::Invalid(cause))
 }
 
-/// Refused as what has ended: replaced, or in its grace when that was cut short.
+/// Refused because it has ended: it was replaced, or its grace period was cut short.
 #[track_caller]
 fn assert_is_dead(ring: &KeyRing, key: &str) {
     let verdict = verdict(ring, key);
@@ -53,7 +53,7 @@ fn assert_is_dead(ring: &KeyRing, key: &str) {
     assert!(causes.map(invalid).contains(&verdict), "{verdict:?}");
 }
 
-/// Spins until there is something to see; another thread is on its way to it.
+/// Spins until there is something to see, which another thread is about to provide.
 #[track_caller]
 fn await_some<T>(mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..PATIENCE {
@@ -65,7 +65,7 @@ fn await_some<T>(mut look: impl FnMut() -> Option<T>) -> T {
     panic!("what another thread does was never seen");
 }
 
-/// Ends the loops of the other threads, also where this one fails.
+/// Ends the loops of the other threads, even if this one fails.
 #[derive(Default)]
 struct Done(AtomicBool);
 

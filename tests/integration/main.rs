@@ -1,4 +1,4 @@
-//! Every test that uses the crate from outside, a file for each area.
+//! Every test that uses the crate from outside, one file for each area.
 //!
 //! A test that holds a rule of the threat model carries the rule's number in its name.
 #![allow(

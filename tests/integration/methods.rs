@@ -1,4 +1,4 @@
-//! Neither the method nor the spelling of the target makes a difference to who may pass.
+//! Neither the method nor the spelling of the target changes which requests are accepted.
 
 use http::{HeaderName, Method, Request, StatusCode, Uri};
 use tower::Layer;
@@ -12,7 +12,7 @@ const METHODS: [&str; 14] = [
     "M-SEARCH", "PROPFIND", "get", "options",
 ];
 
-/// Spellings of targets with which routers and proxies have been told different things.
+/// Spellings of targets that routers and proxies have interpreted differently.
 const TARGETS: [&str; 34] = [
     "/",
     "/admin",
@@ -161,8 +161,8 @@ async fn r13_no_spelling_of_a_target_is_exempt() {
     }
 }
 
-/// Whatever a router takes for a guarded route, is guarded: the scope is attached to the route,
-/// so that there is no second reading of the path.
+/// Every path that a router takes for a guarded route is guarded: the scope is attached to the
+/// route, so the path is not interpreted a second time.
 #[tokio::test]
 async fn r13_a_router_reaches_a_guarded_route_through_its_guard_alone() {
     let ring: KeyRing = ring();

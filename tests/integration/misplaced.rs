@@ -1,4 +1,4 @@
-//! A key is found by its value in places where none belongs, hidden there, and reported.
+//! A key in a place that must not hold one is found by its value, hidden there, and reported.
 
 use http::header::{AUTHORIZATION, HeaderName, REFERER};
 use http::{HeaderValue, Request};
@@ -27,7 +27,7 @@ pub(crate) const FORWARDED: [HeaderName; 11] = [
     HeaderName::from_static("x-auth-request-redirect"),
 ];
 
-/// A ring that is observed, with a key in a wrong place and one to send properly.
+/// A ring with an observer, with a key in a wrong place and one to send properly.
 pub(crate) struct Scene {
     pub(crate) ring: KeyRing,
     store: ObservedStore,
@@ -70,7 +70,7 @@ impl Scene {
         request
     }
 
-    /// Refused without a look-up, reported by the claimed id, and told to nobody.
+    /// Refused without a look-up, reported by the claimed id, and never disclosed.
     async fn assert_refused(
         &self,
         layer: &ApiKeyLayer,
@@ -166,7 +166,7 @@ async fn r06_a_key_in_authorization_is_found_whatever_the_scheme() {
         }
     }
 
-    // Under a scheme that is read it is the credential, and no other is.
+    // Under a scheme that is read it is the credential, and there is no other.
     let bearer = own.clone().sources([Source::bearer()]).optional();
     check(&bearer, request([(AUTHORIZATION, &values[2])]), PASSES).await;
     scene.recorder.take();
@@ -278,7 +278,7 @@ async fn r06_no_header_takes_a_key_past_an_optional_layer() {
         scene
             .assert_refused(&optional, empty, place, IN_ANOTHER_HEADER)
             .await;
-        // A request that goes no further, or has a key of its own, is not searched.
+        // A request that goes no further, or has its own key, is not searched.
         check(&own, stray(), MISSING).await;
         check(&own, scene.beside_the_proper(stray()), PASSES).await;
         scene.recorder.take();

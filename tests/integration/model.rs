@@ -1,22 +1,21 @@
-//! Random sequences of every operation of `KeyRing` but `upkeep`, against a reference model.
+//! Random sequences of every operation of `KeyRing` except `upkeep`, against a reference model.
 //!
-//! Five rings take part: two nodes of one realm with different policies, a second realm, and a
-//! temporary ring with caps, all over one store; and a ring over a store of its own. The clock
-//! goes on, stands still, is set back, and is set to the end of time. Other writers come between what
-//! an operation read and its commit, and it must end as if it had begun after them. After every operation the
-//! stores must hold what the model says, to the field. What was committed is read off the stores
-//! commit by commit, and the authority of every digest at each is held against the invariants of
-//! the lifecycle; each is a function that has its number in its name, or an assertion that has it in
-//! its message.
+//! Five rings take part: two nodes of one realm with different policies, a second realm, and a temporary ring
+//! with caps, all over one store, and a ring over its own store. The clock goes on, stands still, is set
+//! back, and is set to the end of time. Other writers commit between the read and the commit of an operation,
+//! which must end as if it had begun after them. After every operation the stores must match the model in
+//! every field. The commits are read from the stores one by one, and the authority of every digest at each is
+//! checked against the invariants of the lifecycle. Each invariant is a function that has its number in its
+//! name, or an assertion that has it in its message.
 //!
-//! A run of 25 000 steps is part of the tests. The long run, which prints its steps and how often
-//! each operation ended how:
+//! A run of 25 000 steps is part of the tests. The long run prints its steps and the number of each
+//! outcome of each operation:
 //!
 //! ```text
 //! MODEL_STEPS=120000 cargo test --all-features --test integration -- model --nocapture
 //! ```
 //!
-//! What fails is shortened first: the operations that are left are printed.
+//! If a sequence fails, it is shortened first, and the remaining operations are printed.
 
 mod ledger;
 mod looking;
@@ -46,7 +45,7 @@ type Check = Result<(), TestCaseError>;
 const STEPS: u64 = 25_000;
 const LONGEST_SEQUENCE: usize = 160;
 
-/// What a run must have come by to have shown anything.
+/// The events that a run must have reached to be meaningful.
 const MUST_HAPPEN: [&str; 71] = [
     "import_digest: Duplicate",
     "import_digest: ok",
@@ -121,7 +120,7 @@ const MUST_HAPPEN: [&str; 71] = [
     "watch: Ok(Revoked)",
 ];
 
-/// What a short run may well miss: two to ten times in 25 000 steps, on average.
+/// Events that a short run may miss: two to ten times in 25 000 steps, on average.
 const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 2] = [
     "promote: TooManyKeys",
     "verify: reuse by a clock that was ahead",
@@ -146,7 +145,7 @@ fn invariants_1_to_6_9_10_and_12_hold_over_random_sequences() {
     while steps.get() < wanted {
         sequences += 1;
         let sequence = operations::operations(LONGEST_SEQUENCE);
-        // A runner counts its cases over all of its runs: one is good for one sequence.
+        // A runner counts its cases over all of its runs, so one is used for one sequence.
         let result = TestRunner::new(config.clone()).run(&sequence, |operations| {
             let mut tally = tally.borrow_mut();
             let mut run = Run::new(&mut tally);
@@ -177,7 +176,7 @@ fn invariants_1_to_6_9_10_and_12_hold_over_random_sequences() {
     }
 }
 
-/// The value of a future that waits for nothing.
+/// The value of a future that is ready at once.
 fn now<F: Future>(future: F) -> F::Output {
     match poll_once(&mut Box::pin(future)) {
         Poll::Ready(value) => value,

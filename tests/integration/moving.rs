@@ -1,4 +1,4 @@
-//! Keys that another system minted: many at once, by the hashes that it kept, and asked for.
+//! Keys that another system minted: imported in bulk by their stored hashes, or on demand.
 
 mod asked;
 mod bounds;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use tower_api_key::{Grant, InvalidCause, KeyRing, VerifyErrorKind};
 
 const DAY: Duration = Duration::from_hours(24);
-/// A key of the other system; strong enough to be imported.
+/// A key of the other system, strong enough to be imported.
 const OLD: &str = "k7.Zr01mLw8Vx6pTe2NdUu71Bc9XyQw33r";
 
 fn grant() -> Grant {
     Grant::new("alice").expires_in(DAY)
 }
 
-/// What a ring says to a key: its subject, or why not.
+/// The verdict of a ring on a key: its subject, or the kind of the error.
 async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     let verdict = ring.verify(key.as_bytes()).await;
     verdict

@@ -1,4 +1,4 @@
-//! What can become of a request, word for word, and the assertion that it did.
+//! The possible outcomes of a request, word for word, and the assertion of one.
 
 use http::Request;
 use tower::Layer;
@@ -6,7 +6,7 @@ use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind};
 
 use crate::support::{Inner, Whole, send};
 
-/// What became of a request: the status, the kind of the refusal, and what it says.
+/// The outcome of a request: the status, the kind of the refusal, and its text.
 pub(crate) type Outcome = (u16, Option<RejectionKind>, &'static str);
 
 pub(crate) const PASSES: Outcome = (200, None, "");
@@ -60,8 +60,8 @@ pub(crate) const IN_ANOTHER_HEADER: Outcome = (
     "API key in another header: send it in x-api-key",
 );
 
-/// Sends a request through this layer, asserts what became of it, and that the inner service was
-/// called where it passed and only there.
+/// Sends a request through this layer, asserts its outcome, and that the inner service was called
+/// if and only if the request passed.
 pub(crate) async fn check(
     layer: &ApiKeyLayer,
     request: Request<()>,

@@ -1,4 +1,4 @@
-//! Pages of more keys than a store puts in order, for every store of SQL.
+//! Pages of more keys than a store sorts, for every SQL store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tower_api_key::{KeyId, KeyRecord, KeyState, Realm, Scope, Timestamp};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// More than the few that a store would put in order for one page.
+/// More than the few keys that a store would sort for one page.
 pub(crate) const MANY: u32 = 10_050;
 
 /// The columns of the key of number `n`: all of them live, near their end, unused for long, and with a
-/// scope; issued in an order that is not that of their ids.
+/// scope. The order of issue is not the order of their ids.
 pub(crate) const COLUMNS: &str = "id, realm, digest, subject, scopes, issued_at, not_before, expires_at, \
     lineage, generation, version, metadata";
 
-/// When the keys are listed: live, but near their end.
+/// The time of the list: the keys are live, but near their end.
 pub(crate) const NOW: u64 = 100 * 86_400;
 
-/// The values of those columns: what makes a digest, and a text, of a number is not the same in all
-/// databases.
+/// The values of those columns. The functions that make a digest and a text from a number differ
+/// between databases.
 pub(crate) fn values(id: &str, digest: &str) -> String {
     format!(
         "{id}, 'orders', {digest}, 'subject-' || n, 'read s' || (n % 7), n * 7919 % 1009, \
@@ -28,8 +28,8 @@ pub(crate) fn values(id: &str, digest: &str) -> String {
     )
 }
 
-/// Turns the pages of every query that many keys match, and compares them with what a store in memory
-/// would show.
+/// Reads the pages of every query that many keys match, and compares them with those of a store in
+/// memory.
 pub(crate) async fn check(store: &impl KeyStore) {
     let realm: Realm = "orders".parse().unwrap();
     let now = Timestamp::from_unix(NOW);

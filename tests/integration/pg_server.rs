@@ -17,8 +17,9 @@ const MISSING: &str = "the feature `postgres` is on, and its tests start a serve
      put Postgres's `initdb` and `pg_ctl` on PATH, or install it (Debian: apt-get install \
      postgresql), or leave the feature out";
 
-/// What a shell does until its standard input closes, which it does however the tests end: make a
-/// cluster, obey a word a line, and at last stop the server and remove the folder.
+/// The shell script that runs until its standard input closes, which happens however the tests end:
+/// it makes a cluster, obeys one word per line, and finally stops the server and removes the
+/// folder.
 const KEEPER: &str = r#"
 # Tests that are gone hear nothing; this shell goes on to the end of its work.
 trap '' PIPE
@@ -60,7 +61,7 @@ done
 
 const REPLICATED: &str = "-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on";
 
-/// A server on a port of its own.
+/// A server on its own port.
 pub(crate) struct PgServer {
     keeper: Child,
     words: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
@@ -68,21 +69,21 @@ pub(crate) struct PgServer {
     databases: AtomicU32,
 }
 
-/// The one for all the tests that do not hurt it.
+/// The shared server for all tests that do not harm it.
 static SHARED: LazyLock<PgServer> = LazyLock::new(|| PgServer::start("off"));
 
-/// The URL of a database of one's own, with the schema in place, on the shared server.
+/// The URL of a new database with the schema, on the shared server.
 pub(crate) async fn database() -> String {
     SHARED.database().await
 }
 
-/// The URL of a database of one's own that is empty, on the shared server.
+/// The URL of a new, empty database on the shared server.
 pub(crate) async fn empty_database() -> String {
     SHARED.empty_database().await
 }
 
-/// The options of a store whose test is not about how long it waits: a loaded machine may take more
-/// than the second of a service.
+/// The options of a store whose test is not about the duration of waits, because a loaded machine
+/// may take more than a service's one second.
 pub(crate) fn patient() -> PostgresOptions {
     PostgresOptions::new().acquire_timeout(Duration::from_secs(30))
 }
@@ -94,7 +95,7 @@ impl PgServer {
         Self::start_with(fsync, "", "")
     }
 
-    /// Starts a server that others can replicate.
+    /// Starts a server that can be replicated.
     #[track_caller]
     pub(crate) fn start_primary() -> Self {
         Self::start_with("off", REPLICATED, "")
@@ -123,7 +124,7 @@ impl PgServer {
             .env("options", options)
             .env("primary", primary)
             .current_dir(&folder)
-            // A Ctrl-C is for the tests; the keeper ends after them.
+            // A Ctrl-C is for the tests. The keeper ends after them.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -148,7 +149,7 @@ impl PgServer {
         panic!("Postgres did not start; what it said stands above");
     }
 
-    /// Where this database is.
+    /// The URL of this database.
     pub(crate) fn url(&self, database: &str) -> String {
         let port = self.port;
         format!("postgres://postgres@127.0.0.1:{port}/{database}")
@@ -168,7 +169,7 @@ impl PgServer {
         self.url(&name)
     }
 
-    /// Ends the server at once, as a power cut would, and every connection with it.
+    /// Ends the server at once, as a power failure would, with every connection to it.
     pub(crate) fn stop(&self) {
         assert!(self.tell("stop"));
     }
@@ -178,7 +179,7 @@ impl PgServer {
         assert!(self.tell("start"));
     }
 
-    /// Halts the server: connections stay, and nothing is answered.
+    /// Halts the server: connections stay open without answers.
     pub(crate) fn freeze(&self) {
         assert!(self.tell("freeze"));
     }
@@ -192,7 +193,7 @@ impl PgServer {
         self.port
     }
 
-    /// Lets a halted server go on.
+    /// Continues a halted server.
     pub(crate) fn thaw(&self) {
         assert!(self.tell("thaw"));
     }
@@ -209,7 +210,7 @@ impl PgServer {
 
 impl Drop for PgServer {
     fn drop(&mut self) {
-        // The keeper ends once its input does; after that nothing is left behind.
+        // The keeper ends after its input does, and leaves no files or processes.
         let words = self.words.get_mut();
         drop(words.map(Option::take));
         let _ = self.keeper.wait();
@@ -235,7 +236,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
         .filter_map(|folder| folder.join("initdb").canonicalize().ok())
         .filter_map(|initdb| Some(initdb.parent()?.to_owned()))
         .find(complete);
-    // Debian keeps them off PATH.
+    // Debian does not put them on PATH.
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -245,7 +246,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     on_path.or_else(|| versions.into_iter().rev().find(complete))
 }
 
-/// A command that drops to another user first where this one is root, which Postgres refuses.
+/// A command that first drops to another user if this one is root, which Postgres refuses.
 pub(crate) fn unprivileged(folder: &Path) -> Command {
     if id("-u", None).as_deref() != Some("0") {
         return Command::new("env");
@@ -271,7 +272,7 @@ fn id(which: &str, user: Option<&str>) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// A port below those that the system gives to clients, so that none of them takes it while the
+/// A port below those that the system assigns to clients, so that none of them takes it while the
 /// server is down.
 pub(crate) fn free_port(attempt: u32) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);

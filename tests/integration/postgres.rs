@@ -30,17 +30,17 @@ use tower_api_key::{
 use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
 
-/// How many files make the schema.
+/// The number of files of the schema.
 const MIGRATIONS: u32 = 5;
 
-/// A ring `acme` with the realm `orders`, whose look-ups a loaded machine may hold up.
+/// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {
     KeyRing::builder("acme")
         .realm("orders")
         .lookup_timeout(Duration::from_mins(1))
 }
 
-/// Such a ring over a store, with real time.
+/// The same ring over a given store, with real time.
 fn ring_over(store: PostgresStore) -> KeyRing {
     builder().build(store).unwrap()
 }

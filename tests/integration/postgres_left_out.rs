@@ -1,4 +1,4 @@
-//! What a run without the feature `postgres` says of itself.
+//! The message of a run without the feature `postgres`.
 
 #[test]
 fn the_store_in_postgres_was_not_tested_without_its_feature() {

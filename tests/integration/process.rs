@@ -8,20 +8,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Only a program that hangs takes longer for one line.
+/// Takes longer for one line only if the program hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program that runs; it is killed when the test is over, however that comes.
+/// A running program, which is killed when the test ends in any way.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
 }
 
-/// What a program that is over has left.
+/// The output and the status of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// The lines of standard output that were not read before.
+    /// The lines of standard output that have not been read.
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: String,
 }
@@ -70,7 +70,7 @@ impl Running {
         Self::serving(example, Self::start(example, arguments, 0))
     }
 
-    /// As [`serve`](Self::serve), with its keys in this file.
+    /// Like [`serve`](Self::serve), with its keys in this file.
     #[cfg(feature = "sqlite")]
     pub(crate) fn serve_keys_of(example: &str, keys: &Path) -> (Self, String) {
         let mut command = command(example, 0);
@@ -78,7 +78,7 @@ impl Running {
         Self::serving(example, Self::spawn(command))
     }
 
-    /// As [`serve`](Self::serve), with a database.
+    /// Like [`serve`](Self::serve), with a database.
     #[cfg(all(feature = "axum", feature = "postgres", feature = "serde"))]
     pub(crate) fn serve_database(example: &str, url: &str) -> (Self, String) {
         let mut command = command(example, 0);
@@ -112,7 +112,7 @@ impl Running {
         (running, url.to_owned())
     }
 
-    /// The next so many lines of standard output that show a command, without their labels.
+    /// The next lines of standard output that show a command, up to this number, without their labels.
     pub(crate) fn commands(&self, first_word: &str, count: usize) -> Vec<String> {
         let mut commands = Vec::with_capacity(count);
         while commands.len() < count {
@@ -136,7 +136,7 @@ impl Running {
         assert!(!gave_up, "{ended:?}");
     }
 
-    /// Kills it with SIGKILL, and reads what it said until then.
+    /// Kills it with SIGKILL, and returns its output until then.
     #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
@@ -157,7 +157,7 @@ impl Running {
         }
     }
 
-    /// Asserts that it ends by itself in this time.
+    /// Asserts that it ends by itself within this time.
     #[cfg(feature = "axum")]
     #[track_caller]
     pub(crate) fn end_within(self, time: Duration) -> Ended {
@@ -165,7 +165,7 @@ impl Running {
             .unwrap_or_else(|| panic!("it did not end within {time:?}"))
     }
 
-    /// What it has left where it ends by itself in this time.
+    /// Its output and status, if it ends by itself within this time.
     #[cfg(feature = "axum")]
     pub(crate) fn ended_within(self, time: Duration) -> Option<Ended> {
         let (sender, receiver) = channel();
@@ -186,18 +186,18 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A thread reads the lines, so that a test that waits for one can lose its patience.
+/// A thread reads the lines, so that a test can stop waiting for one.
 fn lines_of(stdout: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // Nobody reads on, but the pipe stays open, so that the example can.
+            // The lines are no longer read, but the pipe stays open, so that the example can continue.
             let _ = sender.send(line);
         }
     });
@@ -228,7 +228,7 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
-/// Where cargo puts the examples: next to the folder of the test's own program.
+/// The folder where cargo puts the examples, next to that of the test's own program.
 pub(crate) fn path_of(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();

@@ -1,4 +1,4 @@
-//! What SECURITY.md promises of the lifecycle, each promise by itself; the model holds them in
+//! The promises of SECURITY.md about the lifecycle, each tested separately. The model tests them in
 //! every order.
 
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::support::{Inner, START, issue, ring, ring_and_clock, send, with_key};
 const HOUR: Duration = Duration::from_hours(1);
 const YEAR: Duration = Duration::from_hours(8760);
 
-/// The scopes of a key that is accepted, or why it is not.
+/// The scopes of an accepted key, or the reason why it is refused.
 async fn verdict(ring: &KeyRing, key: &Issued) -> Result<String, VerifyErrorKind> {
     ring.verify(key.secret().expose().as_bytes())
         .await
@@ -112,12 +112,12 @@ async fn r03_every_change_of_privilege_ends_a_grace() {
             "revoke_subject" => assert_eq!(ring.revoke_subject("alice", LEAKED).await.unwrap(), 2),
             _ => assert_eq!(ring.revoke_lineage(id, LEAKED).await.unwrap(), 2),
         }
-        // Its holder was promised the grace, and is no thief within it.
+        // Its holder was promised the grace period, and is not a thief within it.
         assert_eq!(verdict(&ring, &old).await, Err(REVOKED), "{change}");
     }
 }
 
-/// One secret is taken back, not the other; `revoke_lineage` takes both.
+/// One secret is revoked, not the other. `revoke_lineage` revokes both.
 #[tokio::test]
 async fn the_revocation_of_a_key_leaves_its_predecessor_the_rest_of_its_grace() {
     let (ring, clock) = ring_and_clock();

@@ -1,4 +1,4 @@
-//! The example quickstart as it runs, and all that it must answer.
+//! The running example quickstart, and every answer that it must give.
 
 use http::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use tower_api_key::{Grant, KeyRing};
 use crate::process::Running;
 use crate::rows::{INVALID, LACKING, MISSING, Row, keys_in, problem};
 
-/// Quickstart as it runs, with what it said of itself.
+/// The running quickstart, with its output.
 pub(crate) struct Quickstart {
     pub(crate) running: Running,
     pub(crate) url: String,
@@ -33,7 +33,7 @@ impl Quickstart {
         }
     }
 
-    /// The rejection table, as far as quickstart can show it, and what it accepts.
+    /// The rejection table, as far as quickstart can show it, and the accepted requests.
     pub(crate) async fn rows(&self) -> Vec<Row> {
         let missing = Some(r#"ApiKey realm="demo""#);
         let invalid = Some(r#"ApiKey realm="demo", error="invalid_token""#);

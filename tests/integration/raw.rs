@@ -1,5 +1,5 @@
-//! What clients and proxies can put on the wire, through hyper: each request ends in the
-//! verdict that is written down for it, and the connection goes on where HTTP lets it.
+//! Requests that clients and proxies can send through hyper. Each ends in the verdict that is
+//! listed for it, and the connection stays open if HTTP allows it.
 
 use tower_api_key::RejectionKind;
 
@@ -22,7 +22,7 @@ async fn r09_what_stands_on_the_wire_is_what_counts() {
         let cases = [
             (format!("x-api-key: {key}\r\n"), PASSES),
             (format!("X-API-KEY:{key}\r\n"), PASSES),
-            // HTTP itself takes the white space around a value for none of it (RFC 9110 §5.5).
+            // HTTP does not count the white space around a value as part of it (RFC 9110 §5.5).
             (format!("x-api-key: \t {key} \t \r\n"), PASSES),
             (format!("authorization: bEARER {key}\r\n"), PASSES),
             (String::new(), MISSING),
@@ -186,7 +186,7 @@ async fn r05_r13_the_form_of_the_target_makes_no_difference() {
             let request = format!("{start} HTTP/1.1\r\nhost: example.com\r\n\r\n");
             server.check(request.as_bytes(), MISSING, &key).await;
         }
-        // A fragment is not sent by clients; where one is, it is dropped, not read.
+        // Clients do not send a fragment. If one is sent, it is dropped, not read.
         server.check(&get("/#x-api-key", ""), MISSING, &key).await;
         if !minted {
             continue;
@@ -262,7 +262,7 @@ async fn r17_the_unread_body_of_a_rejected_request_is_no_request() {
                 let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
                 server.check(&post(&chunked, &chunks), expected, &key).await;
             }
-            // Both at once, so that the good one waits behind the body in hyper's buffer.
+            // Both at once, so that the good one waits after the body in hyper's buffer.
             let length = format!("{lines}content-length: {}\r\n", smuggled.len());
             let mut client = server.connect().await;
             let pipelined = [post(&length, &smuggled), good(&key)].concat();
@@ -274,8 +274,8 @@ async fn r17_the_unread_body_of_a_rejected_request_is_no_request() {
     }
 }
 
-/// The verdict needs the head alone. A body that has not come can only be told from the next
-/// request by its length, so hyper does not wait for it, and ends the connection.
+/// The verdict needs only the head. Without the length of a missing body, hyper cannot find the
+/// next request, so it does not wait for the body and ends the connection.
 #[tokio::test]
 async fn r17_a_request_is_rejected_from_its_head() {
     for (server, _) in at_once_and_later().await {

@@ -1,5 +1,5 @@
-//! Rule 17: the service that said it is ready is the one that is called, once, and only for a
-//! request that passed.
+//! Rule 17: the service that reported that it is ready is the one that is called, once, and only if
+//! the request passed.
 
 mod tracked;
 
@@ -210,7 +210,7 @@ async fn r17_a_buffer_that_reserves_on_ready_works_inside() {
     let key = key(&ring, "read").await;
     store.hold();
     let inner = Inner::new();
-    // One place: a reservation that is lost would block the next request for ever.
+    // One place: a lost reservation would block the next request forever.
     let buffered = Buffer::new(inner.clone(), 1);
     let service = ApiKeyLayer::new(ring).layer(buffered);
 

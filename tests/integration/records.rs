@@ -1,4 +1,4 @@
-//! What a record is worth at a time, to the second.
+//! The state of a record at a time, to the second.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix(seconds)
 }
 
-/// A key that is valid from 100 and expires at 200, but for what the test says.
+/// A key that is valid from 100 and expires at 200, except for the test's changes.
 fn record(edit: impl FnOnce(&mut KeyRecordParts)) -> KeyRecord {
     let id = "keykeykey001".parse().unwrap();
     let mut parts = KeyRecordParts {

@@ -1,4 +1,4 @@
-//! What each kind of refusal looks like: every header and every byte of the body.
+//! The response of each kind of refusal: every header and every byte of the body.
 
 mod case;
 
@@ -122,7 +122,7 @@ async fn a_profile_changes_the_status_of_missing_and_invalid_and_nothing_else() 
     }
 }
 
-/// A responder that shares nothing with the response that it replaces.
+/// A responder that copies nothing from the response that it replaces.
 fn teapot(rejection: &Rejection) -> Response<Bytes> {
     Response::builder()
         .status(StatusCode::IM_A_TEAPOT)
@@ -144,7 +144,7 @@ async fn a_responder_replaces_status_headers_and_body() {
         let detail = problem["detail"].as_str().unwrap();
         assert_eq!(response.status, StatusCode::IM_A_TEAPOT, "{case:?}");
         let kind = format!("{:?}", expected.kind);
-        // What no refusal may lack is added to what the responder says.
+        // The headers that every refusal needs are added to the responder's.
         let vary = response.values("vary").concat();
         assert_eq!(
             sorted_headers(&response),

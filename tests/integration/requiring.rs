@@ -57,7 +57,7 @@ fn saying(what: &'static str) -> impl Fn(&Rejection) -> Response<Bytes> + Clone 
     }
 }
 
-/// One responder for a stack: whoever refuses, unless a guard has a responder of its own.
+/// One responder for a stack: it answers every refusal, unless a guard has its own responder.
 #[tokio::test]
 async fn the_responder_of_a_layer_answers_for_what_is_further_in() {
     let ring = ring();

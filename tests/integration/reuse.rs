@@ -1,4 +1,4 @@
-//! A secret that another has replaced comes back (RFC 9700 §4.14.2).
+//! A replaced secret is presented again (RFC 9700 §4.14.2).
 
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -53,7 +53,7 @@ async fn verdict(ring: &KeyRing, issued: &Issued) -> Result<(), InvalidCause> {
     }
 }
 
-/// Everything that the client is told.
+/// Every part of the response that the client sees.
 fn told(response: &Whole) -> (u16, String, Vec<u8>) {
     (
         response.status.as_u16(),
@@ -62,7 +62,7 @@ fn told(response: &Whole) -> (u16, String, Vec<u8>) {
     )
 }
 
-/// What the client is told of a key that nobody ever issued.
+/// The response to a key that was never issued.
 async fn uniform(ring: &KeyRing) -> (u16, String, Vec<u8>) {
     let unknown = issue(&self::ring(), "read").await;
     let service = ApiKeyLayer::new(ring.clone()).layer(Inner::new());
@@ -74,7 +74,7 @@ async fn uniform(ring: &KeyRing) -> (u16, String, Vec<u8>) {
     told(&response)
 }
 
-/// Keys that others have replaced, each in another way, and the newest key of each lineage.
+/// Keys that were replaced, each in another way, and the newest key of each lineage.
 async fn replaced(fixture: &Fixture) -> Vec<(&'static str, Issued, Issued)> {
     let ring = &fixture.ring;
     let mut keys = Vec::new();
@@ -238,7 +238,7 @@ async fn r31_reuse_ends_the_lineage_in_its_own_realm_alone() {
         .unwrap();
     assert_eq!(real.record().lineage(), id);
 
-    // Whoever planted the temporary key cannot end what the customer has.
+    // The attacker who planted the temporary key cannot end the customer's keys.
     let cause = verdict(&visitors.ring, &temporary).await;
     assert_eq!(cause, Err(InvalidCause::Reuse));
     assert_eq!(verdict(&customers, &real).await, Ok(()));
@@ -247,7 +247,7 @@ async fn r31_reuse_ends_the_lineage_in_its_own_realm_alone() {
     assert_eq!(verdict(&customers, &real).await, Ok(()));
 }
 
-/// How a commit ends.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Honest,
@@ -365,7 +365,7 @@ async fn a_key_that_was_revoked_in_its_grace_is_reused_only_past_it() {
     let kept = "read".parse().unwrap();
     ring.narrow(new.record().id(), &kept).await.unwrap();
 
-    // Its holder was promised a minute: to try it ends nobody else's key.
+    // Its holder was promised a minute. An attempt within it ends no other key.
     assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Revoked));
     assert_eq!(verdict(ring, &new).await, Ok(()));
     fixture.clock.advance(MINUTE);
@@ -373,7 +373,7 @@ async fn a_key_that_was_revoked_in_its_grace_is_reused_only_past_it() {
     assert_eq!(verdict(ring, &new).await, Err(InvalidCause::Revoked));
 }
 
-/// Whatever cuts a grace short, its holder was promised it.
+/// If a grace period is cut short in any way, its holder was still promised it.
 #[tokio::test]
 async fn a_key_whose_grace_was_cut_short_is_no_reuse_until_it_would_have_ended() {
     for way in 0..3 {
@@ -404,8 +404,8 @@ async fn a_key_whose_grace_was_cut_short_is_no_reuse_until_it_would_have_ended()
     }
 }
 
-/// The refusal is the price of a clock that was ahead; to end what came after is for good, and needs
-/// a theft.
+/// The refusal results from a clock that was ahead. Ending the later keys is permanent, and needs a
+/// theft.
 #[tokio::test]
 async fn r24_what_is_denied_for_a_clock_that_was_ahead_ends_no_lineage() {
     for ahead in [2 * HOUR, Duration::MAX] {
@@ -418,7 +418,7 @@ async fn r24_what_is_denied_for_a_clock_that_was_ahead_ends_no_lineage() {
         clock.set(START.checked_add(ahead).unwrap_or(Timestamp::MAX));
         assert_eq!(verdict(ring, &other).await, Err(InvalidCause::Expired));
         if ahead == Duration::MAX {
-            // A clock that fails is no witness.
+            // A clock that fails is not evidence.
             assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
         }
         clock.set(START);

@@ -28,7 +28,7 @@ fn ring_over(store: &MemoryStore, realm: &str) -> KeyRing {
         .unwrap()
 }
 
-/// What a ring says to a key: its subject, or why not.
+/// The verdict of a ring on a key: its subject, or the kind of the error.
 async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     ring.verify(key.as_bytes())
         .await
@@ -135,12 +135,12 @@ async fn revoking_is_seen_at_once_and_done_once() {
     assert_eq!(revoked.valid_until(), Timestamp::from_unix(0));
     assert_eq!(revoked.state_at(START), KeyState::Revoked);
 
-    // Another reason, later: what stands there stays.
+    // With another reason later, the first reason stays.
     clock.advance(DAY);
     ring.revoke(id, RevocationReason::Superseded).await.unwrap();
     assert_eq!(ring.get(id).await.unwrap().unwrap(), revoked);
 
-    // Revocation is terminal, whatever the clock says.
+    // Revocation is terminal, at any reading of the clock.
     clock.set(START);
     assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Revoked));
 }

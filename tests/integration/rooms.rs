@@ -1,4 +1,4 @@
-//! The rooms of the house: a lower one imports no higher one, and only the highest name HTTP.
+//! The rooms (modules) of the crate: a lower one imports no higher one, and only the highest use HTTP.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What the library itself consists of, line by line, with the room that each is in.
+/// The source lines of the library, each with its room.
 fn lines() -> Vec<(&'static str, String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let (mut found, mut lines) = (Vec::new(), Vec::new());
@@ -87,7 +87,7 @@ fn a_lower_room_imports_no_higher_one() {
     for (room, name, line) in lines() {
         for other in words_after(&line, "crate::") {
             let Some(other) = rank(other) else {
-                // A macro, or what a store takes by its public name.
+                // A macro, or an item that a store imports by its public name.
                 let is_macro = ["serde_text", "text_type"].contains(&other);
                 assert!(is_macro || room == "stores", "{name}: {line}");
                 continue;

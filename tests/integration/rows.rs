@@ -1,4 +1,4 @@
-//! What an example must answer, a request a row, asked by a client in Rust or by curl.
+//! The required answers of an example, one row per request, requested by a Rust client or by curl.
 
 use std::process::Output;
 
@@ -25,14 +25,14 @@ pub(crate) fn client(http2: bool) -> HttpClient {
         .build_http()
 }
 
-/// One request to a running example, and what must come back.
+/// One request to a running example, and its required response.
 pub(crate) struct Row {
     method: Method,
     url: String,
     headers: Vec<(&'static str, String)>,
     status: u16,
     body: Value,
-    /// Each as it stands, or that it is absent.
+    /// Each with its exact value, or `None` if it must be absent.
     expected: Vec<(&'static str, Option<&'static str>)>,
 }
 
@@ -62,7 +62,7 @@ impl Row {
         self
     }
 
-    /// What every refusal in the default form has.
+    /// The headers of every refusal in the default form.
     pub(crate) fn refused(self, challenge: Option<&'static str>) -> Self {
         self.expect("content-type", Some("application/problem+json"))
             .expect("cache-control", Some("no-store"))
@@ -70,7 +70,7 @@ impl Row {
             .expect("www-authenticate", challenge)
     }
 
-    /// What every response to a key has.
+    /// The headers of every response to a key.
     pub(crate) fn accepted(self) -> Self {
         self.expect("content-type", Some("application/json"))
             .expect("cache-control", Some("private"))
@@ -121,7 +121,7 @@ pub(crate) fn problem(status: u16, detail: &str) -> Value {
     json!({"title": title.canonical_reason(), "status": status, "detail": detail})
 }
 
-/// Pastes the commands that an example printed, and checks what each of them gets.
+/// Pastes the commands that an example printed, and checks each response.
 #[track_caller]
 pub(crate) fn paste(commands: &[String], expected: &[(u16, Value)]) {
     assert_eq!(commands.len(), expected.len());
@@ -152,7 +152,7 @@ pub(crate) fn keys_in(commands: &[String]) -> Vec<&str> {
     keys
 }
 
-/// Reads what `curl -i` printed.
+/// Parses the output of `curl -i`.
 #[track_caller]
 fn parse_curl(output: &Output) -> Whole {
     assert!(output.status.success(), "{output:?}");

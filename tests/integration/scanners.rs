@@ -1,4 +1,4 @@
-//! Where a key can stand, as the layer, the scanner's pattern and real scanners see it.
+//! The places of a key, as the layer, the scanner's pattern and real scanners see them.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use tower_api_key::{ApiKeyLayer, KeyRing, redact_keys, store::MemoryStore};
 use crate::events::Recorder;
 use crate::support::{Inner, X_API_KEY, issue, request, send};
 
-/// What stands before and after a key in real places.
+/// The text before and after a key in real places.
 const PLACES: [(&str, &str); 22] = [
     ("", ""),
     ("x-api-key: ", "\r"),
@@ -77,7 +77,7 @@ async fn r05_r06_the_layer_the_pattern_and_the_redaction_find_a_key_in_the_same_
 }
 
 proptest! {
-    /// Whatever the texts around it are.
+    /// For any texts around it.
     #[test]
     fn r05_r06_a_key_is_found_between_any_two_texts(
         before in "[ -~\u{80}-\u{ff}]{0,60}",
@@ -100,8 +100,8 @@ proptest! {
     }
 }
 
-/// Pipes the texts, a line each, through a program that prints what matches; the lines of its output,
-/// or `None` if the program is not there.
+/// Pipes the texts, one per line, through a program that prints the matches. Returns the lines of its
+/// output, or `None` if the program is not there.
 fn scan(program: &str, arguments: &[&str], texts: &[(String, String)]) -> Option<Vec<String>> {
     let spawned = Command::new(program)
         .args(arguments)
@@ -122,7 +122,7 @@ fn scan(program: &str, arguments: &[&str], texts: &[(String, String)]) -> Option
         lines.push_str(text);
         lines.push('\n');
     }
-    // A few kilobytes, which a pipe holds; dropped, so that the program sees the end.
+    // A few kilobytes, which fit into a pipe. Dropped, so that the program sees the end.
     child
         .stdin
         .take()
@@ -141,7 +141,7 @@ fn scan(program: &str, arguments: &[&str], texts: &[(String, String)]) -> Option
     Some(output.lines().map(str::to_owned).collect())
 }
 
-/// ripgrep is the Rust engine, with `-P` PCRE2; Python and POSIX have engines of their own. The
+/// ripgrep is the Rust engine, with `-P` PCRE2. Python and POSIX have their own engines. The
 /// engine of gitleaks and trufflehog is Go's `regexp`, which is RE2's syntax: the pattern has
 /// nothing in it but literals, classes and counts, which all of them read alike.
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The schemes of `Authorization`: which ones are ours, and what follows them.
+//! The schemes of `Authorization`: those that the layer reads, and the text after them.
 
 use http::header::AUTHORIZATION;
 use tower_api_key::{ApiKeyLayer, RejectionKind, Source};
@@ -7,7 +7,7 @@ use crate::outcome::{IN_AUTHORIZATION, INVALID, MISSING, Outcome, PASSES, check}
 use crate::sources::{layer, with_bytes, x_api_key};
 use crate::support::{X_API_KEY, every_kind_of_key, request};
 
-/// What becomes of a key in `Authorization` under another scheme: a minted one is found by its value.
+/// The outcome of a key in `Authorization` under another scheme: a minted one is found by its value.
 fn elsewhere(key: &str, minted: Outcome) -> Outcome {
     if key.starts_with("acme_") {
         minted
@@ -119,7 +119,7 @@ async fn a_scheme_that_is_not_enabled_is_left_in_place_and_ignored() {
                 }
             }
         }
-        // Without any scheme, a bearer token is not the layer's, unless it is a minted key.
+        // Without any scheme, a bearer token does not belong to the layer, unless it is a minted key.
         let layer = ApiKeyLayer::new(ring);
         let bearer = request([(AUTHORIZATION, format!("Bearer {key}")), own]);
         if elsewhere(&key, IN_AUTHORIZATION) == IN_AUTHORIZATION {

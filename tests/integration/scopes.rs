@@ -19,7 +19,7 @@ fn is_scope(text: &str) -> bool {
         })
 }
 
-/// Text in which a scope, if it is one, is only just one.
+/// Text that is a scope only by a small margin, if at all.
 fn suspicious_text() -> impl Strategy<Value = String> {
     let character = prop_oneof![
         8 => proptest::char::range('!', '~'),
@@ -185,7 +185,7 @@ fn r30_a_scope_matches_itself_and_nothing_else() {
     assert!(!held.contains("a b"), "two scopes are no scope");
 }
 
-/// A requirement as a test sees it.
+/// A requirement in the form of a test.
 #[derive(Debug, Clone)]
 enum Tree {
     Scope(String),

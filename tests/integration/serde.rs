@@ -1,4 +1,4 @@
-//! Records, scopes, ids and realms as JSON, each through its own parser on the way back.
+//! Records, scopes, ids and realms as JSON, each parsed back by its own parser.
 
 use std::fmt::Debug;
 
@@ -20,7 +20,7 @@ where
 {
     assert_eq!(to_value(value).unwrap(), *expected);
     assert_eq!(from_value::<T>(expected.clone()).unwrap(), *value);
-    // From text and from a reader: one lends its strings, the other cannot.
+    // From text and from a reader: the first lends its strings, the second cannot.
     let text = expected.to_string();
     assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value);
     assert_eq!(
@@ -100,7 +100,7 @@ fn text_that_does_not_parse_is_refused_with_the_parsers_words() {
     );
 }
 
-/// A record in which every field says something, and its JSON.
+/// A record with a value in every field, and its JSON.
 fn full() -> (KeyRecordParts, Value) {
     let parts = KeyRecordParts {
         id: "0123456789AB".parse().unwrap(),
@@ -151,7 +151,7 @@ fn a_record_is_its_parts() {
     let (parts, json) = full();
     assert_round_trip(&parts, &json);
 
-    // What a record derives from its parts is derived anew.
+    // Values that a record derives from its parts are derived again.
     let mut revoked = json.clone();
     revoked["revocation"] = Value::Null;
     let record = KeyRecord::from(from_value::<KeyRecordParts>(revoked).unwrap());
@@ -279,7 +279,7 @@ async fn r06_no_record_on_disk_holds_the_secret() {
     assert_round_trip(&issued.record().to_parts(), &json);
     let secret = &issued.secret().expose()[18..];
     assert!(!json.to_string().contains(secret));
-    // The way back is as good as the original.
+    // The parsed value equals the original.
     let read = KeyRecord::from(from_value::<KeyRecordParts>(json).unwrap());
     assert_eq!(
         *read.digest(),

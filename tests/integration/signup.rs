@@ -1,14 +1,14 @@
-//! The example signup, by the commands that it prints: the fixation attack fails.
+//! The example signup, tested with the commands that it prints: the fixation attack fails.
 
 use serde_json::{Value, json};
 
 use crate::process::{Running, run};
 use crate::rows::{INVALID, answer_to, problem};
 
-/// The example as it runs, its commands, and the keys that it has handed out.
+/// The running example, its commands, and the keys that it has returned.
 struct Shop {
     running: Running,
-    /// What a shell knows by now.
+    /// The variables of the shell so far.
     variables: String,
 }
 
@@ -21,7 +21,7 @@ impl Shop {
         }
     }
 
-    /// Pastes the next command, which keeps a key in a variable.
+    /// Pastes the next command, which stores a key in a variable.
     fn keep(&mut self, variable: &str) -> String {
         let start = format!("{variable}=$(");
         let command = self.running.commands(&start, 1).remove(0);
@@ -33,7 +33,7 @@ impl Shop {
         key
     }
 
-    /// Pastes the next command, which asks with a key that was kept.
+    /// Pastes the next command, which sends a stored key.
     #[track_caller]
     fn ask(&self, key: &str, path: &str, status: u16, body: &Answer) {
         let command = self.running.commands("curl", 1).remove(0);

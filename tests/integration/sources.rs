@@ -1,4 +1,4 @@
-//! One value in one carrier, byte for byte: which headers count, and what they may hold.
+//! One value in one carrier, byte for byte: the headers that count, and the values that they may hold.
 
 use http::header::{self, AUTHORIZATION, HeaderName};
 use tower_api_key::store::MemoryStore;
@@ -88,7 +88,7 @@ async fn r29_every_change_of_one_character_is_invalid() {
             ] {
                 let mut mutant = key.clone().into_bytes();
                 mutant[at] = byte;
-                // Below the space there is no header value to make of it.
+                // With a byte below the space, there is no header value to make.
                 if byte != original && byte >= b' ' && byte != 0x7f {
                     mutants.push(mutant);
                 }
@@ -107,7 +107,7 @@ async fn r29_every_change_of_one_character_is_invalid() {
 
 #[tokio::test]
 async fn headers_of_any_name_count_alone_and_only_they() {
-    // Longer than 64 bytes, and as long as another but for 64.
+    // Longer than 64 bytes, and equal to another except for 64.
     const LONG: &str = "x-a-very-long-name-of-a-header-that-nobody-would-ever-want-to-send-at-all";
     for (ring, key) in every_kind_of_key().await {
         for name in ["x-acme-token", "api_key", "token", "k", LONG] {
@@ -156,7 +156,7 @@ async fn nothing_but_an_enabled_source_authenticates() {
             check(&default, request(), MISSING).await;
         }
         check(&none, request([(X_API_KEY, &key)]), MISSING).await;
-        // Of a minted key in `Authorization` its holder has to hear.
+        // The holder of a minted key in `Authorization` must be notified.
         let bearer = || request([(AUTHORIZATION, format!("Bearer {key}"))]);
         let minted = key.starts_with("acme_");
         let expected = if minted { IN_AUTHORIZATION } else { MISSING };
@@ -168,12 +168,12 @@ async fn nothing_but_an_enabled_source_authenticates() {
             ["ApiKey realm=\"orders\""]
         );
         assert_eq!(response.values("vary"), ["*"]);
-        // Nothing is optional about a layer that can accept nothing.
+        // If a layer accepts no credential, it cannot be optional.
         check(&none.optional(), request([(X_API_KEY, &key)]), MISSING).await;
     }
 }
 
-/// Whatever its length, a value that cannot be a key costs no look-up; neither does a typo.
+/// A value that cannot be a key costs no look-up, whatever its length. Neither does a typo.
 #[tokio::test]
 async fn r09_a_length_cap_comes_before_any_work() {
     let store = ObservedStore::new();

@@ -30,7 +30,7 @@ use tower_api_key::{KeyDigest, Realm};
 
 use crate::folder::Folder;
 
-/// Only a wait without an end takes longer.
+/// Takes longer only if the wait has no end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -41,8 +41,8 @@ async fn the_store_in_a_file_keeps_the_contract() {
         .unwrap();
 }
 
-/// Does what the guards of the database refuse, as its owner can: they are back when this returns, and
-/// no other connection sees the database without them.
+/// Makes a change that the guards of the database refuse, as its owner can. They are restored before
+/// this returns, and no other connection sees the database without them.
 pub(crate) fn unguarded(connection: &rusqlite::Connection, act: impl FnOnce()) {
     let triggers: Vec<(String, String)> = connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
@@ -63,7 +63,7 @@ pub(crate) fn unguarded(connection: &rusqlite::Connection, act: impl FnOnce()) {
     run("COMMIT; PRAGMA ignore_check_constraints = OFF");
 }
 
-/// What a look-up finds, at once or later: on a busy machine a read may be a slow one.
+/// The result of a look-up, at once or later, because a read may be slow on a busy machine.
 async fn found(store: &SqliteStore, realm: &Realm, digest: &KeyDigest) -> Found {
     match store.find(realm, digest) {
         Lookup::Ready(found) => found,
@@ -71,7 +71,7 @@ async fn found(store: &SqliteStore, realm: &Realm, digest: &KeyDigest) -> Found 
     }
 }
 
-/// What the source of an error says after the name of the file.
+/// The text of an error's source after the name of the file.
 #[track_caller]
 fn advice(error: &StoreError, file: &std::path::Path) -> String {
     let text = error.source().expect("a source").to_string();

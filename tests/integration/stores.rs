@@ -1,4 +1,4 @@
-//! Stores that answer as a test tells them to.
+//! Stores with scripted answers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use tower_api_key::{
 
 use crate::support::START;
 
-/// What a look-up ends with.
+/// The result of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// What is in the records.
+    /// The result from the records.
     Honest,
     /// An error of the store.
     Error,
@@ -54,8 +54,8 @@ impl ScriptedStore {
         self.script.lock().unwrap().holds = true;
     }
 
-    /// Ends a look-up that was held, by its number in the order of arrival; whether anybody
-    /// still waited for it.
+    /// Ends a held look-up, by its number in the order of arrival. Returns whether a caller still
+    /// waited for it.
     pub(crate) fn release(&self, index: usize, outcome: Outcome) -> bool {
         let sender = self.script.lock().unwrap().held[index]
             .take()
@@ -63,12 +63,12 @@ impl ScriptedStore {
         sender.send(outcome).is_ok()
     }
 
-    /// How many look-ups were held, released ones included.
+    /// The number of held look-ups, including released ones.
     pub(crate) fn held(&self) -> usize {
         self.script.lock().unwrap().held.len()
     }
 
-    /// How many look-ups there were.
+    /// The number of look-ups.
     pub(crate) fn finds(&self) -> usize {
         self.finds.load(Ordering::Relaxed)
     }
@@ -124,7 +124,7 @@ impl KeyStore for ScriptedStore {
 }
 
 /// A ring `acme` with the realm `orders`, as [`support::ring`](crate::support::ring), over a
-/// store that answers as it is told.
+/// scripted store.
 pub(crate) fn scripted_ring() -> (KeyRing, ManualClock, ScriptedStore) {
     scripted_ring_with(|builder| builder)
 }

@@ -1,4 +1,4 @@
-//! The example events, by the commands that it prints: a stream ends with its key.
+//! The example events, tested with the commands that it prints: a stream ends with its key.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use crate::rows::{INVALID, MISSING, answer_to, paste, problem};
 
 /// The bound on a stream's end after the revocation of its key.
 const BOUND: Duration = Duration::from_secs(1);
-/// How often a stream may miss the bound before it is not the machine that was busy.
+/// The number of times that a stream may miss the bound before a busy machine is no longer the
+/// explanation.
 const ATTEMPTS: usize = 3;
-/// Only a stream that does not end takes longer.
+/// Takes longer only if the stream does not end.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The grace of a rotation, in the example.
+/// The grace period of a rotation, in the example.
 const GRACE: Duration = Duration::from_secs(2);
 /// The life of a brief key, in the example.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
@@ -34,7 +35,7 @@ fn open(command: &str) -> Running {
     }
 }
 
-/// The last event of a stream that has ended well; before it, there are ticks alone.
+/// The last event of a stream that has ended well. Before it, there are only ticks.
 #[track_caller]
 fn last_words(stream: &Ended) -> &str {
     assert_eq!(stream.status.code(), Some(0), "{stream:?}");
@@ -57,8 +58,8 @@ fn last_words(stream: &Ended) -> &str {
     last.strip_prefix("data: ").unwrap()
 }
 
-/// Has a key that lives for so much longer, and knows in which seconds its stream is to end: not
-/// before the key, and less than two seconds after it, for the machine may be busy.
+/// Leaves a key this much lifetime, and returns the seconds in which its stream must end:
+/// not before the key, and less than two seconds after it, because the machine may be busy.
 fn ending_after<T>(life: Duration, act: impl FnOnce() -> T) -> (T, RangeInclusive<Timestamp>) {
     let end = || SystemClock.now().checked_add(life).unwrap();
     let earliest = end();
@@ -66,7 +67,7 @@ fn ending_after<T>(life: Duration, act: impl FnOnce() -> T) -> (T, RangeInclusiv
     (outcome, earliest..=end().checked_add(BOUND).unwrap())
 }
 
-/// Waits for the end of a stream that is to end within these seconds.
+/// Waits for the end of a stream that must end within these seconds.
 #[track_caller]
 fn end_in_time(stream: Running, seconds: &RangeInclusive<Timestamp>) -> Ended {
     let ended = stream.end_within(PATIENCE);
@@ -146,7 +147,7 @@ fn the_successor_of_a_retiring_key_opens_a_stream_that_outlives_it() {
     let ended = old_stream.end_within(PATIENCE);
     assert_eq!(last_words(&ended), "the key is retired");
     running.interrupt();
-    // It has ticked on, and the end of the server was its end.
+    // It has ticked on, and ended with the server.
     let ended = new_stream.end_within(PATIENCE);
     assert_eq!(last_words(&ended), "the server ends");
 }

@@ -1,4 +1,5 @@
-//! What the areas share: rings, keys, an inner service that keeps count, and whole responses.
+//! The shared parts of the areas: rings, keys, an inner service that counts its calls, and whole
+//! responses.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use tower_api_key::{
     Grant, Issued, KeyDigest, KeyRing, ManualClock, Realm, Rejection, RejectionKind, Timestamp,
 };
 
-/// The methods of a [`KeyStore`] that a wrapper around another leaves to it.
+/// The methods of a [`KeyStore`] that a wrapper passes on to the inner store.
 macro_rules! forward {
     ($inner:ident: $($method:ident),+) => {
         $(crate::support::forward!(@$method $inner);)+
@@ -105,9 +106,8 @@ macro_rules! forward {
 }
 pub(crate) use forward;
 
-/// The time at which every test begins.
-/// Says that something is left out because what it needs is not on this machine: past the test runner's
-/// capture, so that it is seen. `.ci/run` counts these lines.
+/// Reports that a test is skipped because a required program is not on this machine, past the test
+/// runner's capture, so that the line is visible. `.ci/run` counts these lines.
 pub(crate) fn not_run(what: std::fmt::Arguments<'_>) {
     use std::io::Write;
 
@@ -116,6 +116,7 @@ pub(crate) fn not_run(what: std::fmt::Arguments<'_>) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
+/// The time at which every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -146,7 +147,7 @@ pub(crate) async fn key(ring: &KeyRing, scopes: &str) -> String {
     issue(ring, scopes).await.secret().expose().to_owned()
 }
 
-/// What an import brings in: no shape of ours, and nothing that a header cannot carry.
+/// An imported key: not in the ring's own format, and every character valid in a header.
 pub(crate) const IMPORTED: &str = "Legacy.token~9f3A7b2C5d8E1f4G6h0J-k+/=";
 
 /// A ring like [`ring`] over this store that accepts imports.
@@ -195,7 +196,7 @@ impl ObservedStore {
         self
     }
 
-    /// How often it was asked for a digest.
+    /// The number of look-ups by digest.
     pub(crate) fn lookups(&self) -> usize {
         self.lookups.load(Ordering::SeqCst)
     }
@@ -220,8 +221,8 @@ impl KeyStore for ObservedStore {
     crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
-/// An inner service that keeps what it was called with, and answers 200 with the body `inner`
-/// and the headers that it was told to.
+/// An inner service that keeps its requests, and answers 200 with the body `inner` and the given
+/// headers.
 #[derive(Clone, Default)]
 pub(crate) struct Inner {
     calls: Arc<Mutex<Vec<Parts>>>,
@@ -238,7 +239,7 @@ impl Inner {
         self
     }
 
-    /// How often it was called.
+    /// The number of calls.
     pub(crate) fn calls(&self) -> usize {
         self.calls.lock().unwrap().len()
     }
@@ -300,7 +301,7 @@ impl Whole {
     }
 }
 
-/// Sends one request through a clone of the service, once it is ready.
+/// Sends one request through a clone of the service, after it is ready.
 pub(crate) async fn send<S, B, ResBody>(service: &S, request: Request<B>) -> Whole
 where
     S: Service<Request<B>, Response = Response<ResBody>> + Clone,
@@ -349,7 +350,7 @@ pub(crate) fn with_key(key: &str) -> Request<()> {
     request([(X_API_KEY, key)])
 }
 
-/// Polls a future once, with a waker that does nothing.
+/// Polls a future once, with a waker that has no effect.
 pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop()))
 }

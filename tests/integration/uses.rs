@@ -1,4 +1,4 @@
-//! When keys were last used: off the request path, and never more than a note beside the record.
+//! The last use of keys: recorded off the request path, and never more than a note.
 
 pub(crate) mod noting;
 
@@ -109,7 +109,7 @@ async fn what_is_accepted_is_a_use_and_what_is_refused_is_none() {
         assert_ne!(send(&service, with_key(key)).await.status, 200);
     }
     ring.record_uses().await.unwrap();
-    // It was the key of whoever came, whatever it may do.
+    // A client presented this key, whatever the key may do.
     assert_eq!(store.told(), [[(poor.record().id(), at(1).unwrap())]]);
 }
 
@@ -152,7 +152,7 @@ async fn a_use_that_the_store_did_not_take_is_told_again() {
     }
     assert_eq!(ring.last_used(id).await.unwrap(), None);
 
-    // Nor is it lost, or a later one, where the future is dropped half-way.
+    // Nor is it lost, or a later one, if the future is dropped half-way.
     store.take(Taking::Hold);
     {
         let mut recording = Box::pin(ring.record_uses());
@@ -346,8 +346,8 @@ async fn an_upkeep_that_fails_is_told() {
     assert_eq!(turn(), []);
 }
 
-/// A store that cannot be written to is left to who can write: its dead are not this ring's to
-/// purge, and uses that it will never take do not pile up.
+/// A read-only store is left to its writers: this ring does not purge its dead keys, and uses that
+/// it will never accept do not pile up.
 #[tokio::test]
 async fn r23_a_read_only_store_is_not_purged_and_keeps_no_uses_in_memory() {
     let (store, recorder) = (Noting::new(), Recorder::default());

@@ -1,4 +1,4 @@
-//! Watching a key for as long as a connection lasts.
+//! Watching a key for the duration of a connection.
 
 mod blind;
 mod many;
@@ -93,7 +93,7 @@ async fn r32_whatever_ends_a_key_through_this_ring_ends_its_watch_at_once() {
     }
 }
 
-/// Of a ring with the old policy and one with the new, over one realm, either sees what it does.
+/// A ring with the old policy and one with the new, over one realm, both see the change.
 #[tokio::test]
 async fn r32_a_promotion_ends_the_watches_of_both_rings() {
     let (old, clock, store) = fixture();
@@ -179,7 +179,7 @@ async fn a_revoke_elsewhere_is_seen_after_the_interval() {
 #[tokio::test]
 async fn invariant_10_a_watch_ends_with_the_lifetime_and_with_the_grace() {
     let (ring, clock, store) = fixture();
-    // One that would look once an hour looks at the end of the key all the same.
+    // If a watch would check once an hour, it still checks at the end of the key.
     let rarely = ring_over(store, &clock, |builder| builder.watch_interval(60 * MINUTE));
     let brief = Grant::new("alice").expires_in(MINUTE);
     let expiring = ring.issue(brief.clone()).await.unwrap().record().id();
@@ -306,7 +306,7 @@ async fn r24_a_clock_that_is_set_back_revives_no_watched_key() {
     assert_over(&mut watch, KeyState::Expired);
     assert_over(&mut ring.watch(denied.record().id()), KeyState::Expired);
 
-    // What a watch saw ended is denied from then on.
+    // From then on, the key that a watch saw ended is refused.
     let (ring, clock, _) = fixture();
     let watched = ring.issue(brief()).await.unwrap();
     let mut watch = ring.watch(watched.record().id());
@@ -342,7 +342,7 @@ async fn a_proof_knows_when_its_key_ends() {
     }
 }
 
-/// A store that commits and then says that it failed, as one that lost its connection does.
+/// A store that commits and then reports a failure, as one that lost its connection does.
 #[derive(Clone)]
 struct Doubtful {
     store: MemoryStore,
@@ -402,7 +402,7 @@ async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_over(&mut watch, KeyState::Revoked);
 
-    // By a lineage or a subject, nobody can say which keys these were.
+    // For a lineage or a subject, the affected keys are unknown.
     for by_subject in [false, true] {
         in_doubt.store(false, Ordering::Relaxed);
         let [id, other] = [
@@ -425,7 +425,7 @@ async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
         assert_goes_on(other, "its key was not meant");
     }
 
-    // By a promotion, those of both rings.
+    // For a promotion, those of both rings.
     in_doubt.store(false, Ordering::Relaxed);
     let new = ring_over(store, &clock, |builder| builder);
     let id = issue(&ring, "read").await.record().id();
@@ -441,7 +441,7 @@ async fn r32_a_revocation_whose_answer_was_lost_ends_the_watch_at_once() {
     }
 }
 
-/// A bound that is no bound, on the clock of the operating system.
+/// A bound without an effect, on the clock of the operating system.
 #[tokio::test]
 async fn r24_the_longest_interval_is_one() {
     let (store, later) = (MemoryStore::new(), MemoryStore::new());

@@ -1,4 +1,4 @@
-//! A server through hyper and a client on a bare socket, which sends what no HTTP client would.
+//! A server through hyper and a client on a bare socket, which sends requests that no HTTP client would.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use tower_api_key::{ApiKeyLayer, KeyRing, Source};
 use crate::outcome::{Outcome, PASSES};
 use crate::support::{Inner, X_API_KEY};
 
-/// A server on a port of its own, with a layer that reads `x-api-key` and bearer tokens; it ends
-/// with the test.
+/// A server on its own port, with a layer that reads `x-api-key` and bearer tokens, which ends with
+/// the test.
 pub(crate) struct Server {
     address: SocketAddr,
     pub(crate) inner: Inner,
@@ -61,8 +61,8 @@ impl Server {
         }
     }
 
-    /// Sends this request, asserts its outcome, and that the connection then serves a request
-    /// with this key as if nothing had been.
+    /// Sends this request, asserts its outcome, and that the connection then serves a request with
+    /// this key as usual.
     pub(crate) async fn check(&self, request: &[u8], expected: Outcome, key: &str) {
         let sent = String::from_utf8_lossy(&request[..request.len().min(300)]);
         let calls = self.inner.calls();
@@ -86,7 +86,7 @@ impl Drop for Server {
     }
 }
 
-/// A client that knows as much of HTTP/1.1 as it needs to tell one answer from the next.
+/// A client that knows just enough HTTP/1.1 to separate one response from the next.
 pub(crate) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
@@ -135,7 +135,7 @@ impl Client {
         Answer { status, head, body }
     }
 
-    /// Asserts that the server has nothing more to say and closes.
+    /// Asserts that the server sends no more data and closes.
     pub(crate) async fn assert_closed(mut self, sent: &str) {
         while self.read().await > 0 {}
         assert_eq!(String::from_utf8_lossy(&self.unread), "", "{sent}");

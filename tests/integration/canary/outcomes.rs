@@ -29,8 +29,7 @@ fn with_uri(uri: &str) -> Request<()> {
     Request::builder().uri(uri).body(()).unwrap()
 }
 
-/// Sends a request through the layer with a trace on either side, and keeps what all of them
-/// have to say.
+/// Sends a request through the layer with a trace on either side, and keeps all their output.
 async fn observe(
     evidence: &mut Evidence,
     name: &str,
@@ -38,7 +37,7 @@ async fn observe(
     request: Request<()>,
     expected: Option<RejectionKind>,
 ) {
-    // A trace asks for a body on both ways.
+    // A trace asks for a body in both directions.
     let request = request.map(|()| Full::<Bytes>::default());
     let inner = Inner::new();
     let grpc = request.headers().contains_key("content-type");
@@ -82,7 +81,7 @@ async fn observe(
     );
 }
 
-/// Keeps a response, body and all, and the rejection in it.
+/// Keeps a response with its body, and its rejection.
 async fn seen<B>(
     evidence: &mut Evidence,
     name: &str,
@@ -276,7 +275,7 @@ async fn r06_no_outcome_writes_the_key_down() {
 
     let log = log.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&log);
-    // The search would be worth nothing in an empty log.
+    // The search would prove nothing if the log were empty.
     assert!(
         text.contains("x-api-key") && text.contains("Sensitive"),
         "{text}"
@@ -297,7 +296,7 @@ type Outcome = (
     Option<RejectionKind>,
 );
 
-/// The same key where it is unknown, too early, too late, elsewhere, revoked, or without a store.
+/// The same key if it is unknown, too early, too late, in another ring, revoked, or without a store.
 async fn canary_states(
     canary: &Canary,
     outcomes: &mut Vec<Outcome>,

@@ -1,4 +1,4 @@
-//! What every type that touched the key shows of it, and what a store can give away.
+//! The output of every type that held the key, and the data that a store can reveal.
 
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +58,7 @@ async fn r06_debug_of_every_type_hides_the_key() {
     );
     assert_eq!(evidence.leaks(key), [""; 0]);
 
-    // R35: nor does any of them show the digest, by which a weak key that was imported can be found.
+    // R35: nor do they show the digest, with which a weak imported key can be found.
     let digest = record.digest().as_bytes();
     assert_eq!(evidence.digests(digest), [""; 0]);
     let parts = Evidence(vec![("x".into(), format!("{digest:?}").into())]);
@@ -80,7 +80,7 @@ async fn r35_what_serialises_for_people_has_no_digest() {
     assert_eq!(evidence.digests(record.digest().as_bytes()), [""; 0]);
     assert_eq!(evidence.leaks(canary.key()), [""; 0]);
 
-    // The one form that has it is the store's.
+    // Only the form for the store has it.
     let parts = serde_json::to_string(&record.to_parts()).unwrap();
     let parts = Evidence(vec![("parts".into(), parts.into())]);
     assert_eq!(parts.digests(record.digest().as_bytes()), ["parts"]);
@@ -161,7 +161,7 @@ async fn r06_a_store_that_panics_with_all_it_knows_does_not_know_the_key() {
     let canary = Canary::new().await;
     let panics = Arc::new(Mutex::new(Evidence::default()));
     let texts = Arc::clone(&panics);
-    // Other tests may panic meanwhile; what they say goes the usual way as well.
+    // Other tests may panic meanwhile. Their messages go the usual way as well.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         texts.lock().unwrap().add("panic", panic.to_string());
@@ -181,7 +181,7 @@ async fn r06_a_store_that_panics_with_all_it_knows_does_not_know_the_key() {
             .unwrap_err();
         assert_eq!(error.to_string(), "key store unavailable");
     }
-    // The hook needs the lock where one of these fails.
+    // The hook needs the lock if one of these fails.
     let panics = std::mem::take(&mut *panics.lock().unwrap());
     let ruins =
         |(_, text): &&(String, Vec<u8>)| String::from_utf8_lossy(text).contains("a store in ruins");

@@ -1,4 +1,4 @@
-//! `import --batch`: a result for each line, and nothing that repeats a key.
+//! `import --batch`: a result for each line, and no output that repeats a key.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const KEYS: [&str; 3] = [
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 impl Shell {
-    /// Writes a file, and imports it.
+    /// Writes a file and imports it.
     #[track_caller]
     fn batch(&self, name: &str, content: &str, more: &[&str]) -> Ran {
         let path = self.folder.path().join(name);
@@ -26,7 +26,7 @@ impl Shell {
         self.run(&arguments)
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[track_caller]
     fn count(&self) -> usize {
         self.run(&["list", "--json"])
@@ -101,7 +101,7 @@ fn a_batch_is_imported_tried_before_and_run_again() {
     );
     assert_eq!(shell.feed(KEYS[0], &["check", "--accept-imports"]).code, 0);
 
-    // One is revoked meanwhile, one is new, one is another's now.
+    // One was revoked meanwhile, one is new, and one now belongs to another subject.
     assert_eq!(shell.run(&["revoke", first]).code, 0);
     let more = tsv(&KEYS).replace(&format!("{}\talice", KEYS[1]), &format!("{}\tbob", KEYS[1]))
         + "plaintext\tsk_old_8sJd72hGf6sK2lPq9Xv4Mn1B\talice\t\tnever\t\t\t\n";
@@ -166,7 +166,7 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
     );
 }
 
-/// What is wrong with a line, and what its result says.
+/// The mistake in a line, and the text of its result.
 #[test]
 fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     let shell = Shell::new();
@@ -231,7 +231,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
             "{line:.200}"
         );
     }
-    // What came after them all is there.
+    // The lines after all of them were imported.
     assert_eq!(
         got[table.len()..],
         [format!("{}\timported\tID", table.len() + 1)]
@@ -243,7 +243,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
         }
         assert_eq!(redact_keys(text), text.as_str());
     }
-    // Bytes that are no text.
+    // Bytes that are not text.
     let path = shell.folder.path().join("bytes.ndjson");
     std::fs::write(&path, b"{\"kind\":\"\xff\"}\n").unwrap();
     let ran = shell.run(&["import", "--batch", path.to_str().unwrap()]);
@@ -292,7 +292,7 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
 
     let names = "the first line of TSV names the columns, with a tab between them: kind, key, id, subject, scopes, expires_at, issued_at, not_before, label and metadata.NAME; column";
     for (first, problem) in [
-        // There is no such line, so that the key in it is not repeated.
+        // The header line is missing, and the key in the first line is not repeated.
         (format!("plaintext\t{key}\talice"), "1 is none of them"),
         ("key\tsubject\tkey".to_owned(), "3 is there twice"),
         ("key\texpires".to_owned(), "2 is none of them"),
@@ -438,7 +438,7 @@ fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
     assert_eq!(shell.count(), 1);
 }
 
-/// A store that ends half-way has the lines before; the next run has the rest.
+/// If a store fails half-way, the lines before are imported. The next run imports the rest.
 #[test]
 fn a_batch_of_more_lines_than_one_commit_is_whole_and_resumable() {
     let shell = Shell::new();

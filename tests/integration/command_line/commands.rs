@@ -1,4 +1,4 @@
-//! What each command does when all is well.
+//! The effect of each command if all goes well.
 
 use serde_json::json;
 use tower_api_key::Timestamp;
@@ -271,7 +271,7 @@ fn import_brings_in_a_key_from_standard_input_or_its_digest() {
     assert_eq!(checked.code, 0);
     assert_eq!(shell.verdict(IMPORTED), "malformed");
 
-    // The SHA-256 of "test", which is weak, but a digest does not say so.
+    // The SHA-256 of "test", which is weak, but a digest does not show that.
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let imported = shell.run(&[
         "import",
@@ -452,7 +452,7 @@ impl Shell {
     }
 }
 
-/// By whoever has only the command line: a store of the first schema, and rows that are no records.
+/// With the command line alone: a store of the first schema, and rows that are not valid records.
 #[test]
 fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revoked() {
     let shell = Shell::without_store();

@@ -1,6 +1,7 @@
-//! Servers on one Postgres, each a process, and what a command or the database's end does to them.
+//! Servers on one Postgres, each a process, and the effect of a command or of the database's end on
+//! them.
 //!
-//! A server is this program again.
+//! A server is this program, started again.
 
 use std::env;
 use std::time::Duration;
@@ -104,8 +105,8 @@ async fn r20_a_server_outlives_the_end_of_its_database() {
     assert_eq!(status(&url, &revoked), "401");
 }
 
-/// The status and the body, which come within the server's ten seconds and what a loaded machine
-/// adds to them; nothing but `000` where they do not.
+/// The status and the body, which arrive within the server's ten seconds plus the delay of a loaded
+/// machine, or just `000` if they do not.
 fn answer_within_bound(url: &str, key: &str) -> String {
     let header = format!("x-api-key: {key}");
     let arguments = ["-s", "-m", "30", "-w", "%{stderr}%{http_code}", "-H"];

@@ -1,4 +1,4 @@
-//! What `--help` shows, and that it is true.
+//! The output of `--help`, and that it is true.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,7 +99,7 @@ fn help_has_no_option_that_does_nothing_and_fits_the_terminal() {
         }
         for columns in [60, 80, 200] {
             let help = help(&shell, command, &columns.to_string());
-            // What is no sentence is not broken.
+            // Text that is not a sentence is not wrapped.
             let start = help.find("\nExample").unwrap();
             for line in help[..start].lines() {
                 let has_usage = line.starts_with("Usage: ");
@@ -149,7 +149,7 @@ fn every_command_has_an_example_that_runs() {
     assert!(count >= COMMANDS.len());
 }
 
-/// A script of an operator says once what the ring of the service allows.
+/// An operator's script states once what the ring of the service allows.
 #[test]
 fn every_flag_of_a_policy_has_a_variable() {
     let shell = Shell::new();

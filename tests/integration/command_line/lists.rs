@@ -1,4 +1,4 @@
-//! Which keys `list` shows, and what it says beside them.
+//! Which keys `list` shows, and which details.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{Ran, Shell, failed, ran};
 /// A day, in seconds.
 const DAY: u64 = 86_400;
 
-/// The seconds since the epoch, by the clock that the program reads.
+/// The seconds since the epoch, by the clock of the program.
 fn now() -> u64 {
     use tower_api_key::{Clock, SystemClock};
     SystemClock.now().as_unix()
@@ -90,7 +90,7 @@ impl Keys {
         keys
     }
 
-    /// Puts a key into the store that was used yesterday, and changes it.
+    /// Adds a key to the store that was used yesterday, and changes it.
     fn insert(
         &self,
         id: &str,
@@ -124,7 +124,7 @@ impl Keys {
         }
     }
 
-    /// The first four characters of the ids that are listed, in their order.
+    /// The first four characters of the listed ids, in their order.
     #[track_caller]
     fn listed(&self, arguments: &[&str]) -> Vec<String> {
         let listed = self.shell.run(&[&["list", "--json"], arguments].concat());
@@ -175,7 +175,7 @@ fn each_filter_lists_its_keys() {
     }
 }
 
-/// The report of a Monday: what to rotate, and what to revoke.
+/// The Monday report: keys to rotate, and keys to revoke.
 #[test]
 fn keys_that_end_soon_and_keys_that_nobody_uses_are_reported() {
     let keys = Keys::new();
@@ -253,7 +253,7 @@ fn a_realm_without_keys_names_those_that_have_some() {
     shell.mint(&["issue", "--subject", "alice", "--realm", "billing"]);
     let said = "no keys in the realm order; the store has keys in the realms billing, orders\n";
     assert_eq!(list("order", false), ran(0, "", said));
-    // It has keys, and none of them is meant.
+    // It has keys, but none of them matches.
     let none = shell.run(&["list", "--subject", "bob"]);
     assert_eq!(none, ran(0, "", "no keys\n"));
 }

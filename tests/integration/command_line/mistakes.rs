@@ -1,4 +1,4 @@
-//! Bad input: one line that says what to do, an exit code, and nothing half-done.
+//! Bad input: one line that says what to do, an exit code, and no partial change.
 
 use std::fs;
 use std::process::Stdio;
@@ -387,7 +387,7 @@ fn stores_that_are_not_named_right() {
     );
 }
 
-/// A schema from the future, and one that is not there yet.
+/// A schema from the future, and one that does not exist yet.
 #[test]
 fn schemas_of_other_versions() {
     let shell = Shell::new();
@@ -475,7 +475,7 @@ fn a_standard_output_that_is_closed() {
     assert_eq!(into("/dev/full", &["man"]), failed(6, full));
 }
 
-/// Invariant 12: the plaintext is in one return value; where that is lost, the key is dead.
+/// Invariant 12: the plaintext is in one return value. If that is lost, the key is dead.
 #[test]
 fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
     let shell = Shell::new();
@@ -506,7 +506,7 @@ fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
     }
 }
 
-/// One scope where two were meant: it is what RFC 6749 allows, and hardly what was meant.
+/// One scope instead of two: RFC 6749 allows it, but the user hardly meant it.
 #[test]
 fn a_comma_in_a_scope_is_a_warning() {
     let shell = Shell::new();

@@ -1,4 +1,4 @@
-//! A hundred old keys of four kinds move, with the commands of the guide, and are served.
+//! A hundred old keys of four kinds are moved with the commands of the guide, and are accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ fn hexadecimal(digest: &KeyDigest) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// RFC 4648 §4, by another way than the program's.
+/// RFC 4648 §4, implemented independently of the program.
 fn base64(digest: &KeyDigest) -> String {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let encode = |chunk: &[u8]| {
@@ -42,7 +42,7 @@ fn base64(digest: &KeyDigest) -> String {
     digest.as_bytes().chunks(3).map(encode).collect()
 }
 
-/// What a client presents.
+/// The text that a client presents.
 fn presented(number: usize) -> String {
     let secret = secret(number);
     match number % 4 {
@@ -53,7 +53,7 @@ fn presented(number: usize) -> String {
     }
 }
 
-/// What the old system kept of it; nothing that a batch can hold, for the last kind.
+/// The old system's record of it, or `None` if a batch cannot hold it, as for the last kind.
 fn kept(number: usize) -> Option<serde_json::Value> {
     let of = |text: &str| KeyDigest::sha256(text.as_bytes());
     let (kind, key) = match number % 4 {
@@ -83,7 +83,7 @@ fn kept(number: usize) -> Option<serde_json::Value> {
     Some(row)
 }
 
-/// `prefix.secret`, of which a foreign hash is left: here, the same computation.
+/// `prefix.secret`, of which a foreign hash remains: here, the same computation.
 fn in_the_old_table(presented: &SecretKey) -> Answer {
     let Some((prefix, secret)) = presented.expose().split_once('.') else {
         return Ok(None);
@@ -99,7 +99,7 @@ fn in_the_old_table(presented: &SecretKey) -> Answer {
     Ok(Some(Import::new(grant.never_expires())))
 }
 
-/// Runs a command that the guide shows.
+/// Runs a command from the guide.
 #[track_caller]
 fn run(shell: &Shell, command: &str) -> Ran {
     assert!(
@@ -168,7 +168,7 @@ async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
             "once for each of the fourth kind"
         );
     }
-    // Nothing near an old key is one.
+    // No text near an old key is one.
     for number in 0..100 {
         let mut key = presented(number).into_bytes();
         let last = key.last_mut().unwrap();

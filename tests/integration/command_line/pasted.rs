@@ -1,4 +1,4 @@
-//! Keys that people paste, and the ways in which a key is named.
+//! Keys that people paste, and the ways to name a key.
 
 use super::servers::status;
 use super::{Shell, failed, ran};
@@ -156,7 +156,7 @@ fn a_key_is_found_in_whatever_was_pasted() {
     }
 }
 
-/// Ids are public: a text in a log that names one must not end the key of somebody else.
+/// Ids are public: a text in a log that names one must not end another holder's key.
 #[test]
 fn r34_a_made_up_key_with_the_id_of_another_ends_nothing() {
     let shell = Shell::new();

@@ -1,4 +1,4 @@
-//! A realm whose keys begin in another way than the command's.
+//! A realm whose keys begin with another prefix than the command's.
 
 use super::{Shell, ran};
 
@@ -26,13 +26,13 @@ fn a_realm_whose_keys_have_another_prefix_is_a_warning() {
     let checked = shell.feed(&key, &["check"]);
     assert_eq!(checked.code, 1);
     assert!(checked.stderr.starts_with(WARNING), "{checked:?}");
-    // The program does what it is told to.
+    // The program warns, and continues.
     let rotated = shell.run(&["rotate", &id, "--grace", "1h"]);
     assert_eq!(rotated.code, 0);
     assert!(rotated.stdout.starts_with("acme_"));
     assert!(rotated.stderr.starts_with(WARNING), "{rotated:?}");
 
-    // A realm in which both are at home, and another realm.
+    // A realm that has keys of both prefixes, and another realm.
     assert_eq!(shell.run(&["list"]).stderr, "");
     let (_, other) =
         shell.mint(&[&issue[..], &["--realm", "billing", "--prefix", "bill"]].concat());
@@ -41,7 +41,7 @@ fn a_realm_whose_keys_have_another_prefix_is_a_warning() {
     assert_eq!(regranted.code, 0);
     let warning = r#"{"warning":"the prefix is acme, but the newest keys of the realm billing begin with bill; a service refuses keys of another prefix than its own"}"#;
     assert_eq!(regranted.stderr, format!("{warning}\n"));
-    // A command that needs no prefix looks at none.
+    // A command that needs no prefix does not check any.
     let mut listing = shell.command(&["list", "--realm", "billing"]);
     listing.env_remove("TOWER_API_KEY_PREFIX");
     assert_eq!(listing.output().unwrap().stderr, b"");

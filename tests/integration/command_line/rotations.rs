@@ -1,4 +1,4 @@
-//! What a new key has less of than the old one, and how long the old one works.
+//! The differences between a new key and the old one, and how long the old one works.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ const YEAR: [&str; 6] = [
     "--max-lifetime",
 ];
 
-/// The last lines of standard error, behind the description of the key.
+/// The last lines of standard error, after the description of the key.
 fn remarks(ran: &Ran) -> String {
     let lines = ran.stderr.lines();
     let lines = lines.skip_while(|line| !line.starts_with("tower-api-key: "));
@@ -38,7 +38,7 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
              the next rotation"
         );
         assert_eq!(remarks(&rotated), warning);
-        // What it advises keeps the lifetime.
+        // The command that it suggests keeps the lifetime.
         let (_, id) = shell.mint(issue);
         let kept = shell.run(&["rotate", &id, "--max-lifetime", longest]);
         let until = "tower-api-key: note: the old key OLD works until TIME";
@@ -92,7 +92,7 @@ fn a_rotation_says_until_when_the_old_key_works() {
     let (until, old) = replaced(&["--grace", "1h"]);
     assert!(until.is_string());
     assert_eq!(until, old["retire_at"]);
-    // No longer than it would have lived.
+    // No longer than its own lifetime.
     let (until, old) = replaced(&["--grace", "24h"]);
     assert_eq!(until, old["expires_at"]);
     assert_eq!(until, old["retire_at"]);

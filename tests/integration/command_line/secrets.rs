@@ -28,7 +28,7 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
             &format!("{key},"),
             &["import", "--subject", "bob", "--expires-in", "1d"],
         ),
-        // A key that someone put where it does not belong.
+        // A key that was put in the wrong place.
         shell.run(&["show", &key]),
         shell.run(&["revoke", &key]),
         shell.run(&["rotate", &key]),
@@ -108,7 +108,7 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     }
 }
 
-/// Whatever is glued to it, and however it is written: it may come from a log or a URL.
+/// With any text attached and in any spelling: it may come from a log or a URL.
 #[test]
 fn r06_a_key_in_an_argument_is_not_repeated_whatever_stands_around_it() {
     let shell = Shell::new();
@@ -184,7 +184,7 @@ fn r06_the_password_of_a_server_is_not_repeated() {
     }
 }
 
-/// A URL may stand in any argument: in the wrong place, or behind an option of another program.
+/// A URL may be in any argument: in the wrong place, or after an option of another program.
 #[test]
 fn r06_passwords_in_urls_are_not_repeated_wherever_they_stand() {
     let shell = Shell::new();

@@ -1,4 +1,4 @@
-//! What the command line does reaches servers that run.
+//! Changes by the command line reach servers that run.
 
 use super::{Shell, ran};
 use crate::process::{Running, run};
@@ -10,7 +10,7 @@ pub(super) fn status(url: &str, key: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// As the quickstart has its ring.
+/// With the ring of the quickstart.
 fn demo<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [arguments, &["--prefix", "demo", "--realm", "demo"]].concat()
 }

@@ -1,11 +1,11 @@
-//! What a store holds does not reach the terminal as an order to it.
+//! Text from a store does not reach the terminal as a control sequence.
 
 use rusqlite::Connection;
 
 use super::{Ran, Shell, failed};
 
-/// C0, C1, DEL, format and bidirectional characters, separators of lines, and what a spreadsheet takes
-/// for a formula.
+/// C0, C1, DEL, format and bidirectional characters, line separators, and characters that begin a
+/// formula in a spreadsheet.
 const OBEYED: [&str; 12] = [
     "\u{1b}[2J",
     "\u{7}",
@@ -52,7 +52,7 @@ fn r36_subjects_and_labels_that_are_obeyed_are_refused() {
         let ran = shell.feed("0123456789abcdef0123456789ABCDEF", &import);
         assert_eq!(ran.code, 2, "{ran:?}");
         assert_shown(&ran);
-        // In an argument that is no key, no id and no duration.
+        // In an argument that is neither a key, nor an id, nor a duration.
         for arguments in [
             ["show", &text],
             ["rotate", &text],
@@ -87,7 +87,7 @@ fn r36_texts_that_other_hands_wrote_are_escaped_by_every_command() {
     let key = issued.stdout.trim_end().to_owned();
     let id = &key[5..17];
 
-    // Not by this program: the database is opened, and its rules are taken out.
+    // Not through this program: the database is opened, and its rules are removed.
     let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
     crate::sqlite::unguarded(&database, || {
         let written = database.execute("UPDATE api_keys SET subject = ?1, label = ?1", [&text]);
@@ -153,7 +153,7 @@ fn r36_every_format_character_of_unicode_is_escaped() {
     assert!(count > 200, "{count}");
 }
 
-/// Each line of standard error is an object, whatever failed, and holds nothing that is obeyed.
+/// Each line of standard error is an object, whatever failed, and contains no control sequence.
 #[test]
 fn r36_errors_are_json_where_the_output_is() {
     let shell = Shell::new();
@@ -177,7 +177,7 @@ fn r36_errors_are_json_where_the_output_is() {
         let value: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
         assert_eq!(value["error"]["code"], code);
         assert_eq!(value["error"]["kind"], kind);
-        // It says what a line for people says.
+        // It has the same content as a line for people.
         let for_people = shell.run(arguments);
         let message = value["error"]["message"].as_str().unwrap();
         assert_eq!(for_people, failed(code, message));

@@ -52,7 +52,7 @@ fn milliseconds_taken_for_seconds_are_refused_by_every_command() {
     assert_eq!(listed[0]["version"], 1, "nothing was changed");
 }
 
-/// A hundred years from 2026 on are within the year 9999; a limit that is refused is said in days.
+/// A hundred years from 2026 on are within the year 9999. A refused limit is given in days.
 #[test]
 fn limits_are_said_as_people_write_them() {
     let shell = Shell::new();

@@ -1,8 +1,8 @@
-//! What is written to a terminal, and what is not.
+//! The output on a terminal.
 
 use super::{Ran, Shell};
 
-/// Runs a command on a terminal of so many columns, whose name is in the variable.
+/// Runs a command on a terminal with this many columns, whose name is in the variable.
 const ON_A_TERMINAL: &str = r"
 import fcntl, os, pty, struct, subprocess, sys, termios
 ours, theirs = pty.openpty()
@@ -47,7 +47,7 @@ fn on_a_terminal(
     ran.stdout
 }
 
-/// As a terminal has it: without colours, and with two columns for a wide character.
+/// As a terminal shows it: without colours, and with two columns for a wide character.
 fn columns_of(line: &str) -> usize {
     let colour = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
     let shown = colour.replace_all(line, "");
@@ -100,7 +100,7 @@ fn a_list_fits_the_terminal_and_is_whole_in_a_pipe() {
             "{widths:?}"
         );
         assert!(listed.contains('…'));
-        // Nothing that names a key or says how it stands is cut.
+        // The key's name and its state are never truncated.
         for line in listed.lines().skip(1) {
             let id = &line[..12];
             assert!(whole.contains(id), "{line}");
@@ -119,7 +119,7 @@ fn a_list_fits_the_terminal_and_is_whole_in_a_pipe() {
     };
     let listed = on_a_terminal(&shell, 400, &[], &["list"]);
     assert_eq!(plain(&listed), whole);
-    // Too narrow for anything: whole ids all the same.
+    // Too narrow for anything, but ids are still whole.
     let listed = on_a_terminal(&shell, 10, &[], &["list", "--subject", "alice"]);
     assert!(listed.lines().last().unwrap().len() > 60, "{listed}");
     let shown = shell.run(&["list", "--json"]).stdout;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::{Ran, Shell};
 
-/// The program as a user who owns nothing, where the tests may become one.
+/// The program as a user who owns nothing, if the tests may become one.
 struct Stranger<'a>(&'a Shell);
 
 impl<'a> Stranger<'a> {
@@ -18,7 +18,7 @@ impl<'a> Stranger<'a> {
     fn new(shell: &'a Shell) -> Option<Self> {
         let stranger = Self(shell);
         let folder = shell.folder.path();
-        // The program and the folder, of which strangers may read everything.
+        // The program and the folder, which strangers may read.
         let program = folder.join("tower-api-key");
         fs::copy(crate::process::program(), &program).unwrap();
         mode(&program, 0o755);
@@ -95,7 +95,7 @@ fn names(folder: &Path) -> Vec<String> {
 const REFUSED: &str = "the file is write-protected; make it writable for this user, or open it to \
                        read only\n";
 
-/// What the library says of a store that it is to read where nothing can be written.
+/// The library's error for a store that it cannot read because the folder is not writable.
 const NO_INDEX: &str = "the index of its log (-shm) is not there and cannot be made, because the file \
                         or its folder is write-protected; let a process that may write have the store \
                         open, or copy the file and its log (-wal) into a folder of your own and open the \
@@ -111,7 +111,7 @@ fn a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_beside_it() {
     let (key, id) = shell.mint(&["issue", "--subject", "alice"]);
     mode(&path, 0o644);
     assert_eq!(names(shell.folder.path()), ["keys.db"]);
-    // The folder too, and then the file alone: an index of the stranger's would lock the owner out.
+    // The folder too, and then the file alone: an index that the stranger owns would lock the owner out.
     for folder in [0o755, 0o777] {
         mode(shell.folder.path(), folder);
         stranger.assert_reads(&key, "live");
@@ -127,7 +127,7 @@ fn a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_beside_it() {
     }
     mode(shell.folder.path(), 0o755);
 
-    // While somebody writes, and has written what is in the log alone.
+    // While another process writes, and its changes are only in the log.
     let writer = Connection::open(&path).unwrap();
     writer.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
     let revoke = "UPDATE api_keys SET revoked_at = 1, revocation_reason = 'key_compromise', \
@@ -136,7 +136,7 @@ fn a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_beside_it() {
     assert_eq!(names(shell.folder.path()).len(), 3);
     stranger.assert_reads(&key, "revoked");
 
-    // What a writer left that was killed: a log without its index, as a copy of two files has it.
+    // The state after a writer was killed: a log without its index, as in a copy of the two files.
     let log = shell.folder.path().join("keys.db-wal");
     let (main, log_of_writer) = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
     drop(writer);

@@ -39,7 +39,7 @@ async fn compression_outside_compresses_refusals_and_spoils_nothing() {
     assert_eq!(response.values("vary"), ["x-api-key", "accept-encoding"]);
     assert!(response.body.starts_with(b"\x1f\x8b"));
 
-    // Whoever reads it through a client that decompresses reads the same problem.
+    // If a client decompresses the response, it reads the same problem.
     let client = DecompressionLayer::new().layer(compressing.clone());
     let response = send(&client, Request::new(())).await;
     assert_eq!(response.body, expected.body);

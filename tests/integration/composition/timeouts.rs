@@ -1,4 +1,4 @@
-//! Timeouts on either side; the clock of the runtime stands still but for them.
+//! Timeouts on either side. Only they advance the clock of the runtime.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn a_timeout_inside_bounds_the_inner_service_alone() {
         (response.status, response.kind()),
         (StatusCode::GATEWAY_TIMEOUT, None)
     );
-    // It went to the holder of a key, so it is guarded like any other.
+    // It went to the holder of a key, so it is guarded like any other response.
     assert_eq!(response.values("vary"), ["x-api-key"]);
     assert_eq!(response.values("cache-control"), ["private"]);
 

@@ -1,4 +1,4 @@
-//! How a store can get many records at once, and its tasks, wrong.
+//! Mistakes of a store in reading many records at once, and in its tasks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tower_api_key::{KeyId, KeyRecord, Realm};
 use super::fault::Fault;
 use super::is_caught;
 
-/// What a store with this fault answers for these ids.
+/// The answer of a store with this fault for these ids.
 pub(super) fn get_many(
     fault: Fault,
     realm: &Realm,
@@ -53,7 +53,7 @@ fn many_answers_that_are_not_those_of_the_ids_are_caught() {
             Clause::GetMany,
             "get_many of one id twice gave other answers",
         ),
-        // A record that is asked for before it is there.
+        // A record that is requested before it exists.
         (
             Fault::LeavesOutTheUnknown,
             Clause::Visibility,

@@ -1,4 +1,4 @@
-//! A small store that can be told what to do wrong.
+//! A small store with a selectable fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,14 +31,14 @@ struct Shared {
     under_way: AtomicUsize,
     remembered: Mutex<BTreeMap<[u8; 32], Option<Arc<KeyRecord>>>>,
     memory: MemoryStore,
-    /// Whether the identity was asked for.
+    /// Whether the identity was requested.
     asked: AtomicBool,
 }
 
-/// Of all the stores that share their identity by a fault.
+/// Shared by all the stores whose fault is a common identity.
 static SHARED: LazyLock<MemoryStore> = LazyLock::new(MemoryStore::new);
 
-/// As long as a database takes: others run meanwhile, on a busy machine too.
+/// As long as a database takes: others run meanwhile, even if the machine is busy.
 async fn gap() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -118,7 +118,7 @@ impl BrokenStore {
         }
     }
 
-    /// Checks all at once, and puts one record after the other.
+    /// Checks everything at once, and then writes one record after the other.
     async fn in_steps(&self, change: &Change) -> Result<(), StoreError> {
         let (first, rest) = match change.writes() {
             [first, rest @ ..] => (std::slice::from_ref(first), rest),
@@ -136,7 +136,7 @@ impl BrokenStore {
         Ok(())
     }
 
-    /// Checks, and puts what may meanwhile have become wrong.
+    /// Checks, and then writes a change that may have become invalid meanwhile.
     async fn late(&self, change: &Change) -> Result<(), StoreError> {
         self.with(|state| state.check(change))?;
         gap().await;

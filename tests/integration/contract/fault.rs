@@ -1,6 +1,6 @@
 //! The ways in which a store can break its contract.
 
-/// What a [`BrokenStore`](super::broken::BrokenStore) does wrong.
+/// The fault of a [`BrokenStore`](super::broken::BrokenStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
@@ -101,7 +101,7 @@ pub(crate) enum Fault {
     FailsBesideOthers,
 }
 
-/// What of a query a store passes over.
+/// The part of a query that a store ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filter {
     States,
@@ -115,7 +115,7 @@ pub(crate) enum Filter {
     SecondsOfIssue,
 }
 
-/// What stays the same in every version of a record.
+/// A field that is the same in every version of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     Digest,

@@ -1,4 +1,4 @@
-//! What a broken store revokes, within one step.
+//! The revocations of a broken store, within one step.
 
 use std::sync::Arc;
 

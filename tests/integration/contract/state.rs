@@ -1,4 +1,4 @@
-//! The records of a broken store, and what it does wrong within one step.
+//! The records of a broken store, and its faults within one step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ pub(super) struct State {
     pub(super) fault: Fault,
     pub(super) keys: BTreeMap<KeyId, Arc<KeyRecord>>,
     pub(super) uses: BTreeMap<KeyId, Timestamp>,
-    /// What a look-up by digest does not see.
+    /// The records that a look-up by digest does not see.
     pub(super) hidden: BTreeSet<KeyId>,
     pub(super) purged: BTreeMap<KeyId, Arc<KeyRecord>>,
-    /// The keys before the last change, where the fault needs them.
+    /// The keys before the last change, if the fault needs them.
     before: BTreeMap<KeyId, Arc<KeyRecord>>,
 }
 
@@ -94,7 +94,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether the one may be a version of the other.
+    /// Whether one record may be a version of the other.
     fn is_same(&self, held: &KeyRecord, record: &KeyRecord) -> bool {
         let (subject, other) = (held.subject(), record.subject());
         let compared = [
@@ -142,7 +142,7 @@ impl State {
         held.eq(expected.keys().iter().copied())
     }
 
-    /// Whether every record of the change is there in some version.
+    /// Whether every record of the change exists in some version.
     pub(super) fn holds_all(&self, change: &Change) -> bool {
         let mut writes = change.writes().iter();
         writes.all(|write| self.keys.contains_key(&write.record.id()))
@@ -172,7 +172,7 @@ impl State {
         self.keys.insert(parts.id, Arc::new(parts.into()));
     }
 
-    /// The keys, without the last change where this is the fault.
+    /// The keys, without the last change if this is the fault.
     fn seen_by(&self, late: Fault) -> &BTreeMap<KeyId, Arc<KeyRecord>> {
         if self.fault == late {
             &self.before
@@ -264,7 +264,7 @@ impl State {
         }
     }
 
-    /// Answers a query as if it had not this filter, or a careless one.
+    /// Answers a query as if it did not have this filter, or a careless one.
     fn ignore(
         filter: Filter,
         query: &mut ListQuery,
@@ -277,7 +277,7 @@ impl State {
                 query.states.push(KeyState::Live);
             }
             Filter::EndOfExpiring => {
-                // Also what has ended already.
+                // Also keys that have already ended.
                 if let Some(by) = query.expiring_by() {
                     query.expiring_within = None;
                     records.retain(|(record, _)| {
@@ -311,7 +311,7 @@ impl State {
             }
             Filter::NewestFirst => query.newest_first = false,
             Filter::SecondsOfIssue => {
-                // Of those that were issued in one second, a page shows some only.
+                // Of the keys that were issued in one second, a page shows only some.
                 if let Some(after) = query.after.take_if(|_| query.newest_first) {
                     records.retain(|(record, _)| record.issued_at() < after.issued_at());
                 }

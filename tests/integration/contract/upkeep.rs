@@ -1,4 +1,4 @@
-//! How a store can get purges and last uses wrong.
+//! Mistakes of a store in purges and last uses.
 
 use tower_api_key::testing::Clause;
 

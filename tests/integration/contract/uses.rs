@@ -7,7 +7,7 @@ use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
 use super::fault::Fault;
 use super::state::State;
 
-/// What a use finds of its key, some time before it is written.
+/// The state of the key, read some time before a use is written.
 pub(super) struct Read {
     record: Arc<KeyRecord>,
     last_use: Option<Timestamp>,
@@ -51,7 +51,7 @@ impl State {
             .collect()
     }
 
-    /// What there is of a key, for [`write_use`](Self::write_use).
+    /// The state of a key, for [`write_use`](Self::write_use).
     pub(super) fn read_use(&self, realm: &Realm, id: KeyId) -> Option<Read> {
         Some(Read {
             record: self.get(realm, id)?,
@@ -59,7 +59,7 @@ impl State {
         })
     }
 
-    /// Records a use of a key that may meanwhile be another than the one that was read.
+    /// Records a use of a key that may have changed since it was read.
     pub(super) fn write_use(&mut self, (id, told): (KeyId, Timestamp), read: Read) {
         let held = self.keys.get(&id);
         let is_there = held.is_some();

@@ -1,4 +1,4 @@
-//! What the store must hold, by what the writers said.
+//! The required content of the store, according to the writers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use tower_api_key::{KeyId, KeyRecord, KeyRing, RevocationReason, Timestamp};
 
 use super::writer::{Operation, REASON, SUBJECTS, scopes_of_regrant};
 
-/// The keys of all subjects after the changes that were acknowledged, and the change of each
-/// subject that is under way.
+/// The keys of all subjects after the acknowledged changes, and the change of each subject that is
+/// under way.
 #[derive(Default)]
 pub(super) struct Ledger {
     subjects: BTreeMap<String, Rows>,
     under_way: BTreeMap<String, Operation>,
-    /// The uses of this writer that were acknowledged, and when they began.
+    /// The acknowledged uses of this writer, and when they began.
     uses: BTreeMap<KeyId, Timestamp>,
     pub(super) acknowledged: u64,
-    /// How many changes were under way when the writer was killed, and had been applied.
+    /// The number of changes that were under way when the writer was killed, and were applied.
     pub(super) applied: u64,
-    /// … and had not.
+    /// … and were not.
     pub(super) not_applied: u64,
-    /// How many uses were looked for.
+    /// The number of uses that were checked.
     used: u64,
 }
 
 type Rows = BTreeMap<KeyId, Row>;
 
-/// Of a record, all that these changes touch.
+/// The fields of a record that these changes affect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     lineage: KeyId,
@@ -39,7 +39,7 @@ struct Row {
 }
 
 impl Ledger {
-    /// Takes a line of a writer; false for one that is the test runner's.
+    /// Takes a line of a writer. Returns false if the line is the test runner's.
     #[track_caller]
     pub(super) fn hear(&mut self, line: &str) -> bool {
         let words: Vec<&str> = line.split(' ').collect();
@@ -70,7 +70,7 @@ impl Ledger {
         true
     }
 
-    /// Asserts that the ring's store holds what it must.
+    /// Asserts that the ring's store holds every required record.
     pub(super) async fn check(&mut self, ring: &KeyRing) {
         self.check_records(&ring.list(&ListQuery::new()).await.unwrap());
         for (id, at) in std::mem::take(&mut self.uses) {
@@ -83,7 +83,7 @@ impl Ledger {
         }
     }
 
-    /// Compares all records with what must be there, and goes on from them.
+    /// Compares all records with the expected ones, and continues from them.
     #[track_caller]
     fn check_records(&mut self, records: &[Arc<KeyRecord>]) {
         let mut held = BTreeMap::<String, Rows>::new();
@@ -128,7 +128,7 @@ impl Ledger {
         );
         eprintln!("{tally}");
         assert!(*acknowledged >= rounds, "{tally}");
-        // How many of each there are is the machine's business.
+        // How many of each there are depends on the machine.
         assert!(*applied > 0 && *not_applied > 0 && *used > 0, "{tally}");
     }
 }
@@ -151,7 +151,7 @@ impl Row {
     }
 }
 
-/// A change as the rules have it: `new` is the key that it brings.
+/// A change according to the rules. `new` is the key that it adds.
 #[track_caller]
 fn apply(rows: &mut Rows, operation: Operation, new: Option<KeyId>) {
     match operation {
@@ -213,8 +213,8 @@ fn revoke_lineage(rows: &mut Rows, lineage: KeyId, reason: RevocationReason) {
     }
 }
 
-/// The invariants of every lineage, whatever was said: its generations follow one another, and at
-/// most two of it are live, the last and the one before, which is in its grace.
+/// The invariants of every lineage, whatever the lines were: its generations follow one another,
+/// and at most two keys of it are live, the last and the one before, which is in its grace period.
 #[track_caller]
 fn check_lineages(rows: &Rows) {
     let mut lineages = BTreeMap::<KeyId, BTreeMap<u32, &Row>>::new();

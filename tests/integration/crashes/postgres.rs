@@ -23,8 +23,8 @@ async fn invariant_2_writers_to_a_database_that_are_killed_leave_every_change_wh
     ledger.check_aim(rounds());
 }
 
-/// Waits until the server has noticed that the writer is gone: its sessions still finish what
-/// they were told.
+/// Waits until the server has noticed that the writer is gone, because its sessions still finish
+/// their statements.
 async fn end_of_writers(sessions: &mut PgConnection) {
     let query = "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND application_name = 'writer'";

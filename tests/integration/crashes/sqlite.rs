@@ -14,7 +14,7 @@ async fn invariant_2_writers_to_a_file_that_are_killed_leave_every_change_whole_
     let mut ledger = Ledger::default();
     for round in 0..rounds() {
         kill_a_writer(&mut ledger, (FILE, path.to_str().unwrap()), round);
-        // Nobody has the file open now: the store is what the next process would find.
+        // No process has the file open now: the store is what the next process would find.
         let store = SqliteStore::open(&path).unwrap();
         let ring = ring().build(store).unwrap();
         ledger.check(&ring).await;

@@ -12,9 +12,9 @@ use super::Random;
 
 pub(super) const SUBJECTS: [&str; 3] = ["alice", "bob", "carol"];
 pub(super) const REASON: RevocationReason = RevocationReason::KeyCompromise;
-/// Longer than the tests take, so that no grace ends in between.
+/// Longer than the tests take, so that no grace period ends in between.
 const GRACE: Duration = Duration::from_hours(12);
-/// More than any writer lives to do.
+/// More operations than any writer completes.
 const STEPS: u64 = 20_000;
 
 /// A change, as the lines name it.
@@ -63,7 +63,7 @@ async fn change_forever(ring: &KeyRing, subject: &str, mut random: Random, turn:
     }
 }
 
-/// In turns: a ring's uses are taken by whoever comes first.
+/// In turns, because a ring's uses are taken by the first caller.
 async fn record_a_use(ring: &KeyRing, issued: &Issued, turn: &Mutex<()>) {
     let _turn = turn.lock().await;
     let presented = issued.secret().expose().as_bytes();
@@ -71,8 +71,8 @@ async fn record_a_use(ring: &KeyRing, issued: &Issued, turn: &Mutex<()>) {
     ring.record_uses().await.unwrap();
 }
 
-/// What can be done to the keys of the subject as the store holds them, and the scopes of a
-/// regrant.
+/// The operations that are possible on the keys of the subject as the store holds them, and the
+/// scopes of a regrant.
 async fn choose(ring: &KeyRing, subject: &str, random: &mut Random) -> (Operation, &'static str) {
     let unrevoked = ListQuery::new().subject(subject).unrevoked();
     let live = ring.list(&unrevoked).await.unwrap();
@@ -91,7 +91,7 @@ async fn choose(ring: &KeyRing, subject: &str, random: &mut Random) -> (Operatio
     (operation, scopes_of_regrant(generation))
 }
 
-/// The scopes of a key that a regrant brings, by its generation.
+/// The scopes of a key from a regrant, by its generation.
 pub(super) const fn scopes_of_regrant(generation: u32) -> &'static str {
     if generation.is_multiple_of(2) {
         "read"
@@ -100,7 +100,7 @@ pub(super) const fn scopes_of_regrant(generation: u32) -> &'static str {
     }
 }
 
-/// Changes the store, and says which key is new.
+/// Changes the store, and returns the new key.
 async fn apply(
     ring: &KeyRing,
     subject: &str,
@@ -146,7 +146,7 @@ impl std::fmt::Display for Operation {
 }
 
 impl Operation {
-    /// Reads what [`Display`](std::fmt::Display) wrote.
+    /// Reads the output of [`Display`](std::fmt::Display).
     #[track_caller]
     pub(super) fn of(words: &[&str]) -> Self {
         let id = |text: &str| text.parse().unwrap();

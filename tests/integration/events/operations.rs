@@ -1,4 +1,4 @@
-//! What is told of what becomes of a key.
+//! The events of changes to a key.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -241,7 +241,7 @@ async fn what_the_store_did_not_take_is_not_told() {
     }
 }
 
-/// What was told, and what the store had of the key then.
+/// The event, and the store's record of the key at that time.
 type Seen = (EventKind, Option<Arc<KeyRecord>>);
 
 #[tokio::test]

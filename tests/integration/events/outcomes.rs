@@ -1,4 +1,4 @@
-//! Each request has one outcome, and the ring's observer hears it once.
+//! Each request has one outcome, and the ring's observer receives it once.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -19,7 +19,7 @@ use crate::support::{Inner, issue, poll_once, send, with_key};
 
 const LACKING: RejectionKind = RejectionKind::InsufficientScope;
 
-/// A ring, and a key with the scope `read`, of whose issue nothing is left to hear.
+/// A ring, and a key with the scope `read` whose issue event has already been received.
 async fn issued(later: bool) -> (Fixture, Issued) {
     let fixture = fixture(later);
     let issued = issue(&fixture.ring, "read").await;
@@ -94,7 +94,7 @@ async fn a_guards_own_observer_hears_what_the_guard_refuses() {
     assert_eq!(own.take(), lacking);
     assert_eq!(fixture.recorder.take(), lacking);
 
-    // Alone it has no realm, and nobody else hears of it.
+    // Alone it has no realm, and no other observer receives the event.
     send(&guard("read"), with_key(key)).await;
     let kind = rejected(RejectionKind::NotAuthenticated);
     let nobody = Told {
@@ -105,7 +105,7 @@ async fn a_guards_own_observer_hears_what_the_guard_refuses() {
     assert_eq!(fixture.recorder.take(), []);
 }
 
-/// Each ring hears what became of its own key.
+/// Each ring's observer receives the outcome of its own key.
 #[tokio::test]
 async fn of_two_rings_the_one_whose_key_the_guard_judged_hears_the_refusal() {
     let (outer, outer_key) = issued(false).await;
@@ -133,7 +133,7 @@ async fn of_two_rings_the_one_whose_key_the_guard_judged_hears_the_refusal() {
     let authenticated = about(EventKind::Authenticated, outer_key.record());
     assert_eq!(outer.recorder.take(), [authenticated]);
 
-    // What the inner layer refuses by itself is no guard's refusal either.
+    // A refusal by the inner layer is not a guard's refusal either.
     let request = with_key(outer_key.secret().expose());
     let kind = Some(RejectionKind::Missing);
     assert_eq!(send(&stack, request).await.kind(), kind);
@@ -143,7 +143,7 @@ async fn of_two_rings_the_one_whose_key_the_guard_judged_hears_the_refusal() {
     assert_eq!(outer.recorder.take(), [authenticated]);
 }
 
-/// An answer of the inner service, a failure, a panic, and a client that hangs up.
+/// A response of the inner service, a failure, a panic, and a client that disconnects.
 #[tokio::test]
 async fn a_request_that_is_let_in_is_told_once_whatever_becomes_of_it() {
     type Answer = Response<Full<Bytes>>;

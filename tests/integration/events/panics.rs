@@ -1,4 +1,4 @@
-//! An observer that panics: every verdict and every change is as without it.
+//! If an observer panics, every verdict and every change is the same as without it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
         .map_err(|error| error.kind())
 }
 
-/// What a panic leaves, and what panics once more when that is dropped.
+/// The payload of a panic, which panics again if it is dropped.
 struct Spiteful;
 
 impl Drop for Spiteful {
@@ -67,7 +67,7 @@ async fn a_panic_that_panics_again_is_caught_too() {
     assert_eq!(response.status, StatusCode::OK);
 }
 
-/// A client that can make an observer panic fills no memory.
+/// A client that can make an observer panic does not fill the memory.
 #[tokio::test]
 async fn r23_what_a_panic_leaves_is_dropped() {
     struct Counted(Arc<AtomicUsize>);

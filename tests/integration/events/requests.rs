@@ -1,4 +1,4 @@
-//! What is told of requests.
+//! The events of requests.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub(super) fn fixture(later: bool) -> Fixture {
     }
 }
 
-/// A request for every outcome of a layer that requires `read`, and what is told of it.
+/// A request for every outcome of a layer that requires `read`, and its event.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
     let ring = &fixture.ring;
@@ -229,7 +229,7 @@ async fn each_outcome_is_told_and_r06_none_with_key_material() {
         let texts = fixture.recorder.texts();
         assert!(texts.contains("KeyInUrl") && texts.contains("Reuse"));
         for secret in &secrets {
-            // Without its checksum, the secret is as good as with it.
+            // Without its checksum, the secret is as valuable as with it.
             let secret = &secret[secret.len() - 32..secret.len() - 6];
             assert!(!texts.contains(secret), "{texts}");
         }
@@ -249,7 +249,8 @@ async fn the_observer_of_a_layer_hears_of_its_requests_next_to_its_rings() {
     for (name, request, expected) in cases {
         send(&service, request).await;
         assert_eq!(fixture.recorder.take(), expected, "{name}");
-        // That a replaced key came back happened to the ring's key, whoever presented it.
+        // The reuse of a replaced key is an event of the ring's key, no matter which client
+        // presented it.
         let of_layer = expected
             .into_iter()
             .filter(|told| told.kind != EventKind::Reuse);

@@ -305,7 +305,7 @@ impl std::io::Write for Log {
 }
 
 impl Log {
-    /// A log and the subscriber that writes everything to it.
+    /// A log, and the subscriber that writes everything to it.
     fn new() -> (Self, impl tracing::Subscriber + Send + Sync) {
         let log = Self::default();
         let writer = log.clone();
@@ -343,13 +343,13 @@ async fn r06_no_outcome_writes_a_secret() {
     let text = log.text();
     assert_eq!(text.lines().count(), count, "{text}");
     for secret in &secrets {
-        // Without its checksum, the secret is as good as with it.
+        // Without its checksum, the secret is as valuable as with it.
         let secret = &secret[secret.len() - 32..secret.len() - 6];
         assert!(!text.contains(secret), "{text}");
     }
 }
 
-/// A subject that no grant may have, but that a store may hold.
+/// A subject that a grant cannot have, but that a store may hold.
 #[tokio::test]
 async fn a_subject_forges_no_line() {
     let (log, subscriber) = Log::new();
@@ -362,7 +362,7 @@ async fn a_subject_forges_no_line() {
         parts.subject = "alice\nERROR tower_api_key: kind=\"issued\" subject=\"root\"".to_owned();
     });
     let service = ApiKeyLayer::new(ring).layer(Inner::new());
-    // It was told of the issue.
+    // It received the issue event.
     log.0.lock().unwrap().clear();
     send(&service, with_key(issued.secret().expose())).await;
     let text = log.text();

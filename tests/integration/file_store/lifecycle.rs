@@ -1,4 +1,4 @@
-//! A file that changes under a running process: what a secret may do only shrinks.
+//! A file that changes under a running process: the rights of a secret only shrink.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ async fn invariant_2_a_key_that_is_gone_from_the_file_is_revoked_for_good() {
     kept.refuses(&both, Conflict, &message);
     assert_eq!(kept.verify(&bob).await, Err(InvalidCause::Revoked));
 
-    // The whole file is refused: what else is new in it does not work either.
+    // The whole file is refused, so other new entries in it do not work either.
     let carol = Key::mint().await;
     let entry = carol.entry("subject = \"carol\"\nscopes = []\nnever_expires = true");
     let error = kept.reload(&format!("{both}{entry}")).unwrap_err();
@@ -76,7 +76,7 @@ async fn invariant_2_a_key_that_is_gone_from_the_file_is_revoked_for_good() {
     kept.reload(&format!("{one}{entry}")).unwrap();
     assert_eq!(kept.verify(&carol).await.unwrap(), "carol ");
 
-    // All keys at once, said as such.
+    // All keys at once, stated as such.
     kept.reload("keys = []").unwrap();
     assert_eq!(kept.verify(&alice).await, Err(InvalidCause::Revoked));
     assert_eq!(kept.verify(&carol).await, Err(InvalidCause::Revoked));
@@ -143,7 +143,7 @@ async fn invariant_1_nothing_under_the_same_digest_gains() {
         format!(", line 3: realm: this key was of another one (id 0123456789Ab): {NEW_SECRET}");
     kept.refuses(&elsewhere, Conflict, &message);
 
-    // The id of a key that is gone names no other one.
+    // The id of a removed key names no other one.
     let other = Key::mint().await;
     let successor = with("", "").replace(&key.digest, &other.digest);
     let message = ", line 3: id: 0123456789Ab was another key before; give the new key an id of its own; \
@@ -188,7 +188,7 @@ async fn a_key_may_lose() {
     assert_eq!(kept.verify(&key).await, Err(InvalidCause::Expired));
 }
 
-/// A key that is used is looked up in memory, also after its file was read again.
+/// A key that is used is looked up in memory, even after its file was read again.
 #[tokio::test]
 async fn last_uses_outlive_a_reload() {
     let key = Key::mint().await;

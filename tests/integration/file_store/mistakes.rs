@@ -19,7 +19,7 @@ const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `d
 const NO_DIGEST: &str =
     "digest: expected the SHA-256 of a key, 64 hexadecimal digits, and never the key itself";
 
-/// A file in TOML of one key, whose line 6 is this one in the place of its expiry.
+/// A TOML file of one key, with this line 6 instead of its expiry.
 fn toml(line: &str) -> String {
     format!(
         "realm = \"orders\"\n[[keys]]\ndigest = \"{DIGEST}\"\nsubject = \"alice\"\nscopes = []\n\
@@ -35,7 +35,7 @@ fn json(line: &str) -> String {
     )
 }
 
-/// Asserts what opening this file says.
+/// Asserts the error of opening this file.
 #[track_caller]
 fn refused(name: &str, text: &str, message: &str) {
     let folder = Folder::new();
@@ -271,7 +271,7 @@ fn what_is_not_text_is_named_with_its_line() {
     assert_eq!(message_of(&error, &path), ", line 2: this is not UTF-8");
 }
 
-/// The key never stands in the error, and the file with it is never in force.
+/// The error never contains the key, and the file is never in force.
 #[tokio::test]
 async fn r08_a_key_in_plaintext_is_refused_and_not_repeated() {
     let key = Key::mint().await.plaintext;
@@ -307,7 +307,7 @@ async fn r08_a_key_in_plaintext_is_refused_and_not_repeated() {
     }
 }
 
-/// A secret of another shape cannot be told from a text, but in the place of the digest it can.
+/// A secret of another shape cannot be distinguished from other text, except in the place of the digest.
 #[test]
 fn r06_whatever_stands_in_a_field_is_not_repeated() {
     let secret = "hunter2-Legacy.token~9f3A7b2C5d8E1f4G6h0J";

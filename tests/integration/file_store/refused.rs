@@ -1,4 +1,4 @@
-//! A refused file gives nothing, and takes away what it takes away.
+//! A refused file grants nothing, but its removals apply.
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ async fn times_beyond_the_year_9999_and_lifetimes_beyond_100_years_are_refused()
     );
 }
 
-/// An entry beyond what the store may grant is refused like one that gains, at the start and later.
+/// An entry beyond the store's limits is refused like one that gains rights, at the start and later.
 #[tokio::test]
 async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
     let key = Key::mint().await;
@@ -182,7 +182,7 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
         assert_eq!(opened, expected);
     }
 
-    // A clock that fails finds nothing short enough.
+    // If the clock fails, no lifetime is short enough.
     super::write(&path, &text);
     let broken = FileStore::options()
         .unwatched()
@@ -191,7 +191,7 @@ async fn r04_r33_a_file_grants_no_more_than_the_store_may() {
     assert_eq!(error.kind(), Conflict);
 }
 
-/// A key that has expired does not count, and each subject counts by itself.
+/// A key that has expired does not count, and each subject is counted separately.
 #[tokio::test]
 async fn r04_a_subject_holds_no_more_keys_of_a_file_than_the_store_lets_it() {
     let keys = [Key::mint().await, Key::mint().await, Key::mint().await];

@@ -1,4 +1,4 @@
-//! The thread that looks at the file.
+//! The thread that watches the file.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use tower_api_key::{Event, EventKind, InvalidCause, KeyRing, VerifyErrorKind};
 use super::{Key, write};
 use crate::folder::Folder;
 
-/// Only a thread that hangs takes longer.
+/// Takes longer only if the thread hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What was told: the kind, and what failed.
+/// The received event: the kind, and the failure.
 type Told = (EventKind, Option<String>);
 
 fn observed() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, Receiver<Told>) {
@@ -31,7 +31,7 @@ fn observed() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, Receiver<Told>) {
     (observer, receiver)
 }
 
-/// As it is recommended: beside it, then renamed. The thread never sees half a text.
+/// The recommended way: written next to the file, then renamed. The thread never sees half a text.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("toml.new");
     write(&beside, text);
@@ -117,7 +117,7 @@ async fn the_thread_ends_with_the_last_clone() {
     assert_eq!(told.recv_timeout(PATIENCE), Err(disconnected));
 }
 
-/// What `kubectl` does to a mounted `ConfigMap`: the file is a link through a link that is swapped.
+/// An update of a mounted `ConfigMap` by `kubectl`: the file is a link through a link that is swapped.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_that_is_swapped_is_a_change() {

@@ -1,4 +1,4 @@
-//! A service with one unary method, as generated code would have it, its server and its client.
+//! A service with one unary method, like generated code, with its server and its client.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ struct Words {
     text: String,
 }
 
-/// Answers with the words, who said them, and whether it can see a credential.
+/// Answers with the words, their speaker, and whether it can see a credential.
 #[derive(Clone, Default)]
 struct Greeter {
     calls: Arc<AtomicUsize>,
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    /// How often the method ran.
+    /// The number of calls of the method.
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }

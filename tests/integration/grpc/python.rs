@@ -10,7 +10,7 @@ use crate::support::{key, ring};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/grpc/client.py");
 
-/// Where `grpcio` is kept between runs.
+/// The folder that keeps `grpcio` between runs.
 const PACKAGES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/grpcio");
 
 fn python(arguments: &[&str]) -> std::io::Result<Output> {
@@ -20,13 +20,13 @@ fn python(arguments: &[&str]) -> std::io::Result<Output> {
         .output()
 }
 
-/// Installs `grpcio` if it is not there; the reason if it cannot be had.
+/// Installs `grpcio` if it is not there. Returns the reason if it cannot be installed.
 fn have_grpcio() -> Result<(), String> {
     let is_there = || python(&["-c", "import grpc"]).is_ok_and(|output| output.status.success());
     if is_there() {
         return Ok(());
     }
-    // What an installation that was cut short has left is in the way of the next.
+    // Remains of an interrupted installation would be in the way of the next.
     let _ = std::fs::remove_dir_all(Path::new(PACKAGES));
     let install = [
         "-m",
@@ -48,7 +48,7 @@ fn have_grpcio() -> Result<(), String> {
     })
 }
 
-/// What Python prints for calls with these keys.
+/// The output of Python for calls with these keys.
 async fn say_with(server: &Server, keys: &[&str]) -> Vec<String> {
     let mut arguments = vec![SCRIPT.to_owned(), server.address.to_string()];
     arguments.extend(keys.iter().map(|key| (*key).to_owned()));

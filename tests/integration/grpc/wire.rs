@@ -243,7 +243,7 @@ fn header_block(headers: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// What the server sends on stream 1 in answer to a request with these headers.
+/// The frames that the server sends on stream 1 in response to a request with these headers.
 async fn frames_of_the_answer(server: &Server, headers: &[(&str, &str)]) -> Vec<Frame> {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let frame = |kind, flags, stream, payload| Frame {
@@ -271,7 +271,7 @@ async fn frames_of_the_answer(server: &Server, headers: &[(&str, &str)]) -> Vec<
             (PING, _) if received.flags & ACK != 0 => return answer,
             _ => {}
         }
-        // What is still to come of the answer comes before the answer to a ping.
+        // The rest of the response comes before the answer to a ping.
         if !pinged && answer.iter().any(|frame| frame.flags & END_STREAM != 0) {
             pinged = true;
             let ping = frame(PING, 0, 0, vec![0; 8]).encode();
@@ -300,7 +300,8 @@ async fn r18_a_refusal_is_one_headers_frame_that_ends_the_stream() {
     // Index 8 of the static table, `:status: 200`, comes first (RFC 7541 appendix A).
     assert_eq!(answer[0].payload[0], 0x88);
 
-    // The same reader tells a response with a body apart: to what no gRPC client sends.
+    // The same reader recognizes a response with a body: the response to a request that no gRPC
+    // client sends.
     let without_trailers = [&head[..], &[content_type]].concat();
     for other in [&head[..], &without_trailers] {
         let answer = frames_of_the_answer(&server, other).await;

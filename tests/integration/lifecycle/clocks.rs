@@ -7,7 +7,7 @@ use tower_api_key::{ErrorKind, Grant, KeyRing, ManualClock};
 use super::{DAY, HOUR, House, MINUTE};
 use crate::support::{START, issue};
 
-/// Two rings over one store; the clock of the second is ahead, or behind where the last is false.
+/// Two rings over one store. The clock of the second is ahead, or behind if the last argument is false.
 fn rings(house: &House, by: Duration, ahead: bool) -> (KeyRing, KeyRing) {
     let visitors = house.ring("visitors", |builder| builder.max_lifetime(30 * MINUTE));
     let start = if ahead {
@@ -41,7 +41,7 @@ async fn r33_the_real_key_has_the_times_of_its_own_ring() {
     }
 }
 
-/// The one that is ahead decides.
+/// The clock that is ahead decides.
 #[tokio::test]
 async fn r24_a_temporary_key_that_is_over_by_either_clock_is_not_promoted() {
     for ahead in [true, false] {
@@ -56,7 +56,7 @@ async fn r24_a_temporary_key_that_is_over_by_either_clock_is_not_promoted() {
         house
             .assert_refused(promoted, ErrorKind::KeyExpired, text)
             .await;
-        // By the other clock alone it would be good.
+        // By the other clock alone the key would be valid.
         let promoted = customers.promote(&visitors, id, Grant::new("alice")).await;
         promoted.unwrap();
     }

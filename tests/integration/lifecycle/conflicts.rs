@@ -1,4 +1,4 @@
-//! Other writers who are always first: a change is tried anew, and given up in the end.
+//! Other writers who always come first: a change is retried, and finally given up.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::support::{IMPORTED, issue};
 pub(super) const CONFLICT: &str = "the record was changed by another writer; read it and try again";
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
-/// A ring of `orders` whose first commits conflict; all that are tried are kept.
+/// A ring of `orders` whose first commits conflict. All attempts are kept.
 fn contended(
     house: &House,
     conflicts: usize,
@@ -33,7 +33,7 @@ fn contended(
     house.over(store, "orders", options)
 }
 
-/// For each commit since the last time, how many subjects it names all keys of.
+/// For each commit since the last call, the number of subjects whose keys it names completely.
 fn tries(house: &House) -> Vec<usize> {
     let changes = house.changes();
     changes
@@ -68,7 +68,7 @@ async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
     assert_given_up(&house, ring.narrow(id, &read), [0; 32]).await;
 }
 
-/// The outcome is a conflict, after tries of which each names all keys of so many subjects.
+/// The outcome is a conflict, after attempts that each name all keys of this many subjects.
 async fn assert_given_up<T: std::fmt::Debug>(
     house: &House,
     outcome: impl Future<Output = Result<T, Error>>,
@@ -80,7 +80,7 @@ async fn assert_given_up<T: std::fmt::Debug>(
     assert_eq!(tries(house), expected);
 }
 
-/// Where every change is refused because others are first, a revocation goes through.
+/// If every change is refused because others come first, a revocation still succeeds.
 #[tokio::test]
 async fn r32_a_revocation_is_never_one_of_several_tries() {
     let house = House::new();

@@ -24,12 +24,12 @@ async fn invariant_6_any_member_names_the_lineage_that_ends() {
         let id = [&first, &second, &third][member].record().id();
         assert_eq!(ring.revoke_lineage(id, REASON).await.unwrap(), 2);
         assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
-        // The second was within its grace: whoever still uses it has done nothing wrong.
+        // The second was in its grace period, so its user has done nothing wrong.
         for dead in [&second, &third] {
             assert_eq!(verdict(&ring, dead).await, Err(InvalidCause::Revoked));
         }
         assert_eq!(verdict(&ring, &bystander).await, Ok("read".to_owned()));
-        // What was dead before keeps its reason.
+        // Keys that were dead before keep their reason.
         let record = ring.get(first.record().id()).await.unwrap().unwrap();
         let reason = record.revocation().unwrap().reason;
         assert_eq!(reason, RevocationReason::Superseded);
@@ -87,7 +87,7 @@ async fn r32_a_subject_that_is_revoked_has_no_key_left_in_this_realm() {
     assert_eq!(verdict(&billing, &elsewhere).await, Ok("read".to_owned()));
     assert_eq!(orders.revoke_subject("alice", REASON).await.unwrap(), 0);
     assert_eq!(orders.revoke_subject("nobody", REASON).await.unwrap(), 0);
-    // Demoted, not banned: what is issued from now on is another key.
+    // Demoted, not banned: a key that is issued from now on is another key.
     let again = issue(&orders, "read").await;
     assert_eq!(verdict(&orders, &again).await, Ok("read".to_owned()));
 }
@@ -141,7 +141,7 @@ async fn r24_a_retention_beyond_the_age_of_time_purges_nothing() {
     assert_eq!(ring.purge().await.unwrap(), 0);
 }
 
-/// A clock that stands before 1970 reads the end of time, by which every key has ended.
+/// A clock that reads a time before 1970 counts as the end of time, when every key has ended.
 #[tokio::test]
 async fn r24_a_clock_that_fails_purges_nothing() {
     let house = House::new();
@@ -153,7 +153,7 @@ async fn r24_a_clock_that_fails_purges_nothing() {
     assert_eq!(verdict(&ring, &issued).await, Ok("read".to_owned()));
 }
 
-/// Who issues keys to a subject as fast as it is revoked keeps none that was there before.
+/// If others issue keys to a subject as fast as it is revoked, no key that existed before survives.
 #[tokio::test]
 async fn r32_a_subject_that_others_issue_to_loses_every_key_that_was_there() {
     let house = House::new();

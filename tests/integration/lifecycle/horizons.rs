@@ -1,5 +1,5 @@
-//! A clock that ran ahead and was set back: a ring goes by the latest end that it has denied a key
-//! for.
+//! A clock that ran ahead and was set back: a ring goes by the latest end for which it has refused
+//! a key.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::{House, MINUTE, verdict};
 use crate::support::{IMPORTED, START, issue};
 
 const SEEN: Duration = Duration::from_mins(10);
-/// The shortest that is granted after [`SEEN`].
+/// The shortest lifetime that is granted after [`SEEN`].
 const LONGER: Duration = SEEN.saturating_add(Duration::from_secs(1));
 
 fn bob() -> Grant {
     Grant::new("bob")
 }
 
-/// The ring denies a key that ends at [`SEEN`], and the clock is set back.
+/// The ring refuses a key that ends at [`SEEN`], and the clock is set back.
 async fn look_ahead(house: &House, ring: &KeyRing) {
     let brief = ring.issue(bob().expires_in(SEEN)).await.unwrap();
     house.clock.set(START.checked_add(SEEN).unwrap());
@@ -41,8 +41,8 @@ async fn r24_a_clock_that_is_set_back_makes_no_dead_key_fit_to_be_replaced() {
     assert_all_refused(&house, &ring, id, ErrorKind::KeyExpired, text).await;
 }
 
-/// No new end is one that the ring takes for over, so that no holder in its grace is taken for a
-/// thief.
+/// No new end is one that the ring takes for over, so that no holder in the grace period is taken
+/// for a thief.
 #[tokio::test]
 async fn r24_no_grace_and_no_lifetime_ends_before_what_the_ring_has_seen() {
     let house = House::new();

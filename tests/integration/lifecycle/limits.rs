@@ -1,4 +1,4 @@
-//! What a ring's policy allows, and policies that make no sense.
+//! The limits of a ring's policy, and policies that make no sense.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -11,7 +11,7 @@ use super::{DAY, HOUR, House, MINUTE, verdict};
 use crate::ring::stores::Tapped;
 use crate::support::{IMPORTED, START, issue, poll_once};
 
-/// The longest that a policy may say.
+/// The longest lifetime that a policy may set.
 const CENTURY: Duration = Duration::from_hours(100 * 8766);
 
 const TOO_MANY: ErrorKind = ErrorKind::TooManyKeys { limit: 2 };
@@ -25,7 +25,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     let ring = house.recorded("orders", two);
     let alice = || Grant::new("alice");
     let first = issue(&ring, "read").await.record().id();
-    // One that is not yet valid counts too.
+    // A key that is not yet valid counts too.
     let later = START.checked_add(HOUR).unwrap();
     ring.issue(alice().not_before(later)).await.unwrap();
     let bobs = ring.issue(Grant::new("bob")).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
         .await;
     assert_eq!(house.changes().len(), 0, "no commit was tried");
 
-    // At the limit, a key can be replaced in every way; one in its grace is not counted.
+    // At the limit, a key can be replaced in every way. A key in its grace period is not counted.
     let first = ring.rotate(first, MINUTE).await.unwrap().record().id();
     house
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
@@ -60,7 +60,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
         .assert_refused(ring.issue(alice()), TOO_MANY, TOO_MANY_TEXT)
         .await;
 
-    // A revoked key and an expired one make room.
+    // A revoked key and an expired key make room.
     ring.revoke(first, RevocationReason::CessationOfOperation)
         .await
         .unwrap();
@@ -75,7 +75,7 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
         .await;
 }
 
-/// The keys of a lineage count as one, and so does one that is left of them.
+/// The keys of a lineage count as one, even if only one of them remains.
 #[tokio::test]
 async fn a_key_in_its_grace_counts_where_the_one_that_replaced_it_is_gone() {
     let house = House::new();
@@ -114,7 +114,7 @@ async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
     }
 }
 
-/// Who loses a race for a key learns what became of it, and not that the winner's is one too many.
+/// The loser of a race for a key gets an error about the key's state, and not about the limit.
 #[tokio::test]
 async fn a_lost_race_is_not_taken_for_a_full_house() {
     let one = |builder: KeyRingBuilder| builder.max_keys_per_subject(1);
@@ -164,7 +164,7 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
     }
 }
 
-/// At the end of time, which is what a clock that fails shows, nothing can begin any more.
+/// At the end of time, which is the reading of a clock that fails, no key can begin.
 #[tokio::test]
 async fn r24_no_key_is_issued_that_would_never_begin() {
     let text = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
@@ -182,7 +182,7 @@ async fn r24_no_key_is_issued_that_would_never_begin() {
     house.clock.set(Timestamp::MAX);
     let kind = ErrorKind::InvalidLifetime;
     house.assert_refused(ring.issue(alice()), kind, text).await;
-    // At that time the old key is over too, whatever else.
+    // At that time the old key has expired too.
     let kind = ErrorKind::KeyExpired;
     let text = "the key has expired: issue a new one";
     house
@@ -291,7 +291,7 @@ fn a_policy_that_makes_no_sense_builds_no_ring() {
         .build(MemoryStore::new())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidScope);
-    // Intervals under a second are fine: they are of timers, not of timestamps.
+    // Intervals under a second are allowed: they are for timers, not for timestamps.
     KeyRing::builder("acme")
         .watch_interval(almost)
         .upkeep_interval(almost)

@@ -28,7 +28,7 @@ fn visitors(house: &House, store: impl KeyStore) -> KeyRing {
     })
 }
 
-/// A store that counts commits as one, whichever of its clones makes them.
+/// A store that counts its commits together, from any of its clones.
 #[derive(Clone)]
 pub(super) struct Counted {
     pub(super) store: Arc<Tapped>,
@@ -50,7 +50,7 @@ impl KeyStore for Counted {
     crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
 }
 
-/// The response of a ring's layer to this key is a denial, and nothing was called.
+/// The ring's layer refuses this key, and the inner service is not called.
 async fn assert_denied(ring: &KeyRing, issued: &Issued) {
     let inner = Inner::new();
     let service = ApiKeyLayer::new(ring.clone()).layer(inner.clone());
@@ -68,7 +68,7 @@ async fn r01_a_planted_key_is_dead_after_the_promotion_and_never_had_the_privile
     };
     let visitors = visitors(&house, store.clone());
     let customers = house.over(store, "customers", |builder| builder);
-    // The attacker takes a temporary key and plants it with the victim, who logs in with it.
+    // The attacker gets a temporary key and plants it with the victim, who logs in with it.
     let planted = issue(&visitors, "cart").await;
     let id = planted.record().id();
     let real = customers.promote(&visitors, id, alice()).await.unwrap();
@@ -108,7 +108,7 @@ async fn r01_a_planted_key_is_dead_after_the_promotion_and_never_had_the_privile
     assert_eq!(real.record().lineage(), id);
     assert_eq!(real.record().generation(), 1);
 
-    // Planted once more, it promotes nobody else.
+    // Planted once more, it promotes no other user.
     assert_eq!(house.records().await.len(), 2);
     let text = "the key is revoked: issue a new one";
     house
@@ -147,7 +147,7 @@ async fn r01_without_a_shared_store_the_temporary_key_dies_first() {
     );
 }
 
-/// What stores that refuse a commit end a promotion with, and after how many tries.
+/// The error of a promotion if a store refuses its commit, and the number of attempts.
 const FAILURES: [(StoreErrorKind, ErrorKind, &str, usize); 2] = [
     (
         StoreErrorKind::Unavailable,
@@ -158,14 +158,14 @@ const FAILURES: [(StoreErrorKind, ErrorKind, &str, usize); 2] = [
     (StoreErrorKind::Conflict, ErrorKind::Conflict, CONFLICT, 32),
 ];
 
-/// A promotion between two stores, of which one refuses each commit like this.
+/// A promotion between two stores, one of which refuses each commit like this.
 struct HalfWay {
     error: Error,
-    /// What the ring of the temporary key says to it.
+    /// The verdict of the temporary key's ring on it.
     temporary: Result<String, InvalidCause>,
-    /// How often each store was to commit.
+    /// The number of commits that each store was asked for.
     tries: [usize; 2],
-    /// What is in the store of the real key.
+    /// The records in the store of the real key.
     real: Vec<Arc<KeyRecord>>,
 }
 
@@ -218,7 +218,7 @@ async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
     }
 }
 
-/// The temporary key is dead by then: the promotion holds its place among those who issue keys.
+/// The temporary key is dead by then: the promotion keeps its place while others issue keys.
 #[tokio::test]
 async fn a_promotion_between_stores_goes_on_while_others_issue_keys() {
     let house = House::new();
@@ -242,7 +242,7 @@ async fn a_promotion_between_stores_goes_on_while_others_issue_keys() {
     let scopes = verdict(&customers, &real).await;
     assert_eq!(scopes, Ok("cart orders".to_owned()));
 
-    // No place is left for the next, whose temporary key lives on.
+    // No place is left for the next promotion, so its temporary key stays live.
     let temporary = issue(&visitors, "cart").await;
     let id = temporary.record().id();
     let error = customers.promote(&visitors, id, alice()).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Bad input: each a typed error, and nothing changed in the store.
+//! Bad input: each a typed error, and no change in the store.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn read() -> ScopeSet {
     "read".parse().unwrap()
 }
 
-/// Every operation that names a living key, refused in the same words.
+/// Every operation that names a living key, refused with the same message.
 pub(super) async fn assert_all_refused(
     house: &House,
     ring: &KeyRing,
@@ -94,7 +94,8 @@ async fn r24_no_duration_is_zero_or_overflows() {
             .assert_refused(outcome, ErrorKind::InvalidGrace, GRACE)
             .await;
     }
-    // An import of a key that is over says so, and one of a key without an end says that.
+    // The error for the import of an expired key says so, and so does the error for a key without
+    // an end.
     let lifetime = (ErrorKind::InvalidLifetime, LIFETIME);
     let expired = (
         ErrorKind::KeyExpired,
@@ -162,7 +163,7 @@ async fn r03_r33_a_limit_that_is_passed_is_named_with_its_value() {
             alice().expires_in(lifetime + second),
             alice().expires_at(end),
             alice().never_expires(),
-            // A late start stretches nothing.
+            // A late start does not extend the limit.
             alice()
                 .not_before(START.checked_add(second).unwrap())
                 .expires_in(lifetime),
@@ -303,7 +304,7 @@ async fn r04_a_ring_grants_no_scope_beyond_its_policy() {
     house
         .assert_refused(ring.promote(&generous, poor, admin()), kind, text)
         .await;
-    // What was granted before the policy shrank is not renewed.
+    // Scopes that were granted before the policy shrank are not renewed.
     house
         .assert_refused(ring.rotate(rich, MINUTE), kind, text)
         .await;

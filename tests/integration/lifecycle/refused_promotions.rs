@@ -1,4 +1,4 @@
-//! Promotions that are refused, over one store and over two: the temporary key lives on.
+//! Promotions that are refused, over one store and over two: the temporary key stays live.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn alice() -> Grant {
 }
 
 /// A ring that promotes from and one that promotes to, built with these options, over one store
-/// or over two; their commits are kept.
+/// or over two. Their commits are kept.
 pub(super) fn rings(
     shared: bool,
     options: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder,

@@ -69,7 +69,7 @@ async fn r03_the_grace_ends_no_later_than_the_key_would_have() {
     assert_eq!(old.valid_until(), START.checked_add(MINUTE).unwrap());
     house.clock.advance(MINUTE / 2);
     assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
-    // Its own lifetime is as long as the old one's was, from the rotation.
+    // Its own lifetime is as long as the old one's was, and begins at the rotation.
     assert_eq!(verdict(&ring, &second).await, Ok(String::new()));
     house.clock.advance(MINUTE / 2);
     assert_eq!(verdict(&ring, &second).await, Err(InvalidCause::Expired));
@@ -126,7 +126,7 @@ async fn r03_a_rotation_at_once_ends_the_old_key_and_the_one_in_grace() {
     house.changes();
     let third = ring.rotate_now(second.record().id()).await.unwrap();
     assert_eq!(house.changes().len(), 1, "one commit");
-    // The first was within its grace: whoever still uses it has done nothing wrong.
+    // The first was in its grace period, so its user has done nothing wrong.
     for (dead, cause) in [
         (&first, InvalidCause::Revoked),
         (&second, InvalidCause::Reuse),
@@ -153,7 +153,7 @@ async fn a_key_can_be_rotated_again_once_the_grace_is_over() {
     for live in [&second, &third] {
         assert_eq!(verdict(&ring, live).await, Ok("read".to_owned()));
     }
-    // What is over its grace is over, whatever the clock says later.
+    // A grace period that is over stays over, whatever the clock says later.
     house.clock.set(START);
     assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Revoked));
 }
@@ -203,7 +203,7 @@ async fn r01_invariant_3_a_regrant_is_one_commit_and_the_old_key_never_has_the_p
     assert_eq!(verdict(&ring, &third).await, Ok("read write".to_owned()));
     assert_eq!(third.record().lineage(), first.record().id());
     assert_eq!(third.record().generation(), 2);
-    // Nothing of the old key comes with it but its place in the lineage.
+    // Only the place in the lineage is kept from the old key.
     assert_eq!(third.record().expires_at(), START.checked_add(90 * DAY));
     assert_eq!(third.record().label(), None);
 }
@@ -229,14 +229,14 @@ async fn r32_invariant_4_narrowing_shrinks_in_place_and_ends_the_key_in_grace() 
     let revocation = old.revocation().unwrap();
     assert_eq!(revocation.reason, RevocationReason::PrivilegeWithdrawn);
 
-    // Again, there is nothing to take away: no commit, no version.
+    // The second time, there is nothing to remove: no commit, no version.
     let again = ring.narrow(second.record().id(), &kept).await.unwrap();
     assert_eq!(again, record);
     assert_eq!(house.changes().len(), 0);
 }
 
-/// A key that keeps all of its scopes may still have ended between the read and the commit, by which
-/// its predecessor would end.
+/// Even if a key keeps all of its scopes, it may have ended between the read and the commit that
+/// would end its predecessor.
 #[tokio::test]
 async fn r32_narrowing_to_the_same_scopes_loses_to_a_revocation() {
     let house = House::new();
@@ -260,7 +260,7 @@ async fn r32_narrowing_to_the_same_scopes_loses_to_a_revocation() {
     assert_eq!(first.revocation(), None, "nothing has changed");
 }
 
-/// A lifetime as long, from now, would end beyond the end of time.
+/// A lifetime of the same length, from now, would end beyond the end of time.
 #[tokio::test]
 async fn r24_a_key_that_ends_with_time_itself_can_be_rotated() {
     let house = House::new();

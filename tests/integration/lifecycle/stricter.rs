@@ -1,4 +1,4 @@
-//! Keys from before a ring's policy was as strict as it is: what it renews, and what it lets be.
+//! Keys from before a ring's policy became stricter: which rights it renews, and which it leaves.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn r03_r33_a_key_that_begins_after_all_that_the_ring_grants_is_not_renewed
     let after = |duration| START.checked_add(duration).unwrap();
     let at_last = Timestamp::LAST_YEAR;
     for (ring, grant) in [
-        // It would end as it begins.
+        // It would end at its beginning.
         (&strict, from(after(HOUR))),
         (&strict, from(after(2 * HOUR))),
         (&strict, from(after(HOUR)).expires_in(second)),
@@ -48,8 +48,8 @@ async fn r03_r33_a_key_that_begins_after_all_that_the_ring_grants_is_not_renewed
     );
 }
 
-/// To narrow only takes away: what stays was granted when the ring still did, and no new secret
-/// carries it on.
+/// Narrowing only removes scopes. The remaining ones were granted by an earlier policy, and no new
+/// secret inherits them.
 #[tokio::test]
 async fn r01_r04_narrowing_may_leave_a_scope_that_the_ring_no_longer_grants() {
     let house = House::new();

@@ -1,4 +1,4 @@
-//! Behind the layer a request has exactly one verdict, its own, and the scopes that it needs.
+//! Behind the layer, a request has exactly one verdict, its own, and the scopes that it needs.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -20,9 +20,9 @@ use super::{Done, Steps, await_some, block_on, ring_over};
 use crate::support::{send, with_key};
 
 thread_local! {
-    /// The positive verdicts that were told of this thread's request.
+    /// The positive verdicts that were reported for this thread's request.
     static VERDICTS: Cell<usize> = const { Cell::new(0) };
-    /// How often this thread's request has reached the inner service.
+    /// The number of times that this thread's request has reached the inner service.
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -46,7 +46,7 @@ impl Service<Request<()>> for Inner {
         assert_eq!(VERDICTS.get(), 0, "told when there is an answer");
         CALLS.set(CALLS.get() + 1);
         let Presents(id) = *request.extensions().get().unwrap();
-        // A verdict came before the call: it left its proof.
+        // A verdict came before the call and left its proof.
         let key: &VerifiedKey = request.extensions().get().unwrap();
         assert_eq!(key.id(), id);
         assert!(key.scopes().contains("write"));

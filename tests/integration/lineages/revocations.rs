@@ -1,4 +1,4 @@
-//! A revocation that returned leaves nothing live, whoever rotates, regrants or issues meanwhile.
+//! After a revocation has returned, nothing is live, even if others rotate, regrant or issue meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ struct Contested {
     revoked: AtomicBool,
 }
 
-/// Replaces the newest key of a lineage over and over, until the lineage is dead.
+/// Replaces the newest key of a lineage repeatedly, until the lineage is dead.
 fn replace_until_dead(ring: &KeyRing, contested: &Contested, turn: usize) {
     let newest = &contested.newest;
     for turn in turn..turn + 1_000_000 {
@@ -37,7 +37,7 @@ fn replace_until_dead(ring: &KeyRing, contested: &Contested, turn: usize) {
                 contested.secrets.lock().unwrap().push(key);
             }
             Err(error) => match error.kind() {
-                // Another replacer was first, or the whole lineage is dead.
+                // Another replacer came first, or the whole lineage is dead.
                 ErrorKind::KeyRevoked if *newest.lock().unwrap() == id => {
                     thread::yield_now();
                     if *newest.lock().unwrap() == id && is_dead(ring, id) {
@@ -54,8 +54,8 @@ fn replace_until_dead(ring: &KeyRing, contested: &Contested, turn: usize) {
     panic!("the lineage never died");
 }
 
-/// Looks at the latest keys for as long as others replace and revoke them: the dead stay dead, and a
-/// revocation that has returned is seen by every verification that begins. Returns how many were accepted.
+/// Checks the latest keys while others replace and revoke them: the dead stay dead, and every verification
+/// that begins after a revocation has returned sees it. Returns the number of accepted keys.
 fn look_on(ring: &KeyRing, contested: &Contested, done: &Done) -> usize {
     let (mut dead, mut accepted) = (BTreeSet::new(), 0);
     while done.is_not_yet() {
@@ -87,7 +87,7 @@ async fn replace(ring: &KeyRing, id: KeyId, turn: usize) -> Result<Issued, Error
     match turn % 3 {
         0 => ring.rotate_now(id).await,
         1 => ring.regrant(id, Grant::new("alice")).await,
-        // A grace makes the next rotation wait, so the one after takes both.
+        // A grace period makes the next rotation wait, so the one after takes both.
         _ => ring.rotate(id, Duration::from_mins(1)).await,
     }
 }
@@ -163,7 +163,7 @@ fn invariant_6_a_subject_revoke_that_returned_leaves_no_lineage_live() {
     });
 }
 
-/// Whatever was issued before the commit of the revocation is in it.
+/// The revocation includes every key that was issued before its commit.
 #[test]
 fn invariant_6_a_subject_revoke_takes_the_keys_that_were_issued_while_it_read() {
     for store in Steps::all() {
@@ -173,7 +173,7 @@ fn invariant_6_a_subject_revoke_takes_the_keys_that_were_issued_while_it_read() 
             let (returned, before) = (Arc::clone(&returned), Arc::clone(&before));
             store.before_revoke(move || {
                 before.lock().unwrap().clone_from(&returned.lock().unwrap());
-                // Opens the gap between what was read and the commit.
+                // Opens the gap between the read and the commit.
                 thread::yield_now();
             })
         };

@@ -1,4 +1,4 @@
-//! A store that can be watched at work, and that can let others in between its steps.
+//! A store whose work can be watched, and that can let others run between its steps.
 
 use std::sync::Arc;
 use std::thread;
@@ -86,11 +86,11 @@ impl Steps {
         self
     }
 
-    /// What a look-up sees, without a ring.
+    /// The result of a look-up, without a ring.
     pub(crate) fn look_up(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
         match self.store.find(realm, digest) {
             Lookup::Ready(found) => found.unwrap(),
-            // Every connection is taken.
+            // Every connection is in use.
             Lookup::Pending(found) => super::block_on(found).unwrap(),
         }
     }

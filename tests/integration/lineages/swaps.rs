@@ -9,7 +9,7 @@ use tower_api_key::{Grant, Issued, KeyDigest, KeyRing, Realm};
 
 use super::{Steps, assert_is_dead, await_some, block_on, ring_over, verdict};
 
-/// The newest key that is on its way into a store, before anybody has its secret.
+/// The newest key on its way into a store, before its secret has been returned.
 #[derive(Clone, Default)]
 pub(crate) struct Arrivals(Arc<Mutex<State>>);
 
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl Arrivals {
-    /// Takes note of every commit of this store.
+    /// Records every commit of this store.
     pub(crate) fn of(store: Steps) -> (Steps, Self) {
         let arrivals = Self::default();
         let noting = arrivals.clone();
@@ -56,8 +56,8 @@ impl Arrivals {
     }
 }
 
-/// Two checkers look for the new key from the moment at which it is on its way; once it is there,
-/// every old key must be dead.
+/// Two checkers look for the new key from the start of its commit. Once it is found, every old key
+/// must be dead.
 pub(crate) fn swap_is_one_step(
     store: &Steps,
     arrivals: &Arrivals,
@@ -83,7 +83,7 @@ pub(crate) fn swap_is_one_step(
             });
         }
         swap();
-        // Returned, it is seen by whoever begins now.
+        // After it has returned, every caller sees it.
         for (ring, key) in old {
             assert_is_dead(ring, key.secret().expose());
         }

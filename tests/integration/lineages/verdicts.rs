@@ -1,4 +1,4 @@
-//! A verdict is the authority of one commit, and never of one that is over.
+//! A verdict has the authority of one commit, and never of a commit that is over.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,13 +14,13 @@ use tower_api_key::{
 use super::{Done, Steps, await_some, block_on, invalid, ring_over, verdict};
 use crate::support::START;
 
-/// The keys of a lineage, each granted what spells its place in it.
+/// The keys of a lineage, each with its place in its grant.
 #[derive(Default)]
 struct Chain {
     secrets: Mutex<Vec<String>>,
-    /// So many of them are narrowed, and the calls have returned.
+    /// The number of keys that are narrowed, after the calls have returned.
     narrowed: AtomicUsize,
-    /// So many of them are replaced, and the calls have returned.
+    /// The number of keys that are replaced, after the calls have returned.
     replaced: AtomicUsize,
 }
 
@@ -32,7 +32,7 @@ fn grant(place: usize) -> Grant {
         .metadata("place", place.to_string())
 }
 
-/// Everything that the verdict tells is of this place; returns whether the key is wide.
+/// Every part of the verdict belongs to this place. Returns whether the key is wide.
 fn is_whole(key: &VerifiedKey, place: usize) -> bool {
     assert_eq!(key.subject(), format!("subject{place}"));
     assert_eq!(key.label(), Some(&*format!("label{place}")));
@@ -45,7 +45,7 @@ fn is_whole(key: &VerifiedKey, place: usize) -> bool {
     true
 }
 
-/// How much of its authority a key was seen with, less and less.
+/// The authority that a key was seen with, in decreasing order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Seen {
     Wide,
@@ -86,7 +86,7 @@ fn verify_beside_changes(store: &Steps, length: usize) {
         let ending = done.when_dropped();
         for _ in 0..2 {
             threads.spawn(|| {
-                // A thread that fails ends the others.
+                // If a thread fails, it ends the others.
                 let _ending = done.when_dropped();
                 let mut latest = BTreeMap::new();
                 while done.is_not_yet() {
@@ -144,7 +144,7 @@ fn r02_a_look_up_that_reads_twice_is_found_out() {
     assert!(found.is_err(), "two reads went unseen");
 }
 
-/// The end that a key was cut to at its rotation is in every verdict from then on.
+/// After its rotation, every verdict has the key's shortened end.
 #[test]
 fn r02_invariant_7_a_verdict_beside_a_rotation_has_the_end_of_one_commit() {
     let grace = Duration::from_mins(1);
@@ -187,7 +187,8 @@ fn r02_invariant_7_a_verdict_beside_a_rotation_has_the_end_of_one_commit() {
     }
 }
 
-/// Look-ups of two keys are no snapshot, but who sees the one narrowed sees the other dead.
+/// Look-ups of two keys are not a snapshot, but a caller that sees the one narrowed sees the other
+/// dead.
 #[test]
 fn r03_who_sees_the_narrowed_key_sees_no_predecessor_in_its_grace() {
     for store in Steps::all() {

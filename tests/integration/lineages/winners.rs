@@ -71,7 +71,7 @@ fn invariant_6_of_several_replacements_of_a_key_one_wins() {
                     false
                 }
             };
-            // A version for each commit that went through, and none for those that did not.
+            // One version for each successful commit, and none for the others.
             assert_eq!(old.version(), if was_narrowed { 3 } else { 2 });
             if *how != 2 {
                 assert_eq!(new.record().scopes(), old.scopes());
@@ -83,7 +83,7 @@ fn invariant_6_of_several_replacements_of_a_key_one_wins() {
     }
 }
 
-/// One key less than the limit stays, so that of those who issue at once exactly one succeeds.
+/// One key less than the limit remains, so that exactly one of the concurrent issues succeeds.
 #[test]
 fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
     const LIMIT: usize = 2;
@@ -105,10 +105,10 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
             lineages.len()
         };
         let (begin, end) = (Barrier::new(ISSUERS), Barrier::new(ISSUERS));
-        // Judged when all are done: who panics leaves the others waiting.
+        // Checked when all are done, because a thread that panics leaves the others waiting.
         let issue = |turn: usize| {
             let result = block_on(ring.issue(grant())).and_then(|key| {
-                // However it is replaced, it counts once, until its lineage is dead.
+                // In whatever way it is replaced, it counts once until its lineage is dead.
                 replace(&ring, key.record().id(), turn % 3)
             });
             end.wait();
@@ -142,7 +142,7 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
                 let mut ends: Vec<_> = turns.iter().map(|issuer| issuer[turn]).collect();
                 ends.sort_by_key(Result::is_err);
                 let refused = Err(ErrorKind::TooManyKeys { limit: LIMIT });
-                // A rotation leaves a key in its grace beside the new one.
+                // A rotation leaves a key in its grace period next to the new one.
                 let ended = if turn % 3 == 0 { 2 } else { 1 };
                 assert_eq!(ends, [Ok(ended), refused, refused]);
             }
@@ -151,7 +151,7 @@ fn invariant_6_a_subject_never_has_more_keys_than_the_ring_allows() {
     }
 }
 
-/// Nothing is removed meanwhile, so what was held at the end is the most that was ever held.
+/// No key is removed meanwhile, so the number at the end is the maximum.
 #[test]
 fn invariant_6_racing_issues_fill_the_limit_and_no_more() {
     const LIMIT: usize = 3;

@@ -1,6 +1,6 @@
-//! `A(d, c)`: the authority of every digest at every commit, read off the stores, and the
-//! invariants that hold between any two commits. A digest that is imported again when its record
-//! has been purged begins a line of its own.
+//! `A(d, c)`: the authority of every digest at every commit, read from the stores, and the
+//! invariants that hold between any two commits. If a digest is imported again after its record has
+//! been purged, it begins its own line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +10,21 @@ use tower_api_key::{KeyDigest, KeyId, KeyRecord};
 use super::Check;
 use super::store::{Commit, Snapshot};
 
-/// What a digest may do at a commit, where it may do anything at all.
+/// The authority of a digest at a commit, if it has any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     pub(super) subject: String,
     pub(super) realm: String,
     pub(super) scopes: BTreeSet<String>,
     pub(super) from: u64,
-    /// The first moment at which it may no more.
+    /// The first moment at which it has no authority.
     pub(super) until: u64,
-    /// Another took its place, and it works on for a while.
+    /// Another key has replaced it, and it works for a grace period.
     pub(super) in_grace: bool,
 }
 
 impl Authority {
-    /// `None` for the dead.
+    /// `None` if the key is dead.
     pub(super) fn of(record: &KeyRecord) -> Option<Self> {
         let ends = [record.expires_at(), record.retire_at()];
         record.revocation().is_none().then(|| Self {
@@ -51,7 +51,7 @@ impl Authority {
 #[derive(Debug)]
 pub(super) struct Line {
     record: std::sync::Arc<KeyRecord>,
-    /// The authority from each commit on at which it changed.
+    /// The authority from each commit on that changed it.
     history: Vec<(u64, Option<Authority>)>,
 }
 
@@ -77,14 +77,14 @@ impl Line {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// How many commits there were.
+    /// The number of commits.
     pub(super) commits: u64,
     pub(super) lines: BTreeMap<KeyId, Line>,
     snapshots: [Snapshot; 2],
 }
 
 impl Ledger {
-    /// Every digest that was ever of this lineage, in whatever realm.
+    /// Every digest that ever belonged to this lineage, in any realm.
     pub(super) fn lineage(&self, lineage: KeyId) -> impl Iterator<Item = (KeyId, &Line)> {
         let of = move |line: &Line| line.record.lineage() == lineage;
         self.lines
@@ -97,7 +97,7 @@ impl Ledger {
         &self.snapshots
     }
 
-    /// Takes the next commit down. Returns the keys whose records it changed.
+    /// Records the next commit. Returns the keys whose records it changed.
     pub(super) fn observe(&mut self, commit: &Commit) -> Result<Vec<KeyId>, TestCaseError> {
         self.commits += 1;
         let mut changed = Vec::new();
@@ -136,8 +136,8 @@ impl Ledger {
         Ok(changed)
     }
 
-    /// At any reading of the clock: of intervals that overlap at all, some overlap where one of
-    /// them begins.
+    /// At any reading of the clock: if intervals overlap at all, some overlap at the beginning of
+    /// one of them.
     fn invariant_5_at_most_two_are_live_per_lineage(&self) -> Check {
         let mut lineages: BTreeMap<KeyId, Vec<Authority>> = BTreeMap::new();
         for record in self.snapshots.iter().flat_map(Snapshot::values) {

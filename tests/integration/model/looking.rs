@@ -1,4 +1,4 @@
-//! What a ring shows of its keys: in pages, by id, and when they were last used.
+//! The keys as a ring shows them: in pages, by id, and with their last use.
 
 use proptest::prelude::*;
 use tower_api_key::store::ListQuery;

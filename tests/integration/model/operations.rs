@@ -1,5 +1,5 @@
-//! What a random sequence is made of. An operation names keys by where they stand in the model,
-//! so that it still means something when the sequence is shortened.
+//! The operations of a random sequence. An operation names keys by their position in the model, so
+//! that it keeps its meaning if the sequence is shortened.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use tower_api_key::{RevocationReason, ScopeSet};
 
 use super::store::Read;
 
-/// Which key an operation is about; the number picks one of those.
+/// The key of an operation. The number picks one of those.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     /// Of the keys that are neither dead nor replaced.
     Head(u8),
     /// Of the keys in grace.
     InGrace(u8),
-    /// Of all that ever were, the newest first.
+    /// Of all keys that ever existed, the newest first.
     Ever(u8),
-    /// An id that never was.
+    /// An id that never existed.
     Nowhere,
 }
 
-/// Which ring is asked.
+/// The ring that an operation calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Via {
     /// One of the key's own realm.
@@ -41,7 +41,7 @@ pub(super) struct At {
 /// A set of scopes, a bit for each of [`SCOPES`].
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scopes {
-    /// What of it is allowed.
+    /// The allowed part of it.
     Within(u8),
     Exactly(u8),
 }
@@ -64,7 +64,7 @@ impl Scopes {
 pub(super) enum Lifetime {
     Default,
     For(Duration),
-    /// Seconds from now; `u64::MAX` for the end of time.
+    /// Seconds from now, or `u64::MAX` for the end of time.
     Until(i64),
     UntilMax,
     Never,
@@ -82,7 +82,7 @@ pub(super) struct Wish {
 #[derive(Debug, Clone)]
 pub(super) enum Operation {
     Issue(u8, Wish),
-    /// However weak it is, where the last says so.
+    /// Of any strength, if the last field says so.
     ImportPlaintext(u8, Wish, &'static str, bool),
     ImportDigest(u8, Wish, Digest),
     Rotate(At, Duration),
@@ -90,7 +90,7 @@ pub(super) enum Operation {
     Regrant(At, Wish),
     /// Into the ring of this number.
     Promote(At, u8, Wish),
-    /// The operation, and another writer that changes a key between what it read and its commit.
+    /// The operation, and another writer that changes a key between its read and its commit.
     Race(Rival, At, Box<Operation>),
     Narrow(At, Scopes),
     Revoke(At, RevocationReason),
@@ -98,10 +98,10 @@ pub(super) enum Operation {
     RevokeSubject(u8, &'static str, RevocationReason),
     Purge(u8),
     RecordUses(u8),
-    /// Lists the keys in pages of this length, and asks for each.
+    /// Lists the keys in pages of this length, and gets each.
     Look(u8, usize),
     Verify(At),
-    /// Every key that ever was, in this ring.
+    /// Every key that ever existed, in this ring.
     VerifyAll(u8),
     /// Begins a verification whose look-up is held.
     Begin(At, Read),
@@ -113,14 +113,14 @@ pub(super) enum Operation {
     PollWatches,
     /// Time passes.
     Advance(Duration),
-    /// The clock is set by so many seconds, forward or back.
+    /// The clock is set forward or back by this many seconds.
     SetBy(i64),
     SetToStart,
-    /// The clock is set to so many seconds before the end of time.
+    /// The clock is set to this many seconds before the end of time.
     SetToEnd(u64),
 }
 
-/// What another writer does to a key.
+/// The change of a key by another writer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rival {
     Rotate(Duration),
@@ -132,9 +132,9 @@ pub(super) enum Rival {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Digest {
-    /// Of a text of its own.
+    /// Of its own text.
     New(&'static str),
-    /// Of a key that there is, or was.
+    /// Of a key that exists, or existed.
     Of(Target),
 }
 
@@ -145,7 +145,7 @@ pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>
 fn operation() -> impl Strategy<Value = Operation> {
     use Operation as Op;
 
-    // The temporary ring more often: its limits are reached by many keys only.
+    // The temporary ring more often, because only many keys reach its limits.
     let ring = || prop_oneof![5 => 0..5_u8, 2 => Just(3)];
     prop_oneof![
         14 => (ring(), wish()).prop_map(|(ring, wish)| Op::Issue(ring, wish)),
@@ -188,7 +188,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Mostly for one key, that of the operation.
+/// Mostly for one key, the key of the operation.
 fn race() -> impl Strategy<Value = Operation> {
     use Operation as Op;
 

@@ -1,5 +1,5 @@
-//! Which operations are refused, and why. Where several things are wrong with one, any of them
-//! may be the answer.
+//! Which operations are refused, and why. If an operation has several faults, any of them may be
+//! the answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use super::operations::{Lifetime, Wish};
 use super::reference::{Birth, Reference, Succession, end};
 use super::rings::RINGS;
 
-/// What is wrong with an operation.
+/// The faults of an operation.
 pub(super) type Reasons = Vec<ErrorKind>;
 
 const DEFAULT_LIFETIME: u64 = 90 * 24 * 60 * 60;
 
-/// What a ring answers to a key that it finds.
+/// The answer of a ring to a key that it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Accepted,
@@ -29,8 +29,8 @@ const LAST_YEAR: u128 = 253_402_300_799;
 /// 100 years of 365.25 days.
 const LONGEST: Duration = Duration::from_hours(100 * 8766);
 
-/// The end of a lifetime, computed where nothing overflows; the reasons against it are added. A
-/// key that has ended by the horizon would be dead when it is handed out.
+/// The end of a lifetime, computed without overflow. The reasons against it are added. A key that
+/// has ended by the horizon would be dead when it is returned.
 fn expiry(
     ring: usize,
     (now, horizon): (u64, u64),
@@ -91,7 +91,7 @@ fn grantable(ring: usize, scopes: &ScopeSet, reasons: &mut Reasons) {
     }
 }
 
-/// Whether another key has taken the place of this one for good.
+/// Whether another key has permanently replaced this one.
 fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
     let revocation = parts.revocation;
     let superseded = revocation.is_some_and(|it| it.reason == RevocationReason::Superseded);
@@ -101,8 +101,8 @@ fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
 }
 
 impl Reference {
-    /// A key as wished; `dying` are the keys that its birth ends, and no end is judged by less
-    /// than the horizon.
+    /// A key as wished. `dying` are the keys that its birth ends, and no end is compared with a
+    /// time before the horizon.
     pub(super) fn birth(
         &self,
         ring: usize,
@@ -153,7 +153,7 @@ impl Reference {
         })
     }
 
-    /// A key that is known, alive by the horizon and not replaced yet; else why not.
+    /// A key that is known, alive by the horizon and not replaced yet, or the reason why it is not.
     pub(super) fn head(
         &self,
         ring: usize,
@@ -173,7 +173,7 @@ impl Reference {
         }
     }
 
-    /// A rotation with this grace, or with none.
+    /// A rotation with this grace period, or with none.
     pub(super) fn rotation(
         &self,
         ring: usize,
@@ -271,7 +271,7 @@ impl Reference {
         key: Option<usize>,
         scopes: &ScopeSet,
     ) -> Result<usize, Reasons> {
-        // A clock that fails has no say in what takes away.
+        // A clock that fails does not affect operations that remove authority.
         let horizon = match self.now {
             u64::MAX => self.horizons[ring],
             _ => self.horizon(ring),
@@ -287,22 +287,22 @@ impl Reference {
         Ok(key)
     }
 
-    /// What a ring remembers of a key that it saw to be over by its age.
+    /// Records that a ring has seen this key expired.
     pub(super) fn remember_end(&mut self, ring: usize, parts: &KeyRecordParts) {
-        // A key without an end is over at the end of time only.
+        // A key without an end is over only at the end of time.
         if end(parts) != u64::MAX {
             self.ended.insert((ring, parts.id));
             self.horizons[ring] = self.horizons[ring].max(end(parts));
         }
     }
 
-    /// Whether a reuse by this key is one by the clock as it stands, and not only for a ring that
-    /// has seen it ahead.
+    /// Whether a reuse by this key is one by the current clock, and not only for a ring that has
+    /// seen the clock ahead.
     pub(super) fn is_reused_by_now(&self, parts: &KeyRecordParts) -> bool {
         self.now != u64::MAX && is_replaced(parts, self.now)
     }
 
-    /// What a ring makes of the record that it found, and what it remembers of that.
+    /// The verdict of a ring on the record that it found, and the facts that the ring remembers of it.
     pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts) -> Answer {
         let horizon = self.horizon(ring);
         let replaced = is_replaced(parts, horizon);

@@ -1,5 +1,5 @@
-//! Another writer that comes between what an operation read and its commit. It commits first; the
-//! operation must end as if it had begun after it.
+//! Another writer that comes between the read and the commit of an operation. It commits first, and
+//! the operation must end as if it had begun after it.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use super::operations::{At, Operation, Rival};
 use super::run::Run;
 use super::{Check, now};
 
-/// A rival in wait.
+/// A waiting rival.
 pub(super) struct Raced {
     rival: Rival,
     key: Option<usize>,
@@ -20,7 +20,7 @@ pub(super) struct Raced {
     done: Arc<Mutex<Option<Done>>>,
 }
 
-/// What became of it, and how many commits there were by then.
+/// Its outcome, and the number of commits by then.
 struct Done {
     outcome: Outcome,
     commits: usize,
@@ -68,7 +68,7 @@ impl Run<'_> {
         self.perform(operation)
     }
 
-    /// Takes down first what a rival did meanwhile, if there was one and its turn came.
+    /// First records the rival's commits, if there was a rival and its turn came.
     pub(super) fn settle_the_rival(&mut self) -> Check {
         let Some(raced) = self.raced.take() else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The reference model: what each operation must leave, from the words of the threat model and
-//! of the crate's documentation. It shares data types with the crate, and no rule.
+//! The reference model: the required result of each operation, from the text of the threat model
+//! and of the crate's documentation. It shares data types with the crate, and no rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use tower_api_key::{
 use super::rings::RINGS;
 use crate::support::START;
 
-/// A key that was, and what its record is as long as it is kept.
+/// A key that existed, and its record while it is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) parts: KeyRecordParts,
@@ -24,9 +24,9 @@ pub(super) struct Reference {
     /// In the order of their birth.
     pub(super) keys: Vec<Key>,
     pub(super) now: u64,
-    /// What has passed, however the clock was set.
+    /// The elapsed time, independent of the clock.
     pub(super) elapsed: u64,
-    /// For each ring the latest end for which it refused a key: it judges no end by less.
+    /// For each ring the latest end for which it refused a key: it compares no end with an earlier time.
     pub(super) horizons: [u64; RINGS.len()],
     /// The keys that a ring refused because they had ended.
     pub(super) ended: BTreeSet<(usize, KeyId)>,
@@ -34,7 +34,7 @@ pub(super) struct Reference {
     pub(super) last_uses: BTreeMap<KeyId, u64>,
 }
 
-/// A key that is about to be, but for its id and digest.
+/// A key that is about to be created, without its id and digest.
 #[derive(Debug, Clone)]
 pub(super) struct Birth {
     pub(super) ring: usize,
@@ -47,16 +47,16 @@ pub(super) struct Birth {
     pub(super) descent: Option<(KeyId, u32)>,
 }
 
-/// A key that takes the place of another.
+/// A key that replaces another.
 #[derive(Debug, Clone)]
 pub(super) struct Succession {
     pub(super) old: usize,
     pub(super) birth: Birth,
-    /// The end of the old one's grace; without one it is dead at once.
+    /// The end of the old key's grace period. If there is none, the old key is dead at once.
     pub(super) retires: Option<u64>,
 }
 
-/// When a key ends by itself; the end of time for one that does not.
+/// The time when a key ends by itself, or the end of time if it does not.
 pub(super) fn end(parts: &KeyRecordParts) -> u64 {
     let ends = [parts.expires_at, parts.retire_at];
     ends.into_iter()
@@ -78,12 +78,12 @@ impl Reference {
         }
     }
 
-    /// The time by which a ring judges ends.
+    /// The time with which a ring compares ends.
     pub(super) fn horizon(&self, ring: usize) -> u64 {
         self.now.max(self.horizons[ring])
     }
 
-    /// What a key is worth where ends are judged by the horizon.
+    /// The state of a key if ends are compared with the horizon.
     pub(super) fn state(&self, horizon: u64, parts: &KeyRecordParts) -> KeyState {
         let end = end(parts);
         if parts.revocation.is_some() {
@@ -118,14 +118,14 @@ impl Reference {
             .find(|&key| self.knows(ring, key) && self.keys[key].parts.digest.as_bytes() == digest)
     }
 
-    /// The keys that a ring knows of a lineage.
+    /// The keys of a lineage that a ring knows.
     pub(super) fn lineage(&self, ring: usize, lineage: KeyId) -> Vec<usize> {
         (0..self.keys.len())
             .filter(|&key| self.knows(ring, key) && self.keys[key].parts.lineage == lineage)
             .collect()
     }
 
-    /// Whether another key of its lineage is still in grace beside it.
+    /// Whether another key of its lineage is still in its grace period.
     pub(super) fn has_predecessor_in_grace(&self, ring: usize, key: usize) -> bool {
         self.lineage(ring, self.keys[key].parts.lineage)
             .into_iter()
@@ -136,7 +136,7 @@ impl Reference {
             })
     }
 
-    /// Revokes those of the keys that are not revoked yet, and says how many there were.
+    /// Revokes those of the keys that are not revoked yet. Returns their number.
     pub(super) fn revoke(&mut self, keys: &[usize], reason: RevocationReason) -> usize {
         let at = Timestamp::from_unix(self.now);
         let mut count = 0;
@@ -162,7 +162,7 @@ impl Reference {
         }
     }
 
-    /// Ends the old key and all others of its lineage, but for its own grace.
+    /// Ends the old key and all others of its lineage. The old key keeps any grace period of its own.
     pub(super) fn end_for(&mut self, from: usize, succession: &Succession) {
         let mut dying = self.lineage(from, self.keys[succession.old].parts.lineage);
         if let Some(retires) = succession.retires {
@@ -177,7 +177,7 @@ impl Reference {
     pub(super) fn bear(&mut self, birth: Birth, id: KeyId, plaintext: &str) {
         let spec = &RINGS[birth.ring];
         let (lineage, generation) = birth.descent.unwrap_or((id, 0));
-        // An imported key has an id that is not in it.
+        // An imported key does not contain its id.
         let is_minted = plaintext.starts_with(&format!("{}_{id}_", spec.prefix));
         let parts = KeyRecordParts {
             id,

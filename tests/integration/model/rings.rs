@@ -1,4 +1,4 @@
-//! The rings under test, and what each of them allows, in figures that the reference model reads.
+//! The rings under test, and their limits, in figures that the reference model reads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use tower_api_key::{Event, KeyRing, ManualClock, ScopeSet};
 use super::store::{Log, RecordingStore, Waiting};
 use crate::support::START;
 
-/// What a ring allows; times in seconds.
+/// The limits of a ring. Times are in seconds.
 #[derive(Debug)]
 pub(super) struct RingSpec {
     pub(super) prefix: &'static str,
     pub(super) realm: &'static str,
-    /// Which of the two stores holds its keys.
+    /// Which of the two stores has its keys.
     pub(super) store: usize,
-    /// Whether it reads the records where they are, as with a `MemoryStore`.
+    /// Whether it reads the records in place, as with a `MemoryStore`.
     pub(super) in_place: bool,
     pub(super) max_lifetime: Option<u64>,
     pub(super) max_grace: u64,
@@ -30,13 +30,13 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// Bounds every verification.
 pub(super) const LOOKUP_TIMEOUT: u64 = 30;
-/// How often a watch reads its record again.
+/// The interval at which a watch reads its record again.
 pub(super) const WATCH_INTERVAL: u64 = 2;
 
 pub(super) const REALMS: [&str; 4] = ["orders", "billing", "visitors", "partner"];
 
-/// Two nodes of one realm, a second realm, a temporary ring with caps, and a ring whose store
-/// is not that of the others.
+/// Two nodes of one realm, a second realm, a temporary ring with caps, and a ring with another
+/// store than the others.
 pub(super) const RINGS: [RingSpec; 5] = [
     RingSpec {
         prefix: "acme",
@@ -148,7 +148,7 @@ impl RingSpec {
     }
 }
 
-/// What observers were told, as text.
+/// The events of the observers, as text.
 type Told = Arc<Mutex<Vec<String>>>;
 
 /// The code under test.
@@ -162,7 +162,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// How many changes were refused since the last time because another was first.
+    /// The number of changes since the last call that were refused because another came first.
     pub(super) fn conflicts(&self) -> u64 {
         self.stores.iter().map(RecordingStore::conflicts).sum()
     }

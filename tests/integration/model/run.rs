@@ -17,7 +17,7 @@ use super::store::{Commit, Snapshot};
 use super::verify::Begun;
 use super::watching::Watching;
 
-/// How often each operation ended how.
+/// The number of each outcome of each operation.
 pub(super) type Tally = BTreeMap<String, u64>;
 
 pub(super) struct Run<'a> {
@@ -26,13 +26,13 @@ pub(super) struct Run<'a> {
     pub(super) ledger: Ledger,
     pub(super) begun: Vec<Begun>,
     pub(super) watches: Vec<Watching>,
-    /// Every plaintext that there was, but for its public part.
+    /// Every plaintext that existed, without its public part.
     secrets: BTreeSet<String>,
-    /// What was seen on the way since the secrets were last looked for.
+    /// The output since the last search for secrets.
     pub(super) seen: Vec<String>,
-    /// A rival in wait for the next commit.
+    /// A rival that waits for the next commit.
     pub(super) raced: Option<Raced>,
-    /// The operation met another writer, and tried again.
+    /// The operation conflicted with another writer, and tried again.
     pub(super) conflicts: bool,
     tally: &'a mut Tally,
 }
@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The key that an operation is about, if it is one that there was, its id, and the ring.
+    /// The key of an operation, if it exists, its id, and the ring.
     pub(super) fn resolve(&self, at: At) -> (Option<usize>, KeyId, usize) {
         let key = self.target(at.key);
         let id = key.map_or_else(
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         among.get(usize::from(pick) % among.len().max(1)).copied()
     }
 
-    /// Takes down the commits of an operation that this ring made, and says how many there were.
+    /// Records the commits of an operation by this ring. Returns their number.
     pub(super) fn take_down(&mut self, ring: usize) -> Result<u64, TestCaseError> {
         self.settle_the_rival()?;
         let commits: Vec<Commit> = std::mem::take(&mut *self.world.log.lock().unwrap());
@@ -125,8 +125,7 @@ impl<'a> Run<'a> {
         Ok(count)
     }
 
-    /// Compares how an operation ended with what the model says, once the commits have been
-    /// taken down.
+    /// Compares the outcome of an operation with the model's, after the commits have been recorded.
     pub(super) fn agree<T: Debug, P>(
         &mut self,
         what: &str,
@@ -171,7 +170,7 @@ impl<'a> Run<'a> {
 
     fn a_refusal_leaves_the_stores_as_they_were(&self) -> Check {
         if !self.world.log.lock().unwrap().is_empty() {
-            // It was a rival's, and the operation has made its own commits since.
+            // It belonged to a rival, and the operation has made its own commits since.
             return Ok(());
         }
         for (store, before) in self.world.stores.iter().zip(self.ledger.snapshots()) {
@@ -180,11 +179,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A key that was born as the model said.
+    /// A key that was created as the model predicted.
     pub(super) fn bear(&mut self, birth: Birth, record: &KeyRecord, plaintext: &str) -> Check {
         self.invariant_12_id_and_digest_are_new(birth.ring, record)?;
         let secret = plaintext.rsplit('_').next().unwrap_or(plaintext);
-        // Without its checksum, a secret is as good as with it.
+        // Without its checksum, a secret is as valuable as with it.
         self.secrets
             .insert(secret.get(..26).unwrap_or(secret).to_owned());
         self.reference.bear(birth, record.id(), plaintext);
@@ -198,7 +197,7 @@ impl<'a> Run<'a> {
         self.bear(birth, issued.record(), &plaintext)
     }
 
-    /// Ids never come twice; a digest only when the record that had it is long purged.
+    /// An id never repeats. A digest repeats only after its record has been purged.
     fn invariant_12_id_and_digest_are_new(&self, ring: usize, record: &KeyRecord) -> Check {
         for key in &self.reference.keys {
             prop_assert!(
@@ -218,7 +217,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// After every operation: what was seen holds no secret, and the stores are as the model says.
+    /// After every operation: the output contains no secret, and the stores match the model.
     pub(super) fn settle(&mut self) -> Check {
         self.seen.append(&mut self.world.told.lock().unwrap());
         self.invariant_12_no_plaintext_is_anywhere()?;

@@ -1,4 +1,4 @@
-//! What takes authority away: narrowing, revocations and purges, and what they must leave.
+//! Operations that remove authority: narrowing, revocations and purges, and their required results.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::rings::RINGS;
 use super::run::Run;
 use super::{Check, now};
 
-/// The key that was asked for, its id, and the ring that was asked.
+/// The requested key, its id, and the ring of the request.
 pub(super) type Asked = (Option<usize>, KeyId, usize);
 
 impl Run<'_> {
@@ -154,7 +154,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// At whatever time: a key that has expired would live again if the clock were set back.
+    /// At any time: an expired key would be live again if the clock were set back.
     fn invariant_6_none_lives(
         &self,
         ring: usize,

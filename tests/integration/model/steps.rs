@@ -1,4 +1,4 @@
-//! What each operation does, and the invariants that new keys must keep by themselves.
+//! The effect of each operation, and the invariants that new keys must keep by themselves.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An import as wished, of a digest that may be taken, or not at all for other reasons.
+    /// An import as wished. Its digest may be taken, or the import may be refused for other reasons.
     fn import(
         &self,
         ring: usize,
@@ -130,7 +130,7 @@ impl Run<'_> {
             Ok(_) => {}
             Err(others) => reasons.extend(others),
         }
-        // An end that is over has a reason of its own.
+        // An end in the past has its own reason.
         if matches!(wish.lifetime, Lifetime::Until(_))
             && reasons.contains(&ErrorKind::InvalidLifetime)
         {
@@ -235,7 +235,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Its authority was cut at a rotation, which replaced it already.
+    /// Its authority was cut at a rotation, which has already replaced it.
     fn invariant_5_none_in_its_grace_is_replaced(&self, id: KeyId, before: u64) -> Check {
         let authority = self.ledger.lines[&id].at(before);
         prop_assert!(
@@ -308,8 +308,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// At no commit of a regrant is the new key live beside another of its lineage, and in the end
-    /// none of those is.
+    /// At no commit of a regrant is the new key live while another of its lineage is live, and in
+    /// the end none of the others is.
     fn invariant_3_never_both_live(&self, lineage: KeyId, new: KeyId, before: u64) -> Check {
         for commit in before + 1..=self.ledger.commits {
             let born = self.ledger.lines[&new].at(commit).is_some();

@@ -1,5 +1,4 @@
-//! A store in memory that shows every commit by itself, lets a rival in before one, and holds
-//! look-ups back.
+//! A store in memory that shows every commit separately, lets a rival in before one, and holds look-ups.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,25 +13,25 @@ use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 use super::now;
 use super::rings::REALMS;
 
-/// All records of a store after one commit; in the order of their ids.
+/// All records of a store after one commit, ordered by their ids.
 pub(super) type Snapshot = BTreeMap<KeyId, Arc<KeyRecord>>;
 
-/// One commit or purge, and what it left.
+/// One commit or purge, and its result.
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) store: usize,
     pub(super) snapshot: Snapshot,
-    /// The change as its `Debug` shows it; `None` for a purge.
+    /// The change as its `Debug` shows it, or `None` for a purge.
     pub(super) change: Option<String>,
 }
 
 /// The commits of all stores, in order.
 pub(super) type Log = Arc<Mutex<Vec<Commit>>>;
 
-/// When a look-up that is held reads its record.
+/// The time when a held look-up reads its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
-    /// Before it is held: the answer is as old as the wait, like that of a replica.
+    /// Before it is held: the answer is as old as the wait, like a replica's.
     First,
     /// When it is released.
     Last,
@@ -45,9 +44,9 @@ pub(super) struct RecordingStore {
     log: Log,
     script: Arc<Mutex<Script>>,
     rival: Waiting,
-    /// How many changes were refused because another was first.
+    /// The number of changes that were refused because another came first.
     conflicts: Arc<Mutex<u64>>,
-    /// Whether rings may read the records without asking.
+    /// Whether rings may read the records in place.
     in_place: bool,
 }
 
@@ -57,7 +56,7 @@ struct Script {
     held: Option<oneshot::Sender<()>>,
 }
 
-/// What is done before the next commit of any store.
+/// An action before the next commit of any store.
 pub(super) type Waiting = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 impl RecordingStore {
@@ -73,7 +72,7 @@ impl RecordingStore {
         }
     }
 
-    /// The same store, for rings that read the records where they are: no look-up is held.
+    /// The same store, for rings that read the records in place: no look-up is held.
     pub(super) fn in_place(&self) -> Self {
         Self {
             in_place: true,
@@ -81,12 +80,12 @@ impl RecordingStore {
         }
     }
 
-    /// How many changes were refused since the last time because another was first.
+    /// The number of changes since the last call that were refused because another came first.
     pub(super) fn conflicts(&self) -> u64 {
         std::mem::take(&mut *self.conflicts.lock().unwrap())
     }
 
-    /// Holds the look-ups of `begin`, and returns what releases the one that there was.
+    /// Holds the look-ups of `begin`. Returns the handle that releases the look-up, if there was one.
     pub(super) fn holding<T>(
         &self,
         read: Read,

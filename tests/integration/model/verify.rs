@@ -27,12 +27,12 @@ pub(super) struct Begun {
     release: oneshot::Sender<()>,
     ring: usize,
     plaintext: String,
-    /// The time that had passed.
+    /// The elapsed time at its start.
     at: u64,
     /// The last commit before it.
     commit: u64,
     read: Read,
-    /// What the look-up found, where it has read already.
+    /// The result of the look-up, if it has already read.
     found: Option<KeyRecordParts>,
 }
 
@@ -73,7 +73,7 @@ impl Run<'_> {
             );
         }
         let found = self.find(ring, plaintext);
-        // A reuse may have been answered with a commit, which the verdict was before.
+        // The commit after a reuse may be newer than the verdict.
         self.verdict(ring, plaintext, verdict, found.as_ref(), u64::MAX)
     }
 
@@ -83,7 +83,7 @@ impl Run<'_> {
         Some(self.reference.keys[key].parts.clone())
     }
 
-    /// Compares a verdict with that of the model on what was found at a commit.
+    /// Compares a verdict with the model's, for the record that was found at a commit.
     fn verdict(
         &mut self,
         ring: usize,
@@ -203,7 +203,7 @@ impl Run<'_> {
         }
     }
 
-    /// Polls a verification that is still held, and whose time is not over.
+    /// Polls a verification that is still held, and has not timed out.
     pub(super) fn wait(&mut self, pick: u8) -> Check {
         let count = self.begun.len().max(1);
         if let Some(begun) = self.begun.get_mut(usize::from(pick) % count) {
@@ -213,8 +213,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Once time has passed, polls the verifications that waited for longer than they may, as an
-    /// executor does that the timer has woken.
+    /// After time has passed, polls the verifications that waited for longer than they may, as an
+    /// executor does if the timer wakes it.
     pub(super) fn invariant_9_a_wait_ends_with_the_bound(&mut self) -> Check {
         let elapsed = self.reference.elapsed;
         let over = |begun: &mut Begun| elapsed - begun.at >= LOOKUP_TIMEOUT;

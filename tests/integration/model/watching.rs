@@ -15,7 +15,7 @@ pub(super) struct Watching {
     watch: Watch,
     pub(super) ring: usize,
     pub(super) id: KeyId,
-    /// When it was last polled, in the time that had passed then.
+    /// The elapsed time at its last poll.
     polled: Option<u64>,
     /// Its ring has changed the key since.
     pub(super) told: bool,

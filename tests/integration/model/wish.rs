@@ -1,4 +1,4 @@
-//! What a wish asks of a ring, as a grant.
+//! The grant for a wish to a ring.
 
 use tower_api_key::{Grant, ScopeSet, Timestamp};
 

@@ -1,4 +1,4 @@
-//! Keys that the store does not know, and who is asked for them.
+//! Keys that the store does not know, and the other system that is asked for them.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::support::{Inner, ObservedStore, START, Whole, key, send, with_key};
 
 type Answering = Box<dyn FnOnce() -> Answer + Send>;
 
-/// Another system, whose answers the test gives.
+/// The other system, whose answers the test gives.
 #[derive(Clone, Default)]
 pub(super) struct Elsewhere(Arc<Mutex<State>>);
 
@@ -35,15 +35,15 @@ impl Elsewhere {
         self.0.lock().unwrap().answers.push_back(Box::new(answer));
     }
 
-    /// From now on no question is answered before the test does it.
+    /// From now on, a question is not answered until the test does it.
     pub(super) fn hold(&self) {
         self.0.lock().unwrap().held = Some(Vec::new());
     }
 
-    /// Answers the first question that is held.
+    /// Answers the first held question.
     pub(super) fn release(&self, answer: Answer) {
         let first = self.0.lock().unwrap().held.as_mut().unwrap().remove(0);
-        // Whoever asked may be gone.
+        // The caller may be gone.
         let _ = first.send(answer);
     }
 
@@ -51,7 +51,7 @@ impl Elsewhere {
         self.0.lock().unwrap().held.as_ref().map_or(0, Vec::len)
     }
 
-    /// What was asked for since the last time.
+    /// The questions since the last call.
     pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().asked)
     }
@@ -200,7 +200,7 @@ async fn r25_no_answer_can_be_told_from_an_unknown_key() {
         let told = kinds(&recorder);
         assert_eq!(told, [events, &[unknown()]].concat(), "{key}");
     }
-    // A weak key comes in if the answer says so.
+    // A weak key is imported if the answer allows it.
     elsewhere.answer(|| Ok(Some(Import::new(grant()).insecure_accept_weak())));
     assert_eq!(verdict(&ring, "feeble").await, Ok("alice".to_owned()));
 }
@@ -237,7 +237,7 @@ async fn r20_no_answer_is_a_503_that_says_why_to_the_observer_alone() {
     assert_eq!((whole.status.as_u16(), calls), (503, 0));
     assert!(!String::from_utf8_lossy(&whole.body).contains("down"));
     assert_eq!(kinds(&recorder), [EventKind::MoveFailed, unavailable]);
-    // A failure is not remembered: the next request asks again.
+    // A failure is not remembered, so the next request asks again.
     elsewhere.answer(|| Ok(Some(Import::new(grant()))));
     assert_eq!(verdict(&ring, OLD).await, Ok("alice".to_owned()));
     assert!(!recorder.texts().contains(OLD));
@@ -272,7 +272,7 @@ async fn invariant_2_a_key_that_was_moved_and_revoked_is_not_asked_for_again() {
         .await
         .unwrap();
     elsewhere.asked();
-    // The other system would say yes for ever.
+    // The other system would accept the key forever.
     for _ in 0..3 {
         elsewhere.answer(|| Ok(Some(Import::new(grant()))));
         assert_eq!(verdict(&ring, OLD).await, invalid(InvalidCause::Revoked));
@@ -298,7 +298,7 @@ async fn r23_nobody_is_asked_for_a_key_of_the_rings_own_shape_or_for_what_is_no_
         assert_eq!(verdict(&ring, text).await, invalid(InvalidCause::Malformed));
     }
     assert_eq!(elsewhere.asked(), [""; 0]);
-    // An old key may begin as those of the ring do.
+    // An old key may begin like those of the ring.
     assert_eq!(
         verdict(&ring, "acme_4f9A7YqZr01").await,
         invalid(InvalidCause::Unknown)

@@ -1,4 +1,4 @@
-//! How often, and for how many keys at a time, another system is asked.
+//! How often, and for how many keys at a time, the other system is asked.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{OLD, chain, grant, invalid, verdict};
 
 const OVERLOADED: &str = "key store unavailable: too many calls wait for the store: 4 unknown keys are asked for already, which is max_pending_unknown_keys";
 
-/// The refusal of a key that waits for nobody.
+/// The refusal of a key, at the first poll.
 #[track_caller]
 fn refused_at_once(ring: &KeyRing, key: &str) -> VerifyError {
     match poll_once(&mut Box::pin(ring.verify(key.as_bytes()))) {
@@ -44,10 +44,10 @@ async fn r23_at_most_so_many_unknown_keys_are_asked_for_at_a_time() {
         assert_eq!(chain(&error), OVERLOADED);
     }
     assert_eq!(elsewhere.asked(), wrong[..4]);
-    // What the store knows waits for nobody, and no event is told of what was not asked.
+    // If the store knows a key, it passes without a wait, and there is no event about a question.
     assert_eq!(verdict(&ring, OLD).await, Ok("alice".to_owned()));
     assert_eq!(recorder.take(), []);
-    // A place is free once its question has an answer.
+    // A place is free after its question has an answer.
     elsewhere.release(Ok(None));
     assert_eq!(
         waiting.remove(0).await.unwrap_err().kind(),
@@ -55,7 +55,7 @@ async fn r23_at_most_so_many_unknown_keys_are_asked_for_at_a_time() {
     );
     assert!(pending(&mut Box::pin(ring.verify(wrong[4].as_bytes()))));
     assert_eq!(elsewhere.asked(), [wrong[4].as_str()]);
-    // And once the one who asked has gone.
+    // And after its caller has gone.
     waiting.clear();
     elsewhere.asked();
     assert!(pending(&mut Box::pin(ring.verify(wrong[5].as_bytes()))));
@@ -101,7 +101,7 @@ async fn r23_a_wrong_key_that_is_repeated_is_asked_for_once_a_minute() {
     assert_eq!(elsewhere.asked(), ["made-up"]);
 }
 
-/// What is remembered is bounded: of many, the latest.
+/// The memory is bounded: of many keys, it holds the latest.
 #[tokio::test]
 async fn r23_a_flood_of_wrong_keys_leaves_a_bounded_memory() {
     let (ring, elsewhere, ..) = asking(MemoryStore::new(), |builder| builder);
@@ -134,7 +134,7 @@ async fn r21_requests_with_one_key_ask_once() {
     }
     assert_eq!(recorder.take().len(), 1);
 
-    // A refusal is one for all of them.
+    // A refusal is shared by all of them.
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(ring.verify(b"made-up"))).collect();
     assert!(waiting.iter_mut().all(pending));
     elsewhere.release(Ok(None));
@@ -142,7 +142,7 @@ async fn r21_requests_with_one_key_ask_once() {
         let kind = verifying.await.unwrap_err().kind();
         assert_eq!(kind, VerifyErrorKind::Invalid(InvalidCause::Unknown));
     }
-    // And so is no answer.
+    // And so is a missing answer.
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(ring.verify(b"other"))).collect();
     assert!(waiting.iter_mut().all(pending));
     elsewhere.release(Err("down".into()));
@@ -156,7 +156,7 @@ async fn r21_requests_with_one_key_ask_once() {
     assert_eq!(elsewhere.asked(), ["made-up", "other"]);
 }
 
-/// Whoever asked may hang up; somebody who waits for the same answer asks then.
+/// If the caller hangs up, another one that waits for the same answer asks then.
 #[tokio::test]
 async fn r19_a_client_that_hangs_up_takes_no_answer_from_others() {
     let (ring, elsewhere, ..) = asking(MemoryStore::new(), |builder| builder);

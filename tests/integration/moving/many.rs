@@ -1,4 +1,4 @@
-//! `import_many`: in few commits, each key by itself, and safe to run again.
+//! `import_many`: few commits, a separate result for each key, and safe to run again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,14 @@ use tower_api_key::{
 use super::{DAY, grant, verdict};
 use crate::support::START;
 
-/// Counts commits, and lets the test refuse them.
+/// Counts commits, and lets the test make them fail.
 #[derive(Clone, Default)]
 struct Counting {
     store: MemoryStore,
     commits: Arc<AtomicUsize>,
     /// The commit that fails, by its number.
     failing: Arc<AtomicUsize>,
-    /// Who imports a key just before the next commit.
+    /// A ring that imports a key just before the next commit.
     rival: Arc<Mutex<Option<KeyRing>>>,
 }
 
@@ -160,14 +160,14 @@ async fn a_key_that_is_refused_keeps_no_other_out() {
                 Import::new(grant()).issued_at(Timestamp::from_unix(START.as_unix() + 1)),
                 OldKey::plaintext(key(6)),
             ),
-            // The same key again, as it is and otherwise.
+            // The same key again, unchanged and changed.
             plaintext(grant(), &key(0)),
             plaintext(bob(), &key(0)),
-            // The third of a subject who may have two.
+            // The third of a subject that may have two.
             plaintext(grant(), &key(7)),
             plaintext(grant(), &key(8)),
             plaintext(bob(), &key(10)),
-            // It is in another realm, where this ring does not see it.
+            // It is in another realm, and this ring does not see it there.
             plaintext(bob(), &key(9)),
             plaintext(Grant::new("carol").expires_in(DAY), &key(11)),
             (
@@ -230,7 +230,7 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
     assert_eq!(again(import()).await, Ok(false));
     let id = ring.list(&ListQuery::new()).await.unwrap()[0].id();
     assert_eq!(again(import()).await, Ok(true));
-    // What is not said is not compared.
+    // A field that is not given is not compared.
     assert_eq!(again(Import::new(grant())).await, Ok(true));
     let differs = |fields: &str| Err(format!("the store holds this key with another {fields}"));
     for (import, fields) in [
@@ -252,12 +252,12 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
     ] {
         assert_eq!(again(import).await, differs(fields));
     }
-    // A lifetime that counts from the import is met by an earlier end.
+    // A lifetime that counts from the import is satisfied by an earlier end.
     assert_eq!(
         again(Import::new(grant().expires_in(DAY * 2))).await,
         Ok(true)
     );
-    // What has become of it is no difference, and nothing brings it back.
+    // Later changes of the key are not a difference, and nothing reverts them.
     ring.revoke(id, RevocationReason::KeyCompromise)
         .await
         .unwrap();
@@ -273,13 +273,13 @@ async fn an_import_keeps_its_time_of_issue_and_no_other_grant_can_say_one() {
     let record = ring.import_plaintext(import, &key(0)).await.unwrap();
     assert_eq!((record.issued_at(), record.not_before()), (minted, START));
     assert_eq!(record.expires_at(), START.checked_add(DAY));
-    // Without one, it is the moment of the import; that moment itself is no future.
+    // If there is none, it is the moment of the import. That moment itself is not in the future.
     let record = ring.import_plaintext(grant(), &key(1)).await.unwrap();
     assert_eq!(record.issued_at(), START);
     let now = Import::new(grant()).issued_at(START);
     ring.import_plaintext(now, &key(2)).await.unwrap();
     let next = Timestamp::from_unix(START.as_unix() + 1);
-    // Neither in the future nor after its end, which lies in the future too.
+    // Not in the future, and not after its end, which is in the future too.
     for at in [next, START.checked_add(DAY * 2).unwrap(), Timestamp::MAX] {
         let import = Import::new(grant()).issued_at(at);
         let error = ring.import_plaintext(import, &key(3)).await.unwrap_err();
@@ -325,7 +325,7 @@ async fn a_store_that_fails_ends_the_call_and_the_next_one_goes_on() {
     );
 }
 
-/// A key that is kept under an earlier pepper is there.
+/// A key that is stored under an earlier pepper already exists.
 #[tokio::test]
 async fn r08_a_batch_finds_keys_of_earlier_peppers() {
     let store = MemoryStore::new();
@@ -364,7 +364,7 @@ fn r06_r35_what_is_imported_does_not_show_itself() {
     }
 }
 
-/// A group that another writer has made impossible is applied key by key.
+/// If another writer has made a group impossible, it is applied key by key.
 #[tokio::test]
 async fn invariant_12_a_key_that_another_writer_brought_meanwhile_is_there_and_the_others_are_new()
 {
@@ -383,7 +383,7 @@ async fn invariant_12_a_key_that_another_writer_brought_meanwhile_is_there_and_t
         let ring = ring(store.clone(), |builder| builder);
         let results = ring.import_many(rows(0..4)).await.unwrap();
         assert_eq!(words(results), ["new", word, "new", "new"]);
-        // One for all, and then one for each that is not there.
+        // One for all, and then one for each that is missing.
         let commits = if realm == "acme" { 4 } else { 5 };
         assert_eq!(store.commits.load(Ordering::Relaxed), commits);
         assert_eq!(verdict(&ring, &key(3)).await, Ok(subject.to_owned()));

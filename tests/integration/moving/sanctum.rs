@@ -1,4 +1,4 @@
-//! Tokens of Laravel Sanctum, by the hash that it keeps of their part after the `|`.
+//! Tokens of Laravel Sanctum, by its stored hash of their part after the `|`.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ async fn r29_every_byte_of_the_id_and_of_the_token_counts() {
     }
 }
 
-/// Whoever has read Sanctum's table has the id and the hash, and no key.
+/// A reader of Sanctum's table has the id and the hash, but no key.
 #[tokio::test]
 async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
     let ring = ring(&MemoryStore::new(), KeyRingBuilder::accept_sanctum_tokens);
@@ -85,7 +85,7 @@ async fn r08_the_hash_that_sanctum_keeps_is_no_key() {
     ] {
         assert_eq!(verdict(&ring, &key).await, invalid(InvalidCause::Unknown));
     }
-    // The bytes that are digested hold what no presented key can.
+    // The digested bytes contain some that no presented key can have.
     let mut message = b"laravel sanctum\0".to_vec();
     message.extend_from_slice(b"42|");
     message.extend_from_slice(hash.as_bytes());
@@ -110,7 +110,8 @@ async fn only_a_ring_that_says_so_takes_them() {
             "{id}"
         );
     }
-    // The whole text as it is presented is a plaintext, and is found as one and by its hash.
+    // The whole text as it is presented is a plaintext, and is found both as a plaintext and by its
+    // hash.
     let whole = format!("43|{TOKEN}");
     sanctum.import_plaintext(grant(), &whole).await.unwrap();
     assert_eq!(verdict(&sanctum, &whole).await, Ok("alice".to_owned()));
@@ -123,7 +124,7 @@ async fn only_a_ring_that_says_so_takes_them() {
     );
 }
 
-/// What is digested is the ring's own text, so that a pepper can be in it.
+/// The ring's own text is digested, so it can include a pepper.
 #[tokio::test]
 async fn r08_a_pepper_is_no_hindrance() {
     let store = MemoryStore::new();

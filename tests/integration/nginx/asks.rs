@@ -1,5 +1,4 @@
-//! Rule 12 through nginx's `auth_request`: the status of the answer decides whether a request
-//! passes.
+//! Rule 12 through nginx's `auth_request`: the status of the answer decides if a request passes.
 
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, RequireScopeLayer};
@@ -15,7 +14,7 @@ const GRPC: [&str; 5] = [
     "application/grpc-web-text+proto",
 ];
 
-/// nginx as its documentation has it: `auth_request` asks the first server, and what passes goes to
+/// nginx as in its documentation: `auth_request` asks the first server, and accepted requests go to
 /// the second.
 async fn asking(test: &str, asked: &Backend, protected: &Backend, further: &str) -> Option<Nginx> {
     let server = format!(
@@ -81,8 +80,9 @@ async fn r12_no_content_type_gets_a_request_past_auth_request() {
     }
 }
 
-/// What remains, as SECURITY.md says: a proxy that hands on the client's method, too, lets the client
-/// look like one of gRPC-Web. Not like one of gRPC, for nginx does not ask by HTTP/2.
+/// The remaining risk according to SECURITY.md: if a proxy forwards the client's method too, the
+/// client can look like one of gRPC-Web. It cannot look like one of gRPC, because nginx does not ask
+/// by HTTP/2.
 #[tokio::test]
 async fn r12_a_proxy_that_asks_with_the_clients_method_must_not_hand_on_its_content_type() {
     const TEST: &str =

@@ -16,7 +16,8 @@ use crate::support::{X_API_KEY, ring};
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// What the inner service says, and whether a holder's second request may come from the cache.
+/// The cache headers of the inner service, and whether a holder's second request may come from the
+/// cache.
 const SAID: [(&str, Headers, bool); 11] = [
     ("nothing", &[], false),
     ("max-age", &[("cache-control", "max-age=60")], false),
@@ -70,7 +71,7 @@ fn inner(request: &Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Inf
     ready(Ok(response.body(who.into()).unwrap()))
 }
 
-/// A cache in front of this layer, with a lifetime of its own for what does not name one.
+/// A cache in front of this layer, with its own lifetime for responses that do not set one.
 async fn cached(test: &str, layer: ApiKeyLayer) -> Option<(Backend, Nginx)> {
     let backend = Backend::start(layer.layer(service_fn(|request| inner(&request)))).await;
     let nginx = Nginx::start(
@@ -156,7 +157,7 @@ async fn r26_no_cache_hands_one_holders_response_to_another() {
                     assert_answer(&get(&path, Some(&alice)).await, 200, "alice", &what);
                     let nobody_again = get(&path, None).await;
                     assert_answer(&nobody_again, status, nobody, &what);
-                    // Responses to nobody in particular are shared among them.
+                    // Anonymous responses are shared among anonymous requests.
                     let shared = optional && !["private", "no-store"].contains(&said);
                     let cache = if shared { "HIT" } else { "MISS" };
                     assert_eq!(nobody_again.value("x-cache"), Some(cache), "{what}");
@@ -183,7 +184,7 @@ async fn r26_a_revoked_key_does_not_read_on_through_a_cache() {
             ring.revoke(alice.record().id(), RevocationReason::KeyCompromise)
                 .await
                 .unwrap();
-            // Only where the inner service itself let caches store what belongs to a key.
+            // Only if the inner service itself let caches store a response to a key.
             let status = if stored { 200 } else { 401 };
             assert_answer(&read().await, status, "alice", said);
         }

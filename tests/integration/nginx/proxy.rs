@@ -19,10 +19,10 @@ use tower::Service;
 
 use crate::folder::Folder;
 
-/// Only an nginx that hangs takes longer to listen.
+/// Longer only if nginx hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server over hyper on a port of its own; it ends with the test.
+/// A hyper server on its own port, which ends with the test.
 pub(super) struct Backend {
     pub(super) address: SocketAddr,
     accepting: JoinHandle<Infallible>,
@@ -49,7 +49,7 @@ impl Backend {
                 connections.spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     let connection = server.serve_connection(TokioIo::new(stream), service);
-                    // Clients may go away as they like.
+                    // Clients may disconnect at any time.
                     connection.await.ok();
                 });
             }
@@ -72,8 +72,8 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx with this in its `http` block and in that of its one server; `None`, and a line
-    /// that says so, if it is not installed.
+    /// Starts nginx with this text in its `http` block and in that of its one server. If nginx is
+    /// not installed, prints a line and returns `None`.
     pub(super) async fn start(test: &str, http: &str, server: &str) -> Option<Self> {
         if let Err(error) = Command::new("nginx")
             .arg("-v")
@@ -83,7 +83,7 @@ impl Nginx {
             crate::support::not_run(format_args!("{test}: nginx cannot be started: {error}"));
             return None;
         }
-        // Another process may take the port between the look and the start.
+        // Another process may take the port between the check and the start.
         for _ in 0..5 {
             if let Some(nginx) = Self::try_start(http, server).await {
                 return Some(nginx);
@@ -145,7 +145,7 @@ impl Drop for Nginx {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -162,7 +162,7 @@ impl Answer {
     }
 }
 
-/// Sends a request without a body on a connection of its own.
+/// Sends a request without a body on its own connection.
 pub(super) async fn ask(
     address: SocketAddr,
     method: &str,

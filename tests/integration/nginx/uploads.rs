@@ -1,4 +1,4 @@
-//! Rule 17: the refusal of an upload arrives, although its body is not wanted.
+//! Rule 17: the refusal of an upload arrives, although its body is not read.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/nginx/upl
 
 const SIZES: [usize; 3] = [70_000, 400_000, 1_000_000];
 
-/// What so many uploads of this size got, by Python's `http.client`.
+/// The responses to this many uploads of this size, from Python's `http.client`.
 async fn upload(
     address: SocketAddr,
     size: usize,
@@ -140,7 +140,7 @@ async fn r17_a_client_that_waits_for_leave_is_not_asked_for_the_body() {
                 content-length: 400000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // The server closes, because the body that was announced does not come.
+    // The server closes, because the announced body does not come.
     let read = stream.read_to_string(&mut answer);
     let in_time = tokio::time::timeout(Duration::from_secs(20), read).await;
     in_time.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! A store that cannot see what it should: an outage, and no unknown key.
+//! A store that cannot see what it should: an outage, and not an unknown key.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use super::{connect, ring_over};
 use crate::pg_server::{PgServer, execute, patient};
 use crate::support::issue;
 
-/// What the docs promise, and what a loaded machine adds.
+/// The bound in the documentation, plus the delay of a loaded machine.
 const BOUND: Duration = Duration::from_secs(5 + 3);
 
-/// A database whose role `service` has what the docs ask for, on a server of its own.
+/// A database whose role `service` has the rights that the documentation requires, on its own server.
 async fn served(server: &PgServer) -> (String, String) {
     let url = server.database().await;
     let role = "CREATE ROLE service LOGIN;
@@ -24,7 +24,7 @@ async fn served(server: &PgServer) -> (String, String) {
     (url, service)
 }
 
-/// Asks until the store has noticed. Nothing but a key that passes or an outage comes before.
+/// Asks until the store has noticed. Before that, the key passes or there is an outage.
 async fn notices(ring: &KeyRing, issued: &Issued) -> String {
     let presented = issued.secret().expose().as_bytes();
     #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
@@ -64,7 +64,7 @@ async fn r20_a_policy_that_hides_rows_is_an_outage() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert_eq!(source(&error), HIDDEN);
 
-    // The owner sees everything until it is forced.
+    // The owner sees every row unless row security is forced.
     let owner = "ALTER TABLE tower_api_keys OWNER TO service";
     execute(&url, owner).await.unwrap();
     let mut passes = ring.verify(presented).await.is_ok();
@@ -132,7 +132,7 @@ async fn r20_what_the_role_may_not_read_is_an_outage() {
     }
 }
 
-/// A key that was issued is there.
+/// An issued key exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r20_an_insertion_that_the_table_passes_over_is_a_failure() {
     let server = PgServer::start("off");

@@ -1,4 +1,4 @@
-//! Eight connections at one lineage and one subject.
+//! Eight connections that use one lineage and one subject.
 
 use std::collections::HashSet;
 
@@ -153,7 +153,7 @@ async fn r32_a_subject_that_is_revoked_while_others_issue_to_it_has_no_older_key
     assert_eq!(rings[0].list(&query).await.unwrap().records(), []);
 }
 
-/// Where the server's default is a snapshot for each transaction, a commit would check a subject's
+/// If the server's default is a snapshot for each transaction, a commit would check a subject's
 /// keys as they were before it got the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_servers_default_isolation_changes_nothing() {

@@ -1,4 +1,4 @@
-//! A service of axum with a pool of its own: a customer and the first key are one transaction.
+//! An axum service with its own pool: a customer and the first key are one transaction.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -88,7 +88,7 @@ async fn a_customer_and_the_first_key_come_together_or_not_at_all() {
     let orders = ask(&app, "GET", "/orders", &key).await;
     assert_eq!(orders, (StatusCode::OK, "orders of alice".to_owned()));
 
-    // The row is refused: no second key. The key is refused: no row.
+    // If the row is refused, there is no second key. If the key is refused, there is no row.
     let (status, _) = ask(&app, "POST", "/customers/alice", "").await;
     assert_eq!(status, StatusCode::CONFLICT);
     ring.issue(Grant::new("bob")).await.unwrap();

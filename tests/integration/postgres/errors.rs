@@ -1,4 +1,4 @@
-//! What goes wrong before the first request: kinds, and one line that says what to do.
+//! Errors before the first request: kinds, and one line that says what to do.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::issue;
 const PASSWORD: &str = "hunter2-canary";
 const MIGRATE: &str = "run `tower-api-key migrate`, or apply the files in migrations/postgres";
 
-/// The text at the end of an error's sources.
+/// The text of the last source of an error.
 pub(super) fn source(error: &(dyn StdError + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
     sources.last().unwrap().to_string()
@@ -58,7 +58,7 @@ async fn r06_a_url_that_names_no_database_is_not_repeated() {
     }
 }
 
-/// Not in an error, and not in what this crate and its driver log, whatever the URL is.
+/// Neither in an error nor in the logs of this crate and its driver, for any URL.
 #[tokio::test]
 async fn r06_no_log_holds_a_password() {
     let (log, _guard) = crate::canary::subscribe();
@@ -217,7 +217,7 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
             tokio::spawn(async move { patient().migrate(&url).await.unwrap() })
         })
         .collect();
-    // Each of them by one of the processes; another may come in between.
+    // Each of them by one of the processes. Another may come in between.
     let mut applied = 0;
     for migration in migrations {
         applied += migration.await.unwrap();
@@ -226,7 +226,7 @@ async fn processes_that_migrate_at_the_same_time_take_turns() {
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 }
 
-/// The files alone, as those apply them who run their own migrations.
+/// The files alone, as users apply them if they run their own migrations.
 #[tokio::test]
 async fn the_files_of_the_schema_can_be_applied_by_hand() {
     let url = empty_database().await;

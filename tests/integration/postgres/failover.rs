@@ -1,4 +1,4 @@
-//! A streaming standby that is promoted, while the old primary lives on.
+//! A streaming standby that is promoted, while the old primary is still running.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,12 +15,12 @@ use super::{connect, ring_over};
 use crate::pg_server::{PgServer, execute, patient};
 use crate::support::issue;
 
-/// What the docs promise, and what a loaded machine adds.
+/// The bound in the documentation, plus the delay of a loaded machine.
 const BOUND: Duration = Duration::from_secs(5 + 3);
 
 const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked);
 
-/// An address that leads to a server, and to another later. Connections that are open stay.
+/// An address that leads to a server, and later to another. Open connections stay.
 struct Address {
     port: u16,
     leads_to: Arc<AtomicU16>,
@@ -55,8 +55,8 @@ impl Address {
     }
 }
 
-/// A service whose connections are pinned to a primary that is fenced, and the promoted server,
-/// where its key is revoked.
+/// A service whose connections are pinned to a fenced primary, and the promoted server, on which
+/// its key is revoked.
 struct FailedOver {
     service: KeyRing,
     issued: Issued,
@@ -126,7 +126,7 @@ async fn r22_a_write_that_the_old_primary_refuses_ends_its_connections() {
     let failed_over = fail_over().await;
     let service = &failed_over.service;
     let grant = tower_api_key::Grant::new("alice");
-    // It meets the old primary, or the new one if the store has noticed by then.
+    // It reaches the old primary, or the new one if the store has noticed by then.
     let _ = service.issue(grant).await;
     let presented = failed_over.issued.secret().expose().as_bytes();
     let error = service.verify(presented).await.unwrap_err();
@@ -181,7 +181,7 @@ async fn r22_an_address_that_comes_to_lead_to_a_standby_is_an_outage() {
     }
 }
 
-/// The sessions of a service, but for the one that looks which server answers.
+/// The sessions of a service, except the one that checks which server answers.
 async fn sessions(url: &str) -> Vec<i32> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'service'";
@@ -222,7 +222,7 @@ async fn r22_a_promotion_without_a_restart_closes_every_connection() {
     issue(&ring, "read").await;
 }
 
-/// A pool of the application's believes the old primary no longer than one of the store's own.
+/// The application's own pool trusts the old primary no longer than the store's own pool does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r22_a_borrowed_pool_hears_the_old_primary_no_longer_than_the_bound() {
     let failed_over = fail_over_with(async |url| {
@@ -244,7 +244,7 @@ async fn r22_a_borrowed_pool_hears_the_old_primary_no_longer_than_the_bound() {
     issue(&failed_over.service, "read").await;
 }
 
-/// A transaction that was begun before the failover: what it would commit is lost, or worse.
+/// A transaction that began before the failover: its commit would be lost, or worse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r22_a_transaction_on_a_server_that_counts_no_more_is_refused() {
     let primary = PgServer::start_primary();

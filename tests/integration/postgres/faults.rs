@@ -1,4 +1,4 @@
-//! A server that goes away under load, hangs, and comes back (rule 20).
+//! A server that fails under load, hangs, and comes back (rule 20).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::pg_server::{PgServer, execute, patient};
 use crate::support::{Inner, Whole, issue, send, with_key};
 
 const TASKS: usize = 16;
-/// The ring's two seconds, and what a loaded machine adds to them.
+/// The ring's two seconds, plus the delay of a loaded machine.
 const BOUND: Duration = Duration::from_secs(5);
 
 type Service = tower_api_key::auth::ApiKeyAuth<Inner>;
@@ -26,7 +26,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// One request, and that it ends within the bound.
+/// One request, which must end within the bound.
 async fn ask(service: &Service, key: &str) -> Whole {
     let begun = now();
     let response = send(service, with_key(key)).await;
@@ -35,7 +35,7 @@ async fn ask(service: &Service, key: &str) -> Whole {
     response
 }
 
-/// Asks from many tasks at once, until told to end; how many answers there were of each kind.
+/// Asks from many tasks at once until it is stopped, and counts each kind of answer.
 struct Load {
     stop: Arc<AtomicBool>,
     passed: Arc<AtomicUsize>,
@@ -82,7 +82,7 @@ impl Load {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more have passed, or failed.
+    /// Waits until this many more have passed, or failed.
     async fn until(&self, count: impl Fn(&Self) -> usize, more: usize) {
         let goal = count(self) + more;
         for _ in 0..3_000 {
@@ -102,8 +102,7 @@ impl Load {
     }
 }
 
-/// A service with a key that passes, over a server of its own, with the bounds that a service has
-/// where nothing is said.
+/// A service with a key that passes, over its own server, with a service's default bounds.
 async fn service(server: &PgServer) -> (Service, KeyRing, Inner, String) {
     let url = server.database().await;
     let ring = KeyRing::builder("acme")
@@ -124,7 +123,7 @@ async fn r20_a_server_that_stops_in_mid_load_is_an_outage_and_then_over() {
     load.until(Load::passed, 200).await;
 
     tokio::task::block_in_place(|| server.stop());
-    // Who was already answered may still pass; what begins now does not.
+    // Requests that already have an answer may still pass, but new ones do not.
     load.until(Load::failed, TASKS).await;
     let calls = inner.calls();
     load.until(Load::failed, TASKS).await;
@@ -143,7 +142,7 @@ async fn r20_a_server_that_stops_in_mid_load_is_an_outage_and_then_over() {
     load.end().await;
 }
 
-/// All connections die while nobody asks: the first request after it passes already.
+/// All connections die while there are no requests: the first request after it already passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r20_a_restart_between_requests_costs_none_of_them() {
     let server = PgServer::start("off");
@@ -201,12 +200,12 @@ async fn r20_a_session_that_is_ended_costs_no_request() {
     }
 }
 
-/// A request that nobody waits for any more does not take a connection with it.
+/// If a request is dropped, its connection is not lost.
 #[tokio::test]
 async fn look_ups_that_are_dropped_leave_the_pool_whole() {
     let server = PgServer::start("off");
     let url = server.database().await;
-    // A slot that is lost does not come back, however long the last look-up waits.
+    // A lost slot does not come back, however long the last look-up waits.
     let options = patient().max_connections(2);
     let ring = ring_over(options.connect(&url).await.unwrap());
     let issued = issue(&ring, "read").await;
@@ -218,8 +217,8 @@ async fn look_ups_that_are_dropped_leave_the_pool_whole() {
     ring.verify(presented).await.unwrap();
 }
 
-/// The server loses its power in a loop of changes. What was acknowledged is there, and nothing is
-/// half there: of the lineage exactly one key works, or none once it was revoked.
+/// The server loses its power in a loop of changes. Acknowledged changes are there, and no change
+/// is half there: of the lineage exactly one key works, or none if it was revoked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_2_what_was_acknowledged_outlives_a_server_that_is_killed() {
     let server = PgServer::start("on");
@@ -255,7 +254,7 @@ async fn invariant_2_what_was_acknowledged_outlives_a_server_that_is_killed() {
         let [(survivor, _)] = live[..] else {
             panic!("{} keys of the lineage work", live.len());
         };
-        // The last commit may have been applied without being acknowledged; none before it is lost.
+        // The last commit may be applied without being acknowledged. No earlier one is lost.
         let place = records.iter().position(|(id, _)| *id == head).unwrap();
         assert!(place + 2 >= records.len(), "an acknowledged key is lost");
         acknowledged = *survivor;
@@ -271,8 +270,8 @@ async fn invariant_2_what_was_acknowledged_outlives_a_server_that_is_killed() {
     assert_eq!(records.iter().filter(|(_, live)| *live).count(), 0);
 }
 
-/// The writer stops at its first failure. Where the restart fell between two of its changes it has
-/// none, so the server is stopped once more under it.
+/// The writer stops at its first failure. If the restart fell between two of its changes it has
+/// none, so the server is stopped once more while it runs.
 async fn writer_head(mut writer: tokio::task::JoinHandle<KeyId>, server: &PgServer) -> KeyId {
     for _ in 0..20 {
         let wait = tokio::time::timeout(Duration::from_secs(3), &mut writer).await;

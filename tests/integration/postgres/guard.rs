@@ -1,4 +1,4 @@
-//! What the database itself refuses, tried in SQL past the crate.
+//! The changes that the database itself refuses, attempted in SQL without the crate.
 
 use sqlx::postgres::PgDatabaseError;
 use tower_api_key::{Grant, Issued, RevocationReason, VerifyErrorKind};
@@ -6,7 +6,7 @@ use tower_api_key::{Grant, Issued, RevocationReason, VerifyErrorKind};
 use super::{connect, ring_over};
 use crate::pg_server::{database, execute};
 
-/// A key with every column filled that an UPDATE could touch: rotated, so that it has a
+/// A key with a value in every column that an UPDATE could change: rotated, so that it has a
 /// `retire_at`, and used.
 async fn key(url: &str) -> Issued {
     let ring = ring_over(connect(url).await);
@@ -23,7 +23,7 @@ async fn key(url: &str) -> Issued {
     issued
 }
 
-/// Tries `UPDATE … SET {set}` on the key, and what the database says.
+/// Tries `UPDATE … SET {set}` on the key, and returns the database's answer.
 async fn set(url: &str, issued: &Issued, set: &str) -> Result<u64, (String, String, String)> {
     let id = issued.record().id();
     let update = format!("UPDATE tower_api_keys SET {set} WHERE id = '{id}'");
@@ -183,7 +183,7 @@ async fn what_takes_away_may_be_done_in_sql() {
     }
 }
 
-/// A session that passes over ordinary triggers does not pass over this one.
+/// A session that disables ordinary triggers does not disable this one.
 #[tokio::test]
 async fn the_guard_stands_in_a_session_of_a_replica_too() {
     let url = database().await;
@@ -313,7 +313,7 @@ async fn no_row_comes_in_that_is_no_record() {
         assert_eq!(error.code().as_deref(), Some("23514"), "{column} {value}");
         let constraint = format!("tower_api_keys_{constraint}");
         assert_eq!(error.constraint(), Some(&*constraint), "{column} {value}");
-        // Nor does it come in as a revoked one.
+        // Nor is it accepted as a revoked one.
         if !column.starts_with("revo") {
             let revoked = row(column, value, true);
             let error = execute(&url, &revoked).await;

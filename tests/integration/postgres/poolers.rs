@@ -17,7 +17,7 @@ use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{PgServer, execute, free_port, patient, unprivileged};
 use crate::support::issue;
 
-/// The version of the PgBouncer that is installed, or that the test was not run.
+/// The version of the installed PgBouncer, or the message that the test was not run.
 fn version(test: &str) -> Option<(u32, u32)> {
     let output = Command::new("pgbouncer").arg("--version").output();
     let Ok(output) = output else {
@@ -46,7 +46,7 @@ impl PgBouncer {
         Self::start_with(&ini, "\"postgres\" \"\"\n").await
     }
 
-    /// Starts one with this ini, to which it adds places, and these users.
+    /// Starts one with this ini, to which it adds its paths, and these users.
     async fn start_with(ini: &str, list: &str) -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +155,7 @@ async fn r20_a_pooler_that_mixes_up_prepared_statements_is_refused() {
         "pool_mode = transaction\nmax_prepared_statements = 0",
         "pool_mode = session\nserver_reset_query =",
     ] {
-        // The version that is installed may not know the setting.
+        // The installed version may not know the setting.
         let known = version("").is_some_and(|version| version >= (1, 21));
         let settings = if known {
             settings
@@ -176,7 +176,7 @@ async fn r20_a_pooler_that_mixes_up_prepared_statements_is_refused() {
             applied += migration.await.unwrap();
         }
         assert_eq!(applied, MIGRATIONS);
-        // A session that is shared may not have clashed yet.
+        // A shared session may not have had a conflict yet.
         let mut last = None;
         for _ in 0..5 {
             if let Err(error) = patient().connect(&url).await {
@@ -228,7 +228,7 @@ async fn r20_a_temporary_table_of_a_shared_session_hides_nothing() {
         return;
     }
     let server = PgServer::start("off");
-    // One session for all, and what a client leaves in it stays, but for its statements.
+    // One session for all: the state that a client leaves in it stays, except its statements.
     let settings = "pool_mode = session\nserver_reset_query = DEALLOCATE ALL\n\
                     server_idle_timeout = 600\nignore_startup_parameters = extra_float_digits";
     let pooler = PgBouncer::start(&server, settings).await;
@@ -252,7 +252,7 @@ async fn r20_a_temporary_table_of_a_shared_session_hides_nothing() {
         .unwrap();
 }
 
-/// What stands in the ini that comes with PgBouncer, apart from its places: no database and no user.
+/// The content of PgBouncer's default ini, except its paths: no database and no user.
 const DEFAULT: &str = "[databases]\n[users]\n[pgbouncer]\nauth_type = md5\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! A store on a pool of the application's, and one that starts before its database.
+//! A store on the application's pool, and one that starts before its database.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ async fn a_pool_is_shared_with_the_application() {
     let ring = ring_over(PostgresStore::from_pool(pool.clone()).await.unwrap());
     let issued = issue(&ring, "read").await;
     let taken = pool.acquire().await.unwrap();
-    // Not the thirty seconds of the pool.
+    // Not the pool's thirty seconds.
     #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
     let begun = Instant::now();
     let error = ring.get(issued.record().id()).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn r20_a_store_starts_before_its_database() {
     for ring in ready.iter().chain([&missing]) {
         let said = unavailable(ring, &issued).await;
         assert!(said.starts_with(down), "{said}");
-        // What writes says so too.
+        // Writes report the same.
         let error = ring.issue(tower_api_key::Grant::new("bob")).await;
         assert!(source(&error.unwrap_err()).starts_with(down));
     }
@@ -110,7 +110,7 @@ async fn r20_a_store_starts_before_its_database() {
         ring.verify(presented).await.unwrap();
         issue(ring, "read").await;
     }
-    // Its server is there, and its schema is not.
+    // Its server is up, but its schema is missing.
     let said = unavailable(&missing, &issued).await;
     assert_eq!(
         said,
@@ -123,7 +123,7 @@ async fn r20_a_store_starts_before_its_database() {
     assert!(matches!(unknown.kind(), VerifyErrorKind::Invalid(_)));
 }
 
-/// The event of a request says why the database does not answer yet.
+/// The event of a request has the reason why the database does not answer yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r20_a_request_before_the_database_is_a_503_with_its_cause() {
     use tower::{ServiceBuilder, ServiceExt};
@@ -164,7 +164,7 @@ async fn r20_a_request_before_the_database_is_a_503_with_its_cause() {
     assert!(cause.starts_with("check that the server runs"), "{cause}");
 }
 
-/// A mistake that no server could mend is one at once.
+/// A mistake that no server could fix is reported at once.
 #[tokio::test]
 async fn a_lazy_store_refuses_a_url_that_cannot_be_read() {
     let error = patient().lazy().connect("postgres://a@b:c/d").await;
@@ -175,7 +175,7 @@ async fn a_lazy_store_refuses_a_url_that_cannot_be_read() {
     );
 }
 
-/// What the application's hooks do to a session is not passed over.
+/// A change of the session by the application's hooks is not ignored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r20_a_pool_whose_role_does_not_see_every_row_is_an_outage() {
     let url = database().await;

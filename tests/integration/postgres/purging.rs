@@ -1,4 +1,4 @@
-//! A purge of many steps, and others who write meanwhile.
+//! A purge of many steps, with concurrent writers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower_api_key::{Realm, RevocationReason, Timestamp};
 use super::{connect, ring_over, someone_waits};
 use crate::pg_server::{database, execute};
 
-/// More than one step removes; of these, the last to end are those of alice.
+/// More than one step removes. Alice's are the last of these to end.
 const ENDED: u64 = 5_000;
 const OF_ALICE: usize = 10;
 
@@ -23,7 +23,7 @@ FROM generate_series(1, 5000) AS n";
 
 const BY: Timestamp = Timestamp::from_unix(10_000);
 
-/// Once the first records are gone, a step waits for a lock before it takes any of its own.
+/// After the first records are gone, a step waits for a lock before it locks any of its own.
 const GATE: &str = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT count(*) FROM tower_api_keys) < 5000 THEN
@@ -59,7 +59,7 @@ async fn r32_revocations_go_on_beside_a_purge() {
 
     let open = sqlx::raw_sql("SELECT pg_advisory_unlock(42)");
     open.execute(&mut keeper).await.unwrap();
-    // The end of a key that is revoked is its revocation, which is just now.
+    // The end of a revoked key is its revocation, which is just now.
     assert_eq!(purge.await.unwrap(), ENDED - OF_ALICE as u64);
 }
 
@@ -71,7 +71,7 @@ async fn what_another_session_holds_is_left_for_the_next_purge() {
     let hold = "BEGIN; SELECT FROM tower_api_keys WHERE subject = 'mallory' FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
 
-    // More than a step would remove are held, and what comes after them is found.
+    // More records are locked than a step would remove, and those after them are found.
     let store = connect(&url).await;
     let realm = Realm::new("orders").unwrap();
     assert_eq!(store.purge(&realm, BY).await.unwrap(), OF_ALICE as u64);

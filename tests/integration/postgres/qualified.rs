@@ -1,4 +1,4 @@
-//! Tables of the same names, elsewhere.
+//! Tables with the same names in other schemas.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{database, execute, patient};
 use crate::support::issue;
 
-/// Tables of those names which nobody can use, and which every later session finds first.
+/// Unusable tables with those names, which every later session finds first.
 const DECOY: &str = "CREATE SCHEMA decoy;
 CREATE TABLE decoy.tower_api_keys (decoy int);
 CREATE TABLE decoy.tower_api_key_migrations (decoy int)";
@@ -53,7 +53,7 @@ async fn a_schema_is_named_by_the_options_too() {
 }
 
 /// A schema in front of `pg_catalog` with operators, types and functions of the names that statements use.
-/// Each operator is of the very types of the true one, and fails when it is called.
+/// Each operator has the exact types of the true one, and fails if it is called.
 const PLANTED: &str = r#"CREATE SCHEMA evil;
 DO $plant$
 DECLARE
@@ -93,7 +93,7 @@ CREATE DOMAIN evil.int8 AS pg_catalog.bool;
 CREATE DOMAIN evil.interval AS pg_catalog.bool;
 CREATE DOMAIN evil.regclass AS pg_catalog.bool;"#;
 
-/// The URL of a database whose sessions find what is planted first.
+/// The URL of a database whose sessions find the planted schema first.
 async fn planted() -> String {
     let url = database().await;
     execute(&url, PLANTED).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a row holds keeps no key from being revoked: not this one, and no other.
+//! No content of a row keeps a key from being revoked, neither this key nor another.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use crate::support::{START, issue};
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 const HEALTHY: &str = "AAAAAAAAAAAA";
 
-/// Columns that hold what is no record, or a version that has no next one.
+/// Columns whose values are not a valid record, or a version that has no next one.
 pub(super) const ROWS: [(&str, &str); 19] = [
     ("metadata", r#"'{"a":1}'"#),
     ("metadata", r#"'{"a":"b","c":[]}'"#),
@@ -39,8 +39,8 @@ pub(super) const ROWS: [(&str, &str); 19] = [
     ("metadata", "'[]'"),
 ];
 
-/// What the owner of the table does so that these rows come in: the rules are away for a moment, and
-/// come back for every change from then on.
+/// The owner's steps to insert these rows: the rules are disabled for a moment, and apply again to
+/// every later change.
 const UNGUARDED: &str = "ALTER TABLE tower_api_keys DISABLE TRIGGER USER;
     CREATE TEMP TABLE rules AS SELECT conname AS name, pg_get_constraintdef(oid) AS rule
         FROM pg_constraint WHERE conrelid = 'public.tower_api_keys'::regclass AND contype = 'c';
@@ -53,7 +53,7 @@ const GUARDED: &str = "DO $$ DECLARE rule record; BEGIN FOR rule IN SELECT * FRO
     END LOOP; END $$;
     ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER tower_api_keys_guard;";
 
-/// Those of the rows that are no records.
+/// The rows that are not valid records.
 const UNREADABLE: [usize; 14] = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 17, 18];
 
 fn id(number: usize) -> KeyId {
@@ -134,8 +134,7 @@ async fn invariant_13_a_database_of_the_first_schema_is_migrated_as_it_is() {
     assert_eq!(number(&url, sum).await, before);
     connect(&url).await;
 
-    // What a row holds that was there before is none of the guards' business, and what it may become
-    // is.
+    // The guards do not check the old values of a row, but they do check the new ones.
     let high = id(6);
     for (edit, changed) in [
         ("scopes = ''", false),
@@ -155,7 +154,7 @@ async fn invariant_13_a_database_of_the_first_schema_is_migrated_as_it_is() {
     }
 }
 
-/// Each by its id, all by their lineage, and all by their subject; in a database that was migrated.
+/// Each by its id, all by their lineage, and all by their subject, in a migrated database.
 #[tokio::test]
 async fn r32_rows_that_cannot_be_read_are_revoked_and_keep_no_other_key_alive() {
     let all = ROWS.len() + 1;
@@ -195,7 +194,7 @@ async fn r32_rows_that_cannot_be_read_are_revoked_and_keep_no_other_key_alive() 
     }
 }
 
-/// In a database of today, whose owner took the guards away for a moment.
+/// In a database with today's schema, whose owner removed the guards for a moment.
 #[tokio::test]
 async fn r32_a_healthy_key_beside_rows_that_cannot_be_read_is_revoked() {
     for way in 0..3 {
@@ -216,7 +215,7 @@ async fn r32_a_healthy_key_beside_rows_that_cannot_be_read_is_revoked() {
     }
 }
 
-/// A clock that fails reads the end of time, which no column holds.
+/// A clock that fails reads the end of time, which no column can hold.
 #[tokio::test]
 async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
     let url = database().await;
@@ -238,7 +237,7 @@ async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
     assert_eq!(number(&url, last).await, i64::MAX);
 }
 
-/// A process that was connected before the migration goes on with the locks of its version.
+/// A process that connected before the migration continues with the locks of its version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_6_a_lineage_ends_beside_a_process_of_an_earlier_version() {
     let url = database().await;
@@ -246,7 +245,7 @@ async fn invariant_6_a_lineage_ends_beside_a_process_of_an_earlier_version() {
     let key = issue(&ring, "read").await;
     let old = key.record().id();
     let mut other = PgConnection::connect(&url).await.unwrap();
-    // Its rotation is under way: it has the lock of the subject, and not that of the lineage.
+    // Its rotation is under way: it has the lock of the subject, but not the lock of the lineage.
     let lock = KeyDigest::sha256(b"tower-api-key subject\0orders\0alice");
     let lock = i64::from_be_bytes(lock.as_bytes()[..8].try_into().unwrap());
     let begun = format!(
@@ -261,7 +260,7 @@ async fn invariant_6_a_lineage_ends_beside_a_process_of_an_earlier_version() {
         let ring = ring.clone();
         tokio::spawn(async move { ring.revoke_lineage(old, REASON).await })
     };
-    // For a row as well as for a lock of its own.
+    // For a row as well as for its own lock.
     let waits = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while number(&url, waits).await == 0 {
@@ -272,7 +271,7 @@ async fn invariant_6_a_lineage_ends_beside_a_process_of_an_earlier_version() {
     assert_eq!(living(&url).await, 0);
 }
 
-/// A list goes on beside rows that cannot be read and names them, in pages too.
+/// A list continues past rows that cannot be read and names them, in pages too.
 async fn beside_unreadable_rows(ring: &KeyRing) {
     for query in [ListQuery::new(), ListQuery::new().newest_first()] {
         for size in [1, 3, 100] {
@@ -281,7 +280,7 @@ async fn beside_unreadable_rows(ring: &KeyRing) {
             loop {
                 let page = ring.list(&query).await.unwrap();
                 let length = page.len() + page.unreadable().len();
-                // A row whose place cannot be named is in the page before the next one's.
+                // If the position of a row is unknown, it is in the page before the next one's.
                 assert!(length <= size + 1, "{length}");
                 read.extend(page.iter().map(|record| record.id()));
                 for unreadable in page.unreadable() {

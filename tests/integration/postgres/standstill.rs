@@ -11,8 +11,9 @@ use super::{connect, ring_over, someone_waits};
 use crate::pg_server::{database, execute};
 use crate::support::issue;
 
-/// An insertion stops at a lock that another session has, and the server's patience with what comes
-/// after is then a fifteenth of what the store asked for: the test need not wait for all of it.
+/// An insertion stops at a lock of another session. The server's timeout for the next statement is
+/// then a fifteenth of the one that the store requested, so that the test need not wait for all of
+/// it.
 const GATE: &str = "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bound interval := current_setting('idle_in_transaction_session_timeout');
@@ -39,7 +40,7 @@ async fn r32_who_stands_still_in_mid_commit_does_not_keep_a_subject_from_being_r
     let mut keeper = PgConnection::connect(&url).await.unwrap();
     let shut = sqlx::raw_sql("SELECT pg_advisory_lock(42)");
     shut.execute(&mut keeper).await.unwrap();
-    // A runtime of its own, which then stands still as its process would.
+    // A separate runtime, which then stands still as its process would.
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let ring = still.clone();
     let running = std::thread::spawn(move || {
@@ -56,7 +57,7 @@ async fn r32_who_stands_still_in_mid_commit_does_not_keep_a_subject_from_being_r
     }
     stop.send(()).unwrap();
     let (runtime, commit) = running.join().unwrap();
-    // It has the lock of the subject, and from here on nobody polls it.
+    // It has the lock of the subject, and from here on it is not polled.
     let open = sqlx::raw_sql("SELECT pg_advisory_unlock(42)");
     open.execute(&mut keeper).await.unwrap();
     let reason = RevocationReason::AffiliationChanged;

@@ -12,7 +12,7 @@ use super::{builder, connect};
 use crate::pg_server::{PgServer, database, execute};
 use crate::support::{START, issue};
 
-/// What the keys of a realm are, each with its label: `label scopes version reason`.
+/// The keys of a realm, each with its label: `label scopes version reason`.
 async fn keys(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let keys = "SELECT concat_ws(' | ', label, scopes, version, revocation_reason) \
@@ -23,7 +23,7 @@ async fn keys(url: &str) -> Vec<String> {
         .unwrap()
 }
 
-/// What a function returned, or the code and the message of the database.
+/// The result of a function, or the code and the message of the database.
 async fn call(url: &str, sql: &str) -> Result<i64, (String, String)> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let sql = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
@@ -45,7 +45,7 @@ async fn labelled(ring: &KeyRing, subject: &str, scopes: &str, label: &str) -> I
     ring.issue(grant.label(label)).await.unwrap()
 }
 
-/// Keys of alice in every state, and those that are none of hers.
+/// Keys of alice in every state, and keys of others.
 async fn everyone(url: &str) -> KeyRing {
     let ring = ring(url).await;
     labelled(&ring, "alice", "a b c", "1 wide").await;
@@ -124,7 +124,7 @@ async fn r32_ending_a_subject_ends_every_key_of_it_in_the_realm() {
             .await
             .contains(&"7 another | a b c | 2 | privilege_withdrawn".to_owned())
     );
-    // The ring reads what the function has written.
+    // The ring reads the changes of the function.
     let alice = tower_api_key::store::ListQuery::new().subject("alice");
     for record in ring.list(&alice).await.unwrap() {
         let revocation = record.revocation().unwrap();
@@ -188,7 +188,7 @@ async fn r32_what_cannot_be_sure_of_every_key_fails_and_changes_nothing() {
     let read_uncommitted = format!("{url}{set}read%20uncommitted");
     let narrow = "SELECT tower_api_key_narrow_subject('orders', 'nobody', '{a}')";
     assert_eq!(call(&read_uncommitted, narrow).await, Ok(0));
-    // A rule that passes over the change.
+    // A rule that skips the change.
     let rule = "CREATE RULE nothing AS ON UPDATE TO tower_api_keys DO INSTEAD NOTHING";
     execute(&url, rule).await.unwrap();
     for sql in [
@@ -202,7 +202,7 @@ async fn r32_what_cannot_be_sure_of_every_key_fails_and_changes_nothing() {
     assert_eq!(keys(&url).await, before);
 }
 
-/// The functions lend nobody a right: every role may call them, and does what it may do anyway.
+/// The functions grant no rights: every role may call them, with the effect that its own rights allow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r04_the_functions_do_what_their_caller_may_do() {
     let server = PgServer::start("off");
@@ -244,7 +244,7 @@ async fn r04_the_functions_do_what_their_caller_may_do() {
     assert_eq!(call(&as_role("writer"), calls[1]).await, Ok(4));
 }
 
-/// Tables of the same names in the session, and operators that come before those of the database.
+/// Tables with the same names in the session, and operators that take precedence over the database's.
 #[tokio::test]
 async fn r32_no_session_leads_the_functions_to_other_tables() {
     let url = database().await;
@@ -274,7 +274,7 @@ async fn r32_no_session_leads_the_functions_to_other_tables() {
     }
 }
 
-/// A collation in which more is equal than the bytes: a scope in other letters is another scope.
+/// A collation in which more than identical bytes is equal: a scope in other letters is another scope.
 #[tokio::test]
 async fn r30_scopes_and_subjects_compare_by_their_bytes() {
     let url = database().await;
@@ -297,8 +297,8 @@ async fn r30_scopes_and_subjects_compare_by_their_bytes() {
     assert_eq!(keys(&url).await, ["1 | read | 2"]);
 }
 
-/// Rows that cannot be read, or whose version has no next one, under rules that they break: what cannot
-/// be narrowed is ended, and a healthy key beside it is narrowed.
+/// Rows that cannot be read, or whose version has no next one, under rules that they break: a key that
+/// cannot be narrowed is ended, and a healthy key next to it is narrowed.
 #[tokio::test]
 async fn invariant_13_the_functions_end_rows_that_cannot_be_read() {
     let url = database().await;
@@ -324,7 +324,7 @@ async fn invariant_13_the_functions_end_rows_that_cannot_be_read() {
     assert_eq!(call(&url, end).await, Ok(all));
 }
 
-/// A key that is on its way is waited for: the functions and the store take the same lock.
+/// A key that is being issued is waited for, because the functions and the store take the same lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_6_the_functions_wait_for_those_who_issue_keys_to_the_subject() {
     let url = database().await;

@@ -1,4 +1,4 @@
-//! Keys that change in a transaction of the application.
+//! Keys that change in the application's transaction.
 
 mod conflicts;
 mod refused;
@@ -23,7 +23,7 @@ const REVOKED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(Invali
 const REPLACED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Reuse));
 const UNKNOWN: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Unknown));
 
-/// An application with a pool, a table of its own, and a ring on that pool.
+/// An application with a pool, its own table, and a ring on that pool.
 struct Application {
     pool: PgPool,
     store: PostgresStore,
@@ -134,7 +134,7 @@ async fn r32_what_is_dropped_before_its_commit_has_changed_nothing() {
     assert_eq!(all, [old.record()]);
 }
 
-/// Each operation in one transaction, and what it left.
+/// Each operation in one transaction, and its result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_is_done_within_a_transaction() {
     let app = Application::new().await;
@@ -171,7 +171,7 @@ async fn every_operation_is_done_within_a_transaction() {
     keys.import_digest(editor().expires_in(Duration::from_hours(24)), digest)
         .await
         .unwrap();
-    // Its own statements see what it has done.
+    // Its own statements see its changes.
     let live = "SELECT count(*) FROM tower_api_keys WHERE revoked_at IS NULL";
     let count: i64 = sqlx::query_scalar(live)
         .fetch_one(keys.connection())
@@ -222,7 +222,7 @@ async fn observers_and_watches_hear_of_a_transaction_after_its_commit() {
     told.lock().unwrap().clear();
     let heard = || std::mem::take(&mut *told.lock().unwrap());
 
-    // One that is rolled back is never heard of.
+    // One that is rolled back causes no event.
     for commits in [false, true] {
         let mut transaction = app.begun().await;
         let mut keys = ring.within(&mut transaction).await.unwrap();

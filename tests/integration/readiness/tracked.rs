@@ -1,4 +1,4 @@
-//! A service that keeps account of its readiness.
+//! A service that tracks its readiness.
 
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tower::Service;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure(pub(super) &'static str);
 
-/// What the clones of one service have in common.
+/// The shared state of one service's clones.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) clones: AtomicUsize,
@@ -23,8 +23,8 @@ pub(super) struct Shared {
     pub(super) fails: Mutex<Option<Failure>>,
 }
 
-/// A service of which each clone has a number and a readiness of its own, and which panics when
-/// it is called without having been ready.
+/// A service whose clones each have a number and their own readiness, and which panics if it is
+/// called without having been ready.
 pub(super) struct Tracked {
     number: usize,
     pub(super) ready: bool,

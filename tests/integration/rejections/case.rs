@@ -1,4 +1,4 @@
-//! The ways to be refused, and the table of what each of them looks like.
+//! The ways to be refused, and the table of their responses.
 
 use http::Request;
 use tower::Layer;
@@ -119,7 +119,7 @@ impl Case {
         }
     }
 
-    /// Everything that is expected of the response.
+    /// The complete expected response.
     pub(super) fn expected(self) -> Expected {
         let (kind, status, body) = self.told();
         let vary = match self {
@@ -203,7 +203,7 @@ impl Case {
     }
 }
 
-/// What a test compares a response with.
+/// The values that a test compares with a response.
 pub(super) struct Expected {
     pub(super) kind: RejectionKind,
     pub(super) status: u16,
@@ -223,7 +223,7 @@ impl Expected {
     }
 }
 
-/// Refuses a request in this way, through a layer that `options` may change further; the
+/// Refuses a request in this way, through a layer that `options` may change further. Returns the
 /// response, and the id of the key in question.
 pub(super) async fn refused(
     case: Case,

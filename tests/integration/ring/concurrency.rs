@@ -10,7 +10,7 @@ use tower_api_key::{Grant, InvalidCause, KeyRing, RevocationReason};
 
 use super::{invalid, verdict};
 
-/// More than any thread needs before it sees what another has done.
+/// More iterations than any thread needs before it sees another thread's change.
 const PATIENCE: usize = 50_000_000;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -72,8 +72,8 @@ fn invariant_8_after_revoke_returned_nothing_is_accepted() {
     }
 }
 
-/// A look-up that overlaps a change sees the record before it or after it, never none: to a
-/// caller, none means that there is no such key.
+/// A look-up that overlaps a change sees the record before it or after it, never none, because a
+/// caller takes none for a key that does not exist.
 #[test]
 fn a_record_is_never_missing_while_it_changes() {
     const KEYS: usize = 12_000;
@@ -158,7 +158,7 @@ fn keys_issued_at_once_are_all_there() {
                         for _ in 0..EACH {
                             let issued = ring.issue(Grant::new("alice")).await.unwrap();
                             let key = issued.secret().expose().to_owned();
-                            // Visible as soon as it is issued, whatever the others write.
+                            // Visible at once after it is issued, while others write.
                             assert_eq!(verdict(&ring, &key).await, Ok("alice".to_owned()));
                             keys.push(key);
                         }

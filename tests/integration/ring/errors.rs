@@ -1,4 +1,4 @@
-//! What each error says, and how a ring deals with a store that refuses.
+//! The text of each error, and how a ring handles a store that refuses.
 
 use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -280,7 +280,7 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
         <[_; 2]>::try_from(std::mem::take(&mut *changes.lock().unwrap())).unwrap();
     let ended = ring.get(id).await.unwrap().unwrap();
 
-    // Neither brings an ended key back, nor ends it once more.
+    // Neither revives an ended key, nor ends it once more.
     for (change, kind) in [
         (&issue, StoreErrorKind::Duplicate),
         (&rotate, StoreErrorKind::Duplicate),
@@ -292,7 +292,7 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
         assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Reuse));
     }
 
-    // In another store, a rotation of what is not there changes nothing; the two in order do.
+    // In another store, the rotation of a missing key changes nothing. The two in order do.
     let other = MemoryStore::new();
     let ring = KeyRing::builder("acme").build(other.clone()).unwrap();
     let error = other.commit(&rotate).await.unwrap_err();

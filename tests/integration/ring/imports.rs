@@ -36,7 +36,7 @@ async fn an_imported_digest_verifies_the_plaintext() {
     let record = ring.import_digest(alice(), digest).await.unwrap();
     assert_eq!(*record.digest(), digest);
     assert_eq!(record.lineage(), record.id());
-    // A space is in no presented key, so this digest is held and never found.
+    // No presented key contains a space, so this digest is stored and never found.
     assert_eq!(
         verdict(&ring, "from elsewhere").await,
         invalid(InvalidCause::Malformed)
@@ -90,7 +90,7 @@ async fn a_key_of_the_rings_own_shape_can_be_imported() {
 #[tokio::test]
 async fn a_weak_plaintext_needs_a_name_that_says_so() {
     let ring = importing();
-    // Digits hold 3.32 bits each, hexadecimal digits and base62 more than they look.
+    // Digits hold 3.32 bits each, hexadecimal digits and base62 more than they seem to.
     for (plaintext, weak) in [
         ("1".repeat(38), true),
         ("1".repeat(39), false),
@@ -172,7 +172,7 @@ async fn a_ring_that_does_not_say_so_accepts_no_import() {
     assert_refused(ring.import_digest(alice(), digest).await, refused);
     assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
 
-    // What another ring imported into the same realm has no shape here, and is not looked up.
+    // A key that another ring imported into the same realm has no shape here, and is not looked up.
     let importing = KeyRing::builder("acme")
         .accept_imports()
         .build(store)
@@ -228,7 +228,7 @@ async fn a_key_is_imported_once_over_all_realms() {
             ErrorKind::Duplicate,
         );
     }
-    // What was refused left nothing behind.
+    // The refused imports left no records.
     let held = rings[0].list(&ListQuery::new()).await.unwrap();
     assert_eq!(held.len(), 1);
     assert_eq!(*held[0], first);
@@ -314,7 +314,7 @@ async fn an_import_is_within_the_rings_policy() {
         .unwrap();
 }
 
-/// The record of a revoked key is all that keeps its digest out: what is purged is forgotten.
+/// Only the record of a revoked key blocks its digest: after a purge, it is forgotten.
 #[tokio::test]
 async fn a_revoked_key_is_imported_again_only_when_its_record_is_purged() {
     let clock = ManualClock::new(START);

@@ -1,4 +1,4 @@
-//! How long keys live, and how long they may.
+//! The lifetime of keys, and its limits.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn alice() -> Grant {
     Grant::new("alice")
 }
 
-/// The end that each grant gets from a ring built like this, or why there is none.
+/// The end that each grant gets from a ring with these options, or the reason why there is none.
 async fn assert_ends(
     build: fn(KeyRingBuilder) -> KeyRingBuilder,
     table: impl IntoIterator<Item = (Grant, Result<Option<Timestamp>, ErrorKind>)>,
@@ -39,7 +39,7 @@ async fn assert_ends(
         assert_eq!(end, expected, "{text}");
         issued += usize::from(end.is_ok());
     }
-    // What was refused left no record.
+    // The refused grants left no record.
     assert_eq!(ring.list(&ListQuery::new()).await.unwrap().len(), issued);
 }
 
@@ -147,7 +147,7 @@ async fn r33_a_late_start_does_not_stretch_the_limit() {
                 alice().not_before(Timestamp::MAX).expires_in(SECOND),
                 invalid,
             ),
-            // A start in the past is now.
+            // A start in the past becomes now.
             (
                 alice().not_before(Timestamp::from_unix(0)).expires_in(DAY),
                 Ok(Some(later(DAY))),
@@ -188,7 +188,7 @@ async fn r24_no_lifetime_runs_over_the_end_of_time() {
     }
 }
 
-/// 90 days are 7 776 000 s; their milliseconds, taken for seconds, are 246 years.
+/// 90 days are 7 776 000 s. Their milliseconds, taken for seconds, are 246 years.
 #[tokio::test]
 async fn r33_milliseconds_taken_for_seconds_are_refused_by_every_way_to_a_key() {
     let milliseconds = Duration::from_secs(NINETY_DAYS.as_secs() * 1000);
@@ -234,7 +234,7 @@ async fn r24_no_grace_runs_over_the_year_9999() {
     for (grant, grace, expected) in [
         (alice().never_expires(), 10, Ok(Some(Timestamp::LAST_YEAR))),
         (alice().never_expires(), 11, Err(ErrorKind::InvalidGrace)),
-        // Its own expiry would be sooner.
+        // Its own expiry would come first.
         (
             alice().expires_in(SECOND * 5),
             11,
@@ -267,7 +267,7 @@ async fn r24_a_key_is_valid_in_a_half_open_interval() {
         (later(DAY).as_unix(), Ok("alice".to_owned())),
         (later(2 * DAY).as_unix() - 1, Ok("alice".to_owned())),
         (later(2 * DAY).as_unix(), invalid(InvalidCause::Expired)),
-        // Set back: what was denied as expired stays so.
+        // Set back: keys that were refused as expired stay refused.
         (later(DAY).as_unix(), invalid(InvalidCause::Expired)),
         (u64::MAX, invalid(InvalidCause::Expired)),
     ] {

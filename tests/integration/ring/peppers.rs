@@ -1,4 +1,4 @@
-//! Digests under a secret outside the database.
+//! Digests with a secret outside the database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -156,7 +156,7 @@ async fn r08_an_outage_or_a_dead_key_ends_the_search() {
     let issued = issue(&[1], &store).await;
     let key = issued.secret().expose();
 
-    // The first look-up fails; that the second would have found the key does not matter.
+    // The first look-up fails. It does not matter that the second would have found the key.
     for pending in [false, true] {
         let calls = AtomicUsize::new(0);
         let failing = Tapped::new(&store).on_find(move |store, realm, digest| {
@@ -206,7 +206,7 @@ async fn r08_peppers_that_cannot_work_are_refused() {
         let error = build(peppers, MemoryStore::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPepper, "{peppers:?}");
     }
-    // Only earlier ones: new keys would be kept without any.
+    // Only earlier ones: new keys would be stored without a pepper.
     let alone = KeyRing::builder("acme").earlier_pepper(pepper(1));
     let error = alone.build(MemoryStore::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidPepper);

@@ -1,4 +1,4 @@
-//! One store, several rings: a key is good in its own realm and nowhere else.
+//! One store, several rings: a key is valid only in its own realm.
 
 use tower_api_key::store::{KeyStore, Lookup, MemoryStore};
 use tower_api_key::{Grant, InvalidCause, KeyRing, KeyRingBuilder, Realm, VerifyErrorKind};
@@ -112,7 +112,7 @@ async fn a_store_that_answers_with_another_record_opens_nothing() {
         .build(confused)
         .unwrap();
     let (one, other) = (one.secret().expose(), other.secret().expose());
-    // That is no verdict on the key, but a store out of order.
+    // This is not a verdict on the key, but an error of the store.
     assert_eq!(
         verdict(&ring, one).await,
         Err(VerifyErrorKind::StoreUnavailable)

@@ -52,7 +52,7 @@ impl Tapped {
         })
     }
 
-    /// A commit goes through only where this lets it.
+    /// A commit succeeds only if this function allows it.
     pub(crate) fn before_commit(
         mut self,
         check: impl Fn(&Change) -> Result<(), StoreError> + Send + Sync + 'static,
@@ -61,7 +61,7 @@ impl Tapped {
         self
     }
 
-    /// A revocation goes through only where this lets it.
+    /// A revocation succeeds only if this function allows it.
     pub(crate) fn before_revoke(
         mut self,
         check: impl Fn(&Target) -> Result<(), StoreError> + Send + Sync + 'static,
@@ -70,7 +70,7 @@ impl Tapped {
         self
     }
 
-    /// Calls this once a list was read, before its answer is looked at.
+    /// Calls this function after a list was read, before its answer is used.
     pub(crate) fn after_list(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.after_list = Box::new(hook);
         self

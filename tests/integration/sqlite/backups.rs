@@ -1,4 +1,4 @@
-//! What a copy of the file has, and backups.
+//! The contents of a copy of the file, and backups.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::server::{REVOKED, becomes, opens, revoke, server, verdict};
 use super::sharing::ring;
 use crate::folder::Folder;
 
-/// Waits until the log has been brought into the file.
+/// Waits until the log has been copied into the file.
 pub(super) async fn settled(path: &Path) {
     let log = PathBuf::from(format!("{}-wal", path.display()));
     for _ in 0..6_000 {
@@ -39,7 +39,7 @@ pub(super) fn shell(path: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// As people copy it: without the log. A process of its own, so that no lock of this one ends.
+/// The usual copy of a file: without the log. In another process, so that no lock of this one ends.
 fn cp(from: &Path, to: &Path) {
     let status = Command::new("cp").arg(from).arg(to).status().unwrap();
     assert!(status.success());
@@ -60,7 +60,7 @@ async fn r32_a_copy_of_the_file_holds_what_was_revoked_a_while_ago() {
     assert_eq!(error, verdict(&server, &issued).await.unwrap_err());
 }
 
-/// With another process that has the file open, SQLite would leave everything in the log.
+/// If another process has the file open, SQLite would leave everything in the log.
 #[tokio::test]
 async fn r32_a_copy_of_the_file_holds_what_a_store_revoked_before_it_was_dropped() {
     let folder = Folder::new();
@@ -120,7 +120,7 @@ async fn a_backup_is_one_file_for_its_owner_alone_and_a_store_of_its_own() {
     let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    // Its own: what is revoked in one is live in the other.
+    // Its own: a key that is revoked in one is live in the other.
     revoke(&server, &issued).await;
     let error = store.backup(&copy).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
@@ -135,7 +135,7 @@ async fn a_backup_is_one_file_for_its_owner_alone_and_a_store_of_its_own() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
 }
 
-/// What was taken away since the backup stays taken away, whichever way, and servers see it.
+/// Rights that were removed since the backup stay removed, for every method, and servers see it.
 #[tokio::test]
 async fn r32_a_restore_revives_nothing_that_the_present_store_knows_to_be_dead() {
     let folder = Folder::new();
@@ -183,7 +183,7 @@ async fn r32_a_restore_revives_nothing_that_the_present_store_knows_to_be_dead()
     }
     revoke(&server, &untouched).await;
     assert_eq!(verdict(&opens(&path).await, &untouched).await, REVOKED);
-    // Of the files that it made on the way, none is left.
+    // None of its temporary files remains.
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(!name.contains("restoring"), "{name}");
@@ -205,7 +205,7 @@ async fn r32_a_restore_learns_from_newer_files_and_needs_a_word_if_the_store_is_
     store.backup(&tuesday).await.unwrap();
     drop(store);
 
-    // Nothing there: the file of Tuesday knows.
+    // There is no present store, but Tuesday's file has the revocation.
     let fresh = folder.fresh();
     let restore = SqliteStore::restore(&monday).also_revoked_in(&tuesday);
     let restored = restore.clone().into(&fresh).unwrap();
@@ -216,7 +216,7 @@ async fn r32_a_restore_learns_from_newer_files_and_needs_a_word_if_the_store_is_
     assert_eq!(verdict(&ring(&fresh), &issued).await, REVOKED);
     assert_eq!(verdict(&ring(&fresh), &other).await, Ok(()));
 
-    // What is there cannot be read.
+    // The existing file cannot be read.
     let text = "alice: read\n".repeat(1_000);
     std::fs::write(&path, &text).unwrap();
     let error = restore.clone().into(&path).unwrap_err();
@@ -229,7 +229,7 @@ async fn r32_a_restore_learns_from_newer_files_and_needs_a_word_if_the_store_is_
     );
     assert_eq!(verdict(&ring(&path), &issued).await, REVOKED);
 
-    // What is no backup changes nothing.
+    // A file that is not a backup changes nothing.
     let error = SqliteStore::restore(folder.fresh())
         .into(&path)
         .unwrap_err();
@@ -237,7 +237,7 @@ async fn r32_a_restore_learns_from_newer_files_and_needs_a_word_if_the_store_is_
     assert_eq!(verdict(&ring(&path), &other).await, Ok(()));
 }
 
-/// Commits that wait while a restore holds the lock do not end in the file that is gone unseen.
+/// Commits that wait while a restore holds the lock do not end up unnoticed in the replaced file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r32_a_revocation_beside_restores_is_in_the_store_or_an_error() {
     let folder = Folder::new();
@@ -255,7 +255,8 @@ async fn r32_a_revocation_beside_restores_is_in_the_store_or_an_error() {
             for _ in 0..5 {
                 match SqliteStore::restore(&copy).into(&path) {
                     Ok(_) => {}
-                    // The server holds the lock, or has yet to close what the last restore replaced.
+                    // The server holds the lock, or has yet to close the file that the last restore
+                    // replaced.
                     Err(error) => {
                         let again = format!("{error:?}").contains("try again when that store");
                         assert!(again || error.kind() == StoreErrorKind::Busy, "{error:?}");

@@ -1,4 +1,4 @@
-//! What is no key record is not let in, and where it is in, it is an error.
+//! An invalid key record is not accepted, and an existing one is an error.
 
 use rusqlite::Connection;
 use tower_api_key::store::{SqliteStore, StoreErrorKind};
@@ -8,7 +8,7 @@ use super::triggers::{KEY, database};
 use super::{found, unguarded};
 use crate::folder::Folder;
 
-/// Parts of [`KEY`], and what no column takes in their place.
+/// Parts of [`KEY`], and values that no column accepts instead of them.
 const BAD: &[(&str, &[&str])] = &[
     (
         "'AAAAAAAAAAAA', 'orders'",
@@ -113,7 +113,7 @@ fn what_is_no_key_is_not_let_in() {
     connection.execute(KEY, []).unwrap();
 }
 
-/// Whoever turns the constraints off gets a 503, and no pass.
+/// If the constraints are turned off, the answer is a 503, and not a pass.
 #[tokio::test]
 async fn r20_a_row_that_is_no_record_is_an_error() {
     for (part, other, column) in [
@@ -149,7 +149,7 @@ async fn r20_a_row_that_is_no_record_is_an_error() {
             source.to_string(),
             "the record of the key AAAAAAAAAAAA cannot be read; revoke the key, or restore the record"
         );
-        // That it is damaged has been said.
+        // The damage has been reported.
         assert_eq!(source.source().unwrap().to_string(), text);
     }
 }

@@ -1,4 +1,4 @@
-//! A schema that changes under a store that is open: what is no table of keys is no empty store.
+//! A schema that changes under an open store: another table in its place is not an empty store.
 
 use rusqlite::Connection;
 use tower_api_key::store::{ListQuery, SqliteStore, StoreError, StoreErrorKind};
@@ -13,7 +13,7 @@ const FOREIGN: &str = "its table of keys is missing, or not as this version of t
                        restore the file from a backup";
 const UNAVAILABLE: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::StoreUnavailable);
 
-/// What somebody puts in the place of the table, each with all the columns that look-ups read.
+/// Replacements of the table, each with all the columns that look-ups read.
 const IN_ITS_PLACE: &[&str] = &[
     "CREATE TABLE api_keys (id, realm, digest, pepper_version, subject, scopes, issued_at, \
      not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \
@@ -27,7 +27,7 @@ async fn r20_an_empty_table_in_the_place_of_the_keys_is_an_error_at_once() {
     for replacement in IN_ITS_PLACE {
         let folder = Folder::new();
         let path = folder.keys();
-        // It looks by itself too seldom to be the one that sees it.
+        // Its own check is too rare to be the one that notices.
         let options = SqliteStore::options().check_interval(std::time::Duration::from_secs(1));
         let store = options.open(&path).unwrap();
         let ring = ring_over(store.clone());
@@ -73,7 +73,7 @@ async fn r20_an_empty_table_in_the_place_of_the_keys_is_an_error_at_once() {
     }
 }
 
-/// An index that somebody adds is no fault, and what is put right again is answered again.
+/// An added index is not a fault, and after a repair the store answers again.
 #[tokio::test]
 async fn r20_a_change_of_the_schema_that_leaves_the_table_is_none() {
     let folder = Folder::new();
@@ -93,8 +93,8 @@ async fn r20_a_change_of_the_schema_that_leaves_the_table_is_none() {
     }
 }
 
-/// Without its guards, a statement by hand could widen a key: a database without one of them answers
-/// nothing, and says which it is, until it is back.
+/// Without its guards, a statement by hand could widen a key. If a guard is missing, the database
+/// gives no answers, and names the guard, until it is back.
 #[tokio::test]
 async fn r01_a_database_without_a_guard_answers_nothing() {
     let folder = Folder::new();
@@ -135,7 +135,7 @@ async fn r01_a_database_without_a_guard_answers_nothing() {
     }
 }
 
-/// What SQLite does not count as a change of the schema, the store sees by itself.
+/// The store itself notices the changes that SQLite does not count as a change of the schema.
 #[tokio::test]
 async fn r20_another_version_or_application_is_an_error_until_it_is_right_again() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! A file system that is really full: a small one in memory, which only a process of its own sees.
+//! A file system that is really full: a small one in memory, which only a separate process sees.
 
 use std::env;
 use std::fs;
@@ -72,7 +72,7 @@ async fn on_a_small_disk() {
     };
     assert!(acknowledged.len() > 10, "{error:?}");
     assert_full(&error, &path);
-    // It stays full, and every further change says so.
+    // It stays full, and every further change reports it.
     let last = acknowledged.last().unwrap().record().id();
     for _ in 0..5 {
         assert_full(&ring.issue(large()).await.unwrap_err(), &path);
@@ -102,7 +102,7 @@ async fn on_a_small_disk() {
     assert_eq!(verdict, "ok");
 }
 
-/// A store that nobody has open: of its files only the first is there.
+/// A store that is not open: of its files only the first exists.
 #[track_caller]
 fn copy(from: &Path, to: &Path) {
     let connection = Connection::open(from).unwrap();
@@ -116,8 +116,8 @@ fn copy(from: &Path, to: &Path) {
     assert!(!Path::new(&format!("{into}-shm")).exists());
 }
 
-/// A store that is opened needs room for what SQLite keeps beside the file, also for a file that
-/// is there already.
+/// Opening a store needs room for the files that SQLite keeps next to the main file, even if that
+/// file exists already.
 #[track_caller]
 fn opening_finds_no_room(old: &Path, new: &Path, ballast: &Path) {
     fill(ballast);
@@ -156,7 +156,7 @@ fn assert_full(error: &Error, path: &Path) {
     assert_eq!(advice(error, path), FULL);
 }
 
-/// Takes all the room that is left.
+/// Uses up the remaining space.
 fn fill(file: &Path) {
     let mut file = fs::File::create(file).unwrap();
     for _ in 0..1_000_000 {

@@ -1,4 +1,4 @@
-//! Lists of many keys, and beside rows that cannot be read.
+//! Lists of many keys, and of keys next to rows that cannot be read.
 
 use rusqlite::Connection;
 use tower_api_key::store::SqliteStore;

@@ -1,4 +1,4 @@
-//! Another connection that holds the lock of writers, and stores that end.
+//! Another connection that holds the writers' lock, and stores that end.
 
 use std::error::Error;
 use std::future::Future;
@@ -46,7 +46,7 @@ async fn r20_a_writer_waits_no_longer_than_it_should_and_readers_do_not() {
         "another process or connection held the lock for longer than 50 ms; let it end, and try \
          again"
     );
-    // What is not committed is not seen, and nobody waits to see that.
+    // An uncommitted change is not seen, and no reader waits for it.
     let found = found(&store, issued.record().realm(), issued.record().digest()).await;
     assert_eq!(found.unwrap().as_deref(), Some(issued.record()));
     ring.verify(presented).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_writer_that_has_to_wait_goes_on_when_the_lock_is_free() {
         .unwrap();
 }
 
-/// A commit that nobody waits for any more happens whole or not at all, and others go on.
+/// A dropped commit happens whole or not at all, and others continue.
 #[tokio::test]
 async fn a_commit_whose_future_is_dropped_holds_nothing_up() {
     let folder = Folder::new();
@@ -96,7 +96,7 @@ async fn a_commit_whose_future_is_dropped_holds_nothing_up() {
         .unwrap();
 }
 
-/// Every thread has a connection, so where the file is closed they are through.
+/// Every thread has a connection, so if the file is closed they have finished.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_connections_of_a_dropped_store_are_closed() {

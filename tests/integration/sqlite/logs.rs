@@ -1,4 +1,4 @@
-//! The log of the file, or its index, is not the one that is open.
+//! The log of the file, or its index, is not the open one.
 
 use std::fs;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn r22_a_log_that_is_deleted_is_seen_and_what_it_held_is_kept() {
         for suffix in deleted {
             fs::remove_file(beside(&path, suffix)).unwrap();
         }
-        // It has opened anew when the files are there again.
+        // It has reopened the file when these exist again.
         let mut waited = Duration::ZERO;
         while !deleted.iter().all(|suffix| beside(&path, suffix).exists()) {
             assert!(waited < PATIENCE, "{deleted:?}");
@@ -40,7 +40,7 @@ async fn r22_a_log_that_is_deleted_is_seen_and_what_it_held_is_kept() {
     }
 }
 
-/// Another process opens the file with a new log before the server has looked. (In this process it
+/// Another process opens the file with a new log before the server has checked. (In this process it
 /// would share the index of the old one.)
 #[cfg(feature = "cli")]
 #[tokio::test]
@@ -84,8 +84,8 @@ async fn a_store_is_not_opened_beside_one_that_holds_a_deleted_log() {
     assert_eq!(verdict(&server, &issued).await, REVOKED);
 }
 
-/// A server that has not noticed yet that its file was replaced may remove the log: what a process
-/// commits that has just opened the file must not be in the log alone.
+/// A server that has not noticed yet that its file was replaced may remove the log. If a process
+/// has just opened the file, its commits must not be in the log alone.
 #[tokio::test]
 async fn r32_a_revocation_right_after_opening_is_in_the_file_itself() {
     let folder = Folder::new();

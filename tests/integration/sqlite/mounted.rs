@@ -1,4 +1,4 @@
-//! A file that is mounted by itself, as `docker -v keys.db:/data/keys.db` does it.
+//! A file that is mounted by itself, as with `docker -v keys.db:/data/keys.db`.
 
 use std::env;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ async fn beside_a_mount() {
     }
     assert_eq!(verdict(&server, &issued).await, Ok(()));
 
-    // The folder, as it should be.
+    // The folder, as recommended.
     let whole = folder.join("whole");
     std::fs::create_dir(&whole).unwrap();
     bind(&folder, &whole);
@@ -88,7 +88,7 @@ async fn beside_a_mount() {
     through.revoke(issued.record().id(), reason).await.unwrap();
     assert!(verdict(&server, &issued).await.is_err());
 
-    // A file that is mounted over the one that is open is another file.
+    // A file that is mounted over the open one is another file.
     let other = folder.join("other.db");
     drop(ring(&other));
     bind(&other, &path);

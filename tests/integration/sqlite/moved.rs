@@ -1,4 +1,4 @@
-//! The file at the path is not the file that is open.
+//! The file at the path is not the open file.
 
 use std::fs;
 use std::process::Command;
@@ -34,7 +34,7 @@ async fn r22_a_server_sees_that_a_backup_was_moved_over_its_file() {
     .await;
     assert_eq!(verdict(&server, &issued).await, Ok(()));
 
-    // The copy was none that readers go on with beside a writer.
+    // The copy was not in WAL mode, in which readers continue while another process writes.
     let mode: String = Connection::open(&path)
         .unwrap()
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
@@ -48,7 +48,7 @@ async fn r22_a_server_sees_that_a_backup_was_moved_over_its_file() {
     assert_eq!(verdict(&shell, &issued).await, Ok(()));
 }
 
-/// What a shell revokes before the server has looked counts as well.
+/// A revocation by a shell counts even before the server has checked.
 #[tokio::test]
 async fn r22_a_revocation_in_the_file_at_the_path_reaches_the_server_that_has_another_open() {
     let folder = Folder::new();
@@ -92,7 +92,7 @@ async fn r22_a_file_that_is_renamed_is_an_error_until_it_is_back() {
     server.issue(Grant::new("bob")).await.unwrap();
 }
 
-/// The writer does not wait for the thread that looks.
+/// The writer does not wait for the thread that checks.
 #[tokio::test]
 async fn r32_a_revocation_in_a_file_that_is_no_longer_at_the_path_is_an_error() {
     let folder = Folder::new();
@@ -114,14 +114,14 @@ async fn r32_a_revocation_in_a_file_that_is_no_longer_at_the_path_is_an_error() 
         "the file at this path is not the one that was opened: it was moved or replaced; the store \
          opens anew what is there"
     );
-    // From now on look-ups know it too.
+    // From now on look-ups see it too.
     assert_ne!(verdict(&server, &issued).await, REVOKED);
     becomes(&server, &issued, Ok(())).await;
     server.revoke(id, reason).await.unwrap();
     assert_eq!(verdict(&ring(&path), &issued).await, REVOKED);
 }
 
-/// Who copies over a file leaves its device and its inode as they are, and SQLite its pages in memory.
+/// A copy over a file leaves its device and its inode unchanged, and SQLite its pages in memory.
 #[tokio::test]
 async fn r22_a_server_reads_what_was_copied_over_its_file() {
     let folder = Folder::new();
@@ -144,7 +144,7 @@ async fn r22_a_server_reads_what_was_copied_over_its_file() {
         server.issue(Grant::new("carol")).await.unwrap();
     }
     revoke(&server, &issued).await;
-    // What is written now does not bring the old content back.
+    // A write now does not bring the old content back.
     for ring in [&server, &ring(&path)] {
         assert_eq!(verdict(ring, &issued).await, REVOKED);
         assert_eq!(verdict(ring, &later).await, unknown);
@@ -156,7 +156,7 @@ async fn r22_a_server_reads_what_was_copied_over_its_file() {
     assert_eq!(sound, "ok");
 }
 
-/// A server that runs on neither makes a store nor takes what is none.
+/// A running server neither creates a store nor accepts a file that is not one.
 #[tokio::test]
 async fn r20_what_is_moved_over_the_file_and_is_no_store_is_an_error() {
     let folder = Folder::new();

@@ -175,7 +175,7 @@ async fn a_newer_schema_is_refused_also_while_the_store_is_open() {
     let error = error.downcast_ref::<StoreError>().unwrap();
     assert_eq!(error.kind(), StoreErrorKind::Schema);
     assert_eq!(advice(error, &path), expected);
-    // What a newer schema means by a row is not known, so nothing is read from it.
+    // The meaning of a row in a newer schema is unknown, so nothing is read from it.
     let unavailable = Err(VerifyErrorKind::StoreUnavailable);
     super::server::becomes(&ring, &issued, unavailable).await;
 }
@@ -242,7 +242,7 @@ async fn r20_a_damaged_file_is_an_error() {
     drop(connection);
     let advice_due = "the file is damaged; restore it from a backup";
 
-    // The schema is whole, and the table is not.
+    // The schema is whole, but the table is not.
     let mut bytes = fs::read(&path).unwrap();
     let end = 4096 * usize::try_from(root).unwrap();
     bytes[end - 4096..end].fill(0xff);
@@ -256,7 +256,7 @@ async fn r20_a_damaged_file_is_an_error() {
     let error = ring_over(store).verify(presented).await.unwrap_err();
     assert_eq!(error.kind(), VerifyErrorKind::StoreUnavailable);
 
-    // Nothing but the head is whole.
+    // Only the head is whole.
     let path = folder.fresh();
     bytes[4096..].fill(0xff);
     fs::write(&path, &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! A purge of many steps, and others who write meanwhile.
+//! A purge of many steps, with concurrent writers.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ async fn revoke(ring: &KeyRing, id: KeyId) {
     ring.revoke(id, reason).await.unwrap();
 }
 
-/// How many ended records are left.
+/// The number of ended records that remain.
 fn left(path: &Path) -> u32 {
     let count = "SELECT count(*) FROM api_keys WHERE subject = 'mallory'";
     let connection = Connection::open(path).unwrap();
@@ -55,7 +55,7 @@ async fn r32_revocations_go_on_beside_a_purge() {
         "{left_by_one_step} left when the revocation was through"
     );
 
-    // Now it knows that the step is done, and rests, so that others find the lock free.
+    // Now it knows that the step is done, and pauses, so that others find the lock free.
     assert!(poll_once(&mut purge).is_pending());
     revoke(&other, keys[1]).await;
     // A step that was queued would be done before this.

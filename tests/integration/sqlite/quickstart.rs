@@ -68,7 +68,7 @@ async fn invariant_8_keys_outlive_quickstart_and_a_revocation_by_another_process
     assert_eq!(status(&public, write), "200");
     running.interrupt();
 
-    // A subject whose key is gone gets a new one; the other keeps what it has.
+    // A subject whose key is gone gets a new one. The other keeps its key.
     let (running, url) = Running::serve_keys_of("quickstart", &folder.keys());
     let commands = running.commands("curl", 8);
     let [new, "nonsense", "<the key of bob>"] = keys_in(&commands)[..] else {
@@ -123,15 +123,15 @@ fn a_write_protected_file_and_folder_are_told_in_a_line() {
     let folder = Folder::new();
     let protect =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    // Protection means nothing to root, so the example runs as nobody then.
+    // File modes do not restrict root, so the example runs as the user `nobody` then.
     let root = fs::metadata(folder.path()).unwrap().uid() == 0;
     let unprivileged = |command: &mut Command| {
         if root {
             command.uid(65_534).gid(65_534);
         }
     };
-    // Nobody may be kept from the folder that cargo put it in. Another process writes the copy:
-    // where this one did, a program that another test starts just then would hold it open.
+    // That user may have no access to the folder of the build. Another process writes the copy: if
+    // this one did, a program that another test starts at that moment would hold it open.
     let (built, program) = (path_of("quickstart"), folder.path().join("quickstart"));
     let [from, to] = [&built, &program].map(|path| path.to_str().unwrap());
     assert!(run("cp", [from, to]).status.success());

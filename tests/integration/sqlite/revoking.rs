@@ -1,4 +1,4 @@
-//! What a row holds keeps no key from being revoked: not this one, and no other.
+//! No content of a row keeps a key from being revoked, neither this key nor another.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,8 +15,8 @@ use crate::folder::Folder;
 use crate::support::{START, issue};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
-/// Rows that are no records, or whose version has no next one: what stands in a [`KEY`], and what
-/// in its place.
+/// Rows that are not valid records, or whose version has no next one: a part of a [`KEY`], and its
+/// replacement.
 const ROWS: [(&str, &str); 12] = [
     ("'{}'", r#"'{"a":1}'"#),
     ("'{}'", "'no JSON'"),
@@ -32,7 +32,7 @@ const ROWS: [(&str, &str); 12] = [
     ("100, 100, 500", "100, -100, 500"),
 ];
 
-/// Those of the rows that are no records.
+/// The rows that are not valid records.
 const UNREADABLE: [usize; 8] = [0, 1, 2, 3, 4, 5, 10, 11];
 
 fn id(number: usize) -> KeyId {
@@ -77,7 +77,7 @@ fn ring(store: &SqliteStore) -> KeyRing {
     builder.clock(clock).build(store.clone()).unwrap()
 }
 
-/// How many rows are not revoked.
+/// The number of rows that are not revoked.
 fn living(connection: &Connection) -> i64 {
     let sql = "SELECT count(*) FROM api_keys WHERE revoked_at IS NULL";
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -105,8 +105,7 @@ async fn invariant_13_a_file_of_the_first_schema_is_migrated_as_it_is() {
     drop(store);
     SqliteStore::open_existing(&path).unwrap();
 
-    // What a row holds that was there before is none of the new guards' business, and what it may
-    // become is.
+    // The new guards do not check the old values of a row, but they do check the new ones.
     let high = id(6);
     for (edit, changed) in [
         ("metadata = '{}', version = version + 1", false),
@@ -121,7 +120,7 @@ async fn invariant_13_a_file_of_the_first_schema_is_migrated_as_it_is() {
     }
 }
 
-/// Every row to the byte, whether it is text or not.
+/// Every row to the byte, even if it is not text.
 fn blobs(connection: &Connection) -> Vec<Vec<u8>> {
     let sql = "SELECT CAST(coalesce(id, '') || '|' || hex(subject) || hex(scopes) || hex(label) \
                || metadata || version || coalesce(revoked_at, '-') AS BLOB) FROM api_keys \
@@ -131,7 +130,7 @@ fn blobs(connection: &Connection) -> Vec<Vec<u8>> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-/// Each by its id, all by their lineage, and all by their subject; in a file that was migrated.
+/// Each by its id, all by their lineage, and all by their subject, in a migrated file.
 #[tokio::test]
 async fn r32_rows_that_cannot_be_read_are_revoked_and_keep_no_other_key_alive() {
     let all = ROWS.len() + 1;
@@ -168,13 +167,13 @@ async fn r32_rows_that_cannot_be_read_are_revoked_and_keep_no_other_key_alive() 
                        AND revoked_at = 1800000000";
         let count: i64 = connection.query_row(reasons, [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(count), Ok(all), "{way}");
-        // What is revoked is in no list of the living any more.
+        // A revoked row is no longer in any list of live keys.
         let living = ring.list(&ListQuery::new().unrevoked()).await.unwrap();
         assert_eq!(living.complete().unwrap(), []);
     }
 }
 
-/// In a file of today, whose owner took the guards away for a moment.
+/// In a file with today's schema, whose owner removed the guards for a moment.
 #[tokio::test]
 async fn r32_a_healthy_key_beside_rows_that_cannot_be_read_is_revoked() {
     for way in 0..3 {
@@ -197,7 +196,7 @@ async fn r32_a_healthy_key_beside_rows_that_cannot_be_read_is_revoked() {
     }
 }
 
-/// A row whose very id is none has no name; its lineage and its subject have.
+/// A row whose id is invalid has no name, but its lineage and its subject have.
 #[tokio::test]
 async fn r32_a_row_without_a_readable_id_is_revoked_and_counted() {
     for way in 0..2 {
@@ -226,7 +225,7 @@ async fn r32_a_row_without_a_readable_id_is_revoked_and_counted() {
     }
 }
 
-/// Once a row that cannot be read is revoked, it is in no one's way.
+/// After a row that cannot be read is revoked, it blocks no other row.
 #[tokio::test]
 async fn r32_a_key_is_narrowed_beside_an_unreadable_one_that_is_revoked() {
     let folder = Folder::new();
@@ -253,7 +252,7 @@ async fn r32_a_key_is_narrowed_beside_an_unreadable_one_that_is_revoked() {
     ring.regrant(key_id, Grant::new("alice")).await.unwrap();
 }
 
-/// A list goes on beside rows that cannot be read and names them, in pages too.
+/// A list continues past rows that cannot be read and names them, in pages too.
 async fn beside_unreadable_rows(ring: &KeyRing) {
     for query in [ListQuery::new(), ListQuery::new().newest_first()] {
         for size in [1, 3, 100] {

@@ -1,4 +1,4 @@
-//! A server that has a file open, and what befalls the file.
+//! A server that has a file open, and changes to the file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,12 +17,12 @@ pub(super) const REVOKED: Result<(), VerifyErrorKind> =
     Err(VerifyErrorKind::Invalid(InvalidCause::Revoked));
 pub(super) const UNAVAILABLE: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::StoreUnavailable);
 
-/// A server that looks often.
+/// A server that checks often.
 pub(super) fn server(path: &Path) -> (SqliteStore, KeyRing) {
     every(path, Duration::from_millis(5))
 }
 
-/// A server that looks this often.
+/// A server that checks at this interval.
 pub(super) fn every(path: &Path, interval: Duration) -> (SqliteStore, KeyRing) {
     let options = SqliteStore::options().check_interval(interval);
     let store = options.open(path).unwrap();
@@ -54,7 +54,7 @@ pub(super) async fn issued_and_revoked(shell: &KeyRing) -> Issued {
     panic!("the shell never opens the file anew: {last:?}");
 }
 
-/// Waits until the server says this of a key.
+/// Waits until the server answers this for a key.
 #[track_caller]
 pub(super) fn becomes<'a>(
     ring: &'a KeyRing,
@@ -100,7 +100,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     format!("{}{suffix}", path.display()).into()
 }
 
-/// Waits until the log is in the file: SQLite would read it as that of a file which takes its place.
+/// Waits until the log is in the file, because SQLite would use it for a file that takes its place.
 pub(super) async fn written(path: &Path) {
     let log = beside(path, "-wal");
     for _ in 0..PATIENCE.as_millis() / 5 {
@@ -112,7 +112,7 @@ pub(super) async fn written(path: &Path) {
     panic!("the log is never brought into the file");
 }
 
-/// A process of its own, so that no lock of this one ends.
+/// In another process, so that no lock of this one ends.
 pub(super) fn mv(from: &Path, to: &Path) {
     let status = Command::new("mv").arg(from).arg(to).status().unwrap();
     assert!(status.success());

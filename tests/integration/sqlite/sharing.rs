@@ -76,7 +76,7 @@ async fn invariant_8_a_revocation_by_one_store_is_seen_by_the_next_look_up_of_an
     }
 }
 
-/// Eight stores on one file, as eight processes would have it.
+/// Eight stores on one file, as in eight processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_6_of_eight_stores_one_rotates_and_a_revocation_leaves_none() {
     let folder = Folder::new();

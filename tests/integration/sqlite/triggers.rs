@@ -1,4 +1,4 @@
-//! What the database refuses by itself, tried in SQL.
+//! The changes that the database itself refuses, attempted in SQL.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -23,13 +23,13 @@ const NO_PREFIX: &str = "api_keys: the prefix cannot be read";
 const USE: &str = "api_keys: last_used_at never moves back";
 const TAKEN: &str = "api_keys: the id or the digest is taken";
 
-/// A key that has everything but a revocation.
+/// A key with a value in every field, except the revocation.
 pub(super) const KEY: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, \
      scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version, label, \
      metadata, prefix, last_used_at) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
      'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 'acme', 200)";
 
-/// The schema as a store creates it, under a connection of SQLite's own, with these keys.
+/// The schema as a store creates it, on a plain SQLite connection, with these keys.
 pub(super) fn database(folder: &Folder, keys: &[&str]) -> Connection {
     let path = folder.fresh();
     drop(SqliteStore::open(&path).unwrap());
@@ -70,7 +70,7 @@ fn refused(connection: &Connection, statement: &str, message: &str) {
 fn all_refused(key: &str, edits: &[&str], message: &str) {
     let folder = Folder::new();
     let connection = database(&folder, &[key]);
-    // Where the version is not what is wrong, it rises, so that one trigger alone is in the way.
+    // If the version is not the fault, it rises, so that only one trigger applies.
     let version = if message == VERSION {
         ""
     } else {
@@ -140,7 +140,7 @@ fn invariant_1_a_key_gains_no_scope() {
         "scopes = 'read write:all'",
         "scopes = 'readwrite'",
         "scopes = 'READ'",
-        // What would be two scopes, or none, in the list that the trigger makes of it.
+        // A value that would be two scopes, or none, in the list that the trigger makes of it.
         r#"scopes = 'read","admin'"#,
         r"scopes = 'read\u0020write'",
         "scopes = 'read' || char(9) || 'write'",
@@ -280,7 +280,7 @@ fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
         b"\xe2\x82",
         b"\xf0\x9f\x98",
         b"\xc3\xa9\xa9",
-        // A longer form than needed, half a surrogate pair, and what is beyond the last character.
+        // A longer form than needed, half a surrogate pair, and a value beyond the last character.
         b"\xc1\x81",
         b"\xe0\x84\x80",
         b"\xed\xa0\x80",

@@ -1,4 +1,4 @@
-//! A store that counts what upkeep asks of it.
+//! A store that counts the calls of upkeep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,18 +9,18 @@ use tower_api_key::{KeyId, Realm, Timestamp};
 
 type Uses = Vec<(KeyId, Timestamp)>;
 
-/// What becomes of uses on their way in.
+/// The outcome of an attempt to record uses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Taking {
     Honest,
     Fail,
     Panic,
     ReadOnly,
-    /// Takes them once it is told to.
+    /// Holds them until it is released.
     Hold,
 }
 
-/// What becomes of a purge.
+/// The outcome of a purge.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purging {
     Honest,
@@ -30,7 +30,7 @@ pub(crate) enum Purging {
     Hang,
 }
 
-/// A store that counts what upkeep asks of it.
+/// A store that counts the calls of upkeep.
 #[derive(Clone)]
 pub(crate) struct Noting {
     store: MemoryStore,
@@ -57,12 +57,12 @@ impl Noting {
         *self.taking.lock().unwrap() = taking;
     }
 
-    /// What it was told since the last time.
+    /// The uses that it received since the last call.
     pub(crate) fn told(&self) -> Vec<Uses> {
         std::mem::take(&mut *self.told.lock().unwrap())
     }
 
-    /// Takes what it [holds](Taking::Hold).
+    /// Accepts the uses that it [holds](Taking::Hold).
     pub(crate) fn release(&self) {
         self.released.notify_one();
     }
@@ -71,7 +71,7 @@ impl Noting {
         *self.purging.lock().unwrap() = purging;
     }
 
-    /// How often it was asked to purge.
+    /// The number of purges.
     pub(crate) fn purges(&self) -> usize {
         self.purges.load(Ordering::Relaxed)
     }

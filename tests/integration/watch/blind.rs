@@ -1,11 +1,11 @@
-//! A store whose records cannot always be got.
+//! A store whose records cannot always be read.
 
 use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{BoxFuture, Found, KeyStore, MemoryStore, StoreErrorKind};
 use tower_api_key::{KeyId, Realm};
 
-/// How a record is got.
+/// The outcome of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Get {
     Honest,
@@ -14,7 +14,7 @@ pub(crate) enum Get {
     Hang,
 }
 
-/// A store that finds, and gets as it is told to.
+/// A store that finds records, and reads them as scripted.
 #[derive(Clone)]
 pub(crate) struct Blind {
     store: MemoryStore,

@@ -1,4 +1,4 @@
-//! Many watches at once: what they cost the store.
+//! Many watches at once, and their cost for the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tower_api_key::{
 use super::{MILLISECOND, REASON, SECOND, assert_goes_on, assert_over, ring_over, state};
 use crate::support::{START, issue, poll_once};
 
-/// Records in memory that are got by calls which are counted, and can be damaged.
+/// Records in memory whose reads are counted, and which can be damaged.
 #[derive(Clone, Default)]
 struct Counted {
     store: MemoryStore,
@@ -25,7 +25,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// The calls, and the keys that they asked for, since this was last asked.
+    /// The calls, and the keys that they requested, since the last check.
     fn cost(&self) -> (usize, usize) {
         let count = |counter: &AtomicUsize| counter.swap(0, Ordering::SeqCst);
         (count(&self.calls), count(&self.asked))
@@ -126,7 +126,7 @@ async fn r19_the_watches_of_many_keys_share_a_call() {
     clock.advance(INTERVAL);
     assert_eq!(poll_all(&mut watches), KEYS - 2);
     assert_eq!(store.cost(), (3, KEYS));
-    // What is over is not looked at any more.
+    // Ended keys are not read any more.
     clock.advance(INTERVAL);
     assert_goes_on(&mut watches[0], "live");
     assert_eq!(store.cost(), (3, KEYS - 2));
@@ -154,7 +154,7 @@ async fn r20_a_damaged_record_ends_its_own_watch_and_a_dead_store_all_of_them() 
     assert_eq!(poll_all(&mut watches), KEYS - 1);
     assert_eq!(store.cost(), (3, KEYS));
 
-    // It is not asked for each batch anew while the keys of all are in doubt.
+    // The store is not asked again for each batch while the keys of all are in doubt.
     store.is_down.store(true, Ordering::SeqCst);
     clock.advance(INTERVAL);
     for watch in &mut watches {
@@ -203,7 +203,7 @@ async fn a_watch_that_begins_in_between_joins_the_round() {
         assert_goes_on(watch, "live");
     }
     assert_eq!(store.cost(), (1, 2));
-    // A change through the ring is read at once, for its key alone.
+    // A change through the ring is read at once, and only for its key.
     ring.revoke(id, RevocationReason::Superseded).await.unwrap();
     assert_over(&mut same, KeyState::Revoked);
     assert_over(&mut first, KeyState::Revoked);

@@ -1,4 +1,4 @@
-//! Failures that no request meets: their events are errors, and say why.
+//! Failures outside any request: their events are errors with the cause.
 
 #[cfg(feature = "file")]
 use std::error::Error as _;
@@ -36,7 +36,8 @@ async fn an_upkeep_that_fails_says_why() {
     let mut upkeep = pin!(ring.upkeep());
     let unavailable = "the key store failed: the store is unavailable";
     let read_only = "the key store failed: the store cannot be written to";
-    // A use that a read-only store refused is not told again, nor is such a purge within the hour.
+    // If a read-only store refused a use, the failure is not reported again. The same holds for
+    // such a purge within the hour.
     let turns: [(Taking, Purging, &[&str]); 4] = [
         (Taking::Honest, Purging::Fail, &[unavailable]),
         (Taking::Fail, Purging::ReadOnly, &[unavailable, read_only]),
@@ -64,7 +65,7 @@ async fn an_upkeep_that_fails_says_why() {
     }
 }
 
-/// A store is told apart from a ring: its events have no realm and no key, and say what failed.
+/// A store's events differ from a ring's: they have no realm and no key, and name what failed.
 #[cfg(feature = "file")]
 #[test]
 fn a_file_that_is_not_taken_says_why() {

@@ -37,7 +37,7 @@ enum Operation {
     Advance(u64),
 }
 
-/// By which way an operation of the ring goes.
+/// The way of an operation of the ring.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Ring,
@@ -73,7 +73,7 @@ fn scopes(mask: u8) -> Vec<&'static str> {
         .collect()
 }
 
-/// What a row says of its key.
+/// The values of a key's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     id: String,
@@ -122,7 +122,7 @@ struct World {
     realm: String,
     clock: ManualClock,
     issued: Vec<Issued>,
-    /// Those whose transaction was rolled back.
+    /// The keys whose transaction was rolled back.
     never: Vec<Issued>,
 }
 
@@ -206,7 +206,7 @@ impl World {
         }
     }
 
-    /// Calls a function of the schema; what it must return, and the rows as it must leave them.
+    /// Calls a function of the schema, and checks its result and the rows.
     async fn call(&self, operation: &Operation, mut rows: Rows) -> Option<Rows> {
         let mut count = 0;
         let (sql, subject) = match *operation {
@@ -295,7 +295,7 @@ impl World {
         );
     }
 
-    /// Invariant 7: every verdict is what the row says now.
+    /// Invariant 7: every verdict matches the current row.
     async fn verdicts(&self, rows: &Rows) {
         let now = i64::try_from(self.clock.now().as_unix()).unwrap();
         for issued in &self.issued {

@@ -19,7 +19,7 @@ fn psql() -> Option<PathBuf> {
     })
 }
 
-/// Runs psql with these arguments, and what it said if it failed.
+/// Runs psql with these arguments. Returns its output if it failed.
 fn run(psql: &Path, url: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(psql)
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
@@ -32,7 +32,7 @@ fn run(psql: &Path, url: &str, arguments: &[&str]) -> Result<(), String> {
     output.status.success().then_some(()).ok_or(said)
 }
 
-/// The scopes of a key, or why it is refused.
+/// The scopes of a key, or the reason why it is refused.
 async fn scopes(ring: &KeyRing, issued: &Issued) -> Result<String, VerifyErrorKind> {
     let key = ring.verify(issued.secret().expose().as_bytes()).await;
     key.map(|key| key.scopes().as_str().to_owned())
@@ -65,7 +65,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
     let both = Ok("orders:read orders:write".to_owned());
     let read = Ok("orders:read".to_owned());
 
-    // What is rolled back takes nothing away.
+    // A change that is rolled back removes no rights.
     let undone = "BEGIN; UPDATE members SET role = 'reader'; ROLLBACK";
     run(&psql, &url, &["-c", undone]).unwrap();
     assert_eq!(scopes(&ring, &alice).await, both);
@@ -74,7 +74,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
     run(&psql, &url, &["-c", demote]).unwrap();
     assert_eq!(scopes(&ring, &alice).await, read);
     assert_eq!(scopes(&ring, &bob).await, both);
-    // More privilege is another key, whatever the role.
+    // More privilege needs another key, whatever the role is.
     let raise = "UPDATE members SET role = 'editor' WHERE name = 'alice'";
     run(&psql, &url, &["-c", raise]).unwrap();
     assert_eq!(scopes(&ring, &alice).await, read);
@@ -91,7 +91,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
     run(&psql, &url, &["-c", gone]).unwrap();
     assert_eq!(scopes(&ring, &alice).await, REVOKED);
 
-    // A change of a role that cannot end the keys does not happen.
+    // If a change of a role cannot end the keys, it does not happen.
     let bob = tower_api_key::Grant::new("bob").scopes(["orders:read"]);
     let bob = ring.issue(bob.unwrap()).await.unwrap();
     let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM members; COMMIT";

@@ -24,7 +24,7 @@ async fn run(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(sql).execute(connection).await.unwrap();
 }
 
-/// Waits until a session waits for a lock, be it of a row.
+/// Waits until a session waits for a lock, including a row lock.
 async fn until_someone_waits(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let waiting = "SELECT count(*) FROM pg_stat_activity
@@ -41,7 +41,7 @@ async fn until_someone_waits(url: &str) {
     }
 }
 
-/// The rotation reads the key, and waits. Meanwhile the key loses a scope: so does its successor.
+/// The rotation reads the key, and waits. Meanwhile the key loses a scope, and so does its successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_6_a_change_is_computed_anew_from_what_another_has_committed() {
     let app = Application::new().await;
@@ -96,7 +96,8 @@ async fn invariant_6_a_subject_has_no_more_keys_than_its_limit_whoever_issues() 
     assert_eq!(verdict(&limited, &first).await, Ok(()));
 }
 
-/// A subject that ends in a transaction: a key that another issues meanwhile comes before or after.
+/// A subject that ends in a transaction: a key that another session issues meanwhile comes before
+/// or after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_6_nobody_issues_to_a_subject_that_ends_before_the_commit() {
     let app = Application::new().await;
@@ -115,7 +116,7 @@ async fn invariant_6_nobody_issues_to_a_subject_that_ends_before_the_commit() {
     assert_eq!(app.verdict(&issuing.await.unwrap()).await, Ok(()));
 }
 
-/// What is refused leaves the transaction as it was, and it goes on.
+/// A refused operation leaves the transaction as it was, and the transaction can continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_undone_alone() {
     let app = Application::new().await;
@@ -153,7 +154,7 @@ fn kind<T: std::fmt::Debug>(refused: Result<T, Error>) -> ErrorKind {
     refused.unwrap_err().kind()
 }
 
-/// Each waits for what the other has. To try again in the same transaction would not help.
+/// Each waits for the other's lock. A retry in the same transaction would not help.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_deadlock_is_an_error_that_says_to_begin_anew() {
     let app = Application::new().await;
@@ -197,7 +198,8 @@ pub(super) fn store_error(error: &Error) -> &StoreError {
     error.source().unwrap().downcast_ref().unwrap()
 }
 
-/// A transaction that stands still with the lock of a subject ends, so that the subject's keys can.
+/// A transaction that holds the lock of a subject and stands still is ended, so that the subject's
+/// keys can be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r32_a_transaction_that_stands_still_keeps_no_key_alive() {
     let app = Application::new().await;
@@ -213,8 +215,8 @@ async fn r32_a_transaction_that_stands_still_keeps_no_key_alive() {
     assert_eq!(app.verdict(&new).await, UNKNOWN);
 }
 
-/// A call that is dropped half-way, as by a timeout: nothing more is done in its transaction, and what it
-/// had asked for is not done by the next.
+/// A call that is dropped half-way, as by a timeout: its transaction does no more, and the next
+/// transaction does not execute its request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_3_nothing_follows_a_call_that_was_dropped() {
     let app = Application::new().await;

@@ -1,4 +1,4 @@
-//! Transactions that are none of the store's.
+//! Transactions that do not belong to the store's database.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -15,7 +15,7 @@ use crate::support::issue;
 async fn begun(url: &str, begin: &str) -> PgConnection {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let begin = AssertSqlSafe(begin.to_owned());
-    // Some begin with what fails.
+    // Some begin with a statement that fails.
     let _ = sqlx::raw_sql(begin).execute(&mut connection).await;
     connection
 }
@@ -71,7 +71,7 @@ async fn r20_a_transaction_that_could_miss_a_key_is_refused() {
     app.ring.within(&mut connection).await.unwrap();
 }
 
-/// Another database, with tables of the same names in the same schema; and another copy of one.
+/// Another database, with tables of the same names in the same schema, and a copy of one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r20_a_transaction_of_another_database_is_refused() {
     let app = Application::new().await;
@@ -126,7 +126,7 @@ async fn a_ring_over_another_store_is_refused() {
 
     // The same database opened twice is two stores, as everywhere.
     let apart = ring_over(patient().connect(&app.url).await.unwrap());
-    // Its ring can go into any transaction of the database, with a pool of its own.
+    // Its ring can join any transaction of the database, with its own pool.
     let mut keys = apart.within(&mut transaction).await.unwrap();
     let bob = tower_api_key::Grant::new("bob");
     keys.issue(bob).await.unwrap();
