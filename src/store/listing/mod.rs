@@ -132,8 +132,8 @@ impl ListQuery {
         self
     }
 
-    /// Only keys that are not over, and whose last use is at least this long ago. If a key was never
-    /// used, the time counts from its issue. It needs a ring that
+    /// Only keys that are not over, and whose last use is at least this long ago. If a key was not used
+    /// since its issue, the time counts from its issue. It needs a ring that
     /// [tracks](crate::KeyRingBuilder::track_last_use) uses: without one, no key was ever used.
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
@@ -245,7 +245,8 @@ impl ListQuery {
         let Some(time) = self.unused_for else {
             return true;
         };
-        let since = last_used.unwrap_or(record.issued_at());
+        // A clock that was set back may have noted a use before the issue.
+        let since = last_used.map_or(record.issued_at(), |used| used.max(record.issued_at()));
         self.at < record.valid_until()
             && since
                 .checked_add(time)

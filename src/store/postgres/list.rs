@@ -18,7 +18,7 @@ const DIALECT: Dialect = Dialect {
     columns: COLUMNS,
     // Hours, which change less often than uses do.
     unused: &["used_hour <= :hour"],
-    unused_rest: " AND coalesce(last_used_at, issued_at) <= :since",
+    unused_rest: " AND coalesce(last_used_at, issued_at) <= :since AND issued_at + 0 <= :since",
     // Postgres knows how many keys that is.
     plain_unrevoked: "revoked_at IS NULL",
     of_scope: "string_to_array(scopes, ' ') && ARRAY[:scope]",

@@ -15,7 +15,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     table: "api_keys",
     columns: COLUMNS,
     unused: &[
-        "last_used_at <= :since",
+        "last_used_at <= :since AND issued_at + 0 <= :since",
         "last_used_at IS NULL AND issued_at <= :since",
     ],
     unused_rest: "",

@@ -258,7 +258,8 @@ impl<'a> Builder<'a> {
             let since = self.time(query.unused_since().unwrap_or(EPOCH));
             let alive = self.alive();
             conditions.push(format!(
-                "{unrevoked} AND coalesce(last_used_at, issued_at) <= {since} AND {alive}"
+                "{unrevoked} AND coalesce(last_used_at, issued_at) <= {since} \
+                 AND issued_at + 0 <= {since} AND {alive}"
             ));
         }
         if let Some(scope) = &query.scope

@@ -103,7 +103,7 @@ impl Asked<'_> {
             };
             let mut conditions = vec![realm];
             if way == Way::InOrder && query.newest_first && query.unused_for.is_some() {
-                // No key was used before its issue.
+                // The time counts from the issue at the earliest.
                 let since = builder.time(query.unused_since().unwrap_or(EPOCH));
                 conditions.push(format!("issued_at <= {since}"));
             }
