@@ -1,6 +1,8 @@
 //! The records of keys in a store.
 
 mod revocation;
+#[cfg(feature = "sql")]
+pub(crate) mod row;
 mod view;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::super::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
-use super::columns::{Columns, Updates};
+use super::columns::Rows;
 use super::connection::Connections;
 use super::error::{because, commit_failed};
 use super::tables::Tables;
@@ -32,16 +32,16 @@ pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<
 /// A change as the arguments of its statements.
 pub(super) struct Statements {
     locks: Vec<i64>,
-    updates: Updates,
-    inserts: Vec<Columns>,
+    updates: Rows,
+    inserts: Rows,
 }
 
 impl Statements {
     pub(super) fn of(change: &Change) -> Result<Self, StoreError> {
         let mut locks = BTreeSet::new();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
-        let mut updates = Updates::default();
-        let mut inserts = Vec::new();
+        let mut updates = Rows::default();
+        let mut inserts = Rows::default();
         for write in change.writes() {
             let record = &write.record;
             locks.insert(subject_lock(record.realm(), record.subject()));
@@ -50,11 +50,11 @@ impl Statements {
                 return Err(StoreErrorKind::Duplicate.into());
             }
             match write.expected {
-                Expected::Absent => inserts.push(Columns::of(record)?),
+                Expected::Absent => inserts.push(record)?,
                 Expected::Version(version) => {
                     // No record is at a version that no column holds.
                     let expected = i64::try_from(version).map_err(|_| StoreErrorKind::Conflict)?;
-                    updates.push(Columns::of(record)?, expected);
+                    updates.push_over(record, expected)?;
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Statements {
     }
 
     /// Updates come first. Then the one statement that can violate a unique constraint is the insertion
-    /// of a new record, and that means a taken id or digest.
+    /// of new records, and that means a taken id or digest.
     pub(super) async fn run(
         self,
         tables: &Tables,
@@ -86,14 +86,15 @@ impl Statements {
         }
         if self.updates.len() > 0 {
             let expected = self.updates.len();
-            let updated = self.updates.run(tables, connection).await;
+            let updated = self.updates.update(tables, connection).await;
             if updated.map_err(|error| commit_failed(&error))? != expected {
                 return Err(StoreErrorKind::Conflict.into());
             }
         }
-        for columns in self.inserts {
-            let inserted = columns.insert(tables, connection).await;
-            if inserted.map_err(|error| commit_failed(&error))? != 1 {
+        if self.inserts.len() > 0 {
+            let expected = self.inserts.len();
+            let inserted = self.inserts.insert(tables, connection).await;
+            if inserted.map_err(|error| commit_failed(&error))? != expected {
                 let advice = "drop the rule or the trigger of tower_api_keys that passes over an \
                               insertion";
                 return Err(because(StoreErrorKind::Unavailable, advice));

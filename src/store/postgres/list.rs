@@ -7,15 +7,16 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
 use super::super::listing::sql::{Asked, Dialect, Position, Reading, Statement, Value, Way};
+use super::super::sql::Row;
 use super::super::{ListQuery, MOST_REALMS, Page, StoreError};
 use super::connection::Connections;
-use super::record::{COLUMNS, column, to_record};
+use super::record::{column, to_record};
 use super::tables::{SEEN, Tables, seen};
 use crate::access::realm::Realm;
 
 const DIALECT: Dialect = Dialect {
     table: "@.tower_api_keys",
-    columns: COLUMNS,
+    columns: Row::NAMES,
     // Hours, which change less often than uses do.
     unused: &["used_hour <= :hour"],
     unused_rest: " AND coalesce(last_used_at, issued_at) <= :since AND issued_at + 0 <= :since",

@@ -34,7 +34,7 @@ use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
 pub use self::within::{InTransaction, Unannounced};
-use super::row::{column_time, time};
+use super::sql::{column_time, moment};
 use super::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
     Target,
@@ -263,7 +263,7 @@ impl KeyStore for PostgresStore {
         let (connections, realm) = (Arc::clone(&self.0), realm.clone());
         Box::pin(detached(async move {
             let query = |tables: &Tables| {
-                let query = tables.query(SELECT_BY_ID);
+                let query = tables.query(&SELECT_BY_ID);
                 query.bind(id.to_string()).bind(realm.as_str())
             };
             let rows = connections.rows("get", query).await?;
@@ -280,7 +280,7 @@ impl KeyStore for PostgresStore {
             }
             let found = detached(async move {
                 let query = |tables: &Tables| {
-                    let query = tables.query(SELECT_BY_IDS);
+                    let query = tables.query(&SELECT_BY_IDS);
                     query.bind(&asked).bind(realm.as_str())
                 };
                 let rows = connections.rows("get_many", query).await?;
@@ -393,7 +393,7 @@ impl KeyStore for PostgresStore {
             rows.iter()
                 .map(|row| {
                     let at: Option<i64> = column(row, "last_used_at")?;
-                    at.map(|at| time("last_used_at", at)).transpose()
+                    at.map(|at| moment("last_used_at", at)).transpose()
                 })
                 .collect()
         }))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgConnection;
 use sqlx::{Error as SqlError, Row as _};
 
-use super::super::row::{column_revoked_at, readable_id};
+use super::super::sql::revocation_time;
 use super::super::{Ended, Revoked, StoreError, StoreErrorKind, Target};
 use super::commit::{LOCK, lineage_lock, subject_lock};
 use super::connection::Connections;
@@ -120,14 +120,14 @@ pub(super) async fn end(
         .query(statements.end)
         .bind(realm.as_str())
         .bind(&name)
-        .bind(column_revoked_at(revocation.at))
+        .bind(revocation_time(revocation.at))
         .bind(revocation.reason.as_str())
         .fetch_all(&mut *connection)
         .await?;
     let mut ended: Vec<Ended> = rows
         .iter()
         .map(|row| Ended {
-            id: row.try_get(0).ok().and_then(readable_id),
+            id: row.try_get(0).ok().and_then(|id: &str| id.parse().ok()),
             subject: row.try_get(1).ok(),
         })
         .collect();

@@ -73,7 +73,7 @@ impl Tables {
             quoted,
             find: "".into(),
         };
-        tables.find = tables.text(SELECT_BY_DIGEST).into();
+        tables.find = tables.text(&SELECT_BY_DIGEST).into();
         tables
     }
 

@@ -139,7 +139,7 @@ impl<'c> Borrowed<'c> {
         realm: &Realm,
         id: KeyId,
     ) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let query = self.tables.query(SELECT_BY_ID);
+        let query = self.tables.query(&SELECT_BY_ID);
         let query = query.bind(id.to_string()).bind(realm.as_str());
         let rows = self.rows("get", query).await?;
         first(&rows, realm)

@@ -5,15 +5,15 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
 use super::connection::require_known;
 use super::failure::Place;
-use super::read::{COLUMNS, Unread, record};
+use super::read::{Unread, record};
 use crate::access::realm::Realm;
 use crate::record::KeyRecord;
 use crate::store::listing::sql::{Asked, Dialect, Position, Reading, Statement, Value, Way};
-use crate::store::{ListQuery, MOST_REALMS, Page, StoreError};
+use crate::store::{ListQuery, MOST_REALMS, Page, StoreError, sql};
 
 pub(super) const DIALECT: Dialect = Dialect {
     table: "api_keys",
-    columns: COLUMNS,
+    columns: sql::Row::NAMES,
     unused: &[
         "last_used_at <= :since AND issued_at + 0 <= :since",
         "last_used_at IS NULL AND issued_at <= :since",

@@ -1,6 +1,6 @@
 //! Statements that read.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, StatementStatus, ToSql, params};
@@ -13,28 +13,12 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::SubjectKeys;
 use crate::record::KeyRecord;
-use crate::store::row::{Row, readable_id, row_of, time};
+use crate::store::sql::{ReadColumns, Row, moment, unreadable};
 use crate::store::{Found, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
-/// In the order in which [`record`] reads them.
-macro_rules! columns {
-    () => {
-        "id, digest, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
-         retire_at, lineage, generation, version, revoked_at, revocation_reason, label, metadata, \
-         prefix"
-    };
-}
-pub(super) const COLUMNS: &str = columns!();
-
-macro_rules! select {
-    ($rest:literal) => {
-        concat!("SELECT ", columns!(), " FROM api_keys WHERE ", $rest)
-    };
-}
-
-const FIND: &str = select!("digest = ?1 AND realm = ?2");
-const GET: &str = select!("id = ?1 AND realm = ?2");
+static FIND: LazyLock<String> = LazyLock::new(|| select("digest = ?1 AND realm = ?2"));
+static GET: LazyLock<String> = LazyLock::new(|| select("id = ?1 AND realm = ?2"));
 /// How long one caller reads before others have their turn.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -71,9 +55,13 @@ impl From<StoreError> for Unread {
     }
 }
 
+fn select(condition: &str) -> String {
+    format!("SELECT {} FROM api_keys WHERE {condition}", Row::NAMES)
+}
+
 /// Prepares the statements of look-ups, which the connection then keeps.
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
-    for sql in [FIND, GET] {
+    for sql in [&*FIND, &*GET] {
         connection.prepare_cached(sql)?;
     }
     Ok(())
@@ -85,7 +73,7 @@ pub(super) fn find(
     realm: &Realm,
     digest: &KeyDigest,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
-    one(connection, place, FIND, realm, &digest.as_bytes())
+    one(connection, place, &FIND, realm, &digest.as_bytes())
 }
 
 pub(super) fn get(
@@ -94,7 +82,7 @@ pub(super) fn get(
     realm: &Realm,
     id: KeyId,
 ) -> Result<Option<Arc<KeyRecord>>, Unread> {
-    one(connection, place, GET, realm, &id.as_str())
+    one(connection, place, &GET, realm, &id.as_str())
 }
 
 /// The first of these records, at least one if there is an id: other callers wait for their turn too.
@@ -178,48 +166,44 @@ pub(super) fn last_uses(
             Some(row) => row.get(0)?,
             None => None,
         };
-        uses.push(at.map(|at| time("last_used_at", at)).transpose()?);
+        uses.push(at.map(|at| moment("last_used_at", at)).transpose()?);
     }
     Ok(uses)
 }
 
 pub(super) fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
-    parse(row, realm).map_err(|unread| match unread {
+    Row::read(&Columns(row), realm).map_err(|unread| match unread {
         // A value that does not have the type of its column.
         Unread::Sqlite(error) => {
             let id = row.get_ref(0).ok().and_then(|id| id.as_str().ok());
             let error = StoreError::new(StoreErrorKind::Corrupt, error);
-            Unread::Row(row_of(id.and_then(readable_id), error))
+            Unread::Row(unreadable(id.and_then(|id| id.parse().ok()), error))
         }
         unread @ Unread::Row(_) => unread,
     })
 }
 
-fn parse(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
-    let text = |column| -> Result<&str, rusqlite::Error> {
-        row.get_ref(column)?.as_str().map_err(Into::into)
-    };
-    let optional_text = |column| -> Result<Option<&str>, rusqlite::Error> {
-        row.get_ref(column)?.as_str_or_null().map_err(Into::into)
-    };
-    let row = Row {
-        id: text(0)?,
-        digest: row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?,
-        pepper_version: row.get(2)?,
-        subject: text(3)?,
-        scopes: text(4)?,
-        issued_at: row.get(5)?,
-        not_before: row.get(6)?,
-        expires_at: row.get(7)?,
-        retire_at: row.get(8)?,
-        lineage: text(9)?,
-        generation: row.get(10)?,
-        version: row.get(11)?,
-        revoked_at: row.get(12)?,
-        revocation_reason: optional_text(13)?,
-        label: optional_text(14)?,
-        metadata: text(15)?,
-        prefix: optional_text(16)?,
-    };
-    Ok(row.into_record(realm)?)
+/// A row of SQLite, whose columns are those of [`Row`].
+struct Columns<'a>(&'a rusqlite::Row<'a>);
+
+impl<'a> ReadColumns<'a> for Columns<'a> {
+    type Error = Unread;
+
+    #[inline]
+    fn text(&self, place: usize) -> Result<Option<&'a str>, Unread> {
+        let text = self.0.get_ref(place)?.as_str_or_null();
+        Ok(text.map_err(rusqlite::Error::from)?)
+    }
+
+    #[inline]
+    fn integer(&self, place: usize) -> Result<Option<i64>, Unread> {
+        let integer = self.0.get_ref(place)?.as_i64_or_null();
+        Ok(integer.map_err(rusqlite::Error::from)?)
+    }
+
+    #[inline]
+    fn blob(&self, place: usize) -> Result<Option<&'a [u8]>, Unread> {
+        let bytes = self.0.get_ref(place)?.as_blob_or_null();
+        Ok(bytes.map_err(rusqlite::Error::from)?)
+    }
 }

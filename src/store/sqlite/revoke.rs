@@ -6,7 +6,7 @@ use super::failure::Place;
 use super::write::begin;
 use crate::access::realm::Realm;
 use crate::record::Revocation;
-use crate::store::row::{column_revoked_at, readable_id};
+use crate::store::sql::revocation_time;
 use crate::store::{Ended, Revoked, StoreError, Target};
 
 /// The statements of one kind of target. `?1` is the realm, `?2` the target's id or subject.
@@ -72,7 +72,7 @@ fn run(
     revocation: Revocation,
 ) -> Result<Revoked, rusqlite::Error> {
     let mut end = transaction.prepare_cached(statements.end)?;
-    let (at, reason) = (column_revoked_at(revocation.at), revocation.reason.as_str());
+    let (at, reason) = (revocation_time(revocation.at), revocation.reason.as_str());
     let mut ended = end
         .query_map(params![realm.as_str(), name, at, reason], |row| {
             Ok(seen(row))
@@ -90,7 +90,7 @@ fn run(
 fn seen(row: &Row<'_>) -> Ended {
     let text = |column| row.get_ref(column).ok()?.as_str().ok();
     Ended {
-        id: text(0).and_then(readable_id),
+        id: text(0).and_then(|id| id.parse().ok()),
         subject: text(1).map(str::to_owned),
     }
 }

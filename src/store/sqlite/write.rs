@@ -1,30 +1,56 @@
 //! Statements that write, each in a transaction that takes the write lock at once.
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use std::sync::LazyLock;
+
+use rusqlite::types::{Null, ToSqlOutput};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params, params_from_iter};
 
 use super::connection::require_known;
 use super::failure::Place;
 use super::read;
 use crate::access::realm::Realm;
-use crate::key::{KeyId, KeyPrefix};
+use crate::key::KeyId;
 use crate::lifecycle::{Change, Expected};
 use crate::record::KeyRecord;
-use crate::store::row::{column_metadata, column_revoked_at, column_time, column_version};
+use crate::store::sql::{Column, ColumnValue, Row, column_time};
 use crate::store::{StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
-const INSERT: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, scopes, \
-     issued_at, not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \
-     revocation_reason, label, metadata, prefix) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+/// `realm` first, then the columns of a row.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=WIDTH).map(|place| format!("?{place}")).collect();
+    let names = Row::NAMES;
+    format!(
+        "INSERT INTO api_keys (realm, {names}) VALUES ({})",
+        places.join(", ")
+    )
+});
 
 /// It puts every column, even those that never change: the database then refuses a change that would
-/// otherwise be lost.
-const UPDATE: &str = "UPDATE api_keys SET pepper_version = ?4, scopes = ?6, issued_at = ?7, \
-     not_before = ?8, expires_at = ?9, retire_at = ?10, generation = ?12, version = ?13, \
-     revoked_at = ?14, revocation_reason = ?15, label = ?16, metadata = ?17, prefix = ?18 \
-     WHERE digest = ?3 AND id = ?1 AND realm = ?2 AND subject = ?5 AND lineage = ?11 \
-     AND version = ?19";
+/// otherwise be lost. Those that find the row are compared.
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    let columns = Row::COLUMNS.iter().zip(2..);
+    let (found, set): (Vec<_>, Vec<_>) =
+        columns.partition(|(column, _)| FIND_BY.contains(&column.name));
+    let equal = |columns: Vec<(&Column, usize)>, between| {
+        let equal = |(column, place): (&Column, usize)| format!("{} = ?{place}", column.name);
+        columns
+            .into_iter()
+            .map(equal)
+            .collect::<Vec<_>>()
+            .join(between)
+    };
+    format!(
+        "UPDATE api_keys SET {} WHERE realm = ?1 AND {} AND version = ?{}",
+        equal(set, ", "),
+        equal(found, " AND "),
+        WIDTH + 1
+    )
+});
+
+/// The realm and the columns of a row.
+const WIDTH: usize = 1 + Row::COLUMNS.len();
+const FIND_BY: [&str; 4] = ["digest", "id", "subject", "lineage"];
 
 /// Applies a change, whole or not at all.
 pub(super) fn commit(
@@ -89,7 +115,7 @@ fn insert(
     place: &Place,
     record: &KeyRecord,
 ) -> Result<(), StoreError> {
-    match put(transaction, INSERT, record, None)? {
+    match put(transaction, &INSERT, record, None)? {
         Ok(_) => Ok(()),
         Err(error) if is_taken(&error) => Err(StoreErrorKind::Duplicate.into()),
         Err(error) => Err(place.sqlite(error)),
@@ -106,7 +132,7 @@ fn update(
     let Ok(expected) = i64::try_from(version) else {
         return Err(StoreErrorKind::Conflict.into());
     };
-    match put(transaction, UPDATE, record, Some(expected))? {
+    match put(transaction, &UPDATE, record, Some(expected))? {
         Ok(1) => Ok(()),
         Ok(_) => Err(StoreErrorKind::Conflict.into()),
         Err(error) => Err(place.sqlite(error)),
@@ -120,45 +146,22 @@ fn put(
     record: &KeyRecord,
     expected: Option<i64>,
 ) -> Result<Result<usize, rusqlite::Error>, StoreError> {
-    let (issued_at, not_before) = (record.issued_at(), record.not_before());
-    let (issued_at, not_before) = (column_time(issued_at)?, column_time(not_before)?);
-    let expires_at = record.expires_at().map(column_time).transpose()?;
-    let retire_at = record.retire_at().map(column_time).transpose()?;
-    let version = column_version(record.version())?;
-    let revocation = record.revocation();
-    let revoked_at = revocation.map(|it| column_revoked_at(it.at));
-    let metadata = column_metadata(record.metadata())?;
-    let (id, lineage) = (record.id(), record.lineage());
-    let columns = params![
-        id.as_str(),
-        record.realm().as_str(),
-        record.digest().as_bytes(),
-        record.pepper_version(),
-        record.subject(),
-        record.scopes().as_str(),
-        issued_at,
-        not_before,
-        expires_at,
-        retire_at,
-        lineage.as_str(),
-        record.generation(),
-        version,
-        revoked_at,
-        revocation.map(|it| it.reason.as_str()),
-        record.label(),
-        metadata,
-        record.prefix().map(KeyPrefix::as_str),
-        expected,
-    ];
+    let row = Row::of(record)?;
+    let realm = ToSqlOutput::from(record.realm().as_str());
+    let columns = row.values().map(|value| match value {
+        ColumnValue::Text(Some(text)) => ToSqlOutput::from(text),
+        ColumnValue::Integer(Some(number)) => ToSqlOutput::from(number),
+        ColumnValue::Blob(bytes) => ToSqlOutput::from(bytes),
+        ColumnValue::Text(None) | ColumnValue::Integer(None) => ToSqlOutput::from(Null),
+    });
     // A new row expects no version.
-    let columns = if expected.is_some() {
-        columns
-    } else {
-        &columns[..columns.len() - 1]
-    };
+    let values = [realm]
+        .into_iter()
+        .chain(columns)
+        .chain(expected.map(ToSqlOutput::from));
     Ok(transaction
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(columns)))
+        .and_then(|mut statement| statement.execute(params_from_iter(values))))
 }
 
 /// The message of the trigger against replacements.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::super::{Cursor, ListQuery, Page, Unreadable};
 use super::asked::{Position, number};
+use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::store::StoreError;
-use crate::store::row::readable_id;
 use crate::time::Timestamp;
 
 /// The part of the page that has been read.
@@ -62,7 +62,7 @@ impl<'a> Reading<'a> {
             Ok(record) => self.records.push(Arc::new(record)),
             Err(error) => {
                 let id = std::str::from_utf8(&position.id).ok();
-                let id = id.and_then(readable_id);
+                let id = id.and_then(|id| id.parse().ok());
                 self.unreadable.push(Unreadable::new(id, error));
             }
         }
@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
 impl Position {
     /// The place, if it can be named.
     fn cursor(&self) -> Option<Cursor> {
-        let id = readable_id(std::str::from_utf8(&self.id).ok()?)?;
+        let id: KeyId = std::str::from_utf8(&self.id).ok()?.parse().ok()?;
         let issued_at = u64::try_from(self.issued_at).ok()?;
         Some(Cursor::new(id, Timestamp::from_unix(issued_at)))
     }

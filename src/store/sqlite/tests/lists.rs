@@ -6,7 +6,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::super::connection::{MIGRATIONS, migrate};
 use super::super::list::DIALECT;
-use super::super::read::{COLUMNS, record};
+use super::super::read::record;
 use super::place;
 use crate::access::realm::Realm;
 use crate::record::{KeyRecord, KeyState};
@@ -69,7 +69,7 @@ fn each_way_finds_what_the_query_matches() {
     let connection = connection();
     connection.execute_batch(KEYS).unwrap();
     let realm = Realm::new("acme").unwrap();
-    let select = format!("SELECT {COLUMNS}, last_used_at FROM api_keys");
+    let select = format!("SELECT {}, last_used_at FROM api_keys", crate::store::sql::Row::NAMES);
     let mut statement = connection.prepare(&select).unwrap();
     let mut rows = statement.query([]).unwrap();
     let mut held: Vec<(KeyRecord, Option<Timestamp>)> = Vec::new();

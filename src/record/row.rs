@@ -1,0 +1,424 @@
+//! Records as rows of an SQL table: the columns, and both directions.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{KeyRecord, KeyRecordParts, Revocation};
+use crate::access::realm::Realm;
+use crate::error::store::{StoreError, StoreErrorKind};
+use crate::key::digest::KeyDigest;
+use crate::key::{KeyId, KeyPrefix};
+use crate::time::Timestamp;
+
+/// A record as a row of a table, for a store in SQL. Needs the feature `sql`.
+///
+/// The realm is not among the columns. It is a condition of every query, and a store writes it by itself.
+///
+/// ```
+/// use tower_api_key::store::sql::{Column, ColumnType, Row};
+///
+/// let columns = Row::COLUMNS.map(|Column { name, .. }| name);
+/// assert_eq!(columns.join(", "), Row::NAMES);
+/// assert_eq!(columns[..2], ["id", "digest"]);
+/// assert_eq!(Row::COLUMNS[1].column_type, ColumnType::Blob);
+/// ```
+///
+/// To write, bind the [`values`](Self::values) of a row in the order of [`COLUMNS`](Self::COLUMNS). To read,
+/// select [`NAMES`](Self::NAMES), implement [`ReadColumns`] for the row of the driver, and call
+/// [`read`](Self::read). A new field of a record is then a migration in the store, and nothing else.
+#[derive(Debug)]
+pub struct Row<'a> {
+    id: &'a str,
+    digest: &'a [u8],
+    pepper_version: Option<i64>,
+    subject: &'a str,
+    scopes: &'a str,
+    issued_at: i64,
+    not_before: i64,
+    expires_at: Option<i64>,
+    retire_at: Option<i64>,
+    lineage: &'a str,
+    generation: i64,
+    version: i64,
+    revoked_at: Option<i64>,
+    revocation_reason: Option<&'a str>,
+    label: Option<&'a str>,
+    /// A JSON object of texts.
+    metadata: Cow<'a, str>,
+    prefix: Option<&'a str>,
+}
+
+/// A column of the table of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Column {
+    /// Its name, which needs no quotes.
+    pub name: &'static str,
+    /// The type of its values.
+    pub column_type: ColumnType,
+}
+
+/// The type of a column's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Text in UTF-8.
+    Text,
+    /// An integer of 64 bits. Times are whole seconds since the Unix epoch.
+    Integer,
+    /// Bytes.
+    Blob,
+}
+
+/// A value on its way into a column: of a text or an integer `None` is NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnValue<'a> {
+    /// For a column of the type [`ColumnType::Text`].
+    Text(Option<&'a str>),
+    /// For a column of the type [`ColumnType::Integer`].
+    Integer(Option<i64>),
+    /// For a column of the type [`ColumnType::Blob`].
+    Blob(&'a [u8]),
+}
+
+/// The columns of a row that a driver has read, by their place in [`Row::COLUMNS`]. NULL is `None`.
+pub trait ReadColumns<'a> {
+    /// The error of the driver, and of a row that is no record.
+    type Error: From<StoreError>;
+
+    /// The text in this column.
+    ///
+    /// # Errors
+    ///
+    /// If the column holds something else.
+    fn text(&self, place: usize) -> Result<Option<&'a str>, Self::Error>;
+
+    /// The integer in this column.
+    ///
+    /// # Errors
+    ///
+    /// If the column holds something else.
+    fn integer(&self, place: usize) -> Result<Option<i64>, Self::Error>;
+
+    /// The bytes in this column.
+    ///
+    /// # Errors
+    ///
+    /// If the column holds something else.
+    fn blob(&self, place: usize) -> Result<Option<&'a [u8]>, Self::Error>;
+}
+
+/// Why a row cannot become a record, or a record a row.
+#[derive(Debug)]
+struct Unfit {
+    column: &'static str,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Identifies a row that is no record, so that it can be revoked.
+#[derive(Debug)]
+struct UnreadableRow {
+    id: KeyId,
+    error: StoreError,
+}
+
+const NO_METADATA: &str = "{}";
+/// How many columns a row has.
+const WIDTH: usize = 17;
+
+/// The columns of a row by name and type, once for their names and once for the rest.
+macro_rules! columns {
+    ($first:literal $first_type:ident $(, $name:literal $type:ident)*) => {
+        /// The names of the columns in their order, as a statement lists them.
+        pub const NAMES: &'static str = concat!($first $(, ", ", $name)*);
+
+        /// The columns in their order.
+        pub const COLUMNS: [Column; WIDTH] = [
+            Column { name: $first, column_type: ColumnType::$first_type }
+            $(, Column { name: $name, column_type: ColumnType::$type })*
+        ];
+    };
+}
+
+impl<'a> Row<'a> {
+    columns! {
+        "id" Text,
+        "digest" Blob,
+        "pepper_version" Integer,
+        "subject" Text,
+        "scopes" Text,
+        "issued_at" Integer,
+        "not_before" Integer,
+        "expires_at" Integer,
+        "retire_at" Integer,
+        "lineage" Text,
+        "generation" Integer,
+        "version" Integer,
+        "revoked_at" Integer,
+        "revocation_reason" Text,
+        "label" Text,
+        "metadata" Text,
+        "prefix" Text
+    }
+
+    /// The row of a record.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](StoreErrorKind::Unavailable) for a number or a time that no column holds. The time of
+    /// a revocation is none: a later one becomes the last that a column holds, because refusing it would
+    /// keep the key alive.
+    pub fn of(record: &'a KeyRecord) -> Result<Self, StoreError> {
+        let time = |at: Option<Timestamp>| at.map(column_time).transpose();
+        let revocation = record.revocation.as_ref();
+        Ok(Self {
+            id: record.id.as_str(),
+            digest: record.digest.as_bytes(),
+            pepper_version: record.pepper_version.map(i64::from),
+            subject: &record.subject,
+            scopes: record.scopes.as_str(),
+            issued_at: column_time(record.issued_at)?,
+            not_before: column_time(record.not_before)?,
+            expires_at: time(record.expires_at)?,
+            retire_at: time(record.retire_at)?,
+            lineage: record.lineage.as_str(),
+            generation: i64::from(record.generation),
+            version: i64::try_from(record.version).map_err(|_| beyond("version"))?,
+            revoked_at: revocation.map(|revocation| revocation_time(revocation.at)),
+            revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
+            label: record.label.as_deref(),
+            metadata: column_metadata(&record.metadata)?,
+            prefix: record.prefix.as_ref().map(KeyPrefix::as_str),
+        })
+    }
+
+    /// The values of the columns, in the order of [`COLUMNS`](Self::COLUMNS).
+    pub fn values(&self) -> [ColumnValue<'_>; WIDTH] {
+        use ColumnValue::{Blob, Integer, Text};
+        [
+            Text(Some(self.id)),
+            Blob(self.digest),
+            Integer(self.pepper_version),
+            Text(Some(self.subject)),
+            Text(Some(self.scopes)),
+            Integer(Some(self.issued_at)),
+            Integer(Some(self.not_before)),
+            Integer(self.expires_at),
+            Integer(self.retire_at),
+            Text(Some(self.lineage)),
+            Integer(Some(self.generation)),
+            Integer(Some(self.version)),
+            Integer(self.revoked_at),
+            Text(self.revocation_reason),
+            Text(self.label),
+            Text(Some(&self.metadata)),
+            Text(self.prefix),
+        ]
+    }
+
+    /// Reads a record of this realm from a row that a driver has read.
+    ///
+    /// # Errors
+    ///
+    /// The error of the driver, or [`Corrupt`](StoreErrorKind::Corrupt) if another program has changed the
+    /// row so that it is no record. The error then [names the key](unreadable), and the result is never a
+    /// record.
+    #[inline]
+    pub fn read<C: ReadColumns<'a>>(columns: &C, realm: &Realm) -> Result<KeyRecord, C::Error> {
+        let text = |place| columns.text(place);
+        let some_text = |place| {
+            let text = columns.text(place)?;
+            text.ok_or_else(|| C::Error::from(unfit(Self::COLUMNS[place].name)))
+        };
+        let integer = |place| {
+            let integer = columns.integer(place)?;
+            integer.ok_or_else(|| C::Error::from(unfit(Self::COLUMNS[place].name)))
+        };
+        let optional = |place| columns.integer(place);
+        let row = Self {
+            id: some_text(0)?,
+            digest: columns.blob(1)?.ok_or_else(|| unfit("digest"))?,
+            pepper_version: optional(2)?,
+            subject: some_text(3)?,
+            scopes: some_text(4)?,
+            issued_at: integer(5)?,
+            not_before: integer(6)?,
+            expires_at: optional(7)?,
+            retire_at: optional(8)?,
+            lineage: some_text(9)?,
+            generation: integer(10)?,
+            version: integer(11)?,
+            revoked_at: optional(12)?,
+            revocation_reason: text(13)?,
+            label: text(14)?,
+            metadata: Cow::Borrowed(some_text(15)?),
+            prefix: text(16)?,
+        };
+        row.into_record(realm).map_err(C::Error::from)
+    }
+
+    fn into_record(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
+        let id = self.id.parse().ok();
+        self.parse(realm).map_err(|error| unreadable(id, error))
+    }
+
+    fn parse(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
+        let revocation = match (self.revoked_at, self.revocation_reason) {
+            (None, None) => None,
+            (Some(at), Some(reason)) => Some(Revocation {
+                at: moment("revoked_at", at)?,
+                reason: parse("revocation_reason", reason)?,
+            }),
+            _ => return Err(unfit("revocation_reason")),
+        };
+        Ok(KeyRecord::from(KeyRecordParts {
+            id: parse("id", self.id)?,
+            realm: realm.clone(),
+            digest: KeyDigest::from_bytes(self.digest.try_into().map_err(|_| unfit("digest"))?),
+            pepper_version: self
+                .pepper_version
+                .map(|version| u32::try_from(version).map_err(|_| unfit("pepper_version")))
+                .transpose()?,
+            subject: self.subject.to_owned(),
+            scopes: parse("scopes", self.scopes)?,
+            issued_at: moment("issued_at", self.issued_at)?,
+            not_before: moment("not_before", self.not_before)?,
+            expires_at: optional_time("expires_at", self.expires_at)?,
+            retire_at: optional_time("retire_at", self.retire_at)?,
+            lineage: parse("lineage", self.lineage)?,
+            generation: u32::try_from(self.generation).map_err(|_| unfit("generation"))?,
+            version: u64::try_from(self.version).map_err(|_| unfit("version"))?,
+            revocation,
+            label: self.label.map(str::to_owned),
+            metadata: metadata(&self.metadata)?,
+            prefix: self
+                .prefix
+                .map(|prefix| parse("prefix", prefix))
+                .transpose()?,
+        }))
+    }
+}
+
+/// A time as a column holds it, up to the year 292 277 026 596.
+///
+/// # Errors
+///
+/// [`Unavailable`](StoreErrorKind::Unavailable) for a time beyond that.
+pub fn column_time(at: Timestamp) -> Result<i64, StoreError> {
+    i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
+}
+
+/// The time of a revocation as a column holds it. A time beyond that becomes the last that a column holds,
+/// because refusing it would keep the key alive.
+pub fn revocation_time(at: Timestamp) -> i64 {
+    i64::try_from(at.as_unix()).unwrap_or(i64::MAX)
+}
+
+fn column_metadata(metadata: &BTreeMap<String, String>) -> Result<Cow<'static, str>, StoreError> {
+    if metadata.is_empty() {
+        return Ok(Cow::Borrowed(NO_METADATA));
+    }
+    let json = serde_json::to_string(metadata);
+    json.map(Cow::Owned)
+        .map_err(|error| unfit_because("metadata", error))
+}
+
+/// The time in a column.
+///
+/// # Errors
+///
+/// [`Corrupt`](StoreErrorKind::Corrupt) for a time before the Unix epoch. The error names the column.
+pub fn moment(column: &'static str, seconds: i64) -> Result<Timestamp, StoreError> {
+    u64::try_from(seconds)
+        .map(Timestamp::from_unix)
+        .map_err(|_| unfit(column))
+}
+
+fn optional_time(
+    column: &'static str,
+    seconds: Option<i64>,
+) -> Result<Option<Timestamp>, StoreError> {
+    seconds.map(|seconds| moment(column, seconds)).transpose()
+}
+
+fn parse<T>(column: &'static str, text: &str) -> Result<T, StoreError>
+where
+    T: std::str::FromStr<Err = crate::error::Error>,
+{
+    text.parse().map_err(|error| unfit_because(column, error))
+}
+
+fn metadata(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
+    if text == NO_METADATA {
+        return Ok(BTreeMap::new());
+    }
+    serde_json::from_str(text).map_err(|error| unfit_because("metadata", error))
+}
+
+fn unfit(column: &'static str) -> StoreError {
+    refused(StoreErrorKind::Corrupt, column)
+}
+
+/// A value that a column cannot hold. Nothing in the store is damaged.
+fn beyond(column: &'static str) -> StoreError {
+    refused(StoreErrorKind::Unavailable, column)
+}
+
+fn refused(kind: StoreErrorKind, column: &'static str) -> StoreError {
+    let source = Unfit {
+        column,
+        source: None,
+    };
+    StoreError::new(kind, source)
+}
+
+fn unfit_because(
+    column: &'static str,
+    source: impl Into<Box<dyn StdError + Send + Sync>>,
+) -> StoreError {
+    let source = Unfit {
+        column,
+        source: Some(source.into()),
+    };
+    StoreError::new(StoreErrorKind::Corrupt, source)
+}
+
+/// The error of a row that is no record, which names the key if its id can be read: the key can be revoked
+/// by it.
+pub fn unreadable(id: Option<KeyId>, error: StoreError) -> StoreError {
+    match id {
+        Some(id) => StoreError::new(error.kind(), UnreadableRow { id, error }),
+        None => error,
+    }
+}
+
+impl fmt::Display for UnreadableRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the record of the key {} cannot be read; revoke the key, or restore the record",
+            self.id
+        )
+    }
+}
+
+impl StdError for UnreadableRow {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the column {} cannot hold or be this value", self.column)
+    }
+}
+
+impl StdError for Unfit {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
