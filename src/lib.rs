@@ -110,16 +110,13 @@
 //! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
 //! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise. A secret never does.
-//! - `testing`: `ManualClock`, for tests that move time by hand, and `testing::contract`, which
-//!   holds a store to the contract of [`store::KeyStore`].
+//! - `testing`: `ManualClock`, for tests that move time by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
 #![forbid(unsafe_code)]
 
 pub mod guide;
 pub mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
 
 mod access;
 mod error;

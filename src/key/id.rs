@@ -37,19 +37,6 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The id that `number` writes in base62. Greater numbers are later ids.
-    #[cfg(feature = "testing")]
-    pub(crate) const fn numbered(mut number: u64) -> Self {
-        let mut id = [ALPHABET[0]; ID_LEN];
-        let mut place = ID_LEN;
-        while place > 0 {
-            place -= 1;
-            id[place] = ALPHABET[(number % 62) as usize];
-            number /= 62;
-        }
-        Self(id)
-    }
-
     /// The id from 71 bits of a hash, if it must be the same every time.
     #[cfg(feature = "file")]
     pub(crate) fn from_hash(hash: [u8; 16]) -> Self {

@@ -8,6 +8,33 @@ use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
 use crate::time::Timestamp;
 
 /// A set of writes that a store applies all together or not at all.
+///
+/// The operations of a [`KeyRing`](crate::KeyRing) make changes, and a store applies them. A store that
+/// changes its own records, such as one that reads them from a file, makes its changes here:
+///
+/// ```
+/// use tower_api_key::store::{Change, KeyStore, ListQuery, MemoryStore, SubjectKeys, Write};
+/// use tower_api_key::{Grant, KeyRing, RevocationReason, ScopeSet, Timestamp};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemoryStore::new();
+/// let ring = KeyRing::builder("acme").build(store.clone())?;
+/// let first = ring.issue(Grant::new("alice").scopes(["read", "write"])?).await?;
+/// let second = ring.issue(Grant::new("alice")).await?;
+///
+/// // One key is narrowed and the other revoked, in one commit, if these are alice's only keys.
+/// let held = ring.list(&ListQuery::new().subject("alice").unrevoked()).await?;
+/// let narrowed = Write::next(first.record(), |parts| parts.scopes = ScopeSet::default());
+/// let now = Timestamp::from_unix(1_800_000_000);
+/// let revoked = Write::revoked(second.record(), RevocationReason::CessationOfOperation, now);
+/// let change = Change::new(vec![narrowed, revoked])
+///     .only_while(SubjectKeys::new(ring.realm(), "alice", &held));
+/// store.commit(&change).await?;
+///
+/// assert!(ring.verify(second.secret().expose().as_bytes()).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Change {
     writes: Vec<Write>,
@@ -15,7 +42,10 @@ pub struct Change {
 }
 
 impl Change {
-    pub(crate) fn new(writes: Vec<Write>) -> Self {
+    /// A change of these writes, in this order. Each names another record.
+    ///
+    /// No rule is checked here: whether a write widens a key is for its caller to know.
+    pub fn new(writes: Vec<Write>) -> Self {
         Self {
             writes,
             subjects: Vec::new(),
@@ -23,7 +53,8 @@ impl Change {
     }
 
     /// Makes the change apply only while a subject has exactly these keys.
-    pub(crate) fn only_while(mut self, keys: SubjectKeys) -> Self {
+    #[must_use]
+    pub fn only_while(mut self, keys: SubjectKeys) -> Self {
         self.subjects.push(keys);
         self
     }
@@ -38,13 +69,6 @@ impl Change {
     pub(crate) fn to_known_records(&self) -> Self {
         let known = |write: &&Write| write.expected != Expected::Absent;
         Self::new(self.writes.iter().filter(known).cloned().collect())
-    }
-
-    /// The record of this id as the change leaves it.
-    #[cfg(feature = "testing")]
-    pub(crate) fn record(&self, id: KeyId) -> Option<&KeyRecord> {
-        let mut records = self.writes.iter().map(|write| &write.record);
-        records.find(|record| record.id() == id)
     }
 
     /// The writes, in order. Each names another record.
@@ -68,15 +92,16 @@ pub struct Write {
 }
 
 impl Write {
-    pub(crate) fn new(record: KeyRecord) -> Self {
+    /// A new record: its id and its digest are in no other.
+    pub fn new(record: KeyRecord) -> Self {
         Self {
             record,
             expected: Expected::Absent,
         }
     }
 
-    /// The next version of a record.
-    pub(crate) fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
+    /// The next version of a record. Its version is set after the edit, one above that of the record.
+    pub fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
         let mut parts = record.to_parts();
         edit(&mut parts);
         parts.version = record.version().saturating_add(1);
@@ -86,7 +111,11 @@ impl Write {
         }
     }
 
-    pub(crate) fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
+    /// The next version of a record, revoked at this time.
+    ///
+    /// To revoke keys whatever other writers do, call [`KeyStore::revoke`](crate::store::KeyStore::revoke):
+    /// this write fails as a conflict if the record has changed.
+    pub fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
         Self::next(record, |parts| {
             parts.revocation = Some(Revocation { at: now, reason });
         })
@@ -115,8 +144,8 @@ pub struct SubjectKeys {
 }
 
 impl SubjectKeys {
-    /// From the records of the subject that are not revoked.
-    pub(crate) fn new(realm: &Realm, subject: &str, records: &[Arc<KeyRecord>]) -> Self {
+    /// From the records of the subject. Those that are revoked do not count.
+    pub fn new(realm: &Realm, subject: &str, records: &[Arc<KeyRecord>]) -> Self {
         let mut keys: Vec<_> = records
             .iter()
             .filter(|record| record.revocation().is_none())

@@ -28,7 +28,8 @@ pub enum RevocationReason {
 }
 
 impl RevocationReason {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Every reason that this version knows.
+    pub const ALL: &'static [Self] = &[
         Self::Unspecified,
         Self::KeyCompromise,
         Self::AffiliationChanged,
@@ -61,7 +62,8 @@ impl FromStr for RevocationReason {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|reason| reason.as_str() == text)
             .ok_or_else(|| ErrorKind::InvalidReason.into())
     }

@@ -16,7 +16,6 @@ mod clocks;
 #[cfg(feature = "cli")]
 mod command_line;
 mod composition;
-mod contract;
 #[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
 mod crashes;
 mod customers;

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use tower_api_key::store::{ListQuery, PostgresStore};
-use tower_api_key::testing::contract;
 use tower_api_key::{
     Grant, KeyRing, KeyRingBuilder, ManualClock, RevocationReason, Timestamp, VerifyErrorKind,
 };
+use tower_api_key_contract::contract;
 
 use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};

@@ -25,8 +25,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use tower_api_key::store::{Found, KeyStore, Lookup, SqliteStore, StoreError};
-use tower_api_key::testing::contract;
 use tower_api_key::{KeyDigest, Realm};
+use tower_api_key_contract::contract;
 
 use crate::folder::Folder;
 

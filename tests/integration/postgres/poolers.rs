@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tower_api_key::store::StoreErrorKind;
-use tower_api_key::testing::contract;
+use tower_api_key_contract::contract;
 
 use super::errors::source;
 use super::{MIGRATIONS, connect, ring_over};

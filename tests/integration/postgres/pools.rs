@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tower_api_key::store::{PostgresStore, StoreErrorKind};
-use tower_api_key::testing::contract;
 use tower_api_key::{EventKind, Issued, KeyRing, VerifyErrorKind, sqlx};
+use tower_api_key_contract::contract;
 
 use super::errors::source;
 use super::{MIGRATIONS, builder, ring_over};

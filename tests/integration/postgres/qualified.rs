@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
 use tower_api_key::store::ListQuery;
-use tower_api_key::testing::contract;
 use tower_api_key::{Grant, RevocationReason};
+use tower_api_key_contract::contract;
 
 use super::{MIGRATIONS, connect, ring_over};
 use crate::pg_server::{database, execute, patient};

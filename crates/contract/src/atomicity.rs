@@ -7,14 +7,14 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
+use tower_api_key::store::{
+    BoxFuture, Change, Expected, KeyStore, ListQuery, StoreErrorKind, SubjectKeys, Write,
+};
+use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
+
 use super::Violation;
 use super::race::join;
-use super::trial::{self, Trial, after, realm};
-use crate::access::realm::Realm;
-use crate::key::KeyId;
-use crate::lifecycle::{Change, Expected, SubjectKeys, Write};
-use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
-use crate::store::{BoxFuture, KeyStore, ListQuery, StoreErrorKind};
+use super::trial::{self, Trial, after, numbered, realm};
 
 const SWAPS: u64 = 150;
 const READERS: usize = 3;
@@ -83,8 +83,8 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 
 /// The key that stands after `number` swaps. The ids rise with the swaps.
 fn successor(realm: &Realm, number: u64) -> KeyRecordParts {
-    let mut parts = trial::key(KeyId::numbered(1_000_000 + number), realm, "alice");
-    parts.lineage = KeyId::numbered(1_000_000);
+    let mut parts = trial::key(numbered(1_000_000 + number), realm, "alice");
+    parts.lineage = numbered(1_000_000);
     parts
 }
 
@@ -176,7 +176,7 @@ async fn read<S: KeyStore>(
     realm: &Realm,
     progress: &Progress,
 ) -> Result<(), Violation> {
-    let all = ListQuery::new().lineage(KeyId::numbered(1_000_000));
+    let all = ListQuery::new().lineage(numbered(1_000_000));
     let unrevoked = all.clone().unrevoked();
     for query in [&all, &unrevoked] {
         let mut listed = trial.list(realm, query).await?;

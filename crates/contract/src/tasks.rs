@@ -10,9 +10,10 @@ use std::time::Duration;
 use futures_timer::Delay;
 use tokio::sync::{Barrier, oneshot};
 
+use tower_api_key::store::KeyStore;
+
 use super::Violation;
 use super::trial::Trial;
-use crate::store::KeyStore;
 
 /// Look-ups that wait at the same time.
 const TASKS: usize = 64;

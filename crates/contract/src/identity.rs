@@ -1,8 +1,9 @@
 //! Stores of one identity hold the same records, and no other store has it.
 
+use tower_api_key::store::{KeyStore, StoreId};
+
 use super::Violation;
 use super::trial::{Trial, realm};
-use crate::store::{KeyStore, StoreId};
 
 /// The two have separate records. If a ring took them for one store, it would commit through one the
 /// changes of the other.

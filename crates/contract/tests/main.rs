@@ -1,4 +1,9 @@
 //! The suite for stores: a store that keeps the contract passes, and each violation is named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
 
 mod batches;
 mod broken;
@@ -11,7 +16,7 @@ mod uses;
 use std::sync::Arc;
 
 use tower_api_key::store::{KeyStore, MemoryStore};
-use tower_api_key::testing::{Clause, contract};
+use tower_api_key_contract::{Clause, contract};
 
 use broken::BrokenStore;
 use fault::{Fault, Field, Filter};

@@ -1,12 +1,10 @@
 //! A purge removes the records that ended by its time in its realm, all of them and nothing else.
 
+use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
+use tower_api_key::{KeyRecordParts, Realm, Revocation, RevocationReason, Timestamp};
+
 use super::Violation;
 use super::trial::{Trial, after, realm};
-use crate::access::realm::Realm;
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecordParts, Revocation, RevocationReason};
-use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::Timestamp;
 
 /// The time by which the records must have ended.
 const BY: Timestamp = after(1_000);

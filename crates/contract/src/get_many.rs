@@ -2,11 +2,11 @@
 
 use std::iter;
 
+use tower_api_key::store::KeyStore;
+use tower_api_key::{KeyId, KeyRecord, Revocation, RevocationReason};
+
 use super::Violation;
 use super::trial::{Trial, realm};
-use crate::key::KeyId;
-use crate::record::{KeyRecord, Revocation, RevocationReason};
-use crate::store::KeyStore;
 
 /// More ids than any database takes as parameters by accident.
 const UNKNOWN: usize = 2_000;

@@ -1,6 +1,6 @@
 //! Mistakes of a store in purges and last uses.
 
-use tower_api_key::testing::Clause;
+use tower_api_key_contract::Clause;
 
 use super::fault::Fault;
 use super::is_caught;

@@ -6,16 +6,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tower_api_key::store::{
+    Change, KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind, SubjectKeys, Write,
+};
+use tower_api_key::{
+    Error, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
+};
+
 use super::{Clause, Violation};
-use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
-use crate::error::Error;
-use crate::key::KeyId;
-use crate::key::digest::KeyDigest;
-use crate::lifecycle::{Change, SubjectKeys, Write};
-use crate::record::{KeyRecord, KeyRecordParts};
-use crate::store::{KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind};
-use crate::time::Timestamp;
 
 /// When the keys of the suite are issued.
 pub(super) const ISSUED: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -60,7 +58,7 @@ impl<S: KeyStore> Trial<S> {
 
     /// An id that no other key of this trial has.
     pub(super) fn id(&self) -> KeyId {
-        KeyId::numbered(self.ids.fetch_add(1, Ordering::Relaxed))
+        numbered(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A key of a lineage of its own, which the store does not hold yet.
@@ -280,6 +278,19 @@ pub(super) fn key(id: KeyId, realm: &Realm, subject: &str) -> KeyRecordParts {
         label: None,
         metadata: BTreeMap::new(),
     }
+}
+
+/// The id that `number` writes in base62. Greater numbers are later ids.
+pub(super) fn numbered(number: u64) -> KeyId {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const LENGTH: u32 = 12;
+    let digits = (0..LENGTH).rev().map(|place| {
+        let digit = 62_u64
+            .checked_pow(place)
+            .map_or(0, |unit| number / unit % 62);
+        char::from(ALPHABET[usize::try_from(digit).unwrap_or_default()])
+    });
+    valid(digits.collect::<String>().parse())
 }
 
 pub(super) fn realm(text: &str) -> Realm {

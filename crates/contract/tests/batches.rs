@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tower_api_key::store::Found;
-use tower_api_key::testing::Clause;
 use tower_api_key::{KeyId, KeyRecord, Realm};
+use tower_api_key_contract::Clause;
 
 use super::fault::Fault;
 use super::is_caught;

@@ -1,10 +1,10 @@
 //! A record is known in its own realm alone.
 
+use tower_api_key::RevocationReason;
+use tower_api_key::store::{Change, KeyStore, ListQuery, Write};
+
 use super::Violation;
 use super::trial::{Trial, realm};
-use crate::lifecycle::{Change, Write};
-use crate::record::RevocationReason;
-use crate::store::{KeyStore, ListQuery};
 
 /// Realms that a careless comparison confuses.
 const ALIKE: [&str; 7] = [

@@ -3,15 +3,13 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use tower_api_key::store::{Cursor, KeyStore, ListQuery};
+use tower_api_key::{
+    KeyDigest, KeyId, KeyRecord, KeyState, Realm, Revocation, RevocationReason, Scope, Timestamp,
+};
+
 use super::Violation;
-use super::trial::{self, Trial, after, key};
-use crate::access::realm::Realm;
-use crate::access::scope::Scope;
-use crate::key::KeyId;
-use crate::key::digest::KeyDigest;
-use crate::record::{KeyRecord, KeyState, Revocation, RevocationReason};
-use crate::store::{Cursor, KeyStore, ListQuery};
-use crate::time::Timestamp;
+use super::trial::{self, Trial, after, key, numbered};
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
 /// order: upper before lower.
@@ -83,8 +81,8 @@ pub(super) async fn check_unused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Vi
 async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<Held>, Violation> {
     let mut held = Vec::new();
     for (place, number) in NUMBERS.into_iter().enumerate() {
-        let mut parts = key(KeyId::numbered(number), realm, "alice");
-        parts.lineage = KeyId::numbered(NUMBERS[place % 3]);
+        let mut parts = key(numbered(number), realm, "alice");
+        parts.lineage = numbered(NUMBERS[place % 3]);
         if place % 2 == 0 {
             SUBJECTS[place / 2 % SUBJECTS.len()].clone_into(&mut parts.subject);
         }
@@ -121,8 +119,8 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
         held.push((trial.put(parts.into()).await?, None));
     }
     let mut elsewhere = trial.key(&trial::realm("billing"), "alice");
-    elsewhere.id = KeyId::numbered(20);
-    elsewhere.lineage = KeyId::numbered(NUMBERS[0]);
+    elsewhere.id = numbered(20);
+    elsewhere.lineage = numbered(NUMBERS[0]);
     elsewhere.digest = KeyDigest::sha256(b"elsewhere");
     trial.put(elsewhere.into()).await?;
     Ok(held)
@@ -131,7 +129,7 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
 /// Every filter by itself, and some together.
 fn filters() -> Vec<ListQuery> {
     const DAY: Duration = Duration::from_hours(24);
-    let lineage = KeyId::numbered(NUMBERS[0]);
+    let lineage = numbered(NUMBERS[0]);
     let all = ListQuery::new;
     let scope = |text: &str| Scope::new(text).unwrap_or_else(|error| unreachable!("{error}"));
     let mut filters = vec![
@@ -139,7 +137,7 @@ fn filters() -> Vec<ListQuery> {
         all().unrevoked(),
         all().lineage(lineage),
         all().lineage(lineage).unrevoked(),
-        all().lineage(KeyId::numbered(77)),
+        all().lineage(numbered(77)),
         all().subject("alice").lineage(lineage),
         all().subject("alice").lineage(lineage).unrevoked(),
         all().subject("nobody"),
@@ -172,7 +170,7 @@ fn filters() -> Vec<ListQuery> {
         "read", "write", "read:all", "Read", "re_d", "re%", "wri", "none",
     ];
     filters.extend(scopes.map(|text| all().scope(scope(text))));
-    let first = KeyId::numbered(NUMBERS[1]);
+    let first = numbered(NUMBERS[1]);
     let first = first.as_str();
     let lower = first.to_lowercase();
     let prefixes = [
@@ -200,7 +198,7 @@ fn queries(records: &[Held]) -> Vec<ListQuery> {
         place(0),
         place(7),
         // The id of no record, and a second in which others were issued.
-        Some(Cursor::new(KeyId::numbered(20), after(86_400))),
+        Some(Cursor::new(numbered(20), after(86_400))),
         records
             .iter()
             .map(|(record, _)| Cursor::of(record))
@@ -211,11 +209,9 @@ fn queries(records: &[Held]) -> Vec<ListQuery> {
         let filter = filter.at(after(NOW));
         for place in places {
             for limit in [None, Some(2), Some(usize::MAX)] {
-                queries.push(ListQuery {
-                    after: place,
-                    limit,
-                    ..filter.clone()
-                });
+                let mut query = filter.clone();
+                (query.after, query.limit) = (place, limit);
+                queries.push(query);
             }
         }
         queries.push(filter.clone().limit(0));
@@ -316,7 +312,7 @@ async fn pages_beside_new_keys<S: KeyStore>(
         page = page.after(next);
         let mut parts = trial.key(realm, "newcomer");
         let id = number * 997 + if query.newest_first { 500_000 } else { 200_000 };
-        (parts.id, parts.lineage) = (KeyId::numbered(id), KeyId::numbered(id));
+        (parts.id, parts.lineage) = (numbered(id), numbered(id));
         parts.digest = KeyDigest::sha256(parts.id.as_str().as_bytes());
         parts.issued_at = after(number * 86_400);
         trial.put(parts.into()).await?;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use tower_api_key::store::{Change, KeyStore, ListQuery, StoreErrorKind, SubjectKeys, Write};
+use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
+
 use super::Violation;
 use super::race::race;
 use super::trial::{self, Trial, after, realm};
-use crate::access::realm::Realm;
-use crate::lifecycle::{Change, SubjectKeys, Write};
-use crate::record::{KeyRecord, KeyRecordParts, RevocationReason};
-use crate::store::{KeyStore, ListQuery, StoreErrorKind};
 
 const ROUNDS: usize = 6;
 const CONTENDERS: usize = 8;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
+use tower_api_key::{
+    KeyPrefix, KeyRecord, KeyRecordParts, Revocation, RevocationReason, ScopeSet, Timestamp,
+};
+
 use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
-use crate::access::scope::ScopeSet;
-use crate::key::KeyPrefix;
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
-use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::Timestamp;
 
 /// The last moment that every store holds: that of a signed 64-bit integer.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);
@@ -167,7 +166,7 @@ async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(),
 }
 
 async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
-    for reason in RevocationReason::ALL {
+    for reason in RevocationReason::ALL.iter().copied() {
         let mut parts = trial.key(&realm("reasons"), "alice");
         parts.revocation = Some(Revocation { at: ISSUED, reason });
         let record = trial.put(parts.into()).await?;

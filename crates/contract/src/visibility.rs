@@ -1,10 +1,11 @@
 //! A commit is seen at once.
 
+use tower_api_key::store::{KeyStore, Lookup};
+use tower_api_key::{KeyRecord, Revocation, RevocationReason};
+
 use super::Violation;
 use super::race::race;
 use super::trial::{Trial, after, realm, scopes};
-use crate::record::{KeyRecord, Revocation, RevocationReason};
-use crate::store::{KeyStore, Lookup};
 
 const TASKS: usize = 8;
 const KEYS_PER_TASK: usize = 4;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tower_api_key::store::{BoxFuture, Change, KeyStore, Write};
+use tower_api_key::{KeyRecord, RevocationReason};
+
 use super::super::Violation;
 use super::super::race::race;
 use super::super::trial::{Trial, after, realm};
 use super::expect;
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecord, RevocationReason};
-use crate::store::{BoxFuture, KeyStore};
 
 const CONTENDERS: u64 = 8;
 const ROUNDS: u64 = CONTENDERS;

@@ -1,14 +1,11 @@
 //! A write applies only to the version, and the identity, that it expects.
 
+use tower_api_key::store::{Change, Expected, KeyStore, StoreErrorKind, Write};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Timestamp};
+
 use super::Violation;
 use super::race::race;
-use super::trial::{self, EXPIRES, Trial, realm, scopes};
-use crate::key::KeyId;
-use crate::key::digest::KeyDigest;
-use crate::lifecycle::{Change, Expected, Write};
-use crate::record::{KeyRecord, KeyRecordParts};
-use crate::store::{KeyStore, StoreErrorKind};
-use crate::time::Timestamp;
+use super::trial::{self, EXPIRES, Trial, numbered, realm, scopes};
 
 const ROUNDS: usize = 12;
 const CONTENDERS: usize = 8;
@@ -78,7 +75,7 @@ async fn identity<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             "Alice".clone_into(&mut parts.subject);
         }),
         ("lineage", |parts| {
-            parts.lineage = KeyId::numbered(0);
+            parts.lineage = numbered(0);
         }),
     ];
     for (field, edit) in edits {
@@ -168,7 +165,7 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             ));
         };
         for record in &mut records[..written] {
-            let Some(next) = changes[winner].record(record.id()) else {
+            let Some(next) = written_in(&changes[winner], record.id()) else {
                 continue;
             };
             *record = next.clone();
@@ -176,4 +173,10 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// The record of this id as the change leaves it.
+fn written_in(change: &Change, id: KeyId) -> Option<&KeyRecord> {
+    let mut records = change.writes().iter().map(|write| &write.record);
+    records.find(|record| record.id() == id)
 }

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tower_api_key::store::{
+    Change, Ended, KeyStore, ListQuery, Revoked, StoreErrorKind, Target, Write,
+};
+use tower_api_key::{KeyId, KeyRecord, Realm, Revocation, RevocationReason, Timestamp};
+
 use super::Violation;
 use super::race::{join, race};
 use super::trial::{self, Trial, after, realm, scopes};
-use crate::access::realm::Realm;
-use crate::key::KeyId;
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecord, Revocation, RevocationReason};
-use crate::store::{Ended, KeyStore, ListQuery, Revoked, StoreErrorKind, Target};
-use crate::time::Timestamp;
 
 const KEYS: usize = 5;
 const DUELS: usize = 15;

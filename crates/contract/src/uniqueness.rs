@@ -1,11 +1,11 @@
 //! An id and a digest are in one record at most.
 
+use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
+use tower_api_key::{KeyRecordParts, RevocationReason};
+
 use super::race::race;
 use super::trial::{Trial, realm};
 use super::{Violation, trial};
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecordParts, RevocationReason};
-use crate::store::{KeyStore, StoreErrorKind};
 
 const ROUNDS: usize = 8;
 const CONTENDERS: usize = 8;

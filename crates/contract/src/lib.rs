@@ -1,16 +1,13 @@
-//! Tools for tests of a service and for tests of a store.
+//! A suite that holds a store of keys to the contract of [`KeyStore`], the port of
+//! [`tower-api-key`](tower_api_key).
 //!
-//! - [`ManualClock`] is moved by hand.
-//! - [`contract`] checks that a store keeps the contract of [`KeyStore`].
-//!
-//! # Checking a store
-//!
-//! Once the suite passes, the rules of this crate hold over your store. Give it a constructor of empty
-//! stores, each with its own records, and run it as one test:
+//! Once the suite passes, the rules of `tower-api-key` hold over your store. Add the suite as a
+//! dev-dependency, give it a constructor of empty stores, each with its own records, and run it as one
+//! test:
 //!
 //! ```
 //! use tower_api_key::store::MemoryStore;
-//! use tower_api_key::testing::{Violation, contract};
+//! use tower_api_key_contract::{Violation, contract};
 //!
 //! # // In a test: #[tokio::test(flavor = "multi_thread")]
 //! # #[tokio::main(flavor = "multi_thread", worker_threads = 4)]
@@ -31,6 +28,15 @@
 //!
 //! It commits some hundred changes and runs some thousand look-ups, so a store that takes a millisecond
 //! for each is through in seconds.
+//!
+//! # What it does not check
+//!
+//! - Speed: whether a look-up waits for a lock is for your own benchmark.
+//! - What a store keeps after a crash, or answers after a failover.
+//!
+//! A store that cannot answer fails the suite, with [`Clause::Honesty`].
+
+#![forbid(unsafe_code)]
 
 mod atomicity;
 mod compare_and_swap;
@@ -54,8 +60,7 @@ use std::fmt;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::store::KeyStore;
-pub use crate::time::ManualClock;
+use tower_api_key::store::KeyStore;
 use trial::Trial;
 
 /// A clause of the contract that is in the docs of [`KeyStore`].

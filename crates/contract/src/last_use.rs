@@ -2,14 +2,11 @@
 
 mod raced;
 
+use tower_api_key::store::{Change, KeyStore, Write};
+use tower_api_key::{KeyId, KeyRecord, Realm, RevocationReason, Timestamp};
+
 use super::Violation;
 use super::trial::{Trial, after, realm, scopes};
-use crate::access::realm::Realm;
-use crate::key::KeyId;
-use crate::lifecycle::{Change, Write};
-use crate::record::{KeyRecord, RevocationReason};
-use crate::store::KeyStore;
-use crate::time::Timestamp;
 
 /// How many keys one call names: more than a careless store can bind in one statement.
 const MANY: u64 = 2_000;
