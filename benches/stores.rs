@@ -11,16 +11,12 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[path = "stores/listing.rs"]
 mod listing;
-#[cfg(feature = "sqlite")]
 #[path = "stores/measure.rs"]
 mod measure;
-#[cfg(feature = "postgres")]
 #[path = "stores/postgres.rs"]
 mod postgres;
-#[cfg(feature = "sqlite")]
 #[path = "stores/sqlite.rs"]
 mod sqlite;
 
@@ -34,15 +30,10 @@ fn main() {
         .filter(|it| stores.contains(&&**it))
         .collect();
     let is_asked = |name: &str| named.is_empty() || named.iter().any(|it| it == name);
-    #[cfg(feature = "sqlite")]
     if is_asked("sqlite") {
         sqlite::report(once, lists);
     }
-    #[cfg(feature = "postgres")]
     if is_asked("postgres") {
         postgres::run(once, lists);
-    }
-    if cfg!(not(any(feature = "postgres", feature = "sqlite"))) {
-        println!("no store to measure: add --features sqlite,postgres (once: {once})");
     }
 }

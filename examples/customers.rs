@@ -14,9 +14,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use tokio::net::TcpListener;
-use tower_api_key::sqlx::{self, PgPool};
-use tower_api_key::store::{ListQuery, PostgresOptions};
+use tower_api_key::store::ListQuery;
 use tower_api_key::{ApiKeyLayer, Grant, KeyId, KeyRing, KeyView, RevocationReason, VerifiedKey};
+use tower_api_key_postgres::sqlx::{self, PgPool};
+use tower_api_key_postgres::{InTransaction, PostgresOptions};
 
 #[derive(Clone)]
 struct Shop {
@@ -96,7 +97,7 @@ async fn sign_up(
         .bind(&name)
         .execute(&mut *transaction)
         .await?;
-    let mut keys = shop.ring.within(&mut transaction).await?;
+    let mut keys = InTransaction::join(&shop.ring, &mut transaction).await?;
     let issued = keys.issue(grant(&name, "free")?).await?;
     let unannounced = keys.finish();
     transaction.commit().await?;
@@ -117,7 +118,7 @@ async fn change_plan(
         .bind(&plan)
         .execute(&mut *transaction)
         .await?;
-    let mut keys = shop.ring.within(&mut transaction).await?;
+    let mut keys = InTransaction::join(&shop.ring, &mut transaction).await?;
     let regranted = keys.regrant(key.id(), grant(key.subject(), &plan)?).await?;
     let unannounced = keys.finish();
     transaction.commit().await?;

@@ -1,7 +1,7 @@
 //! API keys on hyper and tower alone.
 //!
-//! `cargo run --example quickstart` prints a curl line for each case. `PORT` chooses the port.
-//! `KEYS_DB` names a file to keep the keys in, and needs `--features sqlite`.
+//! `cargo run --example quickstart` prints a curl line for each case. `PORT` chooses the port. The keys end
+//! with the process. The example `embedded` of the package `tower-api-key-sqlite` keeps them in a file.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 
 use std::convert::Infallible;
@@ -22,8 +22,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
-#[cfg(feature = "sqlite")]
-use tower_api_key::store::SqliteStore;
 use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{ApiKeyLayer, Clock, Grant, KeyRing, ResponseBody, SystemClock, VerifiedKey};
 
@@ -32,7 +30,12 @@ type Route = BoxCloneService<Request<Incoming>, Response<ResponseBody<Full<Bytes
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let ring = KeyRing::builder("demo").build(store()?)?;
+    serve(Arc::new(MemoryStore::new())).await
+}
+
+/// Serves until Ctrl-C, with the keys of a store.
+pub(crate) async fn serve(store: Arc<dyn KeyStore>) -> Result<(), Box<dyn Error>> {
+    let ring = KeyRing::builder("demo").build(store)?;
 
     // Each route is its own service, behind the layer that it needs.
     let any_key = ApiKeyLayer::new(ring.clone());
@@ -54,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let write = key_of(&ring, "bob", "write").await?;
     println!("listening on {url}; Ctrl-C ends it\n");
     if [&read, &write].iter().any(|key| key.starts_with('<')) {
-        println!("KEYS_DB holds keys that were shown when they were issued: put them in.\n");
+        println!("The store holds keys that were shown when they were issued: put them in.\n");
     }
     println!("no key needed      curl -i {url}/open");
     println!("any valid key      curl -i -H 'x-api-key: {read}' {url}/public");
@@ -97,24 +100,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("some did not end in 10 s");
     }
     Ok(())
-}
-
-/// In memory if `KEYS_DB` is not set. The keys then end with the process.
-fn store() -> Result<Arc<dyn KeyStore>, Box<dyn Error>> {
-    match std::env::var_os("KEYS_DB") {
-        None => Ok(Arc::new(MemoryStore::new())),
-        #[cfg(feature = "sqlite")]
-        Some(path) => match SqliteStore::open(path) {
-            Ok(store) => Ok(Arc::new(store)),
-            // The source names the file, and says what to do.
-            Err(error) => Err(error
-                .source()
-                .map_or_else(|| error.to_string(), ToString::to_string)
-                .into()),
-        },
-        #[cfg(not(feature = "sqlite"))]
-        Some(_) => Err("to keep keys in the file of KEYS_DB, add --features sqlite".into()),
-    }
 }
 
 /// A new key for this subject, or a placeholder if it already has one, because a store does not

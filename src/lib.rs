@@ -49,12 +49,13 @@
 //! - [`rejection`] has the table of refusals, [`Rejection`] describes one to outer layers.
 //! - [`Observer`] receives the events of keys and requests. [`KeyRing::watch`] ends long-lived
 //!   connections with their key.
-//! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there,
-//!   `SqliteStore`, `PostgresStore` and `FileStore` behind features.
+//! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there. The packages
+//!   `tower-api-key-sqlite`, `tower-api-key-postgres` and `tower-api-key-file` have stores, and
+//!   `tower-api-key-contract` checks a store of your own.
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
-//!   [moving keys from elsewhere](guide::moving) and
-//!   [managing keys from a shell](guide::command_line) are guides to the methods to call.
+//!   [moving keys from elsewhere](guide::moving) and [finding keys by their end or use](guide::reports)
+//!   are guides to the methods to call.
 //!
 //! # The life of a key
 //!
@@ -105,11 +106,8 @@
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
 //!   that `Router::nest` strips are found.
-//! - `sqlite`: [`store`] has a `SqliteStore`, keys in a file, with the database built in.
-//! - `postgres`: [`store`] has a `PostgresStore`, keys in a database that a fleet shares.
-//! - `file`: [`store`] has a `FileStore`, read-only keys from a TOML or JSON file.
-//! - `cli`: the program `tower-api-key`, which manages the keys of a store from a shell.
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise. A secret never does.
+//! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
@@ -141,7 +139,7 @@ pub use access::text::Escaped;
 pub use error::{Error, ErrorClass, ErrorKind};
 pub use key::digest::{KeyDigest, Pepper};
 pub use key::secret::SecretKey;
-pub use key::shape::redact_keys;
+pub use key::shape::{find_key, redact_keys};
 pub use key::{KeyId, KeyPrefix};
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
@@ -158,14 +156,9 @@ pub use observe::observer::Observer;
 pub use observe::trace::TracingObserver;
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
 pub use ring::unknown_keys::{Answer, UnknownKeys};
-pub use ring::{Issued, KeyRing, KeyRingBuilder, Watch};
+pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};
 #[cfg(feature = "testing")]
 pub use time::ManualClock;
 pub use time::{Clock, SystemClock, Timestamp};
 pub use verdict::KeyPlace;
 pub use verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
-
-/// The version of sqlx whose `PgPool` and `PgConnection` `PostgresStore` takes.
-#[cfg(feature = "postgres")]
-#[doc(no_inline)]
-pub use sqlx;

@@ -1,10 +1,6 @@
 //! `PostgresStore` compared with one bare indexed SELECT through a pool of the same settings, on a
 //! server that the bench starts itself, over the loopback.
 
-#[path = "../../tests/integration/pg_server.rs"]
-#[allow(dead_code, reason = "the tests need more of it")]
-mod pg_server;
-
 use std::hint::black_box;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -15,7 +11,7 @@ use tokio::task::JoinSet;
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
 
 use crate::listing;
-use pg_server::{PgServer, execute, patient};
+use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
 /// The store's default.

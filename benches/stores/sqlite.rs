@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use rusqlite::{Connection, OpenFlags, params};
-use tower_api_key::store::{KeyStore, Lookup, SqliteStore};
+use tower_api_key::store::{KeyStore, Lookup};
 use tower_api_key::{Grant, KeyRing, Realm, RevocationReason};
+use tower_api_key_sqlite::SqliteStore;
 
 use crate::listing;
 use crate::measure::{Candidate, Key, keys, print_load, print_rate, runtime, take_turns};

@@ -1,21 +1,15 @@
 //! Guides: which method to call when, with examples that run. There is no code to use here.
 //!
-//! - [`backup`]: copying a store, and putting a copy in its place.
-//! - [`command_line`]: managing keys from a shell.
 //! - [`moving`]: keys that another system minted keep working.
 //! - [`reports`]: keys that end soon, that are unused, or that have a scope.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
-#![cfg_attr(
-    feature = "postgres",
-    doc = "- [`transactions`]: one pool and one transaction with Postgres."
-)]
+//!
+//! The package `tower-api-key-cli` has a guide to managing keys from a shell, the package
+//! `tower-api-key-sqlite` one to backup and restore,
+//! and `tower-api-key-postgres` one to changes of keys in a transaction of the application.
 
-pub mod backup;
-pub mod command_line;
 pub mod moving;
 pub mod privilege;
 pub mod reports;
 pub mod rotating;
-#[cfg(feature = "postgres")]
-pub mod transactions;

@@ -37,9 +37,16 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The id from 71 bits of a hash, if it must be the same every time.
-    #[cfg(feature = "file")]
-    pub(crate) fn from_hash(hash: [u8; 16]) -> Self {
+    /// The id from 71 bits of a hash, for a key whose id must be the same every time, such as one that
+    /// is known only by its digest.
+    ///
+    /// ```
+    /// use tower_api_key::KeyId;
+    ///
+    /// assert_eq!(KeyId::from_hash([7; 16]), KeyId::from_hash([7; 16]));
+    /// assert_ne!(KeyId::from_hash([7; 16]), KeyId::from_hash([8; 16]));
+    /// ```
+    pub fn from_hash(hash: [u8; 16]) -> Self {
         let mut rest = u128::from_be_bytes(hash);
         let mut id = [ALPHABET[0]; ID_LEN];
         for character in &mut id {

@@ -43,10 +43,20 @@ pub fn redact_keys(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
-/// Where the suffix of the first text in the shape of a key starts:
-/// `[a-z][a-z0-9_]*_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}`.
-#[cfg(feature = "file")]
-pub(crate) fn find(text: &[u8]) -> Option<usize> {
+/// Where the first text in the shape of a key is, of any prefix and percent-encoded too: the place of
+/// the `_` after its prefix, in bytes. `None` if there is none.
+///
+/// For texts in which a key has no place, such as a file of digests that people edit. [`redact_keys`]
+/// takes keys out of a text.
+///
+/// ```
+/// use tower_api_key::find_key;
+///
+/// let text = b"key = acme_0123456789Ab_0123456789ABCDEFGHIJabcdefghij12";
+/// assert_eq!(find_key(text), Some(10));
+/// assert_eq!(find_key(b"id = 0123456789Ab"), None);
+/// ```
+pub fn find_key(text: &[u8]) -> Option<usize> {
     shapes(text)
         .find(|shape| shape.prefix.is_some())
         .map(|shape| shape.suffix.start)

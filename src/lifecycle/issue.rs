@@ -1,13 +1,12 @@
 //! New keys, within the limits of the ring.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
-use crate::access::text::is_plain;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};
@@ -18,9 +17,6 @@ use crate::time::Timestamp;
 /// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. A longer one is
 /// most likely a number of milliseconds.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
-const MAX_SUBJECT_LEN: usize = 256;
-const MAX_LABEL_LEN: usize = 256;
-const MAX_METADATA_LEN: usize = 8 * 1024;
 
 /// The identity of a key that is about to exist.
 #[derive(Debug, Clone)]
@@ -85,12 +81,8 @@ pub(super) fn granted(
     policy: &Policy,
     at: Reading,
 ) -> Result<KeyRecord, Error> {
-    if !is_subject(&grant.subject) {
-        return Err(ErrorKind::InvalidSubject.into());
-    }
-    if !describable(grant.label.as_deref(), &grant.metadata) {
-        return Err(ErrorKind::InvalidMetadata.into());
-    }
+    KeyRecordParts::check_subject(&grant.subject)?;
+    KeyRecordParts::check_description(grant.label.as_deref(), &grant.metadata)?;
     grantable(&grant.scopes, policy)?;
     let not_before = grant.not_before.unwrap_or(at.now);
     Ok(KeyRecord::from(KeyRecordParts {
@@ -112,23 +104,6 @@ pub(super) fn granted(
         metadata: grant.metadata,
         prefix: minted.prefix,
     }))
-}
-
-/// Whether a text can say whose key it is.
-pub(crate) fn is_subject(text: &str) -> bool {
-    (1..=MAX_SUBJECT_LEN).contains(&text.len()) && is_plain(text)
-}
-
-/// Whether every store can hold the description of a key.
-pub(crate) fn describable(label: Option<&str>, metadata: &BTreeMap<String, String>) -> bool {
-    let texts = || {
-        metadata
-            .iter()
-            .flat_map(|(name, value)| [name.as_str(), value])
-    };
-    label.is_none_or(|label| label.len() <= MAX_LABEL_LEN && is_plain(label))
-        && texts().all(|text| !text.contains('\0'))
-        && texts().map(str::len).sum::<usize>() <= MAX_METADATA_LEN
 }
 
 /// Refuses scopes beyond those of the ring.

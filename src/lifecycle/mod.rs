@@ -17,8 +17,6 @@ use std::time::Duration;
 pub use change::{Change, Expected, SubjectKeys, Write};
 pub(crate) use import::{differences, import};
 pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
-#[cfg(feature = "file")]
-pub(crate) use issue::{describable, is_subject};
 pub(crate) use replace::{Ending, regrant, rotate};
 pub use revoked::{Ended, Revoked, Target};
 pub(crate) use shrink::narrow;

@@ -4,7 +4,6 @@ use crate::key::KeyId;
 
 /// Which records of a realm a revocation ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Target {
     /// The record of this id.
     Key(KeyId),

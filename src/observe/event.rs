@@ -230,9 +230,18 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// A store read its file again.
-    #[cfg(feature = "file")]
-    pub(crate) fn reload(failure: Option<&'a (dyn StdError + Send + Sync + 'static)>) -> Self {
+    /// A store has read its source again: [`StoreReloaded`](EventKind::StoreReloaded), or
+    /// [`StoreReloadFailed`](EventKind::StoreReloadFailed) if there is a failure. For stores that take an
+    /// [`Observer`](crate::Observer) of their own.
+    ///
+    /// ```
+    /// use tower_api_key::{Event, EventKind, store::{StoreError, StoreErrorKind}};
+    ///
+    /// assert_eq!(Event::reloaded(None).kind(), EventKind::StoreReloaded);
+    /// let error = StoreError::from(StoreErrorKind::Corrupt);
+    /// assert_eq!(Event::reloaded(Some(&error)).kind(), EventKind::StoreReloadFailed);
+    /// ```
+    pub fn reloaded(failure: Option<&'a (dyn StdError + Send + Sync + 'static)>) -> Self {
         let kind = match failure {
             None => EventKind::StoreReloaded,
             Some(_) => EventKind::StoreReloadFailed,
@@ -245,7 +254,6 @@ impl<'a> Event<'a> {
 }
 
 /// An event about a change of a record, kept for later.
-#[cfg(feature = "postgres")]
 pub(crate) struct HeldEvent {
     kind: EventKind,
     realm: Option<Realm>,
@@ -253,7 +261,6 @@ pub(crate) struct HeldEvent {
     subject: Option<Box<str>>,
 }
 
-#[cfg(feature = "postgres")]
 impl HeldEvent {
     /// A change has no place and no failure.
     pub(crate) fn of(event: &Event<'_>) -> Self {

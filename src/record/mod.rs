@@ -3,6 +3,7 @@
 mod revocation;
 #[cfg(feature = "sql")]
 pub(crate) mod row;
+mod texts;
 mod view;
 
 use std::collections::BTreeMap;

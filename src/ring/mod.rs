@@ -8,6 +8,7 @@ mod issue;
 pub(crate) mod last_use;
 mod replace;
 mod shrink;
+mod unannounced;
 mod unknown;
 pub(crate) mod unknown_keys;
 mod upkeep;
@@ -15,8 +16,6 @@ mod verify;
 mod waiting;
 mod watch;
 pub(crate) mod watchers;
-#[cfg(feature = "postgres")]
-mod within;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +23,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use builder::KeyRingBuilder;
+pub use unannounced::Unannounced;
 pub(crate) use verify::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
-#[cfg(feature = "postgres")]
-pub(crate) use within::Held;
 
 use crate::access::realm::Realm;
 use crate::error::Error;

@@ -34,7 +34,6 @@ impl Waiting {
     }
 
     /// As many, and none of them.
-    #[cfg(feature = "postgres")]
     pub(super) fn anew(&self) -> Self {
         Self::at_most(self.most)
     }

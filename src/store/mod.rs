@@ -1,18 +1,12 @@
-//! The storage port and its implementations.
+//! The storage port, and the store in memory.
 //!
 //! A store holds records and applies changes. It knows no rule of the lifecycle. The contract is on
 //! [`KeyStore`].
 
-#[cfg(feature = "file")]
-mod file;
 mod listing;
 mod memory;
-#[cfg(feature = "postgres")]
-mod postgres;
 #[cfg(feature = "sql")]
 pub mod sql;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 
 use std::any::Any;
 use std::fmt;
@@ -20,14 +14,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-#[cfg(feature = "file")]
-pub use file::{FileOptions, FileStore};
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
-#[cfg(feature = "postgres")]
-pub use postgres::{InTransaction, PostgresOptions, PostgresStore, Unannounced};
-#[cfg(feature = "sqlite")]
-pub use sqlite::{Restored, SqliteOptions, SqliteRestore, SqliteStore};
 
 use crate::access::realm::Realm;
 pub use crate::error::store::{StoreError, StoreErrorKind};
@@ -38,7 +26,7 @@ use crate::record::{KeyRecord, Revocation};
 use crate::time::Timestamp;
 
 /// How many realms a store names.
-const MOST_REALMS: usize = 100;
+pub const MOST_REALMS: usize = 100;
 
 /// A boxed future, as the object-safe [`KeyStore`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

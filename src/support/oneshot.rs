@@ -33,15 +33,6 @@ impl<T> Sender<T> {
         lock(&self.0).value = Some(value);
         // The drop wakes the receiver.
     }
-
-    /// Whether the receiver is gone.
-    #[cfg_attr(
-        not(feature = "sqlite"),
-        allow(dead_code, reason = "the workers of SQLite ask")
-    )]
-    pub(crate) fn is_abandoned(&self) -> bool {
-        lock(&self.0).closed
-    }
 }
 
 impl<T> Drop for Sender<T> {
@@ -100,7 +91,6 @@ mod shuttle_ {
     use std::task::Wake;
 
     use shuttle::future::block_on;
-    use shuttle::sync::atomic::{AtomicBool, Ordering};
     use shuttle::thread;
 
     use super::*;
@@ -122,10 +112,7 @@ mod shuttle_ {
     fn a_value_that_is_sent_arrives() {
         check(|| {
             let (sender, receiver) = channel();
-            let sending = thread::spawn(move || {
-                assert!(!sender.is_abandoned());
-                sender.send(7);
-            });
+            let sending = thread::spawn(move || sender.send(7));
             assert_eq!(block_on(receiver), Some(7));
             sending.join().expect("no thread panics");
         });
@@ -152,29 +139,6 @@ mod shuttle_ {
                 Poll::Pending => block_on(receiver),
             };
             assert_eq!(value, Some(7));
-            sending.join().expect("no thread panics");
-        });
-    }
-
-    #[test]
-    fn a_receiver_that_is_dropped_is_waited_for_no_more() {
-        check(|| {
-            let (sender, mut receiver) = channel();
-            let gone = Arc::new(AtomicBool::new(false));
-            let sending = {
-                let gone = Arc::clone(&gone);
-                thread::spawn(move || {
-                    let gone = gone.load(Ordering::SeqCst);
-                    let abandoned = sender.is_abandoned();
-                    assert!(abandoned || !gone);
-                    if !abandoned {
-                        sender.send(7);
-                    }
-                })
-            };
-            assert_ne!(poll(&mut receiver), Poll::Ready(None));
-            drop(receiver);
-            gone.store(true, Ordering::SeqCst);
             sending.join().expect("no thread panics");
         });
     }

@@ -1,4 +1,4 @@
-//! Lengths of time as people write them. The program `tower-api-key` has this file too.
+//! Lengths of time as people write them.
 
 use std::fmt;
 use std::time::Duration;

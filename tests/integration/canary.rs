@@ -4,7 +4,6 @@ mod outcomes;
 mod types;
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,8 @@ use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::{ApiKeyLayer, Grant, Issued, KeyRing, ManualClock, Timestamp};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, HttpMakeClassifier, TraceLayer};
 use tracing::Level;
-use tracing_subscriber::fmt::format::FmtSpan;
+
+use tower_api_key_test_support::logs::subscribe;
 
 use crate::support::{Inner, START, X_API_KEY, request};
 
@@ -81,28 +81,6 @@ fn encoded(text: &str, start: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {
         format!("{encoded}{start}{byte:02x}")
     })
-}
-
-/// The output of a subscriber at TRACE, spans and events.
-pub(crate) fn subscribe() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let written = Arc::clone(&log);
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(Level::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_writer(move || Log(Arc::clone(&written)))
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
 }
 
 /// A trace with all headers of request and response.

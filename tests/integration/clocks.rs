@@ -284,13 +284,11 @@ impl Clock for Failing {
 async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
     use tower_api_key::store::KeyStore;
 
-    #[cfg(feature = "sqlite")]
     let folder = crate::folder::Folder::new();
     let stores = || -> Vec<Arc<dyn KeyStore>> {
         vec![
             Arc::new(MemoryStore::new()),
-            #[cfg(feature = "sqlite")]
-            Arc::new(tower_api_key::store::SqliteStore::open(folder.fresh()).unwrap()),
+            Arc::new(tower_api_key_sqlite::SqliteStore::open(folder.fresh()).unwrap()),
         ]
     };
     let beyond = Timestamp::from_unix(i64::MAX as u64 + 1);

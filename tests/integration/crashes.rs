@@ -8,9 +8,7 @@
 //! Each test kills 200 writers, or as many as `CRASH_ROUNDS` says.
 
 mod ledger;
-#[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "sqlite")]
 mod sqlite;
 mod writer;
 
@@ -18,20 +16,16 @@ use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-#[cfg(feature = "sqlite")]
-use tower_api_key::store::SqliteStore;
 use tower_api_key::{KeyRing, KeyRingBuilder};
+use tower_api_key_sqlite::SqliteStore;
 
-#[cfg(feature = "postgres")]
 use crate::pg_server::patient;
 use crate::process::Running;
 use ledger::Ledger;
 
 /// The path of the file with the writer's store.
-#[cfg(feature = "sqlite")]
 const FILE: &str = "CRASHES_FILE";
 /// The URL of the database with the writer's store.
-#[cfg(feature = "postgres")]
 const DATABASE: &str = "CRASHES_DATABASE";
 /// The seed of the writer's operations.
 const SEED: &str = "CRASHES_SEED";
@@ -62,16 +56,10 @@ fn writer() {
 }
 
 /// The ring of a writer, with real time.
-#[cfg_attr(
-    not(feature = "postgres"),
-    allow(clippy::unused_async, reason = "a file is opened without waiting")
-)]
 async fn ring_in_environment() -> KeyRing {
-    #[cfg(feature = "sqlite")]
     if let Ok(path) = env::var(FILE) {
         return ring().build(SqliteStore::open(path).unwrap()).unwrap();
     }
-    #[cfg(feature = "postgres")]
     if let Ok(url) = env::var(DATABASE) {
         let store = patient().connect(&url).await.unwrap();
         return ring().build(store).unwrap();

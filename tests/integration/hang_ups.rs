@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
-use tower_api_key::store::{KeyStore, PostgresStore, StoreErrorKind};
+use tower_api_key::store::{KeyStore, StoreErrorKind};
 use tower_api_key::{Grant, KeyRing, RevocationReason, VerifyErrorKind};
+use tower_api_key_postgres::PostgresStore;
 
 use crate::floods::WellFormed;
 use crate::outcome::PASSES;

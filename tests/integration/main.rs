@@ -13,10 +13,8 @@ mod canary;
 mod challenges;
 mod claims;
 mod clocks;
-#[cfg(feature = "cli")]
-mod command_line;
 mod composition;
-#[cfg(all(unix, any(feature = "sqlite", feature = "postgres")))]
+#[cfg(unix)]
 mod crashes;
 mod customers;
 mod digests;
@@ -27,13 +25,9 @@ mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
 mod faults;
-#[cfg(feature = "file")]
-mod file_store;
 mod floods;
-mod folder;
 mod grpc;
 mod guards;
-#[cfg(feature = "postgres")]
 mod hang_ups;
 mod hiding;
 mod indistinguishable;
@@ -46,16 +40,9 @@ mod misplaced;
 mod model;
 mod moving;
 mod nginx;
+#[cfg(feature = "axum")]
+mod one_transaction;
 mod outcome;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod pages;
-#[cfg(feature = "postgres")]
-mod pg_server;
-#[cfg(feature = "postgres")]
-mod postgres;
-#[cfg(not(feature = "postgres"))]
-mod postgres_left_out;
-mod process;
 mod promises;
 mod quickstart;
 mod raw;
@@ -76,13 +63,13 @@ mod serde;
 #[cfg(feature = "axum")]
 mod signup;
 mod sources;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 mod stores;
 #[cfg(feature = "axum")]
 mod streams;
-mod support;
 mod text_types;
 mod uses;
 mod watch;
 mod wire;
+
+use tower_api_key_test_support::pg_server;
+use tower_api_key_test_support::{folder, process, support};

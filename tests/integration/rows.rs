@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+pub(crate) use crate::process::keys_in;
 use crate::process::run;
 use crate::support::{Whole, send};
 
@@ -136,20 +137,6 @@ pub(crate) fn paste(commands: &[String], expected: &[(u16, Value)]) {
 #[track_caller]
 pub(crate) fn answer_to(command: &str) -> Whole {
     parse_curl(&run("sh", ["-c", command]))
-}
-
-/// The keys in the commands that an example printed, each once.
-pub(crate) fn keys_in(commands: &[String]) -> Vec<&str> {
-    let mut keys = Vec::new();
-    for command in commands {
-        if let Some((_, rest)) = command.split_once("'x-api-key: ")
-            && let Some((key, _)) = rest.split_once('\'')
-            && !keys.contains(&key)
-        {
-            keys.push(key);
-        }
-    }
-    keys
 }
 
 /// Parses the output of `curl -i`.

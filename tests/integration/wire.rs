@@ -100,7 +100,6 @@ pub(crate) struct Answer {
 
 impl Client {
     /// The bare socket.
-    #[cfg(feature = "postgres")]
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }

@@ -36,7 +36,6 @@ impl State {
                 let of = records().filter(|record| is_of(record));
                 of.map(|record| record.id()).collect()
             }
-            _ => Vec::new(),
         };
         let is_known = |id: &KeyId| records().any(|record| record.id() == *id);
         named.into_iter().filter(is_known).collect()

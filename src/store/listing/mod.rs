@@ -1,8 +1,6 @@
 //! The query of a list.
 
 mod page;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(super) mod sql;
 
 use std::time::Duration;
 
@@ -261,8 +259,7 @@ impl ListQuery {
 
     /// The last moment at which a key that is [unused](Self::unused_for) may have been used or issued.
     /// `None` also if no moment is early enough.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn unused_since(&self) -> Option<Timestamp> {
+    pub fn unused_since(&self) -> Option<Timestamp> {
         let since = self.at.as_unix().checked_sub(self.unused_for?.as_secs());
         since.map(Timestamp::from_unix)
     }

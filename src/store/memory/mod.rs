@@ -78,7 +78,21 @@ impl MemoryStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn apply(&self, change: &Change) -> Result<(), StoreError> {
+    /// [`commit`](KeyStore::commit) without a future, for a store that keeps its records here.
+    ///
+    /// ```
+    /// use tower_api_key::store::{Change, MemoryStore};
+    ///
+    /// let records = MemoryStore::new();
+    /// records.apply(&Change::new(Vec::new()))?;
+    /// # Ok::<(), tower_api_key::store::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the contract: [`Conflict`](StoreErrorKind::Conflict) and
+    /// [`Duplicate`](StoreErrorKind::Duplicate).
+    pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for Write { record, expected } in change.writes() {

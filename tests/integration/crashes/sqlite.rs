@@ -1,7 +1,7 @@
 //! Writers to one file.
 
 use rusqlite::Connection;
-use tower_api_key::store::SqliteStore;
+use tower_api_key_sqlite::SqliteStore;
 
 use super::ledger::Ledger;
 use super::{FILE, kill_a_writer, ring, rounds};

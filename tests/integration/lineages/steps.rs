@@ -9,8 +9,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
 
-#[cfg(feature = "sqlite")]
-use {crate::folder::Folder, tower_api_key::store::SqliteStore};
+use {crate::folder::Folder, tower_api_key_sqlite::SqliteStore};
 
 type BeforeCommit = Arc<dyn Fn(&Change) + Send + Sync>;
 type BeforeRevoke = Arc<dyn Fn() + Send + Sync>;
@@ -19,7 +18,6 @@ type BeforeRevoke = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Steps {
     store: Arc<dyn KeyStore>,
     /// Removed when the store is closed.
-    #[cfg(feature = "sqlite")]
     _folder: Option<Arc<Folder>>,
     yields: bool,
     reads_twice: bool,
@@ -35,18 +33,12 @@ impl Steps {
             yields: true,
             ..Self::in_memory()
         };
-        vec![
-            Self::in_memory(),
-            yielding,
-            #[cfg(feature = "sqlite")]
-            Self::in_a_file(),
-        ]
+        vec![Self::in_memory(), yielding, Self::in_a_file()]
     }
 
     pub(crate) fn in_memory() -> Self {
         Self {
             store: Arc::new(MemoryStore::new()),
-            #[cfg(feature = "sqlite")]
             _folder: None,
             yields: false,
             reads_twice: false,
@@ -55,7 +47,6 @@ impl Steps {
         }
     }
 
-    #[cfg(feature = "sqlite")]
     fn in_a_file() -> Self {
         let folder = Folder::new();
         let options = SqliteStore::options().danger_lose_commits_at_power_failure();

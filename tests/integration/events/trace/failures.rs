@@ -1,18 +1,15 @@
 //! Failures outside any request: their events are errors with the cause.
 
-#[cfg(feature = "file")]
 use std::error::Error as _;
 use std::pin::pin;
 use std::time::Duration;
 
-#[cfg(feature = "file")]
-use tower_api_key::store::FileStore;
 use tower_api_key::{KeyRing, ManualClock, TracingObserver};
+use tower_api_key_file::FileStore;
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::Collector;
-#[cfg(feature = "file")]
 use crate::folder::Folder;
 use crate::support::{START, issue, poll_once};
 use crate::uses::noting::{Noting, Purging, Taking};
@@ -66,7 +63,6 @@ async fn an_upkeep_that_fails_says_why() {
 }
 
 /// A store's events differ from a ring's: they have no realm and no key, and name what failed.
-#[cfg(feature = "file")]
 #[test]
 fn a_file_that_is_not_taken_says_why() {
     let folder = Folder::new();

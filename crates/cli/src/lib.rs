@@ -1,0 +1,146 @@
+//! Managing keys from a shell, while servers run.
+//!
+//! This package has the program `tower-api-key`: `cargo install tower-api-key-cli`, or, in a clone of the
+//! repository, `cargo install --path crates/cli`. It opens the store of a service that is built on
+//! [`tower-api-key`](tower_api_key). The next request sees its changes, because each request reads SQLite
+//! or Postgres. The library of the package is this page and has no items: a program calls
+//! [`KeyRing`](tower_api_key::KeyRing).
+//!
+//! Use the store, the prefix and the realm with which the service builds its ring (the command warns if
+//! the newest keys of the realm have another prefix):
+//!
+//! ```sh
+//! export TOWER_API_KEY_STORE=sqlite:/var/lib/orders/keys.db
+//! export TOWER_API_KEY_PREFIX=acme TOWER_API_KEY_REALM=orders
+//! tower-api-key migrate
+//! KEY=$(tower-api-key issue --subject alice --scope orders:read)
+//! echo "$KEY" | tower-api-key check --require orders:read
+//! ```
+//!
+//! `migrate` creates the store: a file for `sqlite:`, tables for `postgres://…`. A key is named by its
+//! id, the 12 characters before its last `_`, alone or with the prefix: `0123456789Ab` or
+//! `acme_0123456789Ab`. With `-` in the place of the id, the key is read from standard input. After this
+//! rotation, the old and the new key work for twelve hours, and the command says until when:
+//!
+//! ```sh
+//! ID=$(echo "$KEY" | awk -F_ '{ print $(NF - 1) }')
+//! NEW=$(tower-api-key rotate "$ID" --grace 12h)
+//! tower-api-key list --subject alice
+//! tower-api-key revoke "$ID" --reason superseded
+//! ```
+//!
+//! `tower-api-key --help` lists the commands. `tower-api-key completions bash` and `tower-api-key man`
+//! write shell completions and a manual page.
+//!
+//! # A key has leaked
+//!
+//! Copy the line that holds the key, from the log, the chat or the commit, and paste it when the
+//! command asks for it. Or save it to a file:
+//!
+//! ```sh
+//! tower-api-key show - < leaked.txt                             # whose key it is
+//! tower-api-key revoke - --reason key_compromise < leaked.txt   # the next request is refused
+//! ```
+//!
+//! The key is found in any text: in quotes, in a URL, in JSON, with colours around it. It is not
+//! repeated. `revoke` names the other keys of the lineage that still work, if the key was rotated or
+//! came from a rotation. They may have leaked in the same place:
+//!
+//! ```sh
+//! tower-api-key revoke --lineage - --reason key_compromise < leaked.txt
+//! tower-api-key list --subject alice --unrevoked                # what else the holder has
+//! tower-api-key revoke --subject alice --reason key_compromise  # all of it, if in doubt
+//! ```
+//!
+//! If the holder must be able to go on working, replace the key instead. The old key and all others of
+//! its lineage end in the same commit:
+//!
+//! ```sh
+//! NEW=$(tower-api-key rotate - --at-once < leaked.txt)
+//! ```
+//!
+//! Then remove the text: `rm leaked.txt`.
+//!
+//! A text can be made up, and ids are public. So a pasted key counts only if its digest matches the
+//! record. If it does not, nothing is changed, and the command says which id the text names. A ring with
+//! a pepper needs `--pepper` or `TOWER_API_KEY_PEPPER` for this. A key that a log has cut or masked
+//! (`acme_0123456789Ab_…`) is an id, and is given as an argument.
+//!
+//! # What is a secret
+//!
+//! The plaintext of a new key is written to standard output, once, and nowhere else. The description of
+//! the key goes to standard error. With `--json` standard output is an object with `key` and `record`,
+//! after `rotate` and `regrant` also `replaced`. If standard output is closed, or is `/dev/null`, no key
+//! is made. If it fails later, the new key is revoked, and the error says so.
+//!
+//! A plaintext is never an argument, because other users can see the arguments of a process: `check`,
+//! `import` and `-` read it from standard input. White space, byte order marks and other invisible
+//! characters around it are removed, with a warning. An error does not repeat a text that looks like a
+//! key, or a password in a URL. A pepper is named by an environment variable or a file: `--pepper
+//! 2=env:PEPPER`. Put the URL of a Postgres server into `TOWER_API_KEY_STORE` or leave the password to
+//! `PGPASSWORD`.
+//!
+//! # Policy
+//!
+//! The limits of a ring are in the code of the service, and the program cannot see them. Repeat those
+//! that are not the defaults:
+//!
+//! | option | variable | default |
+//! |---|---|---|
+//! | `--max-lifetime` | `TOWER_API_KEY_MAX_LIFETIME` | 90d |
+//! | `--max-grace` | `TOWER_API_KEY_MAX_GRACE` | 24h |
+//! | `--grantable-scope` | `TOWER_API_KEY_GRANTABLE_SCOPES`, with spaces between | all |
+//! | `--max-keys-per-subject` | `TOWER_API_KEY_MAX_KEYS_PER_SUBJECT` | any number |
+//! | `--retention` | `TOWER_API_KEY_RETENTION` | 30d |
+//! | `--accept-imports` | `TOWER_API_KEY_ACCEPT_IMPORTS` | no |
+//! | `--pepper` | `TOWER_API_KEY_PEPPER` | none |
+//! | `--earlier-pepper` | `TOWER_API_KEY_EARLIER_PEPPERS`, with `;` between | none |
+//!
+//! Without `--max-lifetime`, `rotate` does not fail: it shortens the new key to 90 days. It warns on
+//! standard error, with the option that keeps the lifetime. `regrant` and `import` warn if no end was
+//! named. Anyone who can write to the store can do everything that the program can.
+//!
+//! # A store that cannot be written to
+//!
+//! `list`, `show` and `check` work for a user who may only read the store. If a server has a SQLite
+//! store open, it is opened read-only. For that the user must be able to read the file, its log (`-wal`)
+//! and the index of the log (`-shm`). If no process has the store open, SQLite would have to create the
+//! index. The commands copy the file and its log to a temporary folder instead, and read the copy. So
+//! they leave nothing next to the store that its owner cannot write to.
+//!
+//! # Keys from elsewhere
+//!
+//! `import` reads a key from standard input, or a file of them with `--batch`: see
+//! [moving keys from elsewhere](tower_api_key::guide::moving). An imported key has no default lifetime.
+//!
+//! # Exit codes
+//!
+//! An error is one line on standard error. With `--json` it is an object with `error`, which has `code`,
+//! `kind` and `message`. A warning is an object with `warning`, and a note is one with `note`. After an
+//! error nothing was changed, except:
+//!
+//! - with code 6, whose line says how things stand;
+//! - with code 7, whose results give the outcome of each line; a batch that ends with 5 or 6 has
+//!   imported the lines that its results name, and is [run again](tower_api_key::guide::moving#a-batch);
+//! - with code 5: a Postgres that lost its connection may have applied the change, and a `purge` may
+//!   have removed a part;
+//! - with code 4 of `revoke --subject`: some of the keys may be revoked.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done; for `check`: the key is accepted |
+//! | 1 | refused, by the policy or because of the key's state; for `check`: the key is not accepted |
+//! | 2 | the arguments, or the text from standard input, make no sense |
+//! | 3 | there is no such key in the realm, or no key of the subject |
+//! | 4 | conflict: another writer was first, or the key is in the store already |
+//! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
+//! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |
+//! | 7 | some lines of `import --batch` were not imported; the others were |
+//!
+//! # A keys file
+//!
+//! [`FileStore`](tower_api_key_file::FileStore) reads a file that people write. `mint` makes a key for it and
+//! writes its entry to standard error, to be pasted. `list`, `show` and `check` read the file, and so
+//! show whether a service would accept it.
+
+#![forbid(unsafe_code)]

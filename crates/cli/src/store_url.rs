@@ -1,0 +1,98 @@
+//! Which store, and how it is opened.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use tower_api_key::store::KeyStore;
+use tower_api_key_file::FileStore;
+use tower_api_key_postgres::PostgresStore;
+use tower_api_key_sqlite::SqliteStore;
+
+use crate::failure::Failure;
+use crate::snapshot::Reading;
+
+/// Where keys are. The URL of a Postgres server may hold a password, so there is no `Debug`.
+pub(crate) enum StoreUrl {
+    Sqlite(PathBuf),
+    Postgres(String),
+    File(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let path = |rest: &str| {
+            // `sqlite:///var/keys.db`, as other tools write it.
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            (!path.is_empty()).then(|| PathBuf::from(path))
+        };
+        let url = match text.split_once(':') {
+            Some(("sqlite", rest)) => path(rest).map(Self::Sqlite),
+            Some(("file", rest)) => path(rest).map(Self::File),
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Some(Self::Postgres(text.to_owned()))
+            }
+            _ => None,
+        };
+        url.ok_or_else(|| {
+            Failure::usage(
+                "invalid store; write sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH",
+            )
+        })
+    }
+}
+
+impl StoreUrl {
+    /// Opens a store that is there, with the schema of this program.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn KeyStore>, Failure> {
+        Ok(match self {
+            Self::Sqlite(path) => match SqliteStore::open_existing(path) {
+                Ok(store) => Arc::new(store),
+                Err(error) if path.exists() => return Err(error.into()),
+                Err(error) => {
+                    let advice = "tower-api-key migrate creates it";
+                    return Err(Failure::from(error).advise(advice));
+                }
+            },
+            Self::Postgres(url) => Arc::new(PostgresStore::connect(url).await?),
+            Self::File(path) => Arc::new(FileStore::options().unwatched().open(path)?),
+        })
+    }
+
+    /// Opens a store that is only read: a SQLite store may be write-protected.
+    pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
+        match self {
+            Self::Sqlite(path) if path.exists() => Reading::sqlite(path),
+            _ => Ok(Reading::new(self.open().await?)),
+        }
+    }
+
+    /// The file of a SQLite store, for what only such a store has.
+    pub(crate) fn sqlite(&self) -> Result<&Path, Failure> {
+        match self {
+            Self::Sqlite(path) => Ok(path),
+            Self::Postgres(_) => Err(Failure::usage(
+                "only a SQLite store is a file to copy; use pg_dump and pg_restore for Postgres",
+            )),
+            Self::File(_) => Err(Failure::usage(
+                "only a SQLite store is copied while it is used; copy a keys file as it is",
+            )),
+        }
+    }
+
+    /// Makes the store where there is none, and brings it to the schema of this program.
+    pub(crate) async fn migrate(&self) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite(path) => SqliteStore::open(path).map(drop)?,
+            Self::Postgres(url) => PostgresStore::migrate(url).await.map(drop)?,
+            Self::File(_) => {
+                return Err(Failure::usage(
+                    "a keys file has no schema; mint writes an entry for it, and an editor puts it in",
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! One key of a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use sha2::{Digest, Sha256};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp};
+
+use super::document::realm_of;
+use super::failure::{Lines, Problem};
+use super::value::{Name, Parsed, Raw};
+
+/// A key, and the line of its digest.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) line: Option<usize>,
+    pub(super) record: KeyRecord,
+}
+
+/// A key whose realm may be that of the file.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// As it is written, to find its line.
+    written: String,
+    digest: KeyDigest,
+    id: Option<KeyId>,
+    realm: Option<Realm>,
+    subject: String,
+    scopes: ScopeSet,
+    not_before: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    label: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+const FIELDS: &[&str] = &[
+    "digest",
+    "subject",
+    "scopes",
+    "expires_at",
+    "never_expires",
+    "not_before",
+    "realm",
+    "id",
+    "label",
+    "metadata",
+];
+
+impl Draft {
+    pub(super) fn finish(
+        self,
+        realm: Option<&Realm>,
+        lines: &mut Lines<'_>,
+        now: Timestamp,
+    ) -> Result<Entry, Problem> {
+        let line = lines.next_with(&self.written);
+        let Some(realm) = self.realm.or_else(|| realm.cloned()) else {
+            let advice = "realm is missing; name it here, or once for all keys of the file";
+            return Err(Problem::new(line, advice));
+        };
+        let id = match self.id {
+            Some(id) => id,
+            None => derived_id(&self.digest),
+        };
+        let record = KeyRecord::from(KeyRecordParts {
+            id,
+            realm,
+            digest: self.digest,
+            pepper_version: None,
+            prefix: None,
+            subject: self.subject,
+            scopes: self.scopes,
+            issued_at: now,
+            not_before: self.not_before.unwrap_or(Timestamp::from_unix(0)),
+            expires_at: self.expires_at,
+            retire_at: None,
+            lineage: id,
+            generation: 0,
+            version: 1,
+            revocation: None,
+            label: self.label,
+            metadata: self.metadata,
+        });
+        Ok(Entry { line, record })
+    }
+}
+
+/// An id that is always the same for a digest. It goes to logs, so it is no part of the digest itself.
+fn derived_id(digest: &KeyDigest) -> KeyId {
+    let hash = Sha256::new()
+        .chain_update(b"tower-api-key id of a digest\0")
+        .chain_update(digest.as_bytes())
+        .finalize();
+    let mut start = [0; 16];
+    start.copy_from_slice(&hash[..16]);
+    KeyId::from_hash(start)
+}
+
+pub(super) struct EntrySeed;
+
+impl<'de> DeserializeSeed<'de> for EntrySeed {
+    type Value = Draft;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Draft, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntrySeed {
+    type Value = Draft;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key with its fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draft, A::Error> {
+        let missing = |field| A::Error::custom(format_args!("{field} is missing"));
+        let mut seen = Vec::new();
+        let (mut digest, mut subject, mut scopes) = (None, None, None);
+        let (mut id, mut realm, mut label) = (None, None, None);
+        let (mut not_before, mut expires_at, mut never_expires) = (None, None, false);
+        let mut metadata = BTreeMap::new();
+        while let Some(field) = map.next_key_seed(Name::new(FIELDS, &seen))? {
+            seen.push(field);
+            match field {
+                "digest" => digest = Some(map.next_value_seed(Parsed::new(field, digest_of))?),
+                "subject" => subject = Some(map.next_value_seed(Parsed::new(field, subject_of))?),
+                "scopes" => scopes = Some(map.next_value_seed(Parsed::new(field, scopes_of))?),
+                "expires_at" => {
+                    expires_at = Some(map.next_value_seed(Parsed::new(field, Raw::moment))?);
+                }
+                "never_expires" => {
+                    never_expires = map.next_value_seed(Parsed::new(field, Raw::truth))?;
+                }
+                "not_before" => {
+                    not_before = Some(map.next_value_seed(Parsed::new(field, Raw::moment))?);
+                }
+                "realm" => realm = Some(map.next_value_seed(Parsed::new(field, realm_of))?),
+                "id" => id = Some(map.next_value_seed(Parsed::new(field, id_of))?),
+                "label" => label = Some(map.next_value_seed(Parsed::new(field, Raw::text))?),
+                _ => metadata = map.next_value_seed(Parsed::new(field, Raw::table))?,
+            }
+        }
+        let (written, digest) = digest.ok_or_else(|| missing("digest"))?;
+        match (expires_at, never_expires) {
+            (None, false) => {
+                let advice = "expires_at is missing; a key that lives for ever says never_expires";
+                return Err(A::Error::custom(advice));
+            }
+            (Some(_), true) => {
+                let advice = "expires_at and never_expires are both given; keep one of them";
+                return Err(A::Error::custom(advice));
+            }
+            _ => {}
+        }
+        if expires_at.is_some_and(|end| not_before.is_some_and(|start| end <= start)) {
+            let advice = "expires_at is not after not_before, so the key is never valid";
+            return Err(A::Error::custom(advice));
+        }
+        KeyRecordParts::check_description(label.as_deref(), &metadata).map_err(A::Error::custom)?;
+        Ok(Draft {
+            written,
+            digest,
+            id,
+            realm,
+            subject: subject.ok_or_else(|| missing("subject"))?,
+            scopes: scopes.ok_or_else(|| missing("scopes"))?,
+            not_before,
+            expires_at,
+            label,
+            metadata,
+        })
+    }
+}
+
+fn digest_of(value: Raw) -> Result<(String, KeyDigest), String> {
+    let text = match value {
+        Raw::Text(text) => Some(text),
+        _ => None,
+    };
+    text.and_then(|text| text.parse().ok().map(|digest| (text, digest)))
+        .ok_or_else(|| {
+            "expected the SHA-256 of a key, 64 hexadecimal digits, and never the key itself".into()
+        })
+}
+
+fn subject_of(value: Raw) -> Result<String, String> {
+    let text = value.text()?;
+    match KeyRecordParts::check_subject(&text) {
+        Ok(()) => Ok(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn scopes_of(value: Raw) -> Result<ScopeSet, String> {
+    ScopeSet::new(value.list()?).map_err(|error| error.to_string())
+}
+
+fn id_of(value: Raw) -> Result<KeyId, String> {
+    value
+        .text()?
+        .parse()
+        .map_err(|error: tower_api_key::Error| error.to_string())
+}

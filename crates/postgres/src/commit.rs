@@ -1,0 +1,158 @@
+//! Changes, each a transaction.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use tower_api_key::Realm;
+use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
+
+use super::columns::Rows;
+use super::connection::Connections;
+use super::error::{because, commit_failed};
+use super::tables::Tables;
+
+/// In the order of the array, which is sorted, so that two commits never deadlock.
+pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
+
+const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
+WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL ORDER BY id";
+
+/// Applies a change whole, or not at all.
+pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
+    let statements = Statements::of(change)?;
+    let mut taken = connections.begun().await?;
+    let tables = Arc::clone(&taken.tables);
+    let applied = statements.run(&tables, &mut taken, change).await;
+    taken.end(applied).await
+}
+
+/// A change as the arguments of its statements.
+pub(super) struct Statements {
+    locks: Vec<i64>,
+    updates: Rows,
+    inserts: Rows,
+}
+
+impl Statements {
+    pub(super) fn of(change: &Change) -> Result<Self, StoreError> {
+        let mut locks = BTreeSet::new();
+        let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
+        let mut updates = Rows::default();
+        let mut inserts = Rows::default();
+        for write in change.writes() {
+            let record = &write.record;
+            locks.insert(subject_lock(record.realm(), record.subject()));
+            locks.insert(lineage_lock(record.realm(), record.lineage().as_str()));
+            if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
+                return Err(StoreErrorKind::Duplicate.into());
+            }
+            match write.expected {
+                Expected::Absent => inserts.push(record)?,
+                Expected::Version(version) => {
+                    // No record is at a version that no column holds.
+                    let expected = i64::try_from(version).map_err(|_| StoreErrorKind::Conflict)?;
+                    updates.push_over(record, expected)?;
+                }
+            }
+        }
+        for keys in change.subjects() {
+            locks.insert(subject_lock(keys.realm(), keys.subject()));
+        }
+        Ok(Self {
+            locks: locks.into_iter().collect(),
+            updates,
+            inserts,
+        })
+    }
+
+    /// Updates come first. Then the one statement that can violate a unique constraint is the insertion
+    /// of new records, and that means a taken id or digest.
+    pub(super) async fn run(
+        self,
+        tables: &Tables,
+        connection: &mut PgConnection,
+        change: &Change,
+    ) -> Result<(), StoreError> {
+        sqlx::query(LOCK)
+            .bind(&self.locks)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| commit_failed(&error))?;
+        for keys in change.subjects() {
+            check(tables, connection, keys).await?;
+        }
+        if self.updates.len() > 0 {
+            let expected = self.updates.len();
+            let updated = self.updates.update(tables, connection).await;
+            if updated.map_err(|error| commit_failed(&error))? != expected {
+                return Err(StoreErrorKind::Conflict.into());
+            }
+        }
+        if self.inserts.len() > 0 {
+            let expected = self.inserts.len();
+            let inserted = self.inserts.insert(tables, connection).await;
+            if inserted.map_err(|error| commit_failed(&error))? != expected {
+                let advice = "drop the rule or the trigger of tower_api_keys that passes over an \
+                              insertion";
+                return Err(because(StoreErrorKind::Unavailable, advice));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the subject has the keys that the change was computed from. No other session can give it one,
+/// because the lock of the subject is held.
+async fn check(
+    tables: &Tables,
+    connection: &mut PgConnection,
+    keys: &SubjectKeys,
+) -> Result<(), StoreError> {
+    let held = tables
+        .query(SUBJECT_KEYS)
+        .bind(keys.realm().as_str())
+        .bind(keys.subject())
+        .fetch_all(connection)
+        .await
+        .map_err(|error| commit_failed(&error))?;
+    let mut expected = keys.keys().iter();
+    for row in &held {
+        let id: &str = row.try_get(0).map_err(|error| commit_failed(&error))?;
+        let version: i64 = row.try_get(1).map_err(|error| commit_failed(&error))?;
+        let same = expected.next().is_some_and(|(expected, expected_version)| {
+            expected.as_str() == id && u64::try_from(version) == Ok(*expected_version)
+        });
+        if !same {
+            return Err(StoreErrorKind::Conflict.into());
+        }
+    }
+    match expected.next() {
+        None => Ok(()),
+        Some(_) => Err(StoreErrorKind::Conflict.into()),
+    }
+}
+
+/// The number of a subject's advisory lock. Two subjects with the same number only take turns.
+pub(super) fn subject_lock(realm: &Realm, subject: &str) -> i64 {
+    lock(b"tower-api-key subject\0", realm, subject)
+}
+
+/// The number of a lineage's advisory lock: a session that ends it waits for those that add a key to it.
+pub(super) fn lineage_lock(realm: &Realm, lineage: &str) -> i64 {
+    lock(b"tower-api-key lineage\0", realm, lineage)
+}
+
+fn lock(kind: &[u8], realm: &Realm, name: &str) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(kind);
+    // A realm holds no control characters, so it ends here.
+    hash.update(realm.as_str());
+    hash.update([0]);
+    hash.update(name);
+    let digest: [u8; 32] = hash.finalize().into();
+    let (number, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    i64::from_be_bytes(*number)
+}

@@ -1,0 +1,499 @@
+//! API keys in Postgres, for services on several machines that share their keys: a store for
+//! [`tower-api-key`](tower_api_key).
+//!
+//! Every request reads the primary. A key that is revoked anywhere is refused everywhere by the next request.
+//!
+//! ```no_run
+//! use tower_api_key::{Grant, KeyRing, RevocationReason};
+//! use tower_api_key_postgres::{InTransaction, PostgresOptions, sqlx::PgPool};
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! // The service's own pool. `PostgresStore::connect` opens one for the keys alone.
+//! let pool = PgPool::connect("postgres://orders@db.internal/orders?sslmode=verify-full").await?;
+//! let options = PostgresOptions::new();
+//! options.migrate_pool(&pool).await?;
+//! let ring = KeyRing::builder("acme").build(options.with_pool(pool.clone()).await?)?;
+//!
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! assert_eq!(ring.verify(issued.secret().expose().as_bytes()).await?.subject(), "alice");
+//!
+//! // The application's change and that of the keys are one commit.
+//! let mut transaction = pool.begin().await?;
+//! let mut keys = InTransaction::join(&ring, &mut transaction).await?;
+//! keys.revoke(issued.id(), RevocationReason::PrivilegeWithdrawn).await?;
+//! let unannounced = keys.finish();
+//! transaction.commit().await?;
+//! unannounced.announce();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`PostgresStore`] has the tables, connections, failover, poolers, and the settings of a URL.
+//! - [`PostgresOptions`] sets the pool, the schema and the waits.
+//! - [`InTransaction`] changes keys in a transaction of the application, and [`guide`] says when.
+//!
+//! # Limits
+//!
+//! - A look-up is one round trip to the primary. There is no replica in memory yet.
+//! - After a failover, the answers of the old primary count for five seconds at most.
+//! - Tokio, and sqlx of the version of [`sqlx`]. TLS is rustls with *ring*.
+//! - Postgres 15 is tested. It needs Rust 1.94, because sqlx does.
+
+#![forbid(unsafe_code)]
+
+pub mod guide;
+
+mod authority;
+mod columns;
+mod commit;
+mod connection;
+mod error;
+mod home;
+mod list;
+mod options;
+mod password_file;
+mod port;
+mod reach;
+mod record;
+mod revoke;
+mod schema;
+mod tables;
+mod task;
+mod transaction;
+mod url;
+mod within;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
+use tower_api_key::store::sql::{column_time, moment};
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
+    Target,
+};
+use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
+
+use self::connection::Connections;
+pub use self::options::PostgresOptions;
+use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
+use self::tables::{SEEN, Tables, seen};
+use self::task::detached;
+pub use self::within::InTransaction;
+
+/// The version of sqlx whose `PgPool` and `PgConnection` [`PostgresStore`] takes.
+#[doc(no_inline)]
+pub use sqlx;
+
+/// Keys in a Postgres database that any number of processes share.
+///
+/// Every request reads the primary, so a key that is revoked anywhere is refused everywhere by the next
+/// request, or within five seconds of a failover. Clones share their connections. Rings of several
+/// realms can share one store.
+///
+/// ```no_run
+/// use tower_api_key::KeyRing;
+/// use tower_api_key_postgres::PostgresStore;
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://orders@db.internal/keys?sslmode=verify-full";
+/// PostgresStore::migrate(url).await?;
+/// let ring = KeyRing::builder("acme").build(PostgresStore::connect(url).await?)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The database
+///
+/// The tables `tower_api_keys` and `tower_api_key_migrations` are in the first schema of the
+/// `search_path`, which the URL can set (`?options[search_path]=auth`), or in the schema that
+/// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every statement
+/// names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate) creates them.
+/// If you run your own migrations, use the files in the folder `migrations` of this crate, in their order.
+/// A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `tower_api_keys` and `SELECT` on the
+/// other. The functions `tower_api_key_end_subject` and `tower_api_key_narrow_subject` are for triggers
+/// on the application's own tables: see [the guide](guide). The encoding must be
+/// UTF8. Tested with Postgres 15.
+///
+/// The database enforces the lifecycle too. A trigger refuses every `UPDATE` that gives a key more than
+/// it had, brings it back, gives it to another subject, or changes its label or metadata. This holds for
+/// psql as well. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
+/// `version`, is never refused, whatever else the row holds. The trigger cannot stop a row that is
+/// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE` nor the
+/// ownership of the table.
+///
+/// # Connections
+///
+/// At most [10](PostgresOptions::max_connections), opened when they are needed, in Tokio's runtime. A
+/// look-up is one prepared statement on one index, without a transaction. If a connection turns out to
+/// be dead, it is replaced within the same look-up, so a server that restarts costs requests only while
+/// it is away. While keys are looked up, the store opens one more connection a second, to find out which
+/// server the URL leads to, and closes it at once.
+///
+/// # A borrowed pool
+///
+/// [`from_pool`](Self::from_pool) uses the application's own pool, and [`InTransaction::join`] a transaction
+/// of it, so that a change by the application and one of the keys are one commit. The guarantees of this
+/// page hold there too, with these limits:
+///
+/// - sqlx has read the URL. It passes over settings that this store refuses, and may log their values.
+///   Check the pool's `PgSslMode` yourself.
+/// - After a failover the store closes the connections to the old server that it meets, and does not
+///   accept their answers. Those that it does not meet stay in the pool: the application's own
+///   statements may still reach the old server.
+/// - The limits of the pool are its own. The store waits for a connection no longer than its
+///   [`acquire_timeout`](PostgresOptions::acquire_timeout), even if that of the pool is longer. A pool
+///   with sqlx's default `test_before_acquire(true)` adds a round trip to each look-up.
+/// - A pool without a statement cache is refused by the first look-up.
+/// - The connection that the store opens each second has the settings of the pool
+///   (`PgPool::connect_options`), and hooks such as `after_connect` do not run on it. If a hook sets the
+///   `search_path`, name the schema with [`PostgresOptions::schema`].
+/// - The application can leave a session with another role, with another `search_path`, or with temporary
+///   tables. Each answer still counts only if its session sees every row, and no name leads elsewhere.
+///
+/// # A database that starts later
+///
+/// [`connect`](Self::connect) fails if no server answers. [`PostgresOptions::lazy`] returns a store
+/// that answers each request with 503, and says why, until the database is there.
+///
+/// # Failover
+///
+/// An answer counts only if its server is not in recovery, and is the one that the newest connection has
+/// reached. That connection is at most **five seconds** old, and usually one. So if a primary was
+/// replaced, and lives on behind connections that are still open, its answers count for at most five
+/// seconds after the URL leads to its successor. A write that a server refuses because it is read-only
+/// ends every connection at once. If no new connection can be opened for five seconds, for example
+/// because the server has no free slot, look-ups fail.
+///
+/// A standby is refused. [`PostgresOptions::danger_read_from_standby`] allows it. Then a key that was
+/// revoked is accepted until the standby receives the revocation.
+///
+/// The store also fails, and never takes a key for unknown, if row-level security applies to its role,
+/// if `tower_api_keys` is not the table that the migrations created, or if the schema is of another
+/// version. Each look-up checks the first, and the newest connection the others.
+///
+/// # Poolers
+///
+/// Statements are prepared. PgBouncer works with `pool_mode = session` and its default
+/// `server_reset_query = DISCARD ALL`, and is tested in this mode. A transaction pooler must support
+/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`). A pooler that mixes up
+/// those of its clients is refused. `options[...]` does not pass PgBouncer: name the schema with
+/// [`PostgresOptions::schema`]. Behind a pooler, a failover is noticed when the pooler leaves the old
+/// server, which depends on its own settings (`server_lifetime`, `RECONNECT`).
+///
+/// # The URL
+///
+/// It is `postgres://role:password@host:port/database`, with `%` escapes, and these settings: `sslmode`,
+/// `sslrootcert`, `sslcert`, `sslkey`, `host`, `port`, `user`, `password`, `dbname`, `application_name`
+/// and `options[name]`. Any other is refused, and so is a setting that is written twice or that would
+/// have no effect. An error names the setting and never its value.
+///
+/// The URL's `sslmode` says how TLS is used. `prefer`, the default, uses it if the server supports it.
+/// Only `verify-full` cannot be undone by a network in between. It uses the roots of `webpki-roots` or
+/// those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE` and others of libpq
+/// supply the settings that the URL leaves out. If one asks for a feature that this store does not
+/// support, it is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
+///
+/// Every read and write runs in a separate task in the runtime of its caller. If a caller is dropped,
+/// for example because a server drops a handler whose client hangs up, no statement ends half-way, no
+/// connection is lost, and a commit that has begun is finished. A call whose caller is gone is given up
+/// after six seconds. Outside a Tokio runtime a call runs in its caller.
+///
+/// A purge removes some thousand records at a time, each time in a separate transaction, so that
+/// revocations go on during a large one.
+///
+/// A write waits five seconds for each lock of another session, and then fails as
+/// [`StoreErrorKind::Busy`](tower_api_key::store::StoreErrorKind::Busy). If a process stalls in the middle of a commit,
+/// it keeps its locks for three seconds after its last statement. Then the server undoes the commit and
+/// ends the session (`idle_in_transaction_session_timeout`).
+///
+/// A commit is as durable as the server's `synchronous_commit` makes it. If a connection is lost while a
+/// commit is on its way, it is unknown whether it was applied. The error is then
+/// [`StoreErrorKind::Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable).
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Connections>);
+
+impl PostgresStore {
+    /// Connects, and checks that the schema is the one that this crate reads. As
+    /// [`PostgresOptions::connect`] with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable) for a URL that cannot be
+    /// read, a server that cannot be reached, a database that does not exist, or a role that is refused.
+    /// [`StoreErrorKind::Schema`](tower_api_key::store::StoreErrorKind::Schema) for a schema that is missing, or of
+    /// another version. The source of the error gives the remedy, in one line, and never holds the
+    /// password.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        PostgresOptions::new().connect(url).await
+    }
+
+    /// Migrates the schema to the version that this crate reads, and returns how many migrations were
+    /// applied. Processes that migrate at the same time take turns.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect). [`StoreErrorKind::Schema`](tower_api_key::store::StoreErrorKind::Schema) only for
+    /// a schema that is newer, [`StoreErrorKind::ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly) for a role
+    /// that may not create tables, or a standby.
+    pub async fn migrate(url: &str) -> Result<u32, StoreError> {
+        PostgresOptions::new().migrate(url).await
+    }
+
+    /// Uses the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), except for the URL, which the pool has read.
+    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
+        PostgresOptions::new().with_pool(pool).await
+    }
+
+    fn new(connections: Connections) -> Self {
+        Self(Arc::new(connections))
+    }
+}
+
+impl KeyStore for PostgresStore {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        let (connections, realm, digest) = (Arc::clone(&self.0), realm.clone(), *digest);
+        Lookup::Pending(Box::pin(async move {
+            let query = |tables: &Tables| {
+                let query = tables.find_query();
+                query.bind(&digest.as_bytes()[..]).bind(realm.as_str())
+            };
+            let rows = connections.rows("find", query).await?;
+            first(&rows, &realm)
+        }))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        task::spawn(task)
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        Some(StoreId::of(&self.0))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (connections, change) = (Arc::clone(&self.0), change.clone());
+        Box::pin(detached(async move {
+            commit::apply(&connections, &change).await
+        }))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        let (connections, realm, target) = (Arc::clone(&self.0), realm.clone(), target.clone());
+        Box::pin(detached(async move {
+            revoke::revoke(&connections, &realm, &target, revocation).await
+        }))
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        Box::pin(detached(async move {
+            let query = |tables: &Tables| {
+                let query = tables.query(&SELECT_BY_ID);
+                query.bind(id.to_string()).bind(realm.as_str())
+            };
+            let rows = connections.rows("get", query).await?;
+            first(&rows, &realm)
+        }))
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let asked: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(async move {
+            if asked.is_empty() {
+                return Vec::new();
+            }
+            let found = detached(async move {
+                let query = |tables: &Tables| {
+                    let query = tables.query(&SELECT_BY_IDS);
+                    query.bind(&asked).bind(realm.as_str())
+                };
+                let rows = connections.rows("get_many", query).await?;
+                let mut found = HashMap::with_capacity(rows.len());
+                for row in &rows {
+                    // The one row of an answer without records has no id.
+                    if let Some(id) = column::<Option<String>>(row, SEEN)? {
+                        let record = to_record(row, &realm);
+                        found.insert(id, record.map(|record| record.map(Arc::new)));
+                    }
+                }
+                Ok(found)
+            });
+            match found.await {
+                Ok(found) => {
+                    let answers = ids.iter().map(|id| found.get(id.as_str()).cloned());
+                    answers.map(|found| found.unwrap_or(Ok(None))).collect()
+                }
+                Err(error) => vec![Err(error); ids.len()],
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        let connections = Arc::clone(&self.0);
+        let (realm, query) = (realm.clone(), query.clone());
+        Box::pin(detached(async move {
+            list::list(&mut &*connections, &realm, &query).await
+        }))
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        let connections = Arc::clone(&self.0);
+        Box::pin(detached(async move { list::realms(&connections).await }))
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            // No end in a column is later.
+            let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
+            let (mut purged, mut places) = (0, PURGES.into_iter());
+            let mut place = places.next();
+            while let Some(purge) = place {
+                // Each step separately: a purge whose caller is gone ends after the current one.
+                let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+                let step = detached(async move {
+                    let step = |tables: &Tables| {
+                        let step = tables.query(purge);
+                        step.bind(realm.as_str().to_owned()).bind(ended_by)
+                    };
+                    connections.execute(step).await
+                });
+                match step.await? {
+                    0 => place = places.next(),
+                    count => purged += count,
+                }
+            }
+            Ok(purged)
+        })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let uses = uses.to_vec();
+        Box::pin(detached(async move {
+            if uses.is_empty() {
+                return Ok(());
+            }
+            let ids: Vec<String> = uses.iter().map(|(id, _)| id.to_string()).collect();
+            let times = uses
+                .iter()
+                .map(|&(_, at)| column_time(at))
+                .collect::<Result<Vec<i64>, _>>()?;
+            let query = |tables: &Tables| {
+                let query = tables.query(RECORD_USES);
+                query.bind(realm.as_str().to_owned()).bind(ids).bind(times)
+            };
+            connections.execute(query).await.map(drop)
+        }))
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        Box::pin(detached(async move {
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let query = |tables: &Tables| {
+                let query = tables.query(LAST_USES);
+                query.bind(realm.as_str()).bind(&ids)
+            };
+            let rows = connections.rows("last_uses", query).await?;
+            rows.iter()
+                .map(|row| {
+                    let at: Option<i64> = column(row, "last_used_at")?;
+                    at.map(|at| moment("last_used_at", at)).transpose()
+                })
+                .collect()
+        }))
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+fn first(rows: &[PgRow], realm: &Realm) -> Found {
+    let row = rows.first().map(|row| to_record(row, realm));
+    Ok(row.transpose()?.flatten().map(Arc::new))
+}
+
+/// A step of a purge. It is short because a revocation writes records that ended too, and waits for
+/// their locks. Rows that another session has locked are passed over, and do not count for the limit: if
+/// a step removes nothing, nothing else is left, and the next purge finds them. The order is that of the
+/// index, so that a step reads no more than it removes.
+macro_rules! purge {
+    ($ended:literal) => {
+        concat!(
+            "WITH due AS (
+    SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND ",
+            $ended,
+            "
+    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 2000 FOR UPDATE SKIP LOCKED
+) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id @= due.id"
+        )
+    };
+}
+
+/// One part of the index after the other.
+const PURGES: [&str; 4] = [
+    purge!("revoked_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at IS NULL AND expires_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at @<= $2"),
+    purge!("revoked_at IS NULL AND retire_at @> $2 AND expires_at @+ 0 @<= $2"),
+];
+
+/// Rows are locked in the order of their ids, so that two services that record their uses at once do not
+/// deadlock. `unnest` of several arrays is syntax: it names `pg_catalog` by itself.
+const RECORD_USES: &str = "WITH told AS (
+    SELECT id, pg_catalog.max(at) AS at FROM unnest($2::pg_catalog.text[], $3::bigint[]) AS told (id, at) GROUP BY id
+), locked AS (
+    SELECT keys.id, told.at FROM @.tower_api_keys AS keys JOIN told ON told.id @= keys.id
+    WHERE keys.realm @= $1 AND (keys.last_used_at IS NULL OR keys.last_used_at @< told.at)
+    ORDER BY keys.id FOR NO KEY UPDATE OF keys
+) UPDATE @.tower_api_keys AS keys SET last_used_at = greatest(keys.last_used_at, locked.at)
+FROM locked WHERE locked.id @= keys.id";
+
+const LAST_USES: &str = concat!(
+    "SELECT ",
+    seen!("last_uses"),
+    ", keys.last_used_at
+FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS asked (id, place)
+LEFT JOIN @.tower_api_keys AS keys ON keys.id @= asked.id AND keys.realm @= $1
+ORDER BY asked.place"
+);

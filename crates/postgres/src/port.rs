@@ -1,0 +1,101 @@
+//! The store of a ring in a transaction.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tower_api_key::store::{
+    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+
+use super::error::because;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A call of a ring to its store.
+pub(super) enum Call {
+    Get(Realm, KeyId, Reply<Option<Arc<KeyRecord>>>),
+    List(Realm, ListQuery, Reply<Page>),
+    Commit(Change, Reply<()>),
+    Revoke(Realm, Target, Revocation, Reply<Revoked>),
+}
+
+/// The store of a ring in a transaction: it sends every call to the connection.
+#[derive(Clone)]
+pub(super) struct Port(Arc<mpsc::UnboundedSender<Call>>);
+
+impl Port {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Call>) {
+        let (sender, calls) = mpsc::unbounded_channel();
+        (Self(Arc::new(sender)), calls)
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let over = || because(StoreErrorKind::Unavailable, "the transaction is over");
+        self.0.send(call(reply)).map_err(|_| over())?;
+        answer.await.map_err(|_| over())?
+    }
+}
+
+fn not_here() -> StoreError {
+    let advice = "ask the ring itself: this is not done in a transaction";
+    because(StoreErrorKind::Unavailable, advice)
+}
+
+impl KeyStore for Port {
+    fn find(&self, _: &Realm, _: &KeyDigest) -> Lookup {
+        Lookup::Ready(Err(not_here()))
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        Some(StoreId::of(&self.0))
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.ask(|reply| Call::Commit(change.clone(), reply)))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        let (realm, target) = (realm.clone(), target.clone());
+        Box::pin(self.ask(move |reply| Call::Revoke(realm, target, revocation, reply)))
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        Box::pin(self.ask(move |reply| Call::Get(realm.clone(), id, reply)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
+    }
+
+    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+}

@@ -1,0 +1,181 @@
+//! The tables, and how they are created.
+
+use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Row as _};
+use tower_api_key::store::{StoreError, StoreErrorKind};
+
+use super::authority::PROBE;
+use super::error::{because, failed};
+use super::home::{Home, Seen};
+use super::record::column;
+use super::tables::{SEEN, Tables};
+
+/// In their order. The first makes version 1.
+const MIGRATIONS: [&str; 5] = [
+    include_str!("../migrations/0001_keys.sql"),
+    include_str!("../migrations/0002_revocable.sql"),
+    include_str!("../migrations/0003_subjects.sql"),
+    include_str!("../migrations/0004_listing.sql"),
+    include_str!("../migrations/0005_prefix_and_lists.sql"),
+];
+
+/// The version that this crate reads and writes.
+const VERSION: usize = MIGRATIONS.len();
+
+pub(super) const MIGRATE: &str =
+    "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres";
+
+/// The lock in the files. It belongs to the transaction, so that no pooler can hand it to another.
+const BEGIN: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(8387794199273235065)";
+
+const EXISTS: &str =
+    "SELECT pg_catalog.to_regclass('@literal.tower_api_key_migrations') IS NOT NULL";
+const APPLIED: &str = "SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations";
+
+/// The schema of the tables: the one that is named, or the first of the search path that has them.
+pub(super) async fn locate(
+    connection: &mut PgConnection,
+    named: Option<&str>,
+) -> Result<Tables, StoreError> {
+    if let Some(schema) = named {
+        return Ok(Tables::new(schema));
+    }
+    let found = Tables::find(connection).await;
+    found.map_err(|error| failed(&error))?.ok_or_else(missing)
+}
+
+/// Refuses a schema that is not of this crate's version, or a table that is not the crate's.
+pub(super) async fn probe(
+    tables: &Tables,
+    connection: &mut PgConnection,
+) -> Result<Home, StoreError> {
+    let row = tables.query(PROBE).fetch_optional(connection).await;
+    let row = row.map_err(|error| failed(&error))?.ok_or_else(missing)?;
+    let seen = Seen::of(&row, "probe")?;
+    let (kind, has_guards): (&str, bool) = (column(&row, SEEN)?, column(&row, SEEN + 1)?);
+    let applied: Option<i32> = column(&row, SEEN + 2)?;
+    check(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))?;
+    if kind != "r" || !has_guards {
+        let advice = format!(
+            "{MIGRATE}, into another schema if need be: tower_api_keys is not a table that they made"
+        );
+        return Err(because(StoreErrorKind::Schema, advice));
+    }
+    Ok(Home {
+        seen,
+        timeline: column(&row, SEEN + 3)?,
+        database: column(&row, SEEN + 4)?,
+    })
+}
+
+fn check(found: usize) -> Result<(), StoreError> {
+    let advice = match found {
+        VERSION => return Ok(()),
+        0 => return Err(missing()),
+        older if older < VERSION => {
+            format!("{MIGRATE}: the schema is of version {older}, and {VERSION} is needed")
+        }
+        newer => return Err(too_new(newer)),
+    };
+    Err(because(StoreErrorKind::Schema, advice))
+}
+
+fn missing() -> StoreError {
+    let advice = format!("{MIGRATE}: the tables are missing");
+    because(StoreErrorKind::Schema, advice)
+}
+
+/// Applies the missing migrations, each file in a transaction, and returns how many there were. A
+/// migration that fails half-way is undone when the connection ends.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    named: Option<&str>,
+) -> Result<u32, StoreError> {
+    let mut applied = 0;
+    loop {
+        statement(connection, BEGIN.to_owned()).await?;
+        let tables = match named {
+            Some(schema) => Tables::new(schema),
+            None => target(connection).await?,
+        };
+        let found = version(connection, &tables).await;
+        let found = found.map_err(|error| failed(&error))?;
+        let Some(file) = MIGRATIONS.get(found) else {
+            statement(connection, "ROLLBACK".to_owned()).await?;
+            return if found == VERSION {
+                Ok(applied)
+            } else {
+                Err(too_new(found))
+            };
+        };
+        // A temporary table comes last, and hides none.
+        let path = format!("SET LOCAL search_path = {}, pg_temp", tables.quoted());
+        statement(connection, path).await?;
+        statement(connection, body(file)).await?;
+        statement(connection, "COMMIT".to_owned()).await?;
+        applied += 1;
+    }
+}
+
+async fn target(connection: &mut PgConnection) -> Result<Tables, StoreError> {
+    let found = Tables::find(connection).await;
+    let mut found = found.map_err(|error| failed(&error))?;
+    if found.is_none() {
+        let first = Tables::first(connection).await;
+        found = first.map_err(|error| failed(&error))?;
+    }
+    found.ok_or_else(|| {
+        let advice = "create a schema, and put it on the search_path: there is none to migrate";
+        because(StoreErrorKind::Schema, advice)
+    })
+}
+
+/// A file without its own transaction.
+fn body(file: &str) -> String {
+    let lines = file
+        .lines()
+        .filter(|line| !["BEGIN;", "COMMIT;"].contains(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+async fn statement(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// The number of the last migration that was applied. 0 if there was none.
+async fn version(connection: &mut PgConnection, tables: &Tables) -> Result<usize, SqlError> {
+    // The simple protocol, which every pooler supports.
+    let exists = AssertSqlSafe(tables.text(EXISTS));
+    let exists = sqlx::raw_sql(exists).fetch_one(&mut *connection).await?;
+    if !exists.try_get::<bool, _>(0)? {
+        return Ok(0);
+    }
+    let applied = AssertSqlSafe(tables.text(APPLIED));
+    let applied = sqlx::raw_sql(applied).fetch_one(connection).await?;
+    let applied: Option<i32> = applied.try_get(0)?;
+    Ok(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))
+}
+
+fn too_new(found: usize) -> StoreError {
+    let advice = format!(
+        "update this program: the schema of the database is of version {found}, and it reads {VERSION}"
+    );
+    because(StoreErrorKind::Schema, advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MIGRATIONS, body};
+
+    #[test]
+    fn each_file_is_one_transaction() {
+        for file in MIGRATIONS {
+            for word in ["BEGIN;", "COMMIT;"] {
+                assert_eq!(file.lines().filter(|line| *line == word).count(), 1);
+                assert!(!body(file).lines().any(|line| line == word));
+            }
+        }
+    }
+}

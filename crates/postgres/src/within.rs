@@ -1,0 +1,352 @@
+//! The operations of a ring in a transaction of the application.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+use tower_api_key::store::{StoreErrorKind, StoreId};
+use tower_api_key::{
+    Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, RevocationReason, ScopeSet,
+    Unannounced,
+};
+
+use super::PostgresStore;
+use super::error::because;
+use super::port::{Call, Port};
+use super::transaction::Borrowed;
+
+/// The operations of a [`KeyRing`] in a transaction that the application has begun, from
+/// [`join`](Self::join).
+///
+/// The application's own change and the change of the keys are committed together, or neither is:
+///
+/// ```no_run
+/// use sqlx::PgPool;
+/// use tower_api_key::{Grant, Issued, KeyId, KeyRing};
+/// use tower_api_key_postgres::{InTransaction, sqlx};
+///
+/// /// Makes a user an editor, and replaces the key, which is dead once this returns.
+/// async fn promote(
+///     pool: &PgPool,
+///     ring: &KeyRing,
+///     user: &str,
+///     key: KeyId,
+/// ) -> Result<Issued, Box<dyn std::error::Error + Send + Sync>> {
+///     let mut transaction = pool.begin().await?;
+///     sqlx::query("UPDATE users SET role = 'editor' WHERE name = $1")
+///         .bind(user)
+///         .execute(&mut *transaction)
+///         .await?;
+///
+///     let mut keys = InTransaction::join(ring, &mut transaction).await?;
+///     let grant = Grant::new(user).scopes(["orders:read", "orders:write"])?;
+///     let issued = keys.regrant(key, grant).await?;
+///     let unannounced = keys.finish();
+///
+///     transaction.commit().await?;
+///     unannounced.announce();
+///     Ok(issued)
+/// }
+/// ```
+///
+/// # What holds until the commit
+///
+/// - No other session sees a change before the commit. A secret that was issued is dead until then, and
+///   for good if the transaction is rolled back: hand it out after the commit. A key that was revoked is
+///   dead from the commit on.
+/// - Observers and watches are notified of a change by [`Unannounced::announce`].
+/// - A change keeps the lock of its subject and of its lineage until the transaction ends. Other
+///   sessions that issue to that subject, or revoke its keys, wait for it, for five seconds at most. So
+///   from the first change on, the server ends the session if the transaction is idle for three seconds
+///   (`idle_in_transaction_session_timeout`, unless the application's own is shorter). Do not call
+///   another service in between. A change itself waits five seconds for a lock, or the application's
+///   `lock_timeout` if that is shorter.
+///
+/// # What can fail
+///
+/// Each change is between savepoints. If it is refused, the transaction is as it was, and can go on. If
+/// another session has changed the same key, the change is computed again from the state that that
+/// session has committed, as outside a transaction. If the two wait for one another, the error is
+/// [`Busy`](StoreErrorKind::Busy): roll back, and begin again.
+///
+/// After any other error of the kind [`ErrorKind::Store`](tower_api_key::ErrorKind::Store), and after a call
+/// that was dropped before it ended, roll the transaction back.
+///
+/// The isolation level must be `READ COMMITTED`, the server's default. A snapshot would miss keys that
+/// other sessions have issued since it was taken, and with them a subject's limit or a key to revoke.
+pub struct InTransaction<'c> {
+    borrowed: Borrowed<'c>,
+    ring: KeyRing,
+    port: Port,
+    calls: mpsc::UnboundedReceiver<Call>,
+    identity: StoreId,
+    /// A change that began and did not end: its caller was dropped.
+    is_in_doubt: bool,
+    unannounced: Unannounced,
+}
+
+impl fmt::Debug for InTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InTransaction")
+            .field("ring", &self.ring)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'c> InTransaction<'c> {
+    /// Joins a transaction that the application has begun, so that its own change and that of the keys
+    /// are committed together. A `&mut Transaction<'_, Postgres>` of sqlx is accepted, and so is the
+    /// `&mut PgConnection` of one.
+    ///
+    /// See [`InTransaction`] for an example and for what holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](tower_api_key::ErrorKind::Store) if the ring's store is not a [`PostgresStore`], if
+    /// the connection is in no transaction, in one that has failed, is read-only or of another isolation
+    /// level than `READ COMMITTED`, or if it leads to another database than the store, or to a server
+    /// that does not count (see [`PostgresStore`]). The sources of the error say which.
+    pub async fn join(ring: &KeyRing, connection: &'c mut PgConnection) -> Result<Self, Error> {
+        let Some(PostgresStore(connections)) = ring.store_as::<PostgresStore>() else {
+            let advice = "build the ring over a PostgresStore: a transaction of Postgres holds no \
+                          keys of another store";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        };
+        let borrowed = Borrowed::new(connections, connection).await?;
+        let (port, calls) = Port::new();
+        let mut unannounced = Unannounced::new();
+        Ok(Self {
+            borrowed,
+            ring: ring.over(port.clone(), &mut unannounced),
+            port,
+            calls,
+            identity: StoreId::of(connections),
+            is_in_doubt: false,
+            unannounced,
+        })
+    }
+}
+
+impl InTransaction<'_> {
+    /// The connection, for the application's own statements in between.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        self.borrowed.connection
+    }
+
+    /// Gives the connection back, and returns the changes to announce after the commit.
+    pub fn finish(self) -> Unannounced {
+        self.unannounced
+    }
+
+    /// As [`KeyRing::issue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::issue`].
+    pub async fn issue(&mut self, grant: Grant) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.issue(grant)).await
+    }
+
+    /// As [`KeyRing::import_digest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::import_digest`].
+    pub async fn import_digest(
+        &mut self,
+        grant: Grant,
+        digest: KeyDigest,
+    ) -> Result<KeyRecord, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.import_digest(grant, digest)).await
+    }
+
+    /// As [`KeyRing::import_plaintext`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::import_plaintext`].
+    pub async fn import_plaintext(
+        &mut self,
+        grant: Grant,
+        plaintext: &str,
+    ) -> Result<KeyRecord, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.import_plaintext(grant, plaintext)).await
+    }
+
+    /// As [`KeyRing::rotate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::rotate`].
+    pub async fn rotate(&mut self, id: KeyId, grace: Duration) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.rotate(id, grace)).await
+    }
+
+    /// As [`KeyRing::rotate_now`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::rotate_now`].
+    pub async fn rotate_now(&mut self, id: KeyId) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.rotate_now(id)).await
+    }
+
+    /// As [`KeyRing::regrant`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::regrant`].
+    pub async fn regrant(&mut self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.regrant(id, grant)).await
+    }
+
+    /// As [`KeyRing::promote`], from a ring over the same store.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::promote`]. [`ErrorKind::Store`](tower_api_key::ErrorKind::Store) if the other ring is not
+    /// over the same store, because its key could not end in this transaction.
+    pub async fn promote(
+        &mut self,
+        from: &KeyRing,
+        id: KeyId,
+        grant: Grant,
+    ) -> Result<Issued, Error> {
+        if !from.is_over(self.identity) {
+            let advice = "build both rings over clones of one PostgresStore: a transaction ends no \
+                          key of another store";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        }
+        let source = from.over(self.port.clone(), &mut self.unannounced);
+        let ring = self.ring.clone();
+        self.run(ring.promote(&source, id, grant)).await
+    }
+
+    /// As [`KeyRing::narrow`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::narrow`].
+    pub async fn narrow(&mut self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.narrow(id, scopes)).await
+    }
+
+    /// As [`KeyRing::revoke`]. The key is dead from the commit on.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke`].
+    pub async fn revoke(&mut self, id: KeyId, reason: RevocationReason) -> Result<(), Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke(id, reason)).await
+    }
+
+    /// As [`KeyRing::revoke_lineage`]. The keys are dead from the commit on.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke_lineage`].
+    pub async fn revoke_lineage(
+        &mut self,
+        id: KeyId,
+        reason: RevocationReason,
+    ) -> Result<usize, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke_lineage(id, reason)).await
+    }
+
+    /// As [`KeyRing::revoke_subject`]. The keys are dead from the commit on, and no key is issued to
+    /// the subject by another session before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::revoke_subject`].
+    pub async fn revoke_subject(
+        &mut self,
+        subject: &str,
+        reason: RevocationReason,
+    ) -> Result<usize, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.revoke_subject(subject, reason)).await
+    }
+
+    /// Runs an operation of the ring, and answers its calls to the store on the connection.
+    async fn run<T>(
+        &mut self,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if self.is_in_doubt {
+            let advice = "roll the transaction back: a call was dropped before it ended";
+            return Err(because(StoreErrorKind::Unavailable, advice).into());
+        }
+        // Calls of an operation that was dropped are not made for the next.
+        while self.calls.try_recv().is_ok() {}
+        let mut operation = pin!(operation);
+        loop {
+            let step = poll_fn(|context| {
+                if let Poll::Ready(done) = operation.as_mut().poll(context) {
+                    return Poll::Ready(Step::Done(done));
+                }
+                // The calls do not end while the port lives.
+                match self.calls.poll_recv(context) {
+                    Poll::Ready(Some(call)) => Poll::Ready(Step::Call(Box::new(call))),
+                    Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                }
+            });
+            match step.await {
+                Step::Done(done) => return done,
+                Step::Call(call) => {
+                    self.is_in_doubt = true;
+                    self.answer(*call).await;
+                    self.is_in_doubt = false;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, call: Call) {
+        // The caller waits in the operation that is being run.
+        match call {
+            Call::Get(realm, id, reply) => {
+                let _ = reply.send(self.borrowed.get(&realm, id).await);
+            }
+            Call::List(realm, query, reply) => {
+                let _ = reply.send(self.borrowed.list(&realm, &query).await);
+            }
+            Call::Commit(change, reply) => {
+                let done = self.borrowed.commit(&change).await;
+                if done.is_ok() {
+                    for write in change.writes() {
+                        self.unannounced.changed(write.record.id());
+                    }
+                }
+                let _ = reply.send(done);
+            }
+            Call::Revoke(realm, target, revocation, reply) => {
+                let revoked = self.borrowed.revoke(&realm, &target, revocation).await;
+                let ended = revoked.iter().flat_map(|revoked| &revoked.ended);
+                for id in ended.filter_map(|ended| ended.id) {
+                    self.unannounced.changed(id);
+                }
+                let _ = reply.send(revoked);
+            }
+        }
+    }
+}
+
+enum Step<T> {
+    Done(T),
+    Call(Box<Call>),
+}

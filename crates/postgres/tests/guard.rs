@@ -1,0 +1,341 @@
+//! The changes that the database itself refuses, attempted in SQL without the crate.
+
+use sqlx::postgres::PgDatabaseError;
+use tower_api_key::{Grant, Issued, RevocationReason, VerifyErrorKind};
+
+use super::{connect, ring_over};
+use tower_api_key_test_support::pg_server::{database, execute};
+
+/// A key with a value in every column that an UPDATE could change: rotated, so that it has a
+/// `retire_at`, and used.
+async fn key(url: &str) -> Issued {
+    let ring = ring_over(connect(url).await);
+    let grant = Grant::new("alice")
+        .scopes(["read", "write"])
+        .unwrap()
+        .label("laptop");
+    let issued = ring.issue(grant).await.unwrap();
+    let id = issued.record().id();
+    let grace = std::time::Duration::from_mins(1);
+    ring.rotate(id, grace).await.unwrap();
+    let set = format!("UPDATE tower_api_keys SET last_used_at = 1000 WHERE id = '{id}'");
+    assert_eq!(execute(url, &set).await.unwrap(), 1);
+    issued
+}
+
+/// Tries `UPDATE … SET {set}` on the key, and returns the database's answer.
+async fn set(url: &str, issued: &Issued, set: &str) -> Result<u64, (String, String, String)> {
+    let id = issued.record().id();
+    let update = format!("UPDATE tower_api_keys SET {set} WHERE id = '{id}'");
+    execute(url, &update).await.map_err(|error| {
+        let error = error.into_database_error().expect("the server answers");
+        let error = error.downcast::<PgDatabaseError>();
+        (
+            error.code().to_owned(),
+            error.constraint().unwrap_or_default().to_owned(),
+            error.message().to_owned(),
+        )
+    })
+}
+
+#[track_caller]
+fn assert_guarded(
+    issued: &Issued,
+    tried: &str,
+    answer: Result<u64, (String, String, String)>,
+    why: &str,
+) {
+    let id = issued.record().id();
+    let (code, constraint, message) = answer.expect_err(tried);
+    assert_eq!(code, "TAK01", "{tried}: {message}");
+    assert_eq!(constraint, "tower_api_keys_guard", "{tried}");
+    let expected = format!("key {id} cannot be changed like this: {why}");
+    assert_eq!(message, expected, "{tried}");
+}
+
+#[tokio::test]
+async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
+    let url = database().await;
+    let key = key(&url).await;
+    for (tried, why) in [
+        ("id = 'aaaaaaaaaaaa'", "its id is fixed"),
+        ("realm = 'billing'", "its realm is fixed"),
+        ("digest = sha256('guess')", "its digest is fixed"),
+        ("pepper_version = 1", "its pepper_version is fixed"),
+        ("subject = 'bob'", "its subject is fixed"),
+        ("issued_at = issued_at - 1", "its issued_at is fixed"),
+        ("not_before = not_before - 1", "its not_before is fixed"),
+        ("lineage = 'aaaaaaaaaaaa'", "its lineage is fixed"),
+        ("generation = generation + 1", "its generation is fixed"),
+        ("label = 'desk'", "its label is fixed"),
+        ("label = NULL", "its label is fixed"),
+        ("prefix = 'acme_live'", "its prefix is fixed"),
+        ("prefix = NULL", "its prefix is fixed"),
+        ("metadata = '{\"team\":\"a\"}'", "its metadata is fixed"),
+        (
+            "expires_at = expires_at + 1",
+            "its expires_at only moves to an earlier time",
+        ),
+        (
+            "expires_at = NULL",
+            "its expires_at only moves to an earlier time",
+        ),
+        (
+            "retire_at = retire_at + 1",
+            "its retire_at only moves to an earlier time",
+        ),
+        (
+            "retire_at = NULL",
+            "its retire_at only moves to an earlier time",
+        ),
+        ("scopes = 'admin'", "its scopes only become fewer"),
+        (
+            "scopes = 'read write admin'",
+            "its scopes only become fewer",
+        ),
+        ("scopes = 'READ'", "its scopes only become fewer"),
+    ] {
+        let tried = format!("{tried}, version = version + 1");
+        let answer = set(&url, &key, &tried).await;
+        assert_guarded(&key, &tried, answer, why);
+    }
+}
+
+#[tokio::test]
+async fn invariant_2_an_update_in_sql_brings_no_key_back() {
+    let url = database().await;
+    let key = key(&url).await;
+    let ring = ring_over(connect(&url).await);
+    let id = key.record().id();
+    ring.revoke(id, RevocationReason::KeyCompromise)
+        .await
+        .unwrap();
+    for tried in [
+        "revoked_at = NULL, revocation_reason = NULL",
+        "revoked_at = NULL",
+        "revoked_at = revoked_at + 1",
+        "revoked_at = revoked_at - 1",
+        "revocation_reason = 'unspecified'",
+    ] {
+        let tried = format!("{tried}, version = version + 1");
+        let answer = set(&url, &key, &tried).await;
+        assert_guarded(&key, &tried, answer, "a revocation is final");
+    }
+    let error = ring.verify(key.secret().expose().as_bytes()).await;
+    let VerifyErrorKind::Invalid(_) = error.unwrap_err().kind() else {
+        panic!("the key is refused");
+    };
+}
+
+#[tokio::test]
+async fn invariant_6_no_update_in_sql_passes_the_version_by() {
+    let url = database().await;
+    let key = key(&url).await;
+    let by_one = "its version rises by one, up to 4611686018427387904";
+    let rises = "its version rises with every change but that of last_used_at";
+    for (tried, why) in [
+        ("version = version - 1", by_one),
+        ("version = version + 2", by_one),
+        ("version = version + 2, scopes = 'read'", by_one),
+        ("version = 4611686018427387904", by_one),
+        ("version = 9223372036854775807", by_one),
+        (
+            "version = version + 2, revoked_at = 1, revocation_reason = 'unspecified'",
+            by_one,
+        ),
+        (
+            "version = 9223372036854775807, revoked_at = 1, revocation_reason = 'unspecified'",
+            by_one,
+        ),
+        ("scopes = 'read'", rises),
+        ("expires_at = expires_at - 1", rises),
+        ("retire_at = retire_at - 1", rises),
+        ("revoked_at = 1, revocation_reason = 'unspecified'", rises),
+        (
+            "last_used_at = last_used_at - 1",
+            "its last_used_at only moves to a later time",
+        ),
+        (
+            "last_used_at = NULL",
+            "its last_used_at only moves to a later time",
+        ),
+    ] {
+        let answer = set(&url, &key, tried).await;
+        assert_guarded(&key, tried, answer, why);
+    }
+}
+
+#[tokio::test]
+async fn what_takes_away_may_be_done_in_sql() {
+    let url = database().await;
+    let key = key(&url).await;
+    for tried in [
+        "last_used_at = last_used_at",
+        "last_used_at = last_used_at + 1",
+        "scopes = 'write', version = version + 1",
+        "scopes = '', version = version + 1",
+        "expires_at = expires_at - 1, version = version + 1",
+        "retire_at = retire_at - 1, version = version + 1",
+        "version = version + 1",
+        "revoked_at = 1, revocation_reason = 'unspecified', version = version + 1",
+    ] {
+        assert_eq!(set(&url, &key, tried).await, Ok(1), "{tried}");
+    }
+}
+
+/// A session that disables ordinary triggers does not disable this one.
+#[tokio::test]
+async fn the_guard_stands_in_a_session_of_a_replica_too() {
+    let url = database().await;
+    let key = key(&url).await;
+    let url = format!("{url}?options[session_replication_role]=replica");
+    let tried = "subject = 'bob', version = version + 1";
+    let answer = set(&url, &key, tried).await;
+    assert_guarded(&key, tried, answer, "its subject is fixed");
+}
+
+#[tokio::test]
+async fn invariant_12_an_id_and_a_digest_are_in_one_row() {
+    let url = database().await;
+    let key = key(&url).await;
+    let id = key.record().id();
+    let columns = "realm, pepper_version, subject, scopes, issued_at, not_before, expires_at, \
+                   retire_at, lineage, generation, version, metadata";
+    for (id_column, digest, constraint) in [
+        ("id", "sha256('other')", "tower_api_keys_pkey"),
+        ("'aaaaaaaaaaaa'", "digest", "tower_api_keys_digest_key"),
+    ] {
+        let insert = format!(
+            "INSERT INTO tower_api_keys (id, digest, {columns}) \
+             SELECT {id_column}, {digest}, {columns} FROM tower_api_keys WHERE id = '{id}'"
+        );
+        let error = execute(&url, &insert).await.unwrap_err();
+        let error = error.into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("23505"));
+        assert_eq!(error.constraint(), Some(constraint));
+    }
+}
+
+/// An insertion of a row with this value in a column, of a key that is revoked or not.
+fn row(column: &str, value: &str, revoked: bool) -> String {
+    let valid = [
+        ("id", "'aaaaaaaaaaaa'"),
+        ("realm", "'orders'"),
+        ("digest", "sha256('a')"),
+        ("pepper_version", "NULL"),
+        ("subject", "'alice'"),
+        ("scopes", "'read write'"),
+        ("issued_at", "1"),
+        ("not_before", "1"),
+        ("expires_at", "NULL"),
+        ("retire_at", "NULL"),
+        ("lineage", "'aaaaaaaaaaaa'"),
+        ("generation", "0"),
+        ("version", "1"),
+        ("revoked_at", "NULL"),
+        ("revocation_reason", "NULL"),
+        ("label", "NULL"),
+        ("metadata", "'{}'"),
+        ("last_used_at", "NULL"),
+        ("prefix", "'acme'"),
+    ];
+    let values: Vec<&str> = valid
+        .iter()
+        .map(|&(name, valid)| match name {
+            _ if name == column => value,
+            "revoked_at" if revoked => "1",
+            "revocation_reason" if revoked => "'unspecified'",
+            _ => valid,
+        })
+        .collect();
+    let names = valid.map(|(name, _)| name).join(", ");
+    let values = values.join(", ");
+    format!("INSERT INTO tower_api_keys ({names}) VALUES ({values})")
+}
+
+#[tokio::test]
+async fn no_row_comes_in_that_is_no_record() {
+    let url = database().await;
+    let insert = |column: &str, value: &str| row(column, value, false);
+    for (column, value, constraint) in [
+        ("id", "'aaaaaaaaaaa'", "id_check"),
+        ("id", "'aaaaaaaaaaa_'", "id_check"),
+        ("id", "E'aaaaaaaaaaaa\\n'", "id_check"),
+        ("realm", "''", "realm_check"),
+        ("realm", "repeat('a', 65)", "realm_check"),
+        ("realm", "'a\"b'", "realm_check"),
+        ("realm", "'a\\b'", "realm_check"),
+        ("realm", "'caf\u{e9}'", "realm_check"),
+        ("digest", "'\\x00'", "digest_check"),
+        ("pepper_version", "-1", "pepper_version_check"),
+        ("pepper_version", "4294967296", "pepper_version_check"),
+        ("subject", "''", "subject_check"),
+        ("subject", "repeat('\u{e9}', 129)", "subject_check"),
+        ("subject", "E'a\\nb'", "subject_check"),
+        ("subject", "E'a\\u0085b'", "subject_check"),
+        ("scopes", "'read  write'", "scopes_check"),
+        ("scopes", "' read'", "scopes_check"),
+        ("scopes", "'read '", "scopes_check"),
+        ("scopes", "'a\"b'", "scopes_check"),
+        ("scopes", "'a\\b'", "scopes_check"),
+        ("scopes", "repeat('a', 129)", "scopes_check"),
+        ("issued_at", "-1", "issued_at_check"),
+        ("not_before", "-1", "not_before_check"),
+        ("expires_at", "-1", "expires_at_check"),
+        ("retire_at", "-1", "retire_at_check"),
+        ("lineage", "'a'", "lineage_check"),
+        ("generation", "-1", "generation_check"),
+        ("generation", "4294967296", "generation_check"),
+        ("version", "0", "version_check"),
+        ("version", "4611686018427387905", "entry"),
+        ("version", "9223372036854775807", "entry"),
+        ("revoked_at", "1", "revocation_check"),
+        ("revocation_reason", "'unspecified'", "revocation_check"),
+        ("metadata", "'[]'", "metadata_check"),
+        ("metadata", r#"'{"a":1}'"#, "entry"),
+        ("metadata", r#"'{"a":null}'"#, "entry"),
+        ("metadata", r#"'{"a":"b","c":["d"]}'"#, "entry"),
+        ("metadata", r#"'{"a":{"b":"c"}}'"#, "entry"),
+        ("metadata", r#"'{"a":"\ud800"}'"#, "entry"),
+        ("metadata", r#"'{"\\\udC00":"a"}'"#, "entry"),
+        ("last_used_at", "-1", "last_used_at_check"),
+        ("prefix", "''", "entry"),
+        ("prefix", "'Acme'", "entry"),
+        ("prefix", "'1acme'", "entry"),
+        ("prefix", "'acme_'", "entry"),
+        ("prefix", "'ac-me'", "entry"),
+        ("prefix", "E'acme\\n'", "entry"),
+        ("prefix", "'caf\u{e9}'", "entry"),
+        ("prefix", "repeat('a', 21)", "entry"),
+    ] {
+        let error = execute(&url, &insert(column, value)).await;
+        let error = error.expect_err(value).into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("23514"), "{column} {value}");
+        let constraint = format!("tower_api_keys_{constraint}");
+        assert_eq!(error.constraint(), Some(&*constraint), "{column} {value}");
+        // Nor is it accepted as a revoked one.
+        if !column.starts_with("revo") {
+            let revoked = row(column, value, true);
+            let error = execute(&url, &revoked).await;
+            let error = error.expect_err(value).into_database_error().unwrap();
+            assert_eq!(error.code().as_deref(), Some("23514"), "{revoked}");
+            assert!(error.constraint().is_some(), "{column} {value}");
+        }
+    }
+    for (column, value) in [
+        ("subject", "repeat('a', 256)"),
+        ("scopes", "''"),
+        ("scopes", "'!#[]~ ' || repeat('a', 128)"),
+        ("realm", "' ]-[~'"),
+        ("generation", "4294967295"),
+        ("version", "4611686018427387904"),
+        ("metadata", r#"' { "a" : "b" , "" : "" } '"#),
+        ("metadata", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("metadata", "'{\"caf\u{e9}\":\"\\\\n\"}'"),
+    ] {
+        for insert in [insert(column, value), row(column, value, true)] {
+            assert_eq!(execute(&url, &insert).await.unwrap(), 1, "{column} {value}");
+            execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Lists, a page at a time.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ParamsFromIter, Row, ToSql, params_from_iter};
+use tower_api_key::store::sql::{
+    Dialect, ListStatements, PageBuilder, Position, Statement, Value, Way,
+};
+use tower_api_key::store::{ListQuery, MOST_REALMS, Page, StoreError};
+use tower_api_key::{KeyRecord, Realm};
+
+use super::connection::require_known;
+use super::failure::Place;
+use super::read::{Unread, record};
+
+pub(super) const DIALECT: Dialect = Dialect {
+    table: "api_keys",
+    columns: tower_api_key::store::sql::Row::NAMES,
+    unused: &[
+        "last_used_at <= :since AND issued_at + 0 <= :since",
+        "last_used_at IS NULL AND issued_at <= :since",
+    ],
+    unused_rest: "",
+    plain_unrevoked: "revoked_at + 0 IS NULL",
+    of_scope: "scopes IN (SELECT scopes FROM api_key_scope_sets WHERE realm = :realm \
+               AND scope = :scope)",
+    has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
+    plain_realm: "+realm",
+    plain_id: "+id",
+    few_in_index: 50_000,
+    few_in_table: 5_000,
+    place: |number, value| match value {
+        Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
+        Value::Number(_) | Value::Text(_) => format!("?{number}"),
+    },
+    among: |found| (String::new(), format!("id IN ({found})")),
+};
+
+/// Each step is one descent in an index.
+const REALMS: &str = "WITH RECURSIVE realms (realm, number) AS (
+    SELECT min(realm), 1 FROM api_keys
+    UNION ALL
+    SELECT (SELECT min(realm) FROM api_keys WHERE api_keys.realm > realms.realm), number + 1
+    FROM realms WHERE realm IS NOT NULL AND number < ?1
+) SELECT realm FROM realms WHERE realm IS NOT NULL";
+
+/// A value as rusqlite binds it.
+pub(super) struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Number(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Raw(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+pub(super) fn bound(values: &[Value]) -> ParamsFromIter<impl Iterator<Item = Bound<'_>>> {
+    params_from_iter(values.iter().map(Bound))
+}
+
+pub(super) fn list(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    query: &ListQuery,
+) -> Result<Page, Unread> {
+    // One state of the store for all reads.
+    let reading = connection.transaction()?;
+    require_known(&reading, place)?;
+    let asked = ListStatements {
+        dialect: &DIALECT,
+        realm,
+        query,
+    };
+    if asked.is_nothing() {
+        return Ok(Page::default());
+    }
+    let way = way(&reading, &asked)?;
+    let mut page = PageBuilder::new(query);
+    loop {
+        let missing = page.missing();
+        let statement = asked.page(way, page.after(), missing);
+        let mut prepared = reading.prepare_cached(&statement.sql)?;
+        let mut rows = prepared.query(bound(&statement.values))?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            read += 1;
+            if !page.take(position(row)?, readable(row, realm)?) {
+                return Ok(page.page());
+            }
+        }
+        if missing.is_none_or(|missing| read <= missing) {
+            return Ok(page.page());
+        }
+    }
+}
+
+fn way(connection: &Connection, asked: &ListStatements<'_>) -> Result<Way, rusqlite::Error> {
+    for (filter, few) in asked.filters() {
+        let Statement { sql, values } = asked.count(filter, few);
+        let mut counting = connection.prepare_cached(&sql)?;
+        let found: i64 = counting.query_row(bound(&values), |row| row.get(0))?;
+        if found <= few {
+            return Ok(Way::By(filter));
+        }
+    }
+    Ok(asked.other_way())
+}
+
+fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
+    let id = match row.get_ref(0)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    };
+    // The column holds integers only.
+    let issued_at = row.get_ref(5)?.as_i64().unwrap_or(-1);
+    Ok(Position { id, issued_at })
+}
+
+/// An error of SQLite itself ends the list. An error in the row does not.
+fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<KeyRecord, StoreError>, Unread> {
+    match record(row, realm) {
+        Ok(record) => Ok(Ok(record)),
+        Err(Unread::Row(error)) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn realms(connection: &Connection, place: &Place) -> Result<Vec<Realm>, Unread> {
+    require_known(connection, place)?;
+    let mut statement = connection.prepare_cached(REALMS)?;
+    let most = i64::try_from(MOST_REALMS).unwrap_or(i64::MAX);
+    let mut rows = statement.query([most])?;
+    let mut realms = Vec::new();
+    while let Some(row) = rows.next()? {
+        // An unreadable name is of no use to an operator.
+        let realm = row.get_ref(0)?.as_str().ok();
+        realms.extend(realm.and_then(|realm| realm.parse::<Realm>().ok()));
+    }
+    Ok(realms)
+}

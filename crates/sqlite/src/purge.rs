@@ -1,0 +1,72 @@
+//! The removal of records that ended, in steps that let others write.
+
+use std::time::Duration;
+
+use futures_timer::Delay;
+use rusqlite::{Connection, params};
+use tower_api_key::store::StoreError;
+use tower_api_key::{Realm, Timestamp};
+
+use super::SqliteStore;
+use super::failure::Place;
+use super::write::begin;
+
+/// How many records a step removes: no commit waits for more than that, tenths of a second in a large
+/// file. A smaller step takes little less, because its records too are spread over the file.
+const AT_ONCE: usize = 5_000;
+
+/// The rest between two steps. The lock of SQLite has no queue: another process that waits for it checks
+/// after pauses of up to 100 ms, and would hardly find it free between a commit and the next step.
+const REST: Duration = Duration::from_millis(120);
+
+/// By the index of how keys end, which holds all that ended in four places.
+pub(super) const DELETE: &str = "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM (
+    SELECT digest FROM api_keys WHERE realm = ?1 AND revoked_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at IS NULL AND expires_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at <= ?2
+    UNION ALL SELECT digest FROM api_keys
+        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at > ?2 AND expires_at + 0 <= ?2
+) LIMIT ?3)";
+
+/// Removes the records that ended by this time, and returns how many there were. Each step is a separate
+/// job, so that the commits that this process has queued meanwhile come before the next.
+pub(super) async fn purge(
+    store: &SqliteStore,
+    realm: &Realm,
+    ended_by: Timestamp,
+) -> Result<u64, StoreError> {
+    let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
+    let mut purged = 0;
+    loop {
+        let realm = realm.clone();
+        let job = move |connection: &mut Connection, place: &Place| {
+            step(connection, place, &realm, ended_by)
+        };
+        let removed = store.write(job).await?;
+        purged += removed as u64;
+        if removed < AT_ONCE {
+            return Ok(purged);
+        }
+        Delay::new(REST).await;
+    }
+}
+
+fn step(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    ended_by: i64,
+) -> Result<usize, StoreError> {
+    let transaction = begin(connection, place)?;
+    let removed = transaction
+        .prepare_cached(DELETE)
+        .and_then(|mut statement| {
+            let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+            statement.execute(params![realm.as_str(), ended_by, limit])
+        })
+        .map_err(|error| place.sqlite(error))?;
+    transaction.commit().map_err(|error| place.sqlite(error))?;
+    Ok(removed)
+}

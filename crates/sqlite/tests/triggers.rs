@@ -1,0 +1,372 @@
+//! The changes that the database itself refuses, attempted in SQL.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use tower_api_key_sqlite::SqliteStore;
+use tower_api_key_test_support::folder::Folder;
+
+const IDENTITY: &str = "api_keys: id, realm, digest, pepper_version, subject, issued_at, \
+                        not_before, lineage and generation never change";
+const REVOCATION: &str = "api_keys: a revocation is for good";
+const EXPIRY: &str = "api_keys: expires_at never moves later";
+const RETIREMENT: &str = "api_keys: retire_at never moves later";
+const SCOPES: &str = "api_keys: a key gains no scope";
+const VERSION: &str = "api_keys: a change raises the version by one";
+const DESCRIPTION: &str = "api_keys: label and metadata never change";
+const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot be read";
+const TEXTS: &str = "api_keys: metadata is an object of texts";
+const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U+0000";
+const HIGH: &str = "api_keys: the version is too high";
+const PREFIX: &str = "api_keys: prefix never changes";
+const NO_PREFIX: &str = "api_keys: the prefix cannot be read";
+const USE: &str = "api_keys: last_used_at never moves back";
+const TAKEN: &str = "api_keys: the id or the digest is taken";
+
+/// A key with a value in every field, except the revocation.
+pub(super) const KEY: &str = "INSERT INTO api_keys (id, realm, digest, pepper_version, subject, \
+     scopes, issued_at, not_before, expires_at, retire_at, lineage, generation, version, label, \
+     metadata, prefix, last_used_at) VALUES ('AAAAAAAAAAAA', 'orders', zeroblob(32), 1, 'alice', \
+     'read write', 100, 100, 500, 400, 'AAAAAAAAAAAA', 1, 3, 'laptop', '{}', 'acme', 200)";
+
+/// The schema as a store creates it, on a plain SQLite connection, with these keys.
+pub(super) fn database(folder: &Folder, keys: &[&str]) -> Connection {
+    let path = folder.fresh();
+    drop(SqliteStore::open(&path).unwrap());
+    let connection = Connection::open(path).unwrap();
+    for key in keys {
+        connection.execute(key, []).unwrap();
+    }
+    connection
+}
+
+fn rows(connection: &Connection) -> Vec<Vec<Value>> {
+    let mut statement = connection
+        .prepare("SELECT * FROM api_keys ORDER BY id")
+        .unwrap();
+    let columns = statement.column_count();
+    let rows = statement
+        .query_map([], |row| {
+            (0..columns).map(|column| row.get(column)).collect()
+        })
+        .unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[track_caller]
+fn refused(connection: &Connection, statement: &str, message: &str) {
+    let before = rows(connection);
+    let error = connection.execute(statement, []).expect_err(statement);
+    let said = match &error {
+        rusqlite::Error::SqliteFailure(_, Some(said)) => said,
+        other => panic!("{statement}: {other}"),
+    };
+    assert_eq!(said, message, "{statement}");
+    assert_eq!(rows(connection), before, "{statement}");
+}
+
+/// Each as the part of an `UPDATE` after `SET`.
+#[track_caller]
+fn all_refused(key: &str, edits: &[&str], message: &str) {
+    let folder = Folder::new();
+    let connection = database(&folder, &[key]);
+    // If the version is not the fault, it rises, so that only one trigger applies.
+    let version = if message == VERSION {
+        ""
+    } else {
+        "version = version + 1, "
+    };
+    for edit in edits {
+        for update in ["UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE"] {
+            refused(
+                &connection,
+                &format!("{update} api_keys SET {version}{edit}"),
+                message,
+            );
+        }
+    }
+}
+
+#[test]
+fn invariant_1_what_a_key_is_never_changes() {
+    let edits = [
+        "id = 'BBBBBBBBBBBB'",
+        "realm = 'billing'",
+        "digest = randomblob(32)",
+        "pepper_version = 2",
+        "pepper_version = NULL",
+        "subject = 'mallory'",
+        "issued_at = 101",
+        "not_before = 50",
+        "not_before = 150",
+        "lineage = 'BBBBBBBBBBBB'",
+        "generation = 2",
+    ];
+    all_refused(KEY, &edits, IDENTITY);
+    let unpeppered = KEY.replace("zeroblob(32), 1,", "zeroblob(32), NULL,");
+    all_refused(&unpeppered, &["pepper_version = 1"], IDENTITY);
+}
+
+#[test]
+fn invariant_2_a_revocation_is_for_good() {
+    let revoked = KEY
+        .replace("label,", "revoked_at, revocation_reason, label,")
+        .replace("'laptop'", "300, 'superseded', 'laptop'");
+    let edits = [
+        "revoked_at = NULL, revocation_reason = NULL",
+        "revoked_at = 301",
+        "revoked_at = 299",
+        "revocation_reason = 'unspecified'",
+    ];
+    all_refused(&revoked, &edits, REVOCATION);
+}
+
+#[test]
+fn invariant_1_a_key_ends_no_later() {
+    all_refused(KEY, &["expires_at = 501", "expires_at = NULL"], EXPIRY);
+}
+
+#[test]
+fn invariant_5_a_grace_is_never_rearmed() {
+    all_refused(KEY, &["retire_at = 401", "retire_at = NULL"], RETIREMENT);
+}
+
+#[test]
+fn invariant_1_a_key_gains_no_scope() {
+    let edits = [
+        "scopes = 'admin'",
+        "scopes = 'admin read write'",
+        "scopes = 'rea'",
+        "scopes = 'read write:all'",
+        "scopes = 'readwrite'",
+        "scopes = 'READ'",
+        // A value that would be two scopes, or none, in the list that the trigger makes of it.
+        r#"scopes = 'read","admin'"#,
+        r"scopes = 'read\u0020write'",
+        "scopes = 'read' || char(9) || 'write'",
+        "scopes = 'read' || char(233)",
+    ];
+    all_refused(KEY, &edits, SCOPES);
+    let none = KEY.replace("'read write'", "''");
+    all_refused(&none, &["scopes = 'read'", "scopes = 'a b'"], SCOPES);
+}
+
+#[test]
+fn invariant_6_every_change_raises_the_version() {
+    let edits = [
+        "scopes = 'read'",
+        "expires_at = 499",
+        "retire_at = 399",
+        "revoked_at = 300, revocation_reason = 'unspecified'",
+        "version = 2",
+        "version = 5",
+        "version = 5, scopes = 'read'",
+        "version = 4611686018427387904",
+        "version = 9223372036854775807",
+        "version = 5, revoked_at = 300, revocation_reason = 'unspecified'",
+        "version = 9223372036854775807, revoked_at = 300, revocation_reason = 'unspecified'",
+        "version = 2, scopes = 'read'",
+        "version = 2, last_used_at = 300",
+    ];
+    all_refused(KEY, &edits, VERSION);
+}
+
+#[test]
+fn invariant_1_what_a_key_is_issued_with_stays() {
+    let edits = [
+        "label = 'phone'",
+        "label = NULL",
+        r#"metadata = '{"team":"blue"}'"#,
+        "metadata = '{ }'",
+    ];
+    all_refused(KEY, &edits, DESCRIPTION);
+    all_refused(KEY, &["prefix = 'acme_live'", "prefix = NULL"], PREFIX);
+    let imported = KEY.replace("'acme'", "NULL");
+    all_refused(&imported, &["prefix = 'acme'"], PREFIX);
+}
+
+#[test]
+fn invariant_13_no_row_comes_in_that_cannot_be_read() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[]);
+    let with = |old: &str, new: &str| {
+        assert!(KEY.contains(old), "{old}");
+        KEY.replacen(old, new, 1)
+    };
+    let nul = |text: &str| format!("'{text}' || char(0) || 'x'");
+    for (old, new, message) in [
+        (
+            "('AAAAAAAAAAAA'",
+            &*format!("({}", nul("AAAAAAAAAAAA")),
+            UNREADABLE,
+        ),
+        (
+            "400, 'AAAAAAAAAAAA'",
+            &format!("400, {}", nul("AAAAAAAAAAAA")),
+            UNREADABLE,
+        ),
+        ("'orders'", &nul("orders"), UNREADABLE),
+        ("'orders'", "'caf\u{e9}'", UNREADABLE),
+        ("'orders'", "'a\"b'", UNREADABLE),
+        ("'orders'", "'a\\b'", UNREADABLE),
+        ("'alice'", &nul("alice"), UNREADABLE),
+        ("'alice'", "'a' || char(10)", UNREADABLE),
+        ("'alice'", "'a' || char(127)", UNREADABLE),
+        ("'alice'", "'a' || char(133)", UNREADABLE),
+        ("'read write'", &nul("read"), UNREADABLE),
+        (
+            "'read write'",
+            &format!("'read {}'", "a".repeat(129)),
+            UNREADABLE,
+        ),
+        ("'{}'", r#"'{"a":1}'"#, TEXTS),
+        ("'{}'", r#"'{"a":null}'"#, TEXTS),
+        ("'{}'", r#"'{"a":"b","c":["d"]}'"#, TEXTS),
+        ("'{}'", r#"'{"a":{"b":"c"}}'"#, TEXTS),
+        ("'{}'", r#"'{"a":"\ud800"}'"#, TEXTS),
+        ("'{}'", r#"'{"\\\udC00":"a"}'"#, TEXTS),
+        ("'{}'", "'{}' || char(0) || 'x'", TEXTS),
+        ("'acme'", "''", NO_PREFIX),
+        ("'acme'", "'Acme'", NO_PREFIX),
+        ("'acme'", "'1acme'", NO_PREFIX),
+        ("'acme'", "'acme_'", NO_PREFIX),
+        ("'acme'", "'ac-me'", NO_PREFIX),
+        ("'acme'", "'acme' || char(10)", NO_PREFIX),
+        ("'acme'", "'caf\u{e9}'", NO_PREFIX),
+        ("'acme'", &nul("acme"), NO_PREFIX),
+        ("'acme'", "'aaaaaaaaaaaaaaaaaaaaa'", NO_PREFIX),
+        ("1, 3, 'laptop'", "1, 4611686018427387905, 'laptop'", HIGH),
+        ("1, 3, 'laptop'", "1, 9223372036854775807, 'laptop'", HIGH),
+    ] {
+        refused(&connection, &with(old, new), message);
+    }
+    for (old, new) in [
+        ("'alice'", "'caf\u{e9} \u{5bc6} \u{fffd}'"),
+        ("'read write'", &*format!("'read {}'", "a".repeat(128))),
+        ("'{}'", r#"' { "a" : "b" , "" : "" } '"#),
+        ("'{}'", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("1, 3, 'laptop'", "1, 4611686018427387904, 'laptop'"),
+        ("'acme'", "NULL"),
+        ("'acme'", "'a'"),
+        ("'acme'", "'a2345678901234567_90'"),
+    ] {
+        let key = with(old, new);
+        assert_eq!(connection.execute(&key, []), Ok(1), "{key}");
+        connection.execute("DELETE FROM api_keys", []).unwrap();
+    }
+}
+
+/// SQLite itself takes any bytes for a text.
+#[test]
+fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[]);
+    let bytes = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("CAST(x'{}' AS TEXT)", hex.concat())
+    };
+    let mut number = 0;
+    let mut row = |part: &str, other: &str| {
+        number += 1;
+        KEY.replacen(part, other, 1)
+            .replacen("'AAAAAAAAAAAA'", &format!("'{number:0>12}'"), 1)
+            .replacen("zeroblob(32)", "randomblob(32)", 1)
+    };
+    for wrong in [
+        b"\xff".as_slice(),
+        // A continuation without a start, and a start without one.
+        b"ok \x85",
+        b"\xc3(",
+        b"\xe2\x82",
+        b"\xf0\x9f\x98",
+        b"\xc3\xa9\xa9",
+        // A longer form than needed, half a surrogate pair, and a value beyond the last character.
+        b"\xc1\x81",
+        b"\xe0\x84\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xfc\x80\x80\x80\x80\x80",
+    ] {
+        let quoted = [b"{\"a\":\"", wrong, b"\"}"].concat();
+        for row in [
+            row("'laptop'", &bytes(wrong)),
+            row("'alice'", &bytes(&[b"alice ", wrong].concat())),
+            row("'{}'", &bytes(&quoted)),
+            row("'laptop'", &bytes(&[b"a\0", wrong].concat())),
+        ] {
+            refused(&connection, &row, UTF_8);
+        }
+    }
+    for right in [
+        "é",
+        "日本語",
+        "😀",
+        "\u{fffd}\u{fffe}\u{ffff}\u{10ffff}",
+        "a\u{300} b",
+        "\u{7ff}\u{800}",
+    ] {
+        for row in [
+            row("'laptop'", &format!("'{right}'")),
+            row("'alice'", &format!("'{right}'")),
+            row("'{}'", &format!("'{{\"{right}\":\"{right}\"}}'")),
+        ] {
+            connection.execute(&row, []).expect(right);
+        }
+    }
+}
+
+#[test]
+fn a_last_use_never_moves_back() {
+    all_refused(KEY, &["last_used_at = 199", "last_used_at = NULL"], USE);
+}
+
+#[test]
+fn invariant_12_no_key_takes_the_place_of_another() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[KEY]);
+    let wider = KEY.replace("'read write'", "'admin'");
+    let same_id = wider.replace("zeroblob(32)", "randomblob(32)");
+    let same_digest = wider.replace("'AAAAAAAAAAAA', 'orders'", "'BBBBBBBBBBBB', 'orders'");
+    for key in [&wider, &same_id, &same_digest] {
+        refused(&connection, key, TAKEN);
+        refused(&connection, &key.replace("INSERT", "REPLACE"), TAKEN);
+        refused(
+            &connection,
+            &key.replace("INSERT", "INSERT OR IGNORE"),
+            TAKEN,
+        );
+        let upsert = format!("{key} ON CONFLICT DO UPDATE SET scopes = excluded.scopes");
+        refused(&connection, &upsert, TAKEN);
+    }
+}
+
+#[test]
+fn a_key_can_shrink() {
+    let folder = Folder::new();
+    let connection = database(&folder, &[KEY]);
+    for edit in [
+        "version = version + 1, scopes = 'write'",
+        "version = version + 1, scopes = ''",
+        "version = version + 1, expires_at = 499",
+        "version = version + 1, retire_at = 399",
+        "version = version + 1, revoked_at = 300, revocation_reason = 'key_compromise'",
+        "last_used_at = 201",
+        "version = version + 1, last_used_at = 202, expires_at = 498",
+    ] {
+        let changed = connection
+            .execute(&format!("UPDATE api_keys SET {edit}"), [])
+            .expect(edit);
+        assert_eq!(changed, 1, "{edit}");
+    }
+    let endless = KEY
+        .replace("zeroblob(32)", "randomblob(32)")
+        .replace("'AAAAAAAAAAAA', 'orders'", "'BBBBBBBBBBBB', 'orders'")
+        .replace("500, 400", "NULL, NULL")
+        .replace("200)", "NULL)");
+    connection.execute(&endless, []).unwrap();
+    for edit in ["retire_at = 400", "expires_at = 500", "last_used_at = 0"] {
+        let statement =
+            format!("UPDATE api_keys SET version = version + 1, {edit} WHERE id = 'BBBBBBBBBBBB'");
+        assert_eq!(connection.execute(&statement, []), Ok(1), "{edit}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The way in which a page is read, and its statement.
+
+use super::asked::{Dialect, EPOCH, Filter, ListStatements, Position, Statement, Value, Way};
+use super::conditions::Builder;
+use crate::record::KeyState;
+
+impl ListStatements<'_> {
+    /// Whether no record can match.
+    pub fn is_nothing(&self) -> bool {
+        let query = self.query;
+        query.limit == Some(0) || (query.unused_for.is_some() && query.unused_since().is_none())
+    }
+
+    /// The filters that may find the few matching keys, and how many those are at most. None if another
+    /// way is known to be as good.
+    pub fn filters(&self) -> Vec<(Filter, i64)> {
+        let query = self.query;
+        if query.lineage.is_some() || query.subject.is_some() {
+            return Vec::new();
+        }
+        let filters = [
+            (Filter::Expiring, query.expiring_within.is_some()),
+            (Filter::Scope, query.scope.is_some()),
+            (Filter::Unused, query.unused_for.is_some()),
+            (Filter::State, query.in_grace || !query.states.is_empty()),
+            (Filter::IdPrefix, query.id_prefix.is_some()),
+        ];
+        let asked = || filters.iter().filter(|(_, is_asked)| *is_asked);
+        let conditions = asked().count() + usize::from(query.unrevoked);
+        let few = |filter| {
+            let is_in_index = match filter {
+                // The index of ids has no realm, and the index of beginnings has no end.
+                Filter::IdPrefix => false,
+                Filter::State => conditions == 1 && !query.states.contains(&KeyState::NotYetValid),
+                Filter::Realm => conditions == 0,
+                _ => conditions == 1,
+            };
+            if is_in_index {
+                self.dialect.few_in_index
+            } else {
+                self.dialect.few_in_table
+            }
+        };
+        // Without it, ids are in order. With it, the newest of a realm are.
+        let is_of_use = |filter: &Filter| *filter != Filter::IdPrefix || query.newest_first;
+        let asked = asked().map(|(filter, _)| *filter).filter(is_of_use);
+        let realm = (!query.newest_first).then_some(Filter::Realm);
+        let all = asked.chain(realm);
+        all.map(|filter| (filter, few(filter))).collect()
+    }
+
+    /// The way if no filter is met by only a few keys.
+    pub fn other_way(&self) -> Way {
+        if self.query.lineage.is_some() || self.query.subject.is_some() {
+            Way::Direct
+        } else {
+            Way::InOrder
+        }
+    }
+
+    /// Counts the keys that a filter finds, up to one more than a few.
+    pub fn count(&self, filter: Filter, few: i64) -> Statement {
+        let mut builder = Builder::new(self);
+        let found = builder.found_by(filter, None);
+        let limit = builder.value(Value::Number(few + 1));
+        builder.end(format!(
+            "SELECT count(*) AS found FROM (SELECT id FROM ({found}) AS found LIMIT {limit}) AS few"
+        ))
+    }
+
+    /// Reads records after a place, as many as this and one more.
+    pub fn page(&self, way: Way, after: Option<&Position>, count: Option<usize>) -> Statement {
+        let mut builder = Builder::new(self);
+        let Dialect { table, columns, .. } = self.dialect;
+        let (query, plain_id) = (self.query, self.dialect.plain_id);
+        // The keys found are put in order. A planner that would read all in order instead, because a
+        // page is short, reads everything if few keys meet the filter.
+        let plain = ("issued_at + 0", plain_id);
+        let (by_issue, by_id) = match way {
+            Way::By(_) => plain,
+            Way::Direct if query.newest_first => plain,
+            _ => ("issued_at", "id"),
+        };
+        let order = if query.newest_first {
+            format!("{by_issue} DESC, {by_id} DESC")
+        } else {
+            by_id.to_owned()
+        };
+        let after = Some((by_issue, by_id, after));
+        let found = if let Way::By(filter) = way {
+            builder.found_by(filter, after)
+        } else {
+            let realm = builder.text(self.realm.as_str());
+            let realm = match way {
+                Way::InOrder if query.newest_first => format!("realm = {realm}"),
+                Way::Direct if query.lineage.is_none() => format!("realm = {realm}"),
+                _ => format!("{} = {realm}", self.dialect.plain_realm),
+            };
+            let mut conditions = vec![realm];
+            if way == Way::InOrder && query.newest_first && query.unused_for.is_some() {
+                // The time counts from the issue at the earliest.
+                let since = builder.time(query.unused_since().unwrap_or(EPOCH));
+                conditions.push(format!("issued_at <= {since}"));
+            }
+            builder.conditions(after, &mut conditions);
+            conditions.join(" AND ")
+        };
+        let limit = count.map_or_else(String::new, |count| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);
+            format!(" LIMIT {}", builder.value(Value::Number(count)))
+        });
+        if matches!(way, Way::By(_)) {
+            let first = format!("SELECT id FROM ({found}) AS found ORDER BY {order}{limit}");
+            let (before, condition) = (self.dialect.among)(&first);
+            return builder.end(format!(
+                "{before}SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order}"
+            ));
+        }
+        builder.end(format!(
+            "SELECT {columns} FROM {table} WHERE {found} ORDER BY {order}{limit}"
+        ))
+    }
+}

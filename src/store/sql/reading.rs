@@ -1,0 +1,86 @@
+//! A page that is built row by row.
+
+use std::sync::Arc;
+
+use super::asked::{Position, number};
+use crate::key::KeyId;
+use crate::record::KeyRecord;
+use crate::store::StoreError;
+use crate::store::{Cursor, ListQuery, Page, Unreadable};
+use crate::time::Timestamp;
+
+/// A page that is built row by row.
+#[derive(Debug)]
+pub struct PageBuilder<'a> {
+    query: &'a ListQuery,
+    records: Vec<Arc<KeyRecord>>,
+    unreadable: Vec<Unreadable>,
+    last: Option<Position>,
+    next: Option<Cursor>,
+}
+
+impl<'a> PageBuilder<'a> {
+    /// The beginning of the page that a query asks for.
+    pub fn new(query: &'a ListQuery) -> Self {
+        let after = query.after.map(|after| Position {
+            id: after.id().as_str().into(),
+            issued_at: number(after.issued_at()),
+        });
+        Self {
+            query,
+            records: Vec::new(),
+            unreadable: Vec::new(),
+            last: after,
+            next: None,
+        }
+    }
+
+    /// The row after which to read on.
+    pub fn after(&self) -> Option<&Position> {
+        self.last.as_ref()
+    }
+
+    /// How many rows are missing, `None` if the query has no limit.
+    pub fn missing(&self) -> Option<usize> {
+        let limit = self.query.limit?;
+        let read = self.records.len() + self.unreadable.len();
+        Some(limit.saturating_sub(read))
+    }
+
+    /// Takes the next row, and returns whether the page may have another. A page ends after a row whose
+    /// place can be named, even beyond the limit, because the next page begins after it.
+    pub fn take(&mut self, position: Position, record: Result<KeyRecord, StoreError>) -> bool {
+        if self.missing() == Some(0)
+            && let Some(next) = self.last.as_ref().and_then(Position::cursor)
+        {
+            self.next = Some(next);
+            return false;
+        }
+        match record {
+            Ok(record) => self.records.push(Arc::new(record)),
+            Err(error) => {
+                let id = std::str::from_utf8(&position.id).ok();
+                let id = id.and_then(|id| id.parse().ok());
+                self.unreadable.push(Unreadable::new(id, error));
+            }
+        }
+        self.last = Some(position);
+        true
+    }
+
+    /// The page.
+    pub fn page(self) -> Page {
+        Page::new(self.records)
+            .with_unreadable(self.unreadable)
+            .with_next(self.next)
+    }
+}
+
+impl Position {
+    /// The place, if it can be named.
+    fn cursor(&self) -> Option<Cursor> {
+        let id: KeyId = std::str::from_utf8(&self.id).ok()?.parse().ok()?;
+        let issued_at = u64::try_from(self.issued_at).ok()?;
+        Some(Cursor::new(id, Timestamp::from_unix(issued_at)))
+    }
+}
