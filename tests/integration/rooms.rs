@@ -1,11 +1,11 @@
-//! The rooms (modules) of the crate: a lower one imports no higher one, and only the highest use HTTP.
+//! The rooms (modules) of the product: a lower one imports no higher one, and only the highest uses HTTP.
+//! The packages next to it stand on the product alone, except the program, which stands on the stores too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the lowest. The stores are one floor: they stand on the ring, and the port of `store` on none
-/// of them.
-const ROOMS: [&str; 14] = [
+/// From the lowest.
+const ROOMS: [&str; 12] = [
     "support",
     "error",
     "time",
@@ -18,10 +18,9 @@ const ROOMS: [&str; 14] = [
     "store",
     "ring",
     "middleware",
-    "testing",
-    "stores",
 ];
-const STORES: [&str; 3] = ["store/file/", "store/postgres/", "store/sqlite/"];
+/// The packages next to the product that are no program. The compiler holds them to its public items.
+const PACKAGES: [&str; 4] = ["contract", "file", "postgres", "sqlite"];
 const HTTP: [&str; 5] = [
     "http",
     "http_body",
@@ -41,7 +40,16 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The source lines of the library, each with its room.
+/// The lines of a file that are neither comments nor unit tests.
+fn code(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let code = code.lines().map(str::trim_start);
+    let code = code.filter(|it| !it.starts_with("//"));
+    code.map(str::to_owned).collect()
+}
+
+/// The source lines of the product, each with its room.
 fn lines() -> Vec<(&'static str, String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let (mut found, mut lines) = (Vec::new(), Vec::new());
@@ -54,20 +62,13 @@ fn lines() -> Vec<(&'static str, String, String)> {
             .unwrap()
             .to_owned();
         let first = name.split('/').next().unwrap();
-        if ["bin", "guide", "lib.rs"].contains(&first) || name.contains("tests") {
+        if ["guide", "lib.rs"].contains(&first) || name.contains("tests") {
             continue;
         }
-        let is_store = STORES.iter().any(|store| name.starts_with(store));
-        let first = if is_store { "stores" } else { first };
         let room = ROOMS.into_iter().find(|room| *room == first);
         let room = room.unwrap_or_else(|| panic!("{name} is in no room"));
-        let text = fs::read_to_string(&file).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let code = code
-            .lines()
-            .map(str::trim_start)
-            .filter(|it| !it.starts_with("//"));
-        lines.extend(code.map(|line| (room, name.clone(), line.to_owned())));
+        let code = code(&file).into_iter();
+        lines.extend(code.map(|line| (room, name.clone(), line)));
     }
     lines
 }
@@ -87,9 +88,8 @@ fn a_lower_room_imports_no_higher_one() {
     for (room, name, line) in lines() {
         for other in words_after(&line, "crate::") {
             let Some(other) = rank(other) else {
-                // A macro, or an item that a store imports by its public name.
                 let is_macro = ["serde_text", "text_type"].contains(&other);
-                assert!(is_macro || room == "stores", "{name}: {line}");
+                assert!(is_macro, "{name}: {line}");
                 continue;
             };
             assert!(Some(other) <= rank(room), "{name}: {line}");
@@ -106,5 +106,28 @@ fn only_the_middleware_names_http() {
             .into_iter()
             .find(|it| HTTP.contains(it));
         assert!(named.is_none() || room == "middleware", "{name}: {line}");
+    }
+}
+
+#[test]
+fn a_package_stands_on_the_product_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for package in PACKAGES {
+        let mut found = Vec::new();
+        files(&root.join("crates").join(package).join("src"), &mut found);
+        let mut imports = 0;
+        for file in found {
+            for line in code(&file) {
+                let named = words_after(&line, "use ");
+                let is_http = named.iter().any(|it| HTTP.contains(it));
+                let is_member = line.contains("tower_api_key_");
+                assert!(!is_http && !is_member, "{}: {line}", file.display());
+                imports += usize::from(named.contains(&"tower_api_key"));
+            }
+        }
+        assert!(imports > 10, "{package}: {imports}");
+    }
+    for (_, name, line) in lines() {
+        assert!(!line.contains("tower_api_key_"), "{name}: {line}");
     }
 }
