@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Clause, Violation};
+use crate::access::caveat::Caveats;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
@@ -269,6 +270,7 @@ pub(super) fn key(id: KeyId, realm: &Realm, subject: &str) -> KeyRecordParts {
         prefix: None,
         subject: subject.to_owned(),
         scopes: scopes("read write"),
+        caveats: Caveats::none(),
         issued_at: ISSUED,
         not_before: ISSUED,
         expires_at: Some(EXPIRES),
@@ -291,7 +293,7 @@ pub(super) fn scopes(text: &str) -> ScopeSet {
 }
 
 /// The suite's own texts are valid.
-fn valid<T>(parsed: Result<T, Error>) -> T {
+pub(super) fn valid<T>(parsed: Result<T, Error>) -> T {
     parsed.unwrap_or_else(|error| unreachable!("{error}"))
 }
 

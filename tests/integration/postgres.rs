@@ -31,7 +31,7 @@ use crate::pg_server::{database, empty_database, execute, patient};
 use crate::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 5;
+const MIGRATIONS: u32 = 6;
 
 /// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {

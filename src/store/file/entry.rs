@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::document::realm_of;
 use super::failure::{Lines, Problem};
 use super::value::{Name, Parsed, Raw};
+use crate::access::caveat::Caveats;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::key::KeyId;
@@ -35,6 +36,7 @@ pub(super) struct Draft {
     realm: Option<Realm>,
     subject: String,
     scopes: ScopeSet,
+    caveats: Caveats,
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     label: Option<String>,
@@ -45,6 +47,7 @@ const FIELDS: &[&str] = &[
     "digest",
     "subject",
     "scopes",
+    "caveats",
     "expires_at",
     "never_expires",
     "not_before",
@@ -78,6 +81,7 @@ impl Draft {
             prefix: None,
             subject: self.subject,
             scopes: self.scopes,
+            caveats: self.caveats,
             issued_at: now,
             not_before: self.not_before.unwrap_or(Timestamp::from_unix(0)),
             expires_at: self.expires_at,
@@ -128,12 +132,14 @@ impl<'de> Visitor<'de> for EntrySeed {
         let (mut id, mut realm, mut label) = (None, None, None);
         let (mut not_before, mut expires_at, mut never_expires) = (None, None, false);
         let mut metadata = BTreeMap::new();
+        let mut caveats = Caveats::none();
         while let Some(field) = map.next_key_seed(Name::new(FIELDS, &seen))? {
             seen.push(field);
             match field {
                 "digest" => digest = Some(map.next_value_seed(Parsed::new(field, digest_of))?),
                 "subject" => subject = Some(map.next_value_seed(Parsed::new(field, subject_of))?),
                 "scopes" => scopes = Some(map.next_value_seed(Parsed::new(field, scopes_of))?),
+                "caveats" => caveats = map.next_value_seed(Parsed::new(field, caveats_of))?,
                 "expires_at" => {
                     expires_at = Some(map.next_value_seed(Parsed::new(field, Raw::moment))?);
                 }
@@ -176,6 +182,7 @@ impl<'de> Visitor<'de> for EntrySeed {
             realm,
             subject: subject.ok_or_else(|| missing("subject"))?,
             scopes: scopes.ok_or_else(|| missing("scopes"))?,
+            caveats,
             not_before,
             expires_at,
             label,
@@ -206,6 +213,10 @@ fn subject_of(value: Raw) -> Result<String, String> {
 
 fn scopes_of(value: Raw) -> Result<ScopeSet, String> {
     ScopeSet::new(value.list()?).map_err(|error| error.to_string())
+}
+
+fn caveats_of(value: Raw) -> Result<Caveats, String> {
+    Caveats::new(value.list()?).map_err(|error| error.to_string())
 }
 
 fn id_of(value: Raw) -> Result<KeyId, String> {

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::document::Syntax;
 use super::merge::Held;
 use super::value::{Raw, TOML_DATE};
+use crate::access::caveat::Caveats;
 use crate::access::scope::ScopeSet;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -61,6 +62,7 @@ impl Taken {
                     taken.writes.push(Write::next(old, |parts| {
                         let new = new.to_parts();
                         parts.scopes = new.scopes;
+                        parts.caveats = new.caveats;
                         parts.not_before = new.not_before;
                         parts.expires_at = new.expires_at;
                     }));
@@ -133,6 +135,12 @@ fn meet(old: &KeyRecord, entry: &Loose) -> KeyRecord {
             parts.scopes = both;
         }
     }
+    if let Some(caveats) = entry.get("caveats").and_then(Loose::texts)
+        && let Ok(caveats) = Caveats::new(caveats)
+        && let Ok(both) = parts.caveats.union(&caveats)
+    {
+        parts.caveats = both;
+    }
     if let Some(end) = entry.get("expires_at").and_then(Loose::moment) {
         parts.expires_at = Some(parts.expires_at.map_or(end, |old| old.min(end)));
     }
@@ -169,17 +177,19 @@ impl Loose {
     }
 
     fn scopes(&self) -> Option<ScopeSet> {
+        ScopeSet::new(self.texts()?).ok()
+    }
+
+    fn texts(&self) -> Option<Vec<&str>> {
         let Self::List(list) = self else {
             return None;
         };
-        let texts: Option<Vec<&str>> = list
-            .iter()
+        list.iter()
             .map(|scope| match scope {
                 Self::Text(text) => Some(text.as_str()),
                 _ => None,
             })
-            .collect();
-        ScopeSet::new(texts?).ok()
+            .collect()
     }
 
     fn moment(&self) -> Option<Timestamp> {

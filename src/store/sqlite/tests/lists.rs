@@ -69,7 +69,10 @@ fn each_way_finds_what_the_query_matches() {
     let connection = connection();
     connection.execute_batch(KEYS).unwrap();
     let realm = Realm::new("acme").unwrap();
-    let select = format!("SELECT {}, last_used_at FROM api_keys", crate::store::sql::Row::NAMES);
+    let select = format!(
+        "SELECT {}, last_used_at FROM api_keys",
+        crate::store::sql::Row::NAMES
+    );
     let mut statement = connection.prepare(&select).unwrap();
     let mut rows = statement.query([]).unwrap();
     let mut held: Vec<(KeyRecord, Option<Timestamp>)> = Vec::new();
