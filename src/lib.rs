@@ -132,6 +132,7 @@ pub(crate) use error::text_type::text_type;
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 
+pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
 pub use access::realm::Realm;
 pub use access::requirement::{IntoRequirement, Requirement};
 pub use access::scope::{Scope, ScopeSet};
@@ -141,10 +142,12 @@ pub use key::digest::{KeyDigest, Pepper};
 pub use key::secret::SecretKey;
 pub use key::shape::{find_key, redact_keys};
 pub use key::{KeyId, KeyPrefix};
+pub use lifecycle::Narrowing;
 pub use lifecycle::grant::Grant;
 pub use lifecycle::request::{Import, Imported, OldKey};
 pub use middleware::auth::ApiKeyLayer;
 pub use middleware::body::ResponseBody;
+pub use middleware::client::{ClientAddress, ClientCertificate, TrustedProxies};
 pub use middleware::credential::source::Source;
 pub use middleware::drain::DrainLayer;
 pub use middleware::guard::RequireScopeLayer;

@@ -1,5 +1,6 @@
-//! Realms, scopes and requirements, and texts that are safe to show.
+//! Realms, scopes, requirements and caveats, and texts that are safe to show.
 
+pub(crate) mod caveat;
 pub(crate) mod realm;
 pub(crate) mod requirement;
 pub(crate) mod scope;

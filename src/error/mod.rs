@@ -39,6 +39,12 @@ pub enum ErrorKind {
     InvalidRealm,
     /// A scope outside the grammar of RFC 6749 §3.3, or longer than 128 bytes.
     InvalidScope,
+    /// A text that is no caveat which this version knows, networks or a thumbprint that cannot be read, or
+    /// more caveats than a key can have.
+    InvalidCaveat,
+    /// A caveat that the ring does not grant: no layer over it would check it. See
+    /// [`grantable_caveats`](crate::KeyRingBuilder::grantable_caveats).
+    CaveatNotGrantable,
     /// `all` or `any` of nothing: a requirement that asks for nothing is a mistake.
     EmptyRequirement,
     /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
@@ -186,6 +192,7 @@ impl ErrorKind {
             | Self::InvalidRealm
             | Self::InvalidScope
             | Self::EmptyRequirement
+            | Self::InvalidCaveat
             | Self::InvalidSubject
             | Self::InvalidMetadata
             | Self::InvalidKeyId
@@ -206,6 +213,7 @@ impl ErrorKind {
             Self::LifetimeTooLong { .. }
             | Self::GraceTooLong { .. }
             | Self::ScopeNotGrantable
+            | Self::CaveatNotGrantable
             | Self::TooManyKeys { .. }
             | Self::ImportRefused => ErrorClass::Policy,
             Self::WouldWiden
@@ -278,6 +286,16 @@ impl fmt::Display for Error {
             }
             ErrorKind::InvalidScope => {
                 "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\"
+            }
+            ErrorKind::InvalidCaveat => {
+                "invalid caveat: expected net= and networks such as 10.0.0.0/8,2001:db8::/32, or cnf=x5t#S256: and the SHA-256 thumbprint of a certificate in base64url, and at most 4,096 bytes for all caveats of a key"
+            }
+            ErrorKind::CaveatNotGrantable => {
+                let kind = self.limit.as_deref().unwrap_or_default();
+                return write!(
+                    f,
+                    "caveat not grantable: this ring does not grant {kind}; name it in grantable_caveats if every layer over the ring checks it"
+                );
             }
             ErrorKind::EmptyRequirement => "empty requirement: name at least one scope",
             ErrorKind::InvalidSubject => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::access::caveat::Caveats;
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -27,6 +28,7 @@ use crate::time::Timestamp;
 pub struct Grant {
     pub(crate) subject: String,
     pub(crate) scopes: ScopeSet,
+    pub(crate) caveats: Caveats,
     pub(crate) lifetime: Lifetime,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) label: Option<String>,
@@ -50,6 +52,7 @@ impl Grant {
         Self {
             subject: subject.into(),
             scopes: ScopeSet::empty(),
+            caveats: Caveats::none(),
             lifetime: Lifetime::Default,
             not_before: None,
             label: None,
@@ -78,6 +81,37 @@ impl Grant {
     #[must_use]
     pub fn scope_set(mut self, scopes: ScopeSet) -> Self {
         self.scopes = scopes;
+        self
+    }
+
+    /// Sets the restrictions of the key, parsing each text. A ring grants those that its
+    /// [`grantable_caveats`](crate::KeyRingBuilder::grantable_caveats) name.
+    ///
+    /// ```
+    /// use tower_api_key::Grant;
+    ///
+    /// let grant = Grant::new("ci")
+    ///     .scopes(["deploy"])?
+    ///     .caveats(["net=10.0.0.0/8,2001:db8::/32"])?;
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCaveat`](crate::ErrorKind::InvalidCaveat) if one of them is not a
+    /// [`Caveat`](crate::Caveat) that this version knows.
+    pub fn caveats<I>(self, caveats: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        Ok(self.caveat_set(Caveats::new(caveats)?))
+    }
+
+    /// Sets the restrictions from a parsed set.
+    #[must_use]
+    pub fn caveat_set(mut self, caveats: Caveats) -> Self {
+        self.caveats = caveats;
         self
     }
 

@@ -82,6 +82,7 @@ pub(crate) fn differences(record: &KeyRecord, import: &Import, at: Reading) -> V
     [
         ("subject", grant.subject != record.subject()),
         ("scopes", grant.scopes != *record.scopes()),
+        ("caveats", grant.caveats != *record.caveats()),
         ("expiry", !ends_as_said),
         (
             "start",

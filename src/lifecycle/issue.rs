@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
+use crate::access::caveat::{Caveat, Caveats};
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
@@ -84,6 +85,7 @@ pub(super) fn granted(
     KeyRecordParts::check_subject(&grant.subject)?;
     KeyRecordParts::check_description(grant.label.as_deref(), &grant.metadata)?;
     grantable(&grant.scopes, policy)?;
+    enforceable(&grant.caveats, policy)?;
     let not_before = grant.not_before.unwrap_or(at.now);
     Ok(KeyRecord::from(KeyRecordParts {
         id: minted.id,
@@ -92,6 +94,7 @@ pub(super) fn granted(
         pepper_version: minted.pepper_version,
         subject: grant.subject,
         scopes: grant.scopes,
+        caveats: grant.caveats,
         issued_at: at.now,
         not_before,
         expires_at: expiry(grant.lifetime, not_before, policy, at)?,
@@ -114,6 +117,21 @@ pub(super) fn grantable(scopes: &ScopeSet, policy: &Policy) -> Result<(), Error>
             grantable.as_str(),
         )),
         _ => Ok(()),
+    }
+}
+
+/// Refuses caveats that no layer over the ring would check: the key would be refused everywhere.
+pub(super) fn enforceable(caveats: &Caveats, policy: &Policy) -> Result<(), Error> {
+    if caveats.unknown().next().is_some() {
+        return Err(ErrorKind::InvalidCaveat.into());
+    }
+    let mut kinds = caveats.known().iter().map(Caveat::kind);
+    match kinds.find(|kind| !policy.caveats.contains(kind)) {
+        Some(kind) => Err(Error::with_limit(
+            ErrorKind::CaveatNotGrantable,
+            kind.as_str(),
+        )),
+        None => Ok(()),
     }
 }
 

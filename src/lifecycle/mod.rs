@@ -6,6 +6,7 @@ mod change;
 pub(crate) mod grant;
 mod import;
 mod issue;
+mod narrowing;
 mod replace;
 pub(crate) mod request;
 mod revoked;
@@ -17,10 +18,12 @@ use std::time::Duration;
 pub use change::{Change, Expected, SubjectKeys, Write};
 pub(crate) use import::{differences, import};
 pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
+pub use narrowing::Narrowing;
 pub(crate) use replace::{Ending, regrant, rotate};
 pub use revoked::{Ended, Revoked, Target};
 pub(crate) use shrink::narrow;
 
+use crate::access::caveat::CaveatKind;
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
@@ -42,6 +45,8 @@ pub(crate) struct Policy {
     pub(crate) max_grace: Duration,
     /// The scopes that may be granted; `None` for all.
     pub(crate) grantable: Option<ScopeSet>,
+    /// The caveats that may be granted, because every layer over the ring checks them.
+    pub(crate) caveats: Vec<CaveatKind>,
     /// How many lineages with keys that are not over a subject may hold; `None` for any number.
     pub(crate) max_keys_per_subject: Option<usize>,
 }

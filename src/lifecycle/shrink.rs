@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Change, Reading, Write, split};
-use crate::access::scope::ScopeSet;
+use super::issue::enforceable;
+use super::{Change, Narrowing, Policy, Reading, Write, split};
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::record::{KeyRecord, RevocationReason};
@@ -13,23 +13,30 @@ use crate::record::{KeyRecord, RevocationReason};
 pub(crate) fn narrow(
     id: KeyId,
     lineage: &[Arc<KeyRecord>],
-    scopes: &ScopeSet,
+    narrowing: &Narrowing,
+    policy: &Policy,
     at: Reading,
 ) -> Result<Option<(KeyRecord, Change)>, Error> {
     let (key, others) = split(lineage, id)?;
     at.at_the_head(key)?;
-    if scopes.is_empty() {
+    enforceable(&narrowing.caveats, policy)?;
+    let scopes = narrowing.scopes.as_ref().unwrap_or(key.scopes());
+    let caveats = key.caveats().union(&narrowing.caveats)?;
+    if scopes.is_empty() && narrowing.scopes.is_some() {
         return Err(ErrorKind::EmptyScopes.into());
     }
     if !scopes.is_subset(key.scopes()) {
         return Err(ErrorKind::WouldWiden.into());
     }
-    if scopes == key.scopes() && others.clone().next().is_none() {
+    if scopes == key.scopes() && caveats == *key.caveats() && others.clone().next().is_none() {
         return Ok(None);
     }
     let reason = RevocationReason::PrivilegeWithdrawn;
     // The key is written even if it keeps all of its scopes: it may have ended since.
-    let narrowed = Write::next(key, |parts| parts.scopes = scopes.clone());
+    let narrowed = Write::next(key, |parts| {
+        parts.scopes = scopes.clone();
+        parts.caveats = caveats;
+    });
     let record = narrowed.record.clone();
     let writes = [narrowed]
         .into_iter()

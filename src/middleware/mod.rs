@@ -5,6 +5,7 @@ pub mod auth;
 pub(crate) mod axum;
 pub(crate) mod body;
 pub(crate) mod caching;
+pub(crate) mod client;
 pub(crate) mod credential;
 pub mod drain;
 pub mod guard;

@@ -12,6 +12,7 @@ use std::fmt;
 pub use revocation::{Revocation, RevocationReason};
 pub use view::KeyView;
 
+use crate::access::caveat::Caveats;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::key::digest::KeyDigest;
@@ -27,6 +28,7 @@ use crate::time::Timestamp;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 // A field that this version does not know may be a restriction: to pass over it would widen the key.
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[non_exhaustive]
 pub struct KeyRecordParts {
     /// The public id, unique in the store.
     pub id: KeyId,
@@ -40,6 +42,8 @@ pub struct KeyRecordParts {
     pub subject: String,
     /// The scopes of the key.
     pub scopes: ScopeSet,
+    /// The restrictions of the key.
+    pub caveats: Caveats,
     /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
     /// gave, or else the time of the import.
     pub issued_at: Timestamp,
@@ -65,6 +69,54 @@ pub struct KeyRecordParts {
     pub prefix: Option<KeyPrefix>,
 }
 
+impl KeyRecordParts {
+    /// The first key of a lineage, with no scope, caveat or label, at version 1. It is over at once: set
+    /// `expires_at`, and whatever else the store holds of the key.
+    ///
+    /// ```
+    /// use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, Timestamp};
+    ///
+    /// let id: KeyId = "4f9A7YqZr01m".parse()?;
+    /// let issued_at = Timestamp::from_unix(1_800_000_000);
+    /// let digest = KeyDigest::sha256(b"a key from elsewhere");
+    /// let mut parts = KeyRecordParts::new(id, Realm::new("acme")?, digest, "alice", issued_at);
+    /// assert!(!KeyRecord::from(parts.clone()).is_live_at(issued_at));
+    ///
+    /// parts.scopes = "orders:read".parse()?;
+    /// parts.expires_at = None;
+    /// assert!(KeyRecord::from(parts).is_live_at(issued_at));
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn new(
+        id: KeyId,
+        realm: Realm,
+        digest: KeyDigest,
+        subject: impl Into<String>,
+        issued_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            realm,
+            digest,
+            pepper_version: None,
+            subject: subject.into(),
+            scopes: ScopeSet::empty(),
+            caveats: Caveats::none(),
+            issued_at,
+            not_before: issued_at,
+            expires_at: Some(issued_at),
+            retire_at: None,
+            lineage: id,
+            generation: 0,
+            version: 1,
+            revocation: None,
+            label: None,
+            metadata: BTreeMap::new(),
+            prefix: None,
+        }
+    }
+}
+
 /// The record of a key in a store, never the plaintext. It does not serialise: a [`KeyView`] does, for
 /// people, and its [parts](Self::to_parts) do, for a store.
 ///
@@ -76,6 +128,7 @@ pub struct KeyRecord {
     not_before: Timestamp,
     /// The earlier of `expires_at` and `retire_at`, and the epoch once revoked.
     valid_until: Timestamp,
+    caveats: Caveats,
     scopes: ScopeSet,
     realm: Realm,
     id: KeyId,
@@ -227,6 +280,12 @@ impl KeyRecord {
         &self.scopes
     }
 
+    /// The restrictions of the key, which only grow.
+    #[inline]
+    pub fn caveats(&self) -> &Caveats {
+        &self.caveats
+    }
+
     /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
     /// gave, or else the time of the import.
     pub fn issued_at(&self) -> Timestamp {
@@ -293,6 +352,7 @@ impl KeyRecord {
             pepper_version: self.pepper_version,
             subject: self.subject.to_string(),
             scopes: self.scopes.clone(),
+            caveats: self.caveats.clone(),
             issued_at: self.issued_at,
             not_before: self.not_before,
             expires_at: self.expires_at,
@@ -322,6 +382,7 @@ impl From<KeyRecordParts> for KeyRecord {
             digest: parts.digest,
             not_before: parts.not_before,
             valid_until,
+            caveats: parts.caveats,
             scopes: parts.scopes,
             realm: parts.realm,
             id: parts.id,

@@ -48,6 +48,7 @@ pub struct Row<'a> {
     /// A JSON object of texts.
     metadata: Cow<'a, str>,
     prefix: Option<&'a str>,
+    caveats: &'a str,
 }
 
 /// A column of the table of keys.
@@ -125,7 +126,7 @@ struct UnreadableRow {
 
 const NO_METADATA: &str = "{}";
 /// How many columns a row has.
-const WIDTH: usize = 17;
+const WIDTH: usize = 18;
 
 /// The columns of a row by name and type, once for their names and once for the rest.
 macro_rules! columns {
@@ -159,7 +160,8 @@ impl<'a> Row<'a> {
         "revocation_reason" Text,
         "label" Text,
         "metadata" Text,
-        "prefix" Text
+        "prefix" Text,
+        "caveats" Text
     }
 
     /// The row of a record.
@@ -190,6 +192,7 @@ impl<'a> Row<'a> {
             label: record.label.as_deref(),
             metadata: column_metadata(&record.metadata)?,
             prefix: record.prefix.as_ref().map(KeyPrefix::as_str),
+            caveats: record.caveats.as_str(),
         })
     }
 
@@ -214,6 +217,7 @@ impl<'a> Row<'a> {
             Text(self.label),
             Text(Some(&self.metadata)),
             Text(self.prefix),
+            Text(Some(self.caveats)),
         ]
     }
 
@@ -254,6 +258,7 @@ impl<'a> Row<'a> {
             label: text(14)?,
             metadata: Cow::Borrowed(some_text(15)?),
             prefix: text(16)?,
+            caveats: some_text(17)?,
         };
         row.into_record(realm).map_err(C::Error::from)
     }
@@ -282,6 +287,7 @@ impl<'a> Row<'a> {
                 .transpose()?,
             subject: self.subject.to_owned(),
             scopes: parse("scopes", self.scopes)?,
+            caveats: parse("caveats", self.caveats)?,
             issued_at: moment("issued_at", self.issued_at)?,
             not_before: moment("not_before", self.not_before)?,
             expires_at: optional_time("expires_at", self.expires_at)?,

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// log. The digest of a weak imported key is enough to find the key, so only a store has it.
 ///
 /// With the feature `serde` it serialises, and never deserialises. Times are RFC 3339 in UTC, scopes
-/// are an array of texts, and unset fields are `null`:
+/// and caveats are arrays of texts, and unset fields are `null`:
 ///
 /// ```
 /// use std::time::Duration;
@@ -89,11 +89,12 @@ impl serde::Serialize for KeyView {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
 
-        const FIELDS: usize = 19;
+        const FIELDS: usize = 20;
 
         let record = self.record();
         let moment = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
         let scopes: Vec<&str> = record.scopes().iter().collect();
+        let caveats: Vec<&str> = record.caveats().iter().collect();
         let revocation = record.revocation();
         let mut view = serializer.serialize_struct("KeyView", FIELDS)?;
         view.serialize_field("id", &record.id())?;
@@ -101,6 +102,7 @@ impl serde::Serialize for KeyView {
         view.serialize_field("realm", record.realm())?;
         view.serialize_field("subject", record.subject())?;
         view.serialize_field("scopes", &scopes)?;
+        view.serialize_field("caveats", &caveats)?;
         view.serialize_field("state", self.state_name())?;
         view.serialize_field("issued_at", &record.issued_at().to_rfc3339())?;
         view.serialize_field("not_before", &record.not_before().to_rfc3339())?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
+use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
 use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
@@ -56,6 +57,7 @@ pub struct KeyRingBuilder {
     max_lifetime: Option<Duration>,
     max_grace: Duration,
     grantable: Option<Vec<String>>,
+    caveats: Vec<CaveatKind>,
     max_keys_per_subject: Option<usize>,
     revokes_on_reuse: bool,
     observer: Observed,
@@ -81,6 +83,7 @@ impl KeyRingBuilder {
             max_lifetime: Some(DEFAULT_LIFETIME),
             max_grace: DEFAULT_GRACE,
             grantable: None,
+            caveats: Vec::new(),
             max_keys_per_subject: None,
             revokes_on_reuse: false,
             observer: Observed::default(),
@@ -148,6 +151,18 @@ impl KeyRingBuilder {
         I::Item: Into<String>,
     {
         self.grantable = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Lets these caveats be granted and added. Default: none.
+    ///
+    /// Name a kind if every layer over a ring of this realm can check it: a layer over this ring does not
+    /// build without a source of the fact that the caveat needs, which is
+    /// [`client_address`](crate::ApiKeyLayer::client_address) for `net` and
+    /// [`client_certificate`](crate::ApiKeyLayer::client_certificate) for `cnf`. A ring checks the caveats of
+    /// a key whether it grants them or not.
+    pub fn grantable_caveats(mut self, kinds: impl IntoIterator<Item = CaveatKind>) -> Self {
+        self.caveats = kinds.into_iter().collect();
         self
     }
 
@@ -309,6 +324,7 @@ impl KeyRingBuilder {
                 max_lifetime: self.max_lifetime,
                 max_grace: self.max_grace,
                 grantable: self.grantable.map(ScopeSet::new).transpose()?,
+                caveats: self.caveats,
                 max_keys_per_subject: self.max_keys_per_subject,
             },
             revokes_on_reuse: self.revokes_on_reuse,

@@ -28,6 +28,7 @@ pub(crate) use verify::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
 
+use crate::access::caveat::{CaveatKind, Facts};
 use crate::access::realm::Realm;
 use crate::error::Error;
 use crate::key::KeyId;
@@ -186,10 +187,30 @@ impl KeyRing {
     ///
     /// [`VerifyError`], whose kind tells an invalid key from a store that gave no verdict.
     pub async fn verify(&self, presented: &[u8]) -> Result<VerifiedKey, VerifyError> {
-        match self.begin(presented) {
+        self.verify_with(presented, Facts::none()).await
+    }
+
+    /// As [`verify`](Self::verify), with facts about the client, by which the [caveats](crate::Caveats) of
+    /// the key are judged.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify), and [`InvalidCause::CaveatNotMet`](crate::InvalidCause::CaveatNotMet) if
+    /// the facts do not meet a caveat of the key.
+    pub async fn verify_with(
+        &self,
+        presented: &[u8],
+        facts: Facts,
+    ) -> Result<VerifiedKey, VerifyError> {
+        match self.begin(presented, &|| facts) {
             Verifying::Done(verdict) => verdict,
             Verifying::Pending(verdict) => verdict.await,
         }
+    }
+
+    /// The caveats that this ring grants.
+    pub fn grantable_caveats(&self) -> &[CaveatKind] {
+        &self.0.policy.caveats
     }
 
     /// The record of an id in this realm.

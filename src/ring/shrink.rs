@@ -5,10 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::KeyRing;
 use super::change::MAX_ATTEMPTS;
-use crate::access::scope::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
-use crate::lifecycle::{self, Reading};
+use crate::lifecycle::{self, Narrowing, Reading};
 use crate::observe::event::{Event, EventKind};
 use crate::record::{KeyRecord, Revocation, RevocationReason};
 use crate::store::{Revoked, Target};
@@ -16,27 +15,46 @@ use crate::support::caught::caught;
 use crate::time::Timestamp;
 
 impl KeyRing {
-    /// Takes scopes away from a key, in place: it keeps those given here. The other keys of its lineage,
-    /// which are in their grace period, are dead in the same commit. A clock that fails, and reads
+    /// Takes authority away from a key, in place: it keeps only the scopes of the [`Narrowing`], and gets its
+    /// caveats in addition to those that it has. A `&ScopeSet` alone is accepted too. The other keys of its
+    /// lineage, which are in their grace period, are dead in the same commit. A clock that fails, and reads
     /// [`Timestamp::MAX`], has no say in whether the key is over.
+    ///
+    /// A connection that has begun goes on: a [watch](Self::watch) ends with the key, not when the key is
+    /// narrowed.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
-    /// not have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and
+    /// not have; [`ErrorKind::CaveatNotGrantable`] and [`ErrorKind::InvalidCaveat`] for a caveat that the
+    /// ring does not grant, and for more than a key can have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and
     /// [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).
-    pub async fn narrow(&self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
+    pub async fn narrow(
+        &self,
+        id: KeyId,
+        narrowing: impl Into<Narrowing>,
+    ) -> Result<Arc<KeyRecord>, Error> {
+        let narrowing = narrowing.into();
         for _ in 0..MAX_ATTEMPTS {
             let lineage = self.lineage_of(id).await?;
-            let narrowed = lifecycle::narrow(id, &lineage, scopes, self.reading_to_shrink())?;
+            let narrowed = lifecycle::narrow(
+                id,
+                &lineage,
+                &narrowing,
+                &self.0.policy,
+                self.reading_to_shrink(),
+            )?;
             let Some((record, change)) = narrowed else {
                 let same = lineage.into_iter().find(|record| record.id() == id);
                 return same.ok_or(ErrorKind::NotFound.into());
             };
             if self.commit(&change).await? {
                 // It may have kept all of its scopes, and only the other keys have ended.
-                let is_as_before =
-                    |old: &Arc<KeyRecord>| old.id() == id && old.scopes() == record.scopes();
+                let is_as_before = |old: &Arc<KeyRecord>| {
+                    old.id() == id
+                        && old.scopes() == record.scopes()
+                        && old.caveats() == record.caveats()
+                };
                 if !lineage.iter().any(is_as_before) {
                     let event = || Event::about(EventKind::Narrowed, &record);
                     self.0.observer.tell(event);

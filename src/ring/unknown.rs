@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::KeyRing;
 use super::import::is_importable;
 use super::verify::{Verdict, is_unknown};
+use crate::access::caveat::Facts;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
 use crate::key::secret::SecretKey;
@@ -160,7 +161,7 @@ impl KeyRing {
     }
 
     /// The verdict on an unknown key, once it is known whether it is one of another system.
-    pub(super) async fn ask(self, question: Question) -> Verdict {
+    pub(super) async fn ask(self, question: Question, facts: Facts) -> Verdict {
         let unknown = || Err(VerifyError::invalid(InvalidCause::Unknown));
         let Some(asking) = &self.0.unknown_keys else {
             return unknown();
@@ -169,7 +170,7 @@ impl KeyRing {
         loop {
             let outcome = match asking.turn(digest, self.0.clock.now()) {
                 Turn::Ask(asked) => {
-                    let outcome = self.resolve(asking, presented, &digest).await;
+                    let outcome = self.resolve(asking, presented, &digest, facts).await;
                     asked.end(&outcome, self.0.clock.now());
                     outcome
                 }
@@ -188,7 +189,7 @@ impl KeyRing {
                 )),
             };
             return match outcome {
-                Outcome::Known => self.known(&digest).await,
+                Outcome::Known => self.known(&digest, facts).await,
                 Outcome::Refused => unknown(),
                 Outcome::NoAnswer(why) => Err(VerifyError::store_unavailable(why)),
             };
@@ -196,17 +197,23 @@ impl KeyRing {
     }
 
     /// The verdict of the store alone.
-    async fn known(&self, digest: &KeyDigest) -> Verdict {
+    async fn known(&self, digest: &KeyDigest, facts: Facts) -> Verdict {
         let found = match self.0.find(digest) {
             Lookup::Ready(found) => found,
             Lookup::Pending(found) => found.await,
         };
-        self.0.judge(found, digest)
+        self.0.judge(found, digest, &|| facts)
     }
 
-    async fn resolve(&self, asking: &Asking, presented: SecretKey, digest: &KeyDigest) -> Outcome {
+    async fn resolve(
+        &self,
+        asking: &Asking,
+        presented: SecretKey,
+        digest: &KeyDigest,
+        facts: Facts,
+    ) -> Outcome {
         // Another request may have had the answer since this one looked.
-        match self.known(digest).await {
+        match self.known(digest, facts).await {
             Err(error) if is_unknown(&error) => {}
             _ => return Outcome::Known,
         }
@@ -216,7 +223,7 @@ impl KeyRing {
             None => None,
         };
         match answer {
-            Some(Ok(Some(import))) => self.take_in(import, &key, digest).await,
+            Some(Ok(Some(import))) => self.take_in(import, &key, digest, facts).await,
             Some(Ok(None)) => Outcome::Refused,
             Some(Err(error)) => self.no_answer(StoreError::unavailable(error)),
             None => self.no_answer(StoreError::unavailable(
@@ -225,16 +232,24 @@ impl KeyRing {
         }
     }
 
-    async fn take_in(&self, import: Import, key: &OldKey, digest: &KeyDigest) -> Outcome {
+    async fn take_in(
+        &self,
+        import: Import,
+        key: &OldKey,
+        digest: &KeyDigest,
+        facts: Facts,
+    ) -> Outcome {
         let imported = self.import_as(EventKind::Moved, import, key).await;
         match imported {
             Ok(_) => Outcome::Known,
-            Err(error) if error.kind() == ErrorKind::Duplicate => match self.known(digest).await {
-                // It is a key of another realm.
-                Err(error) if is_unknown(&error) => Outcome::Refused,
-                // Another node was first.
-                _ => Outcome::Known,
-            },
+            Err(error) if error.kind() == ErrorKind::Duplicate => {
+                match self.known(digest, facts).await {
+                    // It is a key of another realm.
+                    Err(error) if is_unknown(&error) => Outcome::Refused,
+                    // Another node was first.
+                    _ => Outcome::Known,
+                }
+            }
             Err(error) => match error.kind() {
                 ErrorKind::Store | ErrorKind::Conflict | ErrorKind::Generator => {
                     self.no_answer(StoreError::unavailable(error))

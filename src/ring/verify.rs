@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::import::is_importable;
 use super::{Inner, KeyRing};
+use crate::access::caveat::{Facts, Unmet};
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::Reading;
 use crate::observe::event::{Event, EventKind};
@@ -24,7 +25,7 @@ pub(crate) enum Verifying {
 impl KeyRing {
     /// Verifies as far as the store answers at once.
     #[inline]
-    pub(crate) fn begin(&self, presented: &[u8]) -> Verifying {
+    pub(crate) fn begin(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
         let well_formed =
             self.0.format.is_key(presented) || (self.0.accepts_imports && is_importable(presented));
         if !well_formed {
@@ -32,18 +33,23 @@ impl KeyRing {
         }
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
-            Lookup::Ready(found) => match self.0.judge(found, &digest) {
+            Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
                 Ok(key) => Verifying::Done(Ok(key)),
-                Err(error) => self.fail(error, presented),
+                Err(error) => self.fail(error, presented, facts),
             },
-            Lookup::Pending(found) => self.wait(found, digest, presented),
+            Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
         }
     }
 
     /// The end of a verification that failed at the first look-up, or its way on to the digests
     /// of earlier peppers.
     #[cold]
-    fn fail(&self, mut error: VerifyError, presented: &[u8]) -> Verifying {
+    fn fail(
+        &self,
+        mut error: VerifyError,
+        presented: &[u8],
+        facts: &dyn Fn() -> Facts,
+    ) -> Verifying {
         let mut earlier = if is_unknown(&error) {
             self.0.other_digests(presented).into_iter()
         } else {
@@ -55,10 +61,10 @@ impl KeyRing {
             let found = match self.0.find(&digest) {
                 Lookup::Ready(found) => found,
                 Lookup::Pending(found) => {
-                    return self.wait_for(found, digest, earlier.collect(), presented);
+                    return self.wait_for(found, digest, earlier.collect(), presented, facts());
                 }
             };
-            match self.0.judge(found, &digest) {
+            match self.0.judge(found, &digest, facts) {
                 Ok(key) => return Verifying::Done(Ok(key)),
                 Err(other) => error = other,
             }
@@ -66,7 +72,7 @@ impl KeyRing {
         if is_unknown(&error)
             && let Some(asked) = self.question(presented)
         {
-            return self.wait_within_bound(Box::pin(self.clone().ask(asked)), |why| {
+            return self.wait_within_bound(Box::pin(self.clone().ask(asked, facts())), |why| {
                 VerifyError::store_unavailable(why)
             });
         }
@@ -88,9 +94,10 @@ impl KeyRing {
         found: BoxFuture<'static, Found>,
         digest: KeyDigest,
         presented: &[u8],
+        facts: Facts,
     ) -> Verifying {
         let earlier = self.0.other_digests(presented);
-        self.wait_for(found, digest, earlier, presented)
+        self.wait_for(found, digest, earlier, presented, facts)
     }
 
     /// Waits for this look-up and, while the key is unknown, for those of the earlier digests,
@@ -101,6 +108,7 @@ impl KeyRing {
         digest: KeyDigest,
         earlier: Vec<KeyDigest>,
         presented: &[u8],
+        facts: Facts,
     ) -> Verifying {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
@@ -110,7 +118,7 @@ impl KeyRing {
         let refused = Arc::new(OnceLock::new());
         let decided = Arc::clone(&refused);
         let verdict = async move {
-            let mut verdict = ring.0.judge(found.await, &digest);
+            let mut verdict = ring.0.judge(found.await, &digest, &|| facts);
             for digest in earlier {
                 if !verdict.as_ref().is_err_and(is_unknown) {
                     break;
@@ -119,12 +127,12 @@ impl KeyRing {
                     Lookup::Ready(found) => found,
                     Lookup::Pending(found) => found.await,
                 };
-                verdict = ring.0.judge(found, &digest);
+                verdict = ring.0.judge(found, &digest, &|| facts);
             }
             if verdict.as_ref().is_err_and(is_unknown)
                 && let Some(question) = question
             {
-                verdict = ring.clone().ask(question).await;
+                verdict = ring.clone().ask(question, facts).await;
             }
             if let Err(error) = &verdict
                 && ring.answers_reuse(error)
@@ -172,9 +180,15 @@ impl Inner {
             .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))
     }
 
-    /// The only function that turns a record into a verdict.
+    /// The only function that turns a record into a verdict. The facts are collected only for a key with
+    /// caveats.
     #[inline]
-    pub(super) fn judge(&self, found: Found, digest: &KeyDigest) -> Verdict {
+    pub(super) fn judge(
+        &self,
+        found: Found,
+        digest: &KeyDigest,
+        facts: &dyn Fn() -> Facts,
+    ) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,
             Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown)),
@@ -188,6 +202,11 @@ impl Inner {
         };
         let at = self.reading();
         if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
+            if !record.caveats().is_empty()
+                && let Err(unmet) = record.caveats().check(&facts())
+            {
+                return Err(unmet_by(unmet, record));
+            }
             if let Some(uses) = &self.uses {
                 uses.mark(record.id(), at.now);
             }
@@ -222,6 +241,15 @@ impl Inner {
         };
         VerifyError::invalid(cause).of(record)
     }
+}
+
+#[cold]
+fn unmet_by(unmet: Unmet, record: Arc<KeyRecord>) -> VerifyError {
+    VerifyError::invalid(match unmet {
+        Unmet::Unknown => InvalidCause::UnknownCaveat,
+        Unmet::ByFacts => InvalidCause::CaveatNotMet,
+    })
+    .of(record)
 }
 
 pub(super) fn is_unknown(error: &VerifyError) -> bool {

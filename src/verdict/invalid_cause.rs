@@ -20,6 +20,10 @@ pub enum InvalidCause {
     Reuse,
     /// It was revoked.
     Revoked,
+    /// The client does not meet one of its caveats, or the fact that the caveat needs is not known.
+    CaveatNotMet,
+    /// One of its caveats is unknown to this version of the crate.
+    UnknownCaveat,
 }
 
 impl InvalidCause {
@@ -40,6 +44,8 @@ impl InvalidCause {
             Self::Expired => "expired",
             Self::Reuse => "reuse",
             Self::Revoked => "revoked",
+            Self::CaveatNotMet => "caveat_not_met",
+            Self::UnknownCaveat => "unknown_caveat",
         }
     }
 }

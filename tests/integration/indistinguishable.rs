@@ -97,6 +97,24 @@ async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
         retired.secret().expose().as_bytes(),
         InvalidCause::Reuse,
     );
+    let elsewhere = issue(&ring, "read").await;
+    store.edit(elsewhere.record().id(), |parts| {
+        parts.caveats = "net=10.0.0.0/8".parse().unwrap();
+    });
+    add(
+        "a caveat that is not met",
+        elsewhere.secret().expose().as_bytes(),
+        InvalidCause::CaveatNotMet,
+    );
+    let newer = issue(&ring, "read").await;
+    store.edit(newer.record().id(), |parts| {
+        parts.caveats = "moon=full".parse().unwrap();
+    });
+    add(
+        "a caveat that is not known",
+        newer.secret().expose().as_bytes(),
+        InvalidCause::UnknownCaveat,
+    );
     let revoked = issue(&ring, "read").await;
     ring.revoke(revoked.record().id(), RevocationReason::KeyCompromise)
         .await

@@ -10,6 +10,7 @@
 mod ambiguity;
 mod cache_guard;
 mod canary;
+mod caveats;
 mod challenges;
 mod claims;
 mod clocks;

@@ -2,5 +2,7 @@
 
 mod asks;
 mod caches;
+#[cfg(target_os = "linux")]
+mod forwards;
 mod proxy;
 mod uploads;

@@ -1,10 +1,7 @@
 //! The state of a record at a time, to the second.
 
-use std::collections::BTreeMap;
-
 use tower_api_key::{
-    KeyDigest, KeyRecord, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, ScopeSet,
-    Timestamp,
+    KeyDigest, KeyRecord, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, Timestamp,
 };
 
 fn at(seconds: u64) -> Timestamp {
@@ -14,25 +11,15 @@ fn at(seconds: u64) -> Timestamp {
 /// A key that is valid from 100 and expires at 200, except for the test's changes.
 fn record(edit: impl FnOnce(&mut KeyRecordParts)) -> KeyRecord {
     let id = "keykeykey001".parse().unwrap();
-    let mut parts = KeyRecordParts {
+    let mut parts = KeyRecordParts::new(
         id,
-        realm: Realm::new("orders").unwrap(),
-        digest: KeyDigest::from_bytes([7; 32]),
-        pepper_version: None,
-        subject: "alice".to_owned(),
-        scopes: ScopeSet::empty(),
-        issued_at: at(90),
-        not_before: at(100),
-        expires_at: Some(at(200)),
-        retire_at: None,
-        lineage: id,
-        generation: 0,
-        version: 1,
-        revocation: None,
-        label: None,
-        metadata: BTreeMap::new(),
-        prefix: None,
-    };
+        Realm::new("orders").unwrap(),
+        KeyDigest::from_bytes([7; 32]),
+        "alice".to_owned(),
+        at(90),
+    );
+    parts.not_before = at(100);
+    parts.expires_at = Some(at(200));
     edit(&mut parts);
     parts.into()
 }

@@ -102,28 +102,29 @@ fn text_that_does_not_parse_is_refused_with_the_parsers_words() {
 
 /// A record with a value in every field, and its JSON.
 fn full() -> (KeyRecordParts, Value) {
-    let parts = KeyRecordParts {
-        id: "0123456789AB".parse().unwrap(),
-        realm: Realm::new("orders").unwrap(),
-        digest: KeyDigest::sha256(b"abc"),
-        pepper_version: Some(3),
-        subject: "Ålice \"A\"".to_owned(),
-        scopes: "read write".parse().unwrap(),
-        issued_at: Timestamp::from_unix(1),
-        not_before: Timestamp::from_unix(2),
-        expires_at: Some(Timestamp::from_unix(9)),
-        retire_at: Some(Timestamp::from_unix(8)),
-        lineage: "ABCDEFGHIJKL".parse().unwrap(),
-        generation: 4,
-        version: 5,
-        revocation: Some(Revocation {
-            at: Timestamp::from_unix(7),
-            reason: RevocationReason::Superseded,
-        }),
-        label: Some("laptop".to_owned()),
-        metadata: [("tier".to_owned(), "gold".to_owned())].into(),
-        prefix: Some("acme_live".parse().unwrap()),
-    };
+    let mut parts = KeyRecordParts::new(
+        "0123456789AB".parse().unwrap(),
+        Realm::new("orders").unwrap(),
+        KeyDigest::sha256(b"abc"),
+        "Ålice \"A\"".to_owned(),
+        Timestamp::from_unix(1),
+    );
+    parts.pepper_version = Some(3);
+    parts.scopes = "read write".parse().unwrap();
+    parts.caveats = "moon=full net=10.0.0.0/8".parse().unwrap();
+    parts.not_before = Timestamp::from_unix(2);
+    parts.expires_at = Some(Timestamp::from_unix(9));
+    parts.retire_at = Some(Timestamp::from_unix(8));
+    parts.lineage = "ABCDEFGHIJKL".parse().unwrap();
+    parts.generation = 4;
+    parts.version = 5;
+    parts.revocation = Some(Revocation {
+        at: Timestamp::from_unix(7),
+        reason: RevocationReason::Superseded,
+    });
+    parts.label = Some("laptop".to_owned());
+    parts.metadata = [("tier".to_owned(), "gold".to_owned())].into();
+    parts.prefix = Some("acme_live".parse().unwrap());
     let json = json!({
         "id": "0123456789AB",
         "realm": "orders",
@@ -131,6 +132,7 @@ fn full() -> (KeyRecordParts, Value) {
         "pepper_version": 3,
         "subject": "Ålice \"A\"",
         "scopes": "read write",
+        "caveats": "moon=full net=10.0.0.0/8",
         "issued_at": 1,
         "not_before": 2,
         "expires_at": 9,
@@ -173,6 +175,7 @@ fn r35_people_see_a_record_without_its_digest() {
         "realm": "orders",
         "subject": "Ålice \"A\"",
         "scopes": ["read", "write"],
+        "caveats": ["moon=full", "net=10.0.0.0/8"],
         "state": "in_grace",
         "issued_at": "1970-01-01T00:00:01Z",
         "not_before": "1970-01-01T00:00:02Z",
@@ -247,6 +250,7 @@ fn a_record_with_one_bad_field_is_refused() {
         "digest",
         "subject",
         "scopes",
+        "caveats",
         "not_before",
         "version",
     ] {
@@ -260,10 +264,10 @@ fn a_record_with_one_bad_field_is_refused() {
 fn r27_a_restriction_that_this_version_does_not_know_is_not_dropped() {
     let (_, json) = full();
     let mut newer = json;
-    newer["caveats"] = json!("net=10.0.0.0/8");
+    newer["quota"] = json!(7);
     let error = from_value::<KeyRecordParts>(newer).unwrap_err().to_string();
     assert!(
-        error.starts_with("unknown field `caveats`, expected one of `id`"),
+        error.starts_with("unknown field `quota`, expected one of `id`"),
         "{error}"
     );
 }

@@ -114,14 +114,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         policy: Policy,
     },
-    /// Take scopes away from a key
+    /// Take scopes away from a key, or restrict it by further caveats
     Narrow {
         /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
         /// read the key from standard input
         id: String,
-        /// A scope that it keeps; may be given several times
-        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        /// A scope that it keeps; may be given several times [default: all]
+        #[arg(
+            long = "scope",
+            value_name = "SCOPE",
+            required_unless_present = "caveats"
+        )]
         scopes: Vec<String>,
+        /// A caveat that it gets, such as net=10.0.0.0/8; may be given several times
+        #[arg(long = "caveat", value_name = "CAVEAT")]
+        caveats: Vec<String>,
     },
     /// Revoke a key, a lineage, or all keys of a subject, for good
     Revoke {
@@ -157,6 +164,12 @@ pub(crate) enum Command {
         /// Look for imported keys too, tokens of Laravel Sanctum among them
         #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
+        /// The address of the client, for the caveat net of the key
+        #[arg(long, value_name = "ADDRESS")]
+        client_address: Option<std::net::IpAddr>,
+        /// The SHA-256 thumbprint of the client's certificate in base64url, for the caveat cnf of the key
+        #[arg(long, value_name = "THUMBPRINT")]
+        client_certificate: Option<String>,
     },
     /// Write the regular expression that finds keys of the prefix, for secret scanners
     Pattern,
@@ -228,6 +241,10 @@ pub(crate) struct Details {
     /// A scope of the key; may be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
+    /// A restriction of the key, such as net=10.0.0.0/8 or cnf=x5t#S256:THUMBPRINT; may be
+    /// given several times, and a request must meet every one
+    #[arg(long = "caveat", value_name = "CAVEAT")]
+    pub(crate) caveats: Vec<String>,
     /// How long it lives, such as 90d [default: 90 days, or what the policy allows; an import has none]
     #[arg(long, value_name = "DURATION", group = "end")]
     pub(crate) expires_in: Option<String>,

@@ -1,10 +1,11 @@
 //! A key from standard input, and what a service would make of it.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::json;
-use tower_api_key::{InvalidCause, KeyRecord, KeyRing, Requirement, VerifyErrorKind};
+use tower_api_key::{Facts, InvalidCause, KeyRecord, KeyRing, Requirement, VerifyErrorKind};
 
 use crate::arguments::Common;
 use crate::describe;
@@ -84,6 +85,7 @@ pub(crate) async fn check(
     all: &[String],
     any: &[String],
     accept_imports: bool,
+    facts: Facts,
 ) -> Result<(), Failure> {
     let requirement = requirement(all, any)?;
     let shape = dry(common.builder()?)?;
@@ -99,7 +101,7 @@ pub(crate) async fn check(
     warn_of_prefix(common, &ring, output).await;
 
     let well_formed = is_well_formed(&shape, &key).await;
-    let (id, cause) = match ring.verify(key.as_bytes()).await {
+    let (id, cause) = match ring.verify_with(key.as_bytes(), facts).await {
         Ok(key) => (Some(key.id()), None),
         Err(error) => {
             let VerifyErrorKind::Invalid(cause) = error.kind() else {
@@ -163,6 +165,18 @@ pub(crate) async fn check(
     } else {
         failure
     })
+}
+
+/// What is said of the client.
+pub(crate) fn facts(address: Option<IpAddr>, certificate: Option<&str>) -> Result<Facts, Failure> {
+    let mut facts = Facts::none();
+    if let Some(address) = address {
+        facts = facts.client_address(address);
+    }
+    if let Some(thumbprint) = certificate {
+        facts = facts.client_certificate(thumbprint.parse()?);
+    }
+    Ok(facts)
 }
 
 /// All of the one kind, and one of the other.

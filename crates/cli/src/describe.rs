@@ -95,6 +95,9 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
         },
         plain,
     );
+    if !record.caveats().is_empty() {
+        row("caveats", record.caveats().as_str(), plain);
+    }
     let view = view(record);
     row("state", &state_in_words(&view), style_of(&view));
     row("issued", &record.issued_at().to_rfc3339(), plain);

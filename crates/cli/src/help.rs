@@ -65,7 +65,8 @@ const PAGES: [Page; 17] = [
         common: KEYS,
         idle: &[],
         examples: "
-  tower-api-key narrow 0123456789Ab --scope orders:read",
+  tower-api-key narrow 0123456789Ab --scope orders:read
+  tower-api-key narrow 0123456789Ab --caveat net=10.0.0.0/8",
     },
     Page {
         name: "revoke",

@@ -47,6 +47,9 @@ fn entry(record: &KeyRecord) -> Map<String, Value> {
     put("realm", record.realm().as_str().into());
     put("subject", record.subject().into());
     put("scopes", record.scopes().iter().collect());
+    if !record.caveats().is_empty() {
+        put("caveats", record.caveats().iter().collect());
+    }
     put("not_before", record.not_before().to_rfc3339().into());
     match record.expires_at().map(Timestamp::to_rfc3339) {
         Some(end) => put("expires_at", end.into()),

@@ -42,7 +42,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Regrant { id, grant, policy } => {
                 keys::regrant(common, output, &id, &grant, &policy).await
             }
-            Command::Narrow { id, scopes } => records::narrow(common, output, &id, &scopes).await,
+            Command::Narrow {
+                id,
+                scopes,
+                caveats,
+            } => records::narrow(common, output, &id, &scopes, &caveats).await,
             Command::Revoke { target, reason } => {
                 records::revoke(common, output, &target, reason).await
             }
@@ -53,7 +57,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 all,
                 any,
                 accept_imports,
-            } => check::check(common, output, &all, &any, accept_imports).await,
+                client_address,
+                client_certificate,
+            } => {
+                let facts = check::facts(client_address, client_certificate.as_deref())?;
+                check::check(common, output, &all, &any, accept_imports, facts).await
+            }
             Command::Migrate => records::migrate(common, output).await,
             Command::Purge { retention } => records::purge(common, output, &retention).await,
             Command::Backup { file } => backup::backup(common, output, &file).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Error, ErrorKind, KeyId, KeyRing, RevocationReason, ScopeSet};
+use tower_api_key::{Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason};
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
@@ -19,14 +19,26 @@ pub(crate) async fn narrow(
     output: Output,
     id: &str,
     scopes: &[String],
+    caveats: &[String],
 ) -> Result<(), Failure> {
     let builder = common.managing()?;
     warn_of_commas(output, "--scope", scopes);
-    let scopes = ScopeSet::new(scopes)?;
+    let mut narrowing = Narrowing::new().with_caveats(caveats)?;
+    if !scopes.is_empty() {
+        narrowing = narrowing.to_scopes(scopes)?;
+    }
     let named = Named::new(id, common)?;
     let (ring, id) = common.open_key(builder, named).await?;
-    let record = ring.narrow(id, &scopes).await?;
-    let text = format!("{id} has the scopes {}\n", record.scopes());
+    let record = ring.narrow(id, narrowing).await?;
+    let scopes = match record.scopes().as_str() {
+        "" => "none",
+        scopes => scopes,
+    };
+    let mut text = format!("{id} has the scopes {scopes}");
+    if !record.caveats().is_empty() {
+        text = format!("{text} and the caveats {}", record.caveats());
+    }
+    text.push('\n');
     output.either(
         &json!({ "record": describe::json_of(&record, None) }),
         &text,

@@ -2,7 +2,8 @@
 
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    Clock, Grant, KeyId, KeyRing, KeyRingBuilder, Pepper, RevocationReason, SystemClock, Timestamp,
+    CaveatKind, Clock, Grant, KeyId, KeyRing, KeyRingBuilder, Pepper, RevocationReason,
+    SystemClock, Timestamp,
 };
 
 use crate::arguments::{Common, Details, Reason};
@@ -42,7 +43,8 @@ impl Common {
     }
 
     fn with_prefix(&self, prefix: &str) -> Result<KeyRingBuilder, Failure> {
-        let mut builder = KeyRing::builder(prefix);
+        // The ring of the service says which it grants. One that nothing checks refuses the key.
+        let mut builder = KeyRing::builder(prefix).grantable_caveats(CaveatKind::ALL);
         if let Some(realm) = &self.realm {
             builder = builder.realm(realm);
         }
@@ -110,7 +112,9 @@ impl Details {
     }
 
     pub(crate) fn grant(&self, subject: &str) -> Result<Grant, Failure> {
-        let mut grant = Grant::new(subject).scopes(&self.scopes)?;
+        let mut grant = Grant::new(subject)
+            .scopes(&self.scopes)?
+            .caveats(&self.caveats)?;
         if let Some(text) = &self.expires_in {
             grant = grant.expires_in(duration(text)?);
         }

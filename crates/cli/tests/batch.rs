@@ -172,7 +172,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     let shell = Shell::new();
     let quoted = "the key is in quotes, which would be a part of it; take them off";
     let foreign = "this hash cannot be turned into SHA-256; let the service ask for such keys when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
-    let field = "a field is unknown, twice there or of another type; the fields are kind, key, id, subject, scopes, expires_at, issued_at, not_before, label and metadata";
+    let field = "a field is unknown, twice there or of another type; the fields are kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata";
     let no_time = "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never";
     let row = |kind: &str, key: &str, more: &str| {
         format!(r#"{{"kind":"{kind}","key":"{key}","subject":"a","expires_at":"never"{more}}}"#)
@@ -290,7 +290,7 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
     );
     assert_eq!(shell.feed(key, &["check", "--accept-imports"]).code, 0);
 
-    let names = "the first line of TSV names the columns, with a tab between them: kind, key, id, subject, scopes, expires_at, issued_at, not_before, label and metadata.NAME; column";
+    let names = "the first line of TSV names the columns, with a tab between them: kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata.NAME; column";
     for (first, problem) in [
         // The header line is missing, and the key in the first line is not repeated.
         (format!("plaintext\t{key}\talice"), "1 is none of them"),

@@ -62,7 +62,8 @@ fn issue_writes_the_key_alone_to_standard_output() {
     assert_eq!(
         record,
         json!({
-            "id": &key[5..17], "prefix": "acme", "realm": "orders", "subject": "bob", "scopes": [], "state": "live",
+            "id": &key[5..17], "prefix": "acme", "realm": "orders", "subject": "bob", "scopes": [],
+            "caveats": [], "state": "live",
             "issued_at": null, "not_before": null, "expires_at": null, "retire_at": null,
             "revoked_at": null, "revocation_reason": null, "lineage": &key[5..17],
             "generation": 0, "version": 1, "pepper_version": null, "label": null, "metadata": {},
@@ -397,6 +398,78 @@ fn a_keys_file_is_read() {
 }
 
 #[test]
+fn a_caveat_is_said_shown_added_and_checked() {
+    let shell = Shell::new();
+    let issue = ["issue", "--subject", "ci", "--caveat", "net=10.0.0.0/8"];
+    let (key, id) = shell.mint(&issue);
+    let shown = shell.run(&["show", &id]);
+    let line = "caveats     net=10.0.0.0/8\n";
+    assert!(shown.stdout.contains(line), "{}", shown.stdout);
+    assert_eq!(shell.verdict(&key), "caveat_not_met");
+    let check = |facts: &[&str]| shell.feed(&key, &[&["check"], facts].concat()).code;
+    assert_eq!(check(&["--client-address", "10.1.2.3"]), 0);
+    assert_eq!(check(&["--client-address", "::ffff:10.1.2.3"]), 0);
+    assert_eq!(check(&["--client-address", "11.1.2.3"]), 1);
+
+    let thumbprint = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+    let caveat = format!("cnf=x5t#S256:{thumbprint}");
+    let narrowed = shell.run(&["narrow", &id, "--caveat", &caveat]);
+    let line = format!("{id} has the scopes  and the caveats {caveat} net=10.0.0.0/8\n");
+    assert_eq!(
+        narrowed,
+        ran(0, &line.replace("scopes  and", "scopes none and"), "")
+    );
+    assert_eq!(check(&["--client-address", "10.1.2.3"]), 1);
+    let facts = [
+        "--client-address",
+        "10.1.2.3",
+        "--client-certificate",
+        thumbprint,
+    ];
+    assert_eq!(check(&facts), 0);
+
+    let (rotated, rotated_id) = shell.mint(&["rotate", &id, "--at-once"]);
+    assert_eq!(shell.verdict(&rotated), "caveat_not_met");
+    let json = shell.run(&["show", &rotated_id, "--json"]).json();
+    assert_eq!(json["caveats"], json!([caveat, "net=10.0.0.0/8"]));
+
+    let unknown = shell.run(&["issue", "--subject", "ci", "--caveat", "moon=full"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("invalid caveat: expected net="),
+        "{unknown:?}"
+    );
+
+    // In rows of an import, and in a keys file.
+    let row = json!({
+        "kind": "sha256-hex", "key": shell.sha256("a key of another system"), "subject": "ci",
+        "caveats": ["net=10.0.0.0/8"], "expires_at": "never",
+    });
+    let import = [
+        "import",
+        "--batch",
+        "-",
+        "--format",
+        "ndjson",
+        "--max-lifetime",
+        "unlimited",
+    ];
+    let imported = shell.feed(&row.to_string(), &import);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    let listed = shell.run(&["list", "--subject", "ci", "--state", "live", "--json"]);
+    let listed = listed.json();
+    let keys = listed["keys"].as_array().expect("a list of keys");
+    assert!(
+        keys.iter()
+            .any(|key| key["caveats"] == json!(["net=10.0.0.0/8"])),
+        "{keys:?}"
+    );
+    let minted = shell.run(&["mint", "--subject", "ci", "--caveat", "net=10.0.0.1"]);
+    let line = "caveats = [\"net=10.0.0.1/32\"]\n";
+    assert!(minted.stderr.contains(line), "{minted:?}");
+}
+
+#[test]
 fn mint_writes_the_entry_of_a_keys_file() {
     let mut shell = Shell::without_store();
     shell.store = "file:keys.toml".to_owned();
@@ -478,7 +551,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
 
     let listed = shell.run(&["list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "its schema has version 1, and this crate reads 4; migrate the store first";
+    let advice = "its schema has version 1, and this crate reads 5; migrate the store first";
     assert!(listed.stderr.contains(advice), "{listed:?}");
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
     let listed = shell.run(&["list"]).named(&[]);

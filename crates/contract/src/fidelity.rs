@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{
-    KeyPrefix, KeyRecord, KeyRecordParts, Revocation, RevocationReason, ScopeSet, Timestamp,
+    Caveats, KeyPrefix, KeyRecord, KeyRecordParts, Revocation, RevocationReason, ScopeSet,
+    Timestamp,
 };
 
 use super::Violation;
-use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes};
+use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes, valid};
 
 /// The last moment that every store holds: that of a signed 64-bit integer.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);
@@ -62,12 +63,14 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
     numbers.generation = u32::MAX;
     numbers.pepper_version = Some(u32::MAX);
     numbers.prefix = prefix("a2345678901234567_90");
+    numbers.caveats = caveats("net=10.0.0.0/8 sky=blue#1:~[]");
     let mut zeros = key("alice");
     zeros.pepper_version = Some(0);
     zeros.prefix = prefix("a");
 
     let mut long = key(&"\u{1f511}".repeat(64));
     long.scopes = many_scopes();
+    long.caveats = caveats(&"c".repeat(Caveats::MAX_CAVEAT_LEN));
     long.label = Some("long ".repeat(1_000));
     long.metadata = (0..100)
         .map(|number| (format!("key {number}"), "value ".repeat(100)))
@@ -94,6 +97,10 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
     all
 }
 
+fn caveats(text: &str) -> Caveats {
+    valid(text.parse())
+}
+
 fn prefix(text: &str) -> Option<KeyPrefix> {
     text.parse().ok()
 }
@@ -111,6 +118,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
     let narrowed = trial
         .edit(&issued, |parts| {
             parts.scopes = scopes("read");
+            parts.caveats = caveats("net=10.0.0.0/8");
             parts.expires_at = Some(after(30));
             parts.retire_at = Some(after(40));
         })
@@ -119,6 +127,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
     let ended = trial
         .edit(&narrowed, |parts| {
             parts.scopes = ScopeSet::empty();
+            parts.caveats = caveats("moon=full net=10.0.0.0/8");
             parts.expires_at = Some(after(3));
             parts.retire_at = Some(after(4));
             parts.revocation = Some(Revocation {
@@ -136,10 +145,12 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
 /// A store may refuse a write that no rule of this crate makes. It then keeps nothing of it. Otherwise
 /// it keeps all of it.
 async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(), Violation> {
-    let edits: [fn(&mut KeyRecordParts); 11] = [
+    let edits: [fn(&mut KeyRecordParts); 13] = [
         |parts| parts.label = Some("label".to_owned()),
         |parts| parts.metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]),
         |parts| parts.scopes = scopes("read write"),
+        |parts| parts.caveats = Caveats::none(),
+        |parts| parts.caveats = caveats("moon=full"),
         |parts| parts.expires_at = None,
         |parts| parts.retire_at = Some(after(400)),
         |parts| parts.revocation = None,

@@ -1,6 +1,5 @@
 //! A store on trial: every call through here has its error turned into a violation.
 
-use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -259,25 +258,11 @@ impl<S: KeyStore> Trial<S> {
 
 /// A key of a lineage of its own.
 pub(super) fn key(id: KeyId, realm: &Realm, subject: &str) -> KeyRecordParts {
-    KeyRecordParts {
-        id,
-        realm: realm.clone(),
-        digest: KeyDigest::sha256(id.as_str().as_bytes()),
-        pepper_version: None,
-        prefix: None,
-        subject: subject.to_owned(),
-        scopes: scopes("read write"),
-        issued_at: ISSUED,
-        not_before: ISSUED,
-        expires_at: Some(EXPIRES),
-        retire_at: None,
-        lineage: id,
-        generation: 0,
-        version: 1,
-        revocation: None,
-        label: None,
-        metadata: BTreeMap::new(),
-    }
+    let digest = KeyDigest::sha256(id.as_str().as_bytes());
+    let mut parts = KeyRecordParts::new(id, realm.clone(), digest, subject, ISSUED);
+    parts.scopes = scopes("read write");
+    parts.expires_at = Some(EXPIRES);
+    parts
 }
 
 /// The id that `number` writes in base62. Greater numbers are later ids.
@@ -302,7 +287,7 @@ pub(super) fn scopes(text: &str) -> ScopeSet {
 }
 
 /// The suite's own texts are valid.
-fn valid<T>(parsed: Result<T, Error>) -> T {
+pub(super) fn valid<T>(parsed: Result<T, Error>) -> T {
     parsed.unwrap_or_else(|error| unreachable!("{error}"))
 }
 

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp};
+use tower_api_key::{
+    Caveats, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
+};
 
 use super::document::realm_of;
 use super::failure::{Lines, Problem};
@@ -29,6 +31,7 @@ pub(super) struct Draft {
     realm: Option<Realm>,
     subject: String,
     scopes: ScopeSet,
+    caveats: Caveats,
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     label: Option<String>,
@@ -39,6 +42,7 @@ const FIELDS: &[&str] = &[
     "digest",
     "subject",
     "scopes",
+    "caveats",
     "expires_at",
     "never_expires",
     "not_before",
@@ -64,25 +68,14 @@ impl Draft {
             Some(id) => id,
             None => derived_id(&self.digest),
         };
-        let record = KeyRecord::from(KeyRecordParts {
-            id,
-            realm,
-            digest: self.digest,
-            pepper_version: None,
-            prefix: None,
-            subject: self.subject,
-            scopes: self.scopes,
-            issued_at: now,
-            not_before: self.not_before.unwrap_or(Timestamp::from_unix(0)),
-            expires_at: self.expires_at,
-            retire_at: None,
-            lineage: id,
-            generation: 0,
-            version: 1,
-            revocation: None,
-            label: self.label,
-            metadata: self.metadata,
-        });
+        let mut parts = KeyRecordParts::new(id, realm, self.digest, self.subject, now);
+        parts.scopes = self.scopes;
+        parts.caveats = self.caveats;
+        parts.not_before = self.not_before.unwrap_or(Timestamp::from_unix(0));
+        parts.expires_at = self.expires_at;
+        parts.label = self.label;
+        parts.metadata = self.metadata;
+        let record = KeyRecord::from(parts);
         Ok(Entry { line, record })
     }
 }
@@ -122,12 +115,14 @@ impl<'de> Visitor<'de> for EntrySeed {
         let (mut id, mut realm, mut label) = (None, None, None);
         let (mut not_before, mut expires_at, mut never_expires) = (None, None, false);
         let mut metadata = BTreeMap::new();
+        let mut caveats = Caveats::none();
         while let Some(field) = map.next_key_seed(Name::new(FIELDS, &seen))? {
             seen.push(field);
             match field {
                 "digest" => digest = Some(map.next_value_seed(Parsed::new(field, digest_of))?),
                 "subject" => subject = Some(map.next_value_seed(Parsed::new(field, subject_of))?),
                 "scopes" => scopes = Some(map.next_value_seed(Parsed::new(field, scopes_of))?),
+                "caveats" => caveats = map.next_value_seed(Parsed::new(field, caveats_of))?,
                 "expires_at" => {
                     expires_at = Some(map.next_value_seed(Parsed::new(field, Raw::moment))?);
                 }
@@ -167,6 +162,7 @@ impl<'de> Visitor<'de> for EntrySeed {
             realm,
             subject: subject.ok_or_else(|| missing("subject"))?,
             scopes: scopes.ok_or_else(|| missing("scopes"))?,
+            caveats,
             not_before,
             expires_at,
             label,
@@ -196,6 +192,10 @@ fn subject_of(value: Raw) -> Result<String, String> {
 
 fn scopes_of(value: Raw) -> Result<ScopeSet, String> {
     ScopeSet::new(value.list()?).map_err(|error| error.to_string())
+}
+
+fn caveats_of(value: Raw) -> Result<Caveats, String> {
+    Caveats::new(value.list()?).map_err(|error| error.to_string())
 }
 
 fn id_of(value: Raw) -> Result<KeyId, String> {

@@ -61,6 +61,7 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
             writes.push(Write::next(old, |parts| {
                 let new = new.to_parts();
                 parts.scopes = new.scopes;
+                parts.caveats = new.caveats;
                 parts.not_before = new.not_before;
                 parts.expires_at = new.expires_at;
                 parts.label = new.label;
@@ -95,6 +96,8 @@ fn gain(old: &KeyRecord, new: &KeyRecord) -> Option<&'static str> {
         Some("metadata: this key had other ones")
     } else if !new.scopes().is_subset(old.scopes()) {
         Some("scopes: this key had not all of them")
+    } else if !new.caveats().is_superset(old.caveats()) {
+        Some("caveats: this key had more of them")
     } else if new.not_before() < old.not_before() {
         Some("not_before: this key became valid later")
     } else if later {
@@ -106,6 +109,7 @@ fn gain(old: &KeyRecord, new: &KeyRecord) -> Option<&'static str> {
 
 fn differs(old: &KeyRecord, new: &KeyRecord) -> bool {
     new.scopes() != old.scopes()
+        || new.caveats() != old.caveats()
         || new.not_before() != old.not_before()
         || new.expires_at() != old.expires_at()
         || new.label() != old.label()

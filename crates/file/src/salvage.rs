@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use tower_api_key::store::{Change, Write};
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, RevocationReason, ScopeSet, Timestamp};
+use tower_api_key::{Caveats, KeyDigest, KeyId, KeyRecord, RevocationReason, ScopeSet, Timestamp};
 
 use super::document::Syntax;
 use super::merge::Held;
@@ -57,6 +57,7 @@ impl Taken {
                     taken.writes.push(Write::next(old, |parts| {
                         let new = new.to_parts();
                         parts.scopes = new.scopes;
+                        parts.caveats = new.caveats;
                         parts.not_before = new.not_before;
                         parts.expires_at = new.expires_at;
                     }));
@@ -129,6 +130,12 @@ fn meet(old: &KeyRecord, entry: &Loose) -> KeyRecord {
             parts.scopes = both;
         }
     }
+    if let Some(caveats) = entry.get("caveats").and_then(Loose::texts)
+        && let Ok(caveats) = Caveats::new(caveats)
+        && let Ok(both) = parts.caveats.union(&caveats)
+    {
+        parts.caveats = both;
+    }
     if let Some(end) = entry.get("expires_at").and_then(Loose::moment) {
         parts.expires_at = Some(parts.expires_at.map_or(end, |old| old.min(end)));
     }
@@ -165,17 +172,19 @@ impl Loose {
     }
 
     fn scopes(&self) -> Option<ScopeSet> {
+        ScopeSet::new(self.texts()?).ok()
+    }
+
+    fn texts(&self) -> Option<Vec<&str>> {
         let Self::List(list) = self else {
             return None;
         };
-        let texts: Option<Vec<&str>> = list
-            .iter()
+        list.iter()
             .map(|scope| match scope {
                 Self::Text(text) => Some(text.as_str()),
                 _ => None,
             })
-            .collect();
-        ScopeSet::new(texts?).ok()
+            .collect()
     }
 
     fn moment(&self) -> Option<Timestamp> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_api_key::store::StoreErrorKind::Conflict;
+use tower_api_key::store::StoreErrorKind::{Conflict, Corrupt};
 use tower_api_key::store::{KeyStore, ListQuery};
 use tower_api_key::{InvalidCause, KeyState, RevocationReason, Timestamp};
 
@@ -84,9 +84,10 @@ async fn invariant_2_a_key_that_is_gone_from_the_file_is_revoked_for_good() {
 
 #[tokio::test]
 async fn invariant_1_nothing_under_the_same_digest_gains() {
-    const SAME: [(&str, &str); 6] = [
+    const SAME: [(&str, &str); 7] = [
         ("subject", "\"alice\""),
         ("scopes", "[\"read\", \"write\"]"),
+        ("caveats", "[]"),
         ("not_before", "1700000000"),
         ("expires_at", "1900000000"),
         ("id", "\"0123456789Ab\""),
@@ -151,6 +152,30 @@ async fn invariant_1_nothing_under_the_same_digest_gains() {
     kept.refuses(&successor, Conflict, message);
     assert_eq!(kept.verify(&key).await, Err(InvalidCause::Revoked));
     assert_eq!(kept.verify(&other).await, Err(InvalidCause::Unknown));
+}
+
+#[tokio::test]
+async fn invariant_14_a_key_keeps_its_caveats() {
+    let key = Key::mint().await;
+    let alice = "subject = \"alice\"\nscopes = [\"read\"]\nexpires_at = 1900000000";
+    let with = |caveats: &str| format!("{REALM}{}", key.entry(&format!("{alice}\n{caveats}")));
+    let kept = Kept::new(&with(""));
+    assert_eq!(kept.verify(&key).await.unwrap(), "alice read");
+    kept.reload(&with("caveats = [\"net=10.0.0.0/8\"]"))
+        .unwrap();
+    assert_eq!(kept.verify(&key).await, Err(InvalidCause::CaveatNotMet));
+    let id = kept.ring.list(&ListQuery::new()).await.unwrap()[0].id();
+    let message = format!(", line 3: caveats: this key had more of them (id {id}): {NEW_SECRET}");
+    for fewer in ["", "caveats = []"] {
+        kept.refuses(&with(fewer), Conflict, &message);
+    }
+    kept.reload(&with("caveats = [\"net=10.1.0.0/16\", \"net=10.0.0.0/8\"]"))
+        .unwrap();
+    let error = kept.reload(&with("caveats = [\"moon=full\"]")).unwrap_err();
+    assert_eq!(error.kind(), Corrupt);
+    let record = kept.ring.get(id).await.unwrap().unwrap();
+    assert_eq!(record.caveats().as_str(), "net=10.0.0.0/8 net=10.1.0.0/16");
+    assert_eq!(record.version(), 3);
 }
 
 #[tokio::test]

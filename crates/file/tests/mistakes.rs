@@ -11,7 +11,7 @@ use tower_api_key_test_support::folder::Folder;
 
 const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const OTHER: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
-const FIELDS: &str = "no such field; there are digest, subject, scopes, expires_at, never_expires, \
+const FIELDS: &str = "no such field; there are digest, subject, scopes, caveats, expires_at, never_expires, \
                       not_before, realm, id, label, metadata";
 const MOMENT: &str = "expected Unix seconds or a moment of RFC 3339, such as 2027-01-15T08:00:00Z";
 const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `digest`, and \

@@ -59,6 +59,25 @@ async fn a_gain_holds_back_no_revocation_and_no_narrowing() {
 }
 
 #[tokio::test]
+async fn a_gain_holds_back_no_caveat() {
+    let (kept, keys) = three().await;
+    let gains = keys[0]
+        .alice()
+        .replace("\"write\"]", "\"write\", \"admin\"]");
+    let restricted = keys[1]
+        .alice()
+        .replace("\"write\"]", "\"write\"]\ncaveats = [\"net=10.0.0.0/8\"]");
+    let text = format!("{REALM}{gains}{restricted}{}", keys[2].alice());
+    let message = refused(&kept, &text, Conflict);
+    assert!(
+        message.contains("; narrowed all the same: 1 ("),
+        "{message}"
+    );
+    let unmet = Err(InvalidCause::CaveatNotMet);
+    verdicts(&kept, &keys, [LIVES, unmet, LIVES]).await;
+}
+
+#[tokio::test]
 async fn a_field_that_cannot_be_read_holds_back_no_revocation() {
     for (good, bad) in [
         ("subject = \"alice\"", "subject = 7"),

@@ -26,9 +26,10 @@ pub(super) const PROBE: &str = concat!(
     "SELECT ",
     seen!("probe"),
     ", class.relkind::pg_catalog.text, \
-     (SELECT pg_catalog.count(*) @= 3 FROM pg_catalog.pg_trigger AS trigger \
+     (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
          WHERE trigger.tgrelid @= class.oid AND trigger.tgname @= ANY (ARRAY[\
-         'tower_api_keys_guard', 'tower_api_keys_entry', 'tower_api_keys_prefix'])), \
+         'tower_api_keys_guard', 'tower_api_keys_entry', 'tower_api_keys_prefix', \
+         'tower_api_keys_caveats'])), \
      (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
      (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
     home!(),

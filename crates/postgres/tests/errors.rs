@@ -238,6 +238,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0003_subjects.sql"),
         include_str!("../migrations/0004_listing.sql"),
         include_str!("../migrations/0005_prefix_and_lists.sql"),
+        include_str!("../migrations/0006_caveats.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

@@ -18,8 +18,13 @@ async fn key(url: &str) -> Issued {
     let id = issued.record().id();
     let grace = std::time::Duration::from_mins(1);
     ring.rotate(id, grace).await.unwrap();
-    let set = format!("UPDATE tower_api_keys SET last_used_at = 1000 WHERE id = '{id}'");
-    assert_eq!(execute(url, &set).await.unwrap(), 1);
+    for set in [
+        "last_used_at = 1000",
+        "caveats = 'moon=full net=10.0.0.0/8', version = version + 1",
+    ] {
+        let set = format!("UPDATE tower_api_keys SET {set} WHERE id = '{id}'");
+        assert_eq!(execute(url, &set).await.unwrap(), 1);
+    }
     issued
 }
 
@@ -94,6 +99,17 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
             "its scopes only become fewer",
         ),
         ("scopes = 'READ'", "its scopes only become fewer"),
+        ("caveats = ''", "it loses no caveat"),
+        ("caveats = 'net=10.0.0.0/8'", "it loses no caveat"),
+        ("caveats = 'moon=fullnet=10.0.0.0/8'", "it loses no caveat"),
+        (
+            "caveats = 'moon=full  net=10.0.0.0/8'",
+            "it loses no caveat",
+        ),
+        (
+            "caveats = 'moon=full net=10.0.0.0/8 \"'",
+            "it loses no caveat",
+        ),
     ] {
         let tried = format!("{tried}, version = version + 1");
         let answer = set(&url, &key, &tried).await;
@@ -148,6 +164,7 @@ async fn invariant_6_no_update_in_sql_passes_the_version_by() {
             by_one,
         ),
         ("scopes = 'read'", rises),
+        ("caveats = 'a=1 moon=full net=10.0.0.0/8'", rises),
         ("expires_at = expires_at - 1", rises),
         ("retire_at = retire_at - 1", rises),
         ("revoked_at = 1, revocation_reason = 'unspecified'", rises),
@@ -174,6 +191,7 @@ async fn what_takes_away_may_be_done_in_sql() {
         "last_used_at = last_used_at + 1",
         "scopes = 'write', version = version + 1",
         "scopes = '', version = version + 1",
+        "caveats = 'a=1 moon=full net=10.0.0.0/8', version = version + 1",
         "expires_at = expires_at - 1, version = version + 1",
         "retire_at = retire_at - 1, version = version + 1",
         "version = version + 1",

@@ -17,15 +17,16 @@ use super::schema::require_intact;
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// A pause between two attempts to switch to the write-ahead log, for which SQLite does not wait
 /// by itself.

@@ -18,7 +18,7 @@ const UNAVAILABLE: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::StoreUnava
 const IN_ITS_PLACE: &[&str] = &[
     "CREATE TABLE api_keys (id, realm, digest, pepper_version, subject, scopes, issued_at, \
      not_before, expires_at, retire_at, lineage, generation, version, revoked_at, \
-     revocation_reason, label, metadata, last_used_at, prefix)",
+     revocation_reason, label, metadata, last_used_at, prefix, caveats)",
     "CREATE VIEW api_keys AS SELECT * FROM kept WHERE subject = 'nobody'",
     "CREATE TABLE api_keys AS SELECT * FROM kept LIMIT 0",
 ];
@@ -110,7 +110,7 @@ async fn r01_a_database_without_a_guard_answers_nothing() {
             rows.collect()
         })
         .unwrap();
-    assert_eq!(guards.len(), 19, "{guards:?}");
+    assert_eq!(guards.len(), 22, "{guards:?}");
     for (name, guard) in guards {
         let tamed = format!(
             "DROP TRIGGER {name}; CREATE TRIGGER {name} BEFORE UPDATE ON api_keys WHEN 0 \

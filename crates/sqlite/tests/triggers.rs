@@ -20,6 +20,8 @@ const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U
 const HIGH: &str = "api_keys: the version is too high";
 const PREFIX: &str = "api_keys: prefix never changes";
 const NO_PREFIX: &str = "api_keys: the prefix cannot be read";
+const CAVEATS: &str = "api_keys: a key loses no caveat";
+const NO_CAVEATS: &str = "api_keys: the caveats cannot be read";
 const USE: &str = "api_keys: last_used_at never moves back";
 const TAKEN: &str = "api_keys: the id or the digest is taken";
 
@@ -152,9 +154,45 @@ fn invariant_1_a_key_gains_no_scope() {
 }
 
 #[test]
+fn invariant_14_a_key_loses_no_caveat() {
+    let edits = [
+        "caveats = ''",
+        "caveats = 'moon=full'",
+        "caveats = 'net=10.0.0.0/8'",
+        "caveats = 'moon=fullnet=10.0.0.0/8'",
+        "caveats = 'moon=full  net=10.0.0.0/8'",
+        "caveats = ' moon=full net=10.0.0.0/8'",
+        r#"caveats = 'moon=full","net=10.0.0.0/8'"#,
+        r"caveats = 'moon=full\u0020net=10.0.0.0/8'",
+        "caveats = 'moon=full net=10.0.0.0/8 ' || char(9)",
+        "caveats = 'moon=full net=10.0.0.0/8 ' || replace(hex(zeroblob(2100)), '00', 'aa')",
+    ];
+    let restricted = KEY
+        .replace("prefix,", "prefix, caveats,")
+        .replace("'acme',", "'acme', 'moon=full net=10.0.0.0/8',");
+    all_refused(&restricted, &edits, CAVEATS);
+    all_refused(KEY, &[r#"caveats = 'a"b'"#, "caveats = ' '"], CAVEATS);
+
+    let folder = Folder::new();
+    let connection = database(&folder, &[&restricted]);
+    let more =
+        "UPDATE api_keys SET version = version + 1, caveats = 'a=1 moon=full net=10.0.0.0/8'";
+    assert_eq!(connection.execute(more, []), Ok(1));
+    for caveats in [" a", "a  b", "a\"b", "a\\b", "\u{e9}"] {
+        let other = KEY
+            .replace("prefix,", "prefix, caveats,")
+            .replace("'acme',", &format!("'acme', '{caveats}',"))
+            .replace("'AAAAAAAAAAAA'", "'BBBBBBBBBBBB'")
+            .replace("zeroblob(32)", "randomblob(32)");
+        refused(&connection, &other, NO_CAVEATS);
+    }
+}
+
+#[test]
 fn invariant_6_every_change_raises_the_version() {
     let edits = [
         "scopes = 'read'",
+        "caveats = 'a=1'",
         "expires_at = 499",
         "retire_at = 399",
         "revoked_at = 300, revocation_reason = 'unspecified'",

@@ -9,7 +9,9 @@ use tower_layer::Layer;
 
 use super::policy::Policy;
 use super::service::ApiKeyAuth;
+use crate::access::caveat::CaveatKind;
 use crate::access::requirement::{IntoRequirement, Requirement};
+use crate::middleware::client::{ClientAddress, ClientCertificate, FactSources};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
@@ -46,6 +48,7 @@ pub struct ApiKeyLayer {
     profile: StatusProfile,
     responder: Option<Arc<Responder>>,
     observer: Observed,
+    facts: FactSources,
 }
 
 impl ApiKeyLayer {
@@ -53,6 +56,7 @@ impl ApiKeyLayer {
     pub fn new(ring: KeyRing) -> Self {
         Self {
             observer: Observed::default(),
+            facts: FactSources::default(),
             ring,
             sources: Sources::from_header(HeaderName::from_static("x-api-key")),
             required: None,
@@ -159,6 +163,22 @@ impl ApiKeyLayer {
         self
     }
 
+    /// Sets how the address of the client is found, for keys with the caveat `net`. Without it, such keys are
+    /// refused, and the layer does not build over a ring that
+    /// [grants](crate::KeyRingBuilder::grantable_caveats) them.
+    pub fn client_address(mut self, address: ClientAddress) -> Self {
+        self.facts.address = Some(address);
+        self
+    }
+
+    /// Sets how the certificate of the client is found, for keys with the caveat `cnf`. Without it, such keys
+    /// are refused, and the layer does not build over a ring that
+    /// [grants](crate::KeyRingBuilder::grantable_caveats) them.
+    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.facts.certificate = Some(certificate);
+        self
+    }
+
     /// Leaves `Vary` and `Cache-Control` of accepted responses alone.
     ///
     /// The guard adds the headers that carry keys to `Vary`. It adds `private` to the `Cache-Control` of
@@ -175,7 +195,16 @@ impl ApiKeyLayer {
 impl<S> Layer<S> for ApiKeyLayer {
     type Service = ApiKeyAuth<S>;
 
+    /// # Panics
+    ///
+    /// If the ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
+    /// source of facts, so that the mistake shows at startup.
+    #[track_caller]
     fn layer(&self, inner: S) -> ApiKeyAuth<S> {
+        let kinds = self.ring.grantable_caveats();
+        if let Some(kind) = kinds.iter().find(|kind| !self.facts.cover(**kind)) {
+            panic!("{}", without_source(*kind));
+        }
         let responses = Responses::new(
             self.ring.realm(),
             &self.sources,
@@ -194,9 +223,21 @@ impl<S> Layer<S> for ApiKeyLayer {
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::new(responses),
             observer: self.ring.observer().and(&self.observer),
+            facts: self.facts.clone(),
         };
         ApiKeyAuth::new(inner, policy)
     }
+}
+
+fn without_source(kind: CaveatKind) -> String {
+    let call = match kind {
+        CaveatKind::Net => "client_address",
+        CaveatKind::Confirmation => "client_certificate",
+    };
+    format!(
+        "the ring grants the caveat {kind}, and this ApiKeyLayer cannot check it: call {call} on the layer, or \
+         do not name {kind} in grantable_caveats of the ring"
+    )
 }
 
 impl fmt::Debug for ApiKeyLayer {

@@ -8,6 +8,7 @@ use http::{Request, Response};
 
 use super::cache::Guard;
 use crate::key::KeyId;
+use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
 use crate::middleware::credential::{Sighting, Sources, hide};
 use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
@@ -29,6 +30,7 @@ pub(super) struct Policy {
     pub(super) vary: Option<HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
+    pub(super) facts: FactSources,
 }
 
 /// The state of a request's authentication.
@@ -64,7 +66,7 @@ impl Policy {
             Ok(Some(presented)) => (
                 presented.header,
                 presented.scheme,
-                self.ring.begin(presented.token),
+                self.ring.begin(presented.token, &|| self.facts.of(request)),
             ),
             Ok(None) if self.optional => {
                 if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {

@@ -179,25 +179,20 @@ impl Reference {
         let (lineage, generation) = birth.descent.unwrap_or((id, 0));
         // An imported key does not contain its id.
         let is_minted = plaintext.starts_with(&format!("{}_{id}_", spec.prefix));
-        let parts = KeyRecordParts {
+        let mut parts = KeyRecordParts::new(
             id,
-            realm: Realm::new(spec.realm).unwrap(),
-            digest: tower_api_key::KeyDigest::sha256(plaintext.as_bytes()),
-            pepper_version: None,
-            subject: birth.subject,
-            scopes: birth.scopes,
-            issued_at: Timestamp::from_unix(self.now),
-            not_before: Timestamp::from_unix(birth.not_before),
-            expires_at: birth.expires_at.map(Timestamp::from_unix),
-            retire_at: None,
-            lineage,
-            generation,
-            version: 1,
-            revocation: None,
-            label: birth.label,
-            metadata: BTreeMap::new(),
-            prefix: is_minted.then(|| spec.prefix.parse().unwrap()),
-        };
+            Realm::new(spec.realm).unwrap(),
+            tower_api_key::KeyDigest::sha256(plaintext.as_bytes()),
+            birth.subject,
+            Timestamp::from_unix(self.now),
+        );
+        parts.scopes = birth.scopes;
+        parts.not_before = Timestamp::from_unix(birth.not_before);
+        parts.expires_at = birth.expires_at.map(Timestamp::from_unix);
+        parts.lineage = lineage;
+        parts.generation = generation;
+        parts.label = birth.label;
+        parts.prefix = is_minted.then(|| spec.prefix.parse().unwrap());
         self.keys.push(Key {
             parts,
             store: spec.store,

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use crate::folder::Folder;
 
@@ -40,12 +40,18 @@ impl Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = TowerToHyperService::new(service);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let service = service.clone();
+                let (stream, peer) = listener.accept().await.unwrap();
+                let service = service
+                    .clone()
+                    .map_request(move |request: Request<Incoming>| {
+                        let mut request = request;
+                        request.extensions_mut().insert(peer);
+                        request
+                    });
+                let service = TowerToHyperService::new(service);
                 connections.spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     let connection = server.serve_connection(TokioIo::new(stream), service);

@@ -35,8 +35,8 @@ pub(crate) struct BatchArguments {
         long,
         value_name = "FILE",
         help = "Import a key for each line of a file, - for standard input",
-        long_help = "Import a key for each line of a file, - for standard input\n\nTSV, whose first line names the columns, or NDJSON, an object on each line. The columns and fields are: kind, key, id (of a sanctum token), subject, scopes, expires_at (a time, or never), issued_at, not_before, label, and metadata.NAME (in NDJSON an object metadata). --expires-at, --expires-in and --never-expires are for the lines that say no end.",
-        conflicts_with_all = ["subject", "scopes", "not_before", "label", "metadata", "issued_at", "digest"]
+        long_help = "Import a key for each line of a file, - for standard input\n\nTSV, whose first line names the columns, or NDJSON, an object on each line. The columns and fields are: kind, key, id (of a sanctum token), subject, scopes, caveats, expires_at (a time, or never), issued_at, not_before, label, and metadata.NAME (in NDJSON an object metadata). --expires-at, --expires-in and --never-expires are for the lines that say no end.",
+        conflicts_with_all = ["subject", "scopes", "caveats", "not_before", "label", "metadata", "issued_at", "digest"]
     )]
     pub(super) batch: Option<PathBuf>,
     /// What the lines are [default: by the name of the file: .tsv, .ndjson or .jsonl]

@@ -10,12 +10,13 @@ use super::kind::{Kind, is_quoted};
 use crate::durations::moment;
 use crate::failure::Failure;
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "kind",
     "key",
     "id",
     "subject",
     "scopes",
+    "caveats",
     "expires_at",
     "issued_at",
     "not_before",
@@ -61,7 +62,8 @@ pub(super) struct Row {
     key: Option<String>,
     id: Option<TextOrNumber>,
     subject: Option<String>,
-    scopes: Option<Scopes>,
+    scopes: Option<Texts>,
+    caveats: Option<Texts>,
     expires_at: Option<TextOrNumber>,
     issued_at: Option<TextOrNumber>,
     not_before: Option<TextOrNumber>,
@@ -71,9 +73,18 @@ pub(super) struct Row {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Scopes {
+enum Texts {
     List(Vec<String>),
     Text(String),
+}
+
+impl Texts {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::List(texts) => texts,
+            Self::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -125,17 +136,17 @@ impl Row {
         let key = kind.key(key, given(self.id.map(TextOrNumber::into_text)))?;
         let subject = given(self.subject).ok_or("no subject")?;
         let mut grant = Grant::new(subject);
-        let scopes: Vec<String> = match self.scopes {
-            Some(Scopes::List(scopes)) => scopes,
-            Some(Scopes::Text(text)) => text.split_whitespace().map(str::to_owned).collect(),
-            None => Vec::new(),
-        };
+        let scopes = self.scopes.map_or_else(Vec::new, Texts::into_list);
+        let caveats = self.caveats.map_or_else(Vec::new, Texts::into_list);
         if kind == Kind::Sanctum && scopes.iter().any(|scope| scope == "*") {
             return Err(
                 "the ability * is every ability, and no scope is; name the scopes".to_owned(),
             );
         }
-        grant = grant.scopes(scopes).map_err(|error| error.to_string())?;
+        grant = grant
+            .scopes(scopes)
+            .and_then(|grant| grant.caveats(caveats))
+            .map_err(|error| error.to_string())?;
         let time = |field: Option<TextOrNumber>, name: &str| match given(
             field.map(TextOrNumber::into_text),
         ) {
@@ -242,7 +253,8 @@ impl Columns {
                 "key" => row.key = text(),
                 "id" => row.id = number(),
                 "subject" => row.subject = text(),
-                "scopes" => row.scopes = Some(Scopes::Text(field.to_owned())),
+                "scopes" => row.scopes = Some(Texts::Text(field.to_owned())),
+                "caveats" => row.caveats = Some(Texts::Text(field.to_owned())),
                 "expires_at" => row.expires_at = number(),
                 "issued_at" => row.issued_at = number(),
                 "not_before" => row.not_before = number(),

@@ -1,0 +1,79 @@
+//! Facts about a request's client, for the caveats of its key.
+
+mod address;
+mod certificate;
+mod forwarded;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use address::ClientAddress;
+pub use certificate::ClientCertificate;
+pub use forwarded::TrustedProxies;
+use http::{Extensions, HeaderMap, Request};
+
+use crate::access::caveat::{CaveatKind, Facts};
+
+/// The sources of facts that a layer has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FactSources {
+    pub(crate) address: Option<ClientAddress>,
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
+impl FactSources {
+    /// Whether they can give the fact that a caveat of this kind needs.
+    pub(crate) fn cover(&self, kind: CaveatKind) -> bool {
+        match kind {
+            CaveatKind::Net => self.address.is_some(),
+            CaveatKind::Confirmation => self.certificate.is_some(),
+        }
+    }
+
+    /// The facts of a request. A fact that is not certain is missing.
+    #[cold]
+    pub(crate) fn of<B>(&self, request: &Request<B>) -> Facts {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        let mut facts = Facts::none();
+        if let Some(address) = &self.address
+            && let Some(address) = address.find(headers, extensions)
+        {
+            facts = facts.client_address(address);
+        }
+        if let Some(certificate) = &self.certificate
+            && let Some(thumbprint) = certificate.find(headers, extensions)
+        {
+            facts = facts.client_certificate(thumbprint);
+        }
+        facts
+    }
+}
+
+/// How the address of the connection's peer is found.
+#[derive(Clone)]
+struct Peer(Arc<Find>);
+
+type Find = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
+
+impl Peer {
+    fn new(find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+
+    fn find(&self, extensions: &Extensions) -> Option<IpAddr> {
+        (self.0)(extensions).map(|address| address.to_canonical())
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peer")
+    }
+}
+
+/// All values of a header, in their order, if each of them is text.
+fn texts<'a>(headers: &'a HeaderMap, name: &str) -> Option<Vec<&'a str>> {
+    let values = headers.get_all(name).iter();
+    values.map(|value| value.to_str().ok()).collect()
+}
