@@ -6,7 +6,7 @@
 --     psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f examples/privilege_trigger.sql
 --
 -- Keys are in the realm 'orders', and the subject of a key is the name of its member. More scopes are
--- a new key, which the application issues: see `KeyRing::within`.
+-- a new key, which the application issues: see `InTransaction::join` of `tower-api-key-postgres`.
 --
 -- The triggers do what the role may do that changes a member, so it needs SELECT and UPDATE on
 -- tower_api_keys. TRUNCATE passes over them: grant it to nobody.

@@ -47,7 +47,7 @@
 //! assert_eq!(record.issued_at().to_rfc3339(), "2024-05-06T07:08:09Z");
 //!
 //! // It has a year from now on, or never ends.
-//! let year = Grant::new("bob").expires_in(Duration::from_hours(365 * 24));
+//! let year = Grant::new("bob").expires_in(Duration::from_secs(365 * 24 * 60 * 60));
 //! importing.import_plaintext(year, "sk_old_u71Bc9XyQw33rTzLm0PoVe5s").await?;
 //! let never = Grant::new("carol").never_expires();
 //! importing.import_plaintext(never, "sk_old_Hh28sKd01lqPxYv7Nn3bRt6W").await?;

@@ -24,8 +24,9 @@
 //! # In one commit with your own change
 //!
 //! Each of these is a separate commit, after or before that of your own table. With `PostgresStore` both
-//! are one: `KeyRing::within` does it in your transaction, and functions of the schema do it in a
-//! trigger on your table, for programs that do not know this crate. The guide `transactions` has both.
+//! are one: `InTransaction::join` does it in your transaction, and functions of the schema do it in a
+//! trigger on your table, for programs that do not know this crate. The guide of the package
+//! `tower-api-key-postgres` has both.
 //!
 //! # The user gains scopes
 //!

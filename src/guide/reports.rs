@@ -16,7 +16,7 @@
 //! use tower_api_key::store::ListQuery;
 //! use tower_api_key::{Error, KeyRing, KeyView};
 //!
-//! const DAY: Duration = Duration::from_hours(24);
+//! const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 //!
 //! /// Every key that a query asks for, page by page, each with its last use.
 //! async fn report(ring: &KeyRing, query: ListQuery) -> Result<Vec<KeyView>, Error> {

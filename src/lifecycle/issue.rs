@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 
 /// The longest lifetime that a grant or a policy may ask for: 100 years of 365.25 days. A longer one is
 /// most likely a number of milliseconds.
-pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 8766);
+pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(100 * 8766 * 60 * 60);
 
 /// The identity of a key that is about to exist.
 #[derive(Debug, Clone)]

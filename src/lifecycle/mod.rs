@@ -30,7 +30,7 @@ use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyState};
 use crate::time::Timestamp;
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The lifetime of a key if its grant sets none, and the ring allows it: 90 days.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
 /// The longest grace period if the ring sets none: 24 hours.

@@ -32,9 +32,9 @@ const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// Four: as many threads of slow hashing as a small machine can spare while it serves.
 const DEFAULT_MAX_PENDING_UNKNOWN_KEYS: usize = 4;
 /// A minute: last uses are for people, and people think in days.
-const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
+const DEFAULT_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// 30 days: a client that was forgotten in a rotation shows itself within a month.
-const DEFAULT_RETENTION: Duration = Duration::from_hours(720);
+const DEFAULT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Which keys from elsewhere a ring takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

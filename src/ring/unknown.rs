@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, VerifyError};
 
 /// How long a refused key is remembered: a client that repeats it costs one question a minute.
-const REMEMBERED: Duration = Duration::from_mins(1);
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many refused keys are remembered, the latest of them. It is no defence against a flood of
 /// different keys, which the number of questions at a time bounds.
 const MOST_REMEMBERED: usize = 1_024;

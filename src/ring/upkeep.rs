@@ -14,7 +14,7 @@ use crate::support::caught::caught_in;
 use crate::time::Timestamp;
 
 /// How long dead records may lie beyond their retention.
-const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl KeyRing {
     /// The background work of a running service, as a future that never ends. It writes the last uses of

@@ -166,8 +166,8 @@ pub trait KeyStore: Send + Sync + 'static {
     }
 
     /// The store itself, for code that knows its type and needs more than the port. `None` if there is
-    /// no more. `KeyRing::within` uses it to find the `PostgresStore` of a ring: a store that wraps one
-    /// can return it.
+    /// no more. [`KeyRing::store_as`](crate::KeyRing::store_as) finds the store of a ring by it, as a store
+    /// with transactions does. A store that wraps another can return that.
     fn as_any(&self) -> Option<&dyn Any> {
         None
     }

@@ -128,7 +128,7 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
 
 /// Every filter by itself, and some together.
 fn filters() -> Vec<ListQuery> {
-    const DAY: Duration = Duration::from_hours(24);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let lineage = numbered(NUMBERS[0]);
     let all = ListQuery::new;
     let scope = |text: &str| Scope::new(text).unwrap_or_else(|error| unreachable!("{error}"));

@@ -21,7 +21,7 @@ use super::failure::Place;
 use super::worker::{CROWDED, MOST_WAITING, Worker};
 
 /// Only a hang takes longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file that is removed with the files of SQLite next to it.
 struct File(PathBuf);

@@ -41,7 +41,7 @@ fn a_disk_that_is_full_is_told_and_loses_nothing_and_room_is_enough_to_go_on() {
         return;
     };
     let program = env::current_exe().unwrap();
-    let child = "sqlite::full::on_a_small_disk";
+    let child = "full::on_a_small_disk";
     let program = program.to_str().unwrap();
     let output = mounted(&unshare, &[program, child, "--exact", "--ignored"]).unwrap();
     assert!(output.status.success(), "{output:?}");

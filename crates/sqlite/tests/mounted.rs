@@ -45,7 +45,7 @@ fn r22_a_file_that_is_mounted_by_itself_is_refused() {
         return;
     };
     let program = env::current_exe().unwrap();
-    let child = "sqlite::mounted::beside_a_mount";
+    let child = "mounted::beside_a_mount";
     let program = program.to_str().unwrap();
     let output = unshared(&unshare, &[program, child, "--exact", "--ignored"]).unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// use std::time::Duration;
 /// use tower_api_key::{KeyState, Scope, store::ListQuery};
 ///
-/// const DAY: Duration = Duration::from_hours(24);
+/// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// let ends_soon = ListQuery::new().expiring_within(14 * DAY).limit(100);
 /// let forgotten = ListQuery::new().unused_for(90 * DAY).limit(100);

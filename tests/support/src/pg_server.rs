@@ -13,9 +13,9 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tower_api_key_postgres::PostgresOptions;
 
-const MISSING: &str = "the feature `postgres` is on, and its tests start a server of their own: \
-     put Postgres's `initdb` and `pg_ctl` on PATH, or install it (Debian: apt-get install \
-     postgresql), or leave the feature out";
+const MISSING: &str = "the tests of the Postgres store start a server of their own: put \
+     Postgres's `initdb` and `pg_ctl` on PATH, or install it (Debian: apt-get install postgresql), \
+     or test the other packages alone (`cargo test -p tower-api-key`)";
 
 /// The shell script that runs until its standard input closes, which happens however the tests end:
 /// it makes a cluster, obeys one word per line, and finally stops the server and removes the

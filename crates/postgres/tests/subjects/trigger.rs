@@ -53,7 +53,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
     let url = database().await;
     let example = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../examples/privilege_trigger.sql"
+        "/../../examples/privilege_trigger.sql"
     );
     run(&psql, &url, &["-f", example]).unwrap();
     let members = "INSERT INTO roles VALUES ('reader', '{orders:read}'), \

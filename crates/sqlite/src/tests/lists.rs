@@ -139,7 +139,7 @@ fn no_list_sorts_or_reads_everything() {
         let rows = statement.query_map(bound(&values), |row| row.get(3));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
-    let day = Duration::from_hours(24);
+    let day = Duration::from_secs(24 * 60 * 60);
     let id: tower_api_key::KeyId = "AAAAAAAAAAAA".parse().unwrap();
     let place = Cursor::new(id, Timestamp::from_unix(1_800_000_000));
     let now = Timestamp::from_unix(1_900_000_000);
@@ -281,7 +281,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
         steps.iter().filter(|step| *step == "NotFound").count()
     };
     let realm = Realm::new("acme").unwrap();
-    let day = Duration::from_hours(24);
+    let day = Duration::from_secs(24 * 60 * 60);
     let now = Timestamp::from_unix(1_900_000_000);
     let all = || ListQuery::new().at(now);
     for (query, filter) in [
