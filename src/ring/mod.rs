@@ -202,7 +202,7 @@ impl KeyRing {
         presented: &[u8],
         facts: Facts,
     ) -> Result<VerifiedKey, VerifyError> {
-        match self.begin(presented, &|| facts) {
+        match self.begin(presented, || facts) {
             Verifying::Done(verdict) => verdict,
             Verifying::Pending(verdict) => verdict.await,
         }

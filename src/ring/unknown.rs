@@ -202,7 +202,7 @@ impl KeyRing {
             Lookup::Ready(found) => found,
             Lookup::Pending(found) => found.await,
         };
-        self.0.judge(found, digest, &|| facts)
+        self.0.judge(found, digest, || facts)
     }
 
     async fn resolve(

@@ -25,7 +25,7 @@ pub(crate) enum Verifying {
 impl KeyRing {
     /// Verifies as far as the store answers at once.
     #[inline]
-    pub(crate) fn begin(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
+    pub(crate) fn begin(&self, presented: &[u8], facts: impl Fn() -> Facts) -> Verifying {
         let well_formed =
             self.0.format.is_key(presented) || (self.0.accepts_imports && is_importable(presented));
         if !well_formed {
@@ -33,9 +33,9 @@ impl KeyRing {
         }
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
-            Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
+            Lookup::Ready(found) => match self.0.judge(found, &digest, &facts) {
                 Ok(key) => Verifying::Done(Ok(key)),
-                Err(error) => self.fail(error, presented, facts),
+                Err(error) => self.fail(error, presented, &facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
         }
@@ -118,7 +118,7 @@ impl KeyRing {
         let refused = Arc::new(OnceLock::new());
         let decided = Arc::clone(&refused);
         let verdict = async move {
-            let mut verdict = ring.0.judge(found.await, &digest, &|| facts);
+            let mut verdict = ring.0.judge(found.await, &digest, || facts);
             for digest in earlier {
                 if !verdict.as_ref().is_err_and(is_unknown) {
                     break;
@@ -127,7 +127,7 @@ impl KeyRing {
                     Lookup::Ready(found) => found,
                     Lookup::Pending(found) => found.await,
                 };
-                verdict = ring.0.judge(found, &digest, &|| facts);
+                verdict = ring.0.judge(found, &digest, || facts);
             }
             if verdict.as_ref().is_err_and(is_unknown)
                 && let Some(question) = question
@@ -187,7 +187,7 @@ impl Inner {
         &self,
         found: Found,
         digest: &KeyDigest,
-        facts: &dyn Fn() -> Facts,
+        facts: impl Fn() -> Facts,
     ) -> Verdict {
         let record = match found {
             Ok(Some(record)) if record.digest() == digest => record,

@@ -66,7 +66,7 @@ impl Policy {
             Ok(Some(presented)) => (
                 presented.header,
                 presented.scheme,
-                self.ring.begin(presented.token, &|| self.facts.of(request)),
+                self.ring.begin(presented.token, || self.facts.of(request)),
             ),
             Ok(None) if self.optional => {
                 if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
