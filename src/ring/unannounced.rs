@@ -129,6 +129,7 @@ impl KeyRing {
     ///
     /// The view must hold the records of this ring's store. The ring is for changes: it asks for no
     /// [unknown key](crate::UnknownKeys), and tracks no uses.
+    #[must_use]
     pub fn over(&self, view: impl KeyStore, unannounced: &mut Unannounced) -> Self {
         let inner = &self.0;
         unannounced.rings.push(self.clone());

@@ -12,7 +12,7 @@ use super::{Key, write};
 use tower_api_key_test_support::folder::Folder;
 
 /// Takes longer only if the thread hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The received event: the kind, and the failure.
 type Told = (EventKind, Option<String>);

@@ -8,6 +8,7 @@
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
     clippy::new_without_default,
+    clippy::return_self_not_must_use,
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
