@@ -20,8 +20,8 @@
 //! "#;
 //! fs::write(&path, entry)?;
 //! let store = FileStore::options().unwatched().open(&path)?;
-//! let ring = KeyRing::builder("acme").realm("orders").build(store.clone())?;
-//! // "test" is the text with this digest. A minted key has 154 bits of randomness.
+//! let ring = KeyRing::builder("acme").realm("orders").accept_imports().build(store.clone())?;
+//! // The key with this digest. `tower-api-key mint` makes one with 154 bits of randomness.
 //! assert_eq!(ring.verify(b"test").await?.subject(), "alice");
 //!
 //! // A key that is no longer in the file is revoked.
