@@ -134,7 +134,8 @@ impl StoreId {
 /// [`find`](Self::find) may panic or hang: the ring turns both into a 503. The other calls are
 /// management: they take as long as the store does.
 ///
-/// The package `tower-api-key-contract` has a suite that holds a store against every clause.
+/// The package `tower-api-key-contract` has a suite that holds a store against every clause, and a guide to a
+/// store of your own.
 pub trait KeyStore: Send + Sync + 'static {
     /// Looks up the record of a digest in a realm. Requests call it once and, if the key is unknown,
     /// once more for each earlier pepper, so it must not block.

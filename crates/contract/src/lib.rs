@@ -29,6 +29,8 @@
 //! It commits some hundred changes and runs some thousand look-ups, so a store that takes a millisecond
 //! for each is through in seconds.
 //!
+//! The [`guide`] has a store in two hundred lines.
+//!
 //! # What it does not check
 //!
 //! - Speed: whether a look-up waits for a lock is for your own benchmark.
@@ -37,6 +39,8 @@
 //! A store that cannot answer fails the suite, with [`Clause::Honesty`].
 
 #![forbid(unsafe_code)]
+
+pub mod guide;
 
 mod atomicity;
 mod compare_and_swap;
