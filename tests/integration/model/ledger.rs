@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tower_api_key::{KeyDigest, KeyId, KeyRecord};
 
 use super::Check;
+use super::caveats::invariant_14_caveats_only_grow;
 use super::store::{Commit, Snapshot};
 
 /// The authority of a digest at a commit, if it has any.
@@ -16,6 +17,7 @@ pub(super) struct Authority {
     pub(super) subject: String,
     pub(super) realm: String,
     pub(super) scopes: BTreeSet<String>,
+    pub(super) caveats: BTreeSet<String>,
     pub(super) from: u64,
     /// The first moment at which it has no authority.
     pub(super) until: u64,
@@ -31,6 +33,7 @@ impl Authority {
             subject: record.subject().to_owned(),
             realm: record.realm().to_string(),
             scopes: record.scopes().iter().map(str::to_owned).collect(),
+            caveats: record.caveats().iter().map(str::to_owned).collect(),
             from: record.not_before().as_unix(),
             until: ends
                 .into_iter()
@@ -116,6 +119,7 @@ impl Ledger {
             invariant_2_the_dead_stay_dead(*id, line.latest(), authority.as_ref())?;
             invariant_1_authority_is_antitone(*id, line.latest(), authority.as_ref())?;
             invariant_5_retire_at_never_rises(&line.record, record)?;
+            invariant_14_caveats_only_grow(&line.record, record)?;
             changed.push(*id);
             line.record = std::sync::Arc::clone(record);
             if line.latest() != authority.as_ref() {

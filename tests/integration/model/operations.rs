@@ -6,8 +6,10 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tower_api_key::{RevocationReason, ScopeSet};
+use tower_api_key::RevocationReason;
 
+use super::caveats::{ADDRESSES, CERTIFICATES, Client};
+use super::sets::{Choice, Cut};
 use super::store::Read;
 
 /// The key of an operation. The number picks one of those.
@@ -38,28 +40,6 @@ pub(super) struct At {
     pub(super) via: Via,
 }
 
-/// A set of scopes, a bit for each of [`SCOPES`].
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Scopes {
-    /// The allowed part of it.
-    Within(u8),
-    Exactly(u8),
-}
-
-pub(super) const SCOPES: [&str; 4] = ["cart", "read", "write", "admin"];
-
-impl Scopes {
-    pub(super) fn of(self, allowed: Option<&ScopeSet>) -> ScopeSet {
-        let (Self::Within(bits) | Self::Exactly(bits)) = self;
-        let named = (0..).zip(SCOPES).filter(|(bit, _)| bits >> bit & 1 == 1);
-        let inside = named.filter(|(_, scope)| match (self, allowed) {
-            (Self::Within(_), Some(allowed)) => allowed.contains(scope),
-            _ => true,
-        });
-        ScopeSet::new(inside.map(|(_, scope)| scope)).unwrap()
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Lifetime {
     Default,
@@ -73,7 +53,8 @@ pub(super) enum Lifetime {
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
     pub(super) subject: &'static str,
-    pub(super) scopes: Scopes,
+    pub(super) scopes: Choice,
+    pub(super) caveats: Choice,
     pub(super) lifetime: Lifetime,
     /// Seconds from now.
     pub(super) not_before: Option<i64>,
@@ -92,7 +73,7 @@ pub(super) enum Operation {
     Promote(At, u8, Wish),
     /// The operation, and another writer that changes a key between its read and its commit.
     Race(Rival, At, Box<Operation>),
-    Narrow(At, Scopes),
+    Narrow(At, Cut),
     Revoke(At, RevocationReason),
     RevokeLineage(At, RevocationReason),
     RevokeSubject(u8, &'static str, RevocationReason),
@@ -100,11 +81,11 @@ pub(super) enum Operation {
     RecordUses(u8),
     /// Lists the keys in pages of this length, and gets each.
     Look(u8, usize),
-    Verify(At),
+    Verify(At, Client),
     /// Every key that ever existed, in this ring.
-    VerifyAll(u8),
+    VerifyAll(u8, Client),
     /// Begins a verification whose look-up is held.
-    Begin(At, Read),
+    Begin(At, Read, Client),
     /// Lets a held look-up answer, and polls its verification.
     Release(u8),
     /// Polls a verification whose look-up is held.
@@ -125,7 +106,7 @@ pub(super) enum Operation {
 pub(super) enum Rival {
     Rotate(Duration),
     RotateAtOnce,
-    Narrow(Scopes),
+    Narrow(Cut),
     Revoke(RevocationReason),
     RevokeLineage(RevocationReason),
 }
@@ -160,7 +141,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
         4 => (at(), ring(), wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
         8 => race(),
-        5 => (at(), scopes()).prop_map(|(at, scopes)| Op::Narrow(at, scopes)),
+        5 => (at(), cut()).prop_map(|(at, cut)| Op::Narrow(at, cut)),
         4 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
         2 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
         1 => (ring(), subject(), reason()).prop_map(|(ring, subject, reason)| {
@@ -169,11 +150,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => ring().prop_map(Op::Purge),
         2 => ring().prop_map(Op::RecordUses),
         1 => (ring(), 1..=4_usize).prop_map(|(ring, page)| Op::Look(ring, page)),
-        6 => at().prop_map(Op::Verify),
-        3 => ring().prop_map(Op::VerifyAll),
-        6 => (at(), select(vec![Read::First, Read::Last])).prop_map(|(at, read)| {
-            Op::Begin(at, read)
-        }),
+        6 => (at(), client()).prop_map(|(at, client)| Op::Verify(at, client)),
+        3 => (ring(), client()).prop_map(|(ring, client)| Op::VerifyAll(ring, client)),
+        6 => (at(), select(vec![Read::First, Read::Last]), client())
+            .prop_map(|(at, read, client)| Op::Begin(at, read, client)),
         6 => any::<u8>().prop_map(Op::Release),
         1 => any::<u8>().prop_map(Op::Wait),
         3 => at().prop_map(Op::Watch),
@@ -195,7 +175,7 @@ fn race() -> impl Strategy<Value = Operation> {
     let rival = prop_oneof![
         3 => grace().prop_map(Rival::Rotate),
         1 => Just(Rival::RotateAtOnce),
-        2 => scopes().prop_map(Rival::Narrow),
+        2 => cut().prop_map(Rival::Narrow),
         2 => reason().prop_map(Rival::Revoke),
         1 => reason().prop_map(Rival::RevokeLineage),
     ];
@@ -206,7 +186,7 @@ fn race() -> impl Strategy<Value = Operation> {
             1 => at().prop_map(Op::RotateAtOnce),
             2 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
             3 => (at(), 0..5_u8, wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
-            2 => (at(), scopes()).prop_map(|(at, scopes)| Op::Narrow(at, scopes)),
+            2 => (at(), cut()).prop_map(|(at, cut)| Op::Narrow(at, cut)),
             1 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
             1 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
             2 => (0..5_u8, subject(), reason()).prop_map(|(ring, subject, reason)| {
@@ -239,14 +219,48 @@ fn subject() -> impl Strategy<Value = &'static str> {
     select(vec!["alice", "alice", "bob", "carol"])
 }
 
-fn scopes() -> impl Strategy<Value = Scopes> {
+fn scopes() -> impl Strategy<Value = Choice> {
     prop_oneof![
-        4 => (0..16_u8).prop_map(Scopes::Within),
-        1 => (0..16_u8).prop_map(Scopes::Exactly),
+        4 => (0..16_u8).prop_map(Choice::Within),
+        1 => (0..16_u8).prop_map(Choice::Exactly),
     ]
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+/// At least one, and mostly those that one client can meet together.
+fn caveats() -> impl Strategy<Value = Choice> {
+    let bits = || prop_oneof![3 => select(vec![1, 2, 3, 8, 9, 11]), 1 => 1..16_u8];
+    prop_oneof![
+        5 => bits().prop_map(Choice::Within),
+        1 => bits().prop_map(Choice::Exactly),
+    ]
+}
+
+fn cut() -> BoxedStrategy<Cut> {
+    let none = || Just(Choice::Exactly(0));
+    prop_oneof![
+        4 => (scopes().prop_map(Some), none()),
+        3 => (Just(None), caveats()),
+        2 => (scopes().prop_map(Some), caveats()),
+    ]
+    .prop_map(|(scopes, caveats)| Cut { scopes, caveats })
+    .boxed()
+}
+
+/// Mostly one that meets all caveats that can be met together.
+fn client() -> BoxedStrategy<Client> {
+    let facts = prop_oneof![
+        1 => Just((ADDRESSES[1], CERTIFICATES[1])),
+        1 => (select(ADDRESSES.to_vec()), select(CERTIFICATES.to_vec())),
+    ];
+    facts
+        .prop_map(|((address, _), (certificate, _))| Client {
+            address,
+            certificate,
+        })
+        .boxed()
+}
+
+fn wish() -> BoxedStrategy<Wish> {
     let subject = prop_oneof![
         20 => subject(),
         1 => select(vec!["", "ali\nce", "\u{7f}", TOO_LONG]),
@@ -268,14 +282,16 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => select(vec![-10, 0, 1, 5, 60]).prop_map(Some),
         1 => select(vec![1_000, 10_000_000, i64::MAX]).prop_map(Some),
     ];
-    (subject, scopes(), lifetime, not_before).prop_map(|(subject, scopes, lifetime, not_before)| {
-        Wish {
+    let caveats = prop_oneof![1 => Just(Choice::Exactly(0)), 1 => caveats()];
+    (subject, scopes(), caveats, lifetime, not_before)
+        .prop_map(|(subject, scopes, caveats, lifetime, not_before)| Wish {
             subject,
             scopes,
+            caveats,
             lifetime,
             not_before,
-        }
-    })
+        })
+        .boxed()
 }
 
 /// 257 bytes.

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tower_api_key::{
-    ErrorKind, InvalidCause, KeyRecordParts, KeyState, RevocationReason, ScopeSet, Timestamp,
+    Caveats, ErrorKind, InvalidCause, KeyRecordParts, KeyState, RevocationReason, ScopeSet,
+    Timestamp,
 };
 
+use super::caveats::Client;
 use super::operations::{Lifetime, Wish};
 use super::reference::{Birth, Reference, Succession, end};
 use super::rings::RINGS;
+use super::sets::Taken;
 
 /// The faults of an operation.
 pub(super) type Reasons = Vec<ErrorKind>;
@@ -91,6 +94,12 @@ fn grantable(ring: usize, scopes: &ScopeSet, reasons: &mut Reasons) {
     }
 }
 
+fn grantable_caveats(ring: usize, caveats: &Caveats, reasons: &mut Reasons) {
+    if !caveats.iter().all(|it| RINGS[ring].grants_caveat(it)) {
+        reasons.push(ErrorKind::CaveatNotGrantable);
+    }
+}
+
 /// Whether another key has permanently replaced this one.
 fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
     let revocation = parts.revocation;
@@ -117,6 +126,8 @@ impl Reference {
         }
         let scopes = wish.scopes_for(ring);
         grantable(ring, &scopes, &mut reasons);
+        let caveats = wish.caveats_for(ring);
+        grantable_caveats(ring, &caveats, &mut reasons);
         let start = wish.start(self.now).unwrap_or(self.now);
         let expires_at = expiry(
             ring,
@@ -146,6 +157,7 @@ impl Reference {
             ring,
             subject: subject.to_owned(),
             scopes,
+            caveats,
             not_before: start,
             expires_at,
             label: Some(format!("for {}", subject.len())),
@@ -231,6 +243,7 @@ impl Reference {
             ring,
             subject: parts.subject.clone(),
             scopes: parts.scopes.clone(),
+            caveats: parts.caveats.clone(),
             not_before,
             expires_at,
             label: parts.label.clone(),
@@ -269,7 +282,7 @@ impl Reference {
         &self,
         ring: usize,
         key: Option<usize>,
-        scopes: &ScopeSet,
+        taken: &Taken,
     ) -> Result<usize, Reasons> {
         // A clock that fails does not affect operations that remove authority.
         let horizon = match self.now {
@@ -278,13 +291,21 @@ impl Reference {
         };
         let key = self.head(ring, horizon, key)?;
         let held = &self.keys[key].parts.scopes;
-        if scopes.is_empty() {
-            return Err(vec![ErrorKind::EmptyScopes]);
+        let mut reasons = Reasons::new();
+        grantable_caveats(ring, &taken.caveats, &mut reasons);
+        if let Some(scopes) = &taken.scopes {
+            if scopes.is_empty() {
+                reasons.push(ErrorKind::EmptyScopes);
+            }
+            if scopes.iter().any(|scope| !held.contains(scope)) {
+                reasons.push(ErrorKind::WouldWiden);
+            }
         }
-        if scopes.iter().any(|scope| !held.contains(scope)) {
-            return Err(vec![ErrorKind::WouldWiden]);
+        if reasons.is_empty() {
+            Ok(key)
+        } else {
+            Err(reasons)
         }
-        Ok(key)
     }
 
     /// Records that a ring has seen this key expired.
@@ -303,10 +324,13 @@ impl Reference {
     }
 
     /// The verdict of a ring on the record that it found, and the facts that the ring remembers of it.
-    pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts) -> Answer {
+    pub(super) fn judge(&mut self, ring: usize, parts: &KeyRecordParts, client: Client) -> Answer {
         let horizon = self.horizon(ring);
         let replaced = is_replaced(parts, horizon);
         let cause = match self.state(horizon, parts) {
+            KeyState::Live if !parts.caveats.iter().all(|it| client.meets(it)) => {
+                InvalidCause::CaveatNotMet
+            }
             KeyState::Live => {
                 let now = self.now;
                 let used = self.unrecorded[ring].entry(parts.id).or_default();

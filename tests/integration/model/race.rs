@@ -4,10 +4,11 @@
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use tower_api_key::{Error, Issued, KeyId, KeyRecord, ScopeSet};
+use tower_api_key::{Error, Issued, KeyId, KeyRecord};
 
 use super::operations::{At, Operation, Rival};
 use super::run::Run;
+use super::sets::Taken;
 use super::{Check, now};
 
 /// A waiting rival.
@@ -16,7 +17,7 @@ pub(super) struct Raced {
     key: Option<usize>,
     id: KeyId,
     ring: usize,
-    scopes: ScopeSet,
+    taken: Taken,
     done: Arc<Mutex<Option<Done>>>,
 }
 
@@ -37,18 +38,18 @@ impl Run<'_> {
     pub(super) fn race(&mut self, rival: Rival, at: At, operation: &Operation) -> Check {
         let (key, id, ring) = self.resolve(at);
         let held = key.map(|key| self.reference.keys[key].parts.scopes.clone());
-        let scopes = match rival {
-            Rival::Narrow(scopes) => scopes.of(held.as_ref()),
-            _ => ScopeSet::default(),
+        let taken = match rival {
+            Rival::Narrow(cut) => cut.of(held.as_ref(), ring),
+            _ => Taken::default(),
         };
         let done = Arc::<Mutex<Option<Done>>>::default();
         let (code, log) = (self.world.rings[ring].clone(), Arc::clone(&self.world.log));
-        let (wanted, filled) = (scopes.clone(), Arc::clone(&done));
+        let (narrowing, filled) = (taken.narrowing(), Arc::clone(&done));
         *self.world.rival.lock().unwrap() = Some(Box::new(move || {
             let outcome = match rival {
                 Rival::Rotate(grace) => Outcome::Rotated(Box::new(now(code.rotate(id, grace)))),
                 Rival::RotateAtOnce => Outcome::Rotated(Box::new(now(code.rotate_now(id)))),
-                Rival::Narrow(_) => Outcome::Narrowed(now(code.narrow(id, &wanted))),
+                Rival::Narrow(_) => Outcome::Narrowed(now(code.narrow(id, narrowing))),
                 Rival::Revoke(reason) => Outcome::Revoked(now(code.revoke(id, reason))),
                 Rival::RevokeLineage(reason) => {
                     Outcome::LineageRevoked(now(code.revoke_lineage(id, reason)))
@@ -62,7 +63,7 @@ impl Run<'_> {
             key,
             id,
             ring,
-            scopes,
+            taken,
             done,
         });
         self.perform(operation)
@@ -91,7 +92,7 @@ impl Run<'_> {
                 self.rotated((key, id, ring), grace, *issued, before, commits)?;
             }
             (Outcome::Narrowed(record), _) => {
-                self.narrowed((key, id, ring), &raced.scopes, record, commits)?;
+                self.narrowed((key, id, ring), &raced.taken, record, commits)?;
             }
             (Outcome::Revoked(done), Rival::Revoke(reason)) => {
                 self.revoked((key, id, ring), reason, done, commits)?;

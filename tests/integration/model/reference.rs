@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tower_api_key::{
-    KeyId, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, ScopeSet, Timestamp,
+    Caveats, KeyId, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, ScopeSet,
+    Timestamp,
 };
 
+use super::caveats::both;
 use super::rings::RINGS;
+use super::sets::Taken;
 use crate::support::START;
 
 /// A key that existed, and its record while it is kept.
@@ -40,6 +43,7 @@ pub(super) struct Birth {
     pub(super) ring: usize,
     pub(super) subject: String,
     pub(super) scopes: ScopeSet,
+    pub(super) caveats: Caveats,
     pub(super) not_before: u64,
     pub(super) expires_at: Option<u64>,
     pub(super) label: Option<String>,
@@ -151,15 +155,21 @@ impl Reference {
         count
     }
 
-    pub(super) fn narrow(&mut self, ring: usize, key: usize, scopes: &ScopeSet) {
+    /// Returns the number of other keys that it ended, or `None` if it changed nothing.
+    pub(super) fn narrow(&mut self, ring: usize, key: usize, taken: &Taken) -> Option<usize> {
         let mut others = self.lineage(ring, self.keys[key].parts.lineage);
         others.retain(|&other| other != key);
         let ended = self.revoke(&others, RevocationReason::PrivilegeWithdrawn);
         let parts = &mut self.keys[key].parts;
-        if parts.scopes != *scopes || ended > 0 {
-            parts.scopes = scopes.clone();
-            parts.version += 1;
+        let scopes = taken.scopes.as_ref().unwrap_or(&parts.scopes).clone();
+        let caveats = both(&parts.caveats, &taken.caveats);
+        if parts.scopes == scopes && parts.caveats == caveats && ended == 0 {
+            return None;
         }
+        parts.scopes = scopes;
+        parts.caveats = caveats;
+        parts.version += 1;
+        Some(ended)
     }
 
     /// Ends the old key and all others of its lineage. The old key keeps any grace period of its own.
@@ -187,6 +197,7 @@ impl Reference {
             Timestamp::from_unix(self.now),
         );
         parts.scopes = birth.scopes;
+        parts.caveats = birth.caveats;
         parts.not_before = Timestamp::from_unix(birth.not_before);
         parts.expires_at = birth.expires_at.map(Timestamp::from_unix);
         parts.lineage = lineage;

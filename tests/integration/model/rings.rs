@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tower_api_key::{Event, KeyRing, ManualClock, ScopeSet};
+use tower_api_key::{CaveatKind, Event, KeyRing, ManualClock, ScopeSet};
 
 use super::store::{Log, RecordingStore, Waiting};
 use crate::support::START;
@@ -20,6 +20,7 @@ pub(super) struct RingSpec {
     pub(super) max_lifetime: Option<u64>,
     pub(super) max_grace: u64,
     pub(super) grantable: Option<&'static str>,
+    pub(super) grantable_caveats: &'static [CaveatKind],
     pub(super) max_keys_per_subject: Option<usize>,
     pub(super) revokes_on_reuse: bool,
     pub(super) accepts_imports: bool,
@@ -46,6 +47,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         max_lifetime: None,
         max_grace: DAY,
         grantable: None,
+        grantable_caveats: &CaveatKind::ALL,
         max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: true,
@@ -59,6 +61,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         max_lifetime: Some(3_600),
         max_grace: 60,
         grantable: Some("read write"),
+        grantable_caveats: &[],
         max_keys_per_subject: None,
         revokes_on_reuse: true,
         accepts_imports: false,
@@ -72,6 +75,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         max_lifetime: Some(90 * DAY),
         max_grace: DAY,
         grantable: None,
+        grantable_caveats: &[CaveatKind::Net],
         max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: false,
@@ -85,6 +89,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         max_lifetime: Some(900),
         max_grace: 30,
         grantable: Some("cart"),
+        grantable_caveats: &[CaveatKind::Net],
         max_keys_per_subject: Some(2),
         revokes_on_reuse: true,
         accepts_imports: false,
@@ -98,6 +103,7 @@ pub(super) const RINGS: [RingSpec; 5] = [
         max_lifetime: Some(90 * DAY),
         max_grace: DAY,
         grantable: None,
+        grantable_caveats: &[CaveatKind::Confirmation],
         max_keys_per_subject: None,
         revokes_on_reuse: false,
         accepts_imports: true,
@@ -111,6 +117,14 @@ impl RingSpec {
         self.grantable.map(|scopes| scopes.parse().unwrap())
     }
 
+    pub(super) fn grants_caveat(&self, caveat: &str) -> bool {
+        self.grantable_caveats.iter().any(|kind| match kind {
+            CaveatKind::Net => caveat.starts_with("net="),
+            CaveatKind::Confirmation => caveat.starts_with("cnf="),
+            _ => false,
+        })
+    }
+
     fn build(&self, stores: &[RecordingStore], clock: &ManualClock, told: &Told) -> KeyRing {
         let told = Arc::clone(told);
         let mut builder = KeyRing::builder(self.prefix)
@@ -120,6 +134,7 @@ impl RingSpec {
             .lookup_timeout(Duration::from_secs(LOOKUP_TIMEOUT))
             .watch_interval(Duration::from_secs(WATCH_INTERVAL))
             .retention(Duration::from_secs(self.retention))
+            .grantable_caveats(self.grantable_caveats.iter().copied())
             .track_last_use()
             .observer(move |event: &Event<'_>| told.lock().unwrap().push(format!("{event:?}")));
         builder = match self.max_lifetime {

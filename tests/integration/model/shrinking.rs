@@ -3,56 +3,78 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tower_api_key::{Error, ErrorKind, KeyId, KeyRecord, RevocationReason, ScopeSet};
+use tower_api_key::{Error, ErrorKind, KeyId, KeyRecord, RevocationReason};
 
+use super::caveats::both;
 use super::ledger::Authority;
-use super::operations::{At, Scopes};
+use super::operations::At;
 use super::rings::RINGS;
 use super::run::Run;
+use super::sets::{Cut, Taken};
 use super::{Check, now};
 
 /// The requested key, its id, and the ring of the request.
 pub(super) type Asked = (Option<usize>, KeyId, usize);
 
 impl Run<'_> {
-    pub(super) fn narrow(&mut self, at: At, scopes: Scopes) -> Check {
+    pub(super) fn narrow(&mut self, at: At, cut: Cut) -> Check {
         let (key, id, ring) = self.resolve(at);
         let held = key.map(|key| self.reference.keys[key].parts.scopes.clone());
-        let scopes = scopes.of(held.as_ref());
-        let record = now(self.world.rings[ring].narrow(id, &scopes));
+        let taken = cut.of(held.as_ref(), ring);
+        let record = now(self.world.rings[ring].narrow(id, taken.narrowing()));
         let commits = self.take_down(ring)?;
-        self.narrowed((key, id, ring), &scopes, record, commits)
+        self.narrowed((key, id, ring), &taken, record, commits)
     }
 
     pub(super) fn narrowed(
         &mut self,
         (key, _, ring): Asked,
-        scopes: &ScopeSet,
+        taken: &Taken,
         record: Result<Arc<KeyRecord>, Error>,
         commits: u64,
     ) -> Check {
-        let narrowing = self.reference.narrowing(ring, key, scopes);
+        let narrowing = self.reference.narrowing(ring, key, taken);
         if let Some((record, key)) = self.agree("narrow", record, narrowing, commits)? {
-            prop_assert!(commits <= 1, "invariant 4: a narrowing is one commit");
-            self.invariant_4_narrowed_in_place_and_alone(&record, scopes)?;
-            self.reference.narrow(ring, key, scopes);
+            self.invariants_4_and_14_narrowed_in_place_and_alone(&record, key, taken)?;
+            let narrowed = self.reference.narrow(ring, key, taken);
+            prop_assert_eq!(
+                commits,
+                u64::from(narrowed.is_some()),
+                "invariant 4: a narrowing is one commit, or none if it changes nothing"
+            );
             prop_assert_eq!(&record.to_parts(), &self.reference.keys[key].parts);
+            match (narrowed, &taken.scopes) {
+                _ if taken.caveats.is_empty() => {}
+                (None, _) => self.count("narrow: with caveats that it had"),
+                (Some(_), Some(_)) => self.count("narrow: to scopes, with caveats"),
+                (Some(0), None) => self.count("narrow: with caveats alone"),
+                (Some(_), None) => self.count("narrow: caveats alone ended a key in grace"),
+            }
         }
         Ok(())
     }
 
-    fn invariant_4_narrowed_in_place_and_alone(
+    /// The key is the one of the model before the narrowing.
+    fn invariants_4_and_14_narrowed_in_place_and_alone(
         &self,
         record: &KeyRecord,
-        scopes: &ScopeSet,
+        key: usize,
+        taken: &Taken,
     ) -> Check {
         let id = record.id();
-        let authority = self.ledger.lines[&id].latest().map(|it| it.scopes.clone());
-        let wanted = scopes.iter().map(str::to_owned).collect();
+        let before = &self.reference.keys[key].parts;
+        let authority = self.ledger.lines[&id].latest();
+        let texts = |it: &mut dyn Iterator<Item = &str>| it.map(str::to_owned).collect();
+        let scopes = taken.scopes.as_ref().unwrap_or(&before.scopes);
         prop_assert_eq!(
-            authority,
-            Some(wanted),
+            authority.map(|it| &it.scopes),
+            Some(&texts(&mut scopes.iter())),
             "invariant 4: narrow shrinks in place"
+        );
+        prop_assert_eq!(
+            authority.map(|it| &it.caveats),
+            Some(&texts(&mut both(&before.caveats, &taken.caveats).iter())),
+            "invariant 14: narrow adds to the caveats"
         );
         for (other, line) in self.ledger.lineage(record.lineage()) {
             prop_assert!(

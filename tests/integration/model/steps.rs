@@ -35,7 +35,7 @@ impl Run<'_> {
             Operation::Regrant(at, ref wish) => self.promote(at, None, wish),
             Operation::Promote(at, into, ref wish) => self.promote(at, Some(into.into()), wish),
             Operation::Race(rival, at, ref operation) => self.race(rival, at, operation),
-            Operation::Narrow(at, scopes) => self.narrow(at, scopes),
+            Operation::Narrow(at, cut) => self.narrow(at, cut),
             Operation::Revoke(at, reason) => self.revoke(at, reason),
             Operation::RevokeLineage(at, reason) => self.revoke_lineage(at, reason),
             Operation::RevokeSubject(ring, subject, reason) => {
@@ -48,9 +48,9 @@ impl Run<'_> {
                 Ok(())
             }
             Operation::Look(ring, page) => self.look(ring.into(), page),
-            Operation::Verify(at) => self.verify(at),
-            Operation::VerifyAll(ring) => self.verify_all(ring.into()),
-            Operation::Begin(at, read) => self.begin(at, read),
+            Operation::Verify(at, client) => self.verify(at, client),
+            Operation::VerifyAll(ring, client) => self.verify_all(ring.into(), client),
+            Operation::Begin(at, read, client) => self.begin(at, read, client),
             Operation::Release(pick) => self.release(pick),
             Operation::Wait(pick) => self.wait(pick),
             Operation::Watch(at) => {
@@ -210,7 +210,13 @@ impl Run<'_> {
             prop_assert_eq!(commits, 1, "invariant 5: a rotation is one commit");
             self.invariant_5_none_in_its_grace_is_replaced(id, before)?;
             let new = issued.record().id();
-            self.invariant_5_rotate_keeps_the_scopes(id, new, before)?;
+            let caveats = &succession.birth.caveats;
+            if !caveats.iter().all(|it| RINGS[ring].grants_caveat(it)) {
+                self.count("rotate: with caveats that the ring does not grant");
+            } else if !caveats.is_empty() {
+                self.count(&format!("{what}: with caveats"));
+            }
+            self.invariants_5_and_14_rotate_keeps_scopes_and_caveats(id, new, before)?;
             self.invariant_5_retire_at_is_the_earliest(ring, id, &succession, grace)?;
             self.succeed(ring, succession, &issued)?;
         }
@@ -222,15 +228,24 @@ impl Run<'_> {
         self.bear_minted(succession.birth, issued)
     }
 
-    fn invariant_5_rotate_keeps_the_scopes(&self, old: KeyId, new: KeyId, before: u64) -> Check {
-        let scopes = |id: KeyId, commit| {
-            let authority = self.ledger.lines.get(&id).and_then(|line| line.at(commit));
-            authority.map(|authority| authority.scopes.clone())
-        };
+    fn invariants_5_and_14_rotate_keeps_scopes_and_caveats(
+        &self,
+        old: KeyId,
+        new: KeyId,
+        before: u64,
+    ) -> Check {
+        let authority =
+            |id: KeyId, commit| self.ledger.lines.get(&id).and_then(|line| line.at(commit));
+        let (new, old) = (authority(new, self.ledger.commits), authority(old, before));
         prop_assert_eq!(
-            scopes(new, self.ledger.commits),
-            scopes(old, before),
+            new.map(|it| &it.scopes),
+            old.map(|it| &it.scopes),
             "invariant 5: A(d′).scopes = A(d).scopes"
+        );
+        prop_assert_eq!(
+            new.map(|it| &it.caveats),
+            old.map(|it| &it.caveats),
+            "invariant 14: A(d′).caveats = A(d).caveats"
         );
         Ok(())
     }
@@ -302,6 +317,9 @@ impl Run<'_> {
             );
             self.invariant_5_none_in_its_grace_is_replaced(id, before)?;
             let new = issued.record();
+            if !succession.birth.caveats.is_empty() {
+                self.count(&format!("{what}: with caveats"));
+            }
             self.invariant_3_never_both_live(new.lineage(), new.id(), before)?;
             self.succeed(from, succession, &issued)?;
         }

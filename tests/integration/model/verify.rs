@@ -6,10 +6,11 @@ use std::task::Poll;
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 use tower_api_key::{
-    InvalidCause, KeyDigest, KeyRecordParts, RevocationReason, Timestamp, VerifiedKey, VerifyError,
-    VerifyErrorKind,
+    Caveats, InvalidCause, KeyDigest, KeyRecordParts, RevocationReason, Timestamp, VerifiedKey,
+    VerifyError, VerifyErrorKind,
 };
 
+use super::caveats::{Client, invariant_14_an_accept_meets_every_caveat};
 use super::ledger::Authority;
 use super::operations::At;
 use super::predict::Answer;
@@ -21,12 +22,16 @@ use crate::support::poll_once;
 
 type Verdict = Result<VerifiedKey, VerifyError>;
 
+/// The ring, the plaintext, and the client that presents it.
+type Presented<'a> = (usize, &'a str, Client);
+
 /// A verification whose look-up is held.
 pub(super) struct Begun {
     future: Pin<Box<dyn Future<Output = Verdict>>>,
     release: oneshot::Sender<()>,
     ring: usize,
     plaintext: String,
+    client: Client,
     /// The elapsed time at its start.
     at: u64,
     /// The last commit before it.
@@ -37,16 +42,16 @@ pub(super) struct Begun {
 }
 
 impl Run<'_> {
-    pub(super) fn verify(&mut self, at: At) -> Check {
+    pub(super) fn verify(&mut self, at: At, client: Client) -> Check {
         let (key, _, ring) = self.resolve(at);
         let plaintext = self.plaintext(key);
-        self.verify_at_once(ring, &plaintext)
+        self.verify_at_once(ring, &plaintext, client)
     }
 
-    pub(super) fn verify_all(&mut self, ring: usize) -> Check {
+    pub(super) fn verify_all(&mut self, ring: usize, client: Client) -> Check {
         for key in 0..self.reference.keys.len() {
             let plaintext = self.plaintext(Some(key));
-            self.verify_at_once(ring, &plaintext)?;
+            self.verify_at_once(ring, &plaintext, client)?;
         }
         Ok(())
     }
@@ -58,12 +63,18 @@ impl Run<'_> {
         )
     }
 
-    fn verify_at_once(&mut self, ring: usize, plaintext: &str) -> Check {
-        let verdict = now(self.world.rings[ring].verify(plaintext.as_bytes()));
-        self.verdict_at_once(ring, plaintext, &verdict)
+    fn verify_at_once(&mut self, ring: usize, plaintext: &str, client: Client) -> Check {
+        let (code, presented) = (&self.world.rings[ring], plaintext.as_bytes());
+        let verdict = if client == Client::UNKNOWN {
+            now(code.verify(presented))
+        } else {
+            now(code.verify_with(presented, client.facts()))
+        };
+        self.verdict_at_once((ring, plaintext, client), &verdict)
     }
 
-    fn verdict_at_once(&mut self, ring: usize, plaintext: &str, verdict: &Verdict) -> Check {
+    fn verdict_at_once(&mut self, presented: Presented<'_>, verdict: &Verdict) -> Check {
+        let (ring, plaintext, _) = presented;
         self.take_down(ring)?;
         if let Ok(key) = verdict {
             prop_assert!(
@@ -74,7 +85,7 @@ impl Run<'_> {
         }
         let found = self.find(ring, plaintext);
         // The commit after a reuse may be newer than the verdict.
-        self.verdict(ring, plaintext, verdict, found.as_ref(), u64::MAX)
+        self.verdict(presented, verdict, found.as_ref(), u64::MAX)
     }
 
     fn find(&self, ring: usize, plaintext: &str) -> Option<KeyRecordParts> {
@@ -86,8 +97,7 @@ impl Run<'_> {
     /// Compares a verdict with the model's, for the record that was found at a commit.
     fn verdict(
         &mut self,
-        ring: usize,
-        plaintext: &str,
+        (ring, plaintext, client): Presented<'_>,
         verdict: &Verdict,
         found: Option<&KeyRecordParts>,
         commit: u64,
@@ -96,6 +106,7 @@ impl Run<'_> {
             Ok(key) => {
                 let authority = self.ledger.lines[&key.id()].at(commit);
                 self.invariant_10_accepted_within_its_interval(key, authority)?;
+                invariant_14_an_accept_meets_every_caveat(key.id(), client, authority)?;
                 self.seen.push(format!("{key:?}"));
             }
             Err(error) => self.seen.push(format!("{error:?} {error}")),
@@ -109,7 +120,7 @@ impl Run<'_> {
         let answer = match found {
             _ if !well_formed => Answer::Refused(InvalidCause::Malformed),
             None => Answer::Refused(InvalidCause::Unknown),
-            Some(parts) => self.reference.judge(ring, parts),
+            Some(parts) => self.reference.judge(ring, parts, client),
         };
         let actual = match verdict {
             Ok(_) => Answer::Accepted,
@@ -124,6 +135,9 @@ impl Run<'_> {
             "the verdict is left, that of the model right"
         );
         self.count(&format!("verify: {answer:?}"));
+        if let Some(parts) = found {
+            self.count_caveats(answer, &parts.caveats, client);
+        }
         if let (Answer::Refused(InvalidCause::Reuse), Some(parts), true) =
             (answer, found, spec.revokes_on_reuse)
         {
@@ -141,6 +155,22 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    fn count_caveats(&mut self, answer: Answer, caveats: &Caveats, client: Client) {
+        let count = caveats.iter().count();
+        let met = caveats.iter().filter(|it| client.meets(it)).count();
+        match answer {
+            Answer::Accepted if count == 1 => self.count("verify: accepted with a caveat"),
+            Answer::Accepted if count > 1 => self.count("verify: accepted with caveats"),
+            Answer::Refused(InvalidCause::CaveatNotMet) if met > 0 => {
+                self.count("verify: one caveat is met and another is not");
+            }
+            Answer::Refused(cause) if cause != InvalidCause::CaveatNotMet && met < count => {
+                self.count("verify: refused for a cause before its caveats");
+            }
+            _ => {}
+        }
     }
 
     fn invariant_10_accepted_within_its_interval(
@@ -165,12 +195,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) fn begin(&mut self, at: At, read: Read) -> Check {
+    pub(super) fn begin(&mut self, at: At, read: Read, client: Client) -> Check {
         let (key, _, ring) = self.resolve(at);
         let plaintext = self.plaintext(key);
         let (code, presented) = (self.world.rings[ring].clone(), plaintext.clone());
         let mut future: Pin<Box<dyn Future<Output = Verdict>>> =
-            Box::pin(async move { code.verify(presented.as_bytes()).await });
+            Box::pin(async move { code.verify_with(presented.as_bytes(), client.facts()).await });
         let store = &self.world.stores[RINGS[ring].store];
         let (polled, release) = store.holding(read, || poll_once(&mut future));
         match (polled, release) {
@@ -181,7 +211,7 @@ impl Run<'_> {
                     RINGS[ring].in_place || is_malformed,
                     "{verdict:?} without the store"
                 );
-                self.verdict_at_once(ring, &plaintext, &verdict)
+                self.verdict_at_once((ring, &plaintext, client), &verdict)
             }
             (Poll::Pending, Some(release)) => {
                 let found = self.find(ring, &plaintext);
@@ -190,6 +220,7 @@ impl Run<'_> {
                     release,
                     ring,
                     plaintext,
+                    client,
                     at: self.reference.elapsed,
                     commit: self.ledger.commits,
                     read,
@@ -260,13 +291,8 @@ impl Run<'_> {
             Read::Last => (self.find(begun.ring, &begun.plaintext), commit),
         };
         self.count("verify: released in time");
-        self.verdict(
-            begun.ring,
-            &begun.plaintext,
-            &verdict,
-            found.as_ref(),
-            commit,
-        )
+        let presented = (begun.ring, &*begun.plaintext, begun.client);
+        self.verdict(presented, &verdict, found.as_ref(), commit)
     }
 
     fn invariant_9_an_accept_began_before_the_revoke(

@@ -1,6 +1,6 @@
 //! The grant for a wish to a ring.
 
-use tower_api_key::{Grant, ScopeSet, Timestamp};
+use tower_api_key::{Caveats, Grant, ScopeSet, Timestamp};
 
 use super::operations::{Lifetime, Wish};
 use super::rings::RINGS;
@@ -14,12 +14,17 @@ impl Wish {
     }
 
     pub(super) fn scopes_for(&self, ring: usize) -> ScopeSet {
-        self.scopes.of(RINGS[ring].grantable().as_ref())
+        self.scopes.scopes(RINGS[ring].grantable().as_ref())
+    }
+
+    pub(super) fn caveats_for(&self, ring: usize) -> Caveats {
+        self.caveats.caveats(ring)
     }
 
     pub(super) fn grant(&self, ring: usize, now: u64) -> Grant {
         let mut grant = Grant::new(self.subject)
             .scope_set(self.scopes_for(ring))
+            .caveat_set(self.caveats_for(ring))
             .label(format!("for {}", self.subject.len()));
         if let Some(start) = self.start(now) {
             grant = grant.not_before(Timestamp::from_unix(start));
