@@ -37,6 +37,8 @@ pub enum StoreErrorKind {
     Corrupt,
     /// As many calls wait for the store as may. The store itself may be in order.
     Overloaded,
+    /// The store does not do this: it removes no records, or keeps no last uses.
+    Unsupported,
 }
 
 impl StoreError {
@@ -75,7 +77,8 @@ impl From<StoreError> for Error {
             | StoreErrorKind::ReadOnly
             | StoreErrorKind::Schema
             | StoreErrorKind::Corrupt
-            | StoreErrorKind::Overloaded => ErrorKind::Store,
+            | StoreErrorKind::Overloaded
+            | StoreErrorKind::Unsupported => ErrorKind::Store,
         };
         Self::with_source(kind, error)
     }
@@ -92,6 +95,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Schema => "the schema of the store does not fit",
             StoreErrorKind::Corrupt => "the store is damaged",
             StoreErrorKind::Overloaded => "too many calls wait for the store",
+            StoreErrorKind::Unsupported => "the store does not do this",
         })
     }
 }

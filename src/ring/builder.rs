@@ -314,7 +314,7 @@ impl KeyRingBuilder {
         let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
         self.check_limits()?;
         Ok(KeyRing(Arc::new(Inner {
-            memory: store.memory().cloned(),
+            index: store.index().cloned(),
             store: Arc::new(store),
             clock: self.clock,
             realm,

@@ -40,7 +40,7 @@ use crate::observe::observer::Observed;
 use crate::record::{KeyRecord, KeyView};
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;
-use crate::store::{KeyStore, ListQuery, MemoryStore, Page};
+use crate::store::{Index, KeyStore, ListQuery, Page, StoreErrorKind};
 use crate::support::sync;
 use crate::time::{Clock, Timestamp};
 use crate::verdict::{VerifiedKey, VerifyError};
@@ -97,7 +97,7 @@ struct Inner {
     store: Arc<dyn KeyStore>,
     /// The store's records, if they are in memory: a look-up then needs no virtual call and nothing to
     /// catch.
-    memory: Option<MemoryStore>,
+    index: Option<Index>,
     clock: Arc<dyn Clock>,
     realm: Realm,
     format: Format,
@@ -273,7 +273,11 @@ impl KeyRing {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
     pub async fn views(&self, records: &[Arc<KeyRecord>]) -> Result<Vec<KeyView>, Error> {
         let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
-        let uses = self.last_used_many(&ids).await?;
+        let uses = match self.0.store.last_uses(&self.0.realm, &ids).await {
+            // Such a store has no use to show.
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => vec![None; ids.len()],
+            uses => uses?,
+        };
         let views = records.iter().zip(uses);
         let views = views.map(|(record, used)| self.view(Arc::clone(record)).last_used(used));
         Ok(views.collect())

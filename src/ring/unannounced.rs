@@ -140,7 +140,7 @@ impl KeyRing {
         };
         Self(Arc::new(Inner {
             store: Arc::new(view),
-            memory: None,
+            index: None,
             clock: Arc::clone(&inner.clock),
             realm: inner.realm.clone(),
             format: inner.format.clone(),

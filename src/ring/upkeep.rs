@@ -61,7 +61,7 @@ impl KeyRing {
             let panicked = || Err(StoreErrorKind::Unavailable.into());
             let purged = caught_in(self.purge_store()).await;
             if let Err(failure) = purged.unwrap_or_else(panicked) {
-                let may_not = failure.kind() == StoreErrorKind::ReadOnly;
+                let may_not = may_not(failure.kind());
                 if !(may_not && told_that_it_may_not) {
                     self.report_failure(&failure.into());
                 }
@@ -128,7 +128,7 @@ impl KeyRing {
         let store = &self.0.store;
         let recorded = store.record_uses(&self.0.realm, &unrecorded.uses).await;
         match &recorded {
-            Err(error) if error.kind() != StoreErrorKind::ReadOnly => {}
+            Err(error) if !may_not(error.kind()) => {}
             // A store that cannot be written to never takes them.
             Err(_) | Ok(()) => unrecorded.uses.clear(),
         }
@@ -156,6 +156,11 @@ impl KeyRing {
     pub async fn last_used_many(&self, ids: &[KeyId]) -> Result<Vec<Option<Timestamp>>, Error> {
         Ok(self.0.store.last_uses(&self.0.realm, ids).await?)
     }
+}
+
+/// Whether the store will never do what it was asked for.
+fn may_not(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::ReadOnly | StoreErrorKind::Unsupported)
 }
 
 /// Uses on their way to the store.

@@ -173,8 +173,10 @@ impl Inner {
     /// Asks the store. A panic in it counts as an outage.
     #[inline]
     pub(super) fn find(&self, digest: &KeyDigest) -> Lookup {
-        if let Some(memory) = &self.memory {
-            return Lookup::Ready(Ok(memory.record(&self.realm, digest)));
+        if let Some(index) = &self.index
+            && let Some(found) = index.find(&self.realm, digest)
+        {
+            return Lookup::Ready(Ok(found));
         }
         caught(|| self.store.find(&self.realm, digest))
             .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))

@@ -3,6 +3,7 @@
 //! A store holds records and applies changes. It knows no rule of the lifecycle. The contract is on
 //! [`KeyStore`].
 
+mod index;
 mod listing;
 mod memory;
 #[cfg(feature = "sql")]
@@ -10,10 +11,11 @@ pub mod sql;
 
 use std::any::Any;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use index::{Freshness, Index};
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
 
@@ -153,9 +155,9 @@ pub trait KeyStore: Send + Sync + 'static {
         Err(task)
     }
 
-    /// The memory in which this store holds all its records, if it does. The ring then reads them there
-    /// instead of calling [`find`](Self::find), which must give the same answers.
-    fn memory(&self) -> Option<&MemoryStore> {
+    /// The index in which this store holds all its records, if it does. The ring reads it while it is
+    /// [fresh](Freshness), instead of calling [`find`](Self::find), which must give the same answers then.
+    fn index(&self) -> Option<&Index> {
         None
     }
 
@@ -215,28 +217,38 @@ pub trait KeyStore: Send + Sync + 'static {
     }
 
     /// Removes the records of a realm whose [end](KeyRecord::ended_at) is not after `ended_by`, and
-    /// returns how many there were.
+    /// returns how many there were. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
     fn purge<'a>(
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let _ = (realm, ended_by);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
 
     /// Records when keys of a realm were last used. Each last use becomes the later of the stored and
-    /// the given time. Keys that are gone are passed over.
+    /// the given time. Keys that are gone are passed over. The default fails as
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
     fn record_uses<'a>(
         &'a self,
         realm: &'a Realm,
         uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = (realm, uses);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
 
     /// When these keys of a realm were last used, in their order. `None` if a key is unknown or was
-    /// never used.
+    /// never used. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
     fn last_uses<'a>(
         &'a self,
         realm: &'a Realm,
         ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        let _ = (realm, ids);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
 }
 
 /// A store that is shared, such as one `Arc<dyn KeyStore>` for the rings of several realms.
@@ -249,8 +261,8 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).spawn(task)
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
-        (**self).memory()
+    fn index(&self) -> Option<&Index> {
+        (**self).index()
     }
 
     fn identity(&self) -> Option<StoreId> {

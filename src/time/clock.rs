@@ -19,6 +19,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// purged.
     fn now(&self) -> Timestamp;
 
+    /// The time since a fixed moment, which no one sets back, and which goes on while the machine is
+    /// suspended. Proofs of [freshness](crate::store::Freshness) end by it. `None` from a clock that does
+    /// not count it, which then proves nothing. That is the default.
+    fn elapsed(&self) -> Option<Duration> {
+        None
+    }
+
     /// Completes after `duration`. It bounds the wait for a store, and paces watches and upkeep.
     ///
     /// The default needs no runtime: one timer thread for the whole process, started at first
@@ -31,6 +38,10 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        (**self).elapsed()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -46,6 +57,23 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    /// `CLOCK_BOOTTIME` on Linux, and `None` elsewhere, because the monotonic clock of the standard library
+    /// may stop while the machine is suspended.
+    #[inline]
+    fn elapsed(&self) -> Option<Duration> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::time::{ClockId, clock_gettime};
+
+            let since_boot = clock_gettime(ClockId::Boottime);
+            let seconds = u64::try_from(since_boot.tv_sec).ok()?;
+            let nanoseconds = u32::try_from(since_boot.tv_nsec).ok()?;
+            Some(Duration::new(seconds, nanoseconds))
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     #[inline]
     #[cfg(target_os = "linux")]
     fn now(&self) -> Timestamp {
@@ -141,6 +169,10 @@ mod manual {
     impl Clock for ManualClock {
         fn now(&self) -> Timestamp {
             self.state().now
+        }
+
+        fn elapsed(&self) -> Option<Duration> {
+            Some(self.state().elapsed)
         }
 
         fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -31,6 +31,7 @@ mod grpc;
 mod guards;
 mod hang_ups;
 mod hiding;
+mod index;
 mod indistinguishable;
 mod keys;
 mod leaks;

@@ -1,9 +1,9 @@
 //! Random sequences of every operation of `KeyRing` except `upkeep`, against a reference model.
 //!
 //! Five rings take part: two nodes of one realm with different policies, a second realm, and a temporary ring
-//! with caps, all over one store, and a ring over its own store. They grant different scopes and caveats, and
-//! the clients of the verifications meet different caveats. The clock goes on, stands still, is set
-//! back, and is set to the end of time. Other writers commit between the read and the commit of an operation,
+//! with caps, all over one store, and a ring over its own store. They grant different scopes and caveats. The
+//! clients of the verifications meet different caveats. The clock goes on, stands still, is set back, and is
+//! set to the end of time. Other writers commit between the read and the commit of an operation,
 //! which must end as if it had begun after them. After every operation the stores must match the model in
 //! every field. The commits are read from the stores one by one, and the authority of every digest at each is
 //! checked against the invariants of the lifecycle. Each invariant is a function that has its number in its
@@ -140,7 +140,7 @@ const MUST_HAPPEN: [&str; 88] = [
     "watch: Ok(Revoked)",
 ];
 
-/// Events that a short run may miss: two to fifteen times in 25 000 steps, on average.
+/// Events that a short run may miss: fewer than twenty in 25 000 steps, on average, or none.
 const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 5] = [
     "import_digest: CaveatNotGrantable",
     "promote: CaveatNotGrantable",

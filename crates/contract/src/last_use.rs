@@ -6,7 +6,7 @@ use tower_api_key::store::{Change, KeyStore, Write};
 use tower_api_key::{KeyId, KeyRecord, Realm, RevocationReason, Timestamp};
 
 use super::Violation;
-use super::trial::{Trial, after, realm, scopes};
+use super::trial::{ISSUED, Trial, after, realm, scopes};
 
 /// How many keys one call names: more than a careless store can bind in one statement.
 const MANY: u64 = 2_000;
@@ -15,9 +15,26 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     forward(trial).await?;
     nothing_else(trial).await?;
     unknown(trial).await?;
-    no_resurrection(trial).await?;
     late(trial).await?;
     raced::check(trial).await
+}
+
+/// Of a key that a purge removes.
+pub(super) async fn check_purged<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    no_resurrection(trial).await?;
+    raced::by_a_purge(trial).await
+}
+
+pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("orders");
+    let held = trial.held(&realm, "alice").await?;
+    let recorded = trial
+        .store
+        .record_uses(&realm, &[(held.id(), ISSUED)])
+        .await;
+    trial.unsupported(recorded, "record_uses")?;
+    let uses = trial.store.last_uses(&realm, &[held.id()]).await;
+    trial.unsupported(uses, "last_uses")
 }
 
 async fn expect<S: KeyStore>(

@@ -181,6 +181,29 @@ impl StdError for Violation {}
 /// Outside a tokio runtime of the multi-thread flavour, because no two commits would ever meet there,
 /// and if the store itself panics.
 pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(), Violation> {
+    contract_without(&[], empty_store).await
+}
+
+/// As [`contract`], for a store that removes no records or keeps no last uses: without
+/// [`Clause::Purge`], [`Clause::LastUse`] or both. The store must refuse those calls as
+/// [`Unsupported`](tower_api_key::store::StoreErrorKind::Unsupported), as the defaults of [`KeyStore`] do.
+///
+/// # Errors
+///
+/// As [`contract`].
+///
+/// # Panics
+///
+/// As [`contract`], and if another clause is left out.
+pub async fn contract_without<S: KeyStore>(
+    left_out: &[Clause],
+    empty_store: impl AsyncFn() -> S,
+) -> Result<(), Violation> {
+    let optional = [Clause::Purge, Clause::LastUse];
+    assert!(
+        left_out.iter().all(|clause| optional.contains(clause)),
+        "only the clauses purge and last use can be left out"
+    );
     assert!(
         Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
         "run the contract on a runtime of several threads: #[tokio::test(flavor = \"multi_thread\")]"
@@ -195,11 +218,22 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     subject_keys::check(&trial(Clause::SubjectKeys).await).await?;
     atomicity::check(&trial(Clause::Atomicity).await).await?;
     revocation::check(&trial(Clause::Revocation).await).await?;
-    purge::check(&trial(Clause::Purge).await).await?;
-    last_use::check(&trial(Clause::LastUse).await).await?;
+    if left_out.contains(&Clause::Purge) {
+        purge::check_refused(&trial(Clause::Purge).await).await?;
+    } else {
+        purge::check(&trial(Clause::Purge).await).await?;
+    }
+    if left_out.contains(&Clause::LastUse) {
+        last_use::check_refused(&trial(Clause::LastUse).await).await?;
+    } else {
+        last_use::check(&trial(Clause::LastUse).await).await?;
+        if !left_out.contains(&Clause::Purge) {
+            last_use::check_purged(&trial(Clause::LastUse).await).await?;
+        }
+        listing::check_unused(&trial(Clause::Listing).await).await?;
+    }
     get_many::check(&trial(Clause::GetMany).await).await?;
     tasks::check(&trial(Clause::Tasks).await).await?;
-    listing::check_unused(&trial(Clause::Listing).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
     identity::check(&two).await
 }

@@ -20,6 +20,14 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     everything(trial).await
 }
 
+pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
+    let realm = realm("orders");
+    let held = trial.held(&realm, "alice").await?;
+    let purged = trial.store.purge(&realm, Timestamp::MAX).await;
+    trial.unsupported(purged, "purge")?;
+    trial.shows(&held, "after a purge was refused").await
+}
+
 fn revoke(parts: &mut KeyRecordParts, at: Timestamp) {
     parts.revocation = Some(Revocation {
         at,

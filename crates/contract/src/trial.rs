@@ -175,6 +175,21 @@ impl<S: KeyStore> Trial<S> {
         purged.map_err(|error| failed("purge", &error))
     }
 
+    /// A call that the store does not support must say so, and is no empty answer.
+    pub(super) fn unsupported<T>(
+        &self,
+        answer: Result<T, StoreError>,
+        call: &str,
+    ) -> Result<(), Violation> {
+        match answer {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(()),
+            Err(error) => self.broken(format!(
+                "{call} failed otherwise than as unsupported: {error}"
+            )),
+            Ok(_) => self.broken(format!("{call} was left out of the suite, and answered")),
+        }
+    }
+
     pub(super) async fn record_uses(
         &self,
         realm: &Realm,

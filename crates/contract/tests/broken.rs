@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
+    StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -228,8 +228,11 @@ impl KeyStore for BrokenStore {
         }))
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
-        (self.fault == Fault::NamesAnotherMemory).then_some(&self.shared.memory)
+    fn index(&self) -> Option<&Index> {
+        self.shared
+            .memory
+            .index()
+            .filter(|_| self.fault == Fault::NamesAnotherIndex)
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     FindsTheFirstVersion,
     GetsWhatWasBefore,
     ListsWhatWasBefore,
-    NamesAnotherMemory,
+    NamesAnotherIndex,
 
     FindsInAnyRealm,
     GetsInAnyRealm,

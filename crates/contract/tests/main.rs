@@ -8,6 +8,7 @@
 mod batches;
 mod broken;
 mod fault;
+mod optional;
 mod revocations;
 mod state;
 mod upkeep;
@@ -169,11 +170,11 @@ fn a_stale_read_is_caught() {
 }
 
 #[test]
-fn a_memory_that_disagrees_is_caught() {
+fn an_index_that_disagrees_is_caught() {
     is_caught(
-        Fault::NamesAnotherMemory,
+        Fault::NamesAnotherIndex,
         Clause::Visibility,
-        "the store's memory answered another record than its find",
+        "the store's index answered another record than its find",
     );
 }
 

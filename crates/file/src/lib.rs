@@ -66,8 +66,8 @@ use std::sync::Arc;
 pub use options::FileOptions;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
+    StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -230,8 +230,8 @@ impl KeyStore for FileStore {
         self.records().find(realm, digest)
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
-        Some(self.records())
+    fn index(&self) -> Option<&Index> {
+        self.records().index()
     }
 
     fn identity(&self) -> Option<StoreId> {

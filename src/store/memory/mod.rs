@@ -1,21 +1,16 @@
 //! Records in memory.
 
-mod by_digest;
 mod records;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::ready;
-use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papaya::HashMap;
-
-use self::by_digest::{ByDigest, DigestHasher};
 use self::records::Records;
 use super::{
-    BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, MOST_REALMS, Page,
-    Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
+    BoxFuture, Change, Ended, Expected, Found, Freshness, Index, KeyStore, ListQuery, Lookup,
+    MOST_REALMS, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
 use crate::access::realm::Realm;
 use crate::key::KeyId;
@@ -37,13 +32,11 @@ use crate::time::Timestamp;
 /// let billing = KeyRing::builder("acme").realm("billing").build(store)?;
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryStore(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
-    /// The index that requests read.
-    by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
+    index: Index,
     /// The records that writers read. Holding the lock is the right to write to both.
     records: Apart<Mutex<Records>>,
 }
@@ -54,18 +47,19 @@ struct Shared {
 #[repr(align(128))]
 struct Apart<T>(T);
 
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The record of a digest in a realm, without waiting.
-    #[inline]
-    pub(crate) fn record(&self, realm: &Realm, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let index = self.0.by_digest.pin();
-        let record = index.get(digest)?;
-        (record.realm() == realm).then(|| Arc::clone(record))
+        Self(Arc::new(Shared {
+            index: Index::new(Freshness::always()),
+            records: Apart::default(),
+        }))
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
@@ -122,11 +116,7 @@ impl MemoryStore {
 
     fn put(&self, records: &mut Records, record: Arc<KeyRecord>) {
         records.put(&record);
-        // Swapped in one step: no look-up finds a gap between the two versions.
-        self.0
-            .by_digest
-            .pin()
-            .insert(ByDigest(*record.digest()), record);
+        self.0.index.put(record);
     }
 
     fn end(&self, realm: &Realm, target: &Target, revocation: Revocation) -> Revoked {
@@ -155,9 +145,7 @@ impl MemoryStore {
     ) -> Result<(), StoreError> {
         let held = records.keys.get(&record.id());
         match (expected, held.map(|entry| &entry.record)) {
-            (Expected::Absent, None) if !self.0.by_digest.pin().contains_key(record.digest()) => {
-                Ok(())
-            }
+            (Expected::Absent, None) if !self.0.index.contains(record.digest()) => Ok(()),
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
                 if held.version() == version
@@ -183,7 +171,7 @@ impl MemoryStore {
             .cloned()
             .collect();
         for record in &ended {
-            self.0.by_digest.pin().remove(record.digest());
+            self.0.index.remove(record.digest(), record.version());
             records.remove(record);
         }
         ended.len() as u64
@@ -192,11 +180,12 @@ impl MemoryStore {
 
 impl KeyStore for MemoryStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        Lookup::Ready(Ok(self.record(realm, digest)))
+        // It is always fresh.
+        Lookup::Ready(Ok(self.0.index.find(realm, digest).flatten()))
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
-        Some(self)
+    fn index(&self) -> Option<&Index> {
+        Some(&self.0.index)
     }
 
     fn identity(&self) -> Option<StoreId> {
@@ -307,7 +296,7 @@ mod tests {
         let id = now(ring.issue(Grant::new("alice"))).unwrap().record().id();
         now(ring.revoke(id, RevocationReason::Unspecified)).unwrap();
         assert_eq!(now(ring.purge()).unwrap(), 1);
-        assert_eq!(store.0.by_digest.len(), 0);
+        assert_eq!(store.0.index.len(), 0);
         let records = store.records();
         assert!(records.keys.is_empty());
         assert!(records.lineages.is_empty());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
-    StoreId, Target,
+    BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
+    StoreError, StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
 
@@ -124,11 +124,11 @@ impl KeyStore for Steps {
         }))
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
+    fn index(&self) -> Option<&Index> {
         if self.yields {
             None
         } else {
-            self.store.memory()
+            self.store.index()
         }
     }
 

@@ -126,6 +126,7 @@ pub(super) fn operations(longest: usize) -> impl Strategy<Value = Vec<Operation>
 fn operation() -> impl Strategy<Value = Operation> {
     use Operation as Op;
 
+    // The larger strategies are boxed: together they would overflow the stack of a test.
     // The temporary ring more often, because only many keys reach its limits.
     let ring = || prop_oneof![5 => 0..5_u8, 2 => Just(3)];
     prop_oneof![

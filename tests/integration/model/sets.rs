@@ -22,12 +22,11 @@ impl Choice {
         is_allowed: impl Fn(&str) -> bool,
     ) -> impl Iterator<Item = &'static str> {
         let (Self::Within(bits) | Self::Exactly(bits)) = self;
-        let named = (0..)
-            .zip(names)
-            .filter(move |(bit, _)| bits >> bit & 1 == 1);
-        let inside =
-            named.filter(move |(_, name)| matches!(self, Self::Exactly(_)) || is_allowed(name));
-        inside.map(|(_, name)| name)
+        let chosen = (0..).zip(names).filter(move |(bit, name)| {
+            let is_in = matches!(self, Self::Exactly(_)) || is_allowed(name);
+            bits >> bit & 1 == 1 && is_in
+        });
+        chosen.map(|(_, name)| name)
     }
 
     pub(super) fn scopes(self, allowed: Option<&ScopeSet>) -> ScopeSet {
@@ -40,7 +39,7 @@ impl Choice {
     }
 }
 
-/// What an operation takes from a key.
+/// The authority that a narrowing takes from a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
     /// The scopes that the key keeps. If there are none, it keeps all.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tower_api_key::store::{
-    BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
+    BoxFuture, Change, Index, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
@@ -142,8 +142,8 @@ impl KeyStore for RecordingStore {
         }))
     }
 
-    fn memory(&self) -> Option<&MemoryStore> {
-        self.in_place.then_some(&self.records)
+    fn index(&self) -> Option<&Index> {
+        self.records.index().filter(|_| self.in_place)
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -1,0 +1,137 @@
+//! Until when records in memory may be believed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::time::{Clock, SystemClock};
+
+/// Whether an [`Index`](super::Index) may answer.
+///
+/// The records of a store that is their only home are always fresh. Those of a replica are a copy, and are
+/// fresh for as long as the replica can prove that they are no older than a bound: it
+/// [renews](Self::renew) the proof with each answer of the database. The time is [`Clock::elapsed`], which runs
+/// on while the machine is suspended. A proof that is not renewed ends by itself.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::{ManualClock, Timestamp, store::Freshness};
+///
+/// let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+/// let freshness = Freshness::until_renewed(clock.clone());
+/// assert!(!freshness.is_fresh());
+///
+/// freshness.renew(Duration::from_secs(2));
+/// clock.advance(Duration::from_secs(1));
+/// assert!(freshness.is_fresh());
+/// clock.advance(Duration::from_secs(1));
+/// assert!(!freshness.is_fresh());
+/// ```
+#[derive(Clone)]
+pub struct Freshness(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Always,
+    Lease(Arc<Lease>),
+}
+
+struct Lease {
+    /// The elapsed time, in nanoseconds, at which the proof ends. 0: there is none.
+    end: AtomicU64,
+    clock: LeaseClock,
+}
+
+/// Of its own: a ring may judge records by another clock, and two clocks are never compared. The system's
+/// is read without a virtual call.
+enum LeaseClock {
+    System,
+    Other(Box<dyn Clock>),
+}
+
+impl Freshness {
+    /// Always fresh: no copy is older.
+    pub const fn always() -> Self {
+        Self(Kind::Always)
+    }
+
+    /// Stale until it is [renewed](Self::renew), by the clock of the system.
+    pub fn leased() -> Self {
+        Self::by(LeaseClock::System)
+    }
+
+    /// As [`leased`](Self::leased), by this clock.
+    pub fn until_renewed(clock: impl Clock) -> Self {
+        Self::by(LeaseClock::Other(Box::new(clock)))
+    }
+
+    fn by(clock: LeaseClock) -> Self {
+        let end = AtomicU64::new(0);
+        Self(Kind::Lease(Arc::new(Lease { end, clock })))
+    }
+
+    /// Whether the proof holds now. A clock that does not count elapsed time proves nothing.
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        match &self.0 {
+            Kind::Always => true,
+            Kind::Lease(lease) => lease.holds(),
+        }
+    }
+
+    /// The elapsed time now, by the clock of the proof: take it *before* the statement is sent whose answer
+    /// renews the proof. `None` for one that is always fresh, and for a clock that does not count elapsed
+    /// time.
+    pub fn elapsed(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Always => None,
+            Kind::Lease(lease) => lease.elapsed(),
+        }
+    }
+
+    /// Lets the proof hold until this elapsed time, if it would end sooner. Apply what an answer brought
+    /// before. It does nothing to one that is always fresh.
+    pub fn renew(&self, until: Duration) {
+        if let Kind::Lease(lease) = &self.0 {
+            let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+            lease.end.fetch_max(until, Ordering::Release);
+        }
+    }
+
+    /// Ends the proof: the records may be those of another history. It does nothing to one that is always
+    /// fresh.
+    pub fn end(&self) {
+        if let Kind::Lease(lease) = &self.0 {
+            lease.end.store(0, Ordering::Release);
+        }
+    }
+}
+
+impl Lease {
+    #[inline]
+    fn holds(&self) -> bool {
+        // The end first: a renewal in between counts from the next request on.
+        let end = self.end.load(Ordering::Acquire);
+        let now = self.elapsed().map(|elapsed| elapsed.as_nanos());
+        now.is_some_and(|now| now < u128::from(end))
+    }
+
+    #[inline]
+    fn elapsed(&self) -> Option<Duration> {
+        match &self.clock {
+            LeaseClock::System => SystemClock.elapsed(),
+            LeaseClock::Other(clock) => clock.elapsed(),
+        }
+    }
+}
+
+impl fmt::Debug for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Always => f.write_str("always fresh"),
+            Kind::Lease(lease) if lease.holds() => f.write_str("fresh"),
+            Kind::Lease(_) => f.write_str("stale"),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Records in memory that requests read.
+
+mod by_digest;
+mod freshness;
+
+use std::fmt;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+use papaya::{Compute, HashMap, Operation};
+
+use self::by_digest::{ByDigest, DigestHasher};
+pub use self::freshness::Freshness;
+use crate::access::realm::Realm;
+use crate::key::digest::KeyDigest;
+use crate::record::KeyRecord;
+
+/// Records in memory by digest, with the proof that they may be believed.
+///
+/// A store that has all its records in memory returns one from [`KeyStore::index`](super::KeyStore::index).
+/// The ring then reads it directly while it is [fresh](Freshness), without a virtual call, a box or a lock, and
+/// asks the store when it is not. Clones share the records.
+///
+/// ```
+/// use tower_api_key::store::{Freshness, Index};
+/// use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, Timestamp};
+///
+/// let id: KeyId = "4f9A7YqZr01m".parse()?;
+/// let (realm, digest) = (Realm::new("acme")?, KeyDigest::sha256(b"a key"));
+/// let parts = KeyRecordParts::new(id, realm.clone(), digest, "alice", Timestamp::from_unix(9));
+/// let record = KeyRecord::from(parts);
+///
+/// let index = Index::new(Freshness::always());
+/// index.put(record.clone());
+/// let found = index.find(&realm, &digest).expect("it is fresh");
+/// assert_eq!(found.as_deref(), Some(&record));
+///
+/// let stale = Index::new(Freshness::leased());
+/// stale.put(record);
+/// assert!(stale.find(&realm, &digest).is_none(), "it never answers");
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Index(Arc<Inner>);
+
+struct Inner {
+    freshness: Freshness,
+    by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(freshness: Freshness) -> Self {
+        Self(Arc::new(Inner {
+            freshness,
+            by_digest: HashMap::default(),
+        }))
+    }
+
+    /// The record of a digest in a realm, or that there is none. `None` if the index is not fresh: nothing
+    /// is known then.
+    #[inline]
+    pub fn find(&self, realm: &Realm, digest: &KeyDigest) -> Option<Option<Arc<KeyRecord>>> {
+        // Before the look-up: what an accept relies on was proven when the accept began.
+        if !self.0.freshness.is_fresh() {
+            return None;
+        }
+        let by_digest = self.0.by_digest.pin();
+        let record = by_digest.get(digest);
+        let record = record.filter(|record| record.realm() == realm);
+        Some(record.map(Arc::clone))
+    }
+
+    /// Until when the index may be believed.
+    pub fn freshness(&self) -> &Freshness {
+        &self.0.freshness
+    }
+
+    /// Puts a record in the place of an earlier version, in one step: no look-up finds a gap. A version that
+    /// is older than the one that is there is left out, and so is a live one of the same version as a
+    /// revoked one: a late answer of a database changes nothing.
+    pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
+        let record = record.into();
+        let by_digest = self.0.by_digest.pin();
+        by_digest.compute(ByDigest(*record.digest()), |held| match held {
+            Some((_, held)) if is_older(&record, held) => Operation::<_, ()>::Abort(()),
+            _ => Operation::Insert(Arc::clone(&record)),
+        });
+    }
+
+    /// Removes the record of a digest, if it is at this version or an earlier one. Returns whether there was
+    /// one.
+    pub fn remove(&self, digest: &KeyDigest, version: u64) -> bool {
+        let by_digest = self.0.by_digest.pin();
+        let removed = by_digest.compute(ByDigest(*digest), |held| match held {
+            Some((_, held)) if held.version() <= version => Operation::Remove,
+            _ => Operation::<_, ()>::Abort(()),
+        });
+        matches!(removed, Compute::Removed(..))
+    }
+
+    /// Whether it holds a record of this digest, of any realm.
+    pub fn contains(&self, digest: &KeyDigest) -> bool {
+        self.0.by_digest.pin().contains_key(digest)
+    }
+
+    /// How many records it holds.
+    pub fn len(&self) -> usize {
+        self.0.by_digest.len()
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.0.by_digest.is_empty()
+    }
+}
+
+fn is_older(record: &KeyRecord, held: &KeyRecord) -> bool {
+    match record.version().cmp(&held.version()) {
+        std::cmp::Ordering::Less => true,
+        std::cmp::Ordering::Equal => held.revocation().is_some() && record.revocation().is_none(),
+        std::cmp::Ordering::Greater => false,
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("freshness", &self.0.freshness)
+            .field("records", &self.len())
+            .finish_non_exhaustive()
+    }
+}
