@@ -15,21 +15,27 @@ pub(super) struct Watching {
     watch: Watch,
     pub(super) ring: usize,
     pub(super) id: KeyId,
-    /// The elapsed time at its last poll.
-    polled: Option<u64>,
-    /// Its ring has changed the key since.
+    /// The elapsed time at the first poll that found the key over, and the watch going on. By then the
+    /// rounds of its ring go on too, so that one of them is due an interval later.
+    over_since: Option<u64>,
+    /// Its ring has changed the key since the last poll, or has not looked at it yet.
     pub(super) told: bool,
 }
 
 impl Run<'_> {
     pub(super) fn watch(&mut self, at: At) {
         let (_, id, ring) = self.resolve(at);
+        // A further watch of a key begins with the record as last seen.
+        let is_first = !self
+            .watches
+            .iter()
+            .any(|other| other.ring == ring && other.id == id);
         self.watches.push(Watching {
             watch: self.world.rings[ring].watch(id),
             ring,
             id,
-            polled: None,
-            told: false,
+            over_since: None,
+            told: is_first,
         });
     }
 
@@ -66,17 +72,18 @@ impl Run<'_> {
                 Poll::Pending => {
                     let due = watching.told
                         || watching
-                            .polled
-                            .is_none_or(|at| elapsed - at >= WATCH_INTERVAL);
+                            .over_since
+                            .is_some_and(|at| elapsed - at >= WATCH_INTERVAL);
                     prop_assert!(
                         over.is_none() || !due,
                         "the watch of {} goes on, though the key is over: {over:?}",
                         watching.id
                     );
                     watching.told = false;
-                    if due {
-                        watching.polled = Some(elapsed);
-                    }
+                    watching.over_since = match over {
+                        Some(_) => watching.over_since.or(Some(elapsed)),
+                        None => None,
+                    };
                     self.watches.push(watching);
                 }
             }
