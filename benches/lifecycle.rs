@@ -1,6 +1,6 @@
 //! The cost of key changes for verification.
 //!
-//! `cargo bench --bench lifecycle` prints medians and ratios whose sides take turns in one run, so
+//! `cargo bench -p tower-api-key-tests --bench lifecycle` prints medians and ratios whose sides take turns in one run, so
 //! that a noisy machine disturbs both alike. `-- --test` runs everything once, on few keys.
 //! `-- --writers`, `-- --memory` and `-- --tracking` run one part alone.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]

@@ -1,9 +1,9 @@
 //! The layer's cost per request, compared with a floor and a hand-written layer.
 //!
-//! `cargo bench --bench overhead` prints medians and ratios of one interleaved run, so that a
+//! `cargo bench -p tower-api-key-tests --bench overhead` prints medians and ratios of one interleaved run, so that a
 //! noisy machine disturbs all candidates alike, and then criterion's own report for each case.
-//! `cargo bench --bench overhead -- --test` runs every case once.
-//! `cargo bench --bench overhead -- --ratios` prints the ratios alone.
+//! `cargo bench -p tower-api-key-tests --bench overhead -- --test` runs every case once.
+//! `cargo bench -p tower-api-key-tests --bench overhead -- --ratios` prints the ratios alone.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! Nested axum routers, each with its own scopes, under one authenticating layer.
 //!
-//! `cargo run --example axum --features axum` prints a curl line for each case. `PORT` chooses
+//! `cargo run -p tower-api-key-tests --example axum --features axum` prints a curl line for each case. `PORT` chooses
 //! the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

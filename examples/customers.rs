@@ -1,7 +1,7 @@
 //! An axum service with its own Postgres pool. A customer and the first key are one transaction, and so
 //! are a change of plan and the keys that go with it. Operators list and revoke keys.
 //!
-//! `DATABASE_URL=postgres://… cargo run --example customers --features axum,postgres,serde` prints a
+//! `DATABASE_URL=postgres://… cargo run -p tower-api-key-tests --example customers --features axum,serde` prints a
 //! curl line for each case. `PORT` chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

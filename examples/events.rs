@@ -1,6 +1,6 @@
 //! Server-sent events that end with the key that opened them.
 //!
-//! `cargo run --example events --features axum` prints a curl line for each case. `PORT` chooses
+//! `cargo run -p tower-api-key-tests --example events --features axum` prints a curl line for each case. `PORT` chooses
 //! the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

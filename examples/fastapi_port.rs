@@ -1,6 +1,6 @@
 //! The API-key tutorial application of `FastAPI`, on axum, with the same keys and answers.
 //!
-//! `cargo run --example fastapi_port --features axum` prints a curl line for each case. `PORT`
+//! `cargo run -p tower-api-key-tests --example fastapi_port --features axum` prints a curl line for each case. `PORT`
 //! chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

@@ -1,6 +1,6 @@
 //! Temporary keys for visitors, real keys for customers, and a fixation attack that fails.
 //!
-//! `cargo run --example signup --features axum` prints the attack as shell commands, to be pasted
+//! `cargo run -p tower-api-key-tests --example signup --features axum` prints the attack as shell commands, to be pasted
 //! in order. `PORT` chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

@@ -1,7 +1,7 @@
 //! A tonic server whose services need one scope each, with one method that needs another. A client is
 //! accepted, rejected without a key, and rejected without a scope.
 //!
-//! `cargo run --example tonic` shows all of it and ends. `cargo run --example tonic serve` stays
+//! `cargo run -p tower-api-key-tests --example tonic` shows all of it and ends. `cargo run -p tower-api-key-tests --example tonic serve` stays
 //! up for other clients. `PORT` chooses the port.
 #![allow(clippy::print_stdout, reason = "the example talks to its reader")]
 

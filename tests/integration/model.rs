@@ -13,7 +13,7 @@
 //! outcome of each operation:
 //!
 //! ```text
-//! MODEL_STEPS=120000 cargo test --all-features --test integration -- model --nocapture
+//! MODEL_STEPS=120000 cargo test -p tower-api-key-tests --all-features --test integration -- model --nocapture
 //! ```
 //!
 //! If a sequence fails, it is shortened first, and the remaining operations are printed.

@@ -34,5 +34,5 @@ fn a_link_works_wherever_the_readme_is_read() {
 fn a_reader_learns_how_to_add_the_crate_before_how_to_test_it() {
     let at = |text: &str| README.find(text).unwrap_or_else(|| panic!("no {text}"));
     assert!(at("## Add it") < at("cargo run --example quickstart"));
-    assert!(at("cargo run --example quickstart") < at("cargo test --all-features"));
+    assert!(at("cargo run --example quickstart") < at("cargo test --workspace --all-features"));
 }

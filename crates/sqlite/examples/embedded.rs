@@ -1,6 +1,6 @@
 //! The quickstart, with its keys in a file of SQLite.
 //!
-//! `cargo run --example embedded` keeps them in `keys.db`, or in the file that `KEYS_DB` names. `PORT` chooses the
+//! `cargo run -p tower-api-key-sqlite --example embedded` keeps them in `keys.db`, or in the file that `KEYS_DB` names. `PORT` chooses the
 //! port. A key that another process revokes, such as the program `tower-api-key`, is refused at once.
 
 use std::error::Error;

@@ -228,7 +228,7 @@ pub fn path_of(example: &str) -> PathBuf {
         .join(format!("{example}{}", env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
-        "{} is missing; `cargo build --examples --all-features` makes it, with the profile of \
+        "{} is missing; `cargo build --workspace --examples --all-features` makes it, with the profile of \
          this test",
         path.display()
     );
