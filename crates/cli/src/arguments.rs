@@ -49,7 +49,7 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) realm: Option<String>,
-    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
+    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH; a line feed at its end is left out
     #[arg(
         long,
         global = true,
