@@ -110,7 +110,7 @@
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
 //!   that `Router::nest` strips are found.
-//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise. A secret never does.
+//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
