@@ -54,13 +54,14 @@
 //!   `tower-api-key-contract` checks a store of your own.
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
+//!   [restricting a key to a network or a certificate](guide::restricting),
 //!   [moving keys from elsewhere](guide::moving) and [finding keys by their end or use](guide::reports)
 //!   are guides to the methods to call.
 //!
 //! # The life of a key
 //!
-//! A key's subject, realm, scopes and lifetime are fixed when it is issued. From then on they
-//! can only shrink: nothing in this crate widens a key. A key expires after 90 days unless its
+//! A key's subject, realm, scopes, caveats and lifetime are fixed when it is issued. From then on its
+//! authority can only shrink: nothing in this crate widens a key. A key expires after 90 days unless its
 //! [`Grant`] says otherwise. Its grace period is the time after a rotation in which it and the new key
 //! both work.
 //!
@@ -70,8 +71,11 @@
 //! | [`rotate`](KeyRing::rotate) | the same authority | works until its grace period ends |
 //! | [`rotate_now`](KeyRing::rotate_now) | the same authority | dead in the same commit |
 //! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | the authority of the new grant | dead in the same commit |
-//! | [`narrow`](KeyRing::narrow) | – | fewer scopes |
+//! | [`narrow`](KeyRing::narrow) | – | fewer scopes, more caveats |
 //! | [`revoke`](KeyRing::revoke), [`revoke_lineage`](KeyRing::revoke_lineage), [`revoke_subject`](KeyRing::revoke_subject) | – | dead, for good |
+//!
+//! A [`Caveat`] restricts a key to clients in a network, or with a certificate. One that this version does
+//! not know refuses the key.
 //!
 //! So more privilege always means another secret: a key from before a login or a promotion never has the
 //! rights that came after. All that came from one key by rotations and regrants is a lineage.
@@ -106,7 +110,7 @@
 //!
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
 //!   that `Router::nest` strips are found.
-//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, ids and realms serialise. A secret never does.
+//! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.

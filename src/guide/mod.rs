@@ -4,12 +4,14 @@
 //! - [`reports`]: keys that end soon, that are unused, or that have a scope.
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
+//! - [`restricting`]: restricting a key to a network or a certificate.
 //!
-//! The package `tower-api-key-cli` has a guide to managing keys from a shell, the package
-//! `tower-api-key-sqlite` one to backup and restore,
-//! and `tower-api-key-postgres` one to changes of keys in a transaction of the application.
+//! The other packages have guides too: `tower-api-key-cli` to managing keys from a shell,
+//! `tower-api-key-sqlite` to backup and restore, `tower-api-key-postgres` to changes of keys in a
+//! transaction of the application, and `tower-api-key-contract` to a store of your own.
 
 pub mod moving;
 pub mod privilege;
 pub mod reports;
+pub mod restricting;
 pub mod rotating;

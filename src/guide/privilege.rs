@@ -6,7 +6,7 @@
 //! | what happens | call | the old secret |
 //! |---|---|---|
 //! | the user gains scopes | [`regrant`](crate::KeyRing::regrant) | dead at once; the new one has the new scopes |
-//! | the user loses some | [`narrow`](crate::KeyRing::narrow) | works on, with less |
+//! | the user loses some | [`narrow`](crate::KeyRing::narrow) | keeps working, with fewer scopes |
 //! | the user loses all, or is gone | [`revoke_subject`](crate::KeyRing::revoke_subject) | dead at once |
 //! | a visitor logs in | [`promote`](crate::KeyRing::promote) | dead at once; the new one is of another ring |
 //! | nothing, but the secret is old | [`rotate`](crate::KeyRing::rotate) | see [`rotating`](super::rotating) |
@@ -198,19 +198,19 @@
 //! let (sender, audit) = sync_channel(1024);
 //! let ring = KeyRing::builder("acme")
 //!     .observer(move |event: &Event<'_>| {
-//!         // Drops the event where the reader is too far behind.
+//!         // Drops the event if the reader is too far behind.
 //!         let _ = sender.try_send((event.kind(), event.key_id()));
 //!     })
 //!     .build(MemoryStore::new())?;
 //! let old = ring.issue(Grant::new("alice")).await?.record().id();
 //! let new = ring.regrant(old, Grant::new("alice").scopes(["admin"])?).await?.record().id();
 //!
-//! let told: Vec<_> = audit.try_iter().collect();
+//! let heard: Vec<_> = audit.try_iter().collect();
 //! let reason = RevocationReason::Superseded;
-//! assert_eq!(told.len(), 3);
-//! assert!(told.contains(&(EventKind::Issued, Some(old))));
-//! assert!(told.contains(&(EventKind::Revoked { reason }, Some(old))));
-//! assert!(told.contains(&(EventKind::Regranted { replaced: old }, Some(new))));
+//! assert_eq!(heard.len(), 3);
+//! assert!(heard.contains(&(EventKind::Issued, Some(old))));
+//! assert!(heard.contains(&(EventKind::Revoked { reason }, Some(old))));
+//! assert!(heard.contains(&(EventKind::Regranted { replaced: old }, Some(new))));
 //! # Ok::<(), tower_api_key::Error>(())
 //! # }).unwrap();
 //! ```

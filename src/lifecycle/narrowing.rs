@@ -1,11 +1,11 @@
-//! What is to be taken from a key.
+//! The authority that a narrowing takes from a key.
 
 use crate::access::caveat::Caveats;
 use crate::access::scope::ScopeSet;
 use crate::error::Error;
 
-/// What [`KeyRing::narrow`](crate::KeyRing::narrow) takes from a key: scopes that it does not keep, and
-/// freedom that further caveats end.
+/// The authority that [`KeyRing::narrow`](crate::KeyRing::narrow) takes from a key: the scopes that it
+/// keeps, and the caveats that it gets.
 ///
 /// A `&ScopeSet` converts into one that keeps these scopes and adds no caveat.
 ///

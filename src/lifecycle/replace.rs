@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// The end of a key that is rotated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending {
-    /// It works on for this long, and no longer than it would have.
+    /// It keeps working for this long, and no longer than it would have.
     After(Duration),
     /// It is dead at once.
     Now,

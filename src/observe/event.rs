@@ -68,7 +68,7 @@ pub enum EventKind {
         /// The key in whose place it came.
         replaced: KeyId,
     },
-    /// A key lost scopes.
+    /// A key lost scopes, or got further caveats.
     Narrowed,
     /// A key was revoked, by itself or because another took its place.
     Revoked {

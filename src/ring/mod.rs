@@ -181,11 +181,12 @@ impl KeyRing {
 
     /// Whether these exact bytes are a key that is valid now.
     ///
-    /// Nothing is trimmed, folded or decoded.
+    /// Nothing is trimmed, folded or decoded. No fact about the client is known here, so a key with a
+    /// [caveat](crate::Caveats) is refused: see [`verify_with`](Self::verify_with).
     ///
     /// # Errors
     ///
-    /// [`VerifyError`], whose kind tells an invalid key from a store that gave no verdict.
+    /// [`VerifyError`], whose kind distinguishes an invalid key from a store that gave no verdict.
     pub async fn verify(&self, presented: &[u8]) -> Result<VerifiedKey, VerifyError> {
         self.verify_with(presented, Facts::none()).await
     }

@@ -26,9 +26,9 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
-    /// not have; [`ErrorKind::CaveatNotGrantable`] and [`ErrorKind::InvalidCaveat`] for a caveat that the
-    /// ring does not grant, and for more than a key can have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and
-    /// [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).
+    /// not have; [`ErrorKind::CaveatNotGrantable`] for a caveat that the ring does not grant;
+    /// [`ErrorKind::InvalidCaveat`] for one that this version does not know, and for more than a key can
+    /// have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).
     pub async fn narrow(
         &self,
         id: KeyId,

@@ -1,4 +1,4 @@
-//! What the command line understands.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,9 @@ pub(crate) use crate::policy::Policy;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
 ///
-/// The plaintext of a new key is written to standard output, once; whatever else there is to say
-/// about it goes to standard error, so that KEY=$(tower-api-key issue ...) holds the key alone.
-/// Keys are never read from arguments, which other users of the machine can see.
+/// The plaintext of a new key is written to standard output, once. Its description goes to
+/// standard error, so that KEY=$(tower-api-key issue ...) is only the key. Keys are never read
+/// from arguments, because other users of the machine can see those.
 #[derive(Parser)]
 #[command(name = "tower-api-key", bin_name = "tower-api-key", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -27,13 +27,13 @@ pub(crate) struct Common {
     #[arg(
         long,
         global = true,
-        help = "Where the keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH",
+        help = "The store of the keys: sqlite:PATH, postgres://USER@HOST/DATABASE or file:PATH",
         value_name = "URL",
         env = "TOWER_API_KEY_STORE",
         hide_env_values = true
     )]
     pub(crate) store: Option<String>,
-    /// What each key of the ring starts with
+    /// The prefix that starts every key of the ring
     #[arg(
         long,
         global = true,
@@ -49,7 +49,7 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) realm: Option<String>,
-    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH, without a line feed at its end
+    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH; a line feed at its end is left out
     #[arg(
         long,
         global = true,
@@ -58,8 +58,8 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) pepper: Option<String>,
-    /// A pepper of older keys, written as --pepper; may be given several times, and in the variable
-    /// with a ; between two
+    /// A pepper of older keys, in the form of --pepper; can be given several times; in the variable,
+    /// separate them with ;
     #[arg(
         long,
         global = true,
@@ -83,50 +83,51 @@ pub(crate) enum Command {
         #[command(flatten)]
         policy: Policy,
     },
-    /// Mint a key for a keys file: its entry goes to standard error, and no store is used
+    /// Mint a key for a keys file, without a store; its entry goes to standard error
     Mint {
         #[command(flatten)]
         grant: GrantArguments,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Replace a key by a new one that may do the same; the old one works on for a while
+    /// Replace a key with a new one of the same authority; the old one works for a grace period
     Rotate {
-        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
-        /// read the key from standard input
+        /// The id of the key, which is the 12 characters before its last _, with or without the
+        /// prefix; - reads the key from standard input
         id: String,
-        /// How long the old key works on, such as 24h or 15m
+        /// The grace period, in which the old key still works, such as 24h or 15m
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         grace: String,
-        /// End the old key, and whatever else of its lineage works, at once: it has leaked
+        /// End the old key and all others of its lineage at once, because a key has leaked
         #[arg(long, conflicts_with = "grace")]
         at_once: bool,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Answer a privilege change: a new key that may do something else, and the old one dead
+    /// Replace a key if its owner's privilege changed: the new key has another authority, and the old
+    /// one ends at once
     Regrant {
-        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
-        /// read the key from standard input
+        /// The id of the key, which is the 12 characters before its last _, with or without the
+        /// prefix; - reads the key from standard input
         id: String,
         #[command(flatten)]
         grant: RegrantArguments,
         #[command(flatten)]
         policy: Policy,
     },
-    /// Take scopes away from a key, or restrict it by further caveats
+    /// Take scopes away from a key, or add caveats to it
     Narrow {
-        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
-        /// read the key from standard input
+        /// The id of the key, which is the 12 characters before its last _, with or without the
+        /// prefix; - reads the key from standard input
         id: String,
-        /// A scope that it keeps; may be given several times [default: all]
+        /// A scope that the key keeps; can be given several times [default: all]
         #[arg(
             long = "scope",
             value_name = "SCOPE",
             required_unless_present = "caveats"
         )]
         scopes: Vec<String>,
-        /// A caveat that it gets, such as net=10.0.0.0/8; may be given several times
+        /// A caveat to add, such as net=10.0.0.0/8; can be given several times
         #[arg(long = "caveat", value_name = "CAVEAT")]
         caveats: Vec<String>,
     },
@@ -134,50 +135,50 @@ pub(crate) enum Command {
     Revoke {
         #[command(flatten)]
         target: Target,
-        /// Why, in the words of RFC 5280
+        /// The reason, in the words of RFC 5280
         #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
         reason: Reason,
     },
     /// List the keys of the realm
     List(Filters),
-    /// Show all that is known of a key
+    /// Show the record of a key, and when it was last used
     Show {
-        /// The id of the key: the 12 characters before its last _, alone or with the prefix; or - to
-        /// read the key from standard input
+        /// The id of the key, which is the 12 characters before its last _, with or without the
+        /// prefix; - reads the key from standard input
         id: String,
     },
-    /// Bring in a key that was minted elsewhere, read from standard input, or a file of them
+    /// Import a key that was minted elsewhere, from standard input, or a file of them
     ///
-    /// An imported key has no default lifetime: say when it ends.
+    /// An imported key has no default lifetime, so its end must be given.
     Import {
         #[command(flatten)]
         import: ImportArguments,
     },
-    /// Read a key from standard input, and say what it is and whether it is accepted
+    /// Read a key from standard input, and show its record and whether it is accepted
     Check {
-        /// A scope that the key must have; may be given several times, for all of them
+        /// A scope that the key must have; if given several times, it must have all of them
         #[arg(long = "require", value_name = "SCOPE")]
         all: Vec<String>,
-        /// A scope of which the key must have one; may be given several times
+        /// A scope that the key must have; if given several times, it must have one of them
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
-        /// Look for imported keys too, tokens of Laravel Sanctum among them
+        /// Look for imported keys too, including tokens of Laravel Sanctum
         #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
-        /// The address of the client, for the caveat net of the key
+        /// The address of the client, to check the caveat net
         #[arg(long, value_name = "ADDRESS")]
         client_address: Option<std::net::IpAddr>,
-        /// The SHA-256 thumbprint of the client's certificate in base64url, for the caveat cnf of the key
+        /// The SHA-256 thumbprint of the client's certificate in base64url, to check the caveat cnf
         #[arg(long, value_name = "THUMBPRINT")]
         client_certificate: Option<String>,
     },
-    /// Write the regular expression that finds keys of the prefix, for secret scanners
+    /// Print a regular expression that finds keys with the prefix, for secret scanners
     Pattern,
-    /// Make the store, or bring its schema to this version
+    /// Create the store, or update its schema to this version
     Migrate,
-    /// Remove what has been dead for long
+    /// Remove the records of keys that have been dead for longer than the retention
     Purge {
-        /// How long the record of a dead key is kept
+        /// How long to keep the record of a dead key
         #[arg(
             long,
             value_name = "DURATION",
@@ -187,49 +188,49 @@ pub(crate) enum Command {
         )]
         retention: String,
     },
-    /// Copy a SQLite store to a new file, while it is used
+    /// Copy a SQLite store to a new file while it is in use
     Backup {
         /// The new file
         file: PathBuf,
     },
-    /// Put a backup in the place of a SQLite store; what was revoked since stays revoked
+    /// Replace a SQLite store with a backup; keys that were revoked since stay revoked
     Restore {
         /// The backup
         file: PathBuf,
-        /// Also revoke what this newer file has revoked; may be given several times
+        /// Also revoke the keys that are revoked in this newer file; can be given several times
         #[arg(long, value_name = "FILE")]
         also_revoked_in: Vec<PathBuf>,
-        /// Go on if the present store cannot be read: what was revoked since the backup is live
-        /// again
+        /// Restore even if the present store cannot be read: keys that were revoked since the backup
+        /// are live again
         #[arg(long)]
         danger_present_is_lost: bool,
     },
-    /// Write the completions of a shell
+    /// Print the completions for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual page of the program, or of one of its commands
+    /// Print the manual page of the program or of a command
     Man {
-        /// Which command
+        /// The command
         command: Option<String>,
     },
 }
 
-/// What a new key may do.
+/// The rights of a new key.
 #[derive(Args)]
 pub(crate) struct GrantArguments {
-    /// Whose key it is
+    /// The subject of the key: the user or program that holds it
     #[arg(long)]
     pub(crate) subject: String,
     #[command(flatten)]
     pub(crate) details: Details,
 }
 
-/// What the key in the place of another may do.
+/// The rights of a key that replaces another.
 #[derive(Args)]
 pub(crate) struct RegrantArguments {
-    /// Whose key it is [default: whose the old one is]
+    /// The subject of the new key [default: that of the old key]
     #[arg(long)]
     pub(crate) subject: Option<String>,
     #[command(flatten)]
@@ -238,29 +239,30 @@ pub(crate) struct RegrantArguments {
 
 #[derive(Args)]
 pub(crate) struct Details {
-    /// A scope of the key; may be given several times
+    /// A scope of the key; can be given several times
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
-    /// A restriction of the key, such as net=10.0.0.0/8 or cnf=x5t#S256:THUMBPRINT; may be
-    /// given several times, and a request must meet every one
+    /// A caveat, such as net=10.0.0.0/8 or cnf=x5t#S256:THUMBPRINT, that every request with the key
+    /// must meet; can be given several times
     #[arg(long = "caveat", value_name = "CAVEAT")]
     pub(crate) caveats: Vec<String>,
-    /// How long it lives, such as 90d [default: 90 days, or what the policy allows; an import has none]
+    /// The lifetime of the key, such as 90d [default: 90 days, or less if the policy limits it; an
+    /// import has no default]
     #[arg(long, value_name = "DURATION", group = "end")]
     pub(crate) expires_in: Option<String>,
-    /// When it ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
+    /// When the key ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
     #[arg(long, value_name = "TIME", group = "end")]
     pub(crate) expires_at: Option<String>,
-    /// Let it live until it is revoked; needs --max-lifetime unlimited
+    /// The key does not expire; needs --max-lifetime unlimited
     #[arg(long, group = "end")]
     pub(crate) never_expires: bool,
-    /// When it begins to be valid
+    /// When the key becomes valid [default: now]
     #[arg(long, value_name = "TIME")]
     pub(crate) not_before: Option<String>,
-    /// A name for people
+    /// A label for people to read
     #[arg(long)]
     pub(crate) label: Option<String>,
-    /// What the key carries for the application; may be given several times
+    /// The application's own data about the key; can be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<String>,
 }
@@ -268,11 +270,11 @@ pub(crate) struct Details {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The id of a key: the 12 characters before its last _, alone or with the prefix; or - to read
-    /// the key from standard input
+    /// The id of a key, which is the 12 characters before its last _, with or without the prefix; -
+    /// reads the key from standard input
     pub(crate) id: Option<String>,
-    /// Every key that came from this one, or with it from another, by rotations and regrants; - for
-    /// standard input here too
+    /// Every key of this key's lineage, which rotations and regrants have made; - reads the key from
+    /// standard input
     #[arg(long, value_name = "ID")]
     pub(crate) lineage: Option<String>,
     /// Every key of this subject
@@ -280,7 +282,7 @@ pub(crate) struct Target {
     pub(crate) subject: Option<String>,
 }
 
-/// Which keys to list; those that meet every filter.
+/// The filters of a list. A key is listed if it meets every one.
 #[derive(Args)]
 pub(crate) struct Filters {
     /// Only the keys of this subject
@@ -292,14 +294,14 @@ pub(crate) struct Filters {
     /// Only keys that are not revoked
     #[arg(long)]
     pub(crate) unrevoked: bool,
-    /// Only keys in this state; may be given several times, for any of them
+    /// Only keys in this state; if given several times, in one of them
     #[arg(long = "state", value_enum, value_name = "STATE")]
     pub(crate) states: Vec<State>,
-    /// Only keys that are not over, and end within this time, such as 14d
+    /// Only keys that have not ended, and will within this time, such as 14d
     #[arg(long, value_name = "DURATION")]
     pub(crate) expiring_within: Option<String>,
-    /// Only keys that are not over, and were not used for this time, such as 90d; never used counts
-    /// from the issue
+    /// Only keys that have not ended, and were not used for this time, such as 90d; a key that was
+    /// never used counts from its issue
     #[arg(long, value_name = "DURATION")]
     pub(crate) unused_for: Option<String>,
     /// Only keys that have this scope
@@ -308,13 +310,13 @@ pub(crate) struct Filters {
     /// Only keys whose id starts with this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) id_prefix: Option<String>,
-    /// The newest first, in the place of the order of the ids
+    /// List the newest keys first, instead of by id
     #[arg(long)]
     pub(crate) newest_first: bool,
-    /// At most this many; standard error says how to go on
+    /// List at most this many keys; standard error shows how to continue
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<usize>,
-    /// Go on after this place, which the page before has named
+    /// Continue after this place, which the previous page named
     #[arg(long, value_name = "PLACE")]
     pub(crate) after: Option<String>,
 }
@@ -322,14 +324,14 @@ pub(crate) struct Filters {
 #[derive(Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It is accepted; those in a grace period too
+    /// Accepted, including keys in a grace period
     #[value(alias = "active")]
     Live,
-    /// A rotation has replaced it, and it is accepted until the end of its grace period
+    /// Replaced by a rotation, and accepted until the grace period ends
     InGrace,
     NotYetValid,
     Expired,
-    /// Its grace period is over
+    /// Replaced by a rotation, and its grace period has ended
     Retired,
     Revoked,
 }

@@ -1,4 +1,4 @@
-//! What `--help` shows, and how a mistake in the arguments is explained.
+//! The output of `--help`, and the explanation of a mistake in the arguments.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
@@ -17,14 +17,14 @@ const KEYS: &[&str] = &[
     "json",
 ];
 
-/// How wide a line of help may be on a wide terminal.
+/// The longest line of help on a wide terminal, in characters.
 const WIDEST: usize = 100;
 
 struct Page {
     name: &'static str,
-    /// The options of every command that do something for this one.
+    /// The options of every command that this one uses.
     common: &'static [&'static str],
-    /// Options of its own that do nothing for it.
+    /// Its own options that it does not use.
     idle: &'static [&'static str],
     examples: &'static str,
 }
@@ -158,7 +158,7 @@ const PAGES: [Page; 17] = [
     },
 ];
 
-/// The program's arguments. What does nothing for a command is not in its help.
+/// The program's arguments. An option that a command does not use is not in its help.
 pub(crate) fn command() -> Command {
     let mut command = Arguments::command().max_term_width(WIDEST);
     command.build();
@@ -186,7 +186,7 @@ fn of_page(command: Command, page: &Page) -> Command {
         })
 }
 
-/// Why arguments make no sense, in one line.
+/// The reason why arguments make no sense, in one line.
 pub(crate) fn explained(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command; see tower-api-key --help".to_owned();
@@ -197,7 +197,7 @@ pub(crate) fn explained(error: &clap::Error) -> String {
     }
 }
 
-/// An option that several begin with: clap would name one of them.
+/// The error for the start of several options: clap would name one of them.
 fn several_options(error: &clap::Error) -> Option<String> {
     let (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
@@ -220,7 +220,7 @@ fn several_options(error: &clap::Error) -> Option<String> {
     ))
 }
 
-/// What clap says before it shows how the command is used.
+/// The text of clap before it shows the usage of the command.
 fn first_paragraph(error: &clap::Error) -> String {
     let text = crate::redact::redact(&error.render().to_string());
     let lines = text

@@ -93,7 +93,7 @@ pub(crate) async fn regrant(
 }
 
 /// Writes the plaintext to standard output, its only way out, and the rest to standard error. A key
-/// that could not be written is in nobody's hands, and is revoked.
+/// that could not be written has no holder, and is revoked.
 async fn hand_over(
     ring: &KeyRing,
     output: Output,
@@ -125,7 +125,7 @@ async fn hand_over(
     Ok(())
 }
 
-/// Revokes a key that reached nobody, and says how things stand.
+/// Revokes a key that no reader received, and returns a text about the outcome.
 async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
     let id = record.id();
     let reason = RevocationReason::CessationOfOperation;

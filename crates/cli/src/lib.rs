@@ -66,6 +66,22 @@
 //! a pepper needs `--pepper` or `TOWER_API_KEY_PEPPER` for this. A key that a log has cut or masked
 //! (`acme_0123456789Ab_…`) is an id, and is given as an argument.
 //!
+//! # Restricting a key
+//!
+//! A caveat restricts a key to clients in a network or with a certificate
+//! ([guide](tower_api_key::guide::restricting)). It can be added and never removed:
+//!
+//! ```sh
+//! JOB=$(tower-api-key issue --subject nightly --scope orders:read --caveat net=10.0.0.0/8)
+//! JOB_ID=$(echo "$JOB" | awk -F_ '{ print $(NF - 1) }')
+//! tower-api-key narrow "$JOB_ID" --caveat net=10.1.0.0/16
+//! echo "$JOB" | tower-api-key check --client-address 10.1.2.3
+//! ```
+//!
+//! The program grants caveats of every kind that it knows, because it cannot see the layers of the service.
+//! A layer without a source of the fact refuses the key. Without `--client-address` or
+//! `--client-certificate`, `check` does not accept a key with such a caveat.
+//!
 //! # What is a secret
 //!
 //! The plaintext of a new key is written to standard output, once, and nowhere else. The description of

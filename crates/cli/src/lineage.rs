@@ -135,7 +135,7 @@ pub(crate) async fn warn_of_prefix(common: &Common, ring: &KeyRing, output: Outp
     ));
 }
 
-/// Warns of scopes that hold a comma: one scope, where two were meant.
+/// Warns of scopes with a comma, which are one scope although two were probably meant.
 pub(crate) fn warn_of_commas(output: Output, flag: &str, scopes: &[String]) {
     for scope in scopes.iter().filter(|scope| scope.contains(',')) {
         let each: Vec<String> = scope

@@ -52,7 +52,7 @@ impl Output {
         }
     }
 
-    /// Writes JSON where it is asked for, and else the text.
+    /// Writes JSON with `--json`, otherwise the text.
     pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
             print_json(&format!("{value:#}\n"))
@@ -74,8 +74,8 @@ pub(crate) fn print_json(json: &str) -> Result<(), Failure> {
     print(&escaped(json))
 }
 
-/// JSON without a character that a terminal obeys, but for the ends of its lines. Such characters
-/// stand in its texts alone, where an escape means the same; `serde_json` escapes C0 only.
+/// JSON without the characters that control a terminal, except the ends of its lines. Such characters
+/// are only in its texts, in which an escape means the same. `serde_json` escapes only C0.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for line in json.split_inclusive('\n') {
@@ -115,8 +115,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         .map_err(unwritable)
 }
 
-/// Refuses to go on if what is written to standard output is lost, before a key is made that
-/// reaches nobody.
+/// Fails if standard output would be lost, before a key is made that no reader receives.
 pub(crate) fn ensure_printable() -> Result<(), Failure> {
     let why = if is_closed() {
         "standard output is closed"
@@ -152,7 +151,7 @@ pub(crate) fn columns() -> Option<usize> {
     of_the_terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok())
 }
 
-/// Tells people more, where they are listening.
+/// Writes more for people to standard error.
 pub(crate) fn tell(text: &str) {
     // The result is on standard output; this is not worth a failure.
     let _ = io::stderr().write_all(text.as_bytes());

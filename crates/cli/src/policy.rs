@@ -1,4 +1,4 @@
-//! What the ring of the service allows, which the program cannot see.
+//! The limits of the service's ring, which the program cannot see.
 
 use clap::Args;
 use tower_api_key::KeyRingBuilder;
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::lineage::warn_of_commas;
 use crate::output::Output;
 
-/// What the ring of the service allows; the defaults are those of the library.
+/// The limits of the service's ring; the defaults are those of the library.
 #[derive(Args)]
 #[command(next_help_heading = "Policy of the ring")]
 pub(crate) struct Policy {
@@ -30,8 +30,8 @@ pub(crate) struct Policy {
         hide_env_values = true
     )]
     pub(crate) max_grace: String,
-    /// A scope that may be granted; may be given several times, and in the variable with a space
-    /// between two [default: all]
+    /// A scope that may be granted; can be given several times; in the variable, separate them with
+    /// spaces [default: all]
     #[arg(
         long = "grantable-scope",
         value_name = "SCOPE",
@@ -51,7 +51,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Warns of what is right and hardly meant.
+    /// Warns of options that are valid but probably not meant.
     pub(crate) fn warn(&self, output: Output) {
         warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
     }

@@ -82,7 +82,7 @@ impl StoreUrl {
         }
     }
 
-    /// Makes the store where there is none, and brings it to the schema of this program.
+    /// Creates the store if there is none, and migrates it to the schema of this program.
     pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         match self {
             Self::Sqlite(path) => SqliteStore::open(path).map(drop)?,

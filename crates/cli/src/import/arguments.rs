@@ -1,4 +1,4 @@
-//! What `import` understands.
+//! The arguments of `import`.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,20 @@ use crate::arguments::{Details, Policy};
 
 #[derive(Args)]
 pub(crate) struct ImportArguments {
-    /// Whose key it is
+    /// The subject of the key: the user or program that holds it
     #[arg(long, required_unless_present = "batch")]
     pub(super) subject: Option<String>,
     #[command(flatten)]
     pub(super) details: Details,
-    /// When it was minted, such as 2024-05-06T07:08:09Z, or in Unix seconds [default: now]
+    /// When the key was minted, such as 2024-05-06T07:08:09Z, or in Unix seconds [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) issued_at: Option<String>,
     #[command(flatten)]
     pub(super) policy: Policy,
-    /// The SHA-256 of the key in hexadecimal, in the place of standard input
+    /// The SHA-256 of the key in hexadecimal, instead of the key on standard input
     #[arg(long, value_name = "SHA256")]
     pub(super) digest: Option<String>,
-    /// Take a key of under 128 bits, which can be guessed
+    /// Accept a key of under 128 bits, which can be guessed
     #[arg(long, conflicts_with = "digest")]
     pub(super) insecure: bool,
     #[command(flatten)]
@@ -39,13 +39,13 @@ pub(crate) struct BatchArguments {
         conflicts_with_all = ["subject", "scopes", "caveats", "not_before", "label", "metadata", "issued_at", "digest"]
     )]
     pub(super) batch: Option<PathBuf>,
-    /// What the lines are [default: by the name of the file: .tsv, .ndjson or .jsonl]
+    /// The format of the file [default: by its extension: .tsv, .ndjson or .jsonl]
     #[arg(long, value_enum, requires = "batch")]
     pub(super) format: Option<Format>,
     /// The kind of the keys of lines that do not name one
     #[arg(long, value_enum, requires = "batch")]
     pub(super) kind: Option<Kind>,
-    /// Say what an import would do, and change nothing
+    /// Show what an import would do, and change nothing
     #[arg(long, requires = "batch")]
     pub(super) dry_run: bool,
 }
