@@ -3,7 +3,7 @@
 //! A ring lists its keys by state, by scope, by the start of their ids, by the time in which they end
 //! and by the time for which they were not used. In SQLite and Postgres each of these has an index: a
 //! page of a hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or
-//! few (`cargo bench --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum
+//! few (`cargo bench -p tower-api-key-tests --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum
 //! has analysed the table, within a minute of an import of many keys.
 //!
 //! # The report of a Monday
