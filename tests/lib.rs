@@ -4,3 +4,8 @@
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The code of the page about FastAPI compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/fastapi.md")]
+struct FastApi;
