@@ -205,6 +205,19 @@ pub(crate) enum Command {
         #[arg(long)]
         danger_present_is_lost: bool,
     },
+    /// Copy the records of a store to another store, or bring that copy up to date
+    ///
+    /// Records of all realms are copied, or of the realm that is named, with their digests, dates,
+    /// revocations and last uses. A record that the other store has is only ever given less authority. A
+    /// copy of a store that is written to meanwhile is not one state of it: stop the writers, and run it
+    /// again.
+    Copy {
+        #[arg(
+            help = "The store to copy to, which migrate has made: sqlite:PATH or postgres://USER@HOST/DATABASE",
+            value_name = "URL"
+        )]
+        target: String,
+    },
     /// Print the completions for a shell
     Completions {
         /// The shell

@@ -32,7 +32,8 @@ Exit codes:
      version, or damaged
   6  standard output cannot be written to; a new key is then revoked, or was
      not made
-  7  some lines of a batch were not imported; the others were";
+  7  some lines of a batch, or records of a copy, were passed over; the others
+     were imported or copied";
 
 /// A line for standard error.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ struct Page {
     examples: &'static str,
 }
 
-const PAGES: [Page; 17] = [
+const PAGES: [Page; 18] = [
     Page {
         name: "issue",
         common: KEYS,
@@ -141,6 +141,14 @@ const PAGES: [Page; 17] = [
         idle: &[],
         examples: "
   tower-api-key restore keys-of-today.db",
+    },
+    Page {
+        name: "copy",
+        common: &["store", "realm", "json"],
+        idle: &[],
+        examples: "
+  tower-api-key copy sqlite:copy.db
+  tower-api-key copy sqlite:copy.db --realm orders",
     },
     Page {
         name: "completions",

@@ -129,6 +129,52 @@
 //! `import` reads a key from standard input, or a file of them with `--batch`: see
 //! [moving keys from elsewhere](tower_api_key::guide::moving). An imported key has no default lifetime.
 //!
+//! # From one store to another
+//!
+//! `copy` brings the records of one store to another: from a SQLite store to Postgres, from Postgres to a
+//! SQLite store, or from a keys file to either. The keys stay the same, because the digests are copied. The
+//! services that read the copy need the prefix, the realm and the peppers of the source.
+//!
+//! ```sh
+//! unset TOWER_API_KEY_REALM             # all realms, not one
+//! export PGPASSWORD=...
+//! tower-api-key migrate --store postgres://app@db/app
+//! tower-api-key copy postgres://app@db/app --store sqlite:/var/lib/orders/keys.db
+//! ```
+//!
+//! A record is copied with all its fields and its last use. If `--realm` or its variable names a realm,
+//! only that realm is copied, and a note says so if the source has others. A store names at most 100 of its
+//! realms. If it may have more, the command copies none, and each is copied with `--realm`.
+//!
+//! **A copy of a store that is written to is not one state.** It is read in pages. A key that is issued,
+//! revoked or rotated meanwhile may be copied as it was before, or not at all. To finish, stop the writers
+//! of the source, and run `copy` again. The second run is short, because it writes only what has changed.
+//! Then start the services with the new store. Run no `purge` between the two runs. A key that is revoked
+//! and removed in the source stays live in the target, and a record that is removed from the target is
+//! copied again. A revocation of a subject or a lineage in the target ends the keys that are there by then,
+//! not those that are copied later.
+//!
+//! A record that the target has is only ever given less authority:
+//!
+//! - If it is revoked in the source, it is revoked in the target, whatever the versions are. If it is
+//!   revoked in the target, it stays as it is.
+//! - Otherwise it gets the scopes that both have, the caveats of both, and the earlier ends. A record of the
+//!   target with less authority than that of the source stays as it is. If that of the source has a higher
+//!   version all the same, it was changed by hand, and is named as a conflict.
+//! - Records of one id or one digest that are not the same key, or that differ in a field that never
+//!   changes, are a conflict. Each is named on standard error, and the others are copied.
+//! - A record that the source cannot read is named and not copied. If it is revoked in the source, it is
+//!   revoked in the target.
+//! - A record that only the target has stays there. A copy removes nothing. A key that was taken out of a
+//!   keys file has to be revoked in the target.
+//!
+//! Standard error has the counts, and a line of progress after each 10 000 records. With `--json`, standard
+//! output is an object of the counts `copied`, `updated`, `there`, `unreadable` and `conflicts`. After
+//! conflicts or unreadable records the exit code is 7. After any error the command can be run again.
+//!
+//! The target is an argument, which other users of the machine can see. Leave the password of a Postgres
+//! server to `PGPASSWORD` or `~/.pgpass`. A keys file is no target.
+//!
 //! # Exit codes
 //!
 //! An error is one line on standard error. With `--json` it is an object with `error`, which has `code`,
@@ -136,10 +182,11 @@
 //! error nothing was changed, except:
 //!
 //! - with code 6, whose line says how things stand;
-//! - with code 7, whose results give the outcome of each line; a batch that ends with 5 or 6 has
+//! - with code 7, whose results give the outcome of each line, or whose warnings name each record that was
+//!   not copied; a batch that ends with 5 or 6 has
 //!   imported the lines that its results name, and is [run again](tower_api_key::guide::moving#a-batch);
-//! - with code 5: a Postgres that lost its connection may have applied the change, and a `purge` may
-//!   have removed a part;
+//! - with code 5: a Postgres that lost its connection may have applied the change, a `purge` may have
+//!   removed a part, and a `copy` may have copied one, which the next run completes;
 //! - with code 4 of `revoke --subject`: some of the keys may be revoked.
 //!
 //! | code | meaning |
@@ -151,7 +198,7 @@
 //! | 4 | conflict: another writer was first, or the key is in the store already |
 //! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
 //! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |
-//! | 7 | some lines of `import --batch` were not imported; the others were |
+//! | 7 | some lines of `import --batch`, or some records of `copy`, were passed over; the others were not |
 //!
 //! # A keys file
 //!

@@ -6,6 +6,7 @@
 mod arguments;
 mod backup;
 mod check;
+mod copy;
 mod describe;
 mod durations;
 mod failure;

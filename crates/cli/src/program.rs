@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{backup, check, help, import, keys, list, mint, records, setup};
+use crate::{backup, check, copy, help, import, keys, list, mint, records, setup};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Migrate => records::migrate(common, output).await,
             Command::Purge { retention } => records::purge(common, output, &retention).await,
             Command::Backup { file } => backup::backup(common, output, &file).await,
+            Command::Copy { target } => copy::copy(common, output, &target).await,
             Command::Restore {
                 file,
                 also_revoked_in,

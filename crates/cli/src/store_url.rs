@@ -69,12 +69,23 @@ impl StoreUrl {
         }
     }
 
+    /// Refuses a store whose records only an editor changes.
+    pub(crate) fn require_writable(&self) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
+            Self::File(_) => Err(Failure::usage(
+                "a keys file is no target of a copy, because an editor writes it; copy to sqlite:PATH or \
+                 postgres://USER@HOST/DATABASE",
+            )),
+        }
+    }
+
     /// The file of a SQLite store, for what only such a store has.
     pub(crate) fn sqlite(&self) -> Result<&Path, Failure> {
         match self {
             Self::Sqlite(path) => Ok(path),
             Self::Postgres(_) => Err(Failure::usage(
-                "only a SQLite store is a file to copy; use pg_dump and pg_restore for Postgres",
+                "only a SQLite store is a file to copy; use copy for Postgres, or pg_dump and pg_restore",
             )),
             Self::File(_) => Err(Failure::usage(
                 "only a SQLite store is copied while it is used; copy a keys file as it is",

@@ -123,7 +123,7 @@ async fn the_command_line_copies_and_restores() {
     for (store, line) in [
         (
             "postgres://localhost/none",
-            "only a SQLite store is a file to copy; use pg_dump and pg_restore for Postgres",
+            "only a SQLite store is a file to copy; use copy for Postgres, or pg_dump and pg_restore",
         ),
         (
             "file:keys.toml",

@@ -6,7 +6,7 @@ use std::fs;
 use super::{Ran, Shell};
 use tower_api_key_test_support::support::IMPORTED;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "issue",
     "mint",
     "rotate",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 17] = [
     "purge",
     "backup",
     "restore",
+    "copy",
     "completions",
     "man",
 ];
@@ -31,7 +32,7 @@ const IDLE: [(&str, &[&str]); 8] = [
     ("--store", &["mint", "pattern", "completions", "man"]),
     (
         "--prefix",
-        &["migrate", "backup", "restore", "completions", "man"],
+        &["migrate", "backup", "restore", "copy", "completions", "man"],
     ),
     (
         "--realm",
@@ -53,6 +54,7 @@ const IDLE: [(&str, &[&str]); 8] = [
             "migrate",
             "backup",
             "restore",
+            "copy",
             "completions",
             "man",
         ],
@@ -139,6 +141,10 @@ fn every_command_has_an_example_that_runs() {
             if command == "restore" {
                 let kept = shell.run(&["backup", "keys-of-today.db"]);
                 assert_eq!(kept.code, 0, "{kept:?}");
+            }
+            if command == "copy" {
+                let made = shell.run(&["migrate", "--store", "sqlite:copy.db"]);
+                assert_eq!(made.code, 0, "{made:?}");
             }
             let example = example.trim().replace("0123456789Ab", &id);
             let ran = shell.type_in(&format!("KEY={key}; {example}"));

@@ -8,6 +8,7 @@
 mod batch;
 mod commands;
 mod copies;
+mod copy;
 mod fleet;
 mod help;
 mod lists;

@@ -215,6 +215,7 @@ fn r06_passwords_in_urls_are_not_repeated_wherever_they_stand() {
             &["check", text],
             &["backup", "x", text],
             &["restore", text],
+            &["copy", text],
             &["revoke", "x", "--reason", text],
             &["issue", "--subject", "a", "--expires-in", text],
             &["issue", "--subject", "a", "--expires-at", text],

@@ -58,6 +58,42 @@
 //!
 //! In a program it is [`SqliteStore::restore`](crate::SqliteStore::restore).
 //!
+//! # To Postgres, and a backup of Postgres
+//!
+//! `tower-api-key copy` brings the records of one store to another, with their digests, so that every key
+//! works with the copy too. To move from SQLite to Postgres:
+//!
+//! ```sh
+//! tower-api-key migrate --store postgres://app@db/app
+//! tower-api-key copy postgres://app@db/app --store sqlite:/var/lib/orders/keys.db
+//! ```
+//!
+//! Then stop the services, run `copy` again, and start them with the new store. The first copy is not one
+//! state of a store that is written to meanwhile. The second one brings what has changed since. Run no `purge`
+//! in between, because a key that is revoked and removed stays live in the copy.
+//!
+//! A copy of Postgres in a file is a backup that needs no tools of the server:
+//!
+//! ```sh
+//! tower-api-key migrate --store sqlite:/backup/keys-monday.db
+//! tower-api-key copy sqlite:/backup/keys-monday.db --store postgres://app@db/app
+//! ```
+//!
+//! If writers go on meanwhile, it is not one state: a key of a subject may be in it as it was before a
+//! change, and another one as it was after. To restore, copy it back:
+//!
+//! ```sh
+//! tower-api-key migrate --store postgres://app@db/app
+//! tower-api-key copy postgres://app@db/app --store sqlite:/backup/keys-monday.db
+//! ```
+//!
+//! What the present database has withdrawn stays withdrawn: a key that it has as revoked stays revoked, and
+//! a narrowed one stays narrow. `pg_restore` over it does not do that. In contrast to `restore`, a copy
+//! removes no record: a key that was issued since the backup stays. A key that is gone from the database,
+//! because it was purged or removed by hand, is live again if it was live in the backup. If the database is
+//! lost, so are its revocations, and what is said [above](#if-the-present-store-is-lost) holds. Whether all
+//! realms are copied, and what else holds, is in the guide of the program `tower-api-key`.
+//!
 //! # Moving files by hand
 //!
 //! A store compares the files at its path with those that it has open, twice a second by default and at

@@ -1,0 +1,138 @@
+//! `copy`: the records of one store in another.
+
+mod report;
+mod step;
+mod target;
+
+use tower_api_key::store::{KeyStore, ListQuery, MOST_REALMS, Unreadable};
+use tower_api_key::{Clock, KeyId, KeyState, Realm, Revocation, RevocationReason, SystemClock};
+
+use self::report::Report;
+use self::target::Target;
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::store_url::StoreUrl;
+
+/// How many records are read at a time, and written in one commit.
+const AT_A_TIME: usize = 200;
+
+pub(crate) async fn copy(common: &Common, output: Output, target: &str) -> Result<(), Failure> {
+    let named: Option<Realm> = common.realm.as_deref().map(Realm::new).transpose()?;
+    let from = common.store_url()?;
+    let to: StoreUrl = target.parse()?;
+    to.require_writable()?;
+    if common.store.as_deref() == Some(target) {
+        return Err(Failure::usage("the source and the target are one store"));
+    }
+    let reading = common.open_to_read().await?;
+    let copying = Copying {
+        source: &*reading.store,
+        is_file: matches!(from, StoreUrl::File(_)),
+        target: Target::new(to.open().await?),
+    };
+    let realms = copying.realms(named, output).await?;
+    let mut report = Report::new(output);
+    let copied = copying.run(&realms, &mut report).await;
+    report.end(copied)
+}
+
+struct Copying<'a> {
+    source: &'a dyn KeyStore,
+    /// The source is a keys file, which holds no time of issue.
+    is_file: bool,
+    target: Target,
+}
+
+impl Copying<'_> {
+    /// The realm that is named, or all.
+    async fn realms(&self, named: Option<Realm>, output: Output) -> Result<Vec<Realm>, Failure> {
+        let realms = self.source.realms().await?;
+        let Some(named) = named else {
+            if realms.len() >= MOST_REALMS {
+                return Err(Failure::usage(format!(
+                    "the store names {MOST_REALMS} of its realms and may have more; copy each with --realm"
+                )));
+            }
+            return Ok(realms);
+        };
+        let others: Vec<&str> = realms
+            .iter()
+            .filter(|realm| **realm != named)
+            .map(Realm::as_str)
+            .collect();
+        if !others.is_empty() {
+            output.note(&format!(
+                "only the realm {named} is copied, because --realm or TOWER_API_KEY_REALM names it; the \
+                 store also has keys in: {}",
+                others.join(", ")
+            ));
+        }
+        Ok(vec![named])
+    }
+
+    async fn run(&self, realms: &[Realm], report: &mut Report) -> Result<(), Failure> {
+        for realm in realms {
+            let mut query = ListQuery::new().limit(AT_A_TIME);
+            loop {
+                let page = self.source.list(realm, &query).await?;
+                for unreadable in page.unreadable() {
+                    self.unreadable(realm, unreadable, report).await?;
+                }
+                let next = page.next();
+                let settled = self
+                    .target
+                    .settle(realm, page.records(), self.is_file, report)
+                    .await?;
+                self.last_uses(realm, &settled).await?;
+                report.progress(realm);
+                match next {
+                    Some(next) => query = query.after(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that cannot be read is not copied. If it is revoked all the same, the target learns that.
+    async fn unreadable(
+        &self,
+        realm: &Realm,
+        unreadable: &Unreadable,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        report.unreadable(unreadable);
+        let Some(id) = unreadable.id() else {
+            return Ok(());
+        };
+        let revoked = ListQuery::new()
+            .id_prefix(id.as_str())
+            .state(KeyState::Revoked);
+        let revoked = self.source.list(realm, &revoked).await?;
+        if revoked.unreadable().iter().any(|it| it.id() == Some(id)) {
+            let revocation = Revocation {
+                at: SystemClock.now(),
+                reason: RevocationReason::Unspecified,
+            };
+            self.target.revoke(realm, id, revocation).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the last uses in the target forward to those of the source.
+    async fn last_uses(&self, realm: &Realm, ids: &[KeyId]) -> Result<(), Failure> {
+        let here = self.source.last_uses(realm, ids).await?;
+        let there = self.target.store().last_uses(realm, ids).await?;
+        let later: Vec<_> = ids
+            .iter()
+            .zip(here.into_iter().zip(there))
+            .filter(|(_, (here, there))| here > there)
+            .filter_map(|(&id, (here, _))| Some((id, here?)))
+            .collect();
+        if later.is_empty() {
+            return Ok(());
+        }
+        Ok(self.target.store().record_uses(realm, &later).await?)
+    }
+}

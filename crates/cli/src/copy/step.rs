@@ -1,0 +1,272 @@
+//! What brings the record of a target nearer to that of a source.
+
+use std::cmp::Ordering;
+
+use tower_api_key::store::{Expected, Write};
+use tower_api_key::{KeyRecord, KeyRecordParts, Revocation, ScopeSet, Timestamp};
+
+/// How far a version is counted up. A database lets a version rise by one at a time, so each step is a
+/// commit.
+const MOST_VERSIONS: u64 = 100;
+
+/// The next thing to do for a record.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The target has the record, in the same state or in a later one.
+    There,
+    Write(Box<Write>),
+    Revoke(Revocation),
+    /// The target keeps what it has, for this reason.
+    Differs(&'static str),
+}
+
+/// The step from the record that the target has, if it has one, to that of the source. `is_shrunk` is
+/// whether this run has taken authority from it already.
+///
+/// A key only ever shrinks, so of two states of one key the smaller one is the later one, whatever the
+/// versions say.
+pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: bool) -> Step {
+    let Some(there) = there else {
+        return Step::Write(Box::new(Write::new(source.clone())));
+    };
+    if source.digest() != there.digest() {
+        return Step::Differs("another key has its id in the target");
+    }
+    let (old, new) = (there.to_parts(), source.to_parts());
+    if let (Some(revocation), None) = (new.revocation, old.revocation) {
+        return Step::Revoke(revocation);
+    }
+    if let Some(field) = other_field(&old, &new) {
+        return Step::Differs(field);
+    }
+    if let (None, Some(_)) = (new.revocation, old.revocation) {
+        return Step::There;
+    }
+    let Some(less) = less_of(&old, &new) else {
+        return Step::Differs("the target cannot hold the caveats of both records");
+    };
+    if !has_authority_of(&less, &old) {
+        return next(there, less);
+    }
+    let is_behind = old.version < new.version;
+    let can_follow = new.version.saturating_sub(old.version) <= MOST_VERSIONS;
+    if has_authority_of(&old, &new) || is_shrunk {
+        return if is_behind && can_follow {
+            next(there, old)
+        } else {
+            Step::There
+        };
+    }
+    if is_behind && old.revocation.is_none() {
+        return Step::Differs(
+            "its version is higher than in the target, and it has more authority; a copy widens no key",
+        );
+    }
+    Step::There
+}
+
+fn next(there: &KeyRecord, mut parts: KeyRecordParts) -> Step {
+    let expected = Expected::Version(there.version());
+    parts.version = there.version().saturating_add(1);
+    let record = parts.into();
+    Step::Write(Box::new(Write { record, expected }))
+}
+
+/// A field that is fixed at issue, and is not the same in both.
+fn other_field(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<&'static str> {
+    [
+        (old.realm == new.realm, "its realm is another in the target"),
+        (
+            old.subject == new.subject,
+            "its subject is another in the target",
+        ),
+        (
+            old.pepper_version == new.pepper_version,
+            "its pepper version is another in the target",
+        ),
+        (
+            old.lineage == new.lineage && old.generation == new.generation,
+            "its lineage or generation is another in the target",
+        ),
+        (
+            old.issued_at == new.issued_at && old.not_before == new.not_before,
+            "its issued-at or not-before is another in the target",
+        ),
+        (
+            old.label == new.label && old.metadata == new.metadata,
+            "its label or metadata is another in the target",
+        ),
+        (
+            old.prefix == new.prefix,
+            "its prefix is another in the target",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(is_same, field)| (!is_same).then_some(field))
+}
+
+/// The old record with the authority that both have. `None` if its caveats are too long.
+fn less_of(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<KeyRecordParts> {
+    let mut less = old.clone();
+    if !old.scopes.is_subset(&new.scopes) {
+        let both = old.scopes.iter().filter(|scope| new.scopes.contains(scope));
+        less.scopes = ScopeSet::new(both).ok()?;
+    }
+    if !old.caveats.is_superset(&new.caveats) {
+        less.caveats = old.caveats.union(&new.caveats).ok()?;
+    }
+    less.expires_at = earlier(old.expires_at, new.expires_at);
+    less.retire_at = earlier(old.retire_at, new.retire_at);
+    Some(less)
+}
+
+/// The earlier end; `None` is no end.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.cmp(&other) == Ordering::Greater => Some(other),
+        (Some(one), _) => Some(one),
+        (None, other) => other,
+    }
+}
+
+/// Whether two states of one key, both revoked or neither, are the same except for version and revocation.
+fn has_authority_of(one: &KeyRecordParts, other: &KeyRecordParts) -> bool {
+    one.scopes == other.scopes
+        && one.caveats == other.caveats
+        && one.expires_at == other.expires_at
+        && one.retire_at == other.retire_at
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_api_key::{KeyDigest, Realm, RevocationReason};
+
+    use super::*;
+
+    fn parts(version: u64, scopes: &str) -> KeyRecordParts {
+        let id = "AAAAAAAAAAAA".parse().unwrap();
+        let (realm, at) = (Realm::new("orders").unwrap(), Timestamp::from_unix(1));
+        let mut parts = KeyRecordParts::new(id, realm, KeyDigest::sha256(b"a"), "alice", at);
+        parts.scopes = scopes.parse().unwrap();
+        parts.expires_at = Some(Timestamp::from_unix(100));
+        parts.version = version;
+        parts
+    }
+
+    /// The target's record after all steps, and the reason that ended them, if there was one.
+    fn settled(
+        source: &KeyRecordParts,
+        there: &KeyRecordParts,
+    ) -> (KeyRecordParts, Option<&'static str>) {
+        let (source, mut there) = (KeyRecord::from(source.clone()), there.clone().into());
+        let mut is_shrunk = false;
+        loop {
+            match step(&source, Some(&there), is_shrunk) {
+                Step::There => return (there.to_parts(), None),
+                Step::Differs(why) => return (there.to_parts(), Some(why)),
+                Step::Write(write) => {
+                    let Write { record, expected } = *write;
+                    assert_eq!(expected, Expected::Version(there.version()));
+                    assert_eq!(record.version(), there.version() + 1);
+                    is_shrunk = true;
+                    there = record;
+                }
+                Step::Revoke(revocation) => {
+                    let mut parts = there.to_parts();
+                    parts.revocation = Some(revocation);
+                    parts.version += 1;
+                    there = parts.into();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn invariant_1_of_two_states_the_target_gets_the_smaller_and_never_a_larger() {
+        let caveat = |mut parts: KeyRecordParts, text: &str| {
+            parts.caveats = text.parse().unwrap();
+            parts
+        };
+        let end = |mut parts: KeyRecordParts, at| {
+            parts.expires_at = at;
+            parts
+        };
+        let retired = |mut parts: KeyRecordParts| {
+            parts.retire_at = Some(Timestamp::from_unix(50));
+            parts
+        };
+        let net = "net=10.0.0.0/8";
+        let late = Some(Timestamp::from_unix(101));
+        for (source, there, left) in [
+            (parts(1, "r w"), parts(1, "r w"), Some(parts(1, "r w"))),
+            (parts(4, "r"), parts(1, "r w"), Some(parts(4, "r"))),
+            // Only the number is higher.
+            (parts(3, "r"), parts(1, "r"), Some(parts(3, "r"))),
+            // The target is ahead.
+            (parts(1, "r w"), parts(2, "r"), Some(parts(2, "r"))),
+            // A keys file has no versions.
+            (parts(1, "r"), parts(2, "r w"), Some(parts(3, "r"))),
+            // Each was narrowed by itself.
+            (parts(4, "r x"), parts(2, "r w"), Some(parts(4, "r"))),
+            (
+                caveat(parts(2, "r"), net),
+                parts(1, "r"),
+                Some(caveat(parts(2, "r"), net)),
+            ),
+            (
+                retired(parts(2, "r")),
+                parts(1, "r"),
+                Some(retired(parts(2, "r"))),
+            ),
+            // Wider by hand.
+            (parts(2, "r w"), parts(1, "r"), None),
+            (parts(2, "r"), caveat(parts(1, "r"), net), None),
+            (end(parts(2, "r"), late), parts(1, "r"), None),
+            (end(parts(2, "r"), None), parts(1, "r"), None),
+            (parts(2, "r"), retired(parts(1, "r")), None),
+        ] {
+            let (now, why) = settled(&source, &there);
+            assert_eq!(why.is_some(), left.is_none(), "{source:?} {there:?}");
+            assert_eq!(now, left.unwrap_or(there), "{source:?}");
+            let again = settled(&source, &now);
+            assert_eq!(again, (now, why), "a second run changes nothing");
+        }
+    }
+
+    #[test]
+    fn invariant_2_a_revocation_of_either_side_is_for_good() {
+        let revoked = |mut parts: KeyRecordParts| {
+            parts.revocation = Some(Revocation {
+                at: Timestamp::from_unix(7),
+                reason: RevocationReason::KeyCompromise,
+            });
+            parts
+        };
+        let there = revoked(parts(2, "r"));
+        for source in [parts(1, "r"), parts(9, "r w"), revoked(parts(1, "r w"))] {
+            assert_eq!(settled(&source, &there), (there.clone(), None));
+        }
+        // Whatever the version, and whatever else differs.
+        let mut source = revoked(parts(1, "r"));
+        assert_eq!(
+            settled(&source, &parts(8, "r")),
+            (revoked(parts(9, "r")), None)
+        );
+        source.subject = "bob".to_owned();
+        let (now, why) = settled(&source, &parts(8, "r"));
+        assert_eq!(now, revoked(parts(9, "r")));
+        assert_eq!(why, Some("its subject is another in the target"));
+        source.digest = KeyDigest::sha256(b"b");
+        let (now, why) = settled(&source, &parts(8, "r"));
+        assert_eq!(now, parts(8, "r"), "this is another key");
+        assert_eq!(why, Some("another key has its id in the target"));
+    }
+
+    #[test]
+    fn a_version_at_the_end_of_the_column_is_not_followed() {
+        let mut source = parts(u64::MAX, "r");
+        assert_eq!(settled(&source, &parts(1, "r")), (parts(1, "r"), None));
+        source.version = 101;
+        assert_eq!(settled(&source, &parts(1, "r")).0.version, 101);
+    }
+}
