@@ -190,7 +190,11 @@ fn of_page(command: Command, page: &Page) -> Command {
             let id = argument.get_id().as_str();
             let is_common = KEYS.contains(&id);
             let is_idle = page.idle.contains(&id) || (is_common && !page.common.contains(&id));
-            argument.hide(is_idle)
+            match (page.name, argument.get_id().as_str()) {
+                // It works on the whole store.
+                ("copy", "realm") => argument.help("The realm to copy [default: all]"),
+                _ => argument.hide(is_idle),
+            }
         })
 }
 

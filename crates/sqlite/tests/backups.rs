@@ -5,7 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use tower_api_key::store::StoreErrorKind;
-use tower_api_key::{Grant, InvalidCause, RevocationReason, ScopeSet, VerifyErrorKind};
+use tower_api_key::{
+    CaveatKind, Grant, InvalidCause, KeyRing, Narrowing, RevocationReason, ScopeSet,
+    VerifyErrorKind,
+};
 use tower_api_key_sqlite::SqliteStore;
 
 use super::advice;
@@ -158,6 +161,55 @@ async fn r32_a_restore_revives_nothing_that_the_present_store_knows_to_be_dead()
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(!name.contains("restoring"), "{name}");
+    }
+}
+
+/// A caveat that was added since the backup stays, and so does one that only the backup has.
+#[tokio::test]
+async fn invariant_14_a_restore_removes_no_caveat() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let store = SqliteStore::open(&path).unwrap();
+    let server = KeyRing::builder("acme")
+        .realm("orders")
+        .grantable_caveats(CaveatKind::ALL)
+        .build(store.clone())
+        .unwrap();
+    let caveat = |text| Narrowing::new().with_caveats([text]).unwrap();
+    let mut ids = Vec::new();
+    for (before, since) in [
+        ("", ""),
+        ("", "net=10.0.0.0/8"),
+        ("net=10.0.0.0/8", ""),
+        ("net=10.1.0.0/16", "net=10.0.0.0/8"),
+    ] {
+        let id = server.issue(Grant::new("alice")).await.unwrap().id();
+        if !before.is_empty() {
+            server.narrow(id, caveat(before)).await.unwrap();
+        }
+        ids.push((id, since));
+    }
+    let copy = folder.fresh();
+    store.backup(&copy).await.unwrap();
+    for &(id, since) in &ids {
+        if !since.is_empty() {
+            server.narrow(id, caveat(since)).await.unwrap();
+        }
+    }
+    drop((store, server));
+
+    let restored = SqliteStore::restore(&copy).into(&path).unwrap();
+    assert_eq!((restored.keys, restored.shrunk), (4, 2));
+    let store = ring(&path);
+    let expected = [
+        "",
+        "net=10.0.0.0/8",
+        "net=10.0.0.0/8",
+        "net=10.0.0.0/8 net=10.1.0.0/16",
+    ];
+    for ((id, _), expected) in ids.into_iter().zip(expected) {
+        let record = store.get(id).await.unwrap().unwrap();
+        assert_eq!(record.caveats().as_str(), expected);
     }
 }
 

@@ -74,7 +74,17 @@ fn next(there: &KeyRecord, mut parts: KeyRecordParts) -> Step {
 
 /// A field that is fixed at issue, and is not the same in both.
 fn other_field(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<&'static str> {
-    [
+    let mut fixed = new.clone();
+    fixed.scopes = old.scopes.clone();
+    fixed.caveats = old.caveats.clone();
+    fixed.expires_at = old.expires_at;
+    fixed.retire_at = old.retire_at;
+    fixed.revocation = old.revocation;
+    fixed.version = old.version;
+    if fixed == *old {
+        return None;
+    }
+    let named = [
         (old.realm == new.realm, "its realm is another in the target"),
         (
             old.subject == new.subject,
@@ -102,7 +112,8 @@ fn other_field(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<&'static st
         ),
     ]
     .into_iter()
-    .find_map(|(is_same, field)| (!is_same).then_some(field))
+    .find_map(|(is_same, field)| (!is_same).then_some(field));
+    named.or(Some("a field that is fixed is another in the target"))
 }
 
 /// The old record with the authority that both have. `None` if its caveats are too long.
