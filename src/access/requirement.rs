@@ -67,6 +67,15 @@ impl Requirement {
         non_empty(requirements).map(|several| Self(Node::Any(several)))
     }
 
+    /// What a route requires, parsed when the route is built.
+    #[track_caller]
+    pub(crate) fn of_route(requirement: impl IntoRequirement) -> Self {
+        match requirement.into_requirement() {
+            Ok(requirement) => requirement,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     pub(crate) fn and(self, further: Self) -> Self {
         Self(Node::All(Box::new([self, further])))
     }

@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
+use crate::support::hex::hex_byte;
 
 /// The digest of a key, which a store keeps: 32 bytes, SHA-256 of the exact presented bytes, or
 /// HMAC-SHA-256 of them under a [`Pepper`].
@@ -121,12 +122,6 @@ fn compress(block: &[u8; 64]) -> [u8; 32] {
         *bytes = word.to_be_bytes();
     }
     digest
-}
-
-/// The byte that two hexadecimal digits write.
-pub(crate) fn hex_byte(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? << 4 | low?).ok()
 }
 
 impl fmt::Debug for KeyDigest {

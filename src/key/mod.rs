@@ -2,6 +2,7 @@
 
 mod base62;
 pub(crate) mod digest;
+pub(crate) mod foreign;
 pub(crate) mod format;
 pub(crate) mod id;
 pub(crate) mod prefix;

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::key::digest::hex_byte;
 use crate::key::format::SUFFIX_LEN;
 use crate::key::id::ID_LEN;
 use crate::key::prefix::MAX_PREFIX_LEN;
+use crate::support::hex::hex_byte;
 
 /// Replaces every text in the shape of a minted key with `(a key)`: of any ring, at any position, with
 /// any text glued to it, mistyped or percent-encoded.

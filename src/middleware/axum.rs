@@ -7,9 +7,8 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 
 use crate::error::{Error, ErrorClass};
-use crate::middleware::guard::proof;
 use crate::middleware::problem;
-use crate::middleware::rejection::{Anonymous, Rejection};
+use crate::middleware::rejection::{Anonymous, Rejection, proof};
 use crate::verdict::VerifiedKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedKey {

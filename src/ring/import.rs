@@ -8,16 +8,14 @@ use super::{Inner, KeyRing};
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-use crate::lifecycle::request::{
-    Import, Imported, OldKey, OldKeyKind, is_sanctum_id, presented_sanctum_message, sanctum_message,
+use crate::key::foreign::{
+    is_importable, is_sanctum_id, presented_sanctum_message, sanctum_message,
 };
+use crate::lifecycle::request::{Import, Imported, OldKey, OldKeyKind};
 use crate::lifecycle::{self, Change, Minted};
 use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 use crate::store::{Lookup, StoreErrorKind};
-
-/// The longest key that may be imported or presented, in bytes.
-const MAX_IMPORTED_LEN: usize = 512;
 
 /// How many keys of a batch are put in one commit. In Postgres each holds two advisory locks until
 /// then, and a revocation of a subject waits for its key.
@@ -404,15 +402,6 @@ fn is_damaged(error: &Error) -> bool {
     std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<crate::store::StoreError>())
         .is_some_and(|error| error.kind() == StoreErrorKind::Corrupt)
-}
-
-/// Whether a header value can carry it as one credential: visible ASCII without commas.
-#[inline]
-pub(super) fn is_importable(presented: &[u8]) -> bool {
-    (1..=MAX_IMPORTED_LEN).contains(&presented.len())
-        && presented
-            .iter()
-            .all(|&byte| byte.is_ascii_graphic() && byte != b',')
 }
 
 /// The most that a plaintext of this length and alphabet can hold.

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::KeyRing;
-use super::import::is_importable;
 use super::verify::{Verdict, is_unknown};
 use crate::access::caveat::Facts;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
+use crate::key::foreign::is_importable;
 use crate::key::secret::SecretKey;
 use crate::lifecycle::request::{Import, OldKey};
 use crate::observe::event::{Event, EventKind};

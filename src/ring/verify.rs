@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::import::is_importable;
 use super::{Inner, KeyRing};
 use crate::access::caveat::{Facts, Unmet};
 use crate::key::digest::KeyDigest;
+use crate::key::foreign::is_importable;
 use crate::lifecycle::Reading;
 use crate::observe::event::{Event, EventKind};
 use crate::record::{KeyRecord, KeyState, RevocationReason};

@@ -1,6 +1,7 @@
 //! Helpers that several modules share.
 
 pub(crate) mod caught;
+pub(crate) mod hex;
 pub(crate) mod oneshot;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_text;

@@ -116,6 +116,28 @@ fn only_the_middleware_names_http() {
     }
 }
 
+/// Threads, files, sockets and runtimes are for the packages. One dependency starts a timer thread at its
+/// first use, and one line reads the wall clock.
+#[test]
+fn the_product_needs_no_operating_system_of_its_own() {
+    const NEEDS: [&str; 7] = [
+        "std::thread",
+        "std::fs",
+        "std::process",
+        "std::env",
+        "std::net::Tcp",
+        "Instant",
+        "tokio",
+    ];
+    let mut clocks = 0;
+    for (_, name, line) in lines() {
+        let needed = NEEDS.into_iter().find(|need| line.contains(need));
+        assert!(needed.is_none(), "{name}: {line}");
+        clocks += usize::from(line.contains("SystemTime::now"));
+    }
+    assert_eq!(clocks, 1);
+}
+
 #[test]
 fn a_package_stands_on_the_product_alone() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

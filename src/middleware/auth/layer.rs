@@ -94,7 +94,7 @@ impl ApiKeyLayer {
     /// from elsewhere with [`Requirement::scope`] first.
     #[track_caller]
     pub fn require(mut self, requirement: impl IntoRequirement) -> Self {
-        let further = crate::middleware::guard::parsed(requirement);
+        let further = Requirement::of_route(requirement);
         self.required = Some(match self.required.take() {
             Some(required) => required.and(further),
             None => further,

@@ -5,8 +5,8 @@ use http::{Extensions, Request, Uri};
 use zeroize::Zeroizing;
 
 use crate::key::KeyId;
-use crate::key::digest::hex_byte;
 use crate::key::format::Format;
+use crate::support::hex::hex_byte;
 use crate::verdict::{KeyPlace, Refusal};
 
 /// The headers in which proxies and gateways forward the URL of a request: nginx, Traefik, Caddy, Envoy,

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::Response;
 use tower_layer::Layer;
 
-use super::parsed;
 use super::service::RequireScope;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::rejection::{Rejection, Required, Responder};
@@ -43,7 +42,7 @@ impl RequireScopeLayer {
     #[track_caller]
     pub fn new(requirement: impl IntoRequirement) -> Self {
         Self {
-            requirement: parsed(requirement),
+            requirement: Requirement::of_route(requirement),
             responder: None,
             observer: Observed::default(),
         }

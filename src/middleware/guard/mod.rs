@@ -43,34 +43,10 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Extensions, Response};
 
-use crate::access::requirement::{IntoRequirement, Requirement};
-use crate::middleware::rejection::{Anonymous, Head, Rejection, Required, not_authenticated};
+use crate::middleware::rejection::{Head, Rejection, Required, proof};
 use crate::observe::event::{Event, EventKind};
 use crate::observe::observer::Observed;
 use crate::verdict::VerifiedKey;
-
-/// Parses what a route requires, when the route is built.
-#[track_caller]
-pub(crate) fn parsed(requirement: impl IntoRequirement) -> Requirement {
-    match requirement.into_requirement() {
-        Ok(requirement) => requirement,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// The proof that a request carries, or the response to a request without one.
-#[inline]
-pub(crate) fn proof<'a>(
-    extensions: &'a Extensions,
-    request: Head<'_>,
-) -> Result<&'a VerifiedKey, Box<Response<Bytes>>> {
-    extensions.get::<VerifiedKey>().ok_or_else(|| {
-        Box::new(Rejection::of_a_guard(match extensions.get::<Anonymous>() {
-            Some(anonymous) => anonymous.refuse(request),
-            None => not_authenticated(request),
-        }))
-    })
-}
 
 /// Whether a request may pass, and the response if it may not.
 #[inline]

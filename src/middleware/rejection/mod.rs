@@ -23,6 +23,7 @@
 
 mod grpc;
 mod head;
+mod proof;
 mod response;
 mod value;
 
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode};
 
 pub(crate) use head::Head;
+pub(crate) use proof::proof;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::access::requirement::Requirement;
