@@ -111,7 +111,8 @@ impl fmt::Debug for Unannounced {
 
 impl KeyRing {
     /// The store of this ring, if it is of this type and shows itself
-    /// ([`KeyStore::as_any`](crate::store::KeyStore::as_any)).
+    /// ([`KeyStore::as_any`](crate::store::KeyStore::as_any)). The rules and limits of the ring do not hold for
+    /// changes that you commit to the store directly.
     pub fn store_as<S: KeyStore>(&self) -> Option<&S> {
         let store: &dyn Any = self.0.store.as_any()?;
         store.downcast_ref()
@@ -128,7 +129,9 @@ impl KeyRing {
     /// example.
     ///
     /// The view must hold the records of this ring's store. The ring is for changes: it asks for no
-    /// [unknown key](crate::UnknownKeys), and tracks no uses.
+    /// [unknown key](crate::UnknownKeys), and tracks no uses. Build no layer over it, because keys that are not
+    /// committed yet would be accepted. Drop it before [`announce`](Unannounced::announce): no one is notified
+    /// of a later change through it.
     #[must_use]
     pub fn over(&self, view: impl KeyStore, unannounced: &mut Unannounced) -> Self {
         let inner = &self.0;

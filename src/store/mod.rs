@@ -15,7 +15,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use index::{Freshness, Index};
+pub use index::{Asked, Freshness, Index};
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
 

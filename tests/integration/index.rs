@@ -68,6 +68,11 @@ fn ring(store: Replica) -> KeyRing {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// An answer that came at once.
+fn renew(freshness: &Freshness, bound: Duration) {
+    freshness.renew(freshness.ask().unwrap(), bound);
+}
+
 #[tokio::test]
 async fn r22_a_fresh_index_answers_and_a_stale_one_never_does() {
     let clock = ManualClock::new(START);
@@ -81,8 +86,7 @@ async fn r22_a_fresh_index_answers_and_a_stale_one_never_does() {
     ring.verify(key).await.unwrap();
     assert_eq!(replica.asked(), 1);
 
-    let freshness = replica.index.freshness();
-    freshness.renew(freshness.elapsed().unwrap() + SECOND);
+    renew(replica.index.freshness(), SECOND);
     ring.verify(key).await.unwrap();
     assert_eq!(replica.asked(), 0);
 
@@ -113,33 +117,44 @@ async fn r22_a_stale_index_over_a_dead_database_is_a_503() {
         .unwrap();
     let key = issued.secret().expose().as_bytes();
     replica.index.put(issued.record().clone());
-    replica.index.freshness().renew(SECOND);
+    renew(replica.index.freshness(), SECOND);
     replica.is_down = true;
     let ring = ring(replica.clone());
     ring.verify(key).await.unwrap();
     clock.advance(SECOND);
     let error = ring.verify(key).await.unwrap_err();
     assert_eq!(error.kind(), VerifyErrorKind::StoreUnavailable);
-    // An unknown key is not said to be unknown either.
-    let error = ring.verify(&key[..key.len() - 1]).await.unwrap_err();
+    // An unknown key is not said to be unknown, except while the index is fresh.
+    let unknown = crate::support::key(&crate::support::ring(), "").await;
+    let error = ring.verify(unknown.as_bytes()).await.unwrap_err();
+    assert_eq!(error.kind(), VerifyErrorKind::StoreUnavailable);
+    assert_eq!(replica.asked(), 2);
+    renew(replica.index.freshness(), SECOND);
+    let error = ring.verify(unknown.as_bytes()).await.unwrap_err();
     assert_eq!(
         error.kind(),
-        VerifyErrorKind::Invalid(InvalidCause::Malformed)
+        VerifyErrorKind::Invalid(InvalidCause::Unknown)
     );
+    assert_eq!(replica.asked(), 0);
 }
 
 #[test]
 fn r22_a_proof_only_grows_and_ends_at_once() {
     let clock = ManualClock::new(START);
     let freshness = Freshness::until_renewed(clock.clone());
-    freshness.renew(2 * SECOND);
+    let asked = freshness.ask().unwrap();
+    freshness.renew(asked, 2 * SECOND);
     // An earlier answer that comes late.
-    freshness.renew(SECOND);
+    freshness.renew(asked, SECOND);
     clock.advance(SECOND);
     assert!(freshness.is_fresh());
+    let before = freshness.ask().unwrap();
     freshness.end();
     assert!(!freshness.is_fresh());
-    freshness.renew(3 * SECOND);
+    // An answer of the history that has ended.
+    freshness.renew(before, 3 * SECOND);
+    assert!(!freshness.is_fresh());
+    renew(&freshness, 3 * SECOND);
     assert!(freshness.is_fresh());
     // The wall clock has no say.
     clock.set(START.checked_add(Duration::from_hours(24)).unwrap());
@@ -159,9 +174,11 @@ impl Clock for Wall {
 #[test]
 fn r22_a_clock_that_does_not_count_elapsed_time_proves_nothing() {
     let freshness = Freshness::until_renewed(Wall);
-    freshness.renew(Duration::MAX);
+    assert!(freshness.ask().is_none());
+    // Not even with the answer of another clock.
+    let other = Freshness::until_renewed(ManualClock::new(START));
+    freshness.renew(other.ask().unwrap(), Duration::MAX);
     assert!(!freshness.is_fresh());
-    assert_eq!(freshness.elapsed(), None);
 }
 
 #[cfg(target_os = "linux")]
@@ -170,9 +187,8 @@ fn the_system_counts_elapsed_time() {
     let before = SystemClock.elapsed().unwrap();
     let freshness = Freshness::leased();
     assert!(!freshness.is_fresh());
-    let now = freshness.elapsed().unwrap();
-    assert!(before <= now);
-    freshness.renew(now + Duration::from_hours(1));
+    renew(&freshness, Duration::from_hours(1));
+    assert!(before <= SystemClock.elapsed().unwrap());
     assert!(freshness.is_fresh());
     freshness.end();
     assert!(!freshness.is_fresh());
@@ -210,6 +226,10 @@ async fn r21_a_late_answer_overwrites_no_newer_version() {
     });
     index.put(revoked.clone());
     index.put(narrowed);
+    assert_eq!(held().as_deref(), Some(&revoked));
+
+    // A database that has gone back, and on in another way.
+    index.put(edited(&record, |parts| parts.version = 7));
     assert_eq!(held().as_deref(), Some(&revoked));
 
     assert!(!index.remove(record.digest(), 1), "it is at version 2");

@@ -165,6 +165,8 @@
 //!   changes, are a conflict. Each is named on standard error, and the others are copied.
 //! - A record that the source cannot read is named and not copied. If it is revoked in the source, it is
 //!   revoked in the target.
+//! - Until a run has ended with code 0, the target may have both a key and the key that it was replaced by. Let
+//!   no service use the target before.
 //! - A record that only the target has stays there. A copy removes nothing. A key that was taken out of a
 //!   keys file has to be revoked in the target.
 //!

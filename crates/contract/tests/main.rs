@@ -8,6 +8,7 @@
 mod batches;
 mod broken;
 mod fault;
+mod indexes;
 mod optional;
 mod revocations;
 mod state;
@@ -174,7 +175,7 @@ fn an_index_that_disagrees_is_caught() {
     is_caught(
         Fault::NamesAnotherIndex,
         Clause::Visibility,
-        "the store's index answered another record than its find",
+        "after a key was issued, the index did not show the record",
     );
 }
 

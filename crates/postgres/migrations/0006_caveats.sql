@@ -24,7 +24,10 @@ AS $$
 DECLARE
     refused text;
     is_readable boolean NOT NULL := length(NEW.caveats) <= 4096
-        AND NEW.caveats ~ '^([]!#-[^-~]+( []!#-[^-~]+)*)?$';
+        AND NEW.caveats ~ '^([]!#-[^-~]+( []!#-[^-~]+)*)?$'
+        AND NOT EXISTS (
+            SELECT FROM unnest(string_to_array(NEW.caveats, ' ')) AS caveat
+            WHERE length(caveat) > 1024);
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         refused := CASE

@@ -101,6 +101,10 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
         ("scopes = 'READ'", "its scopes only become fewer"),
         ("caveats = ''", "it loses no caveat"),
         ("caveats = 'net=10.0.0.0/8'", "it loses no caveat"),
+        (
+            "caveats = 'moon=full net=10.0.0.0/8 ' || repeat('z', 1025)",
+            "it loses no caveat",
+        ),
         ("caveats = 'moon=fullnet=10.0.0.0/8'", "it loses no caveat"),
         (
             "caveats = 'moon=full  net=10.0.0.0/8'",

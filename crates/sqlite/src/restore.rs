@@ -16,6 +16,9 @@ use super::files::{Files, with_suffix};
 
 const SHRINK: &str = include_str!("shrink.sql");
 
+/// The first version of the schema that has caveats. No key of an earlier one has any.
+const FIRST_WITH_CAVEATS: i64 = 5;
+
 /// How long it waits for a lock.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -228,7 +231,15 @@ fn shrink(connection: &mut Connection, place: &Place, newer: &Path) -> Result<u6
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Deferred)
         .map_err(fail)?;
-    transaction.execute_batch(SHRINK).map_err(fail)?;
+    let version: i64 = transaction
+        .query_row("PRAGMA newer.user_version", [], |row| row.get(0))
+        .map_err(fail)?;
+    let sql = if version < FIRST_WITH_CAVEATS {
+        SHRINK.replace("newer.caveats", "''")
+    } else {
+        SHRINK.to_owned()
+    };
+    transaction.execute_batch(&sql).map_err(fail)?;
     let shrunk: i64 = transaction
         .query_row("SELECT count(*) FROM temp.shrunk", [], |row| row.get(0))
         .map_err(fail)?;

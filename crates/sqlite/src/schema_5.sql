@@ -11,6 +11,9 @@ PRAGMA ignore_check_constraints = OFF;
 CREATE TRIGGER api_keys_have_caveats BEFORE INSERT ON api_keys
 WHEN length(CAST(NEW.caveats AS BLOB)) > 4096 OR instr(NEW.caveats, char(0))
     OR NEW.caveats GLOB '*[^]!#-[^-~ ]*' OR NEW.caveats GLOB '*  *' OR NEW.caveats IS NOT trim(NEW.caveats)
+    OR (NEW.caveats NOT GLOB '*[^]!#-[^-~ ]*' AND EXISTS (
+        SELECT 1 FROM json_each('["' || replace(NEW.caveats, ' ', '","') || '"]')
+        WHERE length(value) > 1024))
 BEGIN
     SELECT RAISE(ABORT, 'api_keys: the caveats cannot be read');
 END;
@@ -21,6 +24,9 @@ WHEN NEW.caveats IS NOT OLD.caveats
     AND (length(CAST(NEW.caveats AS BLOB)) > 4096 OR instr(NEW.caveats, char(0))
         OR NEW.caveats GLOB '*[^]!#-[^-~ ]*' OR NEW.caveats GLOB '*  *'
         OR NEW.caveats IS NOT trim(NEW.caveats)
+        OR (NEW.caveats NOT GLOB '*[^]!#-[^-~ ]*' AND EXISTS (
+            SELECT 1 FROM json_each('["' || replace(NEW.caveats, ' ', '","') || '"]')
+            WHERE length(value) > 1024))
         OR (OLD.caveats IS NOT '' AND EXISTS (
             SELECT value FROM json_each('["' || replace(OLD.caveats, ' ', '","') || '"]')
             EXCEPT

@@ -213,6 +213,36 @@ async fn invariant_14_a_restore_removes_no_caveat() {
     }
 }
 
+/// A newer file of the schema before caveats, which was made before an upgrade.
+#[tokio::test]
+async fn r32_a_restore_learns_from_a_newer_file_of_an_earlier_schema() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    let (store, server) = server(&path);
+    let issued = server.issue(Grant::new("alice")).await.unwrap();
+    let (monday, tuesday) = (folder.fresh(), folder.fresh());
+    store.backup(&monday).await.unwrap();
+    revoke(&server, &issued).await;
+    store.backup(&tuesday).await.unwrap();
+    drop((store, server));
+    rusqlite::Connection::open(&tuesday)
+        .unwrap()
+        .execute_batch(
+            "DROP TRIGGER api_keys_have_caveats; DROP TRIGGER api_keys_lose_no_caveat;
+             DROP TRIGGER api_keys_count_their_caveats; ALTER TABLE api_keys DROP COLUMN caveats;
+             PRAGMA user_version = 4;",
+        )
+        .unwrap();
+    let place = folder.fresh();
+    let restored = SqliteStore::restore(&monday)
+        .also_revoked_in(&tuesday)
+        .danger_present_is_lost()
+        .into(&place)
+        .unwrap();
+    assert_eq!((restored.keys, restored.shrunk), (1, 1));
+    assert_eq!(verdict(&ring(&place), &issued).await, REVOKED);
+}
+
 #[tokio::test]
 async fn r32_a_restore_learns_from_newer_files_and_needs_a_word_if_the_store_is_lost() {
     let folder = Folder::new();

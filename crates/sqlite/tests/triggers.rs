@@ -164,6 +164,7 @@ fn invariant_14_a_key_loses_no_caveat() {
         "caveats = ' moon=full net=10.0.0.0/8'",
         r#"caveats = 'moon=full","net=10.0.0.0/8'"#,
         r"caveats = 'moon=full\u0020net=10.0.0.0/8'",
+        "caveats = 'moon=full net=10.0.0.0/8 ' || replace(hex(zeroblob(600)), '0', 'a')",
         "caveats = 'moon=full net=10.0.0.0/8 ' || char(9)",
         "caveats = 'moon=full net=10.0.0.0/8 ' || replace(hex(zeroblob(2100)), '00', 'aa')",
     ];
@@ -178,7 +179,8 @@ fn invariant_14_a_key_loses_no_caveat() {
     let more =
         "UPDATE api_keys SET version = version + 1, caveats = 'a=1 moon=full net=10.0.0.0/8'";
     assert_eq!(connection.execute(more, []), Ok(1));
-    for caveats in [" a", "a  b", "a\"b", "a\\b", "\u{e9}"] {
+    let long = "a".repeat(1025);
+    for caveats in [&*long, " a", "a  b", "a\"b", "a\\b", "\u{e9}"] {
         let other = KEY
             .replace("prefix,", "prefix, caveats,")
             .replace("'acme',", &format!("'acme', '{caveats}',"))

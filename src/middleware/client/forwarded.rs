@@ -16,7 +16,8 @@ const FORWARDED: &str = "forwarded";
 ///
 /// The client is counted from the right: of one proxy it is the last address, of `n` proxies in a row the
 /// n-th from the right, and the addresses that follow it must be those of the proxies. Everything to the
-/// left of it is up to the client, and is never read.
+/// left of it is up to the client, and is never read. An address that is itself one of a proxy is not certain:
+/// there are more proxies than you said. So name the networks of the proxies alone.
 #[derive(Debug, Clone)]
 pub struct TrustedProxies {
     networks: Networks,
@@ -91,22 +92,23 @@ impl TrustedProxies {
         let mut from_the_right = values
             .iter()
             .rev()
-            .flat_map(|value| elements(value).into_iter().rev());
+            .flat_map(|value| parts(value, ',').into_iter().rev());
         for _ in 1..self.number.get() {
             let proxy = self.address(from_the_right.next()?)?;
             if !self.networks.contains(proxy) {
                 return None;
             }
         }
+        // One more proxy than said, or fewer: the address is not that of a client.
         self.address(from_the_right.next()?)
+            .filter(|client| !self.networks.contains(*client))
     }
 
     fn address(&self, element: &str) -> Option<IpAddr> {
         match self.header {
             Header::XForwardedFor => node(element),
             Header::Forwarded => {
-                let mut pairs = element.split(';').map(str::trim);
-                let mut named = pairs.by_ref().filter_map(|pair| {
+                let mut named = parts(element, ';').into_iter().filter_map(|pair| {
                     let (name, value) = pair.split_once('=')?;
                     name.eq_ignore_ascii_case("for").then_some(value)
                 });
@@ -121,16 +123,21 @@ impl TrustedProxies {
     }
 }
 
-/// The elements of a header's value. A comma in a quoted string is none between elements, and neither of
-/// the headers has one in an address: a value with quotes that do not match has no last element.
-fn elements(value: &str) -> Vec<&str> {
+/// The parts of a text between these separators, of which those in quoted strings are none. An escape in a
+/// quoted string, and quotes that do not match, are in no address, and may be a client's text that a proxy has
+/// put into an element. Such a text has no certain last part.
+fn parts(text: &str, separator: char) -> Vec<&str> {
     let mut is_quoted = false;
-    let elements = value.split(|character| {
+    let parts = text.split(|character| {
         is_quoted ^= character == '"';
-        character == ',' && !is_quoted
+        character == separator && !is_quoted
     });
-    let elements: Vec<&str> = elements.map(str::trim).collect();
-    if is_quoted { vec![""] } else { elements }
+    let parts: Vec<&str> = parts.map(str::trim).collect();
+    if is_quoted || text.contains('\\') {
+        vec![""]
+    } else {
+        parts
+    }
 }
 
 /// A `quoted-string` without escapes, or a `token`.
@@ -183,6 +190,8 @@ mod tests {
             (&["[2001:db8::1]:4711"], "2001:db8::1"),
             (&["::ffff:203.0.113.9"], "203.0.113.9"),
             (&["10.0.0.7, unknown"], ""),
+            // There is one more proxy than said.
+            (&["203.0.113.9, 10.0.0.7"], ""),
             (&["10.0.0.7,"], ""),
             (&["10.0.0.7", ""], ""),
             (&["\"10.0.0.7, 203.0.113.9"], ""),
@@ -225,6 +234,13 @@ mod tests {
             (&["for=10.0.0.7, for=10.0.0.7;for=10.0.0.8"], ""),
             (&["for=10.0.0.7, for=\"10.0.0.7"], ""),
             (&["for=\"10.0.0.7, for=203.0.113.9\""], ""),
+            // The proxy has put the client's own text into its element.
+            (
+                &["for=203.0.113.9;host=\"a,for=198.51.100.1;b\""],
+                "203.0.113.9",
+            ),
+            (&["host=\"a;for=198.51.100.1;b\""], ""),
+            (&[r#"for=203.0.113.9;host="a\",for=198.51.100.1;b=\"""#], ""),
         ] {
             assert_client(&proxies, "forwarded", values, expected);
         }

@@ -1,8 +1,8 @@
 //! Until when records in memory may be believed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::time::{Clock, SystemClock};
@@ -22,7 +22,9 @@ use crate::time::{Clock, SystemClock};
 /// let freshness = Freshness::until_renewed(clock.clone());
 /// assert!(!freshness.is_fresh());
 ///
-/// freshness.renew(Duration::from_secs(2));
+/// let asked = freshness.ask().expect("the clock counts elapsed time");
+/// // Here the database answers, and the index takes what it brought.
+/// freshness.renew(asked, Duration::from_secs(2));
 /// clock.advance(Duration::from_secs(1));
 /// assert!(freshness.is_fresh());
 /// clock.advance(Duration::from_secs(1));
@@ -40,7 +42,16 @@ enum Kind {
 struct Lease {
     /// The elapsed time, in nanoseconds, at which the proof ends. 0: there is none.
     end: AtomicU64,
+    /// How often the proof was ended. Holding the lock is the right to write `end`. No reader takes it.
+    history: Mutex<u64>,
     clock: LeaseClock,
+}
+
+/// The moment at which a statement was sent whose answer renews a [`Freshness`].
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    at: Duration,
+    history: u64,
 }
 
 /// Of its own: a ring may judge records by another clock, and two clocks are never compared. The system's
@@ -67,8 +78,11 @@ impl Freshness {
     }
 
     fn by(clock: LeaseClock) -> Self {
-        let end = AtomicU64::new(0);
-        Self(Kind::Lease(Arc::new(Lease { end, clock })))
+        Self(Kind::Lease(Arc::new(Lease {
+            end: AtomicU64::new(0),
+            history: Mutex::new(0),
+            clock,
+        })))
     }
 
     /// Whether the proof holds now. A clock that does not count elapsed time proves nothing.
@@ -80,35 +94,48 @@ impl Freshness {
         }
     }
 
-    /// The elapsed time now, by the clock of the proof: take it *before* the statement is sent whose answer
-    /// renews the proof. `None` for one that is always fresh, and for a clock that does not count elapsed
-    /// time.
-    pub fn elapsed(&self) -> Option<Duration> {
+    /// The moment now. Take it *before* the statement is sent whose answer renews the proof. `None` for one
+    /// that is always fresh, and for a clock that does not count elapsed time.
+    pub fn ask(&self) -> Option<Asked> {
         match &self.0 {
             Kind::Always => None,
-            Kind::Lease(lease) => lease.elapsed(),
+            Kind::Lease(lease) => Some(Asked {
+                history: *lease.history(),
+                at: lease.elapsed()?,
+            }),
         }
     }
 
-    /// Lets the proof hold until this elapsed time, if it would end sooner. Apply what an answer brought
-    /// before. It does nothing to one that is always fresh.
-    pub fn renew(&self, until: Duration) {
+    /// Lets the proof hold until this long after the statement was sent, if it would end sooner. Apply what
+    /// the answer brought before. It does nothing if the proof was [ended](Self::end) since the statement was
+    /// sent, and to one that is always fresh.
+    pub fn renew(&self, asked: Asked, bound: Duration) {
         if let Kind::Lease(lease) = &self.0 {
-            let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
-            lease.end.fetch_max(until, Ordering::Release);
+            let history = lease.history();
+            if *history == asked.history {
+                let until = asked.at.saturating_add(bound).as_nanos();
+                let until = u64::try_from(until).unwrap_or(u64::MAX);
+                lease.end.fetch_max(until, Ordering::Release);
+            }
         }
     }
 
-    /// Ends the proof: the records may be those of another history. It does nothing to one that is always
-    /// fresh.
+    /// Ends the proof: the records may be those of another history. Answers to statements that were sent
+    /// before renew it no more. It does nothing to one that is always fresh.
     pub fn end(&self) {
         if let Kind::Lease(lease) = &self.0 {
+            let mut history = lease.history();
+            *history = history.wrapping_add(1);
             lease.end.store(0, Ordering::Release);
         }
     }
 }
 
 impl Lease {
+    fn history(&self) -> MutexGuard<'_, u64> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[inline]
     fn holds(&self) -> bool {
         // The end first: a renewal in between counts from the next request on.

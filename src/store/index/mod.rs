@@ -10,7 +10,7 @@ use std::sync::Arc;
 use papaya::{Compute, HashMap, Operation};
 
 use self::by_digest::{ByDigest, DigestHasher};
-pub use self::freshness::Freshness;
+pub use self::freshness::{Asked, Freshness};
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::KeyRecord;
@@ -77,8 +77,8 @@ impl Index {
     }
 
     /// Puts a record in the place of an earlier version, in one step: no look-up finds a gap. A version that
-    /// is older than the one that is there is left out, and so is a live one of the same version as a
-    /// revoked one: a late answer of a database changes nothing.
+    /// is older than the one that is there is left out: a late answer of a database changes nothing. So is
+    /// one that would revive a revoked key, whatever its version: a database may have gone back.
     pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let by_digest = self.0.by_digest.pin();
@@ -89,7 +89,7 @@ impl Index {
     }
 
     /// Removes the record of a digest, if it is at this version or an earlier one. Returns whether there was
-    /// one.
+    /// one. Nothing is left of it: an answer from before, which comes late, would be put back.
     pub fn remove(&self, digest: &KeyDigest, version: u64) -> bool {
         let by_digest = self.0.by_digest.pin();
         let removed = by_digest.compute(ByDigest(*digest), |held| match held {
@@ -116,11 +116,8 @@ impl Index {
 }
 
 fn is_older(record: &KeyRecord, held: &KeyRecord) -> bool {
-    match record.version().cmp(&held.version()) {
-        std::cmp::Ordering::Less => true,
-        std::cmp::Ordering::Equal => held.revocation().is_some() && record.revocation().is_none(),
-        std::cmp::Ordering::Greater => false,
-    }
+    let revives = held.revocation().is_some() && record.revocation().is_none();
+    revives || record.version() < held.version()
 }
 
 impl fmt::Debug for Index {

@@ -85,7 +85,8 @@ impl MemoryStore {
     /// # Errors
     ///
     /// Those of the contract: [`Conflict`](StoreErrorKind::Conflict) and
-    /// [`Duplicate`](StoreErrorKind::Duplicate).
+    /// [`Duplicate`](StoreErrorKind::Duplicate). A change that would revive a revoked key is
+    /// [`Unavailable`](StoreErrorKind::Unavailable).
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
@@ -149,11 +150,16 @@ impl MemoryStore {
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
                 if held.version() == version
+                    && record.version() >= version
                     && held.digest() == record.digest()
                     && held.realm() == record.realm()
                     && held.subject() == record.subject()
                     && held.lineage() == record.lineage() =>
             {
+                // The index would leave it out.
+                if held.revocation().is_some() && record.revocation().is_none() {
+                    return Err(StoreError::unavailable("a revocation is for good"));
+                }
                 Ok(())
             }
             (Expected::Version(_), _) => Err(StoreErrorKind::Conflict.into()),
