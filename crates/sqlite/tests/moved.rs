@@ -10,8 +10,8 @@ use tower_api_key::{ErrorKind, Grant, InvalidCause, RevocationReason, VerifyErro
 
 use super::advice;
 use super::server::{
-    REVOKED, UNAVAILABLE, becomes, every, issued_and_revoked, mv, refused, revoke, server, vacuum,
-    verdict, written,
+    REVOKED, UNAVAILABLE, becomes, every, issued_and_revoked, mv, opens, refused, revoke, server,
+    vacuum, verdict, written,
 };
 use super::sharing::ring;
 use tower_api_key_test_support::folder::Folder;
@@ -40,7 +40,7 @@ async fn r22_a_server_sees_that_a_backup_was_moved_over_its_file() {
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .unwrap();
     assert_eq!(mode, "wal");
-    let shell = ring(&path);
+    let shell = opens(&path).await;
     revoke(&shell, &issued).await;
     assert_eq!(verdict(&server, &issued).await, REVOKED);
     // It writes to the new file too.
@@ -60,7 +60,7 @@ async fn r22_a_revocation_in_the_file_at_the_path_reaches_the_server_that_has_an
         vacuum(&path, &restored);
         written(&path).await;
         mv(&restored, &path);
-        let shell = ring(&path);
+        let shell = opens(&path).await;
         let issued = issued_and_revoked(&shell).await;
         drop(shell);
         becomes(&server, &issued, REVOKED).await;
@@ -118,7 +118,7 @@ async fn r32_a_revocation_in_a_file_that_is_no_longer_at_the_path_is_an_error() 
     assert_ne!(verdict(&server, &issued).await, REVOKED);
     becomes(&server, &issued, Ok(())).await;
     server.revoke(id, reason).await.unwrap();
-    assert_eq!(verdict(&ring(&path), &issued).await, REVOKED);
+    assert_eq!(verdict(&opens(&path).await, &issued).await, REVOKED);
 }
 
 /// A copy over a file leaves its device and its inode unchanged, and SQLite its pages in memory.
@@ -145,7 +145,7 @@ async fn r22_a_server_reads_what_was_copied_over_its_file() {
     }
     revoke(&server, &issued).await;
     // A write now does not bring the old content back.
-    for ring in [&server, &ring(&path)] {
+    for ring in [&server, &opens(&path).await] {
         assert_eq!(verdict(ring, &issued).await, REVOKED);
         assert_eq!(verdict(ring, &later).await, unknown);
     }
