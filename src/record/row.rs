@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
-use std::fmt;
 
+use super::unfit::{beyond, unfit, unfit_because, unreadable};
 use super::{KeyRecord, KeyRecordParts, Revocation};
 use crate::access::realm::Realm;
-use crate::error::store::{StoreError, StoreErrorKind};
+use crate::error::store::StoreError;
+use crate::key::KeyPrefix;
 use crate::key::digest::KeyDigest;
-use crate::key::{KeyId, KeyPrefix};
 use crate::time::Timestamp;
 
 /// A record as a row of a table, for a store in SQL. Needs the feature `sql`.
@@ -110,20 +109,6 @@ pub trait ReadColumns<'a> {
     fn blob(&self, place: usize) -> Result<Option<&'a [u8]>, Self::Error>;
 }
 
-/// Why a row cannot become a record, or a record a row.
-#[derive(Debug)]
-struct Unfit {
-    column: &'static str,
-    source: Option<Box<dyn StdError + Send + Sync>>,
-}
-
-/// Identifies a row that is no record, so that it can be revoked.
-#[derive(Debug)]
-struct UnreadableRow {
-    id: KeyId,
-    error: StoreError,
-}
-
 const NO_METADATA: &str = "{}";
 /// How many columns a row has.
 const WIDTH: usize = 18;
@@ -168,7 +153,7 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreErrorKind::Unavailable) for a number or a time that no column holds. The time of
+    /// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) for a number or a time that no column holds. The time of
     /// a revocation is none: a later one becomes the last that a column holds, because refusing it would
     /// keep the key alive.
     pub fn of(record: &'a KeyRecord) -> Result<Self, StoreError> {
@@ -225,7 +210,7 @@ impl<'a> Row<'a> {
     ///
     /// # Errors
     ///
-    /// The error of the driver, or [`Corrupt`](StoreErrorKind::Corrupt) if another program has changed the
+    /// The error of the driver, or [`Corrupt`](crate::store::StoreErrorKind::Corrupt) if another program has changed the
     /// row so that it is no record. The error then [names the key](unreadable), and the result is never a
     /// record.
     #[inline]
@@ -310,7 +295,7 @@ impl<'a> Row<'a> {
 ///
 /// # Errors
 ///
-/// [`Unavailable`](StoreErrorKind::Unavailable) for a time beyond that.
+/// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) for a time beyond that.
 pub fn column_time(at: Timestamp) -> Result<i64, StoreError> {
     i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
 }
@@ -334,7 +319,7 @@ fn column_metadata(metadata: &BTreeMap<String, String>) -> Result<Cow<'static, s
 ///
 /// # Errors
 ///
-/// [`Corrupt`](StoreErrorKind::Corrupt) for a time before the Unix epoch. The error names the column.
+/// [`Corrupt`](crate::store::StoreErrorKind::Corrupt) for a time before the Unix epoch. The error names the column.
 pub fn moment(column: &'static str, seconds: i64) -> Result<Timestamp, StoreError> {
     u64::try_from(seconds)
         .map(Timestamp::from_unix)
@@ -360,71 +345,4 @@ fn metadata(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
         return Ok(BTreeMap::new());
     }
     serde_json::from_str(text).map_err(|error| unfit_because("metadata", error))
-}
-
-fn unfit(column: &'static str) -> StoreError {
-    refused(StoreErrorKind::Corrupt, column)
-}
-
-/// A value that a column cannot hold. Nothing in the store is damaged.
-fn beyond(column: &'static str) -> StoreError {
-    refused(StoreErrorKind::Unavailable, column)
-}
-
-fn refused(kind: StoreErrorKind, column: &'static str) -> StoreError {
-    let source = Unfit {
-        column,
-        source: None,
-    };
-    StoreError::new(kind, source)
-}
-
-fn unfit_because(
-    column: &'static str,
-    source: impl Into<Box<dyn StdError + Send + Sync>>,
-) -> StoreError {
-    let source = Unfit {
-        column,
-        source: Some(source.into()),
-    };
-    StoreError::new(StoreErrorKind::Corrupt, source)
-}
-
-/// The error of a row that is no record, which names the key if its id can be read: the key can be revoked
-/// by it.
-pub fn unreadable(id: Option<KeyId>, error: StoreError) -> StoreError {
-    match id {
-        Some(id) => StoreError::new(error.kind(), UnreadableRow { id, error }),
-        None => error,
-    }
-}
-
-impl fmt::Display for UnreadableRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the record of the key {} cannot be read; revoke the key, or restore the record",
-            self.id
-        )
-    }
-}
-
-impl StdError for UnreadableRow {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.error.source()
-    }
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the column {} cannot hold or be this value", self.column)
-    }
-}
-
-impl StdError for Unfit {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
-    }
 }

@@ -117,10 +117,12 @@ impl StoreId {
 /// - **Purge.** [`purge`](Self::purge) removes all records that ended by its time and nothing else. A
 ///   record that another writer holds at that moment may be left for the next. It may take many steps,
 ///   with commits in between. A record that it removed is unknown, and so is its last use. Its id and
-///   its digest are free.
+///   its digest are free. A store that removes no records refuses the call as
+///   [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **Last use.** [`record_uses`](Self::record_uses) moves a key's last use forward and changes nothing
 ///   else: no field of a record, no version, and no record that is gone. A call may name many keys, and
-///   one several times. A time that an `i64` cannot hold may be refused.
+///   one several times. A time that an `i64` cannot hold may be refused. A store that keeps no last uses
+///   refuses these calls as [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
 ///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
 /// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, concurrently with others, or is

@@ -76,7 +76,7 @@ fn renew(freshness: &Freshness, bound: Duration) {
 #[tokio::test]
 async fn r22_a_fresh_index_answers_and_a_stale_one_never_does() {
     let clock = ManualClock::new(START);
-    let replica = Replica::new(Freshness::until_renewed(clock.clone()));
+    let replica = Replica::new(Freshness::leased_by(clock.clone()));
     let ring = ring(replica.clone());
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let key = issued.secret().expose().as_bytes();
@@ -110,7 +110,7 @@ async fn r22_a_fresh_index_answers_and_a_stale_one_never_does() {
 #[tokio::test]
 async fn r22_a_stale_index_over_a_dead_database_is_a_503() {
     let clock = ManualClock::new(START);
-    let mut replica = Replica::new(Freshness::until_renewed(clock.clone()));
+    let mut replica = Replica::new(Freshness::leased_by(clock.clone()));
     let issued = ring(replica.clone())
         .issue(Grant::new("alice"))
         .await
@@ -141,7 +141,7 @@ async fn r22_a_stale_index_over_a_dead_database_is_a_503() {
 #[test]
 fn r22_a_proof_only_grows_and_ends_at_once() {
     let clock = ManualClock::new(START);
-    let freshness = Freshness::until_renewed(clock.clone());
+    let freshness = Freshness::leased_by(clock.clone());
     let asked = freshness.ask().unwrap();
     freshness.renew(asked, 2 * SECOND);
     // An earlier answer that comes late.
@@ -173,10 +173,10 @@ impl Clock for Wall {
 
 #[test]
 fn r22_a_clock_that_does_not_count_elapsed_time_proves_nothing() {
-    let freshness = Freshness::until_renewed(Wall);
+    let freshness = Freshness::leased_by(Wall);
     assert!(freshness.ask().is_none());
     // Not even with the answer of another clock.
-    let other = Freshness::until_renewed(ManualClock::new(START));
+    let other = Freshness::leased_by(ManualClock::new(START));
     freshness.renew(other.ask().unwrap(), Duration::MAX);
     assert!(!freshness.is_fresh());
 }

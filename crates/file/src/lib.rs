@@ -109,6 +109,7 @@ use self::watcher::Watcher;
 /// | `digest` | the SHA-256 of the key, 64 hexadecimal digits: `printf %s "$KEY" \| sha256sum` |
 /// | `subject` | whose key it is |
 /// | `scopes` | a list of scopes; `[]` grants nothing |
+/// | `caveats` | a list of [restrictions](tower_api_key::Caveat), such as `["net=10.0.0.0/8"]`; none if left out |
 /// | `expires_at` | Unix seconds, or RFC 3339; as text in JSON, with or without quotes in TOML |
 /// | `never_expires` | `true`, in the place of `expires_at` |
 /// | `realm` | the realm, if it is not that of the file |
@@ -126,14 +127,14 @@ use self::watcher::Watcher;
 /// Never write a key itself into the file. If a field or comment contains a text that looks like a key,
 /// the file is refused, and the error does not repeat that text.
 ///
-/// A ring's policy on lifetimes and scopes binds the keys that the ring issues, and not this file: the
+/// A ring's policy on lifetimes, scopes and caveats binds the keys that the ring issues, and not this file: the
 /// file's author decides what its keys may do.
 ///
 /// # When it changes
 ///
 /// The additions of a file are applied whole or not at all. A key that is gone from the file is revoked
-/// at that moment. A key that is changed may only lose scopes or some of its time. The file is refused
-/// if a key under the same digest would gain authority, change its subject, realm, id or metadata, or
+/// at that moment. A key that is changed may only lose scopes or some of its time, and gain caveats. The file is refused
+/// if a key under the same digest would gain authority, lose a caveat, change its subject, realm, id or metadata, or
 /// come back after it was gone, because that needs a new secret. All this holds while the process runs.
 /// The next process knows only the file.
 ///
@@ -141,8 +142,8 @@ use self::watcher::Watcher;
 /// back the revocation of another:
 ///
 /// - A key that is in no entry is revoked.
-/// - A key that is in an entry loses the scopes and the time that the entry does not allow. A
-///   field that cannot be read takes nothing.
+/// - A key that is in an entry loses the scopes and the time that the entry does not allow, and gains the
+///   caveats of the entry. A field that cannot be read takes nothing.
 /// - An entry is known by its digest, or else by the `id` of a key that is held. While one entry is
 ///   known by neither, it may be any of the keys that are missing, so no key is revoked for being
 ///   missing.

@@ -19,7 +19,7 @@ use crate::time::{Clock, SystemClock};
 /// use tower_api_key::{ManualClock, Timestamp, store::Freshness};
 ///
 /// let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
-/// let freshness = Freshness::until_renewed(clock.clone());
+/// let freshness = Freshness::leased_by(clock.clone());
 /// assert!(!freshness.is_fresh());
 ///
 /// let asked = freshness.ask().expect("the clock counts elapsed time");
@@ -73,7 +73,7 @@ impl Freshness {
     }
 
     /// As [`leased`](Self::leased), by this clock.
-    pub fn until_renewed(clock: impl Clock) -> Self {
+    pub fn leased_by(clock: impl Clock) -> Self {
         Self::by(LeaseClock::Other(Box::new(clock)))
     }
 

@@ -56,5 +56,5 @@ pub use reading::PageBuilder;
 
 pub use crate::record::row::{
     Column, ColumnType, ColumnValue, ReadColumns, Row, column_time, moment, revocation_time,
-    unreadable,
 };
+pub use crate::record::unfit::unreadable;
