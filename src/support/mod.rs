@@ -1,5 +1,6 @@
 //! Helpers that several modules share.
 
+pub(crate) mod apart;
 pub(crate) mod caught;
 pub(crate) mod hex;
 pub(crate) mod oneshot;

@@ -5,15 +5,16 @@ mod freshness;
 
 use std::fmt;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papaya::{Compute, HashMap, Operation};
+use papaya::HashMap;
 
 use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::{Asked, Freshness};
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::KeyRecord;
+use crate::support::apart::Apart;
 
 /// Records in memory by digest, with the proof that they may be believed.
 ///
@@ -46,6 +47,7 @@ pub struct Index(Arc<Inner>);
 struct Inner {
     freshness: Freshness,
     by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
+    writing: Apart<Mutex<()>>,
 }
 
 impl Index {
@@ -54,6 +56,7 @@ impl Index {
         Self(Arc::new(Inner {
             freshness,
             by_digest: HashMap::default(),
+            writing: Apart::default(),
         }))
     }
 
@@ -81,22 +84,28 @@ impl Index {
     /// one that would revive a revoked key, whatever its version: a database may have gone back.
     pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
+        let _turn = self.turn();
         let by_digest = self.0.by_digest.pin();
-        by_digest.compute(ByDigest(*record.digest()), |held| match held {
-            Some((_, held)) if is_older(&record, held) => Operation::<_, ()>::Abort(()),
-            _ => Operation::Insert(Arc::clone(&record)),
-        });
+        let held = by_digest.get(record.digest());
+        if !held.is_some_and(|held| is_older(&record, held)) {
+            by_digest.insert(ByDigest(*record.digest()), record);
+        }
     }
 
     /// Removes the record of a digest, if it is at this version or an earlier one. Returns whether there was
     /// one. Nothing is left of it: an answer from before, which comes late, would be put back.
     pub fn remove(&self, digest: &KeyDigest, version: u64) -> bool {
+        let _turn = self.turn();
         let by_digest = self.0.by_digest.pin();
-        let removed = by_digest.compute(ByDigest(*digest), |held| match held {
-            Some((_, held)) if held.version() <= version => Operation::Remove,
-            _ => Operation::<_, ()>::Abort(()),
-        });
-        matches!(removed, Compute::Removed(..))
+        let held = by_digest.get(digest);
+        held.is_some_and(|held| held.version() <= version) && by_digest.remove(digest).is_some()
+    }
+
+    /// Writers take turns. A map that decides within its own step (papaya's `compute`) does not finish a
+    /// table that grows, and every look-up then reads two.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        let writing = &self.0.writing.0;
+        writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it holds a record of this digest, of any realm.

@@ -16,6 +16,7 @@ use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
+use crate::support::apart::Apart;
 use crate::time::Timestamp;
 
 /// A store in memory, for tests, for keys that are imported at start-up, and as the measure of the
@@ -40,12 +41,6 @@ struct Shared {
     /// The records that writers read. Holding the lock is the right to write to both.
     records: Apart<Mutex<Records>>,
 }
-
-/// On separate cache lines (two: processors fetch them in pairs). Next to the index, every lock that a
-/// writer takes would take from the readers the line by which each look-up begins.
-#[derive(Default)]
-#[repr(align(128))]
-struct Apart<T>(T);
 
 impl Default for MemoryStore {
     fn default() -> Self {
