@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::access::scope::{Scope, ScopeSet};
+use crate::access::{scope::Scope, scope_set::ScopeSet};
 use crate::error::{Error, ErrorKind};
 
 /// The scopes that a route requires of a key: one scope, all of several, any of several, nested at will.
@@ -85,9 +85,23 @@ impl Requirement {
     pub fn is_met_by(&self, scopes: &ScopeSet) -> bool {
         match &self.0 {
             Node::Scope(scope) => scopes.holds(scope),
-            Node::All(several) => several.iter().all(|one| one.is_met_by(scopes)),
-            Node::Any(several) => several.iter().any(|one| one.is_met_by(scopes)),
+            Node::All(several) => several.iter().all(|one| one.is_part_met_by(scopes)),
+            Node::Any(several) => several.iter().any(|one| one.is_part_met_by(scopes)),
         }
+    }
+
+    /// The same for a part: most parts are scopes, for which nothing is called.
+    #[inline]
+    fn is_part_met_by(&self, scopes: &ScopeSet) -> bool {
+        match &self.0 {
+            Node::Scope(scope) => scopes.holds(scope),
+            Node::All(_) | Node::Any(_) => self.is_nested_met_by(scopes),
+        }
+    }
+
+    #[inline(never)]
+    fn is_nested_met_by(&self, scopes: &ScopeSet) -> bool {
+        self.is_met_by(scopes)
     }
 
     /// Every scope that is mentioned, for the `scope` attribute of RFC 6750 §3.

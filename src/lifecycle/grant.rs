@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::caveat::Caveats;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::error::Error;
 use crate::time::Timestamp;
 

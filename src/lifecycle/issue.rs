@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
 use crate::access::caveat::{Caveat, Caveats};
 use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};

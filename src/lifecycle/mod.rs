@@ -24,7 +24,7 @@ pub use revoked::{Ended, Revoked, Target};
 pub(crate) use shrink::narrow;
 
 use crate::access::caveat::CaveatKind;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyState};

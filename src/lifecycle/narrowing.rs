@@ -1,7 +1,7 @@
 //! The authority that a narrowing takes from a key.
 
 use crate::access::caveat::Caveats;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::error::Error;
 
 /// The authority that [`KeyRing::narrow`](crate::KeyRing::narrow) takes from a key: the scopes that it

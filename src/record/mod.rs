@@ -20,7 +20,7 @@ pub use view::KeyView;
 
 use crate::access::caveat::Caveats;
 use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};
 use crate::time::Timestamp;

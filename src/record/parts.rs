@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Revocation;
 use crate::access::caveat::Caveats;
 use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};
 use crate::time::Timestamp;

@@ -8,7 +8,7 @@ use super::unknown::Asking;
 use super::{Inner, KeyRing, Waiting};
 use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::{Digester, Pepper};
 use crate::key::format::Format;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Scheme;
 use crate::access::realm::Realm;
-use crate::access::scope::ScopeSet;
+use crate::access::scope_set::ScopeSet;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::time::Timestamp;

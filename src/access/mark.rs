@@ -1,0 +1,90 @@
+//! What two texts are compared by before they are read.
+
+use std::num::NonZeroU32;
+
+/// The first sixteen bytes of a text and its length, which are the whole text of most scopes, and a hash
+/// of all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    head: [u64; 2],
+    /// Never 0, so that an optional mark takes no more room.
+    len: NonZeroU32,
+    hash: u32,
+}
+
+/// The longest text that its mark says in full. No scope has U+0000, with which a head is filled up.
+const HEAD_LEN: u32 = 16;
+
+impl Mark {
+    /// `None` for the empty text, which is no scope.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let mut words = text.as_bytes().chunks(8).map(word);
+        let head = [0; 2].map(|_: u64| words.next().unwrap_or(0));
+        let start = mixed(mixed(0, head[0]), head[1]);
+        let hash = words.fold(start, mixed);
+        Some(Self {
+            head,
+            len: NonZeroU32::new(len)?,
+            // The upper half, which every bit of the text has reached.
+            hash: (hash >> 32) as u32,
+        })
+    }
+
+    /// The place at which a search for the text begins, modulo the number of places.
+    #[inline]
+    pub(super) fn place(&self) -> usize {
+        self.hash as usize
+    }
+
+    /// Whether two texts with this mark are the same without being read.
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        self.len.get() <= HEAD_LEN
+    }
+}
+
+/// Up to eight bytes as one number, filled up with zeros.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// The multiplier is that of Fibonacci hashing, 2^64 divided by the golden ratio.
+#[inline]
+fn mixed(hash: u64, word: u64) -> u64 {
+    let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r03_texts_with_one_mark_that_is_whole_are_the_same() {
+        let texts = [
+            "a",
+            "b",
+            "aa",
+            "ab",
+            "ba",
+            "abcdefgh",
+            "abcdefghi",
+            "bcdefgha",
+        ];
+        for one in texts {
+            for other in texts {
+                assert_eq!(Mark::of(one) == Mark::of(other), one == other);
+            }
+        }
+        let is_whole = |text| Mark::of(text).is_some_and(|mark| mark.is_whole());
+        assert!(texts.into_iter().all(is_whole));
+        assert!(is_whole("0123456789abcdef"));
+        assert!(!is_whole("0123456789abcdefg"));
+        assert_eq!(Mark::of(""), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Sets of scopes.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::mark::Mark;
+use super::scope::Scope;
+use crate::error::Error;
+
+/// The scopes that a key carries. An empty set grants nothing.
+///
+/// It is kept as RFC 6749 §3.3 writes it, scopes separated by single spaces, sorted and each once. Clones share
+/// the text. Whether a scope is in the set takes the same time for a set of one scope and of a hundred.
+///
+/// ```
+/// use tower_api_key::ScopeSet;
+///
+/// let scopes: ScopeSet = "write read read".parse()?;
+/// assert!(scopes.contains("read"));
+/// assert!(!scopes.contains("rea"));
+/// assert_eq!(scopes.to_string(), "read write");
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ScopeSet(Option<Arc<Held>>);
+
+/// The scopes of a set that is not empty.
+struct Held {
+    text: Box<str>,
+    /// A table with open addressing, of a power of two of places, at least half of them free.
+    places: Box<[Option<Place>]>,
+}
+
+/// A scope of the text.
+#[derive(Clone, Copy)]
+struct Place {
+    mark: Mark,
+    start: u32,
+}
+
+impl ScopeSet {
+    /// The set that grants nothing.
+    pub const fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Parses each text as one scope and collects them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidScope`](crate::ErrorKind::InvalidScope) if one of them is not a scope.
+    pub fn new<I>(scopes: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        scopes
+            .into_iter()
+            .map(|scope| Scope::new(scope.as_ref()))
+            .collect()
+    }
+
+    /// The set of a text that is sorted, with single spaces between scopes.
+    fn of(text: Box<str>) -> Self {
+        if text.is_empty() {
+            return Self::empty();
+        }
+        Self(Some(Arc::new(Held::of(text))))
+    }
+
+    /// Whether exactly this scope is in the set.
+    pub fn contains(&self, scope: &str) -> bool {
+        Mark::of(scope).is_some_and(|mark| self.find(&mark, scope))
+    }
+
+    /// As [`contains`](Self::contains), for a scope that was parsed before.
+    #[inline]
+    pub(crate) fn holds(&self, scope: &Scope) -> bool {
+        self.find(scope.mark(), scope.as_str())
+    }
+
+    #[inline]
+    fn find(&self, mark: &Mark, scope: &str) -> bool {
+        self.0
+            .as_deref()
+            .is_some_and(|held| held.contains(mark, scope))
+    }
+
+    /// The scopes in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.as_str().split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    /// Whether every scope of this set is in `other`.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.iter().all(|scope| other.contains(scope))
+    }
+
+    /// Whether there is no scope in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// How many scopes there are.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// The scopes separated by single spaces.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().map_or("", |held| &held.text)
+    }
+}
+
+impl Held {
+    fn of(text: Box<str>) -> Self {
+        let scopes = text.bytes().filter(|&byte| byte == b' ').count() + 1;
+        let mut places = vec![None; (2 * scopes).next_power_of_two()].into_boxed_slice();
+        let last = places.len() - 1;
+        let mut start = 0;
+        for scope in text.split(' ') {
+            if let (Some(mark), Ok(start)) = (Mark::of(scope), u32::try_from(start)) {
+                let mut at = mark.place() & last;
+                while places[at].is_some() {
+                    at = (at + 1) & last;
+                }
+                places[at] = Some(Place { mark, start });
+            }
+            start += scope.len() + 1;
+        }
+        Self { text, places }
+    }
+
+    #[inline]
+    fn contains(&self, mark: &Mark, scope: &str) -> bool {
+        let last = self.places.len() - 1;
+        let mut at = mark.place();
+        // Half of the places are free, so the search ends.
+        while let Some(Some(place)) = self.places.get(at & last) {
+            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope)) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    fn reads(&self, place: Place, scope: &str) -> bool {
+        self.text
+            .get(place.start as usize..)
+            .and_then(|text| text.get(..scope.len()))
+            == Some(scope)
+    }
+}
+
+impl PartialEq for ScopeSet {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs) || ours.text == theirs.text,
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for ScopeSet {}
+
+impl PartialOrd for ScopeSet {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ScopeSet {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for ScopeSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl FromIterator<Scope> for ScopeSet {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut scopes: Vec<Scope> = scopes.into_iter().collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+        Self::of(scopes.join(" ").into_boxed_str())
+    }
+}
+
+impl FromStr for ScopeSet {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.is_empty() {
+            return Ok(Self::empty());
+        }
+        // A store keeps a set as it is written here, and reads it at every request.
+        let mut before = "";
+        let as_written = text.split(' ').all(|scope| {
+            let ascends = before < scope && Scope::is_scope(scope);
+            before = scope;
+            ascends
+        });
+        if as_written {
+            return Ok(Self::of(text.into()));
+        }
+        Self::new(text.split(' '))
+    }
+}
+
+impl fmt::Display for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+crate::text_type!(ScopeSet);
+#[cfg(feature = "serde")]
+crate::serde_text!(ScopeSet);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Scopes of 1 to 40 characters, of which many share their start or their end.
+    fn scope(number: u32) -> String {
+        let word = ["a", "orders:", "administration/of/orders/"][number as usize % 3];
+        format!("{word}{number}{}", "z".repeat(number as usize % 11))
+    }
+
+    #[test]
+    fn r03_a_set_holds_its_scopes_and_no_other() {
+        for size in [0, 1, 2, 3, 4, 7, 8, 9, 30, 100, 1_000] {
+            let within: BTreeSet<String> = (0..size).map(|number| scope(7 * number)).collect();
+            let set = ScopeSet::new(&within).unwrap();
+            assert_eq!(set.len(), within.len());
+            for number in 0..7 * size + 20 {
+                let text = scope(number);
+                assert_eq!(set.contains(&text), within.contains(&text), "{size} {text}");
+                let parsed = Scope::new(&text).unwrap();
+                assert_eq!(set.holds(&parsed), within.contains(&text), "{size} {text}");
+            }
+            for outside in ["", " ", "a ", "a a", &"z".repeat(200)] {
+                assert!(!set.contains(outside), "{size} {outside:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn r03_long_scopes_that_differ_at_their_end_alone_are_different() {
+        let start = "administration/of/orders:";
+        let set: ScopeSet = format!("{start}read").parse().unwrap();
+        assert!(set.contains(&format!("{start}read")));
+        for other in ["reae", "rea", "reada", "Read", ""] {
+            assert!(!set.contains(&format!("{start}{other}")), "{other}");
+        }
+        // The same mark is not enough for a text that it does not say in full.
+        let held = set.0.as_deref().unwrap();
+        let mark = Mark::of(&format!("{start}read")).unwrap();
+        assert!(!held.contains(&mark, &format!("{start}reae")));
+    }
+}
