@@ -115,6 +115,7 @@
 //! - `testing`: `ManualClock`, for tests that move time by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod guide;
@@ -136,36 +137,67 @@ pub(crate) use error::text_type::text_type;
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 
+#[doc(inline)]
 pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
+#[doc(inline)]
 pub use access::realm::Realm;
+#[doc(inline)]
 pub use access::requirement::{IntoRequirement, Requirement};
+#[doc(inline)]
 pub use access::text::Escaped;
+#[doc(inline)]
 pub use access::{scope::Scope, scope_set::ScopeSet};
+#[doc(inline)]
 pub use error::{Error, ErrorClass, ErrorKind};
+#[doc(inline)]
 pub use key::digest::{KeyDigest, Pepper};
+#[doc(inline)]
 pub use key::secret::SecretKey;
+#[doc(inline)]
 pub use key::shape::{find_key, redact_keys};
+#[doc(inline)]
 pub use key::{KeyId, KeyPrefix};
+#[doc(inline)]
 pub use lifecycle::Narrowing;
+#[doc(inline)]
 pub use lifecycle::grant::Grant;
+#[doc(inline)]
 pub use lifecycle::request::{Import, Imported, OldKey};
+#[doc(inline)]
 pub use middleware::auth::ApiKeyLayer;
+#[doc(inline)]
 pub use middleware::body::ResponseBody;
+#[doc(inline)]
 pub use middleware::client::{ClientAddress, ClientCertificate, TrustedProxies};
+#[doc(inline)]
 pub use middleware::credential::source::Source;
+#[doc(inline)]
 pub use middleware::drain::DrainLayer;
+#[doc(inline)]
 pub use middleware::guard::RequireScopeLayer;
+#[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
+#[doc(inline)]
 pub use middleware::{auth, drain, guard, rejection};
+#[doc(inline)]
 pub use observe::event::{Event, EventKind};
+#[doc(inline)]
 pub use observe::observer::Observer;
+#[doc(inline)]
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
+#[doc(inline)]
 pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
+#[doc(inline)]
 pub use ring::unknown_keys::{Answer, UnknownKeys};
+#[doc(inline)]
 pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};
+#[doc(inline)]
 #[cfg(feature = "testing")]
 pub use time::ManualClock;
+#[doc(inline)]
 pub use time::{Clock, SystemClock, Timestamp};
+#[doc(inline)]
 pub use verdict::KeyPlace;
+#[doc(inline)]
 pub use verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

@@ -16,27 +16,6 @@ impl KeyId {
     /// The id that sorts before all others, except itself.
     pub(crate) const FIRST: Self = Self([ALPHABET[0]; ID_LEN]);
 
-    /// The id that these characters are.
-    #[inline]
-    pub(super) fn of(characters: [u8; ID_LEN]) -> Option<Self> {
-        is_base62(&characters).then_some(Self(characters))
-    }
-
-    /// Draws an id.
-    pub(super) fn draw(
-        generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
-    ) -> Result<Self, Error> {
-        let mut id = [0; ID_LEN];
-        fill_base62(&mut id, generator)?;
-        Ok(Self(id))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        // Only base62 is ever stored, so the fallback is never taken.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
     /// The id from 71 bits of a hash, for a key whose id must be the same every time, such as one that
     /// is known only by its digest.
     ///
@@ -56,6 +35,27 @@ impl KeyId {
             rest /= 62;
         }
         Self(id)
+    }
+
+    /// The id that these characters are.
+    #[inline]
+    pub(super) fn of(characters: [u8; ID_LEN]) -> Option<Self> {
+        is_base62(&characters).then_some(Self(characters))
+    }
+
+    /// Draws an id.
+    pub(super) fn draw(
+        generator: impl FnMut(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let mut id = [0; ID_LEN];
+        fill_base62(&mut id, generator)?;
+        Ok(Self(id))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // Only base62 is ever stored, so the fallback is never taken.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// Draws an id for a record whose key does not name one.

@@ -117,6 +117,28 @@ impl EventKind {
 }
 
 impl<'a> Event<'a> {
+    /// A store has read its source again: [`StoreReloaded`](EventKind::StoreReloaded), or
+    /// [`StoreReloadFailed`](EventKind::StoreReloadFailed) if there is a failure. For stores that take an
+    /// [`Observer`](crate::Observer) of their own.
+    ///
+    /// ```
+    /// use tower_api_key::{Event, EventKind, store::{StoreError, StoreErrorKind}};
+    ///
+    /// assert_eq!(Event::reloaded(None).kind(), EventKind::StoreReloaded);
+    /// let error = StoreError::from(StoreErrorKind::Corrupt);
+    /// assert_eq!(Event::reloaded(Some(&error)).kind(), EventKind::StoreReloadFailed);
+    /// ```
+    pub fn reloaded(failure: Option<&'a (dyn StdError + Send + Sync + 'static)>) -> Self {
+        let kind = match failure {
+            None => EventKind::StoreReloaded,
+            Some(_) => EventKind::StoreReloadFailed,
+        };
+        Self {
+            failure,
+            ..Self::without_record(kind, None, None)
+        }
+    }
+
     /// The kind of an event.
     pub fn kind(&self) -> EventKind {
         self.kind
@@ -227,28 +249,6 @@ impl<'a> Event<'a> {
         Self {
             failure: Some(failure),
             ..Self::without_record(EventKind::UpkeepFailed, Some(realm), None)
-        }
-    }
-
-    /// A store has read its source again: [`StoreReloaded`](EventKind::StoreReloaded), or
-    /// [`StoreReloadFailed`](EventKind::StoreReloadFailed) if there is a failure. For stores that take an
-    /// [`Observer`](crate::Observer) of their own.
-    ///
-    /// ```
-    /// use tower_api_key::{Event, EventKind, store::{StoreError, StoreErrorKind}};
-    ///
-    /// assert_eq!(Event::reloaded(None).kind(), EventKind::StoreReloaded);
-    /// let error = StoreError::from(StoreErrorKind::Corrupt);
-    /// assert_eq!(Event::reloaded(Some(&error)).kind(), EventKind::StoreReloadFailed);
-    /// ```
-    pub fn reloaded(failure: Option<&'a (dyn StdError + Send + Sync + 'static)>) -> Self {
-        let kind = match failure {
-            None => EventKind::StoreReloaded,
-            Some(_) => EventKind::StoreReloadFailed,
-        };
-        Self {
-            failure,
-            ..Self::without_record(kind, None, None)
         }
     }
 }

@@ -72,6 +72,16 @@ pub struct KeyRingBuilder {
     max_pending_unknown_keys: usize,
 }
 
+// Here and not with the other methods, so that the page of `KeyRing` begins with it.
+impl KeyRing {
+    /// Begins a ring whose keys start with `prefix`: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
+    ///
+    /// At most 9 characters make keys of at most 55 bytes, which SHA-256 takes in one step.
+    pub fn builder(prefix: impl Into<String>) -> KeyRingBuilder {
+        KeyRingBuilder::new(prefix.into())
+    }
+}
+
 impl KeyRingBuilder {
     pub(super) fn new(prefix: String) -> Self {
         Self {

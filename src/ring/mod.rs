@@ -172,13 +172,6 @@ impl Issued {
 }
 
 impl KeyRing {
-    /// Begins a ring whose keys start with `prefix`: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
-    ///
-    /// At most 9 characters make keys of at most 55 bytes, which SHA-256 takes in one step.
-    pub fn builder(prefix: impl Into<String>) -> KeyRingBuilder {
-        KeyRingBuilder::new(prefix.into())
-    }
-
     /// Whether these exact bytes are a key that is valid now.
     ///
     /// Nothing is trimmed, folded or decoded. No fact about the client is known here, so a key with a

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::time::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -11,36 +11,6 @@ const DAY: u64 = 24 * 60 * 60;
 const DAYS_TO_EPOCH: u64 = 719_468;
 /// The last second of the year 9999, beyond which RFC 3339 has no words.
 const LAST: u64 = 253_402_300_799;
-
-impl Timestamp {
-    /// Reads a moment of RFC 3339 from 1970 on, such as `2027-01-15T08:00:00Z`. Fractions of a second
-    /// are cut off.
-    ///
-    /// ```
-    /// use tower_api_key::Timestamp;
-    ///
-    /// let moment = Timestamp::from_rfc3339("2027-01-15T09:00:00+01:00")?;
-    /// assert_eq!(moment, Timestamp::from_unix(1_800_000_000));
-    /// assert_eq!(moment.to_rfc3339(), "2027-01-15T08:00:00Z");
-    /// # Ok::<(), tower_api_key::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidTimestamp`] for any other text; so is a leap second, which a timestamp
-    /// does not count.
-    pub fn from_rfc3339(text: &str) -> Result<Self, Error> {
-        parse(text.as_bytes())
-            .map(Self::from_unix)
-            .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
-    }
-
-    /// The moment in the form of RFC 3339, in UTC. Beyond the year 9999, which that cannot write, the
-    /// seconds since the Unix epoch. So does `Display`.
-    pub fn to_rfc3339(self) -> String {
-        self.to_string()
-    }
-}
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +37,8 @@ impl FromStr for Timestamp {
     }
 }
 
-fn parse(text: &[u8]) -> Option<u64> {
+/// Seconds since the Unix epoch.
+pub(super) fn parse(text: &[u8]) -> Option<u64> {
     let (date, rest) = text.split_at_checked(10)?;
     let (separator, rest) = rest.split_first()?;
     let (time, mut zone) = rest.split_at_checked(8)?;
@@ -178,6 +149,7 @@ fn date_of(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn every_day_until_the_year_9999_is_written_and_read() {

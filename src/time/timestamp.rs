@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::rfc3339;
 use crate::error::{Error, ErrorKind};
 
 /// A point in time, in whole seconds since the Unix epoch.
@@ -36,9 +37,37 @@ impl Timestamp {
         Self(seconds)
     }
 
+    /// Reads a moment of RFC 3339 from 1970 on, such as `2027-01-15T08:00:00Z`. Fractions of a second
+    /// are cut off.
+    ///
+    /// ```
+    /// use tower_api_key::Timestamp;
+    ///
+    /// let moment = Timestamp::from_rfc3339("2027-01-15T09:00:00+01:00")?;
+    /// assert_eq!(moment, Timestamp::from_unix(1_800_000_000));
+    /// assert_eq!(moment.to_rfc3339(), "2027-01-15T08:00:00Z");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidTimestamp`] for any other text; so is a leap second, which a timestamp
+    /// does not count.
+    pub fn from_rfc3339(text: &str) -> Result<Self, Error> {
+        rfc3339::parse(text.as_bytes())
+            .map(Self::from_unix)
+            .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
+    }
+
     /// Seconds since the Unix epoch.
     pub const fn as_unix(self) -> u64 {
         self.0
+    }
+
+    /// The moment in the form of RFC 3339, in UTC. Beyond the year 9999, which that cannot write, the
+    /// seconds since the Unix epoch. So does `Display`.
+    pub fn to_rfc3339(self) -> String {
+        self.to_string()
     }
 
     /// This moment and `duration` after it, fractions of a second dropped; `None` beyond

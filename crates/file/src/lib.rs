@@ -63,6 +63,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+#[doc(inline)]
 pub use options::FileOptions;
 
 use tower_api_key::store::{

@@ -78,10 +78,12 @@ use tower_api_key::store::{
 use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use self::connection::Connections;
+#[doc(inline)]
 pub use self::options::PostgresOptions;
 use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
 use self::tables::{SEEN, Tables, seen};
 use self::task::detached;
+#[doc(inline)]
 pub use self::within::InTransaction;
 
 /// The version of sqlx whose `PgPool` and `PgConnection` [`PostgresStore`] takes.

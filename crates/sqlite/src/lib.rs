@@ -73,7 +73,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+#[doc(inline)]
 pub use options::SqliteOptions;
+#[doc(inline)]
 pub use restore::{Restored, SqliteRestore};
 
 use self::connection::Access;
