@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p tower-api-key-tests --bench lifecycle` prints medians and ratios whose sides take turns in one run, so
 //! that a noisy machine disturbs both alike. `-- --test` runs everything once, on few keys.
-//! `-- --writers`, `-- --memory` and `-- --tracking` run one part alone.
+//! `-- --writers` and `-- --memory` run one part alone.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +13,6 @@
 
 #[path = "lifecycle/memory.rs"]
 mod memory;
-#[path = "lifecycle/tracking.rs"]
-mod tracking;
 #[path = "lifecycle/writers.rs"]
 mod writers;
 
@@ -27,14 +25,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let once = has("--test");
-    let all = !["--writers", "--memory", "--tracking"]
-        .iter()
-        .any(|part| has(part));
+    let all = !["--writers", "--memory"].iter().any(|part| has(part));
     if all || has("--memory") {
         memory::over_many_pairs(if once { 20_000 } else { 1_000_000 });
-    }
-    if all || has("--tracking") {
-        tracking::on_the_request_path(once);
     }
     if all || has("--writers") {
         let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };

@@ -1,0 +1,68 @@
+//! The measured services.
+
+use http::StatusCode;
+
+use crate::request::Presented;
+
+/// A measured service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidate {
+    /// The inner service alone.
+    Bare,
+    /// The header out, one SHA-256, one map, one extension. No check.
+    Floor,
+    /// The floor and the two headers of the response cache guard.
+    FloorGuard,
+    /// The strongest rival on tower-http's `ValidateRequestHeaderLayer::custom`.
+    ByHand,
+    /// The layer without its response cache guard.
+    Layer,
+    /// The layer with its defaults.
+    Default,
+    /// The layer without its guard, which requires all scopes of a key.
+    AllScopes,
+    /// The layer with its defaults, over a ring that tracks last uses.
+    Tracked,
+    /// The layer with its defaults, over a ring with an observer that does nothing.
+    Observed,
+}
+
+impl Candidate {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Bare,
+        Self::Floor,
+        Self::FloorGuard,
+        Self::ByHand,
+        Self::Layer,
+        Self::Default,
+        Self::AllScopes,
+        Self::Tracked,
+        Self::Observed,
+    ];
+
+    /// A name for the reader.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Floor => "floor",
+            Self::FloorGuard => "floor + 2 headers",
+            Self::ByHand => "hand-written",
+            Self::Layer => "layer without guard",
+            Self::Default => "layer",
+            Self::AllScopes => "layer, all scopes",
+            Self::Tracked => "layer, last use tracked",
+            Self::Observed => "layer, observer",
+        }
+    }
+
+    /// The status of its response. `None` for a request that it cannot serve: the floor panics without a
+    /// key that it knows.
+    pub const fn status(self, presented: Presented) -> Option<StatusCode> {
+        match (self, presented) {
+            (Self::Bare, _) | (_, Presented::Valid) => Some(StatusCode::OK),
+            (Self::Floor | Self::FloorGuard, _) => None,
+            _ => Some(StatusCode::UNAUTHORIZED),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What one request costs: the layer, a floor and a hand-written rival, over the same keys and requests.
+//!
+//! The bench prints tables of times, the program `count` runs under callgrind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a bench that cannot go on shall stop"
+)]
+
+mod by_hand;
+mod candidate;
+mod floor;
+mod keys;
+mod request;
+mod setup;
+mod subject;
+
+pub use candidate::Candidate;
+pub use keys::{Draws, Keys, SCOPES, scopes, subject_name};
+pub use request::{LEAST_HEADERS, MOST_HEADERS, Presented, X_API_KEY, request};
+pub use setup::Setup;
+pub use subject::{Inner, Subject, now};

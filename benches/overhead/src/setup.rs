@@ -1,0 +1,180 @@
+//! One number of keys in every candidate's own records.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::{Arc, OnceLock, PoisonError};
+
+use http::Request;
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ApiKeyLayer, Event, KeyRing, Requirement};
+use tower_http::validate_request::ValidateRequestHeaderLayer;
+use tower_layer::Layer;
+
+use crate::by_hand::{self, Record};
+use crate::candidate::Candidate;
+use crate::floor::{self, Floor};
+use crate::keys::{Draws, Keys, scopes, subject_name};
+use crate::request::{Presented, request};
+use crate::subject::{Inner, Subject, subject};
+
+/// Keys, and the records of each candidate.
+///
+/// No two candidates that are compared read the same records, so that none gains from lines that another
+/// brought into the cache. All records are inserted one by one, because a table that grew can differ from
+/// one of the right size.
+pub struct Setup {
+    keys: Keys,
+    scopes: Vec<String>,
+    ring: KeyRing,
+    tracking: KeyRing,
+    observed: KeyRing,
+    floor: OnceLock<Arc<floor::Records>>,
+    by_hand: OnceLock<Arc<by_hand::Records>>,
+}
+
+impl Setup {
+    /// This many keys, each with this many scopes. Neither is 0.
+    pub fn new(keys: usize, scope_count: usize) -> Self {
+        let store = MemoryStore::new();
+        let builder = || KeyRing::builder("acme_live");
+        let ring = builder().build(store.clone()).unwrap();
+        let scopes = scopes(scope_count);
+        Self {
+            keys: Keys::issue(&ring, keys, &scopes),
+            scopes,
+            ring,
+            tracking: builder().track_last_use().build(store.clone()).unwrap(),
+            observed: builder().observer(ignore).build(store).unwrap(),
+            floor: OnceLock::new(),
+            by_hand: OnceLock::new(),
+        }
+    }
+
+    /// How many keys are valid.
+    pub fn size(&self) -> usize {
+        self.keys.valid.len()
+    }
+
+    /// The next request.
+    pub fn request(&self, presented: Presented, headers: usize, draws: &mut Draws) -> Request<()> {
+        let keys = match presented {
+            Presented::Valid => &self.keys.valid,
+            Presented::Unknown => &self.keys.unknown,
+            Presented::Malformed => &self.keys.malformed,
+            Presented::Missing => return request(None, headers),
+        };
+        request(Some(&keys[draws.next(keys.len())]), headers)
+    }
+
+    /// A candidate. It requires the last scope that the keys have, in the order of their set.
+    pub fn subject(&self, candidate: Candidate) -> Box<dyn Subject> {
+        let layer = |ring: &KeyRing| ApiKeyLayer::new(ring.clone());
+        let required = self.scopes.last().unwrap().as_str();
+        match candidate {
+            Candidate::Bare => subject(Inner),
+            Candidate::Floor | Candidate::FloorGuard => subject(Floor {
+                records: Arc::clone(self.floor()),
+                guard: candidate == Candidate::FloorGuard,
+            }),
+            Candidate::ByHand => {
+                let check = by_hand::check(Arc::clone(self.by_hand()), required.to_owned());
+                subject(ValidateRequestHeaderLayer::custom(check).layer(Inner))
+            }
+            Candidate::Layer => {
+                let layer = layer(&self.ring).danger_without_cache_guard();
+                subject(layer.require(required).layer(Inner))
+            }
+            Candidate::Default => subject(layer(&self.ring).require(required).layer(Inner)),
+            Candidate::AllScopes => {
+                let layer = layer(&self.ring).danger_without_cache_guard();
+                let all = Requirement::all(self.scopes.iter().map(String::as_str)).unwrap();
+                subject(layer.require(all).layer(Inner))
+            }
+            Candidate::Tracked => subject(layer(&self.tracking).require(required).layer(Inner)),
+            Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = Arc<Record>> {
+        let keys = self.keys.valid.iter().enumerate();
+        keys.map(|(index, key)| {
+            Arc::new(Record::new(key, subject_name(index), self.scopes.clone()))
+        })
+    }
+
+    fn floor(&self) -> &Arc<floor::Records> {
+        self.floor.get_or_init(|| {
+            let mut records = floor::Records::default();
+            for record in self.records() {
+                records.insert(record.digest, record);
+            }
+            Arc::new(records)
+        })
+    }
+
+    fn by_hand(&self) -> &Arc<by_hand::Records> {
+        self.by_hand.get_or_init(|| {
+            let records = by_hand::Records::default();
+            for record in self.records() {
+                let mut records = records.write().unwrap_or_else(PoisonError::into_inner);
+                records.insert(record.digest, record);
+            }
+            Arc::new(records)
+        })
+    }
+}
+
+fn ignore(event: &Event<'_>) {
+    black_box(event);
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("size", &self.size())
+            .field("scopes", &self.scopes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{CACHE_CONTROL, VARY};
+
+    use super::*;
+    use crate::request::{LEAST_HEADERS, MOST_HEADERS};
+
+    #[test]
+    fn each_candidate_answers_what_it_should() {
+        let setup = Setup::new(20, 3);
+        for candidate in Candidate::ALL {
+            let mut subject = setup.subject(candidate);
+            for presented in Presented::ALL {
+                for headers in [LEAST_HEADERS, MOST_HEADERS] {
+                    if let Some(status) = candidate.status(presented) {
+                        let request = setup.request(presented, headers, &mut Draws::random(0));
+                        let given = request.headers().len();
+                        let without_key = usize::from(presented == Presented::Missing);
+                        assert_eq!(given, headers - without_key);
+                        assert_eq!(subject.run(request), status, "{candidate:?} {presented:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_floor_writes_the_headers_of_the_guard() {
+        let setup = Setup::new(20, 3);
+        let head = |candidate| {
+            let request = setup.request(Presented::Valid, LEAST_HEADERS, &mut Draws::Hot);
+            setup.subject(candidate).answer(request).headers
+        };
+        let guarded = head(Candidate::Default);
+        assert_eq!(guarded, head(Candidate::FloorGuard));
+        assert!(guarded.contains_key(VARY) && guarded.contains_key(CACHE_CONTROL));
+        for like_with_like in [Candidate::Floor, Candidate::ByHand, Candidate::Layer] {
+            assert!(head(like_with_like).is_empty(), "{like_with_like:?}");
+        }
+    }
+}

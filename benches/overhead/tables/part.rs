@@ -1,0 +1,117 @@
+//! The parts of the report, each measured in processes of its own.
+
+use std::fmt;
+
+use tower_api_key_overhead::{Candidate, LEAST_HEADERS, MOST_HEADERS, Presented, SCOPES, Setup};
+
+use crate::measure::{Group, net};
+use crate::{memory, threads};
+
+/// The argument that makes a process measure one part.
+pub(crate) const CHILD: &str = "--part";
+
+pub(crate) const SCOPE_COUNTS: [usize; 5] = [1, 3, 10, 30, 100];
+pub(crate) const HEADERS: [usize; 3] = [LEAST_HEADERS, 20, MOST_HEADERS];
+/// The scopes of a key of which a requirement names all.
+pub(crate) const REQUIRED: usize = 10;
+
+/// What no two candidates read in common.
+const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Candidate::Layer];
+const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
+const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
+const WITH_EXTRAS: [Candidate; 3] = [Candidate::Default, Candidate::Tracked, Candidate::Observed];
+
+/// A part of the report. A number is one of keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Requests(usize),
+    Scopes(usize),
+    Headers(usize),
+    Extras(usize),
+    Threads(usize),
+    Memory(memory::Kind, usize),
+}
+
+impl Part {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let (name, keys) = name.rsplit_once(' ')?;
+        let keys = keys.parse().ok()?;
+        Some(match name {
+            "requests" => Self::Requests(keys),
+            "scopes" => Self::Scopes(keys),
+            "headers" => Self::Headers(keys),
+            "extras" => Self::Extras(keys),
+            "threads" => Self::Threads(keys),
+            _ => Self::Memory(memory::Kind::from_name(name)?, keys),
+        })
+    }
+
+    /// Measures, and prints a line for each figure: its name, a tab, its value.
+    pub(crate) fn run(self, once: bool) {
+        match self {
+            Self::Requests(keys) => requests(&Setup::new(keys, SCOPES), once),
+            Self::Scopes(keys) => scopes(keys, once),
+            Self::Headers(keys) => headers(&Setup::new(keys, SCOPES), once),
+            Self::Extras(keys) => {
+                let setup = Setup::new(keys, SCOPES);
+                let group = Group::valid(&WITH_EXTRAS);
+                print("", net(&setup, &group, once));
+            }
+            Self::Threads(keys) => threads::report(&Setup::new(keys, SCOPES), once),
+            Self::Memory(kind, keys) => memory::report(kind, keys),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests(keys) => write!(f, "requests {keys}"),
+            Self::Scopes(keys) => write!(f, "scopes {keys}"),
+            Self::Headers(keys) => write!(f, "headers {keys}"),
+            Self::Extras(keys) => write!(f, "extras {keys}"),
+            Self::Threads(keys) => write!(f, "threads {keys}"),
+            Self::Memory(kind, keys) => write!(f, "{} {keys}", kind.name()),
+        }
+    }
+}
+
+fn requests(setup: &Setup, once: bool) {
+    for group in [&LIKE_WITH_LIKE[..], &WITH_GUARD] {
+        print("valid/", net(setup, &Group::valid(group), once));
+    }
+    for presented in [Presented::Unknown, Presented::Malformed, Presented::Missing] {
+        let group = Group {
+            presented,
+            ..Group::valid(&REFUSING)
+        };
+        print(&format!("{}/", presented.name()), net(setup, &group, once));
+    }
+}
+
+fn scopes(keys: usize, once: bool) {
+    for count in SCOPE_COUNTS {
+        let setup = Setup::new(keys, count);
+        let group = Group::valid(&LIKE_WITH_LIKE);
+        print(&format!("{count}/"), net(&setup, &group, once));
+    }
+    let setup = Setup::new(keys, REQUIRED);
+    let group = Group::valid(&[Candidate::Layer, Candidate::AllScopes]);
+    print("all/", net(&setup, &group, once));
+}
+
+fn headers(setup: &Setup, once: bool) {
+    for headers in HEADERS {
+        let group = Group {
+            headers,
+            ..Group::valid(&LIKE_WITH_LIKE)
+        };
+        print(&format!("{headers}/"), net(setup, &group, once));
+    }
+}
+
+fn print(start: &str, figures: Vec<(Candidate, f64)>) {
+    for (candidate, figure) in figures {
+        println!("{start}{}\t{figure}", candidate.name());
+    }
+}
