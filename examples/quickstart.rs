@@ -129,8 +129,8 @@ async fn route(
 }
 
 async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
-    Ok(match request.extensions().get::<VerifiedKey>() {
-        Some(key) => reply(
+    Ok(match VerifiedKey::of(request.extensions()) {
+        Ok(key) => reply(
             StatusCode::OK,
             &json!({
                 "message": "public data",
@@ -138,10 +138,7 @@ async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
                 "scopes": key.scopes().iter().collect::<Vec<_>>(),
             }),
         ),
-        None => reply(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &json!({"message": "no layer"}),
-        ),
+        Err(rejection) => rejection.into_response().map(Full::new),
     })
 }
 

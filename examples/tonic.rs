@@ -14,13 +14,16 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
+use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
 use tonic::service::LayerExt as _;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, Requirement, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, Grant, KeyRing, Rejection, RequireScopeLayer, Requirement, VerifiedKey,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -93,8 +96,7 @@ struct Greeter;
 impl Greeter {
     fn greet(request: &Request<Text>) -> Result<Text, Status> {
         // The layer's proof, from the extensions that tonic passes on.
-        let key = request.extensions().get::<VerifiedKey>();
-        let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
+        let key = VerifiedKey::of(request.extensions()).map_err(status)?;
         Ok(text(format!("hello, {}", key.subject())))
     }
 
@@ -106,17 +108,18 @@ impl Greeter {
 
 /// The key of a request that has one more scope than its service needs.
 fn holder_of<'a>(scope: &str, request: &'a Request<Text>) -> Result<&'a VerifiedKey, Status> {
-    let key = request.extensions().get::<VerifiedKey>();
-    let key = key.ok_or_else(|| Status::internal("no layer authenticates"))?;
     let required =
         Requirement::scope(scope).map_err(|error| Status::internal(error.to_string()))?;
-    match key.require(&required) {
-        Ok(()) => Ok(key),
-        Err(rejection) => Err(Status::new(
-            rejection.grpc_code().into(),
-            rejection.detail(),
-        )),
-    }
+    let key = VerifiedKey::of(request.extensions()).map_err(status)?;
+    key.require(&required).map_err(status)?;
+    Ok(key)
+}
+
+/// The status of a rejection. The layer recognises the metadata, so that its observers receive it.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn status(rejection: Rejection) -> Status {
+    let metadata = MetadataMap::from_headers(rejection.grpc_metadata());
+    Status::with_metadata(rejection.grpc_code().into(), rejection.detail(), metadata)
 }
 
 /// The service that needs `admin`.

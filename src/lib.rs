@@ -24,7 +24,7 @@
 //!     .layer(ApiKeyLayer::new(ring.clone()))
 //!     .layer(RequireScopeLayer::new("orders:read"))
 //!     .service(tower::service_fn(|request: Request<()>| async move {
-//!         let key = request.extensions().get::<VerifiedKey>().expect("authenticated");
+//!         let key = VerifiedKey::of(request.extensions()).expect("authenticated");
 //!         let greeting = format!("hello {}", key.subject());
 //!         Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(greeting)))
 //!     }));

@@ -17,11 +17,11 @@ use crate::time::Timestamp;
 /// verdict was about, and it gives no access to the digest.
 ///
 /// ```
-/// use tower_api_key::VerifiedKey;
+/// use tower_api_key::{Rejection, VerifiedKey};
 ///
-/// fn greet<B>(request: &http::Request<B>) -> Option<String> {
-///     let key = request.extensions().get::<VerifiedKey>()?;
-///     Some(format!("{} may {}", key.subject(), key.scopes()))
+/// fn greet<B>(request: &http::Request<B>) -> Result<String, Rejection> {
+///     let key = VerifiedKey::of(request.extensions())?;
+///     Ok(format!("{} may {}", key.subject(), key.scopes()))
 /// }
 /// ```
 ///
@@ -32,7 +32,8 @@ use crate::time::Timestamp;
 /// as the layer would have. If there is no layer, it refuses with 500. `Option<VerifiedKey>` is `None`
 /// for a request that an optional layer let pass without a key.
 ///
-/// In tonic it is in `tonic::Request::extensions()`.
+/// In tonic it is in the extensions of the request: `VerifiedKey::of(request.extensions())`. A rejection
+/// becomes [a status](crate::Rejection::grpc_metadata) in three lines.
 #[derive(Clone)]
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,

@@ -1,6 +1,7 @@
 //! Rule 18: a gRPC client gets a gRPC status, from a real server to a real client.
 
 mod greeter;
+mod handlers;
 mod python;
 mod wire;
 

@@ -136,14 +136,40 @@ impl ApiKeyLayer {
     /// trailers-only response, because gRPC clients cannot read any other.
     ///
     /// ```
-    /// # use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
-    /// # let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Empty};
+    /// use tower::{ServiceBuilder, ServiceExt};
+    /// use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RequireScopeLayer, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+    ///
     /// let layer = ApiKeyLayer::new(ring).responder(|rejection| {
-    ///     let mut response = http::Response::new(rejection.detail().to_owned().into());
+    ///     let mut response = Response::new(format!("no: {}", rejection.detail()).into());
     ///     *response.status_mut() = rejection.status();
     ///     response
     /// });
-    /// # Ok::<(), tower_api_key::Error>(())
+    /// let service = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .layer(RequireScopeLayer::new("orders:write"))
+    ///     .service(tower::service_fn(|_: Request<()>| async {
+    ///         Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+    ///     }));
+    ///
+    /// let of_the_layer = service.clone().oneshot(Request::new(())).await?;
+    /// let body = of_the_layer.into_body().collect().await?.to_bytes();
+    /// assert_eq!(body, "no: API key missing");
+    ///
+    /// let mut request = Request::new(());
+    /// let key = reader.secret().expose().parse()?;
+    /// request.headers_mut().insert("x-api-key", key);
+    /// let of_the_guard = service.oneshot(request).await?;
+    /// let body = of_the_guard.into_body().collect().await?.to_bytes();
+    /// assert_eq!(body, "no: Insufficient scope: expected orders:write");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
     /// ```
     pub fn responder(
         mut self,

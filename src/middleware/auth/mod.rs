@@ -12,7 +12,7 @@
 //! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
 //!
 //! let inner = tower::service_fn(|request: Request<()>| async move {
-//!     let key = request.extensions().get::<VerifiedKey>().expect("authenticated");
+//!     let key = VerifiedKey::of(request.extensions()).expect("authenticated");
 //!     assert_eq!(key.subject(), "alice");
 //!     assert!(!request.headers().contains_key("x-api-key"));
 //!     Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))

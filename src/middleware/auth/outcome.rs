@@ -35,7 +35,7 @@ impl Outcome {
     /// Reports what the response says of a guard, an extractor or a handler, and returns the response
     /// of the layer's responder, if that answers it. Dropping the outcome reports the rest.
     pub(super) fn conclude<B>(mut self, response: &mut Response<B>) -> Option<Response<Bytes>> {
-        let rejection = response.extensions_mut().get_mut::<Rejection>()?;
+        let rejection = Rejection::within(response)?;
         if !rejection.take_untold() {
             return None;
         }

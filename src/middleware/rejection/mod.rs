@@ -23,6 +23,7 @@
 
 mod grpc;
 mod head;
+mod mark;
 mod proof;
 mod response;
 mod value;
@@ -34,6 +35,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 pub(crate) use head::Head;
 pub(crate) use proof::proof;
+use response::without_layer;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::access::requirement::Requirement;
@@ -70,8 +72,8 @@ pub struct Rejection {
     source: Option<Arc<StoreError>>,
     challenges: Challenges,
     requirement: Option<Arc<Requirement>>,
-    /// Whether a guard or an extractor made it, and the layer further out has not notified its
-    /// observer yet.
+    /// Whether a guard, an extractor or a handler made it, and the layer further out has not notified
+    /// its observer yet.
     untold: bool,
     /// Whether a responder has made the response.
     is_answered: bool,
@@ -109,7 +111,7 @@ impl Rejection {
         self.requirement.as_deref()
     }
 
-    /// The code that a gRPC client gets.
+    /// The code that a gRPC client gets, in [a status](Self::grpc_metadata) of a handler too.
     pub fn grpc_code(&self) -> i32 {
         grpc::code(self.kind)
     }
@@ -125,6 +127,14 @@ impl Rejection {
             rejection.untold = true;
         }
         response
+    }
+
+    /// Marks a rejection as made inside a handler.
+    fn of_a_handler(self) -> Self {
+        Self {
+            untold: true,
+            ..self
+        }
     }
 
     /// Whether the layer is to notify its observer of it. The layers further out are not.

@@ -173,6 +173,11 @@ impl Anonymous {
     pub(crate) fn refuse(&self, request: Head<'_>) -> Response<Bytes> {
         self.0.refuse(&Refusal::Missing, None, request)
     }
+
+    /// The same refusal, before it becomes a response.
+    pub(super) fn rejection(&self) -> Rejection {
+        self.0.missing.rejection(None, Identity::Unknown)
+    }
 }
 
 /// A requirement with the response to keys that do not meet it.
@@ -229,11 +234,20 @@ impl RejectionKind {
 /// The response if a scope is required and nothing authenticates.
 #[cold]
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
-    let kind = RejectionKind::NotAuthenticated;
-    let detail = Detail::Static(NOT_AUTHENTICATED);
-    let answer = Answer::new(kind, detail, kind.status(), Vec::new());
+    let answer = without_layer_answer();
     let rejection = answer.rejection(None, Identity::Unknown);
     answer.respond(rejection, &HeaderValue::from_static("*"), None, request)
+}
+
+/// The same refusal, before it becomes a response.
+pub(super) fn without_layer() -> Rejection {
+    without_layer_answer().rejection(None, Identity::Unknown)
+}
+
+fn without_layer_answer() -> Answer {
+    let kind = RejectionKind::NotAuthenticated;
+    let detail = Detail::Static(NOT_AUTHENTICATED);
+    Answer::new(kind, detail, kind.status(), Vec::new())
 }
 
 /// One kind of refusal, except for what differs between requests.

@@ -66,9 +66,8 @@ impl Rejection {
     /// `Cache-Control: no-store`, and this rejection in its extensions. It does not come from a
     /// [responder](crate::ApiKeyLayer::responder).
     ///
-    /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic returns
-    /// `Status::new(rejection.grpc_code().into(), rejection.detail())`, which no observer recognises as a
-    /// rejection.
+    /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic makes
+    /// [a status](Self::grpc_metadata) of it.
     pub fn into_response(self) -> Response<Bytes> {
         let json = problem::json(self.status, self.detail());
         // Only the authenticating layer knows which headers carry keys.

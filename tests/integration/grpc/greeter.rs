@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Request;
 use http::uri::PathAndQuery;
+use http::{Extensions, Request};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,10 +32,14 @@ struct Words {
     text: String,
 }
 
+/// What a method checks before it answers.
+pub(super) type Check = fn(&Extensions) -> Result<(), Status>;
+
 /// Answers with the words, their speaker, and whether it can see a credential.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Greeter {
     calls: Arc<AtomicUsize>,
+    check: Check,
 }
 
 impl NamedService for Greeter {
@@ -52,20 +56,23 @@ impl Service<Request<Body>> for Greeter {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = Say(Arc::clone(&self.calls));
+        let method = Say(self.clone());
         let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
         Box::pin(async move { Ok(grpc.unary(method, request).await) })
     }
 }
 
-struct Say(Arc<AtomicUsize>);
+struct Say(Greeter);
 
 impl UnaryService<Words> for Say {
     type Response = Words;
     type Future = std::future::Ready<Result<Response<Words>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Words>) -> Self::Future {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if let Err(status) = (self.0.check)(request.extensions()) {
+            return std::future::ready(Err(status));
+        }
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
         let who = match request.extensions().get::<VerifiedKey>() {
             Some(key) => format!("{} ({})", key.subject(), key.scopes()),
             None => "nobody".to_owned(),
@@ -103,9 +110,30 @@ impl Server {
         ResBody:
             http_body::Body<Data = Bytes, Error: Into<tonic::codegen::StdError>> + Send + 'static,
     {
+        Self::checking(layer, |_| Ok(())).await
+    }
+
+    /// As [`start`](Self::start), with a method that makes this check.
+    pub(super) async fn checking<L, ResBody>(layer: L, check: Check) -> Self
+    where
+        L: Layer<Routes> + Clone + Send + Sync + 'static,
+        L::Service: Service<
+                Request<Body>,
+                Response = http::Response<ResBody>,
+                Error: Into<tonic::codegen::StdError> + Send,
+                Future: Send,
+            > + Clone
+            + Send
+            + 'static,
+        ResBody:
+            http_body::Body<Data = Bytes, Error: Into<tonic::codegen::StdError>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let greeter = Greeter::default();
+        let greeter = Greeter {
+            calls: Arc::default(),
+            check,
+        };
         let calls = Arc::clone(&greeter.calls);
         let (end, ended) = oneshot::channel::<()>();
         let serving = tonic::transport::Server::builder()
