@@ -86,39 +86,29 @@ impl Format {
         Ok((id, SecretKey::new(text, public_len)))
     }
 
-    /// Whether these are the bytes of a well-formed key of this prefix with a right checksum.
+    /// Whether these bytes have the length and the start of a key of this prefix, and may be one.
     #[inline]
-    pub(crate) fn is_key(&self, presented: &[u8]) -> bool {
-        if presented.len() != self.key_len() || !presented.starts_with(self.start.as_bytes()) {
-            return false;
-        }
-        let Some((id, secret)) = split_id(&presented[self.start.len()..]) else {
-            return false;
-        };
-        let Some((body, presented_checksum)) = presented.split_last_chunk() else {
-            return false;
-        };
-        is_base62(id) & is_base62(secret)
-            && decode(*presented_checksum) == u64::from(CRC.checksum(body))
+    pub(crate) fn begins_as_key(&self, presented: &[u8]) -> bool {
+        presented.len() == self.key_len() && presented.starts_with(self.start.as_bytes())
     }
 
     /// Whether these bytes are meant to be a key of this prefix, whatever their checksum.
     pub(crate) fn is_shaped(&self, presented: &[u8]) -> bool {
-        presented.len() == self.key_len()
-            && presented
-                .strip_prefix(self.start.as_bytes())
-                .and_then(split_id)
+        self.begins_as_key(presented)
+            && split_id(&presented[self.start.len()..])
                 .is_some_and(|(id, secret)| is_base62(id) && is_base62(secret))
     }
 
-    /// The id that a well-formed key names.
+    /// The id of a well-formed key of this prefix with a right checksum. `None` for any other bytes.
     pub(crate) fn id_of(&self, presented: &[u8]) -> Option<KeyId> {
-        let (id, _) = split_id(presented.get(self.start.len()..)?)?;
-        if self.is_key(presented) {
-            KeyId::of(*id)
-        } else {
-            None
+        if !self.begins_as_key(presented) {
+            return None;
         }
+        let (id, secret) = split_id(&presented[self.start.len()..])?;
+        let (body, presented_checksum) = presented.split_last_chunk()?;
+        let is_right =
+            is_base62(secret) && decode(*presented_checksum) == u64::from(CRC.checksum(body));
+        if is_right { KeyId::of(*id) } else { None }
     }
 
     /// The keys of this format in a text, each with its id: at any position, with any text glued to

@@ -24,21 +24,53 @@ pub(crate) enum Verifying {
 
 impl KeyRing {
     /// Verifies as far as the store answers at once.
+    ///
+    /// If the records are in memory, the digest comes first: a record that it finds proves every byte.
     #[inline]
     pub(crate) fn begin(&self, presented: &[u8], facts: impl Fn() -> Facts) -> Verifying {
-        let well_formed =
-            self.0.format.is_key(presented) || (self.0.accepts_imports && is_importable(presented));
-        if !well_formed {
+        let Some(index) = &self.0.index else {
+            return self.begin_at_store(presented, &facts);
+        };
+        if !self.0.format.begins_as_key(presented) && !self.0.takes(presented) {
+            return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
+        }
+        let digest = self.0.digester.current(presented);
+        match index.find(&self.0.realm, &digest) {
+            Some(Some(record)) => match self.0.judge_record(record, &digest, &facts) {
+                Ok(key) => Verifying::Done(Ok(key)),
+                Err(error) => self.fail(error, presented, &facts),
+            },
+            Some(None) => self.miss(presented, &facts),
+            // Nothing is known: it is not fresh.
+            None => self.begin_at_store(presented, &facts),
+        }
+    }
+
+    /// The same if a look-up costs a read of a database: only a well-formed key is worth one.
+    fn begin_at_store(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
+        if self.0.format.id_of(presented).is_none() && !self.0.takes(presented) {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
-            Lookup::Ready(found) => match self.0.judge(found, &digest, &facts) {
+            Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
                 Ok(key) => Verifying::Done(Ok(key)),
-                Err(error) => self.fail(error, presented, &facts),
+                Err(error) => self.fail(error, presented, facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
         }
+    }
+
+    /// The end of a look-up in memory that found nothing. Only now the shape and the checksum are read, to
+    /// tell a key that is malformed from one that is unknown.
+    #[cold]
+    fn miss(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
+        let claimed = self.0.format.id_of(presented);
+        if claimed.is_none() && !self.0.takes(presented) {
+            return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
+        }
+        let unknown = VerifyError::invalid(InvalidCause::Unknown).claimed_by(|| claimed);
+        self.fail(unknown, presented, facts)
     }
 
     /// The end of a verification that failed at the first look-up, or its way on to the digests
@@ -170,6 +202,11 @@ impl KeyRing {
 }
 
 impl Inner {
+    /// Whether these bytes can be a key that was minted elsewhere, on a ring that takes such keys.
+    fn takes(&self, presented: &[u8]) -> bool {
+        self.accepts_imports && is_importable(presented)
+    }
+
     /// Asks the store. A panic in it counts as an outage.
     #[inline]
     pub(super) fn find(&self, digest: &KeyDigest) -> Lookup {
@@ -182,8 +219,7 @@ impl Inner {
             .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))
     }
 
-    /// The only function that turns a record into a verdict. The facts are collected only for a key with
-    /// caveats.
+    /// The verdict on what a look-up found.
     #[inline]
     pub(super) fn judge(
         &self,
@@ -191,17 +227,25 @@ impl Inner {
         digest: &KeyDigest,
         facts: impl Fn() -> Facts,
     ) -> Verdict {
-        let record = match found {
-            Ok(Some(record)) if record.digest() == digest => record,
-            Ok(None) => return Err(VerifyError::invalid(InvalidCause::Unknown)),
-            // A store that answers with another key's record is out of order.
-            Ok(Some(_)) => {
-                let answer = "the store answered with the record of another digest";
-                let error = StoreError::new(StoreErrorKind::Corrupt, answer);
-                return Err(VerifyError::store_unavailable(error));
-            }
-            Err(error) => return Err(VerifyError::store_unavailable(error)),
-        };
+        match found {
+            Ok(Some(record)) => self.judge_record(record, digest, facts),
+            Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
+            Err(error) => Err(VerifyError::store_unavailable(error)),
+        }
+    }
+
+    /// The only function that turns a record into a verdict. The facts are collected only for a key with
+    /// caveats.
+    #[inline]
+    fn judge_record(
+        &self,
+        record: Arc<KeyRecord>,
+        digest: &KeyDigest,
+        facts: impl Fn() -> Facts,
+    ) -> Verdict {
+        if record.digest() != digest {
+            return Err(of_another_digest());
+        }
         let at = self.reading();
         if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
             if !record.caveats().is_empty()
@@ -243,6 +287,13 @@ impl Inner {
         };
         VerifyError::invalid(cause).of(record)
     }
+}
+
+/// A store that answers with another key's record is out of order.
+#[cold]
+fn of_another_digest() -> VerifyError {
+    let answer = "the store answered with the record of another digest";
+    VerifyError::store_unavailable(StoreError::new(StoreErrorKind::Corrupt, answer))
 }
 
 #[cold]

@@ -136,12 +136,15 @@ where
     S: Service<Request<B>>,
 {
     fn resume(mut self, verdict: Result<VerifiedKey, VerifyError>) -> State<S, B> {
-        match self.policy.admit(verdict, self.scheme, &mut self.request) {
-            Ok(()) => State::Pass {
-                outcome: Outcome::of(&self.policy, &self.request),
-                response: self.service.call(self.request),
-                guard: self.guard,
-            },
+        match self.policy.check(verdict, self.scheme) {
+            Ok(key) => {
+                self.request.extensions_mut().insert(key);
+                State::Pass {
+                    outcome: Outcome::of(&self.policy, &self.request),
+                    response: self.service.call(self.request),
+                    guard: self.guard,
+                }
+            }
             Err(refusal) => State::Reject {
                 response: Some(self.policy.refuse(&refusal, (&self.request).into())),
             },

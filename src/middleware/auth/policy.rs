@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue, REFERER};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 use http::{Request, Response};
 
 use super::cache::Guard;
@@ -83,37 +83,47 @@ impl Policy {
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
         };
-        hide(request, header.unwrap_or(&AUTHORIZATION), self.forward);
-        if !reported.is_empty() {
-            // In every place except `Referer`, a reported key refuses the request.
-            hide(request, &REFERER, true);
-        }
+        let header = header.unwrap_or(&AUTHORIZATION);
         let guard = Guard::private(self.vary.clone());
         match verifying {
-            Verifying::Done(verdict) => match self.admit(verdict, scheme, request) {
-                Ok(()) => Step::Admitted(guard),
+            // A request that is refused goes nowhere: there is no one to hide the credential from.
+            Verifying::Done(verdict) => match self.check(verdict, scheme) {
+                Ok(key) => {
+                    self.hide(request, header, !reported.is_empty());
+                    request.extensions_mut().insert(key);
+                    Step::Admitted(guard)
+                }
                 Err(refusal) => Step::Refused(refusal),
             },
-            Verifying::Pending(verdict) => Step::Pending(verdict, scheme, guard),
+            Verifying::Pending(verdict) => {
+                self.hide(request, header, !reported.is_empty());
+                Step::Pending(verdict, scheme, guard)
+            }
+        }
+    }
+
+    /// Hides the credential, and a reported key in `Referer`: in every other place, a reported key refuses
+    /// the request.
+    #[inline]
+    fn hide<B>(&self, request: &mut Request<B>, header: &HeaderName, is_reported: bool) {
+        hide(request, header, self.forward);
+        if is_reported {
+            hide(request, &REFERER, true);
         }
     }
 
     /// The one way to the inner service: a positive verdict on a key that meets the requirement.
     #[inline]
-    pub(super) fn admit<B>(
+    pub(super) fn check(
         &self,
         verdict: Result<VerifiedKey, VerifyError>,
         scheme: Scheme,
-        request: &mut Request<B>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<VerifiedKey, Refusal> {
         let key = verdict?.presented_as(scheme);
-        if let Some(required) = &self.required
-            && !required.is_met_by(&key)
-        {
-            return Err(Refusal::InsufficientScope(key));
+        match &self.required {
+            Some(required) if !required.is_met_by(&key) => Err(Refusal::InsufficientScope(key)),
+            _ => Ok(key),
         }
-        request.extensions_mut().insert(key);
-        Ok(())
     }
 
     #[cold]

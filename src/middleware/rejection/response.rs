@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::value::{challenge, lacking};
+use super::value::{challenge, lacking, problem_headers};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
@@ -25,13 +25,13 @@ pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
 /// Every refusal of one layer.
 pub(crate) struct Responses {
-    missing: Answer,
-    invalid: Answer,
-    store_unavailable: Answer,
+    missing: Prepared,
+    invalid: Prepared,
+    store_unavailable: Prepared,
     /// One for each [`Ambiguity`], in its order.
-    ambiguous: [Answer; Ambiguity::ALL.len()],
+    ambiguous: [Prepared; Ambiguity::ALL.len()],
     /// One for each [`KeyPlace`], in its order.
-    misplaced: [Answer; KeyPlace::ALL.len()],
+    misplaced: [Prepared; KeyPlace::ALL.len()],
     vary: HeaderValue,
     responder: Option<Arc<Responder>>,
 }
@@ -50,14 +50,12 @@ impl Responses {
                 .map(|scheme| ascii(format!("{} realm=\"{realm}\"{error}", scheme.as_str())))
                 .collect()
         };
-        let answer = |kind, detail, challenges| {
-            Answer::new(
-                kind,
-                Detail::Static(detail),
-                profile.status(kind),
-                challenges,
-            )
+        let vary = sources.vary();
+        let prepared = |kind, detail, challenges| {
+            let answer = Answer::new(kind, detail, profile.status(kind), challenges);
+            Prepared::new(answer, &vary)
         };
+        let answer = |kind, detail, challenges| prepared(kind, Detail::Static(detail), challenges);
         Self {
             missing: answer(RejectionKind::Missing, MISSING, challenges("")),
             invalid: answer(
@@ -75,9 +73,9 @@ impl Responses {
             misplaced: KeyPlace::ALL.map(|place| {
                 let detail = Detail::Shared(place.detail(&sources.instruction()).into());
                 let kind = place.rejection();
-                Answer::new(kind, detail, profile.status(kind), Vec::new())
+                prepared(kind, detail, Vec::new())
             }),
-            vary: sources.vary(),
+            vary,
             responder,
         }
     }
@@ -110,7 +108,7 @@ impl Responses {
                     let answer = &self.store_unavailable;
                     let rejection = Rejection {
                         source: error.failure().cloned(),
-                        ..answer.rejection(None, error.identity())
+                        ..answer.answer.rejection(None, error.identity())
                     };
                     let responder = self.responder.as_deref();
                     answer.respond(rejection, &self.vary, responder, request)
@@ -148,12 +146,12 @@ impl Responses {
 
     fn answer(
         &self,
-        answer: &Answer,
+        answer: &Prepared,
         cause: Option<InvalidCause>,
         identity: Identity,
         request: Head<'_>,
     ) -> Response<Bytes> {
-        let rejection = answer.rejection(cause, identity);
+        let rejection = answer.answer.rejection(cause, identity);
         let responder = self.responder.as_deref();
         answer.respond(rejection, &self.vary, responder, request)
     }
@@ -220,7 +218,8 @@ impl Required {
             ..self.answer.rejection(None, Identity::Proven(key.id()))
         };
         let responder = self.responder.as_deref();
-        self.answer.respond(rejection, vary, responder, request)
+        self.answer
+            .respond(rejection, None, vary, responder, request)
     }
 }
 
@@ -236,7 +235,13 @@ impl RejectionKind {
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let answer = without_layer_answer();
     let rejection = answer.rejection(None, Identity::Unknown);
-    answer.respond(rejection, &HeaderValue::from_static("*"), None, request)
+    answer.respond(
+        rejection,
+        None,
+        &HeaderValue::from_static("*"),
+        None,
+        request,
+    )
 }
 
 /// The same refusal, before it becomes a response.
@@ -296,9 +301,11 @@ impl Answer {
         }
     }
 
+    /// `headers` are those of the problem, if they were prepared.
     fn respond(
         &self,
         mut rejection: Rejection,
+        headers: Option<&HeaderMap>,
         vary: &HeaderValue,
         responder: Option<&Responder>,
         request: Head<'_>,
@@ -312,10 +319,37 @@ impl Answer {
                 rejection.is_answered = true;
                 completed(responder(&rejection), rejection.challenges.as_slice(), vary)
             }
-            (None, None) => rejection.problem(self.problem.clone(), vary),
+            (None, None) => rejection.problem(self.problem.clone(), headers, vary),
         };
         response.extensions_mut().insert(rejection);
         response
+    }
+}
+
+/// An answer with its headers, for a refusal of which nothing in them differs between requests.
+struct Prepared {
+    answer: Answer,
+    headers: HeaderMap,
+}
+
+impl Prepared {
+    fn new(answer: Answer, vary: &HeaderValue) -> Self {
+        Self {
+            headers: problem_headers(answer.kind, &answer.challenges, vary),
+            answer,
+        }
+    }
+
+    fn respond(
+        &self,
+        rejection: Rejection,
+        vary: &HeaderValue,
+        responder: Option<&Responder>,
+        request: Head<'_>,
+    ) -> Response<Bytes> {
+        let headers = Some(&self.headers);
+        self.answer
+            .respond(rejection, headers, vary, responder, request)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 
 use super::response::ascii;
 use super::{Challenges, Detail, Rejection, RejectionKind};
@@ -71,26 +71,45 @@ impl Rejection {
     pub fn into_response(self) -> Response<Bytes> {
         let json = problem::json(self.status, self.detail());
         // Only the authenticating layer knows which headers carry keys.
-        let mut response = self.problem(json.into(), &HeaderValue::from_static("*"));
+        let mut response = self.problem(json.into(), None, &HeaderValue::from_static("*"));
         response.extensions_mut().insert(self);
         response
     }
 
-    pub(super) fn problem(&self, problem: Bytes, vary: &HeaderValue) -> Response<Bytes> {
+    /// `headers` are its own, if they were prepared.
+    pub(super) fn problem(
+        &self,
+        problem: Bytes,
+        headers: Option<&HeaderMap>,
+        vary: &HeaderValue,
+    ) -> Response<Bytes> {
         let mut response = Response::new(problem);
         *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
-        for challenge in self.challenges.as_slice() {
-            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
-        }
-        if self.kind == RejectionKind::StoreUnavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        caching::forbid_storing(headers);
-        headers.insert(header::VARY, vary.clone());
+        *response.headers_mut() = match headers {
+            Some(prepared) => prepared.clone(),
+            None => problem_headers(self.kind, self.challenges.as_slice(), vary),
+        };
         response
     }
+}
+
+/// The headers of a problem that refuses a request.
+pub(super) fn problem_headers(
+    kind: RejectionKind,
+    challenges: &[HeaderValue],
+    vary: &HeaderValue,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+    for challenge in challenges {
+        headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    if kind == RejectionKind::StoreUnavailable {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    caching::forbid_storing(&mut headers);
+    headers.insert(header::VARY, vary.clone());
+    headers
 }
 
 /// The unmet requirement, in the words that the client gets.
