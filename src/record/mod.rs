@@ -1,5 +1,6 @@
 //! The records of keys in a store.
 
+mod held;
 mod parts;
 mod revocation;
 #[cfg(feature = "sql")]
@@ -13,6 +14,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub(crate) use held::Held;
 pub use parts::KeyRecordParts;
 pub use revocation::{Revocation, RevocationReason};
 pub use state::KeyState;

@@ -8,8 +8,8 @@ use crate::key::digest::KeyDigest;
 use crate::key::foreign::is_importable;
 use crate::lifecycle::Reading;
 use crate::observe::event::{Event, EventKind};
-use crate::record::{KeyRecord, KeyState, RevocationReason};
-use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
+use crate::record::{Held, KeyRecord, KeyState, RevocationReason};
+use crate::store::{BoxFuture, Found, IndexAnswer, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
 use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
@@ -35,14 +35,13 @@ impl KeyRing {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
         let digest = self.0.digester.current(presented);
-        match index.find(&self.0.realm, &digest) {
-            Some(Some(record)) => match self.0.judge_record(record, &digest, &facts) {
+        match index.look_up(&self.0.realm, &digest) {
+            IndexAnswer::Known(record) => match self.0.judge_record(record, &digest, &facts) {
                 Ok(key) => Verifying::Done(Ok(key)),
                 Err(error) => self.fail(error, presented, &facts),
             },
-            Some(None) => self.miss(presented, &facts),
-            // Nothing is known: it is not fresh.
-            None => self.begin_at_store(presented, &facts),
+            IndexAnswer::Unknown => self.miss(presented, &facts),
+            IndexAnswer::Stale => self.begin_at_store(presented, &facts),
         }
     }
 
@@ -228,7 +227,7 @@ impl Inner {
         facts: impl Fn() -> Facts,
     ) -> Verdict {
         match found {
-            Ok(Some(record)) => self.judge_record(record, digest, facts),
+            Ok(Some(record)) => self.judge_record(record.into(), digest, facts),
             Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
             Err(error) => Err(VerifyError::store_unavailable(error)),
         }
@@ -237,12 +236,7 @@ impl Inner {
     /// The only function that turns a record into a verdict. The facts are collected only for a key with
     /// caveats.
     #[inline]
-    fn judge_record(
-        &self,
-        record: Arc<KeyRecord>,
-        digest: &KeyDigest,
-        facts: impl Fn() -> Facts,
-    ) -> Verdict {
+    fn judge_record(&self, record: Held, digest: &KeyDigest, facts: impl Fn() -> Facts) -> Verdict {
         if record.digest() != digest {
             return Err(of_another_digest());
         }
@@ -251,14 +245,14 @@ impl Inner {
             if !record.caveats().is_empty()
                 && let Err(unmet) = record.caveats().check(&facts())
             {
-                return Err(unmet_by(unmet, record));
+                return Err(unmet_by(unmet, record.into_record()));
             }
             if let Some(uses) = &self.uses {
                 uses.mark(record.id(), at.now);
             }
             return Ok(VerifiedKey::new(record));
         }
-        Err(self.refused(record, at))
+        Err(self.refused(record.into_record(), at))
     }
 
     /// Why a record is not accepted. The end of a key that is denied for its age is remembered,

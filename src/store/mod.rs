@@ -15,6 +15,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub(crate) use index::IndexAnswer;
 pub use index::{Asked, Freshness, Index};
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;

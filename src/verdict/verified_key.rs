@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use super::Scheme;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
 use crate::key::KeyId;
-use crate::record::KeyRecord;
+use crate::record::{Held, KeyRecord};
 use crate::time::Timestamp;
 
 /// The proof, in a request's extensions, that *this* request was authenticated.
@@ -36,14 +35,14 @@ use crate::time::Timestamp;
 /// becomes [a status](crate::Rejection::grpc_metadata) in three lines.
 #[derive(Clone)]
 pub struct VerifiedKey {
-    record: Arc<KeyRecord>,
+    record: Held,
     scheme: Scheme,
 }
 
 impl VerifiedKey {
     /// The only function that turns a verdict into a proof.
     #[inline]
-    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
+    pub(crate) fn new(record: Held) -> Self {
         Self {
             record,
             scheme: Scheme::ApiKey,

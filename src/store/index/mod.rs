@@ -2,6 +2,7 @@
 
 mod by_digest;
 mod freshness;
+mod hot;
 
 use std::fmt;
 use std::hash::BuildHasherDefault;
@@ -13,7 +14,7 @@ use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::{Asked, Freshness};
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
-use crate::record::KeyRecord;
+use crate::record::{Held, KeyRecord};
 use crate::support::apart::Apart;
 
 /// Records in memory by digest, with the proof that they may be believed.
@@ -50,6 +51,14 @@ struct Inner {
     writing: Apart<Mutex<()>>,
 }
 
+/// What an index says of a digest in a realm.
+pub(crate) enum IndexAnswer {
+    Known(Held),
+    Unknown,
+    /// It is not fresh, so nothing is known.
+    Stale,
+}
+
 impl Index {
     /// An empty index.
     pub fn new(freshness: Freshness) -> Self {
@@ -62,16 +71,26 @@ impl Index {
 
     /// The record of a digest in a realm, or that there is none. `None` if the index is not fresh: nothing
     /// is known then.
-    #[inline]
     pub fn find(&self, realm: &Realm, digest: &KeyDigest) -> Option<Option<Arc<KeyRecord>>> {
+        match self.look_up(realm, digest) {
+            IndexAnswer::Known(record) => Some(Some(record.into_record())),
+            IndexAnswer::Unknown => Some(None),
+            IndexAnswer::Stale => None,
+        }
+    }
+
+    /// The same for a verdict, which counts its reference where the fewest threads do.
+    #[inline]
+    pub(crate) fn look_up(&self, realm: &Realm, digest: &KeyDigest) -> IndexAnswer {
         // Before the look-up: what an accept relies on was proven when the accept began.
         if !self.0.freshness.is_fresh() {
-            return None;
+            return IndexAnswer::Stale;
         }
         let by_digest = self.0.by_digest.pin();
-        let record = by_digest.get(digest);
-        let record = record.filter(|record| record.realm() == realm);
-        Some(record.map(Arc::clone))
+        match by_digest.get(digest) {
+            Some(record) if record.realm() == realm => IndexAnswer::Known(hot::held(record)),
+            _ => IndexAnswer::Unknown,
+        }
     }
 
     /// Until when the index may be believed.
