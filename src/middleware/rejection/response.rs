@@ -174,7 +174,7 @@ impl Anonymous {
 
     /// The same refusal, before it becomes a response.
     pub(super) fn rejection(&self) -> Rejection {
-        self.0.missing.rejection(None, Identity::Unknown)
+        self.0.missing.answer.rejection(None, Identity::Unknown)
     }
 }
 
