@@ -187,7 +187,9 @@ pub use observe::observer::Observer;
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
 #[doc(inline)]
-pub use record::{KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason};
+pub use record::{
+    Gain, KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason,
+};
 #[doc(inline)]
 pub use ring::unknown_keys::{Answer, UnknownKeys};
 #[doc(inline)]

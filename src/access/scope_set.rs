@@ -98,6 +98,23 @@ impl ScopeSet {
         self.iter().all(|scope| other.contains(scope))
     }
 
+    /// The scopes that are in both sets.
+    ///
+    /// ```
+    /// use tower_api_key::ScopeSet;
+    ///
+    /// let held: ScopeSet = "orders:read orders:write".parse()?;
+    /// let both = held.intersection(&"invoices:read orders:read".parse()?);
+    /// assert_eq!(both.as_str(), "orders:read");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let both: Vec<&str> = self.iter().filter(|it| other.contains(it)).collect();
+        // In the order of this set.
+        Self::of(both.join(" ").into_boxed_str())
+    }
+
     /// Whether there is no scope in the set.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

@@ -25,9 +25,6 @@ pub(crate) fn narrow(
     if scopes.is_empty() && narrowing.scopes.is_some() {
         return Err(ErrorKind::EmptyScopes.into());
     }
-    if !scopes.is_subset(key.scopes()) {
-        return Err(ErrorKind::WouldWiden.into());
-    }
     if scopes == key.scopes() && caveats == *key.caveats() && others.clone().next().is_none() {
         return Ok(None);
     }
@@ -37,6 +34,9 @@ pub(crate) fn narrow(
         parts.scopes = scopes.clone();
         parts.caveats = caveats;
     });
+    if !narrowed.record.is_within(key) {
+        return Err(ErrorKind::WouldWiden.into());
+    }
     let record = narrowed.record.clone();
     let writes = [narrowed]
         .into_iter()

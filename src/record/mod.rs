@@ -1,5 +1,6 @@
 //! The records of keys in a store.
 
+mod gain;
 mod held;
 mod parts;
 mod revocation;
@@ -10,10 +11,12 @@ mod texts;
 #[cfg(feature = "sql")]
 pub(crate) mod unfit;
 mod view;
+mod within;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use gain::Gain;
 pub(crate) use held::Held;
 pub use parts::KeyRecordParts;
 pub use revocation::{Revocation, RevocationReason};

@@ -230,11 +230,12 @@ async fn r21_a_late_answer_overwrites_no_newer_version() {
 
     // A database that has gone back, and on in another way.
     index.put(edited(&record, |parts| parts.version = 7));
+    let revoked = edited(&revoked, |parts| parts.version = 7);
     assert_eq!(held().as_deref(), Some(&revoked));
 
-    assert!(!index.remove(record.digest(), 1), "it is at version 2");
-    assert!(index.remove(record.digest(), 2));
-    assert!(!index.remove(record.digest(), 2));
+    assert!(!index.remove(record.digest(), 6), "it is at version 7");
+    assert!(index.remove(record.digest(), 7));
+    assert!(!index.remove(record.digest(), 7));
     assert!(held().is_none() && index.is_empty());
 }
 

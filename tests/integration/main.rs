@@ -72,6 +72,7 @@ mod text_types;
 mod uses;
 mod watch;
 mod wire;
+mod within;
 
 use tower_api_key_test_support::pg_server;
 use tower_api_key_test_support::{folder, process, support};

@@ -166,7 +166,7 @@ async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(),
         let next = write.record.clone();
         match trial.store.commit(&Change::new(vec![write])).await {
             Ok(()) => held = next,
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => {}
+            Err(error) if is_refusal(error.kind()) => {}
             Err(error) => return Err(failed("commit of a wider key", &error)),
         }
         trial
@@ -174,6 +174,11 @@ async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(),
             .await?;
     }
     Ok(())
+}
+
+/// A field that is fixed at issue makes it another key, and that is a conflict.
+fn is_refusal(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Conflict)
 }
 
 async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {

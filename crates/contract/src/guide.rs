@@ -56,15 +56,15 @@
 //!                     Ok(())
 //!                 }
 //!             }
-//!             // The same key: a version says nothing about another one.
+//!             // The same key, with no more authority: a version says nothing about another key.
 //!             (Some(old), Expected::Version(version))
-//!                 if old.version() == version
-//!                     && old.digest() == new.digest()
-//!                     && old.realm() == new.realm()
-//!                     && old.subject() == new.subject()
-//!                     && old.lineage() == new.lineage() =>
+//!                 if old.version() == version =>
 //!             {
-//!                 Ok(())
+//!                 match new.gain_over(old) {
+//!                     None => Ok(()),
+//!                     Some(gain) if gain.is_another_key() => Err(StoreErrorKind::Conflict),
+//!                     Some(_) => Err(StoreErrorKind::Unavailable),
+//!                 }
 //!             }
 //!             (_, Expected::Version(_)) => Err(StoreErrorKind::Conflict),
 //!         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tower_api_key::store::{Change, Write};
-use tower_api_key::{KeyId, KeyRecord, RevocationReason, Timestamp};
+use tower_api_key::{Gain, KeyId, KeyRecord, RevocationReason, Timestamp};
 
 use super::entry::Entry;
 use super::failure::Problem;
@@ -49,7 +49,13 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
             continue;
         };
         kept.insert(*digest);
-        if let Some(gain) = gain(old, new) {
+        let write = Write::next(old, |parts| {
+            // A file holds no time of issue.
+            let issued_at = parts.issued_at;
+            *parts = new.to_parts();
+            parts.issued_at = issued_at;
+        });
+        if let Some(gain) = gain(old, &write.record) {
             let text = format!(
                 "{gain} (id {}): the authority of a secret only shrinks; issue a new secret, and \
                  put its digest here",
@@ -57,15 +63,8 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
             );
             return Err(Problem::new(line, text));
         }
-        if differs(old, new) {
-            writes.push(Write::next(old, |parts| {
-                let new = new.to_parts();
-                parts.scopes = new.scopes;
-                parts.caveats = new.caveats;
-                parts.not_before = new.not_before;
-                parts.expires_at = new.expires_at;
-                parts.label = new.label;
-            }));
+        if differs(old, &write.record) {
+            writes.push(write);
         }
     }
     let gone = held
@@ -77,40 +76,28 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
     Ok(Change::new(writes))
 }
 
-/// The field in which the new record has more than the old one, or differs from it.
+/// What the new record has more than the old one, in the words of a file.
 fn gain(old: &KeyRecord, new: &KeyRecord) -> Option<&'static str> {
-    let later = match (old.expires_at(), new.expires_at()) {
-        (Some(old), Some(new)) => new > old,
-        (Some(_), None) => true,
-        (None, _) => false,
+    let Some(gain) = new.gain_over(old) else {
+        // No authority to this crate, but perhaps to the application.
+        let is_same = new.metadata() == old.metadata();
+        return (!is_same).then_some("metadata: this key had other ones");
     };
-    if old.revocation().is_some() {
-        Some("digest: this key was taken from the file, and is revoked")
-    } else if new.id() != old.id() {
-        Some("id: this key had another one")
-    } else if new.realm() != old.realm() {
-        Some("realm: this key was of another one")
-    } else if new.subject() != old.subject() {
-        Some("subject: this key was of another one")
-    } else if new.metadata() != old.metadata() {
-        Some("metadata: this key had other ones")
-    } else if !new.scopes().is_subset(old.scopes()) {
-        Some("scopes: this key had not all of them")
-    } else if !new.caveats().is_superset(old.caveats()) {
-        Some("caveats: this key had more of them")
-    } else if new.not_before() < old.not_before() {
-        Some("not_before: this key became valid later")
-    } else if later {
-        Some("expires_at: this key expired sooner")
-    } else {
-        None
-    }
+    Some(match gain {
+        Gain::Id => "id: this key had another one",
+        Gain::Realm => "realm: this key was of another one",
+        Gain::Subject => "subject: this key was of another one",
+        Gain::Revocation => "digest: this key was taken from the file, and is revoked",
+        Gain::Scopes => "scopes: this key had not all of them",
+        Gain::Caveats => "caveats: this key had more of them",
+        Gain::NotBefore => "not_before: this key became valid later",
+        Gain::ExpiresAt => "expires_at: this key expired sooner",
+        _ => "digest: this key was another one",
+    })
 }
 
 fn differs(old: &KeyRecord, new: &KeyRecord) -> bool {
-    new.scopes() != old.scopes()
-        || new.caveats() != old.caveats()
-        || new.not_before() != old.not_before()
-        || new.expires_at() != old.expires_at()
-        || new.label() != old.label()
+    let mut parts = new.to_parts();
+    parts.version = old.version();
+    KeyRecord::from(parts) != *old
 }

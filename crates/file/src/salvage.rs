@@ -121,28 +121,21 @@ fn digest_of(entry: &Loose, held: &Held) -> Option<[u8; 32]> {
 fn meet(old: &KeyRecord, entry: &Loose) -> KeyRecord {
     let mut parts = old.to_parts();
     if let Some(scopes) = entry.get("scopes").and_then(Loose::scopes) {
-        let both: Vec<&str> = parts
-            .scopes
-            .iter()
-            .filter(|scope| scopes.contains(scope))
-            .collect();
-        if let Ok(both) = ScopeSet::new(both) {
-            parts.scopes = both;
-        }
+        parts.scopes = scopes;
     }
     if let Some(caveats) = entry.get("caveats").and_then(Loose::texts)
         && let Ok(caveats) = Caveats::new(caveats)
-        && let Ok(both) = parts.caveats.union(&caveats)
+        && old.caveats().union(&caveats).is_ok()
     {
-        parts.caveats = both;
+        parts.caveats = caveats;
     }
     if let Some(end) = entry.get("expires_at").and_then(Loose::moment) {
-        parts.expires_at = Some(parts.expires_at.map_or(end, |old| old.min(end)));
+        parts.expires_at = Some(end);
     }
     if let Some(start) = entry.get("not_before").and_then(Loose::moment) {
-        parts.not_before = parts.not_before.max(start);
+        parts.not_before = start;
     }
-    KeyRecord::from(parts)
+    old.meet(&parts.into()).unwrap_or_else(|| old.clone())
 }
 
 /// Any value. A name that is given twice is kept twice, and is then unreadable.

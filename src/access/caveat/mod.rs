@@ -4,6 +4,7 @@ mod facts;
 mod networks;
 mod thumbprint;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -200,7 +201,7 @@ impl Caveats {
     ///
     /// [`ErrorKind::InvalidCaveat`] if the set would be too long.
     pub fn with(&self, caveat: &Caveat) -> Result<Self, Error> {
-        format!("{self} {caveat}").trim_start().parse()
+        self.union(&caveat.to_string().parse()?)
     }
 
     /// All caveats of both sets.
@@ -212,7 +213,11 @@ impl Caveats {
         match (&self.0, &other.0) {
             (_, None) => Ok(self.clone()),
             (None, _) => Ok(other.clone()),
-            (Some(_), Some(_)) => format!("{self} {other}").parse(),
+            // A caveat of both counts once.
+            (Some(_), Some(_)) => {
+                let texts: BTreeSet<&str> = self.iter().chain(other.iter()).collect();
+                Vec::from_iter(texts).join(" ").parse()
+            }
         }
     }
 
@@ -371,5 +376,10 @@ mod tests {
         assert!(!set("a=1").is_superset(&set("a=1 b=2")));
         assert!(!Caveats::none().is_superset(&set("a=1")));
         assert_eq!(set("a=1").union(&set("b=2")).unwrap(), set("a=1 b=2"));
+        let long: Vec<String> = (0..3)
+            .map(|it| format!("{it}{}", "a".repeat(999)))
+            .collect();
+        let long = set(&long.join(" "));
+        assert_eq!(long.union(&long).unwrap(), long);
     }
 }

@@ -14,7 +14,7 @@ use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::{Asked, Freshness};
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
-use crate::record::{Held, KeyRecord};
+use crate::record::{Gain, Held, KeyRecord, Revocation, RevocationReason};
 use crate::support::apart::Apart;
 
 /// Records in memory by digest, with the proof that they may be believed.
@@ -98,16 +98,22 @@ impl Index {
         &self.0.freshness
     }
 
-    /// Puts a record in the place of an earlier version, in one step: no look-up finds a gap. A version that
-    /// is older than the one that is there is left out: a late answer of a database changes nothing. So is
-    /// one that would revive a revoked key, whatever its version: a database may have gone back.
+    /// Puts a record in the place of an earlier version, in one step: no look-up finds a gap.
+    ///
+    /// A key of the index never gains authority, because an answer of a database may come late, and a database
+    /// may have gone back. So the record of the higher version counts with the authority that
+    /// [both have](KeyRecord::meet), the one that is there and the one that is put. If another key with this
+    /// digest is there, it stays: [remove](Self::remove) it first.
     pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
         let record = record.into();
         let _turn = self.turn();
         let by_digest = self.0.by_digest.pin();
-        let held = by_digest.get(record.digest());
-        if !held.is_some_and(|held| is_older(&record, held)) {
-            by_digest.insert(ByDigest(*record.digest()), record);
+        let next = match by_digest.get(record.digest()) {
+            Some(held) => next(held, record),
+            None => Some(record),
+        };
+        if let Some(next) = next {
+            by_digest.insert(ByDigest(*next.digest()), next);
         }
     }
 
@@ -143,9 +149,32 @@ impl Index {
     }
 }
 
-fn is_older(record: &KeyRecord, held: &KeyRecord) -> bool {
-    let revives = held.revocation().is_some() && record.revocation().is_none();
-    revives || record.version() < held.version()
+/// The record that takes the place of the one that is held, if another one does.
+fn next(held: &Arc<KeyRecord>, record: Arc<KeyRecord>) -> Option<Arc<KeyRecord>> {
+    let gain = record.gain_over(held);
+    let is_late = record.version() < held.version();
+    if gain.is_some_and(Gain::is_another_key) || (is_late && held.is_within(&record)) {
+        return None;
+    }
+    if gain.is_none() && !is_late {
+        return Some(record);
+    }
+    let (newer, older) = if is_late {
+        (&**held, &*record)
+    } else {
+        (&*record, &**held)
+    };
+    Some(Arc::new(newer.meet(older).unwrap_or_else(|| ended(newer))))
+}
+
+/// If no set can hold the caveats of both, no request may pass.
+fn ended(record: &KeyRecord) -> KeyRecord {
+    let mut parts = record.to_parts();
+    parts.revocation = Some(Revocation {
+        at: record.issued_at(),
+        reason: RevocationReason::Unspecified,
+    });
+    parts.into()
 }
 
 impl fmt::Debug for Index {

@@ -80,8 +80,8 @@ impl MemoryStore {
     /// # Errors
     ///
     /// Those of the contract: [`Conflict`](StoreErrorKind::Conflict) and
-    /// [`Duplicate`](StoreErrorKind::Duplicate). A change that would revive a revoked key is
-    /// [`Unavailable`](StoreErrorKind::Unavailable).
+    /// [`Duplicate`](StoreErrorKind::Duplicate). A change by which a key would
+    /// [gain](crate::Gain) authority is [`Unavailable`](StoreErrorKind::Unavailable).
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
@@ -144,18 +144,16 @@ impl MemoryStore {
             (Expected::Absent, None) if !self.0.index.contains(record.digest()) => Ok(()),
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
-                if held.version() == version
-                    && record.version() >= version
-                    && held.digest() == record.digest()
-                    && held.realm() == record.realm()
-                    && held.subject() == record.subject()
-                    && held.lineage() == record.lineage() =>
+                if held.version() == version && record.version() >= version =>
             {
-                // The index would leave it out.
-                if held.revocation().is_some() && record.revocation().is_none() {
-                    return Err(StoreError::unavailable("a revocation is for good"));
+                match record.gain_over(held) {
+                    None => Ok(()),
+                    Some(gain) if gain.is_another_key() => Err(StoreErrorKind::Conflict.into()),
+                    // The index would not take it.
+                    Some(gain) => Err(StoreError::unavailable(format!(
+                        "{gain}: the authority of a key only shrinks"
+                    ))),
                 }
-                Ok(())
             }
             (Expected::Version(_), _) => Err(StoreErrorKind::Conflict.into()),
         }

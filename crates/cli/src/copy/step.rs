@@ -1,9 +1,7 @@
 //! What brings the record of a target nearer to that of a source.
 
-use std::cmp::Ordering;
-
-use tower_api_key::store::{Expected, Write};
-use tower_api_key::{KeyRecord, KeyRecordParts, Revocation, ScopeSet, Timestamp};
+use tower_api_key::store::Write;
+use tower_api_key::{Gain, KeyRecord, Revocation};
 
 /// How far a version is counted up. A database lets a version rise by one at a time, so each step is a
 /// commit.
@@ -32,32 +30,31 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
     if source.digest() != there.digest() {
         return Step::Differs("another key has its id in the target");
     }
-    let (old, new) = (there.to_parts(), source.to_parts());
-    if let (Some(revocation), None) = (new.revocation, old.revocation) {
+    if let (Some(revocation), None) = (source.revocation(), there.revocation()) {
         return Step::Revoke(revocation);
     }
-    if let Some(field) = other_field(&old, &new) {
+    if let Some(field) = fixed(source, there) {
         return Step::Differs(field);
     }
-    if let (None, Some(_)) = (new.revocation, old.revocation) {
+    if let (None, Some(_)) = (source.revocation(), there.revocation()) {
         return Step::There;
     }
-    let Some(less) = less_of(&old, &new) else {
-        return Step::Differs("the target cannot hold the caveats of both records");
-    };
-    if !has_authority_of(&less, &old) {
-        return next(there, less);
+    if !there.is_within(source) {
+        return match there.meet(source) {
+            Some(both) => next(there, &both),
+            None => Step::Differs("the target cannot hold the caveats of both records"),
+        };
     }
-    let is_behind = old.version < new.version;
-    let can_follow = new.version.saturating_sub(old.version) <= MOST_VERSIONS;
-    if has_authority_of(&old, &new) || is_shrunk {
+    let is_behind = there.version() < source.version();
+    let can_follow = source.version().saturating_sub(there.version()) <= MOST_VERSIONS;
+    if source.is_within(there) || is_shrunk {
         return if is_behind && can_follow {
-            next(there, old)
+            next(there, there)
         } else {
             Step::There
         };
     }
-    if is_behind && old.revocation.is_none() {
+    if is_behind && there.revocation().is_none() {
         return Step::Differs(
             "its version is higher than in the target, and it has more authority; a copy widens no key",
         );
@@ -65,92 +62,39 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
     Step::There
 }
 
-fn next(there: &KeyRecord, mut parts: KeyRecordParts) -> Step {
-    let expected = Expected::Version(there.version());
-    parts.version = there.version().saturating_add(1);
-    let record = parts.into();
-    Step::Write(Box::new(Write { record, expected }))
+fn next(there: &KeyRecord, record: &KeyRecord) -> Step {
+    let write = Write::next(there, |parts| *parts = record.to_parts());
+    Step::Write(Box::new(write))
 }
 
-/// A field that is fixed at issue, and is not the same in both.
-fn other_field(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<&'static str> {
-    let mut fixed = new.clone();
-    fixed.scopes = old.scopes.clone();
-    fixed.caveats = old.caveats.clone();
-    fixed.expires_at = old.expires_at;
-    fixed.retire_at = old.retire_at;
-    fixed.revocation = old.revocation;
-    fixed.version = old.version;
-    if fixed == *old {
-        return None;
+/// A field that a database never changes, and that is not the same in both.
+fn fixed(source: &KeyRecord, there: &KeyRecord) -> Option<&'static str> {
+    if let Some(gain) = source.gain_over(there).filter(|gain| gain.is_another_key()) {
+        return Some(match gain {
+            Gain::Realm => "its realm is another in the target",
+            Gain::Subject => "its subject is another in the target",
+            Gain::PepperVersion => "its pepper version is another in the target",
+            Gain::Lineage | Gain::Generation => {
+                "its lineage or generation is another in the target"
+            }
+            Gain::IssuedAt => "its issued-at is another in the target",
+            Gain::Prefix => "its prefix is another in the target",
+            _ => "another key has its id in the target",
+        });
     }
-    let named = [
-        (old.realm == new.realm, "its realm is another in the target"),
-        (
-            old.subject == new.subject,
-            "its subject is another in the target",
-        ),
-        (
-            old.pepper_version == new.pepper_version,
-            "its pepper version is another in the target",
-        ),
-        (
-            old.lineage == new.lineage && old.generation == new.generation,
-            "its lineage or generation is another in the target",
-        ),
-        (
-            old.issued_at == new.issued_at && old.not_before == new.not_before,
-            "its issued-at or not-before is another in the target",
-        ),
-        (
-            old.label == new.label && old.metadata == new.metadata,
-            "its label or metadata is another in the target",
-        ),
-        (
-            old.prefix == new.prefix,
-            "its prefix is another in the target",
-        ),
-    ]
-    .into_iter()
-    .find_map(|(is_same, field)| (!is_same).then_some(field));
-    named.or(Some("a field that is fixed is another in the target"))
-}
-
-/// The old record with the authority that both have. `None` if its caveats are too long.
-fn less_of(old: &KeyRecordParts, new: &KeyRecordParts) -> Option<KeyRecordParts> {
-    let mut less = old.clone();
-    if !old.scopes.is_subset(&new.scopes) {
-        let both = old.scopes.iter().filter(|scope| new.scopes.contains(scope));
-        less.scopes = ScopeSet::new(both).ok()?;
+    if source.not_before() != there.not_before() {
+        return Some("its not-before is another in the target");
     }
-    if !old.caveats.is_superset(&new.caveats) {
-        less.caveats = old.caveats.union(&new.caveats).ok()?;
+    if source.label() != there.label() || source.metadata() != there.metadata() {
+        return Some("its label or metadata is another in the target");
     }
-    less.expires_at = earlier(old.expires_at, new.expires_at);
-    less.retire_at = earlier(old.retire_at, new.retire_at);
-    Some(less)
-}
-
-/// The earlier end; `None` is no end.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    match (one, other) {
-        (Some(one), Some(other)) if one.cmp(&other) == Ordering::Greater => Some(other),
-        (Some(one), _) => Some(one),
-        (None, other) => other,
-    }
-}
-
-/// Whether two states of one key, both revoked or neither, are the same except for version and revocation.
-fn has_authority_of(one: &KeyRecordParts, other: &KeyRecordParts) -> bool {
-    one.scopes == other.scopes
-        && one.caveats == other.caveats
-        && one.expires_at == other.expires_at
-        && one.retire_at == other.retire_at
+    None
 }
 
 #[cfg(test)]
 mod tests {
-    use tower_api_key::{KeyDigest, Realm, RevocationReason};
+    use tower_api_key::store::Expected;
+    use tower_api_key::{KeyDigest, KeyRecordParts, Realm, RevocationReason, Timestamp};
 
     use super::*;
 
