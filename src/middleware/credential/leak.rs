@@ -81,32 +81,36 @@ pub(crate) fn in_any_header(headers: &HeaderMap, format: &Format) -> Option<Refu
     Some(Refusal::Misplaced(place, id))
 }
 
-/// The parts of a request's target, each long enough to hold a key. The length rules out almost every
-/// part before a byte of it is read.
+/// Whether a part of a request's target is long enough to hold a key. The length rules out almost every
+/// target before a byte of it is read.
 #[inline]
-pub(crate) fn target_parts<'request, B>(
-    request: &'request Request<B>,
-    format: &Format,
-) -> impl Iterator<Item = &'request [u8]> + use<'request, B> {
-    fn path(uri: &Uri) -> Option<&str> {
-        uri.path_and_query().map(http::uri::PathAndQuery::as_str)
-    }
+pub(crate) fn may_hold_key<B>(request: &Request<B>, format: &Format) -> bool {
+    let uri = request.uri();
+    let len = |uri: &Uri| path(uri).map_or(0, str::len);
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    let original = original_uri(request.extensions()).map_or(0, len);
+    len(uri).max(authority).max(original) >= format.key_len()
+}
 
-    let shortest = format.key_len();
+/// The parts of a request's target.
+pub(crate) fn target_parts<B>(request: &Request<B>) -> impl Iterator<Item = &[u8]> {
     let uri = request.uri();
     let target = path(uri);
     let original = original_uri(request.extensions())
         .and_then(path)
-        .filter(|&original| original.len() >= shortest && Some(original) != target);
-    [
-        target,
-        original,
-        uri.authority().map(http::uri::Authority::as_str),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(move |part| part.len() >= shortest)
-    .map(str::as_bytes)
+        .filter(|&original| Some(original) != target);
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    [target, original, authority]
+        .into_iter()
+        .flatten()
+        .map(str::as_bytes)
+}
+
+#[inline]
+fn path(uri: &Uri) -> Option<&str> {
+    uri.path_and_query().map(http::uri::PathAndQuery::as_str)
 }
 
 /// The target as the client sent it, if a router has recorded it.

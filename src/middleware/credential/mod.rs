@@ -11,7 +11,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::key::KeyId;
 use crate::key::format::Format;
-use crate::middleware::credential::leak::{Strays, holds_key, is_url_header, target_parts};
+use crate::middleware::credential::leak::{
+    Strays, holds_key, is_url_header, may_hold_key, target_parts,
+};
 use crate::middleware::credential::source::{Kind, Source};
 use crate::verdict::Scheme;
 use crate::verdict::{Ambiguity, KeyPlace, Refusal};
@@ -116,7 +118,8 @@ impl Sources {
         request: &'request Request<B>,
         format: &Format,
     ) -> Sighting<'sources, 'request> {
-        let mut stray = target_parts(request, format).any(|part| holds_key(part, format));
+        let mut stray = may_hold_key(request, format)
+            && target_parts(request).any(|part| holds_key(part, format));
         let credential = self.scan(request.headers(), format, &mut stray);
         if stray || credential.is_err() {
             return self.with_strays(request, format, credential);
@@ -140,7 +143,7 @@ impl Sources {
             _ => None,
         };
         let mut strays = Strays::default();
-        for part in target_parts(request, format) {
+        for part in target_parts(request) {
             strays.note(KeyPlace::Uri, part, format, |_| true);
         }
         for (name, value) in request.headers() {
