@@ -182,7 +182,7 @@ pub use middleware::{auth, drain, guard, rejection};
 #[doc(inline)]
 pub use observe::event::{Event, EventKind};
 #[doc(inline)]
-pub use observe::observer::Observer;
+pub use observe::observer::{Observer, ObserverFn, observer_fn};
 #[doc(inline)]
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;

@@ -22,7 +22,7 @@ use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    ApiKeyLayer, Event, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey,
+    ApiKeyLayer, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey, observer_fn,
 };
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -194,7 +194,7 @@ fn an_observer_adds_no_allocation() {
     } = fixture();
     let layer = ApiKeyLayer::new(ring)
         .require("read")
-        .observer(|_: &Event<'_>| {});
+        .observer(observer_fn(|_| {}));
     let headers = [(X_API_KEY, key.as_str())];
     let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
     assert_eq!(counted, extension(&verified) + guard_headers());

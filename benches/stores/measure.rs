@@ -25,7 +25,7 @@ pub(crate) fn keys(count: usize) -> Vec<Key> {
                 .unwrap();
             let issued = runtime.block_on(ring.issue(grant)).unwrap();
             Key {
-                record: issued.record().clone(),
+                record: KeyRecord::clone(issued.record()),
                 plaintext: issued.secret().expose().to_owned(),
             }
         })

@@ -192,15 +192,15 @@
 //!
 //! ```
 //! use std::sync::mpsc::sync_channel;
-//! use tower_api_key::{Event, EventKind, Grant, KeyRing, RevocationReason, store::MemoryStore};
+//! use tower_api_key::{observer_fn, EventKind, Grant, KeyRing, RevocationReason, store::MemoryStore};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let (sender, audit) = sync_channel(1024);
 //! let ring = KeyRing::builder("acme")
-//!     .observer(move |event: &Event<'_>| {
+//!     .observer(observer_fn(move |event| {
 //!         // Drops the event if the reader is too far behind.
 //!         let _ = sender.try_send((event.kind(), event.key_id()));
-//!     })
+//!     }))
 //!     .build(MemoryStore::new())?;
 //! let old = ring.issue(Grant::new("alice")).await?.record().id();
 //! let new = ring.regrant(old, Grant::new("alice").scopes(["admin"])?).await?.record().id();

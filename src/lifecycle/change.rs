@@ -86,16 +86,16 @@ impl Change {
 #[derive(Debug, Clone)]
 pub struct Write {
     /// The record as it shall be.
-    pub record: KeyRecord,
+    pub record: Arc<KeyRecord>,
     /// The state that the store must find under its id for the change to apply.
     pub expected: Expected,
 }
 
 impl Write {
     /// A new record: its id and its digest are in no other.
-    pub fn new(record: KeyRecord) -> Self {
+    pub fn new(record: impl Into<Arc<KeyRecord>>) -> Self {
         Self {
-            record,
+            record: record.into(),
             expected: Expected::Absent,
         }
     }

@@ -20,8 +20,8 @@ pub(crate) fn import(
     policy: &Policy,
     subject_keys: &[Arc<KeyRecord>],
     at: Reading,
-) -> Result<(KeyRecord, Change), Error> {
-    let record = imported(minted, import, policy, at)?;
+) -> Result<(Arc<KeyRecord>, Change), Error> {
+    let record = Arc::new(imported(minted, import, policy, at)?);
     let change = add(&record, policy, subject_keys, at)?;
     Ok((record, change))
 }

@@ -53,24 +53,24 @@ pub(crate) fn issue(
     policy: &Policy,
     subject_keys: &[Arc<KeyRecord>],
     at: Reading,
-) -> Result<(KeyRecord, Change), Error> {
+) -> Result<(Arc<KeyRecord>, Change), Error> {
     let descent = Descent {
         lineage: minted.id,
         generation: 0,
     };
-    let record = granted(minted, descent, grant, policy, at)?;
+    let record = Arc::new(granted(minted, descent, grant, policy, at)?);
     let change = add(&record, policy, subject_keys, at)?;
     Ok((record, change))
 }
 
 /// The change that brings a new record, if its subject may have one more key.
 pub(crate) fn add(
-    record: &KeyRecord,
+    record: &Arc<KeyRecord>,
     policy: &Policy,
     subject_keys: &[Arc<KeyRecord>],
     at: Reading,
 ) -> Result<Change, Error> {
-    let change = Change::new(vec![Write::new(record.clone())]);
+    let change = Change::new(vec![Write::new(Arc::clone(record))]);
     within_limit(change, record, policy, subject_keys, at)
 }
 

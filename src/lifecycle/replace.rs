@@ -31,11 +31,11 @@ pub(crate) fn rotate(
     ending: Ending,
     policy: &Policy,
     at: Reading,
-) -> Result<(KeyRecord, Change), Error> {
+) -> Result<(Arc<KeyRecord>, Change), Error> {
     let (old, others) = split(lineage, id)?;
     at.at_the_head(old)?;
     grantable(old.scopes(), policy)?;
-    let new = successor(old, minted, policy, at)?;
+    let new = Arc::new(successor(old, minted, policy, at)?);
     let retiring = match ending {
         Ending::After(grace) => {
             let retire_at = retirement(old, grace, policy, at)?;
@@ -48,7 +48,7 @@ pub(crate) fn rotate(
     };
     // Of a lineage at most two are ever live, whatever the clock will say: a key whose grace period is
     // over by this reading is over permanently.
-    let writes = [Write::new(new.clone()), retiring]
+    let writes = [Write::new(Arc::clone(&new)), retiring]
         .into_iter()
         .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
         .collect();
@@ -67,12 +67,12 @@ pub(crate) fn regrant(
     policy: &Policy,
     subject_keys: &[Arc<KeyRecord>],
     at: Reading,
-) -> Result<(KeyRecord, Change), Error> {
+) -> Result<(Arc<KeyRecord>, Change), Error> {
     let (old, others) = split(lineage, id)?;
     at.at_the_head(old)?;
-    let new = granted(minted, Descent::after(old), grant, policy, at)?;
+    let new = Arc::new(granted(minted, Descent::after(old), grant, policy, at)?);
     let writes = [
-        Write::new(new.clone()),
+        Write::new(Arc::clone(&new)),
         Write::revoked(old, RevocationReason::Superseded, at.now),
     ]
     .into_iter()

@@ -126,9 +126,9 @@ pub struct Imported {
 }
 
 impl Imported {
-    pub(crate) fn new(record: KeyRecord) -> Self {
+    pub(crate) fn new(record: Arc<KeyRecord>) -> Self {
         Self {
-            record: Arc::new(record),
+            record,
             was_present: false,
         }
     }
@@ -141,7 +141,7 @@ impl Imported {
     }
 
     /// The record in the store.
-    pub fn record(&self) -> &KeyRecord {
+    pub fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn narrow(
     narrowing: &Narrowing,
     policy: &Policy,
     at: Reading,
-) -> Result<Option<(KeyRecord, Change)>, Error> {
+) -> Result<Option<(Arc<KeyRecord>, Change)>, Error> {
     let (key, others) = split(lineage, id)?;
     at.at_the_head(key)?;
     enforceable(&narrowing.caveats, policy)?;
@@ -37,7 +37,7 @@ pub(crate) fn narrow(
     if !narrowed.record.is_within(key) {
         return Err(ErrorKind::WouldWiden.into());
     }
-    let record = narrowed.record.clone();
+    let record = Arc::clone(&narrowed.record);
     let writes = [narrowed]
         .into_iter()
         .chain(others.map(|other| Write::revoked(other, reason, at.now)))

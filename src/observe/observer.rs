@@ -14,22 +14,23 @@ use crate::support::caught::caught;
 /// A change is reported once the store has confirmed it, so that one
 /// [in doubt](crate::KeyRing#when-a-change-is-in-doubt) is not reported.
 ///
-/// Every `Fn(&Event<'_>)` is one:
+/// [`observer_fn`] makes one of a closure. A pair of observers is one too, and both hear of every event,
+/// even if the first panics. So is an observer in an `Arc` or a `Box`:
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::sync::Arc;
-/// use tower_api_key::{Event, EventKind, Grant, KeyRing, store::MemoryStore};
+/// use tower_api_key::{EventKind, Grant, KeyRing, observer_fn, store::MemoryStore};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let issued = Arc::new(AtomicU64::new(0));
 /// let counter = Arc::clone(&issued);
 /// let ring = KeyRing::builder("acme")
-///     .observer(move |event: &Event<'_>| {
+///     .observer(observer_fn(move |event| {
 ///         if event.kind() == EventKind::Issued {
 ///             counter.fetch_add(1, Ordering::Relaxed);
 ///         }
-///     })
+///     }))
 ///     .build(MemoryStore::new())?;
 /// ring.issue(Grant::new("alice")).await?;
 /// assert_eq!(issued.load(Ordering::Relaxed), 1);
@@ -41,9 +42,56 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, event: &Event<'_>);
 }
 
-impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn observe(&self, event: &Event<'_>) {
-        self(event);
+        (**self).observe(event);
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Box<O> {
+    fn observe(&self, event: &Event<'_>) {
+        (**self).observe(event);
+    }
+}
+
+/// Both, the first one first.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn observe(&self, event: &Event<'_>) {
+        tell(&self.0, *event);
+        tell(&self.1, *event);
+    }
+}
+
+/// Makes an observer of a closure.
+///
+/// ```
+/// use tower_api_key::{KeyRing, observer_fn, store::MemoryStore};
+///
+/// let log = observer_fn(|event| println!("{}", event.kind().as_str()));
+/// let count = observer_fn(|_| {});
+/// let ring = KeyRing::builder("acme").observer((log, count)).build(MemoryStore::new())?;
+/// # Ok::<(), tower_api_key::Error>(())
+/// ```
+pub fn observer_fn<F>(observe: F) -> ObserverFn<F>
+where
+    F: Fn(&Event<'_>) + Send + Sync + 'static,
+{
+    ObserverFn(observe)
+}
+
+/// A closure as an [`Observer`], from [`observer_fn`].
+#[derive(Clone, Copy)]
+pub struct ObserverFn<F>(F);
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for ObserverFn<F> {
+    fn observe(&self, event: &Event<'_>) {
+        (self.0)(event);
+    }
+}
+
+impl<F> fmt::Debug for ObserverFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ObserverFn(…)")
     }
 }
 
@@ -64,14 +112,7 @@ impl Observed {
     /// The two observers as one.
     pub(crate) fn and(&self, other: &Self) -> Self {
         match (&self.0, &other.0) {
-            (Some(first), Some(second)) => {
-                let both = [Arc::clone(first), Arc::clone(second)];
-                Self::by(move |event: &Event<'_>| {
-                    for observer in &both {
-                        tell(&**observer, *event);
-                    }
-                })
-            }
+            (Some(first), Some(second)) => Self::by((Arc::clone(first), Arc::clone(second))),
             (Some(_), None) => self.clone(),
             (None, _) => other.clone(),
         }

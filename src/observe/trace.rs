@@ -52,14 +52,10 @@ use crate::verdict::{KeyPlace, RejectionKind};
 /// Next to another observer:
 ///
 /// ```
-/// use tower_api_key::{Event, Observer, TracingObserver};
+/// use tower_api_key::{Observer, TracingObserver, observer_fn};
 ///
 /// # fn count(_: &str) {}
-/// let log = TracingObserver::new();
-/// let both = move |event: &Event<'_>| {
-///     log.observe(event);
-///     count(event.kind().as_str());
-/// };
+/// let both = (TracingObserver::new(), observer_fn(|event| count(event.kind().as_str())));
 /// # fn check(_: impl Observer) {}
 /// # check(both);
 /// ```

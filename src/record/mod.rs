@@ -15,6 +15,7 @@ mod within;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 pub use gain::Gain;
 pub(crate) use held::Held;
@@ -271,6 +272,13 @@ impl From<KeyRecordParts> for KeyRecord {
             label: parts.label.map(String::into_boxed_str),
             metadata: parts.metadata,
         }
+    }
+}
+
+/// Records are shared: rings, pages and stores hand out and take them in this form.
+impl From<KeyRecordParts> for Arc<KeyRecord> {
+    fn from(parts: KeyRecordParts) -> Self {
+        Self::new(parts.into())
     }
 }
 

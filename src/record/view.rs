@@ -59,7 +59,7 @@ impl KeyView {
     }
 
     /// The record.
-    pub fn record(&self) -> &KeyRecord {
+    pub fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 

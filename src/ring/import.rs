@@ -55,7 +55,7 @@ impl KeyRing {
         &self,
         import: impl Into<Import>,
         digest: KeyDigest,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         self.import(import.into(), &OldKey::sha256(digest)).await
     }
 
@@ -70,7 +70,7 @@ impl KeyRing {
         &self,
         import: impl Into<Import>,
         plaintext: &str,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         self.import(import.into(), &OldKey::plaintext(plaintext))
             .await
     }
@@ -84,7 +84,7 @@ impl KeyRing {
         &self,
         import: impl Into<Import>,
         plaintext: &str,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         let import = import.into().insecure_accept_weak();
         self.import(import, &OldKey::plaintext(plaintext)).await
     }
@@ -194,7 +194,7 @@ impl KeyRing {
                 self.0
                     .observer
                     .tell(|| Event::about(EventKind::Imported, record));
-                results[place] = Some(Ok(Imported::new(record.clone())));
+                results[place] = Some(Ok(Imported::new(Arc::clone(record))));
             }
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl KeyRing {
                             self.0
                                 .observer
                                 .tell(|| Event::about(EventKind::Imported, record));
-                            return Ok(Imported::new(record.clone()));
+                            return Ok(Imported::new(Arc::clone(record)));
                         }
                     }
                     Ok(false) => {}
@@ -274,7 +274,11 @@ impl KeyRing {
         Ok(found?)
     }
 
-    pub(super) async fn import(&self, import: Import, key: &OldKey) -> Result<KeyRecord, Error> {
+    pub(super) async fn import(
+        &self,
+        import: Import,
+        key: &OldKey,
+    ) -> Result<Arc<KeyRecord>, Error> {
         self.import_as(EventKind::Imported, import, key).await
     }
 
@@ -283,7 +287,7 @@ impl KeyRing {
         kind: EventKind,
         import: Import,
         key: &OldKey,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         let digests = self.0.digests(&import, key)?;
         let minted = self.0.minted(&digests)?;
         for _ in 0..MAX_ATTEMPTS {

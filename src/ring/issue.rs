@@ -1,5 +1,7 @@
 //! Keys that begin here.
 
+use std::sync::Arc;
+
 use super::change::MAX_ATTEMPTS;
 use super::{Issued, KeyRing};
 use crate::error::{Error, ErrorKind};
@@ -38,7 +40,12 @@ impl KeyRing {
         Ok((minted, secret))
     }
 
-    async fn add(&self, minted: Minted, grant: Grant, kind: EventKind) -> Result<KeyRecord, Error> {
+    async fn add(
+        &self,
+        minted: Minted,
+        grant: Grant,
+        kind: EventKind,
+    ) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let held = self.keys_towards_limit(grant.subject_name()).await?;
             let (record, change) = lifecycle::issue(

@@ -146,7 +146,7 @@ impl Inner {
 #[derive(Debug)]
 pub struct Issued {
     secret: SecretKey,
-    record: KeyRecord,
+    record: Arc<KeyRecord>,
 }
 
 impl Issued {
@@ -161,7 +161,7 @@ impl Issued {
     }
 
     /// The record in the store.
-    pub fn record(&self) -> &KeyRecord {
+    pub fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 

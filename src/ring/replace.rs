@@ -184,7 +184,7 @@ impl KeyRing {
 
     /// The second commit of a promotion between stores: the way back is gone, so that it is tried
     /// again while others are first.
-    async fn add_promoted(&self, record: &KeyRecord) -> Result<(), Error> {
+    async fn add_promoted(&self, record: &Arc<KeyRecord>) -> Result<(), Error> {
         for _ in 0..MAX_ATTEMPTS {
             let held = self.keys_towards_limit(record.subject()).await?;
             let change = lifecycle::add(record, &self.0.policy, &held, self.0.reading())?;

@@ -60,7 +60,7 @@ impl KeyRing {
                     self.0.observer.tell(event);
                 }
                 self.report_revoked(&change);
-                return Ok(Arc::new(record));
+                return Ok(record);
             }
         }
         Err(ErrorKind::Conflict.into())

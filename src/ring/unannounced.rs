@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, KeyRing};
 use crate::key::KeyId;
-use crate::observe::event::{Event, HeldEvent};
-use crate::observe::observer::Observed;
+use crate::observe::event::HeldEvent;
+use crate::observe::observer::{Observed, observer_fn};
 use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
@@ -25,16 +25,16 @@ use crate::support::sync;
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::sync::Arc;
-/// use tower_api_key::{Event, Grant, KeyRing, Unannounced, store::MemoryStore};
+/// use tower_api_key::{Grant, KeyRing, Unannounced, observer_fn, store::MemoryStore};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let events = Arc::new(AtomicU64::new(0));
 /// let count = Arc::clone(&events);
 /// let store = MemoryStore::new();
 /// let ring = KeyRing::builder("acme")
-///     .observer(move |_: &Event<'_>| {
+///     .observer(observer_fn(move |_| {
 ///         count.fetch_add(1, Ordering::Relaxed);
-///     })
+///     }))
 ///     .build(store.clone())?;
 ///
 /// // A database passes a store here whose calls are statements in the transaction.
@@ -137,10 +137,10 @@ impl KeyRing {
         let inner = &self.0;
         unannounced.rings.push(self.clone());
         let (told, held) = (inner.observer.clone(), Arc::clone(&unannounced.held));
-        let observer = move |event: &Event<'_>| {
+        let observer = observer_fn(move |event| {
             let event = HeldEvent::of(event);
             held.news().events.push((told.clone(), event));
-        };
+        });
         Self(Arc::new(Inner {
             store: Arc::new(view),
             index: None,

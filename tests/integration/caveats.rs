@@ -12,8 +12,8 @@ use tower::Layer;
 use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::{
     ApiKeyLayer, CaveatKind, CertificateThumbprint, ClientAddress, ClientCertificate, ErrorKind,
-    Event, EventKind, Facts, Grant, InvalidCause, Issued, KeyRing, ManualClock, Narrowing,
-    RejectionKind, TrustedProxies, VerifyErrorKind,
+    EventKind, Facts, Grant, InvalidCause, Issued, KeyRing, ManualClock, Narrowing, RejectionKind,
+    TrustedProxies, VerifyErrorKind, observer_fn,
 };
 
 use crate::stores::scripted_ring;
@@ -197,12 +197,12 @@ async fn r27_a_caveat_of_a_newer_version_refuses_the_key_and_the_observer_listen
     let inner = Inner::new();
     let service = ApiKeyLayer::new(ring)
         .client_address(ClientAddress::peer(peer))
-        .observer(move |event: &Event<'_>| {
+        .observer(observer_fn(move |event| {
             listener
                 .lock()
                 .unwrap()
                 .push((event.kind(), event.key_id()));
-        })
+        }))
         .layer(inner.clone());
     let response = send(&service, from_peer(&issued, INSIDE, &[])).await;
     assert_admitted(&response, false, "an unknown caveat");

@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::{
-    ApiKeyLayer, Clock, Event, KeyRingBuilder, Pepper, RejectionKind, Timestamp, VerifyErrorKind,
+    ApiKeyLayer, Clock, KeyRingBuilder, Pepper, RejectionKind, Timestamp, VerifyErrorKind,
+    observer_fn,
 };
 
 use crate::stores::{Outcome, scripted_ring, scripted_ring_with};
@@ -264,11 +265,11 @@ async fn r20_the_cause_of_an_outage_reaches_all_but_the_response() {
     let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
     let events = Arc::clone(&told);
     let (ring, _, store) = scripted_ring_with(|builder| {
-        builder.observer(move |event: &Event<'_>| {
+        builder.observer(observer_fn(move |event| {
             if let Some(failure) = event.failure() {
                 events.lock().unwrap().push(chain(failure));
             }
-        })
+        }))
     });
     let key = key(&ring, "read").await;
     let service = ApiKeyLayer::new(ring.clone()).layer(Inner::new());

@@ -194,7 +194,7 @@ fn the_system_counts_elapsed_time() {
     assert!(!freshness.is_fresh());
 }
 
-async fn record() -> KeyRecord {
+async fn record() -> Arc<KeyRecord> {
     let ring = crate::support::ring();
     let grant = Grant::new("alice").scopes(["read", "write"]).unwrap();
     ring.issue(grant).await.unwrap().record().clone()

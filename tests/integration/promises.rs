@@ -8,8 +8,8 @@ use http::StatusCode;
 use tower::Layer;
 use tower_api_key::store::{ListQuery, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, Error, ErrorKind, Event, EventKind, Grant, InvalidCause, Issued, KeyRing,
-    ManualClock, RevocationReason, VerifyErrorKind,
+    ApiKeyLayer, Error, ErrorKind, EventKind, Grant, InvalidCause, Issued, KeyRing, ManualClock,
+    RevocationReason, VerifyErrorKind, observer_fn,
 };
 
 use crate::support::{Inner, START, issue, ring, ring_and_clock, send, with_key};
@@ -207,11 +207,11 @@ async fn reuse_is_reported_and_ends_the_lineage_only_where_the_ring_says_so() {
         let notes = Arc::clone(&told);
         let builder = KeyRing::builder("acme")
             .clock(ManualClock::new(START))
-            .observer(move |event: &Event<'_>| {
+            .observer(observer_fn(move |event| {
                 let subject = event.subject().map(str::to_owned);
                 let note = (event.kind(), event.key_id(), subject);
                 notes.lock().unwrap().push(note);
-            });
+            }));
         let builder = if revokes {
             builder.revoke_lineage_on_reuse()
         } else {

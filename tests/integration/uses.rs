@@ -203,7 +203,7 @@ async fn invariant_2_a_last_use_neither_overwrites_a_record_nor_brings_one_back(
     assert_eq!(ring.get(ids[0]).await.unwrap(), Some(narrowed));
     assert_eq!(ring.get(ids[2]).await.unwrap(), None);
     let kept = ring.get(ids[3]).await.unwrap();
-    assert_eq!(kept.as_deref(), Some(untouched.record()), "no new version");
+    assert_eq!(kept.as_ref(), Some(untouched.record()), "no new version");
     for (id, expected) in [(0, at(0)), (1, at(0)), (2, None), (3, at(0))] {
         let last = ring.last_used(ids[id]).await.unwrap();
         assert_eq!(last, expected, "{id}");

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use http::Request;
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Event, KeyRing, Requirement};
+use tower_api_key::{ApiKeyLayer, Event, KeyRing, Requirement, observer_fn};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 use tower_layer::Layer;
 
@@ -44,7 +44,10 @@ impl Setup {
             scopes,
             ring,
             tracking: builder().track_last_use().build(store.clone()).unwrap(),
-            observed: builder().observer(ignore).build(store).unwrap(),
+            observed: builder()
+                .observer(observer_fn(ignore))
+                .build(store)
+                .unwrap(),
             floor: OnceLock::new(),
             by_hand: OnceLock::new(),
         }

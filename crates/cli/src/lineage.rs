@@ -1,6 +1,7 @@
 //! What people should know of the other keys of a lineage.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,22 +16,21 @@ use crate::output::Output;
 use crate::span::Span;
 
 /// The record of a key that is about to be replaced.
-pub(crate) async fn record(ring: &KeyRing, id: KeyId) -> Result<KeyRecord, Failure> {
+pub(crate) async fn record(ring: &KeyRing, id: KeyId) -> Result<Arc<KeyRecord>, Failure> {
     let record = ring.get(id).await?;
-    let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
-    Ok(KeyRecord::clone(&record))
+    Ok(record.ok_or_else(|| Error::from(ErrorKind::NotFound))?)
 }
 
 /// A key that was replaced, and until when it works.
 pub(crate) struct Replaced {
-    pub(crate) old: KeyRecord,
+    pub(crate) old: Arc<KeyRecord>,
     /// `None` if it does not work any more.
     pub(crate) until: Option<Timestamp>,
 }
 
 impl Replaced {
     /// After a rotation at this moment, with this grace period or none.
-    pub(crate) fn new(old: KeyRecord, at: Timestamp, grace: Option<Duration>) -> Self {
+    pub(crate) fn new(old: Arc<KeyRecord>, at: Timestamp, grace: Option<Duration>) -> Self {
         let end = grace.and_then(|grace| at.checked_add(grace));
         let until = end.map(|end| old.expires_at().map_or(end, |expiry| expiry.min(end)));
         Self { old, until }
@@ -86,17 +86,17 @@ pub(crate) async fn living_beside(
     ring: &KeyRing,
     id: KeyId,
     lineage: KeyId,
-) -> Result<Vec<KeyRecord>, Failure> {
+) -> Result<Vec<Arc<KeyRecord>>, Failure> {
     let now = SystemClock.now();
     let lineage = ring.list(&ListQuery::new().lineage(lineage)).await?;
     let living = lineage.iter().filter(|record| {
         record.id() != id && matches!(record.state_at(now), KeyState::Live | KeyState::NotYetValid)
     });
-    Ok(living.map(|record| KeyRecord::clone(record)).collect())
+    Ok(living.map(Arc::clone).collect())
 }
 
 /// Says which other keys of the lineage of a revoked key work on.
-pub(crate) fn note_living(output: Output, living: &[KeyRecord]) {
+pub(crate) fn note_living(output: Output, living: &[Arc<KeyRecord>]) {
     for record in living {
         let (id, lineage) = (record.id(), record.lineage());
         let until = match record.ended_at() {

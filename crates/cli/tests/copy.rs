@@ -96,7 +96,7 @@ fn bare(number: u32, realm: &str) -> KeyRecordParts {
 }
 
 async fn put(store: &dyn KeyStore, records: impl IntoIterator<Item = KeyRecordParts>) {
-    let writes = records.into_iter().map(|parts| Write::new(parts.into()));
+    let writes = records.into_iter().map(Write::new);
     store.commit(&Change::new(writes.collect())).await.unwrap();
 }
 

@@ -38,7 +38,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
                 trial.key(&orders, "alice"),
                 trial.key(&realm("billing"), "alice"),
             ];
-            let mut writes: Vec<Write> = new.map(|parts| Write::new(KeyRecord::from(parts))).into();
+            let mut writes: Vec<Write> = new.map(Write::new).into();
             writes.push(Write::revoked(
                 &held,
                 RevocationReason::Superseded,
@@ -49,7 +49,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
                 1 => {
                     let mut parts = trial.key(&orders, "bob");
                     parts.digest = *taken.digest();
-                    (Write::new(parts.into()), StoreErrorKind::Duplicate)
+                    (Write::new(parts), StoreErrorKind::Duplicate)
                 }
                 2 => {
                     let mut write = Write::next(&taken, |_| {});
@@ -58,7 +58,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
                 }
                 _ => (Write::next(&taken, |_| {}), StoreErrorKind::Conflict),
             };
-            let absent: Vec<KeyRecord> = writes[..2]
+            let absent: Vec<Arc<KeyRecord>> = writes[..2]
                 .iter()
                 .map(|write| write.record.clone())
                 .collect();
@@ -102,7 +102,7 @@ struct Progress {
 /// One live key is swapped for another over and over, while readers see exactly one.
 async fn seen_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("swaps");
-    let first = trial.put(successor(&realm, 0).into()).await?;
+    let first = trial.put(successor(&realm, 0)).await?;
     let progress = Arc::new(Progress::default());
     let readers: Vec<_> = (0..READERS)
         .map(|_| tokio::spawn(watch(trial.clone(), realm.clone(), Arc::clone(&progress))))
@@ -118,7 +118,7 @@ async fn seen_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 
 async fn swap<S: KeyStore>(
     trial: Trial<S>,
-    mut live: KeyRecord,
+    mut live: Arc<KeyRecord>,
     progress: Arc<Progress>,
 ) -> Result<(), Violation> {
     for number in 1..SWAPS {
@@ -128,7 +128,7 @@ async fn swap<S: KeyStore>(
             break;
         }
         progress.swap.store(number, Ordering::Release);
-        let begins = Write::new(successor(live.realm(), number).into());
+        let begins = Write::new(successor(live.realm(), number));
         let next = begins.record.clone();
         let ends = Write::revoked(&live, RevocationReason::Superseded, after(1));
         let writes = if number % 2 == 0 {
@@ -228,7 +228,7 @@ async fn dropped_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let mut parts = trial.key(&realm, old.subject());
         parts.lineage = old.lineage();
         let ends = Write::revoked(&old, RevocationReason::Superseded, after(1));
-        let change = Change::new(vec![Write::new(parts.into()), ends]);
+        let change = Change::new(vec![Write::new(parts), ends]);
         drop_after(polls, trial.store.commit(&change)).await;
         for _ in 0..3 {
             let lineage = ListQuery::new().lineage(old.lineage());

@@ -1,5 +1,7 @@
 //! A write applies only to the version, and the identity, that it expects.
 
+use std::sync::Arc;
+
 use tower_api_key::store::{Change, Expected, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Timestamp};
 
@@ -176,7 +178,7 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 }
 
 /// The record of this id as the change leaves it.
-fn written_in(change: &Change, id: KeyId) -> Option<&KeyRecord> {
+fn written_in(change: &Change, id: KeyId) -> Option<&Arc<KeyRecord>> {
     let mut records = change.writes().iter().map(|write| &write.record);
     records.find(|record| record.id() == id)
 }

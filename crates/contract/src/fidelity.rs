@@ -1,6 +1,7 @@
 //! A record comes back as it was put.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{
@@ -33,7 +34,7 @@ const TEXTS: [&str; 12] = [
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for (what, parts) in records(trial) {
-        let record = trial.put(parts.into()).await?;
+        let record = trial.put(parts).await?;
         trial
             .shows(&record, &format!("of a key with {what}"))
             .await?;
@@ -114,7 +115,7 @@ fn many_scopes() -> ScopeSet {
 async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let mut issued = trial.key(&realm("billing"), "alice");
     issued.expires_at = None;
-    let issued = trial.put(issued.into()).await?;
+    let issued = trial.put(issued).await?;
     let narrowed = trial
         .edit(&issued, |parts| {
             parts.scopes = scopes("read");
@@ -144,7 +145,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
 
 /// A store may refuse a write that no rule of this crate makes. It then keeps nothing of it. Otherwise
 /// it keeps all of it.
-async fn widening<S: KeyStore>(trial: &Trial<S>, held: &KeyRecord) -> Result<(), Violation> {
+async fn widening<S: KeyStore>(trial: &Trial<S>, held: &Arc<KeyRecord>) -> Result<(), Violation> {
     let edits: [fn(&mut KeyRecordParts); 13] = [
         |parts| parts.label = Some("label".to_owned()),
         |parts| parts.metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]),
@@ -185,7 +186,7 @@ async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for reason in RevocationReason::ALL.iter().copied() {
         let mut parts = trial.key(&realm("reasons"), "alice");
         parts.revocation = Some(Revocation { at: ISSUED, reason });
-        let record = trial.put(parts.into()).await?;
+        let record = trial.put(parts).await?;
         trial
             .shows(&record, &format!("of a key revoked as {reason}"))
             .await?;

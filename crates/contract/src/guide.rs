@@ -92,7 +92,7 @@
 //!             }
 //!         }
 //!         for Write { record, .. } in change.writes() {
-//!             self.records.insert(record.id(), Arc::new(record.clone()));
+//!             self.records.insert(record.id(), Arc::clone(record));
 //!         }
 //!         Ok(())
 //!     }
@@ -119,7 +119,7 @@
 //!         };
 //!         for record in named.iter().filter(|it| it.revocation().is_none()) {
 //!             let write = Write::revoked(record, revocation.reason, revocation.at);
-//!             self.records.insert(record.id(), Arc::new(write.record));
+//!             self.records.insert(record.id(), write.record);
 //!             let (id, subject) = (Some(record.id()), Some(record.subject().to_owned()));
 //!             revoked.ended.push(Ended { id, subject });
 //!         }

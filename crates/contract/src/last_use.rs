@@ -145,7 +145,7 @@ async fn no_resurrection<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation>
     let realm = realm("purged");
     let mut parts = trial.key(&realm, "alice");
     parts.expires_at = Some(after(1));
-    let record = trial.put(parts.into()).await?;
+    let record = trial.put(parts).await?;
     trial.purge(&realm, after(1)).await?;
     trial
         .record_uses(&realm, &[(record.id(), after(2))])

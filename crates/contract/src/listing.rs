@@ -1,6 +1,7 @@
 //! A list holds the records that match, in order, and pages of it hold everything once.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tower_api_key::store::{Cursor, KeyStore, ListQuery};
@@ -27,7 +28,7 @@ const SCOPES: [&str; 5] = ["read write", "", "read:all write", "Read", "a_l re%d
 const NOW: u64 = 30 * 86_400;
 
 /// A key with its last use.
-type Held = (KeyRecord, Option<Timestamp>);
+type Held = (Arc<KeyRecord>, Option<Timestamp>);
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = trial::realm("orders");
@@ -116,13 +117,13 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
             3 if place % 2 == 0 => parts.retire_at = Some(after(NOW + 86_400)),
             _ => {}
         }
-        held.push((trial.put(parts.into()).await?, None));
+        held.push((trial.put(parts).await?, None));
     }
     let mut elsewhere = trial.key(&trial::realm("billing"), "alice");
     elsewhere.id = numbered(20);
     elsewhere.lineage = numbered(NUMBERS[0]);
     elsewhere.digest = KeyDigest::sha256(b"elsewhere");
-    trial.put(elsewhere.into()).await?;
+    trial.put(elsewhere).await?;
     Ok(held)
 }
 
@@ -224,12 +225,12 @@ fn queries(records: &[Held]) -> Vec<ListQuery> {
 }
 
 /// The records that match a query, in order, and how many more there are.
-fn due(records: &[Held], query: &ListQuery) -> (Vec<KeyRecord>, usize) {
+fn due(records: &[Held], query: &ListQuery) -> (Vec<Arc<KeyRecord>>, usize) {
     let matching = records
         .iter()
         .filter(|(record, used)| query.matches(record, *used));
-    let mut due: Vec<KeyRecord> = matching.map(|(record, _)| record.clone()).collect();
-    due.sort_by_key(KeyRecord::id);
+    let mut due: Vec<Arc<KeyRecord>> = matching.map(|(record, _)| record.clone()).collect();
+    due.sort_by_key(|record| record.id());
     if query.newest_first {
         due.sort_by_key(|record| Reverse((record.issued_at(), record.id())));
     }
@@ -248,17 +249,20 @@ async fn answers<S: KeyStore>(
     let (due, more) = due(records, query);
     let page = trial.page(realm, query).await?;
     let ids: Vec<KeyId> = page.iter().map(|record| record.id()).collect();
-    let due_ids: Vec<KeyId> = due.iter().map(KeyRecord::id).collect();
+    let due_ids: Vec<KeyId> = due.iter().map(|record| record.id()).collect();
     trial.require(
         ids == due_ids,
         format!("list for {query:?} gave {ids:?}; {due_ids:?} was due"),
     )?;
-    let same = page.iter().zip(&due).all(|(seen, due)| **seen == *due);
+    let same = page.iter().zip(&due).all(|(seen, due)| seen == due);
     trial.require(
         same,
         format!("list for {query:?} gave other records than those committed"),
     )?;
-    let next = due.last().filter(|_| more > 0).map(Cursor::of);
+    let next = due
+        .last()
+        .filter(|_| more > 0)
+        .map(|record| Cursor::of(record));
     trial.require(
         page.next() == next,
         format!(
@@ -287,7 +291,7 @@ async fn pages<S: KeyStore>(
         page = page.after(next);
     }
     let (due, _) = due(records, query);
-    let due: Vec<KeyId> = due.iter().map(KeyRecord::id).collect();
+    let due: Vec<KeyId> = due.iter().map(|record| record.id()).collect();
     trial.require(
         seen == due,
         format!("pages of {size} for {query:?} gave {seen:?}; {due:?} was due"),
@@ -315,7 +319,7 @@ async fn pages_beside_new_keys<S: KeyStore>(
         (parts.id, parts.lineage) = (numbered(id), numbered(id));
         parts.digest = KeyDigest::sha256(parts.id.as_str().as_bytes());
         parts.issued_at = after(number * 86_400);
-        trial.put(parts.into()).await?;
+        trial.put(parts).await?;
     }
     seen.retain(|id| due.contains(id));
     seen.sort_unstable();

@@ -68,13 +68,13 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
         for edit in edits {
             let mut parts = trial.key(orders, "alice");
             edit(&mut parts);
-            records.push(trial.put(parts.into()).await?);
+            records.push(trial.put(parts).await?);
         }
     }
     // Dead as well, in another realm.
     let mut parts = trial.key(&realm("Orders"), "alice");
     parts.expires_at = Some(BEFORE);
-    there.push(trial.put(parts.into()).await?);
+    there.push(trial.put(parts).await?);
 
     let count = trial.purge(orders, BY).await?;
     for record in &gone {
@@ -99,7 +99,7 @@ async fn gone_for_good<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("gone");
     let mut parts = trial.key(&realm, "alice");
     parts.expires_at = Some(BY);
-    let record = trial.put(parts.into()).await?;
+    let record = trial.put(parts).await?;
     trial.record_uses(&realm, &[(record.id(), BEFORE)]).await?;
     let late = Write::revoked(&record, RevocationReason::KeyCompromise, BEYOND);
     let count = trial.purge(&realm, BY).await?;
@@ -129,7 +129,7 @@ async fn everything<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("everything");
     let mut endless = trial.key(&realm, "alice");
     endless.expires_at = None;
-    let endless = trial.put(endless.into()).await?;
+    let endless = trial.put(endless).await?;
     let ending = trial.held(&realm, "alice").await?;
     let count = trial.purge(&realm, Timestamp::from_unix(0)).await?;
     trial.require(count == 0, format!("purge by the epoch removed {count}"))?;

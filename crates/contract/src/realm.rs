@@ -48,7 +48,7 @@ async fn across<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let mut real = trial.key(&realm("customers"), "alice");
     real.lineage = temporary.lineage();
     real.generation = 1;
-    let begins = Write::new(real.into());
+    let begins = Write::new(real);
     let ends = Write::revoked(
         &temporary,
         RevocationReason::Superseded,
@@ -65,7 +65,7 @@ async fn across<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let lineage = ListQuery::new().lineage(record.lineage());
         let listed = trial.list(record.realm(), &lineage).await?;
         trial.require(
-            listed.len() == 1 && *listed[0] == *record,
+            listed.len() == 1 && listed[0] == *record,
             "list of a lineage that spans two realms showed more than one realm of it",
         )?;
     }

@@ -145,7 +145,7 @@ async fn a_lineage<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         for subject in ["alice", "bob"] {
             let mut parts = trial.key(&orders, subject);
             parts.lineage = lineage;
-            members.push(trial.put(parts.into()).await?);
+            members.push(trial.put(parts).await?);
         }
         let mut revoked = trial.key(&orders, "alice");
         revoked.lineage = lineage;
@@ -153,21 +153,21 @@ async fn a_lineage<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             at: after(1),
             reason: RevocationReason::Superseded,
         });
-        let revoked = trial.put(revoked.into()).await?;
+        let revoked = trial.put(revoked).await?;
         let mut elsewhere = trial.key(&billing, "alice");
         elsewhere.lineage = lineage;
-        let elsewhere = trial.put(elsewhere.into()).await?;
+        let elsewhere = trial.put(elsewhere).await?;
         // The first key of a lineage may be gone, but its id still names the lineage.
         if named > 0 {
-            members.push(trial.put(first.into()).await?);
+            members.push(trial.put(first).await?);
         }
-        members.sort_by_key(KeyRecord::id);
+        members.sort_by_key(|member| member.id());
         let name = match named {
             0 | 1 => lineage,
             2 => members[members.len() - 1].id(),
             _ => revoked.id(),
         };
-        let expected: Vec<&KeyRecord> = members.iter().collect();
+        let expected: Vec<&KeyRecord> = members.iter().map(|member| &**member).collect();
         let what = "a lineage";
         ends(trial, &orders, Target::Lineage(name), &expected, what).await?;
         for other in [&revoked, &elsewhere] {
@@ -191,13 +191,13 @@ async fn a_subject<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     }
     let mut expired = trial.key(&orders, "alice");
     expired.expires_at = Some(after(1));
-    keys.push(trial.put(expired.into()).await?);
+    keys.push(trial.put(expired).await?);
     let mut others = vec![trial.held(&billing, "alice").await?];
     for subject in ["Alice", "alice ", "alic", "alice\u{301}"] {
         others.push(trial.held(&orders, subject).await?);
     }
     let subject = || Target::Subject("alice".to_owned());
-    let expected: Vec<&KeyRecord> = keys.iter().collect();
+    let expected: Vec<&KeyRecord> = keys.iter().map(|key| &**key).collect();
     ends(trial, &orders, subject(), &expected, "a subject").await?;
     for other in &others {
         trial.shows(other, "after a subject was revoked").await?;
@@ -270,7 +270,7 @@ async fn stale_afterwards<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     trial
         .refuses(&Change::new(vec![narrowed]), kind, what)
         .await?;
-    let issue = Write::new(trial.key(&orders, "alice").into());
+    let issue = Write::new(trial.key(&orders, "alice"));
     let issue = Change::new(vec![issue]).only_while(keys);
     let what = "a change that expects the keys of a subject before a revocation";
     trial.refuses(&issue, kind, what).await
@@ -372,7 +372,7 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
                         parts.subject = format!("{subject}, turn {turn}");
                     }
                     parts.lineage = lineage;
-                    let next = KeyRecord::from(parts);
+                    let next: Arc<KeyRecord> = parts.into();
                     let ends = Write::revoked(&head, RevocationReason::Superseded, after(1));
                     let change = Change::new(vec![ends, Write::new(next.clone())]);
                     match trial.store.commit(&change).await {

@@ -24,7 +24,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
 /// The change that issues this key while its subject has these.
 fn issue(parts: KeyRecordParts, held: &[Arc<KeyRecord>]) -> Change {
     let keys = SubjectKeys::new(&parts.realm, &parts.subject, held);
-    Change::new(vec![Write::new(parts.into())]).only_while(keys)
+    Change::new(vec![Write::new(parts)]).only_while(keys)
 }
 
 async fn subject_holds<S: KeyStore>(
@@ -66,20 +66,17 @@ async fn exact<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 
 async fn stale<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("stale");
-    let first = Arc::new(trial.held(&orders, "alice").await?);
-    let second = Arc::new(trial.held(&orders, "alice").await?);
-    let second_changed = Arc::new(
-        trial
-            .edit(&second, |parts| parts.retire_at = Some(after(60)))
-            .await?,
-    );
+    let first = trial.held(&orders, "alice").await?;
+    let second = trial.held(&orders, "alice").await?;
+    let second_changed = trial
+        .edit(&second, |parts| parts.retire_at = Some(after(60)))
+        .await?;
     let revoked = trial.held(&orders, "alice").await?;
     let ends = Write::revoked(&revoked, RevocationReason::KeyCompromise, after(1));
     trial
         .accepts(&Change::new(vec![ends]), "a revocation")
         .await?;
-    let never = Arc::new(KeyRecord::from(trial.key(&orders, "alice")));
-    let revoked = Arc::new(revoked);
+    let never = Arc::from(trial.key(&orders, "alice"));
 
     let others = [
         ("none", vec![]),
@@ -125,7 +122,7 @@ async fn among_others<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let right = trial.keys_of(&billing, "carol").await?;
     for conditions in [[right.clone(), stale.clone()], [stale, right]] {
         let [first, second] = conditions;
-        let change = Change::new(vec![Write::new(trial.key(&orders, "dave").into())])
+        let change = Change::new(vec![Write::new(trial.key(&orders, "dave"))])
             .only_while(first)
             .only_while(second);
         let kind = StoreErrorKind::Conflict;
@@ -179,7 +176,7 @@ async fn revocation_against_issue<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
         let keys = SubjectKeys::new(&orders, &subject, std::slice::from_ref(&old));
         let ends = Write::revoked(&old, RevocationReason::PrivilegeWithdrawn, after(1));
         let revocation = Change::new(vec![ends]).only_while(keys);
-        let begins = Write::new(trial.key(&orders, &subject).into());
+        let begins = Write::new(trial.key(&orders, &subject));
         let issue = Change::new(vec![begins]);
 
         let contenders = [(0, revocation), (1, issue)].map(|(contender, change)| {

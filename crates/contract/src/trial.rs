@@ -66,13 +66,21 @@ impl<S: KeyStore> Trial<S> {
     }
 
     /// A key that the store holds.
-    pub(super) async fn held(&self, realm: &Realm, subject: &str) -> Result<KeyRecord, Violation> {
-        self.put(self.key(realm, subject).into()).await
+    pub(super) async fn held(
+        &self,
+        realm: &Realm,
+        subject: &str,
+    ) -> Result<Arc<KeyRecord>, Violation> {
+        self.put(self.key(realm, subject)).await
     }
 
     /// Commits a new record.
-    pub(super) async fn put(&self, record: KeyRecord) -> Result<KeyRecord, Violation> {
-        let change = Change::new(vec![Write::new(record.clone())]);
+    pub(super) async fn put(
+        &self,
+        record: impl Into<Arc<KeyRecord>>,
+    ) -> Result<Arc<KeyRecord>, Violation> {
+        let record = record.into();
+        let change = Change::new(vec![Write::new(Arc::clone(&record))]);
         self.accepts(&change, "a new key").await?;
         Ok(record)
     }
@@ -82,9 +90,9 @@ impl<S: KeyStore> Trial<S> {
         &self,
         record: &KeyRecord,
         edit: impl FnOnce(&mut KeyRecordParts),
-    ) -> Result<KeyRecord, Violation> {
+    ) -> Result<Arc<KeyRecord>, Violation> {
         let write = Write::next(record, edit);
-        let next = write.record.clone();
+        let next = Arc::clone(&write.record);
         self.accepts(&Change::new(vec![write]), "the next version of a record")
             .await?;
         Ok(next)

@@ -18,7 +18,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
 }
 
 fn issue(parts: KeyRecordParts) -> Change {
-    Change::new(vec![Write::new(parts.into())])
+    Change::new(vec![Write::new(parts)])
 }
 
 async fn taken<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
@@ -78,10 +78,7 @@ async fn twice_in_one_change<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
         let mut same_id = trial.key(other, "bob");
         same_id.id = first.id;
         for (second, what) in [(same_digest, "digest"), (same_id, "id")] {
-            let change = Change::new(vec![
-                Write::new(first.clone().into()),
-                Write::new(second.into()),
-            ]);
+            let change = Change::new(vec![Write::new(first.clone()), Write::new(second)]);
             let what = format!("a change that brings one {what} twice");
             refused(trial, &change, &what).await?;
         }

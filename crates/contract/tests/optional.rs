@@ -122,6 +122,6 @@ async fn a_ring_denies_what_its_store_does_not_do() {
     refused(ring.purge().await.unwrap_err());
     refused(ring.last_used(issued.id()).await.unwrap_err());
     // A list of keys has no use to show.
-    let record = Arc::new(issued.record().clone());
+    let record = Arc::clone(issued.record());
     assert_eq!(ring.views(&[record]).await.unwrap().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The effect of a changed file on the keys that are held.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tower_api_key::store::{Change, Write};
 use tower_api_key::{Gain, KeyId, KeyRecord, RevocationReason, Timestamp};
@@ -9,7 +10,7 @@ use super::entry::Entry;
 use super::failure::Problem;
 
 /// Every key that ever was in the file, by its digest.
-pub(super) type Held = BTreeMap<[u8; 32], KeyRecord>;
+pub(super) type Held = BTreeMap<[u8; 32], Arc<KeyRecord>>;
 
 /// Refuses a file in which two keys have the same digest or id.
 pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
@@ -31,7 +32,7 @@ pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
 /// The change from the keys that are held to those of the file, by the rules of the lifecycle: a
 /// secret's authority only shrinks, and a dead key stays dead.
 pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<Change, Problem> {
-    let ids: BTreeSet<KeyId> = held.values().map(KeyRecord::id).collect();
+    let ids: BTreeSet<KeyId> = held.values().map(|record| record.id()).collect();
     let mut writes = Vec::new();
     let mut kept = BTreeSet::new();
     for entry in entries {

@@ -20,18 +20,18 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// ```no_run
 /// use std::error::Error as _;
-/// use tower_api_key::Event;
+/// use tower_api_key::observer_fn;
 /// use tower_api_key_file::FileStore;
 ///
 /// let store = FileStore::options()
-///     .observer(|event: &Event<'_>| match event.failure() {
+///     .observer(observer_fn(|event| match event.failure() {
 ///         // The source names the file, the line and the field.
 ///         Some(failure) => match failure.source() {
 ///             Some(source) => eprintln!("the keys stay as they were: {failure}: {source}"),
 ///             None => eprintln!("the keys stay as they were: {failure}"),
 ///         },
 ///         None => eprintln!("the keys were read again"),
-///     })
+///     }))
 ///     .open("/etc/orders/keys.toml")?;
 /// # Ok::<(), tower_api_key::store::StoreError>(())
 /// ```

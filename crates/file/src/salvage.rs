@@ -46,7 +46,7 @@ impl Taken {
             present.insert(digest);
             if let Some(old) = shrunk.get(&digest).or_else(|| held.get(&digest)) {
                 let new = meet(old, entry);
-                shrunk.insert(digest, new);
+                shrunk.insert(digest, new.into());
             }
         }
         let mut taken = Self::default();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use tower_api_key::{Event, EventKind, InvalidCause, KeyRing, VerifyErrorKind};
+use tower_api_key::{EventKind, InvalidCause, KeyRing, Observer, VerifyErrorKind, observer_fn};
 use tower_api_key_file::FileStore;
 
 use super::{Key, write};
@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The received event: the kind, and the failure.
 type Told = (EventKind, Option<String>);
 
-fn observed() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, Receiver<Told>) {
+fn observed() -> (impl Observer, Receiver<Told>) {
     let (sender, receiver) = channel();
-    let observer = move |event: &Event<'_>| {
+    let observer = observer_fn(move |event| {
         assert!(event.realm().is_none() && event.key_id().is_none());
         let failure = event.failure().map(|failure| {
             let source = failure.source().map(ToString::to_string);
@@ -27,7 +27,7 @@ fn observed() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, Receiver<Told>) {
         });
         // The test may be over.
         let _ = sender.send((event.kind(), failure));
-    };
+    });
     (observer, receiver)
 }
 

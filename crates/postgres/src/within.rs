@@ -162,7 +162,7 @@ impl InTransaction<'_> {
         &mut self,
         grant: Grant,
         digest: KeyDigest,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         let ring = self.ring.clone();
         self.run(ring.import_digest(grant, digest)).await
     }
@@ -176,7 +176,7 @@ impl InTransaction<'_> {
         &mut self,
         grant: Grant,
         plaintext: &str,
-    ) -> Result<KeyRecord, Error> {
+    ) -> Result<Arc<KeyRecord>, Error> {
         let ring = self.ring.clone();
         self.run(ring.import_plaintext(grant, plaintext)).await
     }

@@ -94,7 +94,7 @@ async fn keys_outlive_the_store_that_they_were_issued_through() {
     let key = second.verify(issued.secret().expose().as_bytes()).await;
     assert_eq!(key.unwrap().subject(), "alice \u{1f511}");
     let record = second.get(issued.record().id()).await.unwrap().unwrap();
-    assert_eq!(*record, *issued.record());
+    assert_eq!(record, *issued.record());
     let text = format!("{record:?}");
     assert!(!text.contains(issued.secret().expose()), "{text}");
 }

@@ -135,14 +135,14 @@ async fn r20_a_request_before_the_database_is_a_503_with_its_cause() {
     let ring = {
         let causes = Arc::clone(&causes);
         builder()
-            .observer(move |event: &tower_api_key::Event<'_>| {
+            .observer(tower_api_key::observer_fn(move |event| {
                 if let EventKind::Rejected { .. } = event.kind() {
                     causes
                         .lock()
                         .unwrap()
                         .push(event.failure().map(|it| source(it)));
                 }
-            })
+            }))
             .build(store.unwrap())
             .unwrap()
     };

@@ -176,7 +176,7 @@ async fn a_look_up_that_finds_no_connection_free_is_answered_later() {
     // A look-up whose client has gone is no hindrance.
     assert!(matches!(second, Lookup::Pending(_)), "{second:?}");
     drop(second);
-    assert_eq!(first.await.unwrap().as_deref(), Some(issued.record()));
+    assert_eq!(first.await.unwrap().as_ref(), Some(issued.record()));
     // At once as soon as reads are fast, which on a busy machine this one may not have been.
     let mut later = 0;
     while let Lookup::Pending(found) = store.find(realm, digest) {

@@ -90,7 +90,7 @@ async fn r20_a_change_of_the_schema_that_leaves_the_table_is_none() {
     ] {
         other.execute_batch(change).unwrap();
         let found = found(&store, issued.record().realm(), issued.record().digest()).await;
-        assert_eq!(found.unwrap().as_deref(), Some(issued.record()), "{change}");
+        assert_eq!(found.unwrap().as_ref(), Some(issued.record()), "{change}");
     }
 }
 

@@ -49,12 +49,9 @@ async fn r20_a_writer_waits_no_longer_than_it_should_and_readers_do_not() {
     );
     // An uncommitted change is not seen, and no reader waits for it.
     let found = found(&store, issued.record().realm(), issued.record().digest()).await;
-    assert_eq!(found.unwrap().as_deref(), Some(issued.record()));
+    assert_eq!(found.unwrap().as_ref(), Some(issued.record()));
     ring.verify(presented).await.unwrap();
-    assert_eq!(
-        ring.get(id).await.unwrap().as_deref(),
-        Some(issued.record())
-    );
+    assert_eq!(ring.get(id).await.unwrap().as_ref(), Some(issued.record()));
 
     lock.rollback().unwrap();
     ring.revoke(id, RevocationReason::KeyCompromise)

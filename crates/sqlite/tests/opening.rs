@@ -193,7 +193,7 @@ async fn a_store_that_is_read_only_reads() {
     let id = issued.record().id();
     assert_eq!(reading.verify(presented).await.unwrap().id(), id);
     assert_eq!(
-        reading.get(id).await.unwrap().as_deref(),
+        reading.get(id).await.unwrap().as_ref(),
         Some(issued.record())
     );
 

@@ -105,7 +105,7 @@ impl MemoryStore {
             Expected::Absent => 2,
         });
         for write in writes {
-            self.put(&mut records, Arc::new(write.record.clone()));
+            self.put(&mut records, Arc::clone(&write.record));
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl MemoryStore {
                 subject: Some(record.subject().to_owned()),
             });
             let write = Write::revoked(record, revocation.reason, revocation.at);
-            self.put(&mut records, Arc::new(write.record));
+            self.put(&mut records, write.record);
         }
         Revoked {
             found: !named.is_empty(),

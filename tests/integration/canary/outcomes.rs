@@ -304,7 +304,7 @@ async fn canary_states(
 ) {
     let store = &canary.store;
     let shifted = |seconds: u64| Timestamp::from_unix(START.as_unix() - 100 + seconds);
-    let record = Arc::new(canary.issued.record().clone());
+    let record = Arc::clone(canary.issued.record());
     let elsewhere =
         Tapped::new(store).on_find(move |_, _, _| Lookup::Ready(Ok(Some(Arc::clone(&record)))));
     let other_realm = KeyRing::builder("acme")

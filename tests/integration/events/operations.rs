@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tower_api_key::store::{KeyStore, MemoryStore, StoreErrorKind};
 use tower_api_key::{
-    ErrorKind, Event, EventKind, Grant, KeyId, KeyRecord, KeyRing, ManualClock, RevocationReason,
+    ErrorKind, EventKind, Grant, KeyId, KeyRecord, KeyRing, ManualClock, RevocationReason,
+    observer_fn,
 };
 
 use super::{Recorder, Told, about};
@@ -249,13 +250,13 @@ async fn an_event_comes_after_its_commit() {
     let store = MemoryStore::new();
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let (reading, writing) = (store.clone(), Arc::clone(&seen));
-    let observer = move |event: &Event<'_>| {
+    let observer = observer_fn(move |event| {
         let (realm, id) = (event.realm().unwrap(), event.key_id().unwrap());
         let std::task::Poll::Ready(found) = poll_once(&mut reading.get(realm, id)) else {
             panic!("a memory store answers at once");
         };
         writing.lock().unwrap().push((event.kind(), found.unwrap()));
-    };
+    });
     let ring = KeyRing::builder("acme")
         .clock(ManualClock::new(START))
         .observer(observer)

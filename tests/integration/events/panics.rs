@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use tower::Layer;
 use tower_api_key::store::{KeyStore, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, Event, EventKind, Grant, InvalidCause, KeyRing, ManualClock, RejectionKind,
-    RequireScopeLayer, RevocationReason, VerifyErrorKind,
+    ApiKeyLayer, Event, EventKind, Grant, InvalidCause, KeyRing, ManualClock, Observer,
+    RejectionKind, RequireScopeLayer, RevocationReason, VerifyErrorKind, observer_fn,
 };
 
 use super::Later;
@@ -22,7 +22,7 @@ fn panicking(store: impl KeyStore) -> KeyRing {
         .realm("orders")
         .clock(ManualClock::new(START))
         .revoke_lineage_on_reuse()
-        .observer(panic)
+        .observer(observer_fn(panic))
         .build(store)
         .unwrap()
 }
@@ -30,7 +30,7 @@ fn panicking(store: impl KeyStore) -> KeyRing {
 fn panicking_importer() -> KeyRing {
     KeyRing::builder("acme")
         .accept_imports()
-        .observer(panic)
+        .observer(observer_fn(panic))
         .build(MemoryStore::new())
         .unwrap()
 }
@@ -58,7 +58,7 @@ impl Drop for Spiteful {
 #[tokio::test]
 async fn a_panic_that_panics_again_is_caught_too() {
     let ring = KeyRing::builder("acme")
-        .observer(|_: &Event<'_>| std::panic::panic_any(Spiteful))
+        .observer(observer_fn(|_| std::panic::panic_any(Spiteful)))
         .build(MemoryStore::new())
         .unwrap();
     let issued = issue(&ring, "read").await;
@@ -81,10 +81,10 @@ async fn r23_what_a_panic_leaves_is_dropped() {
     let (told, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::default());
     let (counted, left) = (Arc::clone(&told), Arc::clone(&dropped));
     let ring = KeyRing::builder("acme")
-        .observer(move |_: &Event<'_>| {
+        .observer(observer_fn(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
             std::panic::panic_any(Counted(Arc::clone(&left)));
-        })
+        }))
         .build(MemoryStore::new())
         .unwrap();
     let service = ApiKeyLayer::new(ring).layer(Inner::new());
@@ -168,7 +168,7 @@ async fn a_panicking_observer_changes_no_verdict_on_a_request() {
         let layer = ApiKeyLayer::new(ring.clone());
         let reads = layer.clone().require("read").layer(inner.clone());
         let writes = layer.clone().require("write").layer(inner.clone());
-        let guard = RequireScopeLayer::new("write").observer(panic);
+        let guard = RequireScopeLayer::new("write").observer(observer_fn(panic));
         let guarded = layer.layer(guard.layer(inner.clone()));
         let alone = guard.layer(inner.clone());
 
@@ -213,12 +213,12 @@ async fn a_panicking_observer_ends_no_upkeep() {
     let ring = KeyRing::builder("acme")
         .clock(clock.clone())
         .track_last_use()
-        .observer(move |event: &Event<'_>| {
+        .observer(observer_fn(move |event| {
             if event.kind() == EventKind::UpkeepFailed {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
             panic(event);
-        })
+        }))
         .build(store.clone())
         .unwrap();
     let issued = issue(&ring, "read").await;
@@ -244,4 +244,24 @@ async fn a_panicking_observer_ends_no_upkeep() {
     assert_eq!(failures.load(Ordering::Relaxed), 7);
     let last = ring.last_used(issued.record().id()).await.unwrap();
     assert_eq!(last, Some(START));
+}
+
+/// Each of them hears of every event, whatever becomes of the other.
+#[tokio::test]
+async fn a_pair_of_observers_is_one_even_if_one_panics() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = || {
+        let heard = Arc::clone(&heard);
+        observer_fn(move |_| {
+            heard.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let first: Arc<dyn Observer> = Arc::new(count());
+    let second: Box<dyn Observer> = Box::new(count());
+    let ring = KeyRing::builder("acme")
+        .observer((observer_fn(panic), ((first, observer_fn(panic)), second)))
+        .build(MemoryStore::new())
+        .unwrap();
+    issue(&ring, "read").await;
+    assert_eq!(heard.load(Ordering::Relaxed), 2);
 }

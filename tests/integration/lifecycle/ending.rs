@@ -123,7 +123,7 @@ async fn dead_records_are_kept_for_the_retention_and_no_longer() {
         }
         assert_eq!(verdict(&ring, &live).await, Ok("read".to_owned()));
         let kept = billing.get(foreign.record().id()).await.unwrap();
-        assert_eq!(kept.as_deref(), Some(foreign.record()));
+        assert_eq!(kept.as_ref(), Some(foreign.record()));
         assert_eq!(billing.purge().await.unwrap(), 1);
         assert_eq!(ring.purge().await.unwrap(), 0);
     }

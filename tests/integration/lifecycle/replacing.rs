@@ -37,7 +37,7 @@ async fn r03_invariant_5_a_rotation_copies_the_authority_of_the_record() {
     assert_eq!(found, expected);
     assert_ne!(found.digest, *first.record().digest());
     assert_eq!(
-        ring.get(found.id).await.unwrap().as_deref(),
+        ring.get(found.id).await.unwrap().as_ref(),
         Some(second.record())
     );
 

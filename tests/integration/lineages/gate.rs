@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_api_key::{
-    ApiKeyLayer, Event, EventKind, Grant, KeyId, RejectionKind, ScopeSet, VerifiedKey,
+    ApiKeyLayer, EventKind, Grant, KeyId, RejectionKind, ScopeSet, VerifiedKey, observer_fn,
 };
 
 use super::{Done, Steps, await_some, block_on, ring_over};
@@ -59,11 +59,11 @@ fn invariant_11_the_inner_service_is_called_on_one_verdict_with_the_scopes() {
     const ROUNDS: usize = 100;
     for store in Steps::all() {
         let ring = ring_over(&store);
-        let observer = |event: &Event<'_>| {
+        let observer = observer_fn(|event| {
             if event.kind() == EventKind::Authenticated {
                 VERDICTS.set(VERDICTS.get() + 1);
             }
-        };
+        });
         let layer = ApiKeyLayer::new(ring.clone())
             .require("write")
             .observer(observer);

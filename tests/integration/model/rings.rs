@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tower_api_key::{CaveatKind, Event, KeyRing, ManualClock, ScopeSet};
+use tower_api_key::{CaveatKind, KeyRing, ManualClock, ScopeSet, observer_fn};
 
 use super::store::{Log, RecordingStore, Waiting};
 use crate::support::START;
@@ -136,7 +136,9 @@ impl RingSpec {
             .retention(Duration::from_secs(self.retention))
             .grantable_caveats(self.grantable_caveats.iter().copied())
             .track_last_use()
-            .observer(move |event: &Event<'_>| told.lock().unwrap().push(format!("{event:?}")));
+            .observer(observer_fn(move |event| {
+                told.lock().unwrap().push(format!("{event:?}"));
+            }));
         builder = match self.max_lifetime {
             Some(longest) => builder.max_lifetime(Duration::from_secs(longest)),
             None => builder.unlimited_lifetime(),

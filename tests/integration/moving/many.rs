@@ -8,8 +8,9 @@ use tower_api_key::store::{
     StoreErrorKind, Target,
 };
 use tower_api_key::{
-    Error, ErrorKind, Event, EventKind, Grant, Import, Imported, KeyDigest, KeyId, KeyRing,
+    Error, ErrorKind, EventKind, Grant, Import, Imported, KeyDigest, KeyId, KeyRing,
     KeyRingBuilder, ManualClock, OldKey, Pepper, Realm, Revocation, RevocationReason, Timestamp,
+    observer_fn,
 };
 
 use super::{DAY, grant, verdict};
@@ -115,10 +116,10 @@ async fn a_hundred_keys_are_one_commit_and_each_is_told() {
     let told = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&told);
     let ring = ring(store.clone(), |builder| {
-        builder.observer(move |event: &Event<'_>| {
+        builder.observer(observer_fn(move |event| {
             assert_eq!(event.kind(), EventKind::Imported);
             counter.fetch_add(1, Ordering::Relaxed);
-        })
+        }))
     });
     let results = ring.import_many(rows(0..250)).await.unwrap();
     assert_eq!(words(results), vec!["new"; 250]);

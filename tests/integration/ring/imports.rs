@@ -231,7 +231,7 @@ async fn a_key_is_imported_once_over_all_realms() {
     // The refused imports left no records.
     let held = rings[0].list(&ListQuery::new()).await.unwrap();
     assert_eq!(held.len(), 1);
-    assert_eq!(*held[0], first);
+    assert_eq!(held[0], first);
     assert_eq!(
         rings[1].list(&ListQuery::new()).await.unwrap().records(),
         []

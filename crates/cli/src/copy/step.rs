@@ -93,6 +93,8 @@ fn fixed(source: &KeyRecord, there: &KeyRecord) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tower_api_key::store::Expected;
     use tower_api_key::{KeyDigest, KeyRecordParts, Realm, RevocationReason, Timestamp};
 
@@ -113,7 +115,8 @@ mod tests {
         source: &KeyRecordParts,
         there: &KeyRecordParts,
     ) -> (KeyRecordParts, Option<&'static str>) {
-        let (source, mut there) = (KeyRecord::from(source.clone()), there.clone().into());
+        let source = KeyRecord::from(source.clone());
+        let mut there: Arc<KeyRecord> = there.clone().into();
         let mut is_shrunk = false;
         loop {
             match step(&source, Some(&there), is_shrunk) {

@@ -39,7 +39,7 @@ impl Rehearsal {
         }
         for write in change.writes() {
             let record = &write.record;
-            added.insert(*record.digest(), Arc::new(record.clone()));
+            added.insert(*record.digest(), Arc::clone(record));
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ pub(super) async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Viol
         let realm = realm(&format!("purged {duel}"));
         let mut parts = trial.key(&realm, "alice");
         parts.expires_at = Some(after(2));
-        let held = trial.put(parts.into()).await?;
+        let held = trial.put(parts).await?;
         let (purging, purged) = (trial.clone(), realm.clone());
         let removed = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&removed);

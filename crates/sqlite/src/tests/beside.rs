@@ -97,11 +97,11 @@ async fn a_record_is_got_at_once_and_later_where_no_connection_is_free() {
     let Some(got) = soon(&mut store.get(record.realm(), record.id())) else {
         panic!("the list is waited for");
     };
-    assert_eq!(got.unwrap().as_deref(), Some(record));
+    assert_eq!(got.unwrap().as_ref(), Some(record));
 
     let taken = store.0.readers.take_all();
     let got = store.get(record.realm(), record.id()).await;
     drop(taken);
-    assert_eq!(got.unwrap().as_deref(), Some(record));
+    assert_eq!(got.unwrap().as_ref(), Some(record));
     list.end().await;
 }

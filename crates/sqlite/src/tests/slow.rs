@@ -79,7 +79,7 @@ async fn r20_a_read_that_stands_still_holds_no_other_up() {
         let Lookup::Pending(found) = find(&store, &issued) else {
             panic!("a look-up reads in place");
         };
-        assert_eq!(found.await.unwrap().as_deref(), Some(issued.record()));
+        assert_eq!(found.await.unwrap().as_ref(), Some(issued.record()));
         let presented = issued.secret().expose().as_bytes();
         assert_eq!(ring.verify(presented).await.unwrap().subject(), "alice");
         assert!(ring.get(issued.record().id()).await.unwrap().is_some());
@@ -112,5 +112,5 @@ async fn r20_after_a_slow_read_look_ups_are_left_to_the_worker() {
     let Lookup::Pending(found) = find(&store, &issued) else {
         panic!("a look-up reads in place");
     };
-    assert_eq!(found.await.unwrap().as_deref(), Some(issued.record()));
+    assert_eq!(found.await.unwrap().as_ref(), Some(issued.record()));
 }
