@@ -1,0 +1,158 @@
+//! Nobody gets in without the key.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_api_key::store::MemoryStore;
+use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RevocationReason, Source, VerifiedKey};
+
+use crate::{at_once, contains, filled, key};
+
+struct World {
+    ring: KeyRing,
+    /// A key of the ring, one that is revoked, and one of another realm.
+    keys: [String; 3],
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let store = MemoryStore::new();
+    let ring = |realm| {
+        let ring = KeyRing::builder("acme").realm(realm);
+        ring.build(store.clone()).unwrap()
+    };
+    let (ring, other) = (ring("orders"), ring("stock"));
+    let dead = at_once(ring.issue(Grant::new("bob"))).unwrap();
+    at_once(ring.revoke(dead.id(), RevocationReason::KeyCompromise)).unwrap();
+    let keys = [
+        key(&ring, Grant::new("alice")),
+        dead.secret().expose().to_owned(),
+        key(&other, Grant::new("carol")),
+    ];
+    World { ring, keys }
+});
+
+thread_local! {
+    /// How often the inner service was called for this request, and whether it saw a proof.
+    static CALLS: Cell<(usize, bool)> = const { Cell::new((0, false)) };
+}
+
+/// The head of a request, through the whole layer: a line with the method and the target, and a line for each header.
+/// In it `$KEY` is a valid key, `$DEAD` a revoked one and `$OTHER` one of another realm.
+///
+/// The inner service is called if and only if the request has exactly one credential, and that is the key, byte by
+/// byte; no response has a key in it.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn head(input: &[u8]) {
+    let [valid, dead, other] = &WORLD.keys;
+    let places = [("$KEY", valid), ("$DEAD", dead), ("$OTHER", other)];
+    let places = places.map(|(place, key)| (place, key.as_str()));
+    let input = filled(input, &places);
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let Some((uri, method)) = lines.next().and_then(first_line) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let value = line[colon + 1..]
+            .strip_prefix(b" ")
+            .unwrap_or(&line[colon + 1..]);
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    let presents = presents(&headers, valid);
+    let in_uri = contains(uri.to_string().as_bytes(), valid);
+
+    for optional in [false, true] {
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = uri.clone();
+        *request.method_mut() = method.clone();
+        *request.headers_mut() = headers.clone();
+        let (status, calls, proven) = answer(request, optional);
+
+        let accepted = status == StatusCode::OK;
+        assert_eq!(calls, usize::from(accepted), "{status}");
+        assert!(
+            !proven || (presents && !in_uri),
+            "nobody gets in without the key"
+        );
+        assert!(proven || !accepted || (optional && !presents), "{status}");
+        let refused = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED];
+        assert!(accepted || refused.contains(&status), "{status}");
+    }
+}
+
+fn first_line(line: &[u8]) -> Option<(http::Uri, http::Method)> {
+    let space = line.iter().position(|byte| *byte == b' ')?;
+    let uri = http::Uri::try_from(&line[space + 1..]).ok()?;
+    Some((uri, http::Method::from_bytes(&line[..space]).ok()?))
+}
+
+/// Whether one header alone presents a credential, and that is this key.
+fn presents(headers: &HeaderMap, key: &str) -> bool {
+    let mut carried = headers.iter().filter(|(name, value)| {
+        let is_bearer = *name == "authorization" && is_bearer(value.as_bytes());
+        name.as_str().replace('_', "-") == "x-api-key" || is_bearer
+    });
+    let (Some((name, value)), None) = (carried.next(), carried.next()) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    match name.as_str() {
+        "x-api-key" => value == key.as_bytes(),
+        "authorization" => {
+            let token = value[6..].trim_ascii_start();
+            token == key.as_bytes() && !value.contains(&b'\t')
+        }
+        _ => false,
+    }
+}
+
+/// Whether the scheme of an `Authorization` is `Bearer`: another character of a name would be a part of it.
+fn is_bearer(value: &[u8]) -> bool {
+    let Some((scheme, rest)) = value.split_at_checked(6) else {
+        return false;
+    };
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    scheme.eq_ignore_ascii_case(b"bearer") && !rest.first().is_some_and(in_name)
+}
+
+fn answer(request: Request<Empty<Bytes>>, optional: bool) -> (StatusCode, usize, bool) {
+    let header = Source::header(HeaderName::from_static("x-api-key")).unwrap();
+    let layer = ApiKeyLayer::new(WORLD.ring.clone()).sources([header, Source::bearer()]);
+    let layer = if optional { layer.optional() } else { layer };
+    let inner = service_fn(async |request: Request<Empty<Bytes>>| {
+        let proof = request.extensions().get::<VerifiedKey>();
+        assert!(proof.is_none_or(|key| key.subject() == "alice"));
+        let (calls, _) = CALLS.get();
+        CALLS.set((calls + 1, proof.is_some()));
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    CALLS.set((0, false));
+    let Ok(response) = at_once(layer.layer(inner).oneshot(request));
+    let (parts, body) = response.into_parts();
+    let body = at_once(body.collect()).map(http_body_util::Collected::to_bytes);
+    for key in &WORLD.keys {
+        assert!(
+            parts
+                .headers
+                .values()
+                .all(|it| !contains(it.as_bytes(), key))
+        );
+        assert!(body.as_ref().is_ok_and(|body| !contains(body, key)));
+    }
+    let (calls, proven) = CALLS.get();
+    (parts.status, calls, proven)
+}
