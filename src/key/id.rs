@@ -16,6 +16,10 @@ impl KeyId {
     /// The id that sorts before all others, except itself.
     pub(crate) const FIRST: Self = Self([ALPHABET[0]; ID_LEN]);
 
+    pub(crate) fn as_bytes(&self) -> &[u8; ID_LEN] {
+        &self.0
+    }
+
     /// The id from 71 bits of a hash, for a key whose id must be the same every time, such as one that
     /// is known only by its digest.
     ///

@@ -185,6 +185,10 @@ impl KeyRecord {
         self.lineage
     }
 
+    pub(crate) fn lineage_ref(&self) -> &KeyId {
+        &self.lineage
+    }
+
     /// How many rotations and regrants lie between that first key and this one.
     pub fn generation(&self) -> u32 {
         self.generation

@@ -1,5 +1,6 @@
 //! Records in memory.
 
+mod ordered;
 mod records;
 
 use std::collections::BTreeSet;
@@ -139,8 +140,7 @@ impl MemoryStore {
         record: &KeyRecord,
         expected: Expected,
     ) -> Result<(), StoreError> {
-        let held = records.keys.get(&record.id());
-        match (expected, held.map(|entry| &entry.record)) {
+        match (expected, records.of_id(record.id())) {
             (Expected::Absent, None) if !self.0.index.contains(record.digest()) => Ok(()),
             (Expected::Absent, _) => Err(StoreErrorKind::Duplicate.into()),
             (Expected::Version(version), Some(held))
@@ -162,9 +162,7 @@ impl MemoryStore {
     fn remove_ended(&self, realm: &Realm, ended_by: Timestamp) -> u64 {
         let mut records = self.records();
         let ended: Vec<Arc<KeyRecord>> = records
-            .keys
-            .values()
-            .map(|entry| &entry.record)
+            .iter()
             .filter(|record| record.realm() == realm)
             .filter(|record| record.ended_at().is_some_and(|end| end <= ended_by))
             .cloned()
@@ -205,10 +203,7 @@ impl KeyStore for MemoryStore {
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        let found = self
-            .records()
-            .get(realm, id)
-            .map(|entry| Arc::clone(&entry.record));
+        let found = self.records().get(realm, id).map(Arc::clone);
         Box::pin(ready(Ok(found)))
     }
 
@@ -240,9 +235,7 @@ impl KeyStore for MemoryStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let mut records = self.records();
         for &(id, at) in uses {
-            if let Some(entry) = records.get_mut(realm, id) {
-                entry.last_used = entry.last_used.max(Some(at));
-            }
+            records.use_at(realm, id, at);
         }
         Box::pin(ready(Ok(())))
     }
@@ -253,10 +246,7 @@ impl KeyStore for MemoryStore {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         let records = self.records();
-        let uses = ids
-            .iter()
-            .map(|&id| records.get(realm, id)?.last_used)
-            .collect();
+        let uses = ids.iter().map(|&id| records.last_use(realm, id)).collect();
         Box::pin(ready(Ok(uses)))
     }
 }
@@ -264,7 +254,7 @@ impl KeyStore for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("records", &self.records().keys.len())
+            .field("records", &self.records().len())
             .finish_non_exhaustive()
     }
 }
@@ -293,12 +283,13 @@ mod tests {
             .build(store.clone())
             .unwrap();
         let id = now(ring.issue(Grant::new("alice"))).unwrap().record().id();
+        let used = [(id, Timestamp::from_unix(1_800_000_000))];
+        now(store.record_uses(ring.realm(), &used)).unwrap();
+        assert_eq!(store.records().sizes(), [1; 4]);
         now(ring.revoke(id, RevocationReason::Unspecified)).unwrap();
         assert_eq!(now(ring.purge()).unwrap(), 1);
         assert_eq!(store.0.index.len(), 0);
         let records = store.records();
-        assert!(records.keys.is_empty());
-        assert!(records.lineages.is_empty());
-        assert!(records.subjects.is_empty());
+        assert_eq!(records.sizes(), [0; 4]);
     }
 }

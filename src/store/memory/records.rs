@@ -4,8 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use smol_str::SmolStr;
-
+use super::ordered::{ById, ByLineage, BySubject, Ordered};
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
@@ -14,70 +13,73 @@ use crate::time::Timestamp;
 
 #[derive(Default)]
 pub(super) struct Records {
-    pub(super) keys: BTreeMap<KeyId, Entry>,
-    pub(super) lineages: BTreeSet<(KeyId, KeyId)>,
-    pub(super) subjects: BTreeSet<(SmolStr, KeyId)>,
-}
-
-pub(super) struct Entry {
-    pub(super) record: Arc<KeyRecord>,
-    pub(super) last_used: Option<Timestamp>,
+    keys: Ordered<ById>,
+    lineages: Ordered<ByLineage>,
+    subjects: Ordered<BySubject>,
+    last_uses: BTreeMap<KeyId, Timestamp>,
 }
 
 impl Records {
     pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
-        if let Some(entry) = self.keys.get_mut(&record.id()) {
-            entry.record = Arc::clone(record);
-            return;
-        }
-        self.lineages.insert((record.lineage(), record.id()));
-        self.subjects.insert((record.subject().into(), record.id()));
-        let entry = Entry {
-            record: Arc::clone(record),
-            last_used: None,
-        };
-        self.keys.insert(record.id(), entry);
+        self.keys.put(record);
+        self.lineages.put(record);
+        self.subjects.put(record);
     }
 
     pub(super) fn remove(&mut self, record: &KeyRecord) {
-        self.lineages.remove(&(record.lineage(), record.id()));
-        self.subjects
-            .remove(&(record.subject().into(), record.id()));
-        self.keys.remove(&record.id());
+        self.keys.remove(record);
+        self.lineages.remove(record);
+        self.subjects.remove(record);
+        self.last_uses.remove(&record.id());
     }
 
-    pub(super) fn get(&self, realm: &Realm, id: KeyId) -> Option<&Entry> {
-        self.keys
-            .get(&id)
-            .filter(|entry| entry.record.realm() == realm)
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
     }
 
-    pub(super) fn get_mut(&mut self, realm: &Realm, id: KeyId) -> Option<&mut Entry> {
-        self.keys
-            .get_mut(&id)
-            .filter(|entry| entry.record.realm() == realm)
+    /// The record of an id, in whichever realm.
+    pub(super) fn of_id(&self, id: KeyId) -> Option<&Arc<KeyRecord>> {
+        self.keys.get(b"", id)
+    }
+
+    pub(super) fn get(&self, realm: &Realm, id: KeyId) -> Option<&Arc<KeyRecord>> {
+        self.of_id(id).filter(|record| record.realm() == realm)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.keys.iter()
+    }
+
+    /// Raises the last use of a key.
+    pub(super) fn use_at(&mut self, realm: &Realm, id: KeyId, at: Timestamp) {
+        if self.get(realm, id).is_some() {
+            let latest = self.last_uses.entry(id).or_insert(at);
+            *latest = at.max(*latest);
+        }
+    }
+
+    pub(super) fn last_use(&self, realm: &Realm, id: KeyId) -> Option<Timestamp> {
+        self.get(realm, id)?;
+        self.last_uses.get(&id).copied()
     }
 
     /// The page that a query asks for, found by the narrowest index.
     pub(super) fn list(&self, realm: &Realm, query: &ListQuery) -> Page {
-        let asked = |entry: &&Entry| {
-            entry.record.realm() == realm && query.matches(&entry.record, entry.last_used)
+        let asked = |record: &&Arc<KeyRecord>| {
+            let last_used = self.last_uses.get(&record.id()).copied();
+            record.realm() == realm && query.matches(record, last_used)
         };
-        let entry = |id: KeyId| self.keys.get(&id);
         let after = query.after.filter(|_| !query.newest_first);
         let first = after.map_or(KeyId::FIRST, Cursor::id);
-        let found: Box<dyn Iterator<Item = &Entry>> = if let Some(lineage) = query.lineage {
-            let lineages = self.lineages.range((lineage, first)..);
-            let of_it = lineages.take_while(move |(other, _)| *other == lineage);
-            Box::new(of_it.filter_map(move |&(_, id)| entry(id)))
+        let found: Box<dyn Iterator<Item = &Arc<KeyRecord>>> = if let Some(lineage) = &query.lineage
+        {
+            Box::new(self.lineages.of(lineage.as_bytes(), first))
         } else if let Some(subject) = &query.subject {
-            let subjects = self.subjects.range((SmolStr::new(subject), first)..);
-            let of_it = subjects.take_while(move |(other, _)| other == subject);
-            Box::new(of_it.filter_map(move |&(_, id)| entry(id)))
+            Box::new(self.subjects.of(subject.as_bytes(), first))
         } else {
-            Box::new(self.keys.range(first..).map(|(_, entry)| entry))
+            Box::new(self.keys.of(b"", first))
         };
-        let records = found.filter(asked).map(|entry| Arc::clone(&entry.record));
+        let records = found.filter(asked).map(Arc::clone);
         if query.newest_first {
             let mut records: Vec<_> = records.collect();
             records.sort_by_key(|record| Reverse(Cursor::of(record)));
@@ -90,13 +92,12 @@ impl Records {
 
     /// The realms of all records.
     pub(super) fn realms(&self) -> BTreeSet<Realm> {
-        let records = self.keys.values().map(|entry| &entry.record);
-        records.map(|record| record.realm().clone()).collect()
+        self.iter().map(|record| record.realm().clone()).collect()
     }
 
     /// The records that a revocation names.
     pub(super) fn named(&self, realm: &Realm, target: &Target) -> Vec<Arc<KeyRecord>> {
-        let record = |id| self.get(realm, id).map(|entry| &entry.record);
+        let record = |id| self.get(realm, id);
         match target {
             Target::Key(id) => record(*id).cloned().into_iter().collect(),
             Target::Lineage(id) => {
@@ -114,5 +115,16 @@ impl Records {
     pub(super) fn keys_of(&self, realm: &Realm, subject: &str) -> SubjectKeys {
         let query = ListQuery::new().subject(subject).unrevoked();
         SubjectKeys::new(realm, subject, &self.list(realm, &query))
+    }
+
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> [usize; 4] {
+        let uses = self.last_uses.len();
+        [
+            self.keys.len(),
+            self.lineages.len(),
+            self.subjects.len(),
+            uses,
+        ]
     }
 }
