@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::unknown::Asking;
+use super::asking::Asking;
 use super::{Inner, KeyRing, Waiting};
 use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;

@@ -1,11 +1,13 @@
 //! One realm over one store.
 
+mod asking;
 mod bounded;
 mod builder;
 mod change;
 mod import;
 mod issue;
 pub(crate) mod last_use;
+mod pending;
 mod replace;
 mod shrink;
 mod unannounced;
@@ -13,6 +15,7 @@ mod unknown;
 pub(crate) mod unknown_keys;
 mod upkeep;
 mod verify;
+mod verifying;
 mod waiting;
 mod watch;
 pub(crate) mod watchers;
@@ -24,7 +27,7 @@ use std::time::Duration;
 
 pub use builder::KeyRingBuilder;
 pub use unannounced::Unannounced;
-pub(crate) use verify::Verifying;
+pub(crate) use verifying::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
 
@@ -108,7 +111,7 @@ struct Inner {
     accepts_imports: bool,
     accepts_sanctum: bool,
     /// Answers for keys that the store does not know.
-    unknown_keys: Option<unknown::Asking>,
+    unknown_keys: Option<asking::Asking>,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
     latest_end: AtomicU64,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::verifying::{Verdict, Verifying};
 use super::{Inner, KeyRing};
 use crate::access::caveat::{Facts, Unmet};
 use crate::key::digest::KeyDigest;
@@ -13,14 +14,6 @@ use crate::store::{BoxFuture, Found, IndexAnswer, Lookup, StoreError, StoreError
 use crate::support::caught::caught;
 use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
-
-pub(super) type Verdict = Result<VerifiedKey, VerifyError>;
-
-/// A verification, at its end or waiting for the store.
-pub(crate) enum Verifying {
-    Done(Verdict),
-    Pending(BoxFuture<'static, Verdict>),
-}
 
 impl KeyRing {
     /// Verifies as far as the store answers at once.

@@ -1,10 +1,6 @@
 //! Moments as people write them.
 
 use std::fmt;
-use std::str::FromStr;
-
-use crate::error::Error;
-use crate::time::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Days from 0000-03-01, where the years of this arithmetic begin, to the Unix epoch.
@@ -12,29 +8,18 @@ const DAYS_TO_EPOCH: u64 = 719_468;
 /// The last second of the year 9999, beyond which RFC 3339 has no words.
 const LAST: u64 = 253_402_300_799;
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.as_unix();
-        if seconds > LAST {
-            return write!(f, "{seconds}");
-        }
-        let (year, month, day) = date_of(seconds / DAY);
-        let time = seconds % DAY;
-        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        )
+/// Writes the moment of these seconds since the Unix epoch.
+pub(super) fn write(seconds: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if seconds > LAST {
+        return write!(f, "{seconds}");
     }
-}
-
-impl FromStr for Timestamp {
-    type Err = Error;
-
-    /// As [`Timestamp::from_rfc3339`].
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::from_rfc3339(text)
-    }
+    let (year, month, day) = date_of(seconds / DAY);
+    let time = seconds % DAY;
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    write!(
+        f,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+    )
 }
 
 /// Seconds since the Unix epoch.
@@ -150,6 +135,7 @@ fn date_of(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::time::Timestamp;
 
     #[test]
     fn every_day_until_the_year_9999_is_written_and_read() {

@@ -1,5 +1,7 @@
 //! Moments.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::rfc3339;
@@ -77,6 +79,21 @@ impl Timestamp {
             Some(seconds) => Some(Self(seconds)),
             None => None,
         }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        rfc3339::write(self.0, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// As [`Timestamp::from_rfc3339`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_rfc3339(text)
     }
 }
 

@@ -12,6 +12,7 @@ mod cache_guard;
 mod canary;
 mod caveats;
 mod challenges;
+mod circles;
 mod claims;
 mod clocks;
 mod composition;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::EXIT_CODES;
-use crate::import::ImportArguments;
-pub(crate) use crate::policy::Policy;
+use crate::grant::{GrantArguments, RegrantArguments};
+use crate::import::arguments::ImportArguments;
+use crate::policy_arguments::PolicyArguments;
 
 /// Manage the API keys of a store: issue, rotate, narrow, revoke, list and check them.
 ///
@@ -81,14 +82,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         grant: GrantArguments,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyArguments,
     },
     /// Mint a key for a keys file, without a store; its entry goes to standard error
     Mint {
         #[command(flatten)]
         grant: GrantArguments,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyArguments,
     },
     /// Replace a key with a new one of the same authority; the old one works for a grace period
     Rotate {
@@ -102,7 +103,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "grace")]
         at_once: bool,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyArguments,
     },
     /// Replace a key if its owner's privilege changed: the new key has another authority, and the old
     /// one ends at once
@@ -113,7 +114,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         grant: RegrantArguments,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyArguments,
     },
     /// Take scopes away from a key, or add caveats to it
     Narrow {
@@ -228,56 +229,6 @@ pub(crate) enum Command {
         /// The command
         command: Option<String>,
     },
-}
-
-/// The rights of a new key.
-#[derive(Args)]
-pub(crate) struct GrantArguments {
-    /// The subject of the key: the user or program that holds it
-    #[arg(long)]
-    pub(crate) subject: String,
-    #[command(flatten)]
-    pub(crate) details: Details,
-}
-
-/// The rights of a key that replaces another.
-#[derive(Args)]
-pub(crate) struct RegrantArguments {
-    /// The subject of the new key [default: that of the old key]
-    #[arg(long)]
-    pub(crate) subject: Option<String>,
-    #[command(flatten)]
-    pub(crate) details: Details,
-}
-
-#[derive(Args)]
-pub(crate) struct Details {
-    /// A scope of the key; can be given several times
-    #[arg(long = "scope", value_name = "SCOPE")]
-    pub(crate) scopes: Vec<String>,
-    /// A caveat, such as net=10.0.0.0/8 or cnf=x5t#S256:THUMBPRINT, that every request with the key
-    /// must meet; can be given several times
-    #[arg(long = "caveat", value_name = "CAVEAT")]
-    pub(crate) caveats: Vec<String>,
-    /// The lifetime of the key, such as 90d [default: 90 days, or less if the policy limits it; an
-    /// import has no default]
-    #[arg(long, value_name = "DURATION", group = "end")]
-    pub(crate) expires_in: Option<String>,
-    /// When the key ends, such as 2027-01-15T08:00:00Z, or in Unix seconds
-    #[arg(long, value_name = "TIME", group = "end")]
-    pub(crate) expires_at: Option<String>,
-    /// The key does not expire; needs --max-lifetime unlimited
-    #[arg(long, group = "end")]
-    pub(crate) never_expires: bool,
-    /// When the key becomes valid [default: now]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) not_before: Option<String>,
-    /// A label for people to read
-    #[arg(long)]
-    pub(crate) label: Option<String>,
-    /// The application's own data about the key; can be given several times
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) metadata: Vec<String>,
 }
 
 #[derive(Args)]

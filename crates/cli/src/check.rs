@@ -10,7 +10,7 @@ use tower_api_key::{Facts, InvalidCause, KeyRecord, KeyRing, Requirement, Verify
 use crate::arguments::Common;
 use crate::describe;
 use crate::failure::{Exit, Failure};
-use crate::lineage::{warn_of_commas, warn_of_prefix};
+use crate::lineage::warn_of_prefix;
 use crate::output::{Output, colours};
 use crate::paste::{keys_in, read, trimmed, unquoted};
 use crate::setup::dry;
@@ -93,8 +93,8 @@ pub(crate) async fn check(
     if accept_imports {
         builder = builder.accept_sanctum_tokens();
     }
-    warn_of_commas(output, "--require", all);
-    warn_of_commas(output, "--require-any", any);
+    output.warn_of_commas("--require", all);
+    output.warn_of_commas("--require-any", any);
     let key = without_quotes(read_key(output)?, &shape, output).await;
     let reading = common.open_to_read().await?;
     let ring = builder.build(Arc::clone(&reading.store))?;

@@ -6,7 +6,7 @@ use std::fmt;
 use tower_api_key::store::StoreError;
 use tower_api_key::{Error, ErrorKind, VerifyError};
 
-use crate::output::one_line;
+use crate::text::one_line;
 
 /// What the exit code tells; 0 is success. The texts are in [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

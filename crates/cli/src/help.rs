@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use crate::arguments::Arguments;
-use crate::output::one_line;
+use crate::text::one_line;
 
 const STORE: &[&str] = &["store", "json"];
 const RECORDS: &[&str] = &["store", "prefix", "realm", "json"];

@@ -1,6 +1,6 @@
 //! `import`: keys that were minted elsewhere.
 
-mod arguments;
+pub(crate) mod arguments;
 mod batch;
 mod kind;
 mod lines;
@@ -10,12 +10,12 @@ mod row;
 use serde_json::json;
 use tower_api_key::{Import, KeyDigest};
 
-pub(crate) use self::arguments::ImportArguments;
+use self::arguments::ImportArguments;
 use self::row::Ends;
-use crate::arguments::{Common, Details};
+use crate::arguments::Common;
 use crate::check::read_key_to_import;
 use crate::describe;
-use crate::durations::{duration, moment};
+use crate::durations::moment;
 use crate::failure::Failure;
 use crate::output::{Output, colours};
 use crate::setup::dry;
@@ -33,7 +33,7 @@ pub(crate) async fn import(
     let details = &arguments.details;
     arguments.policy.warn(output);
     details.warn(output);
-    if !ends(details)?.are_said() {
+    if !Ends::of(details)?.are_said() {
         return Err(Failure::usage(
             "no expiry: an imported key has no default lifetime; say its old one with --expires-at, a \
              new one with --expires-in, or --never-expires",
@@ -64,13 +64,4 @@ pub(crate) async fn import(
         &json!({ "record": describe::json_of(&record, None) }),
         &text,
     )
-}
-
-/// The end of a key as the arguments say it.
-fn ends(details: &Details) -> Result<Ends, Failure> {
-    Ok(Ends {
-        after: details.expires_in.as_deref().map(duration).transpose()?,
-        at: details.expires_at.as_deref().map(moment).transpose()?,
-        never: details.never_expires,
-    })
 }

@@ -2,19 +2,21 @@
 
 use tower_api_key::{Issued, KeyRecord, KeyRing, RevocationReason};
 
-use crate::arguments::{Common, GrantArguments, Policy, RegrantArguments};
+use crate::arguments::Common;
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::Failure;
+use crate::grant::{GrantArguments, RegrantArguments};
 use crate::lineage::{self, Replaced};
 use crate::output::{Output, colours, ensure_printable, print, print_json, tell};
 use crate::paste::Named;
+use crate::policy_arguments::PolicyArguments;
 
 pub(crate) async fn issue(
     common: &Common,
     output: Output,
     arguments: &GrantArguments,
-    policy: &Policy,
+    policy: &PolicyArguments,
 ) -> Result<(), Failure> {
     policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
@@ -32,7 +34,7 @@ pub(crate) async fn rotate(
     output: Output,
     id: &str,
     grace: Option<&str>,
-    policy: &Policy,
+    policy: &PolicyArguments,
 ) -> Result<(), Failure> {
     policy.warn(output);
     let builder = policy.apply(common.builder()?)?;
@@ -64,7 +66,7 @@ pub(crate) async fn regrant(
     output: Output,
     id: &str,
     arguments: &RegrantArguments,
-    policy: &Policy,
+    policy: &PolicyArguments,
 ) -> Result<(), Failure> {
     policy.warn(output);
     let builder = policy.apply(common.builder()?)?;

@@ -134,18 +134,3 @@ pub(crate) async fn warn_of_prefix(common: &Common, ring: &KeyRing, output: Outp
         found.join(", ")
     ));
 }
-
-/// Warns of scopes with a comma, which are one scope although two were probably meant.
-pub(crate) fn warn_of_commas(output: Output, flag: &str, scopes: &[String]) {
-    for scope in scopes.iter().filter(|scope| scope.contains(',')) {
-        let each: Vec<String> = scope
-            .split(',')
-            .filter(|part| !part.is_empty())
-            .map(|part| format!("{flag} {part}"))
-            .collect();
-        output.warn(&format!(
-            "{scope} is one scope with a comma in its name; for several, write {}",
-            each.join(" ")
-        ));
-    }
-}

@@ -10,8 +10,9 @@ use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
 use crate::lineage::warn_of_prefix;
-use crate::output::{Output, colours, one_line, tell};
-use crate::setup::key_id;
+use crate::output::{Output, colours, tell};
+use crate::paste::key_id;
+use crate::text::one_line;
 
 /// How many keys the store is asked for at a time.
 const PAGE: usize = 1_000;
@@ -134,7 +135,7 @@ impl Filters {
             query = query.subject(subject);
         }
         if let Some(lineage) = &self.lineage {
-            query = query.lineage(key_id(lineage)?);
+            query = query.lineage(key_id(lineage, None)?);
         }
         if self.unrevoked {
             query = query.unrevoked();
@@ -177,7 +178,7 @@ impl Filters {
 fn id_prefix(text: &str) -> Result<&str, Failure> {
     if redact_keys(text) != text {
         // It says that this is no place for a key.
-        return key_id(text).map(|_| text);
+        return key_id(text, None).map(|_| text);
     }
     let fits = (1..=12).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_alphanumeric());
     if fits {

@@ -10,6 +10,7 @@ mod copy;
 mod describe;
 mod durations;
 mod failure;
+mod grant;
 mod help;
 mod import;
 mod keys;
@@ -18,7 +19,7 @@ mod list;
 mod mint;
 mod output;
 mod paste;
-mod policy;
+mod policy_arguments;
 mod program;
 mod records;
 mod redact;
@@ -27,6 +28,7 @@ mod snapshot;
 mod span;
 mod store_url;
 mod table;
+mod text;
 
 use std::process::ExitCode;
 
@@ -36,9 +38,6 @@ use clap::error::ErrorKind;
 use self::arguments::Arguments;
 use self::failure::{Exit, Failure};
 use self::output::{Output, print};
-
-/// Where the name of the store is.
-const STORE: &str = "TOWER_API_KEY_STORE";
 
 fn main() -> ExitCode {
     let mut output = Output::new(std::env::args_os().any(|argument| argument == "--json"));

@@ -5,17 +5,20 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 use tower_api_key::{KeyRecord, Timestamp};
 
-use crate::arguments::{Common, GrantArguments, Policy};
+use crate::arguments::Common;
 use crate::failure::Failure;
-use crate::output::{Output, ensure_printable, is_shown, print, print_json, tell};
+use crate::grant::GrantArguments;
+use crate::output::{Output, ensure_printable, print, print_json, tell};
+use crate::policy_arguments::PolicyArguments;
 use crate::setup::dry;
+use crate::text::is_shown;
 
 /// Writes the key to standard output, and what a keys file needs of it to standard error.
 pub(crate) async fn mint(
     common: &Common,
     output: Output,
     arguments: &GrantArguments,
-    policy: &Policy,
+    policy: &PolicyArguments,
 ) -> Result<(), Failure> {
     policy.warn(output);
     let ring = dry(policy.apply(common.builder()?)?)?;

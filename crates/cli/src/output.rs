@@ -4,10 +4,9 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
-use tower_api_key::Escaped;
 
 use crate::failure::{Exit, Failure};
-use crate::redact::redact;
+use crate::text::{is_shown, one_line};
 
 /// Where results go, and in which form.
 #[derive(Clone, Copy)]
@@ -52,6 +51,21 @@ impl Output {
         }
     }
 
+    /// Warns of scopes with a comma, which are one scope although two were probably meant.
+    pub(crate) fn warn_of_commas(self, flag: &str, scopes: &[String]) {
+        for scope in scopes.iter().filter(|scope| scope.contains(',')) {
+            let each: Vec<String> = scope
+                .split(',')
+                .filter(|part| !part.is_empty())
+                .map(|part| format!("{flag} {part}"))
+                .collect();
+            self.warn(&format!(
+                "{scope} is one scope with a comma in its name; for several, write {}",
+                each.join(" ")
+            ));
+        }
+    }
+
     /// Writes JSON with `--json`, otherwise the text.
     pub(crate) fn either(self, value: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
@@ -60,13 +74,6 @@ impl Output {
             print(text)
         }
     }
-}
-
-/// A message in one line, which a terminal obeys in nothing, without keys and passwords.
-pub(crate) fn one_line(text: &str) -> String {
-    let line = redact(text);
-    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    Escaped(&line).to_string()
 }
 
 /// Writes JSON to standard output, or fails.
@@ -95,12 +102,6 @@ fn escaped(json: &str) -> String {
         text.push_str(end);
     }
     text
-}
-
-/// Whether a terminal shows this character as it is.
-pub(crate) fn is_shown(character: char) -> bool {
-    let shown = || Escaped(character.encode_utf8(&mut [0; 4])).to_string();
-    character.is_ascii_graphic() || character == ' ' || shown().chars().eq([character])
 }
 
 /// Writes all of this text to standard output, or fails.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use tower_api_key::store::KeyStore;
 use tower_api_key::{
-    Error, ErrorKind, InvalidCause, KeyId, KeyRing, VerifyError, VerifyErrorKind, redact_keys,
+    Error, ErrorKind, InvalidCause, KeyId, KeyRing, KeyRingBuilder, VerifyError, VerifyErrorKind,
+    redact_keys,
 };
 
 use crate::arguments::Common;
 use crate::failure::{Exit, Failure};
-use crate::output::{is_shown, tell};
+use crate::output::tell;
 use crate::setup::dry;
+use crate::text::is_shown;
 
 /// More than any key and the lines around it have.
 const LONGEST: u64 = 64 * 1024;
@@ -77,6 +79,19 @@ impl Named {
                 Err(Failure::usage(text))
             }
         }
+    }
+}
+
+impl Common {
+    /// Opens the store, and says which of its keys is named.
+    pub(crate) async fn open_key(
+        &self,
+        builder: KeyRingBuilder,
+        named: Named,
+    ) -> Result<(KeyRing, KeyId), Failure> {
+        let store = self.store_url()?.open().await?;
+        let id = named.id(self, &store).await?;
+        Ok((builder.build(store)?, id))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::arguments::{Common, Reason, Target};
 use crate::describe;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
-use crate::lineage::{living_beside, note_living, warn_of_commas, warn_of_prefix};
+use crate::lineage::{living_beside, note_living, warn_of_prefix};
 use crate::output::{Output, colours};
 use crate::paste::Named;
 
@@ -22,7 +22,7 @@ pub(crate) async fn narrow(
     caveats: &[String],
 ) -> Result<(), Failure> {
     let builder = common.managing()?;
-    warn_of_commas(output, "--scope", scopes);
+    output.warn_of_commas("--scope", scopes);
     let mut narrowing = Narrowing::new().with_caveats(caveats)?;
     if !scopes.is_empty() {
         narrowing = narrowing.to_scopes(scopes)?;

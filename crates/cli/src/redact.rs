@@ -4,6 +4,9 @@ use std::env;
 
 use tower_api_key::redact_keys;
 
+/// Where the name of the store is.
+const STORE: &str = "TOWER_API_KEY_STORE";
+
 const SECRET: &str = "(password)";
 
 /// Names of settings whose value is a secret, as parts of them.
@@ -14,7 +17,7 @@ const SECRET_NAMES: [&str; 5] = ["pass", "pwd", "secret", "token", "pasw"];
 /// The arguments are looked for as a whole, because a password may hold white space and quotes.
 pub(crate) fn redact(text: &str) -> String {
     let mut text = text.to_owned();
-    let arguments = env::args_os().skip(1).chain(env::var_os(crate::STORE));
+    let arguments = env::args_os().skip(1).chain(env::var_os(STORE));
     for argument in arguments {
         let argument = argument.to_string_lossy();
         // What is repeated may be the value alone, of `--option=` or `file:`.

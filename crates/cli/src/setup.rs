@@ -2,16 +2,15 @@
 
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    CaveatKind, Clock, Grant, KeyId, KeyRing, KeyRingBuilder, Pepper, RevocationReason,
-    SystemClock, Timestamp,
+    CaveatKind, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, SystemClock,
+    Timestamp,
 };
 
-use crate::arguments::{Common, Details, Reason};
+use crate::arguments::{Common, Reason};
 use crate::durations::{duration, moment};
 use crate::failure::Failure;
-use crate::lineage::warn_of_commas;
+use crate::grant::Details;
 use crate::output::Output;
-use crate::paste::Named;
 use crate::snapshot::Reading;
 use crate::store_url::StoreUrl;
 
@@ -67,17 +66,6 @@ impl Common {
     pub(crate) async fn open_to_read(&self) -> Result<Reading, Failure> {
         self.store_url()?.open_to_read().await
     }
-
-    /// Opens the store, and says which of its keys is named.
-    pub(crate) async fn open_key(
-        &self,
-        builder: KeyRingBuilder,
-        named: Named,
-    ) -> Result<(KeyRing, KeyId), Failure> {
-        let store = self.store_url()?.open().await?;
-        let id = named.id(self, &store).await?;
-        Ok((builder.build(store)?, id))
-    }
 }
 
 impl Details {
@@ -103,7 +91,7 @@ impl Details {
 
     /// Warns of what is right and hardly meant.
     pub(crate) fn warn(&self, output: Output) {
-        warn_of_commas(output, "--scope", &self.scopes);
+        output.warn_of_commas("--scope", &self.scopes);
     }
 
     /// Whether an end is named, be it none at all.
@@ -140,11 +128,6 @@ impl Details {
         }
         Ok(grant)
     }
-}
-
-/// An id, bare or with the prefix of its key before it.
-pub(crate) fn key_id(text: &str) -> Result<KeyId, Failure> {
-    crate::paste::key_id(text, None)
 }
 
 /// Asks a ring over nothing whether the arguments are right, before a store is opened.

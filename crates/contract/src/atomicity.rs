@@ -12,9 +12,9 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
 
-use super::Violation;
 use super::race::join;
 use super::trial::{self, Trial, after, numbered, realm};
+use super::violation::Violation;
 
 const SWAPS: u64 = 150;
 const READERS: usize = 3;

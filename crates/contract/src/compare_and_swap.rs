@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tower_api_key::store::{Change, Expected, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Timestamp};
 
-use super::Violation;
 use super::race::race;
 use super::trial::{self, EXPIRES, Trial, numbered, realm, scopes};
+use super::violation::Violation;
 
 const ROUNDS: usize = 12;
 const CONTENDERS: usize = 8;

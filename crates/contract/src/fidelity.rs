@@ -9,8 +9,8 @@ use tower_api_key::{
     Timestamp,
 };
 
-use super::Violation;
 use super::trial::{EXPIRES, ISSUED, Trial, after, failed, realm, scopes, valid};
+use super::violation::Violation;
 
 /// The last moment that every store holds: that of a signed 64-bit integer.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);

@@ -5,8 +5,8 @@ use std::iter;
 use tower_api_key::store::KeyStore;
 use tower_api_key::{KeyId, KeyRecord, Revocation, RevocationReason};
 
-use super::Violation;
 use super::trial::{Trial, realm};
+use super::violation::Violation;
 
 /// More ids than any database takes as parameters by accident.
 const UNKNOWN: usize = 2_000;

@@ -2,8 +2,8 @@
 
 use tower_api_key::store::{KeyStore, StoreId};
 
-use super::Violation;
 use super::trial::{Trial, realm};
+use super::violation::Violation;
 
 /// The two have separate records. If a ring took them for one store, it would commit through one the
 /// changes of the other.

@@ -3,10 +3,10 @@
 mod raced;
 
 use tower_api_key::store::{Change, KeyStore, Write};
-use tower_api_key::{KeyId, KeyRecord, Realm, RevocationReason, Timestamp};
+use tower_api_key::{KeyId, KeyRecord, RevocationReason, Timestamp};
 
-use super::Violation;
 use super::trial::{ISSUED, Trial, after, realm, scopes};
+use super::violation::Violation;
 
 /// How many keys one call names: more than a careless store can bind in one statement.
 const MANY: u64 = 2_000;
@@ -37,30 +37,18 @@ pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
     trial.unsupported(uses, "last_uses")
 }
 
-async fn expect<S: KeyStore>(
-    trial: &Trial<S>,
-    realm: &Realm,
-    ids: &[KeyId],
-    due: &[Option<Timestamp>],
-    when: &str,
-) -> Result<(), Violation> {
-    let uses = trial.last_uses(realm, ids).await?;
-    trial.require(
-        uses == due,
-        format!("{when}, last_uses gave {uses:?}; {due:?} was due"),
-    )
-}
-
 async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("forward");
     let id = trial.held(&realm, "alice").await?.id();
     let other = trial.held(&realm, "alice").await?.id();
-    expect(trial, &realm, &[id, other], &[None, None], "before any use").await?;
+    trial
+        .shows_uses(&realm, &[id, other], &[None, None], "before any use")
+        .await?;
     for (told, due) in [(10, 10), (5, 10), (10, 10), (11, 11), (0, 11)] {
         trial.record_uses(&realm, &[(id, after(told))]).await?;
         let due = [Some(after(due)), None];
         let when = format!("after a use at {told} s was told");
-        expect(trial, &realm, &[id, other], &due, &when).await?;
+        trial.shows_uses(&realm, &[id, other], &due, &when).await?;
     }
     let several = [
         (id, after(20)),
@@ -70,16 +58,13 @@ async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     ];
     trial.record_uses(&realm, &several).await?;
     let due = [Some(after(40)), Some(after(3))];
-    expect(
-        trial,
-        &realm,
-        &[id, other],
-        &due,
-        "after several uses of a key",
-    )
-    .await?;
+    trial
+        .shows_uses(&realm, &[id, other], &due, "after several uses of a key")
+        .await?;
     trial.record_uses(&realm, &[]).await?;
-    expect(trial, &realm, &[id, other], &due, "after no use").await
+    trial
+        .shows_uses(&realm, &[id, other], &due, "after no use")
+        .await
 }
 
 /// The record stays as it is, version included. A change of the record keeps its last use.
@@ -92,13 +77,17 @@ async fn nothing_else<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let narrowed = trial
         .edit(&issued, |parts| parts.scopes = scopes("read"))
         .await?;
-    expect(trial, &realm, &[id], &used, "after the record changed").await?;
+    trial
+        .shows_uses(&realm, &[id], &used, "after the record changed")
+        .await?;
     let write = Write::revoked(&narrowed, RevocationReason::KeyCompromise, after(8));
     let revoked = write.record.clone();
     trial
         .accepts(&Change::new(vec![write]), "a revocation after a use")
         .await?;
-    expect(trial, &realm, &[id], &used, "after the key was revoked").await?;
+    trial
+        .shows_uses(&realm, &[id], &used, "after the key was revoked")
+        .await?;
     trial.record_uses(&realm, &[(id, after(9))]).await?;
     trial.shows(&revoked, "after a use of a revoked key").await
 }
@@ -121,10 +110,16 @@ async fn unknown<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let ids = [second, never.id(), first, stranger, second, first];
     let (one, two) = (Some(after(4)), Some(after(2)));
     let due = [two, None, one, None, two, one];
-    expect(trial, &known, &ids, &due, "of known and unknown keys").await?;
-    expect(trial, &elsewhere, &[stranger], &[None], "in another realm").await?;
-    expect(trial, &elsewhere, &[first], &[None], "in another realm").await?;
-    expect(trial, &known, &[], &[], "of no key").await?;
+    trial
+        .shows_uses(&known, &ids, &due, "of known and unknown keys")
+        .await?;
+    trial
+        .shows_uses(&elsewhere, &[stranger], &[None], "in another realm")
+        .await?;
+    trial
+        .shows_uses(&elsewhere, &[first], &[None], "in another realm")
+        .await?;
+    trial.shows_uses(&known, &[], &[], "of no key").await?;
 
     let many: Vec<KeyId> = (0..MANY).map(|_| trial.id()).chain([first]).collect();
     let uses: Vec<_> = many.iter().map(|&id| (id, after(50))).collect();
@@ -152,7 +147,9 @@ async fn no_resurrection<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation>
         .await?;
     trial.hides(&record, "after a use of a purged key").await?;
     let when = "after a use of a purged key";
-    expect(trial, &realm, &[record.id()], &[None], when).await
+    trial
+        .shows_uses(&realm, &[record.id()], &[None], when)
+        .await
 }
 
 /// A time beyond what every store holds is held exactly, or refused, and nothing moves.
@@ -165,12 +162,7 @@ async fn late<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         Ok(()) => told,
         Err(_) => after(1),
     };
-    expect(
-        trial,
-        &realm,
-        &[id],
-        &[Some(due)],
-        "after a use beyond an i64",
-    )
-    .await
+    trial
+        .shows_uses(&realm, &[id], &[Some(due)], "after a use beyond an i64")
+        .await
 }

@@ -43,6 +43,7 @@
 pub mod guide;
 
 mod atomicity;
+mod clause;
 mod compare_and_swap;
 mod fidelity;
 mod get_many;
@@ -57,114 +58,18 @@ mod subject_keys;
 mod tasks;
 mod trial;
 mod uniqueness;
+mod violation;
 mod visibility;
 
-use std::error::Error as StdError;
-use std::fmt;
+#[doc(inline)]
+pub use clause::Clause;
+#[doc(inline)]
+pub use violation::Violation;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use tower_api_key::store::KeyStore;
 use trial::Trial;
-
-/// A clause of the contract that is in the docs of [`KeyStore`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Clause {
-    /// A change is applied whole or not at all, and seen so.
-    Atomicity,
-    /// A write applies only to the version, and the identity, that it expects.
-    CompareAndSwap,
-    /// A change applies only while a subject has the keys that it expects.
-    SubjectKeys,
-    /// A revocation ends the keys that it names, whatever others do.
-    Revocation,
-    /// An id and a digest are in one record at most.
-    Uniqueness,
-    /// A commit is seen at once.
-    Visibility,
-    /// A record is known in its own realm alone.
-    Realm,
-    /// A record comes back as it was put.
-    Fidelity,
-    /// A list holds the records that match, in order, and pages of it hold everything once.
-    Listing,
-    /// A purge removes the records that ended by its time in its realm, all of them and nothing else.
-    Purge,
-    /// A last use moves forward and changes nothing else.
-    LastUse,
-    /// Many records at once: one answer for each id, in their order.
-    GetMany,
-    /// A task that is taken runs to its end, whatever happens to its caller, concurrently with others.
-    Tasks,
-    /// Stores of one identity hold the same records, and no other store has it.
-    Identity,
-    /// A store that can answer does. The suite met an error in the place of an answer.
-    Honesty,
-}
-
-impl Clause {
-    /// The name that the contract gives the clause.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Atomicity => "atomicity",
-            Self::CompareAndSwap => "compare-and-swap",
-            Self::SubjectKeys => "subject keys",
-            Self::Revocation => "revocation",
-            Self::Uniqueness => "uniqueness",
-            Self::Visibility => "visibility",
-            Self::Realm => "realm",
-            Self::Fidelity => "fidelity",
-            Self::Listing => "listing",
-            Self::Purge => "purge",
-            Self::LastUse => "last use",
-            Self::GetMany => "get many",
-            Self::Tasks => "tasks",
-            Self::Identity => "identity",
-            Self::Honesty => "honesty",
-        }
-    }
-}
-
-impl fmt::Display for Clause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// How a store broke its contract.
-#[derive(Debug)]
-pub struct Violation {
-    clause: Clause,
-    seen: String,
-}
-
-impl Violation {
-    fn new(clause: Clause, seen: impl Into<String>) -> Self {
-        Self {
-            clause,
-            seen: seen.into(),
-        }
-    }
-
-    /// The clause that was broken.
-    pub fn clause(&self) -> Clause {
-        self.clause
-    }
-
-    /// A description of the observation, for people to read.
-    pub fn seen(&self) -> &str {
-        &self.seen
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.clause, self.seen)
-    }
-}
-
-impl StdError for Violation {}
 
 /// Checks a store against every clause of the contract of [`KeyStore`], and stops at the first that it
 /// breaks.

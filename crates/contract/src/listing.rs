@@ -9,8 +9,8 @@ use tower_api_key::{
     KeyDigest, KeyId, KeyRecord, KeyState, Realm, Revocation, RevocationReason, Scope, Timestamp,
 };
 
-use super::Violation;
 use super::trial::{self, Trial, after, key, numbered};
+use super::violation::Violation;
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
 /// order: upper before lower.

@@ -3,8 +3,8 @@
 use tower_api_key::store::{Change, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{KeyRecordParts, Realm, Revocation, RevocationReason, Timestamp};
 
-use super::Violation;
 use super::trial::{Trial, after, realm};
+use super::violation::Violation;
 
 /// The time by which the records must have ended.
 const BY: Timestamp = after(1_000);

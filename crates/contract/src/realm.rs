@@ -3,8 +3,8 @@
 use tower_api_key::RevocationReason;
 use tower_api_key::store::{Change, KeyStore, ListQuery, Write};
 
-use super::Violation;
 use super::trial::{Trial, realm};
+use super::violation::Violation;
 
 /// Realms that a careless comparison confuses.
 const ALIKE: [&str; 7] = [

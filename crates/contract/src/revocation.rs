@@ -9,9 +9,9 @@ use tower_api_key::store::{
 };
 use tower_api_key::{KeyId, KeyRecord, Realm, Revocation, RevocationReason, Timestamp};
 
-use super::Violation;
 use super::race::{join, race};
 use super::trial::{self, Trial, after, realm, scopes};
+use super::violation::Violation;
 
 const KEYS: usize = 5;
 const DUELS: usize = 15;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tower_api_key::store::{Change, KeyStore, ListQuery, StoreErrorKind, SubjectKeys, Write};
 use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
 
-use super::Violation;
 use super::race::race;
 use super::trial::{self, Trial, after, realm};
+use super::violation::Violation;
 
 const ROUNDS: usize = 6;
 const CONTENDERS: usize = 8;

@@ -12,8 +12,8 @@ use tokio::sync::{Barrier, oneshot};
 
 use tower_api_key::store::KeyStore;
 
-use super::Violation;
 use super::trial::Trial;
+use super::violation::Violation;
 
 /// Look-ups that wait at the same time.
 const TASKS: usize = 64;

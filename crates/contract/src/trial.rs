@@ -12,7 +12,8 @@ use tower_api_key::{
     Error, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
 };
 
-use super::{Clause, Violation};
+use super::clause::Clause;
+use super::violation::Violation;
 
 /// When the keys of the suite are issued.
 pub(super) const ISSUED: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -214,6 +215,21 @@ impl<S: KeyStore> Trial<S> {
     ) -> Result<Vec<Option<Timestamp>>, Violation> {
         let uses = self.store.last_uses(realm, ids).await;
         uses.map_err(|error| failed("last_uses", &error))
+    }
+
+    /// A violation, if these keys have other last uses.
+    pub(super) async fn shows_uses(
+        &self,
+        realm: &Realm,
+        ids: &[KeyId],
+        due: &[Option<Timestamp>],
+        when: &str,
+    ) -> Result<(), Violation> {
+        let uses = self.last_uses(realm, ids).await?;
+        self.require(
+            uses == due,
+            format!("{when}, last_uses gave {uses:?}; {due:?} was due"),
+        )
     }
 
     /// The keys of a subject as the store has them now.

@@ -3,9 +3,9 @@
 use tower_api_key::store::KeyStore;
 use tower_api_key::{KeyRecord, Revocation, RevocationReason};
 
-use super::Violation;
 use super::race::race;
 use super::trial::{Trial, after, realm, scopes};
+use super::violation::Violation;
 
 const TASKS: usize = 8;
 const KEYS_PER_TASK: usize = 4;

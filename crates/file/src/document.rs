@@ -7,10 +7,10 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use tower_api_key::{Realm, Timestamp};
 
-use super::entry::{Entry, EntrySeed};
+use super::entry::{Draft, Entry, EntrySeed, realm_of};
 use super::failure::{Lines, Problem, line_of};
 use super::plaintext;
-use super::value::{Name, Parsed, Raw};
+use super::value::{Name, Parsed};
 
 /// The syntax of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn position(error: &serde_json::Error) -> String {
 /// The contents of a file, before the realm of the file is known to all its keys.
 struct Drafts {
     realm: Option<Realm>,
-    entries: Vec<super::entry::Draft>,
+    entries: Vec<Draft>,
 }
 
 impl Drafts {
@@ -140,7 +140,7 @@ impl<'de> Visitor<'de> for DocumentSeed {
 struct EntriesSeed;
 
 impl<'de> DeserializeSeed<'de> for EntriesSeed {
-    type Value = Vec<super::entry::Draft>;
+    type Value = Vec<Draft>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -148,7 +148,7 @@ impl<'de> DeserializeSeed<'de> for EntriesSeed {
 }
 
 impl<'de> Visitor<'de> for EntriesSeed {
-    type Value = Vec<super::entry::Draft>;
+    type Value = Vec<Draft>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of keys")
@@ -161,10 +161,4 @@ impl<'de> Visitor<'de> for EntriesSeed {
         }
         Ok(entries)
     }
-}
-
-/// The realm that a field names.
-pub(super) fn realm_of(value: Raw) -> Result<Realm, String> {
-    let text = value.text()?;
-    Realm::new(&text).map_err(|error| error.to_string())
 }

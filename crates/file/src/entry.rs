@@ -10,7 +10,6 @@ use tower_api_key::{
     Caveats, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
 };
 
-use super::document::realm_of;
 use super::failure::{Lines, Problem};
 use super::value::{Name, Parsed, Raw};
 
@@ -196,6 +195,12 @@ fn scopes_of(value: Raw) -> Result<ScopeSet, String> {
 
 fn caveats_of(value: Raw) -> Result<Caveats, String> {
     Caveats::new(value.list()?).map_err(|error| error.to_string())
+}
+
+/// The realm that a field names.
+pub(super) fn realm_of(value: Raw) -> Result<Realm, String> {
+    let text = value.text()?;
+    Realm::new(&text).map_err(|error| error.to_string())
 }
 
 fn id_of(value: Raw) -> Result<KeyId, String> {

@@ -51,6 +51,7 @@ mod failure;
 mod limits;
 mod merge;
 mod observed;
+mod open;
 mod options;
 mod plaintext;
 mod salvage;
@@ -60,7 +61,6 @@ mod value;
 mod watcher;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 #[doc(inline)]
@@ -175,34 +175,6 @@ struct Inner {
 }
 
 impl FileStore {
-    /// Reads a file, and starts to watch it.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable) if the file cannot be read, or its name ends neither
-    /// in `.toml` nor in `.json`. [`Corrupt`](tower_api_key::store::StoreErrorKind::Corrupt) if it holds a mistake or a key in
-    /// plaintext. The error's source names the file, and the line and the field if there is one.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::options().open(path)
-    }
-
-    /// Settings to open a file with, if the defaults do not fit.
-    pub fn options() -> FileOptions {
-        FileOptions::new()
-    }
-
-    fn with(path: &Path, options: &FileOptions) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared::load(path, options)?);
-        let watcher = match options.interval {
-            None => None,
-            Some(interval) => Some(Watcher::spawn(&shared, interval)?),
-        };
-        Ok(Self(Arc::new(Inner {
-            shared,
-            _watcher: watcher,
-        })))
-    }
-
     /// Reads the file now, as it is.
     ///
     /// # Errors

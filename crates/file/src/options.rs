@@ -1,12 +1,11 @@
 //! The settings of a file store.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tower_api_key::store::StoreError;
 use tower_api_key::{Clock, Observer, ScopeSet, SystemClock};
 
+#[cfg(doc)]
 use super::FileStore;
 use super::limits::Limits;
 use super::observed::Observed;
@@ -107,14 +106,5 @@ impl FileOptions {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
-    }
-
-    /// As [`FileStore::open`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`FileStore::open`].
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<FileStore, StoreError> {
-        FileStore::with(path.as_ref(), self)
     }
 }

@@ -13,29 +13,13 @@ use super::error::{PREPARED_STATEMENTS, Reason, because, in_time};
 use super::home::{Home, Seen};
 use super::reach::Reach;
 use super::schema;
-use super::tables::{Tables, home, seen};
+use super::tables::Tables;
 
 /// How old the newest connection is at most before another one is opened, while look-ups go on.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How old the newest connection is at most while answers count.
 pub(super) const BOUND: Duration = Duration::from_secs(5);
-
-/// Prepared, so that a pooler that mixes up statements is found out.
-pub(super) const PROBE: &str = concat!(
-    "SELECT ",
-    seen!("probe"),
-    ", class.relkind::pg_catalog.text, \
-     (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
-         WHERE trigger.tgrelid @= class.oid AND trigger.tgname @= ANY (ARRAY[\
-         'tower_api_keys_guard', 'tower_api_keys_entry', 'tower_api_keys_prefix', \
-         'tower_api_keys_caveats'])), \
-     (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
-     (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
-    home!(),
-    " \
-     FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
-);
 
 /// Whether an answer counts.
 #[derive(Debug, PartialEq, Eq)]

@@ -12,8 +12,6 @@ use sqlx::Error as SqlError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::schema::MIGRATE;
-
 /// The remedy, and the message of the server or the network: never a URL, a password or a row.
 #[derive(Debug, Clone)]
 pub(super) struct Reason {
@@ -24,6 +22,10 @@ pub(super) struct Reason {
     is_deadlock: bool,
 }
 
+/// The remedy for a schema of another version.
+pub(super) const MIGRATE: &str =
+    "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres";
+
 /// The remedy for a pooler that does not support prepared statements.
 pub(super) const PREPARED_STATEMENTS: &str = "use session pooling with server_reset_query = \
      DISCARD ALL, or PgBouncer 1.21 or later with max_prepared_statements: this pooler gives one \
@@ -32,6 +34,15 @@ pub(super) const PREPARED_STATEMENTS: &str = "use session pooling with server_re
 /// An error with only its advice.
 pub(super) fn because(kind: StoreErrorKind, advice: impl Into<String>) -> StoreError {
     StoreError::new(kind, Reason::new(advice, None))
+}
+
+/// A setting that cannot be obeyed.
+pub(super) fn wrong(place: &str, advice: impl AsRef<str>) -> StoreError {
+    let advice = advice.as_ref();
+    because(
+        StoreErrorKind::Unavailable,
+        format!("correct {place}: {advice}"),
+    )
 }
 
 impl Reason {

@@ -50,6 +50,7 @@ mod connection;
 mod error;
 mod home;
 mod list;
+mod open;
 mod options;
 mod password_file;
 mod port;
@@ -68,7 +69,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use tower_api_key::store::sql::{column_time, moment};
 use tower_api_key::store::{
@@ -80,8 +80,8 @@ use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
 use self::connection::Connections;
 #[doc(inline)]
 pub use self::options::PostgresOptions;
-use self::record::{SELECT_BY_ID, SELECT_BY_IDS, column, to_record};
-use self::tables::{SEEN, Tables, seen};
+use self::record::{column, to_record};
+use self::tables::{SEEN, SELECT_BY_ID, SELECT_BY_IDS, Tables, seen};
 use self::task::detached;
 #[doc(inline)]
 pub use self::within::InTransaction;
@@ -219,41 +219,6 @@ pub use sqlx;
 pub struct PostgresStore(Arc<Connections>);
 
 impl PostgresStore {
-    /// Connects, and checks that the schema is the one that this crate reads. As
-    /// [`PostgresOptions::connect`] with the defaults.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreErrorKind::Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable) for a URL that cannot be
-    /// read, a server that cannot be reached, a database that does not exist, or a role that is refused.
-    /// [`StoreErrorKind::Schema`](tower_api_key::store::StoreErrorKind::Schema) for a schema that is missing, or of
-    /// another version. The source of the error gives the remedy, in one line, and never holds the
-    /// password.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        PostgresOptions::new().connect(url).await
-    }
-
-    /// Migrates the schema to the version that this crate reads, and returns how many migrations were
-    /// applied. Processes that migrate at the same time take turns.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect). [`StoreErrorKind::Schema`](tower_api_key::store::StoreErrorKind::Schema) only for
-    /// a schema that is newer, [`StoreErrorKind::ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly) for a role
-    /// that may not create tables, or a standby.
-    pub async fn migrate(url: &str) -> Result<u32, StoreError> {
-        PostgresOptions::new().migrate(url).await
-    }
-
-    /// Uses the application's own pool. As [`PostgresOptions::with_pool`] with the defaults.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect), except for the URL, which the pool has read.
-    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
-        PostgresOptions::new().with_pool(pool).await
-    }
-
     fn new(connections: Connections) -> Self {
         Self(Arc::new(connections))
     }

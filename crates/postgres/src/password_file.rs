@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sqlx::postgres::PgConnectOptions;
 use tower_api_key::store::StoreError;
 
-use super::url::wrong;
+use super::error::wrong;
 
 const PLACE: &str = "the password file";
 

@@ -1,7 +1,5 @@
 //! Records as rows of the table.
 
-use std::sync::LazyLock;
-
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row as _, Type};
 use tower_api_key::store::StoreError;
@@ -9,23 +7,7 @@ use tower_api_key::store::sql::{ReadColumns, Row};
 use tower_api_key::{KeyRecord, Realm};
 
 use super::error::failed;
-use super::tables::{SEEN, seen};
-
-pub(super) static SELECT_BY_DIGEST: LazyLock<String> =
-    LazyLock::new(|| select(seen!("find"), "digest @= $1 AND realm @= $2"));
-pub(super) static SELECT_BY_ID: LazyLock<String> =
-    LazyLock::new(|| select(seen!("get"), "id @= $1 AND realm @= $2"));
-pub(super) static SELECT_BY_IDS: LazyLock<String> =
-    LazyLock::new(|| select(seen!("get_many"), "id @= ANY ($1) AND realm @= $2"));
-
-/// Always a row: the server's state and, if there are records, the columns of each.
-fn select(seen: &str, condition: &str) -> String {
-    let names = Row::NAMES;
-    format!(
-        "SELECT {seen}, found.* FROM (SELECT 1) AS one LEFT JOIN (\
-         SELECT {names} FROM @.tower_api_keys WHERE {condition}) AS found ON true"
-    )
-}
+use super::tables::SEEN;
 
 /// The record of a row, if it holds one.
 pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<KeyRecord>, StoreError> {

@@ -3,11 +3,10 @@
 use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Row as _};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::authority::PROBE;
-use super::error::{because, failed};
+use super::error::{MIGRATE, because, failed};
 use super::home::{Home, Seen};
 use super::record::column;
-use super::tables::{SEEN, Tables};
+use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
 const MIGRATIONS: [&str; 6] = [
@@ -22,15 +21,28 @@ const MIGRATIONS: [&str; 6] = [
 /// The version that this crate reads and writes.
 const VERSION: usize = MIGRATIONS.len();
 
-pub(super) const MIGRATE: &str =
-    "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres";
-
 /// The lock in the files. It belongs to the transaction, so that no pooler can hand it to another.
 const BEGIN: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(8387794199273235065)";
 
 const EXISTS: &str =
     "SELECT pg_catalog.to_regclass('@literal.tower_api_key_migrations') IS NOT NULL";
 const APPLIED: &str = "SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations";
+
+/// Prepared, so that a pooler that mixes up statements is found out.
+const PROBE: &str = concat!(
+    "SELECT ",
+    seen!("probe"),
+    ", class.relkind::pg_catalog.text, \
+     (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
+         WHERE trigger.tgrelid @= class.oid AND trigger.tgname @= ANY (ARRAY[\
+         'tower_api_keys_guard', 'tower_api_keys_entry', 'tower_api_keys_prefix', \
+         'tower_api_keys_caveats'])), \
+     (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
+     (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
+    home!(),
+    " \
+     FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
+);
 
 /// The schema of the tables: the one that is named, or the first of the search path that has them.
 pub(super) async fn locate(

@@ -5,13 +5,12 @@
 //! or type of a session that others used before nor by a schema that a `search_path` puts in front of
 //! `pg_catalog`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Error as SqlError, PgConnection, Postgres, Row as _};
-
-use super::record::SELECT_BY_DIGEST;
+use tower_api_key::store::sql::Row;
 
 /// The first four columns of every answer: whether its server is in recovery, which server it is (when
 /// it was started, in microseconds), whether row-level security hides rows from this role, and which
@@ -41,6 +40,22 @@ pub(super) use home;
 
 /// How many columns [`seen!`] has.
 pub(super) const SEEN: usize = 4;
+
+pub(super) static SELECT_BY_DIGEST: LazyLock<String> =
+    LazyLock::new(|| select(seen!("find"), "digest @= $1 AND realm @= $2"));
+pub(super) static SELECT_BY_ID: LazyLock<String> =
+    LazyLock::new(|| select(seen!("get"), "id @= $1 AND realm @= $2"));
+pub(super) static SELECT_BY_IDS: LazyLock<String> =
+    LazyLock::new(|| select(seen!("get_many"), "id @= ANY ($1) AND realm @= $2"));
+
+/// Always a row: the server's state and, if there are records, the columns of each.
+fn select(seen: &str, condition: &str) -> String {
+    let names = Row::NAMES;
+    format!(
+        "SELECT {seen}, found.* FROM (SELECT 1) AS one LEFT JOIN (\
+         SELECT {names} FROM @.tower_api_keys WHERE {condition}) AS found ON true"
+    )
+}
 
 /// The schema of the tables.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use super::connection::Connections;
 use super::error::{Reason, because, commit_failed, failed};
 use super::home::Seen;
 use super::list::{self, Source};
-use super::record::{SELECT_BY_ID, column};
-use super::tables::{SEEN, Tables, home, seen};
+use super::record::column;
+use super::tables::{SEEN, SELECT_BY_ID, Tables, home, seen};
 use super::{first, revoke};
 
 /// Outside a transaction, a savepoint is refused.

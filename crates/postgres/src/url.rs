@@ -7,7 +7,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::error::because;
+use super::error::{because, wrong};
 use super::password_file;
 
 /// The form of a URL.
@@ -390,14 +390,6 @@ pub(super) fn decoded(text: &str) -> Result<String, StoreError> {
 
 fn bad(cause: &str) -> StoreError {
     because(StoreErrorKind::Unavailable, format!("{FORM}: {cause}"))
-}
-
-pub(super) fn wrong(place: &str, advice: impl AsRef<str>) -> StoreError {
-    let advice = advice.as_ref();
-    because(
-        StoreErrorKind::Unavailable,
-        format!("correct {place}: {advice}"),
-    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::failure::Place;
+use super::place::Place;
 use super::worker::Worker;
 use super::{SqliteStore, connection};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::failure::Place;
+use super::place::Place;
 
 /// How long writers may wait for the readers that use the log.
 const WAIT: Duration = Duration::from_millis(50);

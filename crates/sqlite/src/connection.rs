@@ -1,4 +1,4 @@
-//! Opening a file, and migrating it to the schema of this crate.
+//! Opening a file.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -6,27 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::failure::{Place, is_busy};
+use super::failure::is_busy;
+use super::place::Place;
 use super::read;
-use super::schema::require_intact;
-
-/// `TKEY`: `file` and other tools recognise the database by it.
-pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
-
-/// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 5] = [
-    include_str!("schema_1.sql"),
-    include_str!("schema_2.sql"),
-    include_str!("schema_3.sql"),
-    include_str!("schema_4.sql"),
-    include_str!("schema_5.sql"),
-];
-
-/// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 5;
+use super::schema::{MIGRATIONS, VERSION, migrate, require_intact, require_newest, version};
 
 /// A pause between two attempts to switch to the write-ahead log, for which SQLite does not wait
 /// by itself.
@@ -152,11 +138,6 @@ pub(super) fn older_reader(place: &Place, real: &Path) -> Result<Connection, Sto
     Ok(connection)
 }
 
-/// Refuses a schema that another process changed since the file was opened.
-pub(super) fn require_known(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    require_intact(connection, place)
-}
-
 /// The file, readable by its owner alone: a digest is no secret key, but it is private.
 pub(super) fn create(place: &Place) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
@@ -212,68 +193,6 @@ fn missing(path: &Path) -> Result<(), Missing> {
     }
 }
 
-/// The version of the schema, 0 for a file that has none yet. Refuses a file that is not a store of
-/// keys.
-fn version(connection: &Connection, place: &Place) -> Result<i64, StoreError> {
-    // One transaction, so that another process that creates the schema is seen whole or not.
-    let reading = connection
-        .unchecked_transaction()
-        .map_err(|error| place.sqlite(error))?;
-    let version = number(&reading, "user_version", place)?;
-    let application = number(&reading, "application_id", place)?;
-    let tables: i64 = reading
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| place.sqlite(error))?;
-    let blank = (version, application, tables) == (0, 0, 0);
-    if !blank && application != APPLICATION_ID {
-        return Err(place.error(
-            StoreErrorKind::Schema,
-            "this is the database of another application; name another file",
-        ));
-    }
-    if version > VERSION {
-        return Err(too_new(version, place));
-    }
-    Ok(version)
-}
-
-pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
-    match version {
-        VERSION => Ok(()),
-        newer if newer > VERSION => Err(too_new(newer, place)),
-        0 => Err(place.error(
-            StoreErrorKind::Schema,
-            "the file holds no keys yet; create the store first",
-        )),
-        older => Err(place.error(
-            StoreErrorKind::Schema,
-            &format!(
-                "its schema has version {older}, and this crate reads {VERSION}; migrate the store \
-                 first"
-            ),
-        )),
-    }
-}
-
-fn too_new(version: i64, place: &Place) -> StoreError {
-    let advice = format!(
-        "its schema has version {version}, and this crate knows none after {VERSION}; upgrade \
-         tower-api-key"
-    );
-    place.error(StoreErrorKind::Schema, &advice)
-}
-
-pub(super) fn number(
-    connection: &Connection,
-    pragma: &str,
-    place: &Place,
-) -> Result<i64, StoreError> {
-    connection
-        .prepare_cached(&format!("PRAGMA {pragma}"))
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(|error| place.sqlite(error))
-}
-
 /// Readers then never wait for a writer. The file remembers it, so this waits only at the first opening,
 /// and no longer than the store waits for a lock.
 fn use_write_ahead_log(connection: &Connection, place: &Place) -> Result<(), StoreError> {
@@ -296,32 +215,4 @@ fn use_write_ahead_log(connection: &Connection, place: &Place) -> Result<(), Sto
             Err(error) => return Err(place.sqlite(error)),
         }
     }
-}
-
-/// Runs the migrations that the file has not seen, all or none of them.
-pub(super) fn migrate(
-    connection: &mut Connection,
-    place: &Place,
-    migrations: &[&str],
-) -> Result<(), StoreError> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| place.sqlite(error))?;
-    // Read again under the lock: another process may have been first.
-    let version = number(&transaction, "user_version", place)?;
-    let seen = usize::try_from(version).unwrap_or(usize::MAX);
-    for migration in migrations.iter().skip(seen) {
-        transaction
-            .execute_batch(migration)
-            .map_err(|error| place.sqlite(error))?;
-    }
-    if seen < migrations.len() {
-        transaction
-            .execute_batch(&format!(
-                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
-                migrations.len()
-            ))
-            .map_err(|error| place.sqlite(error))?;
-    }
-    transaction.commit().map_err(|error| place.sqlite(error))
 }

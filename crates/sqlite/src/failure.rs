@@ -8,14 +8,11 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::state::State;
-
 /// The file that errors name.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Origin {
     pub(super) path: PathBuf,
     pub(super) busy_timeout: Duration,
-    pub(super) state: State,
 }
 
 /// The source of a [`StoreError`]: the file, and the remedy.
@@ -31,39 +28,7 @@ impl Failure {
     }
 }
 
-impl Place {
-    pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
-        Self {
-            path,
-            busy_timeout,
-            state: State::default(),
-        }
-    }
-
-    /// Why no answer comes from the files that are open.
-    pub(super) fn fault(&self) -> StoreError {
-        self.state.cause().unwrap_or_else(|| {
-            self.error(
-                StoreErrorKind::Unavailable,
-                "the store is closed; try again",
-            )
-        })
-    }
-
-    /// Refuses to go on if the files that are open are not those at the path.
-    pub(super) fn require_current(&self) -> Result<(), StoreError> {
-        if self.state.has_fault() {
-            return Err(self.fault());
-        }
-        // It is unknown only in a test of a connection alone.
-        let Some(files) = self.state.files() else {
-            return Ok(());
-        };
-        files
-            .require_current(self)
-            .inspect_err(|error| self.state.fault(error))
-    }
-
+impl Origin {
     /// An error that SQLite does not report.
     pub(super) fn error(&self, kind: StoreErrorKind, advice: &str) -> StoreError {
         self.failure(kind, advice, None)

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::failure::Place;
+use super::failure::Origin;
 
 /// A file, whatever its name: its device and its inode.
 type Id = (u64, u64);
@@ -28,7 +28,7 @@ pub(super) type Stamp = (Option<SystemTime>, u64);
 
 impl Files {
     /// The files that are at the path now.
-    pub(super) fn look(place: &Place) -> Result<Self, StoreError> {
+    pub(super) fn look(place: &Origin) -> Result<Self, StoreError> {
         let real = fs::canonicalize(&place.path).map_err(|error| missing(place, error))?;
         let metadata = fs::metadata(&real).map_err(|error| missing(place, error))?;
         refuse_other_names(place, &metadata)?;
@@ -42,7 +42,7 @@ impl Files {
 
     /// The same, for a file that may be opened. It is also refused if its log would be in another place
     /// for other processes.
-    pub(super) fn look_before_opening(place: &Place) -> Result<Self, StoreError> {
+    pub(super) fn look_before_opening(place: &Origin) -> Result<Self, StoreError> {
         let files = Self::look(place)?;
         refuse_mount(place, &files.real)?;
         refuse_deleted(place, &files)?;
@@ -75,7 +75,7 @@ impl Files {
     }
 
     /// Whether these are still the files at the path.
-    pub(super) fn require_current(&self, place: &Place) -> Result<(), StoreError> {
+    pub(super) fn require_current(&self, place: &Origin) -> Result<(), StoreError> {
         let now = Self::look(place)?;
         let what = if now.main != self.main || now.real != self.real {
             "the file at this path is not the one that was opened: it was moved or replaced"
@@ -92,7 +92,7 @@ impl Files {
 
     /// Whether the content of the log can be written to the file before it is closed: no other process
     /// can have opened the file with another log.
-    pub(super) fn may_rescue(&self, place: &Place) -> bool {
+    pub(super) fn may_rescue(&self, place: &Origin) -> bool {
         let main = at(place, &place.path);
         let log = at(place, &with_suffix(&self.real, "-wal"));
         match (main, log) {
@@ -104,7 +104,7 @@ impl Files {
 
     /// Removes a log that belongs to the file that was replaced: SQLite would read it as that of the new
     /// one.
-    pub(super) fn discard_log(&self, place: &Place, now: &Self) -> Result<(), StoreError> {
+    pub(super) fn discard_log(&self, place: &Origin, now: &Self) -> Result<(), StoreError> {
         if now.main == self.main || now.real != self.real || self.log.is_none() {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Files {
     }
 
     /// Refuses a log that belongs to the file that was replaced, if this process may not write.
-    pub(super) fn refuse_log(&self, place: &Place, now: &Self) -> Result<(), StoreError> {
+    pub(super) fn refuse_log(&self, place: &Origin, now: &Self) -> Result<(), StoreError> {
         let left = now.main != self.main && self.log.is_some() && now.log == self.log;
         if left && fs::metadata(with_suffix(&self.real, "-wal")).is_ok_and(|log| log.len() > 0) {
             return Err(place.error(
@@ -138,7 +138,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn missing(place: &Place, error: std::io::Error) -> StoreError {
+fn missing(place: &Origin, error: std::io::Error) -> StoreError {
     if error.kind() == ErrorKind::NotFound {
         return place.error(
             StoreErrorKind::Unavailable,
@@ -148,7 +148,7 @@ fn missing(place: &Place, error: std::io::Error) -> StoreError {
     place.io("cannot find", error)
 }
 
-fn at(place: &Place, path: &Path) -> Result<Option<Id>, StoreError> {
+fn at(place: &Origin, path: &Path) -> Result<Option<Id>, StoreError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(id(&metadata))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -171,7 +171,7 @@ fn id(_: &fs::Metadata) -> Id {
 
 /// If another process uses another name, it opens the same file with another log.
 #[cfg(unix)]
-fn refuse_other_names(place: &Place, metadata: &fs::Metadata) -> Result<(), StoreError> {
+fn refuse_other_names(place: &Origin, metadata: &fs::Metadata) -> Result<(), StoreError> {
     use std::os::unix::fs::MetadataExt;
 
     if metadata.is_dir() || metadata.nlink() == 1 {
@@ -192,7 +192,7 @@ fn refuse_other_names(_: &Place, _: &fs::Metadata) -> Result<(), StoreError> {
 
 /// If a file is mounted by itself, its log is in another folder than for processes outside the mount.
 #[cfg(target_os = "linux")]
-fn refuse_mount(place: &Place, real: &Path) -> Result<(), StoreError> {
+fn refuse_mount(place: &Origin, real: &Path) -> Result<(), StoreError> {
     use std::os::unix::ffi::OsStrExt;
 
     // A system that does not list its mounts does not mount single files either.
@@ -238,7 +238,7 @@ fn refuse_mount(_: &Place, _: &Path) -> Result<(), StoreError> {
 /// index that is deleted, a new connection would get that one, and not see the changes of other
 /// processes.
 #[cfg(target_os = "linux")]
-fn refuse_deleted(place: &Place, files: &Files) -> Result<(), StoreError> {
+fn refuse_deleted(place: &Origin, files: &Files) -> Result<(), StoreError> {
     let deleted = |suffix: &str| with_suffix(&files.real, &format!("{suffix} (deleted)"));
     let (log, index) = (deleted("-wal"), deleted("-shm"));
     let Ok(open) = fs::read_dir("/proc/self/fd") else {

@@ -52,6 +52,7 @@ mod files;
 mod list;
 mod open;
 mod options;
+mod place;
 mod port;
 mod purge;
 mod read;

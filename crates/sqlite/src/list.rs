@@ -8,9 +8,9 @@ use tower_api_key::store::sql::{
 use tower_api_key::store::{ListQuery, MOST_REALMS, Page, StoreError};
 use tower_api_key::{KeyRecord, Realm};
 
-use super::connection::require_known;
-use super::failure::Place;
+use super::place::Place;
 use super::read::{Unread, record};
+use super::schema::require_intact;
 
 pub(super) const DIALECT: Dialect = Dialect {
     table: "api_keys",
@@ -68,7 +68,7 @@ pub(super) fn list(
 ) -> Result<Page, Unread> {
     // One state of the store for all reads.
     let reading = connection.transaction()?;
-    require_known(&reading, place)?;
+    require_intact(&reading, place)?;
     let asked = ListStatements {
         dialect: &DIALECT,
         realm,
@@ -129,7 +129,7 @@ fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<KeyRecord, StoreError
 }
 
 pub(super) fn realms(connection: &Connection, place: &Place) -> Result<Vec<Realm>, Unread> {
-    require_known(connection, place)?;
+    require_intact(connection, place)?;
     let mut statement = connection.prepare_cached(REALMS)?;
     let most = i64::try_from(MOST_REALMS).unwrap_or(i64::MAX);
     let mut rows = statement.query([most])?;

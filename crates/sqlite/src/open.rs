@@ -11,9 +11,9 @@ use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::checkpoint::{forget_pages, last_checkpoint, leave_files_alone, rescue};
 use super::connection::{self, Access};
-use super::failure::Place;
 use super::files::{Files, Stamp};
 use super::options::SqliteOptions;
+use super::place::Place;
 use super::readers::Readers;
 use super::schema::require_intact;
 use super::worker::Worker;

@@ -11,7 +11,7 @@ use tower_api_key::store::{
 use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use super::checkpoint::{bring_into_file, forget_pages};
-use super::failure::Place;
+use super::place::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;

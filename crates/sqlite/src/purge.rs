@@ -8,7 +8,7 @@ use tower_api_key::store::StoreError;
 use tower_api_key::{Realm, Timestamp};
 
 use super::SqliteStore;
-use super::failure::Place;
+use super::place::Place;
 use super::write::begin;
 
 /// How many records a step removes: no commit waits for more than that, tenths of a second in a large

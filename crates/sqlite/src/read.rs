@@ -8,8 +8,9 @@ use tower_api_key::store::sql::{ReadColumns, Row, moment, unreadable};
 use tower_api_key::store::{Found, StoreError, StoreErrorKind, SubjectKeys};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
-use super::connection::require_known;
-use super::failure::{Place, is_busy};
+use super::failure::is_busy;
+use super::place::Place;
+use super::schema::require_intact;
 use super::stopwatch::Moment;
 
 static FIND: LazyLock<String> = LazyLock::new(|| select("digest = ?1 AND realm = ?2"));
@@ -116,7 +117,7 @@ fn one(
     // SQLite prepares a statement again if the schema has changed, whatever is now in the place of the
     // table.
     if statement.get_status(StatementStatus::RePrepare) != 0 {
-        require_known(connection, place)?;
+        require_intact(connection, place)?;
         statement.reset_status(StatementStatus::RePrepare);
     }
     Ok(found)
@@ -151,7 +152,7 @@ pub(super) fn last_uses(
 ) -> Result<Vec<Option<Timestamp>>, Unread> {
     // One state of the store for all of them.
     let reading = connection.transaction()?;
-    require_known(&reading, place)?;
+    require_intact(&reading, place)?;
     let mut statement =
         reading.prepare_cached("SELECT last_used_at FROM api_keys WHERE id = ?1 AND realm = ?2")?;
     let mut uses = Vec::with_capacity(ids.len());

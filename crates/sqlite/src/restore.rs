@@ -11,8 +11,8 @@ use super::SqliteStore;
 use super::backup::{copy, sync, sync_folder};
 use super::checkpoint::{checkpoint, leave_files_alone};
 use super::connection::{self, Access};
-use super::failure::Place;
 use super::files::{Files, with_suffix};
+use super::place::Place;
 
 const SHRINK: &str = include_str!("shrink.sql");
 

@@ -5,7 +5,7 @@ use tower_api_key::store::sql::revocation_time;
 use tower_api_key::store::{Ended, Revoked, StoreError, Target};
 use tower_api_key::{Realm, Revocation};
 
-use super::failure::Place;
+use super::place::Place;
 use super::write::begin;
 
 /// The statements of one kind of target. `?1` is the realm, `?2` the target's id or subject.

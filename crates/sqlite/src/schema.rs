@@ -1,12 +1,26 @@
-//! Whether the tables of keys and their guards are those that the migrations make.
+//! The schema of this crate: its migrations, and whether a file has the tables and guards that they make.
 
 use std::sync::OnceLock;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::connection::{APPLICATION_ID, MIGRATIONS, number, require_newest};
-use super::failure::Place;
+use super::place::Place;
+
+/// `TKEY`: `file` and other tools recognise the database by it.
+pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
+
+/// The migrations from each version of the schema to the next, from none to 1 first.
+pub(super) const MIGRATIONS: [&str; 5] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+];
+
+/// The version of the schema that this crate reads and writes.
+pub(super) const VERSION: i64 = 5;
 
 /// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
 /// and indexes that others add: without its own index, a store is slow but correct.
@@ -77,4 +91,94 @@ fn parts(connection: &Connection) -> Result<Vec<Part>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(PARTS)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()
+}
+
+/// The version of the schema, 0 for a file that has none yet. Refuses a file that is not a store of
+/// keys.
+pub(super) fn version(connection: &Connection, place: &Place) -> Result<i64, StoreError> {
+    // One transaction, so that another process that creates the schema is seen whole or not.
+    let reading = connection
+        .unchecked_transaction()
+        .map_err(|error| place.sqlite(error))?;
+    let version = number(&reading, "user_version", place)?;
+    let application = number(&reading, "application_id", place)?;
+    let tables: i64 = reading
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| place.sqlite(error))?;
+    let blank = (version, application, tables) == (0, 0, 0);
+    if !blank && application != APPLICATION_ID {
+        return Err(place.error(
+            StoreErrorKind::Schema,
+            "this is the database of another application; name another file",
+        ));
+    }
+    if version > VERSION {
+        return Err(too_new(version, place));
+    }
+    Ok(version)
+}
+
+pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
+    match version {
+        VERSION => Ok(()),
+        newer if newer > VERSION => Err(too_new(newer, place)),
+        0 => Err(place.error(
+            StoreErrorKind::Schema,
+            "the file holds no keys yet; create the store first",
+        )),
+        older => Err(place.error(
+            StoreErrorKind::Schema,
+            &format!(
+                "its schema has version {older}, and this crate reads {VERSION}; migrate the store \
+                 first"
+            ),
+        )),
+    }
+}
+
+fn too_new(version: i64, place: &Place) -> StoreError {
+    let advice = format!(
+        "its schema has version {version}, and this crate knows none after {VERSION}; upgrade \
+         tower-api-key"
+    );
+    place.error(StoreErrorKind::Schema, &advice)
+}
+
+pub(super) fn number(
+    connection: &Connection,
+    pragma: &str,
+    place: &Place,
+) -> Result<i64, StoreError> {
+    connection
+        .prepare_cached(&format!("PRAGMA {pragma}"))
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(|error| place.sqlite(error))
+}
+
+/// Runs the migrations that the file has not seen, all or none of them.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    place: &Place,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| place.sqlite(error))?;
+    // Read again under the lock: another process may have been first.
+    let version = number(&transaction, "user_version", place)?;
+    let seen = usize::try_from(version).unwrap_or(usize::MAX);
+    for migration in migrations.iter().skip(seen) {
+        transaction
+            .execute_batch(migration)
+            .map_err(|error| place.sqlite(error))?;
+    }
+    if seen < migrations.len() {
+        transaction
+            .execute_batch(&format!(
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
+                migrations.len()
+            ))
+            .map_err(|error| place.sqlite(error))?;
+    }
+    transaction.commit().map_err(|error| place.sqlite(error))
 }

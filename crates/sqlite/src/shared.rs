@@ -8,9 +8,9 @@ use std::time::Duration;
 use tower_api_key::store::StoreError;
 
 use super::connection::Access;
-use super::failure::Place;
 use super::open::Core;
 use super::options::SqliteOptions;
+use super::place::Place;
 use super::watcher::Watcher;
 use super::worker;
 

@@ -16,8 +16,8 @@ use tower_api_key::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKi
 use tower_api_key::{ErrorKind, Grant, KeyRing, ManualClock};
 
 use super::SqliteStore;
-use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
-use super::failure::Place;
+use super::place::Place;
+use super::schema::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
 use super::worker::{CROWDED, MOST_WAITING, Worker};
 
 /// Only a hang takes longer.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tower_api_key::store::StoreError;
 
 use super::caught::caught;
-use super::failure::Place;
+use super::place::Place;
 
 /// Checks repeatedly until it is dropped.
 pub(super) struct Watcher {

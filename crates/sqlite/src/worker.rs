@@ -14,7 +14,7 @@ use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::caught::caught;
 use super::checkpoint::{checkpoint, forget_pages};
-use super::failure::Place;
+use super::place::Place;
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;

@@ -8,9 +8,9 @@ use tower_api_key::store::sql::{Column, ColumnValue, Row, column_time};
 use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind};
 use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
 
-use super::connection::require_known;
-use super::failure::Place;
+use super::place::Place;
 use super::read;
+use super::schema::require_intact;
 
 /// `realm` first, then the columns of a row.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
@@ -102,7 +102,7 @@ pub(super) fn begin<'a>(
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| place.sqlite(error))?;
-    require_known(&transaction, place)?;
+    require_intact(&transaction, place)?;
     Ok(transaction)
 }
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap};
 
-use super::{Peer, TrustedProxies};
+use super::forwarded::TrustedProxies;
+use super::peer::Peer;
 
 /// How a layer finds the address of a request's client, for the caveat `net`.
 ///

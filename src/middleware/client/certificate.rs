@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Extensions, HeaderMap};
 
-use super::{Peer, texts};
+use super::peer::Peer;
+use super::texts::texts;
 use crate::access::caveat::{CertificateThumbprint, Networks};
 use crate::error::Error;
 

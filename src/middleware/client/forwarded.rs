@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use http::HeaderMap;
 
-use super::texts;
+use super::texts::texts;
 use crate::access::caveat::Networks;
 use crate::error::Error;
 

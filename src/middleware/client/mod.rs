@@ -3,15 +3,13 @@
 mod address;
 mod certificate;
 mod forwarded;
-
-use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
+mod peer;
+mod texts;
 
 pub use address::ClientAddress;
 pub use certificate::ClientCertificate;
 pub use forwarded::TrustedProxies;
-use http::{Extensions, HeaderMap, Request};
+use http::Request;
 
 use crate::access::caveat::{CaveatKind, Facts};
 
@@ -48,32 +46,4 @@ impl FactSources {
         }
         facts
     }
-}
-
-/// How the address of the connection's peer is found.
-#[derive(Clone)]
-struct Peer(Arc<Find>);
-
-type Find = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
-
-impl Peer {
-    fn new(find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(find))
-    }
-
-    fn find(&self, extensions: &Extensions) -> Option<IpAddr> {
-        (self.0)(extensions).map(|address| address.to_canonical())
-    }
-}
-
-impl fmt::Debug for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Peer")
-    }
-}
-
-/// All values of a header, in their order, if each of them is text.
-fn texts<'a>(headers: &'a HeaderMap, name: &str) -> Option<Vec<&'a str>> {
-    let values = headers.get_all(name).iter();
-    values.map(|value| value.to_str().ok()).collect()
 }

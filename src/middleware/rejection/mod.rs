@@ -35,7 +35,6 @@ use http::{HeaderValue, Response, StatusCode};
 
 pub(crate) use head::Head;
 pub(crate) use proof::proof;
-use response::without_layer;
 pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
 
 use crate::access::requirement::Requirement;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{Extensions, Response};
 
-use super::{Anonymous, Head, Rejection, not_authenticated, without_layer};
+use super::response::without_layer;
+use super::{Anonymous, Head, Rejection, not_authenticated};
 use crate::verdict::VerifiedKey;
 
 /// The proof that a request carries, or the response to a request without one.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::value::{challenge, lacking, problem_headers};
+use super::value::{ascii, challenge, lacking, problem_headers};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
@@ -370,9 +370,4 @@ fn completed(
     caching::forbid_storing(headers);
     caching::vary_by(headers, vary.clone());
     response
-}
-
-/// A header value of realms, scopes and literals, all of them printable ASCII by construction.
-pub(super) fn ascii(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

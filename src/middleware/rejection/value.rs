@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::response::ascii;
 use super::{Challenges, Detail, Rejection, RejectionKind};
 use crate::access::requirement::Requirement;
 use crate::middleware::{caching, problem};
@@ -124,4 +123,9 @@ pub(super) fn challenge(key: &VerifiedKey, scopes: &str) -> HeaderValue {
         key.scheme().as_str(),
         key.realm()
     ))
+}
+
+/// A header value of realms, scopes and literals, all of them printable ASCII by construction.
+pub(super) fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

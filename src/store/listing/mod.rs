@@ -1,10 +1,14 @@
 //! The query of a list.
 
+mod cursor;
 mod page;
+mod unreadable;
 
 use std::time::Duration;
 
-pub use page::{Cursor, Page, Unreadable};
+pub use cursor::Cursor;
+pub use page::Page;
+pub use unreadable::Unreadable;
 
 use crate::access::scope::Scope;
 use crate::key::KeyId;

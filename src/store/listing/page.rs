@@ -1,13 +1,9 @@
 //! A part of a list.
 
-use std::fmt;
 use std::ops::Deref;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use super::ListQuery;
-use crate::error::{Error, ErrorKind};
-use crate::key::KeyId;
+use super::{Cursor, ListQuery, Unreadable};
 use crate::record::KeyRecord;
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -34,31 +30,6 @@ pub struct Page {
     records: Vec<Arc<KeyRecord>>,
     unreadable: Vec<Unreadable>,
     next: Option<Cursor>,
-}
-
-/// A record that cannot be read. It matches the query, as far as that is known.
-#[derive(Debug, Clone)]
-pub struct Unreadable {
-    id: Option<KeyId>,
-    error: StoreError,
-}
-
-/// A place in a list: after a record. It stays the same when that record is gone.
-///
-/// As a text, to be kept between two requests, it is the id and the second of issue of that record:
-///
-/// ```
-/// use tower_api_key::store::Cursor;
-///
-/// let place: Cursor = "AAAAAAAAAAAA-1800000000".parse()?;
-/// assert_eq!(place.to_string(), "AAAAAAAAAAAA-1800000000");
-/// # Ok::<(), tower_api_key::Error>(())
-/// ```
-// The order is that of the fields: of the newest first, backwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor {
-    issued_at: Timestamp,
-    id: KeyId,
 }
 
 impl Page {
@@ -122,7 +93,7 @@ impl Page {
     /// The error of the first record that could not be read.
     pub fn complete(self) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
         match self.unreadable.into_iter().next() {
-            Some(unreadable) => Err(unreadable.error),
+            Some(unreadable) => Err(unreadable.into_error()),
             None => Ok(self.records),
         }
     }
@@ -139,64 +110,6 @@ impl Page {
     pub fn with_next(mut self, next: Option<Cursor>) -> Self {
         self.next = next;
         self
-    }
-}
-
-impl Unreadable {
-    /// A record that cannot be read because of this error, with its id, if that is known.
-    pub fn new(id: Option<KeyId>, error: StoreError) -> Self {
-        Self { id, error }
-    }
-
-    /// The id, by which the key can be revoked. `None` if not even that can be read.
-    pub fn id(&self) -> Option<KeyId> {
-        self.id
-    }
-
-    /// Why it cannot be read: the [source](std::error::Error::source) names the column.
-    pub fn error(&self) -> &StoreError {
-        &self.error
-    }
-}
-
-impl Cursor {
-    /// After the record of this id, which was issued at this time.
-    pub fn new(id: KeyId, issued_at: Timestamp) -> Self {
-        Self { issued_at, id }
-    }
-
-    /// After this record.
-    pub fn of(record: &KeyRecord) -> Self {
-        Self::new(record.id(), record.issued_at())
-    }
-
-    /// The id of the record.
-    pub fn id(self) -> KeyId {
-        self.id
-    }
-
-    /// When the record was issued.
-    pub fn issued_at(self) -> Timestamp {
-        self.issued_at
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::from(ErrorKind::InvalidCursor);
-        let (id, seconds) = text.split_once('-').ok_or_else(invalid)?;
-        let is_number = seconds.bytes().all(|byte| byte.is_ascii_digit());
-        let seconds = seconds.parse().ok().filter(|_| is_number);
-        let issued_at = Timestamp::from_unix(seconds.ok_or_else(invalid)?);
-        Ok(Self::new(id.parse().map_err(|_| invalid())?, issued_at))
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.id, self.issued_at.as_unix())
     }
 }
 

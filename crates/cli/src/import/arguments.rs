@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::kind::Kind;
-use crate::arguments::{Details, Policy};
+use crate::grant::Details;
+use crate::policy_arguments::PolicyArguments;
 
 #[derive(Args)]
 pub(crate) struct ImportArguments {
@@ -18,7 +19,7 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "TIME")]
     pub(super) issued_at: Option<String>,
     #[command(flatten)]
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyArguments,
     /// The SHA-256 of the key in hexadecimal, instead of the key on standard input
     #[arg(long, value_name = "SHA256")]
     pub(super) digest: Option<String>,

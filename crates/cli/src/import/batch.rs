@@ -11,7 +11,7 @@ use tower_api_key::{Clock, ErrorKind, Import, Imported, KeyRing, KeyState, OldKe
 use super::arguments::{BatchArguments, Format, ImportArguments};
 use super::lines::{Line, Lines};
 use super::rehearsal::Rehearsal;
-use super::row::{Columns, Defaults, Row};
+use super::row::{Columns, Defaults, Ends, Row};
 use crate::arguments::Common;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print, print_json, tell};
@@ -36,7 +36,7 @@ pub(super) async fn import(
     };
     let defaults = Defaults {
         kind: arguments.batch.kind,
-        ends: super::ends(&arguments.details)?,
+        ends: Ends::of(&arguments.details)?,
         insecure: arguments.insecure,
     };
     dry(builder()?)?;

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use tower_api_key::{Grant, Import, OldKey, Timestamp};
 
 use super::kind::{Kind, is_quoted};
-use crate::durations::moment;
+use crate::durations::{duration, moment};
 use crate::failure::Failure;
+use crate::grant::Details;
 
 const COLUMNS: [&str; 10] = [
     "kind",
@@ -39,6 +40,15 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// As the arguments say it.
+    pub(super) fn of(details: &Details) -> Result<Self, Failure> {
+        Ok(Self {
+            after: details.expires_in.as_deref().map(duration).transpose()?,
+            at: details.expires_at.as_deref().map(moment).transpose()?,
+            never: details.never_expires,
+        })
+    }
+
     pub(super) fn are_said(&self) -> bool {
         self.after.is_some() || self.at.is_some() || self.never
     }

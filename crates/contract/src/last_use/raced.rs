@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tower_api_key::store::{BoxFuture, Change, KeyStore, Write};
 use tower_api_key::{KeyRecord, RevocationReason};
 
-use super::super::Violation;
 use super::super::race::race;
 use super::super::trial::{Trial, after, realm};
-use super::expect;
+use super::super::violation::Violation;
 
 const CONTENDERS: u64 = 8;
 const ROUNDS: u64 = CONTENDERS;
@@ -36,7 +35,9 @@ async fn by_uses<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             .into_iter()
             .collect::<Result<(), _>>()?;
         let latest = after(100 * round + CONTENDERS - 1);
-        expect(trial, &realm, &[id], &[Some(latest)], "after uses at once").await?;
+        trial
+            .shows_uses(&realm, &[id], &[Some(latest)], "after uses at once")
+            .await?;
     }
     Ok(())
 }
@@ -54,7 +55,9 @@ async fn by_a_revocation<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation>
         use_beside(trial, duel, &held, Box::pin(revoke)).await?;
         let when = "after a use beside the revocation of its key";
         trial.shows(&revoked, when).await?;
-        expect(trial, &realm, &[held.id()], &[Some(after(1))], when).await?;
+        trial
+            .shows_uses(&realm, &[held.id()], &[Some(after(1))], when)
+            .await?;
     }
     Ok(())
 }
@@ -84,7 +87,9 @@ pub(super) async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Viol
             .await?;
         let again = trial.put(held).await?;
         let when = "after a key was put again that was purged beside a use";
-        expect(trial, &realm, &[again.id()], &[None], when).await?;
+        trial
+            .shows_uses(&realm, &[again.id()], &[None], when)
+            .await?;
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use tower_api_key::store::sql::{Filter, ListStatements, PageBuilder, Position, S
 use tower_api_key::store::{Cursor, ListQuery};
 use tower_api_key::{KeyRecord, KeyState, Realm, Timestamp};
 
-use super::super::connection::{MIGRATIONS, migrate};
 use super::super::list::{DIALECT, bound};
 use super::super::read::record;
+use super::super::schema::{MIGRATIONS, migrate};
 use super::place;
 
 /// Keys in every state, some of which were used before their issue, as a clock that was set back leaves

@@ -5,13 +5,12 @@ use tower_api_key::KeyRingBuilder;
 
 use crate::durations::duration;
 use crate::failure::Failure;
-use crate::lineage::warn_of_commas;
 use crate::output::Output;
 
 /// The limits of the service's ring; the defaults are those of the library.
 #[derive(Args)]
 #[command(next_help_heading = "Policy of the ring")]
-pub(crate) struct Policy {
+pub(crate) struct PolicyArguments {
     /// The longest lifetime of a key, or unlimited
     #[arg(
         long,
@@ -50,10 +49,10 @@ pub(crate) struct Policy {
     pub(crate) max_keys_per_subject: Option<usize>,
 }
 
-impl Policy {
+impl PolicyArguments {
     /// Warns of options that are valid but probably not meant.
     pub(crate) fn warn(&self, output: Output) {
-        warn_of_commas(output, "--grantable-scope", &self.grantable_scopes);
+        output.warn_of_commas("--grantable-scope", &self.grantable_scopes);
     }
 
     pub(crate) fn apply(&self, builder: KeyRingBuilder) -> Result<KeyRingBuilder, Failure> {

@@ -1,0 +1,71 @@
+//! The clauses of the contract.
+
+use std::fmt;
+
+#[cfg(doc)]
+use tower_api_key::store::KeyStore;
+
+/// A clause of the contract that is in the docs of [`KeyStore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Clause {
+    /// A change is applied whole or not at all, and seen so.
+    Atomicity,
+    /// A write applies only to the version, and the identity, that it expects.
+    CompareAndSwap,
+    /// A change applies only while a subject has the keys that it expects.
+    SubjectKeys,
+    /// A revocation ends the keys that it names, whatever others do.
+    Revocation,
+    /// An id and a digest are in one record at most.
+    Uniqueness,
+    /// A commit is seen at once.
+    Visibility,
+    /// A record is known in its own realm alone.
+    Realm,
+    /// A record comes back as it was put.
+    Fidelity,
+    /// A list holds the records that match, in order, and pages of it hold everything once.
+    Listing,
+    /// A purge removes the records that ended by its time in its realm, all of them and nothing else.
+    Purge,
+    /// A last use moves forward and changes nothing else.
+    LastUse,
+    /// Many records at once: one answer for each id, in their order.
+    GetMany,
+    /// A task that is taken runs to its end, whatever happens to its caller, concurrently with others.
+    Tasks,
+    /// Stores of one identity hold the same records, and no other store has it.
+    Identity,
+    /// A store that can answer does. The suite met an error in the place of an answer.
+    Honesty,
+}
+
+impl Clause {
+    /// The name that the contract gives the clause.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Atomicity => "atomicity",
+            Self::CompareAndSwap => "compare-and-swap",
+            Self::SubjectKeys => "subject keys",
+            Self::Revocation => "revocation",
+            Self::Uniqueness => "uniqueness",
+            Self::Visibility => "visibility",
+            Self::Realm => "realm",
+            Self::Fidelity => "fidelity",
+            Self::Listing => "listing",
+            Self::Purge => "purge",
+            Self::LastUse => "last use",
+            Self::GetMany => "get many",
+            Self::Tasks => "tasks",
+            Self::Identity => "identity",
+            Self::Honesty => "honesty",
+        }
+    }
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
