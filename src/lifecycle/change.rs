@@ -1,11 +1,6 @@
 //! The changes that a store applies.
 
-use std::sync::Arc;
-
-use crate::access::realm::Realm;
-use crate::key::KeyId;
-use crate::record::{KeyRecord, KeyRecordParts, Revocation, RevocationReason};
-use crate::time::Timestamp;
+use super::{Expected, SubjectKeys, Write};
 
 /// A set of writes that a store applies all together or not at all.
 ///
@@ -79,98 +74,5 @@ impl Change {
     /// The conditions on all the keys of a subject for the change to apply.
     pub fn subjects(&self) -> &[SubjectKeys] {
         &self.subjects
-    }
-}
-
-/// One record to put, and the expected state of its place before.
-#[derive(Debug, Clone)]
-pub struct Write {
-    /// The record as it shall be.
-    pub record: Arc<KeyRecord>,
-    /// The state that the store must find under its id for the change to apply.
-    pub expected: Expected,
-}
-
-impl Write {
-    /// A new record: its id and its digest are in no other.
-    pub fn new(record: impl Into<Arc<KeyRecord>>) -> Self {
-        Self {
-            record: record.into(),
-            expected: Expected::Absent,
-        }
-    }
-
-    /// The next version of a record. Its version is set after the edit, one above that of the record.
-    pub fn next(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Self {
-        let mut parts = record.to_parts();
-        edit(&mut parts);
-        parts.version = record.version().saturating_add(1);
-        Self {
-            record: parts.into(),
-            expected: Expected::Version(record.version()),
-        }
-    }
-
-    /// The next version of a record, revoked at this time.
-    ///
-    /// To revoke keys whatever other writers do, call [`KeyStore::revoke`](crate::store::KeyStore::revoke):
-    /// this write fails as a conflict if the record has changed.
-    pub fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
-        Self::next(record, |parts| {
-            parts.revocation = Some(Revocation { at: now, reason });
-        })
-    }
-}
-
-/// The state that a store must find under a record's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// Nothing: the record is new, and its digest is in no other record.
-    Absent,
-    /// The same record at exactly this version, with the same digest, realm, subject and lineage.
-    Version(u64),
-}
-
-/// The keys of a subject that a change was computed from: the store must find exactly these,
-/// at these versions, among the subject's records that are not revoked.
-///
-/// It makes a limit on the keys of a subject hold, and a subject's revocation complete, while others
-/// issue keys to the same subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubjectKeys {
-    realm: Realm,
-    subject: String,
-    keys: Vec<(KeyId, u64)>,
-}
-
-impl SubjectKeys {
-    /// From the records of the subject. Those that are revoked do not count.
-    pub fn new(realm: &Realm, subject: &str, records: &[Arc<KeyRecord>]) -> Self {
-        let mut keys: Vec<_> = records
-            .iter()
-            .filter(|record| record.revocation().is_none())
-            .map(|record| (record.id(), record.version()))
-            .collect();
-        keys.sort_unstable();
-        Self {
-            realm: realm.clone(),
-            subject: subject.to_owned(),
-            keys,
-        }
-    }
-
-    /// The realm of the keys.
-    pub fn realm(&self) -> &Realm {
-        &self.realm
-    }
-
-    /// Whose keys they are.
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    /// The id and the version of each, in the order of the ids.
-    pub fn keys(&self) -> &[(KeyId, u64)] {
-        &self.keys
     }
 }

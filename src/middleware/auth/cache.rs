@@ -7,12 +7,12 @@ use crate::middleware::caching;
 
 /// The fields added to an accepted response, so that a cache does not hand it to others. `Authorization`
 /// gets them too, because caches in use do not implement the protection of RFC 9111 §3.5.
-pub(super) struct Guard {
+pub(super) struct CacheHeaders {
     vary: Option<HeaderValue>,
     private: bool,
 }
 
-impl Guard {
+impl CacheHeaders {
     /// For the response to a request without a key.
     #[inline]
     pub(super) fn shared(vary: Option<HeaderValue>) -> Self {

@@ -11,9 +11,9 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::cache::Guard;
+use super::cache::CacheHeaders;
+use super::gate::Gate;
 use super::outcome::Outcome;
-use super::policy::Policy;
 use crate::middleware::body::ResponseBody;
 use crate::store::BoxFuture;
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
@@ -36,7 +36,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Pass { #[pin] response: S::Future, guard: Guard, outcome: Option<Outcome> },
+        Pass { #[pin] response: S::Future, cache: CacheHeaders, outcome: Option<Outcome> },
         Pending { call: Option<Box<PendingCall<S, B>>> },
         Reject { response: Option<Response<Bytes>> },
     }
@@ -46,10 +46,10 @@ pin_project! {
 pub(super) struct PendingCall<S, B> {
     pub(super) verdict: BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
     pub(super) scheme: Scheme,
-    pub(super) guard: Guard,
+    pub(super) cache: CacheHeaders,
     pub(super) request: Request<B>,
     pub(super) service: S,
-    pub(super) policy: Arc<Policy>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -57,11 +57,11 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(super) fn pass(response: S::Future, guard: Guard, outcome: Option<Outcome>) -> Self {
+    pub(super) fn pass(response: S::Future, cache: CacheHeaders, outcome: Option<Outcome>) -> Self {
         Self {
             state: State::Pass {
                 response,
-                guard,
+                cache,
                 outcome,
             },
         }
@@ -97,7 +97,7 @@ where
             let next = match state.as_mut().project() {
                 StateProjection::Pass {
                     response,
-                    guard,
+                    cache,
                     outcome,
                 } => {
                     let mut response = ready!(response.poll(context))?;
@@ -106,7 +106,7 @@ where
                     {
                         return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
                     }
-                    guard.apply(&mut response);
+                    cache.apply(&mut response);
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));
                 }
                 StateProjection::Pending { call } => {
@@ -136,17 +136,17 @@ where
     S: Service<Request<B>>,
 {
     fn resume(mut self, verdict: Result<VerifiedKey, VerifyError>) -> State<S, B> {
-        match self.policy.check(verdict, self.scheme) {
+        match self.gate.check(verdict, self.scheme) {
             Ok(key) => {
                 self.request.extensions_mut().insert(key);
                 State::Pass {
-                    outcome: Outcome::of(&self.policy, &self.request),
+                    outcome: Outcome::of(&self.gate, &self.request),
                     response: self.service.call(self.request),
-                    guard: self.guard,
+                    cache: self.cache,
                 }
             }
             Err(refusal) => State::Reject {
-                response: Some(self.policy.refuse(&refusal, (&self.request).into())),
+                response: Some(self.gate.refuse(&refusal, (&self.request).into())),
             },
         }
     }

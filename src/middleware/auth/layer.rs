@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Response};
 use tower_layer::Layer;
 
-use super::policy::Policy;
+use super::gate::Gate;
 use super::service::ApiKeyAuth;
 use crate::access::caveat::CaveatKind;
 use crate::access::requirement::{IntoRequirement, Requirement};
@@ -237,7 +237,7 @@ impl<S> Layer<S> for ApiKeyLayer {
             self.profile,
             self.responder.clone(),
         );
-        let policy = Policy {
+        let gate = Gate {
             ring: self.ring.clone(),
             sources: self.sources.clone(),
             required: self
@@ -251,7 +251,7 @@ impl<S> Layer<S> for ApiKeyLayer {
             observer: self.ring.observer().and(&self.observer),
             facts: self.facts.clone(),
         };
-        ApiKeyAuth::new(inner, policy)
+        ApiKeyAuth::new(inner, gate)
     }
 }
 

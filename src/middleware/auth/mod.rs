@@ -36,9 +36,9 @@
 
 mod cache;
 mod future;
+mod gate;
 mod layer;
 mod outcome;
-mod policy;
 mod service;
 
 pub use future::ResponseFuture;

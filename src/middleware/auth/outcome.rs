@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::policy::Policy;
+use super::gate::Gate;
 use crate::middleware::rejection::Rejection;
 use crate::observe::event::{Event, EventKind};
 use crate::verdict::VerifiedKey;
@@ -14,7 +14,7 @@ use crate::verdict::VerifiedKey;
 /// observer is notified when there is a response, or when there will be none because the service failed,
 /// it panicked, or the client hung up.
 pub(super) struct Outcome {
-    policy: Arc<Policy>,
+    gate: Arc<Gate>,
     /// `None` for an anonymous request, and once the outcome has been reported.
     key: Option<VerifiedKey>,
 }
@@ -22,10 +22,10 @@ pub(super) struct Outcome {
 impl Outcome {
     /// `None` if there is neither an observer nor a responder, which then costs two comparisons.
     #[inline]
-    pub(super) fn of<B>(policy: &Arc<Policy>, request: &Request<B>) -> Option<Self> {
-        let is_observed = policy.observer.is_set();
-        (is_observed || policy.responses.has_responder()).then(|| Self {
-            policy: Arc::clone(policy),
+    pub(super) fn of<B>(gate: &Arc<Gate>, request: &Request<B>) -> Option<Self> {
+        let is_observed = gate.observer.is_set();
+        (is_observed || gate.responses.has_responder()).then(|| Self {
+            gate: Arc::clone(gate),
             key: is_observed
                 .then(|| request.extensions().get().cloned())
                 .flatten(),
@@ -44,18 +44,18 @@ impl Outcome {
             cause: None,
         };
         let key = self.key.take();
-        self.policy.observer.tell(|| match &key {
+        self.gate.observer.tell(|| match &key {
             Some(key) => Event::about(kind, key.record()),
-            None => Event::without_record(kind, Some(self.policy.ring.realm()), None),
+            None => Event::without_record(kind, Some(self.gate.ring.realm()), None),
         });
-        self.policy.responses.answer_for(response)
+        self.gate.responses.answer_for(response)
     }
 }
 
 impl Drop for Outcome {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
-            self.policy
+            self.gate
                 .observer
                 .tell(|| Event::about(EventKind::Authenticated, key.record()));
         }

@@ -8,22 +8,22 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::{PendingCall, ResponseFuture};
+use super::gate::{Gate, Step};
 use super::outcome::Outcome;
-use super::policy::{Policy, Step};
 use crate::middleware::body::ResponseBody;
 
 /// The service that [`ApiKeyLayer`](crate::ApiKeyLayer) makes.
 #[derive(Clone)]
 pub struct ApiKeyAuth<S> {
     inner: S,
-    policy: Arc<Policy>,
+    gate: Arc<Gate>,
 }
 
 impl<S> ApiKeyAuth<S> {
-    pub(super) fn new(inner: S, policy: Policy) -> Self {
+    pub(super) fn new(inner: S, gate: Gate) -> Self {
         Self {
             inner,
-            policy: Arc::new(policy),
+            gate: Arc::new(gate),
         }
     }
 
@@ -57,24 +57,24 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.policy.authenticate(&mut request) {
-            Step::Admitted(guard) => {
-                let outcome = Outcome::of(&self.policy, &request);
-                ResponseFuture::pass(self.inner.call(request), guard, outcome)
+        match self.gate.authenticate(&mut request) {
+            Step::Admitted(cache) => {
+                let outcome = Outcome::of(&self.gate, &request);
+                ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
             Step::Refused(refusal) => {
-                ResponseFuture::reject(self.policy.refuse(&refusal, (&request).into()))
+                ResponseFuture::reject(self.gate.refuse(&refusal, (&request).into()))
             }
-            Step::Pending(verdict, scheme, guard) => {
+            Step::Pending(verdict, scheme, cache) => {
                 let clone = self.inner.clone();
                 ResponseFuture::pending(PendingCall {
                     verdict,
                     scheme,
-                    guard,
+                    cache,
                     request,
                     // The one that said it is ready.
                     service: std::mem::replace(&mut self.inner, clone),
-                    policy: Arc::clone(&self.policy),
+                    gate: Arc::clone(&self.gate),
                 })
             }
         }
@@ -85,7 +85,7 @@ impl<S: fmt::Debug> fmt::Debug for ApiKeyAuth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyAuth")
             .field("inner", &self.inner)
-            .field("ring", &self.policy.ring)
+            .field("ring", &self.gate.ring)
             .finish_non_exhaustive()
     }
 }

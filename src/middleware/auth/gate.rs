@@ -1,4 +1,4 @@
-//! The policy that a request is judged by, and the result.
+//! The judgement of a request by the settings of a layer, and its result.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 use http::{Request, Response};
 
-use super::cache::Guard;
+use super::cache::CacheHeaders;
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
@@ -20,7 +20,7 @@ use crate::verdict::{KeyPlace, Refusal};
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 /// Everything that a request is judged by, prepared when the layer wraps a service.
-pub(super) struct Policy {
+pub(super) struct Gate {
     pub(super) ring: KeyRing,
     pub(super) sources: Sources,
     pub(super) required: Option<Required>,
@@ -35,16 +35,16 @@ pub(super) struct Policy {
 
 /// The state of a request's authentication.
 pub(super) enum Step {
-    Admitted(Guard),
+    Admitted(CacheHeaders),
     Refused(Refusal),
     Pending(
         BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
         Scheme,
-        Guard,
+        CacheHeaders,
     ),
 }
 
-impl Policy {
+impl Gate {
     /// Finds the credential, verifies and hides it.
     #[inline]
     pub(super) fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
@@ -78,26 +78,26 @@ impl Policy {
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
                 // The client is anonymous: the response may be shared, but not with holders of keys.
-                return Step::Admitted(Guard::shared(self.vary.clone()));
+                return Step::Admitted(CacheHeaders::shared(self.vary.clone()));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
         };
         let header = header.unwrap_or(&AUTHORIZATION);
-        let guard = Guard::private(self.vary.clone());
+        let cache = CacheHeaders::private(self.vary.clone());
         match verifying {
             // A request that is refused goes nowhere: there is no one to hide the credential from.
             Verifying::Done(verdict) => match self.check(verdict, scheme) {
                 Ok(key) => {
                     self.hide(request, header, !reported.is_empty());
                     request.extensions_mut().insert(key);
-                    Step::Admitted(guard)
+                    Step::Admitted(cache)
                 }
                 Err(refusal) => Step::Refused(refusal),
             },
             Verifying::Pending(verdict) => {
                 self.hide(request, header, !reported.is_empty());
-                Step::Pending(verdict, scheme, guard)
+                Step::Pending(verdict, scheme, cache)
             }
         }
     }
