@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use crate::support::mixing::mixed;
+
 /// The first sixteen bytes of a text and its length, which are the whole text of most scopes, and a hash
 /// of all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +53,6 @@ fn word(bytes: &[u8]) -> u64 {
         .iter()
         .rev()
         .fold(0, |word, &byte| word << 8 | u64::from(byte))
-}
-
-/// The multiplier is that of Fibonacci hashing, 2^64 divided by the golden ratio.
-#[inline]
-fn mixed(hash: u64, word: u64) -> u64 {
-    let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ product >> 32
 }
 
 #[cfg(test)]

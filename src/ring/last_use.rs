@@ -1,6 +1,9 @@
 //! Last uses on their way to the store, collected without a lock.
 
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
 use crate::key::KeyId;
+use crate::support::mixing::MixingHasher;
 use crate::support::sync::{AtomicU64, HashMap, Ordering};
 use crate::time::Timestamp;
 
@@ -11,7 +14,25 @@ const TAKEN: u64 = u64::MAX;
 ///
 /// A key that is used often writes its entry once a second.
 #[derive(Debug, Default)]
-pub(crate) struct Uses(HashMap<KeyId, AtomicU64>);
+pub(crate) struct Uses(HashMap<Used, AtomicU64, BuildHasherDefault<MixingHasher>>);
+
+/// A used key. Its id is hashed as two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Used(KeyId);
+
+impl Hash for Used {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut words = [0; 2];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_bytes().chunks(8)) {
+            *word = bytes
+                .iter()
+                .fold(0, |word, &byte| word << 8 | u64::from(byte));
+        }
+        state.write_u64(words[0]);
+        state.write_u64(words[1]);
+    }
+}
 
 impl Uses {
     /// Remembers a use, unless a later one is known.
@@ -19,9 +40,9 @@ impl Uses {
         let at = at.as_unix().min(TAKEN - 1);
         let uses = self.0.pin();
         loop {
-            match uses.get(&id) {
+            match uses.get(&Used(id)) {
                 None => {
-                    if uses.try_insert(id, AtomicU64::new(at)).is_ok() {
+                    if uses.try_insert(Used(id), AtomicU64::new(at)).is_ok() {
                         return;
                     }
                 }
@@ -36,12 +57,12 @@ impl Uses {
     /// Takes all uses out.
     pub(crate) fn take(&self) -> Vec<(KeyId, Timestamp)> {
         let uses = self.0.pin();
-        let ids: Vec<KeyId> = uses.keys().copied().collect();
-        ids.into_iter()
-            .filter_map(|id| {
+        let keys: Vec<Used> = uses.keys().copied().collect();
+        keys.into_iter()
+            .filter_map(|key| {
                 // Out of the map first: a thread that still finds it there may still raise it.
-                let latest = uses.remove(&id)?.swap(TAKEN, Ordering::AcqRel);
-                (latest != TAKEN).then_some((id, Timestamp::from_unix(latest)))
+                let latest = uses.remove(&key)?.swap(TAKEN, Ordering::AcqRel);
+                (latest != TAKEN).then_some((key.0, Timestamp::from_unix(latest)))
             })
             .collect()
     }

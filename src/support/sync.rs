@@ -20,20 +20,24 @@ pub(crate) use stand_in::HashMap;
 #[cfg(shuttle)]
 mod stand_in {
     use std::collections::BTreeMap;
+    use std::marker::PhantomData;
 
     use super::{Mutex, MutexGuard, PoisonError};
 
     /// Nothing is ever freed, as papaya frees nothing that a pinned thread may still see.
     #[derive(Debug)]
-    pub(crate) struct HashMap<K: 'static, V: 'static>(Mutex<BTreeMap<K, &'static V>>);
+    pub(crate) struct HashMap<K: 'static, V: 'static, S>(
+        Mutex<BTreeMap<K, &'static V>>,
+        PhantomData<fn() -> S>,
+    );
 
-    impl<K: Ord + Copy, V> Default for HashMap<K, V> {
+    impl<K: Ord + Copy, V, S> Default for HashMap<K, V, S> {
         fn default() -> Self {
-            Self(Mutex::new(BTreeMap::new()))
+            Self(Mutex::new(BTreeMap::new()), PhantomData)
         }
     }
 
-    impl<K: Ord + Copy, V> HashMap<K, V> {
+    impl<K: Ord + Copy, V, S> HashMap<K, V, S> {
         pub(crate) fn pin(&self) -> &Self {
             self
         }
