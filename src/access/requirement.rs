@@ -90,8 +90,12 @@ impl Requirement {
         }
     }
 
-    /// The same for a part: most parts are scopes, for which nothing is called.
-    #[inline]
+    /// The same for a part. Most parts are scopes, for each of which nothing is called.
+    #[allow(
+        clippy::inline_always,
+        reason = "a call would cost more than the comparison"
+    )]
+    #[inline(always)]
     fn is_part_met_by(&self, scopes: &ScopeSet) -> bool {
         match &self.0 {
             Node::Scope(scope) => scopes.holds(scope),

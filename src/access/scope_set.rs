@@ -72,17 +72,25 @@ impl ScopeSet {
 
     /// Whether exactly this scope is in the set.
     pub fn contains(&self, scope: &str) -> bool {
-        Mark::of(scope).is_some_and(|mark| self.find(&mark, scope))
+        Mark::of(scope).is_some_and(|mark| self.find(&mark, || scope))
     }
 
     /// As [`contains`](Self::contains), for a scope that was parsed before.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "a call would cost more than the comparison"
+    )]
+    #[inline(always)]
     pub(crate) fn holds(&self, scope: &Scope) -> bool {
-        self.find(scope.mark(), scope.as_str())
+        self.find(scope.mark(), || scope.as_str())
     }
 
-    #[inline]
-    fn find(&self, mark: &Mark, scope: &str) -> bool {
+    #[allow(
+        clippy::inline_always,
+        reason = "a call would cost more than the comparison"
+    )]
+    #[inline(always)]
+    fn find<'a>(&self, mark: &Mark, scope: impl Fn() -> &'a str) -> bool {
         self.0
             .as_deref()
             .is_some_and(|held| held.contains(mark, scope))
@@ -150,13 +158,17 @@ impl Held {
         Self { text, places }
     }
 
-    #[inline]
-    fn contains(&self, mark: &Mark, scope: &str) -> bool {
+    #[allow(
+        clippy::inline_always,
+        reason = "a call would cost more than the comparison"
+    )]
+    #[inline(always)]
+    fn contains<'a>(&self, mark: &Mark, scope: impl Fn() -> &'a str) -> bool {
         let last = self.places.len() - 1;
         let mut at = mark.place();
         // Half of the places are free, so the search ends.
         while let Some(Some(place)) = self.places.get(at & last) {
-            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope)) {
+            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope())) {
                 return true;
             }
             at += 1;
@@ -164,6 +176,7 @@ impl Held {
         false
     }
 
+    #[cold]
     fn reads(&self, place: Place, scope: &str) -> bool {
         self.text
             .get(place.start as usize..)
@@ -290,6 +303,7 @@ mod tests {
         // The same mark is not enough for a text that it does not say in full.
         let held = set.0.as_deref().unwrap();
         let mark = Mark::of(&format!("{start}read")).unwrap();
-        assert!(!held.contains(&mark, &format!("{start}reae")));
+        let other = format!("{start}reae");
+        assert!(!held.contains(&mark, || &other));
     }
 }
