@@ -100,9 +100,10 @@
 //! A service that takes uploads puts a [`DrainLayer`] outside, so that its refusals arrive although
 //! the body is not read.
 //!
-//! An [`ApiKeyLayer`] removes the [`VerifiedKey`] of one further out: the innermost ring counts. A
-//! ring knows its keys by their prefix. Give rings whose layers stand in one stack different
-//! prefixes, because a layer refuses a key of its ring in a header that it does not read.
+//! One layer accepts the keys of several rings: [`ApiKeyLayer::or`]. An [`ApiKeyLayer`] removes the
+//! [`VerifiedKey`] of one further out: the innermost layer counts. A ring knows its keys by their prefix.
+//! Give rings whose layers stand in one stack different prefixes, because a layer refuses a key of its
+//! ring in a header that it does not read.
 //!
 //! # Features
 //!

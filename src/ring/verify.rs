@@ -40,7 +40,7 @@ impl KeyRing {
 
     /// The same if a look-up costs a read of a database: only a well-formed key is worth one.
     fn begin_at_store(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
-        if self.0.format.id_of(presented).is_none() && !self.0.takes(presented) {
+        if !self.is_well_formed(presented) {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
         let digest = self.0.digester.current(presented);
@@ -63,6 +63,39 @@ impl KeyRing {
         }
         let unknown = VerifyError::invalid(InvalidCause::Unknown).claimed_by(|| claimed);
         self.fail(unknown, presented, facts)
+    }
+
+    fn is_well_formed(&self, presented: &[u8]) -> bool {
+        self.0.format.id_of(presented).is_some() || self.0.takes(presented)
+    }
+
+    /// Looks a key up as [`begin`](Self::begin) does if no record has its digest, and never accepts it. It
+    /// is the same work, without an effect.
+    #[cold]
+    pub(crate) fn look_up_in_vain(&self, presented: &[u8]) -> Verifying {
+        let unknown = || Err(VerifyError::invalid(InvalidCause::Unknown));
+        if !self.is_well_formed(presented) {
+            return Verifying::Done(unknown());
+        }
+        let mut digests = vec![self.0.digester.current(presented)];
+        digests.extend(self.0.other_digests(presented));
+        let mut digests = digests.into_iter();
+        while let Some(digest) = digests.next() {
+            if let Lookup::Pending(found) = self.0.find(&digest) {
+                let ring = self.clone();
+                let later = async move {
+                    let _ = found.await;
+                    for digest in digests {
+                        if let Lookup::Pending(found) = ring.0.find(&digest) {
+                            let _ = found.await;
+                        }
+                    }
+                    unknown()
+                };
+                return self.wait_within_bound(Box::pin(later), VerifyError::store_unavailable);
+            }
+        }
+        Verifying::Done(unknown())
     }
 
     /// The end of a verification that failed at the first look-up, or its way on to the digests

@@ -10,12 +10,13 @@ use tower_api_key::store::{
     Target,
 };
 use tower_api_key::{
-    Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm, Revocation,
-    RevocationReason, VerifiedKey, VerifyErrorKind,
+    ApiKeyLayer, Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm,
+    Revocation, RevocationReason, VerifiedKey, VerifyErrorKind,
 };
 
 use crate::floods::WellFormed;
-use crate::support::START;
+use crate::outcome::{INVALID, check};
+use crate::support::{START, with_key};
 
 /// Notes each call of a request.
 #[derive(Clone, Default)]
@@ -107,6 +108,43 @@ async fn r07_every_well_formed_key_costs_the_same_calls() {
         let digest = KeyDigest::sha256(key.as_bytes());
         let call = format!("find acme {:?}", digest.as_bytes());
         assert_eq!(*store.calls.lock().unwrap(), [call], "{expected:?}");
+    }
+}
+
+/// On a route of two rings, each refusal costs one look-up in each of them, whichever ring knows the key.
+#[tokio::test]
+async fn r07_every_refusal_of_two_rings_costs_the_same_calls() {
+    let clock = ManualClock::new(START);
+    let calls = Arc::default();
+    let side = |realm| {
+        let store = Noting {
+            calls: Arc::clone(&calls),
+            ..Noting::default()
+        };
+        let builder = KeyRing::builder("acme").realm(realm).clock(clock.clone());
+        builder.build(store).unwrap()
+    };
+    let (first, second) = (side("orders"), side("staff"));
+    let grant = |seconds| Grant::new("alice").expires_in(Duration::from_secs(seconds));
+    let mut keys = vec![WellFormed::new("acme").next()];
+    for ring in [&first, &second] {
+        let expired = ring.issue(grant(1)).await.unwrap();
+        let revoked = ring.issue(grant(1_000)).await.unwrap();
+        let (id, reason) = (revoked.id(), RevocationReason::KeyCompromise);
+        ring.revoke(id, reason).await.unwrap();
+        keys.push(expired.secret().expose().to_owned());
+        keys.push(revoked.secret().expose().to_owned());
+        keys.push(WellFormed::new("acme").with_id(id));
+    }
+    clock.advance(Duration::from_secs(1));
+    let layer = ApiKeyLayer::new(first).or(second);
+    for key in keys {
+        calls.lock().unwrap().clear();
+        check(&layer, with_key(&key), INVALID).await;
+        let digest = KeyDigest::sha256(key.as_bytes());
+        let asked =
+            ["orders", "staff"].map(|realm| format!("find {realm} {:?}", digest.as_bytes()));
+        assert_eq!(*calls.lock().unwrap(), asked, "{key}");
     }
 }
 

@@ -21,6 +21,7 @@ mod crashes;
 mod customers;
 mod digests;
 mod drain;
+mod either;
 mod equal_work;
 mod events;
 mod examples;

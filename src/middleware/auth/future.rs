@@ -14,9 +14,9 @@ use tower_service::Service;
 use super::cache::CacheHeaders;
 use super::gate::Gate;
 use super::outcome::Outcome;
+use super::search::{Decision, Waiting};
 use crate::middleware::body::ResponseBody;
-use crate::store::BoxFuture;
-use crate::verdict::{Scheme, VerifiedKey, VerifyError};
+use crate::verdict::Scheme;
 
 pin_project! {
     /// The response future of [`ApiKeyAuth`](crate::auth::ApiKeyAuth). It holds the inner service's
@@ -44,7 +44,7 @@ pin_project! {
 
 /// A request that waits for the store's answer, with the service that is ready for it.
 pub(super) struct PendingCall<S, B> {
-    pub(super) verdict: BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
+    pub(super) verdict: Waiting,
     pub(super) scheme: Scheme,
     pub(super) cache: CacheHeaders,
     pub(super) request: Request<B>,
@@ -113,9 +113,9 @@ where
                     let Some(waiting) = call else {
                         panic!("ResponseFuture polled after it panicked");
                     };
-                    let verdict = ready!(waiting.verdict.as_mut().poll(context));
+                    let decision = ready!(waiting.verdict.poll(context));
                     match call.take() {
-                        Some(waiting) => waiting.resume(verdict),
+                        Some(waiting) => waiting.resume(decision),
                         None => unreachable!(),
                     }
                 }
@@ -135,18 +135,19 @@ impl<S, B> PendingCall<S, B>
 where
     S: Service<Request<B>>,
 {
-    fn resume(mut self, verdict: Result<VerifiedKey, VerifyError>) -> State<S, B> {
-        match self.gate.check(verdict, self.scheme) {
+    fn resume(mut self, (verdict, by): Decision) -> State<S, B> {
+        let gate = by.unwrap_or(self.gate);
+        match gate.check(verdict, self.scheme) {
             Ok(key) => {
                 self.request.extensions_mut().insert(key);
                 State::Pass {
-                    outcome: Outcome::of(&self.gate, &self.request),
+                    outcome: Outcome::of(&gate, &self.request),
                     response: self.service.call(self.request),
                     cache: self.cache,
                 }
             }
             Err(refusal) => State::Reject {
-                response: Some(self.gate.refuse(&refusal, (&self.request).into())),
+                response: Some(gate.refuse(&refusal, (&self.request).into())),
             },
         }
     }

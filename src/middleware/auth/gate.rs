@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 use http::{Request, Response};
 
 use super::cache::CacheHeaders;
+use super::search::{self, Attempt, Waiting};
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
@@ -15,7 +16,6 @@ use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
 use crate::observe::event::Event;
 use crate::observe::observer::Observed;
 use crate::ring::{KeyRing, Verifying};
-use crate::store::BoxFuture;
 use crate::verdict::{KeyPlace, Refusal};
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
@@ -31,17 +31,17 @@ pub(super) struct Gate {
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
     pub(super) facts: FactSources,
+    /// Those of the layer's other rings, in their order.
+    pub(super) others: Box<[Arc<Gate>]>,
 }
 
 /// The state of a request's authentication.
 pub(super) enum Step {
     Admitted(CacheHeaders),
     Refused(Refusal),
-    Pending(
-        BoxFuture<'static, Result<VerifiedKey, VerifyError>>,
-        Scheme,
-        CacheHeaders,
-    ),
+    Pending(Waiting, Scheme, CacheHeaders),
+    /// Another ring than the first has decided.
+    ByAnother(Arc<Gate>, Result<CacheHeaders, Refusal>),
 }
 
 impl Gate {
@@ -55,6 +55,11 @@ impl Gate {
             extensions.remove::<Anonymous>();
         }
 
+        if !self.others.is_empty()
+            && let Some(step) = self.find_keys_of_others(request)
+        {
+            return step;
+        }
         let Sighting {
             credential,
             reported,
@@ -63,14 +68,29 @@ impl Gate {
             self.report(*place, *key_id);
         }
         let (header, scheme, verifying) = match credential {
-            Ok(Some(presented)) => (
-                presented.header,
-                presented.scheme,
-                self.ring.begin(presented.token, || self.facts.of(request)),
-            ),
+            Ok(Some(presented)) => {
+                let verifying = self.ring.begin(presented.token, || self.facts.of(request));
+                if !self.others.is_empty() {
+                    let facts = || self.facts.of(request);
+                    let attempt = search::ask(&self.others, verifying, presented.token, &facts);
+                    let (header, scheme) = (presented.header, presented.scheme);
+                    self.hide(
+                        request,
+                        header.unwrap_or(&AUTHORIZATION),
+                        !reported.is_empty(),
+                    );
+                    return self.conclude(attempt, scheme, request);
+                }
+                (presented.header, presented.scheme, verifying)
+            }
             Ok(None) if self.optional => {
                 if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
                     return Step::Refused(refusal);
+                }
+                for other in &self.others {
+                    if let Some(refusal) = in_any_header(request.headers(), other.ring.format()) {
+                        return Step::ByAnother(Arc::clone(other), Err(refusal));
+                    }
                 }
                 if !reported.is_empty() {
                     hide(request, &REFERER, true);
@@ -97,7 +117,7 @@ impl Gate {
             },
             Verifying::Pending(verdict) => {
                 self.hide(request, header, !reported.is_empty());
-                Step::Pending(verdict, scheme, cache)
+                Step::Pending(Waiting::OneRing(verdict), scheme, cache)
             }
         }
     }
@@ -109,6 +129,68 @@ impl Gate {
         hide(request, header, self.forward);
         if is_reported {
             hide(request, &REFERER, true);
+        }
+    }
+
+    /// Finds the keys of the other rings that are in wrong places, and hides them in `Referer`. If the request
+    /// is to be refused for one, its ring refuses it.
+    #[cold]
+    fn find_keys_of_others<B>(&self, request: &mut Request<B>) -> Option<Step> {
+        let mut prefixes = vec![self.ring.prefix()];
+        let mut refused: Option<(&Arc<Self>, KeyPlace, KeyId)> = None;
+        let mut is_reported = false;
+        for other in &self.others {
+            if prefixes.contains(&other.ring.prefix()) {
+                continue;
+            }
+            prefixes.push(other.ring.prefix());
+            let format = other.ring.format();
+            let strays = self.sources.strays_of(request, format);
+            for (place, key_id) in strays.reported {
+                other.report(place, key_id);
+                is_reported = true;
+            }
+            match strays.refused {
+                Some((place, key_id)) if refused.is_some() => other.report(place, key_id),
+                Some((place, key_id)) => refused = Some((other, place, key_id)),
+                None => {}
+            }
+        }
+        if is_reported {
+            hide(request, &REFERER, true);
+        }
+        let (other, place, key_id) = refused?;
+        // The keys of the first ring are reported too. If one of them refuses the request, that ring does.
+        let strays = self.sources.strays_of(request, self.ring.format());
+        if strays.refused.is_some() {
+            other.report(place, key_id);
+            return None;
+        }
+        for (place, key_id) in strays.reported {
+            self.report(place, key_id);
+        }
+        let refusal = Refusal::Misplaced(place, key_id);
+        Some(Step::ByAnother(Arc::clone(other), Err(refusal)))
+    }
+
+    /// The next step after an attempt at several rings.
+    #[cold]
+    fn conclude<B>(&self, attempt: Attempt, scheme: Scheme, request: &mut Request<B>) -> Step {
+        let cache = CacheHeaders::private(self.vary.clone());
+        let (verdict, by) = match attempt {
+            Attempt::Done(decision) => decision,
+            Attempt::Pending(decision) => {
+                return Step::Pending(Waiting::SeveralRings(decision), scheme, cache);
+            }
+        };
+        let checked = by.as_deref().unwrap_or(self).check(verdict, scheme);
+        let admitted = checked.map(|key| {
+            request.extensions_mut().insert(key);
+        });
+        match (by, admitted) {
+            (Some(other), admitted) => Step::ByAnother(other, admitted.map(|()| cache)),
+            (None, Ok(())) => Step::Admitted(cache),
+            (None, Err(refusal)) => Step::Refused(refusal),
         }
     }
 

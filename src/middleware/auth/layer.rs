@@ -8,6 +8,7 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::gate::Gate;
+use super::rings::OtherRing;
 use super::service::ApiKeyAuth;
 use crate::access::caveat::CaveatKind;
 use crate::access::requirement::{IntoRequirement, Requirement};
@@ -39,7 +40,8 @@ use crate::ring::KeyRing;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ApiKeyLayer {
-    ring: KeyRing,
+    pub(super) ring: KeyRing,
+    pub(super) others: Vec<OtherRing>,
     sources: Sources,
     required: Option<Requirement>,
     optional: bool,
@@ -58,6 +60,7 @@ impl ApiKeyLayer {
             observer: Observed::default(),
             facts: FactSources::default(),
             ring,
+            others: Vec::new(),
             sources: Sources::from_header(HeaderName::from_static("x-api-key")),
             required: None,
             optional: false,
@@ -66,11 +69,6 @@ impl ApiKeyLayer {
             profile: StatusProfile::default(),
             responder: None,
         }
-    }
-
-    /// The ring whose keys the layer accepts.
-    pub fn ring(&self) -> &KeyRing {
-        &self.ring
     }
 
     /// Reads the key from these places instead. A request may use only one of them. If there are none,
@@ -223,35 +221,55 @@ impl<S> Layer<S> for ApiKeyLayer {
 
     /// # Panics
     ///
-    /// If the ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
+    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
     /// source of facts, so that the mistake shows at startup.
     #[track_caller]
     fn layer(&self, inner: S) -> ApiKeyAuth<S> {
-        let kinds = self.ring.grantable_caveats();
-        if let Some(kind) = kinds.iter().find(|kind| !self.facts.cover(**kind)) {
-            panic!("{}", without_source(*kind));
+        for ring in self.rings() {
+            let mut kinds = ring.grantable_caveats().iter();
+            if let Some(kind) = kinds.find(|kind| !self.facts.cover(**kind)) {
+                panic!("{}", without_source(*kind));
+            }
         }
-        let responses = Responses::new(
+        let responses = Arc::new(Responses::new(
             self.ring.realm(),
             &self.sources,
             self.profile,
             self.responder.clone(),
-        );
-        let gate = Gate {
-            ring: self.ring.clone(),
+        ));
+        let others = self.others.iter().map(|other| {
+            let required = other.required.as_ref().or(self.required.as_ref());
+            Arc::new(self.gate(&other.ring, required, &responses, Box::default()))
+        });
+        let required = self.required.as_ref();
+        let gate = self.gate(&self.ring, required, &responses, others.collect());
+        ApiKeyAuth::new(inner, gate)
+    }
+}
+
+impl ApiKeyLayer {
+    fn gate(
+        &self,
+        ring: &KeyRing,
+        required: Option<&Requirement>,
+        responses: &Arc<Responses>,
+        others: Box<[Arc<Gate>]>,
+    ) -> Gate {
+        let mut of_others = self.others.iter().map(|other| &other.required);
+        let needs_a_key = self.required.is_some() || of_others.any(Option::is_some);
+        Gate {
+            ring: ring.clone(),
             sources: self.sources.clone(),
-            required: self
-                .required
-                .clone()
-                .map(|required| Required::new(required, self.responder.clone())),
-            optional: self.optional && self.required.is_none() && !self.sources.is_empty(),
+            required: required
+                .map(|required| Required::new(required.clone(), self.responder.clone())),
+            optional: self.optional && !needs_a_key && !self.sources.is_empty(),
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
-            responses: Arc::new(responses),
-            observer: self.ring.observer().and(&self.observer),
+            responses: Arc::clone(responses),
+            observer: ring.observer().and(&self.observer),
             facts: self.facts.clone(),
-        };
-        ApiKeyAuth::new(inner, gate)
+            others,
+        }
     }
 }
 
@@ -269,7 +287,7 @@ fn without_source(kind: CaveatKind) -> String {
 impl fmt::Debug for ApiKeyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyLayer")
-            .field("ring", &self.ring)
+            .field("rings", &self.rings().collect::<Vec<_>>())
             .field("sources", &self.sources)
             .field("required", &self.required)
             .field("optional", &self.optional)

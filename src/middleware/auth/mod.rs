@@ -39,6 +39,8 @@ mod future;
 mod gate;
 mod layer;
 mod outcome;
+mod rings;
+mod search;
 mod service;
 
 pub use future::ResponseFuture;

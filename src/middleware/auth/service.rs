@@ -65,6 +65,13 @@ where
             Step::Refused(refusal) => {
                 ResponseFuture::reject(self.gate.refuse(&refusal, (&request).into()))
             }
+            Step::ByAnother(gate, Ok(cache)) => {
+                let outcome = Outcome::of(&gate, &request);
+                ResponseFuture::pass(self.inner.call(request), cache, outcome)
+            }
+            Step::ByAnother(gate, Err(refusal)) => {
+                ResponseFuture::reject(gate.refuse(&refusal, (&request).into()))
+            }
             Step::Pending(verdict, scheme, cache) => {
                 let clone = self.inner.clone();
                 ResponseFuture::pending(PendingCall {
