@@ -10,14 +10,18 @@
 
 mod by_hand;
 mod candidate;
+mod figures;
 mod floor;
 mod keys;
 mod request;
 mod setup;
 mod subject;
+mod turns;
 
 pub use candidate::Candidate;
+pub use figures::Figures;
 pub use keys::{Draws, Keys, SCOPES, scopes, subject_name};
 pub use request::{LEAST_HEADERS, MOST_HEADERS, Presented, X_API_KEY, request};
 pub use setup::Setup;
-pub use subject::{Inner, Subject, now};
+pub use subject::{Inner, Subject, now, subject};
+pub use turns::{Case, median, take_turns, turn};

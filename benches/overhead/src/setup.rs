@@ -58,6 +58,11 @@ impl Setup {
         self.keys.valid.len()
     }
 
+    /// The keys that are valid.
+    pub fn keys(&self) -> &[String] {
+        &self.keys.valid
+    }
+
     /// The next request.
     pub fn request(&self, presented: Presented, headers: usize, draws: &mut Draws) -> Request<()> {
         let keys = match presented {
@@ -67,6 +72,11 @@ impl Setup {
             Presented::Missing => return request(None, headers),
         };
         request(Some(&keys[draws.next(keys.len())]), headers)
+    }
+
+    /// The scopes of each key, in the order of their set.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
     }
 
     /// A candidate. It requires the last scope that the keys have, in the order of their set.

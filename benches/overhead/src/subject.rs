@@ -42,7 +42,8 @@ pub trait Subject: Send {
 
 struct Served<S>(S);
 
-pub(crate) fn subject<S, B>(service: S) -> Box<dyn Subject>
+/// The service without its type.
+pub fn subject<S, B>(service: S) -> Box<dyn Subject>
 where
     S: Service<Request<()>, Response = Response<B>, Error = Infallible> + Send + 'static,
 {

@@ -12,9 +12,7 @@
     clippy::expect_used,
     reason = "a bench that cannot go on shall stop"
 )]
-#![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
-mod figures;
 mod measure;
 mod memory;
 mod part;

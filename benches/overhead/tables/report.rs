@@ -2,11 +2,10 @@
 
 use std::fmt::Display;
 
-use tower_api_key_overhead::{Candidate, Presented};
+use tower_api_key_overhead::{Candidate, Figures, Presented};
 
-use crate::figures::Figures;
 use crate::memory::Kind;
-use crate::part::{HEADERS, Part, REQUIRED, SCOPE_COUNTS};
+use crate::part::{CHILD, HEADERS, Part, REQUIRED, SCOPE_COUNTS};
 use crate::threads;
 
 /// How much is measured.
@@ -19,7 +18,16 @@ pub(crate) struct Options {
 
 impl Options {
     fn measure(&self, part: Part) -> Figures {
-        Figures::measure(part, self.processes, self.once)
+        self.measure_in(self.processes, part)
+    }
+
+    fn measure_in(&self, processes: usize, part: Part) -> Figures {
+        let name = part.to_string();
+        let mut arguments = vec![CHILD, &name];
+        if self.once {
+            arguments.push("--test");
+        }
+        Figures::measure(&arguments, processes)
     }
 
     /// This many keys, or few.
@@ -177,7 +185,7 @@ fn memory(options: &Options) {
     head("bytes a key", &sizes);
     for kind in Kind::ALL {
         let bytes = sizes.iter().map(|&keys| {
-            let measured = Figures::measure(Part::Memory(kind, keys), 1, options.once);
+            let measured = options.measure_in(1, Part::Memory(kind, keys));
             whole(measured.of(kind.name()))
         });
         row(kind.name(), bytes);

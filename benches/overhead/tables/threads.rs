@@ -2,9 +2,9 @@
 
 use std::sync::Barrier;
 
-use tower_api_key_overhead::{Candidate, Draws, Setup};
+use tower_api_key_overhead::{Candidate, Draws, Setup, median, turn as one_turn};
 
-use crate::measure::{Group, median, time};
+use crate::measure::{Group, case};
 
 /// The candidates, with the bare service: what allocator and machine allow.
 pub(crate) const CANDIDATES: [Candidate; 4] = [
@@ -37,20 +37,19 @@ pub(crate) fn report(setup: &Setup, once: bool) {
 /// The median nanoseconds per request of threads that work at the same time, the bare service included.
 fn together(setup: &Setup, candidate: Candidate, hot: bool, threads: u64, turns: usize) -> f64 {
     let barrier = Barrier::new(usize::try_from(threads).unwrap());
-    let group = Group::valid(&[]);
     let work = &|thread: u64| {
-        let mut draws = if hot {
+        let draws = if hot {
             Draws::Hot
         } else {
             Draws::random(thread)
         };
-        let mut subject = setup.subject(candidate);
+        let mut case = case(setup, &Group::valid(&[]), candidate, draws);
         let mut samples = Vec::new();
         for turn in 0..turns {
             if turn % TOGETHER == 0 {
                 barrier.wait();
             }
-            samples.push(time(setup, &group, &mut *subject, &mut draws));
+            samples.push(one_turn(&mut *case));
         }
         samples
     };
