@@ -136,7 +136,10 @@ where
     S: Service<Request<B>>,
 {
     fn resume(mut self, (verdict, by): Decision) -> State<S, B> {
-        let gate = by.unwrap_or(self.gate);
+        let gate = match by {
+            None => self.gate,
+            Some(place) => Arc::clone(&self.gate.others[place]),
+        };
         match gate.check(verdict, self.scheme) {
             Ok(key) => {
                 self.request.extensions_mut().insert(key);

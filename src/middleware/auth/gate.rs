@@ -72,7 +72,8 @@ impl Gate {
                 let verifying = self.ring.begin(presented.token, || self.facts.of(request));
                 if !self.others.is_empty() {
                     let facts = || self.facts.of(request);
-                    let attempt = search::ask(&self.others, verifying, presented.token, &facts);
+                    let others = self.others.iter().map(|other| &other.ring);
+                    let attempt = search::ask(others, verifying, presented.token, &facts);
                     let (header, scheme) = (presented.header, presented.scheme);
                     self.hide(
                         request,
@@ -183,12 +184,13 @@ impl Gate {
                 return Step::Pending(Waiting::SeveralRings(decision), scheme, cache);
             }
         };
-        let checked = by.as_deref().unwrap_or(self).check(verdict, scheme);
+        let other = by.map(|place| &self.others[place]);
+        let checked = other.map_or(self, |other| other).check(verdict, scheme);
         let admitted = checked.map(|key| {
             request.extensions_mut().insert(key);
         });
-        match (by, admitted) {
-            (Some(other), admitted) => Step::ByAnother(other, admitted.map(|()| cache)),
+        match (other, admitted) {
+            (Some(other), admitted) => Step::ByAnother(Arc::clone(other), admitted.map(|()| cache)),
             (None, Ok(())) => Step::Admitted(cache),
             (None, Err(refusal)) => Step::Refused(refusal),
         }

@@ -8,7 +8,7 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::gate::Gate;
-use super::rings::OtherRing;
+use super::other_ring::OtherRing;
 use super::service::ApiKeyAuth;
 use crate::access::caveat::CaveatKind;
 use crate::access::requirement::{IntoRequirement, Requirement};

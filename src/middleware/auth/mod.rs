@@ -38,6 +38,7 @@ mod cache;
 mod future;
 mod gate;
 mod layer;
+mod other_ring;
 mod outcome;
 mod rings;
 mod search;

@@ -1,16 +1,9 @@
 //! Several rings of one layer.
 
 use super::layer::ApiKeyLayer;
+use super::other_ring::OtherRing;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::ring::KeyRing;
-
-/// A ring next to the first.
-#[derive(Clone)]
-pub(super) struct OtherRing {
-    pub(super) ring: KeyRing,
-    /// `None` if the requirement of the layer is meant.
-    pub(super) required: Option<Requirement>,
-}
 
 impl ApiKeyLayer {
     /// Accepts the keys of another ring too. Called again, it adds a further ring.

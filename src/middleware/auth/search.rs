@@ -1,20 +1,18 @@
 //! Several rings on one route: the first ring that knows the key decides.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use zeroize::Zeroizing;
 
-use super::gate::Gate;
 use crate::access::caveat::Facts;
-use crate::ring::Verifying;
+use crate::ring::{KeyRing, Verifying};
 use crate::store::BoxFuture;
 use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 type Verdict = Result<VerifiedKey, VerifyError>;
 
-/// The ring that decided, with its gate. `None` is the first ring of the layer.
-pub(super) type By = Option<Arc<Gate>>;
+/// The place among the other rings of the one that decided. `None` is the first ring of the layer.
+pub(super) type By = Option<usize>;
 
 /// A verdict, and the ring that gave it.
 pub(super) type Decision = (Verdict, By);
@@ -46,20 +44,20 @@ impl Waiting {
 
 /// Asks the other rings about a key after the first.
 #[inline(never)]
-pub(super) fn ask(
-    others: &[Arc<Gate>],
+pub(super) fn ask<'a>(
+    others: impl Iterator<Item = &'a KeyRing>,
     first: Verifying,
     presented: &[u8],
     facts: &dyn Fn() -> Facts,
 ) -> Attempt {
     let mut search = Search::default();
     let (mut verifying, mut by) = (first, None);
-    let mut others = others.iter();
+    let mut others = others.enumerate();
     loop {
         let verdict = match verifying {
             Verifying::Done(verdict) => verdict,
             Verifying::Pending(verdict) => {
-                let others = others.cloned().collect();
+                let others = others.map(|(place, ring)| (place, ring.clone())).collect();
                 let presented = Zeroizing::new(presented.to_vec());
                 let later = search.go_on(verdict, by, others, presented, facts());
                 return Attempt::Pending(Box::pin(later));
@@ -68,11 +66,11 @@ pub(super) fn ask(
         if let Some(decision) = search.take(verdict, by) {
             return Attempt::Done(decision);
         }
-        let Some(next) = others.next() else {
+        let Some((place, next)) = others.next() else {
             return Attempt::Done(search.refusal());
         };
         verifying = search.ask(next, presented, facts);
-        by = Some(Arc::clone(next));
+        by = Some(place);
     }
 }
 
@@ -118,11 +116,11 @@ impl Search {
 
     /// Asks a ring. If an earlier ring has refused the key, the answer does not count, and the look-up is
     /// made all the same: otherwise the time of a refusal would say that a ring knows the key.
-    fn ask(&self, ring: &Gate, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
+    fn ask(&self, ring: &KeyRing, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
         if self.is_known {
-            ring.ring.look_up_in_vain(presented)
+            ring.look_up_in_vain(presented)
         } else {
-            ring.ring.begin(presented, facts)
+            ring.begin(presented, facts)
         }
     }
 
@@ -131,12 +129,12 @@ impl Search {
         mut self,
         verdict: BoxFuture<'static, Verdict>,
         mut by: By,
-        others: Vec<Arc<Gate>>,
+        others: Vec<(usize, KeyRing)>,
         presented: Zeroizing<Vec<u8>>,
         facts: Facts,
     ) -> Decision {
         let mut verdict = verdict.await;
-        for next in others {
+        for (place, next) in others {
             if let Some(decision) = self.take(verdict, by) {
                 return decision;
             }
@@ -145,7 +143,7 @@ impl Search {
                 Verifying::Done(verdict) => verdict,
                 Verifying::Pending(verdict) => verdict.await,
             };
-            by = Some(next);
+            by = Some(place);
         }
         match self.take(verdict, by) {
             Some(decision) => decision,
