@@ -88,7 +88,9 @@ async fn who_am_i(key: VerifiedKey) -> Json<Value> {
 }
 
 async fn hello(key: Option<VerifiedKey>) -> Json<Value> {
-    let name = key.as_ref().map_or("stranger", VerifiedKey::subject);
+    let name = key
+        .as_ref()
+        .map_or("stranger", |key| key.subject().as_str());
     Json(json!({"message": format!("hello, {name}")}))
 }
 

@@ -114,12 +114,14 @@ async fn change_plan(
 ) -> Result<String, Failure> {
     let mut transaction = shop.pool.begin().await?;
     sqlx::query("UPDATE customers SET plan = $2 WHERE name = $1")
-        .bind(key.subject())
+        .bind(key.subject().as_str())
         .bind(&plan)
         .execute(&mut *transaction)
         .await?;
     let mut keys = InTransaction::join(&shop.ring, &mut transaction).await?;
-    let regranted = keys.regrant(key.id(), grant(key.subject(), &plan)?).await?;
+    let regranted = keys
+        .regrant(key.id(), grant(key.subject().as_str(), &plan)?)
+        .await?;
     let unannounced = keys.finish();
     transaction.commit().await?;
     unannounced.announce();

@@ -134,16 +134,22 @@ mod support;
 mod time;
 mod verdict;
 
-pub(crate) use error::text_type::text_type;
+pub(crate) use error::text_type::{borrowed_text, compared_text, text_type};
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 
 #[doc(inline)]
 pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
 #[doc(inline)]
+pub use access::label::Label;
+#[doc(inline)]
+pub use access::metadata::Metadata;
+#[doc(inline)]
 pub use access::realm::Realm;
 #[doc(inline)]
 pub use access::requirement::{IntoRequirement, Requirement};
+#[doc(inline)]
+pub use access::subject::Subject;
 #[doc(inline)]
 pub use access::text::Escaped;
 #[doc(inline)]

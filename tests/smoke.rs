@@ -14,7 +14,7 @@ async fn a_key_lets_its_subject_in_and_nothing_else_does() -> Result<(), Box<dyn
     let issued = ring.issue(Grant::new("alice").scopes(["read"])?).await?;
     let greet = service_fn(async |request: Request<()>| {
         let key: Option<&VerifiedKey> = request.extensions().get();
-        let subject = key.map_or(String::new(), |key| key.subject().to_owned());
+        let subject = key.map_or(String::new(), |key| key.subject().to_string());
         Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(subject)))
     });
     let reading = ApiKeyLayer::new(ring.clone()).require("read").layer(greet);

@@ -87,7 +87,7 @@ fn fill(path: &Path, keys: &[Key]) -> PathBuf {
                 record.id().as_str(),
                 record.realm().as_str(),
                 record.digest().as_bytes(),
-                record.subject(),
+                record.subject().as_str(),
                 record.scopes().as_str(),
                 issued_at,
                 issued_at,

@@ -94,7 +94,7 @@ fn says(record: &KeyRecord, columns: &Columns<'_>) {
         columns.digest.as_deref()
     );
     assert_eq!(Some(record.id().as_str()), column("id"));
-    assert_eq!(Some(record.subject()), column("subject"));
+    assert_eq!(Some(record.subject().as_str()), column("subject"));
     assert!(
         record
             .scopes()

@@ -1,9 +1,12 @@
-//! Realms, scopes, requirements and caveats, and texts that are safe to show.
+//! Realms, scopes, requirements and caveats, subjects, labels and metadata, and texts that are safe to show.
 
 pub(crate) mod caveat;
+pub(crate) mod label;
 mod mark;
+pub(crate) mod metadata;
 pub(crate) mod realm;
 pub(crate) mod requirement;
 pub(crate) mod scope;
 pub(crate) mod scope_set;
+pub(crate) mod subject;
 pub(crate) mod text;

@@ -43,7 +43,9 @@ pub(crate) fn is_obeyed(character: char) -> bool {
 /// Whether a text can be shown as it is: no character of it is obeyed by a terminal, and a
 /// spreadsheet does not take it for a formula.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.starts_with('=') && !text.chars().any(is_obeyed)
+    // Stores read subjects at every request, and most are ASCII.
+    let is_shown = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    !text.starts_with('=') && (is_shown || !text.chars().any(is_obeyed))
 }
 
 /// A text that did not come from this program, as it may be shown on a terminal: each character that
@@ -53,8 +55,7 @@ pub(crate) fn is_plain(text: &str) -> bool {
 /// them, and the separators of lines and paragraphs are escaped. A `=` at the start, which makes a
 /// spreadsheet read a formula, is escaped too.
 ///
-/// New subjects and labels hold none of them. Records that were written by other hands, and metadata,
-/// may.
+/// A [`Subject`](crate::Subject) and a [`Label`](crate::Label) hold none of them. Metadata may.
 ///
 /// ```
 /// use tower_api_key::Escaped;

@@ -50,8 +50,9 @@ pub enum ErrorKind {
     /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
     /// characters.
     InvalidSubject,
-    /// A label of over 256 bytes, with control or format characters or with `=` at the start, or
-    /// metadata of over 8 KiB or with U+0000.
+    /// A label of over 256 bytes, with control or format characters or with `=` at the start.
+    InvalidLabel,
+    /// Metadata of over 8 KiB or with U+0000.
     InvalidMetadata,
     /// A text that is not a key id: twelve characters of `0-9A-Za-z`.
     InvalidKeyId,
@@ -194,6 +195,7 @@ impl ErrorKind {
             | Self::EmptyRequirement
             | Self::InvalidCaveat
             | Self::InvalidSubject
+            | Self::InvalidLabel
             | Self::InvalidMetadata
             | Self::InvalidKeyId
             | Self::InvalidDigest
@@ -264,6 +266,13 @@ impl Error {
     }
 }
 
+/// A value that is parsed already is converted without an error.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self {
@@ -301,8 +310,11 @@ impl fmt::Display for Error {
             ErrorKind::InvalidSubject => {
                 "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start"
             }
+            ErrorKind::InvalidLabel => {
+                "invalid label: use up to 256 bytes without control and format characters, and no = at the start"
+            }
             ErrorKind::InvalidMetadata => {
-                "invalid metadata: use a label of up to 256 bytes without control and format characters and no = at the start, and up to 8 KiB of metadata without U+0000"
+                "invalid metadata: use up to 8 KiB of names and values without U+0000"
             }
             ErrorKind::InvalidKeyId => {
                 "invalid key id: expected the 12 characters before the last _ of a key"

@@ -16,6 +16,20 @@ macro_rules! text_type {
             }
         }
 
+        impl TryFrom<&String> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(text: &String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<&$type> for $type {
+            fn from(parsed: &$type) -> Self {
+                parsed.clone()
+            }
+        }
+
         impl TryFrom<String> for $type {
             type Error = crate::error::Error;
 
@@ -26,3 +40,39 @@ macro_rules! text_type {
     )+};
 }
 pub(crate) use text_type;
+
+/// As [`text_type`], for a type that is ordered and hashed as its text, so that a map of it is asked by a text.
+macro_rules! borrowed_text {
+    ($($type:ty),+ $(,)?) => {$(
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                self.as_str()
+            }
+        }
+    )+};
+}
+pub(crate) use borrowed_text;
+
+/// As [`text_type`], for a type that is compared with texts.
+macro_rules! compared_text {
+    ($($type:ty),+ $(,)?) => {$(
+        impl PartialEq<str> for $type {
+            fn eq(&self, text: &str) -> bool {
+                self.as_str() == text
+            }
+        }
+
+        impl PartialEq<String> for $type {
+            fn eq(&self, text: &String) -> bool {
+                self.as_str() == text
+            }
+        }
+
+        impl PartialEq<&str> for $type {
+            fn eq(&self, text: &&str) -> bool {
+                self.as_str() == *text
+            }
+        }
+    )+};
+}
+pub(crate) use compared_text;

@@ -23,7 +23,7 @@ use super::{Expected, SubjectKeys, Write};
 /// let now = Timestamp::from_unix(1_800_000_000);
 /// let revoked = Write::revoked(second.record(), RevocationReason::CessationOfOperation, now);
 /// let change = Change::new(vec![narrowed, revoked])
-///     .only_while(SubjectKeys::new(ring.realm(), "alice", &held));
+///     .only_while(SubjectKeys::new(ring.realm(), first.record().subject(), &held));
 /// store.commit(&change).await?;
 ///
 /// assert!(ring.verify(second.secret().expose().as_bytes()).await.is_err());

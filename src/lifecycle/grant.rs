@@ -1,18 +1,21 @@
 //! Requests of trusted code for keys.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::caveat::Caveats;
+use crate::access::label::Label;
+use crate::access::metadata::Metadata;
 use crate::access::scope_set::ScopeSet;
-use crate::error::Error;
+use crate::access::subject::Subject;
+use crate::error::{Error, ErrorKind};
 use crate::time::Timestamp;
 
 /// A request of trusted code to mint or to import a key.
 ///
-/// The subject is the caller's name for the holder of the key: 1 to 256 bytes without control
-/// characters, format characters (bidirectional controls among them) and `=` at the start. Nothing in a
-/// request may choose it.
+/// The [`Subject`] is the caller's name for the holder of the key. Nothing in a request may choose it.
+///
+/// Each part is a text or a parsed value. The operation that takes the grant reports the first text that
+/// is none.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,13 +29,15 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Grant {
-    pub(crate) subject: String,
+    pub(crate) subject: Result<Subject, ErrorKind>,
     pub(crate) scopes: ScopeSet,
     pub(crate) caveats: Caveats,
     pub(crate) lifetime: Lifetime,
     pub(crate) not_before: Option<Timestamp>,
-    pub(crate) label: Option<String>,
-    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) label: Option<Label>,
+    pub(crate) metadata: Metadata,
+    /// The first part that could not be parsed, after the subject.
+    problem: Option<ErrorKind>,
 }
 
 /// How long a key is to live, from the moment it is issued or becomes valid.
@@ -48,20 +53,34 @@ pub(crate) enum Lifetime {
 impl Grant {
     /// A key for this subject, with no scope, that lives for 90 days, or as long as the ring grants if
     /// that is shorter.
-    pub fn new(subject: impl Into<String>) -> Self {
+    pub fn new<S>(subject: S) -> Self
+    where
+        S: TryInto<Subject>,
+        S::Error: Into<Error>,
+    {
         Self {
-            subject: subject.into(),
+            subject: parsed(subject),
             scopes: ScopeSet::empty(),
             caveats: Caveats::none(),
             lifetime: Lifetime::Default,
             not_before: None,
             label: None,
-            metadata: BTreeMap::new(),
+            metadata: Metadata::none(),
+            problem: None,
         }
     }
 
-    pub(crate) fn subject_name(&self) -> &str {
-        &self.subject
+    /// The subject, if every part could be parsed.
+    pub(crate) fn checked(&self) -> Result<&Subject, Error> {
+        match (&self.subject, self.problem) {
+            (&Err(kind), _) | (Ok(_), Some(kind)) => Err(kind.into()),
+            (Ok(subject), None) => Ok(subject),
+        }
+    }
+
+    /// Keeps the first error for the operation.
+    fn kept<T>(&mut self, part: Result<T, ErrorKind>) -> Option<T> {
+        part.map_err(|kind| self.problem.get_or_insert(kind)).ok()
     }
 
     /// Sets the scopes, parsing each text.
@@ -147,18 +166,45 @@ impl Grant {
         self
     }
 
-    /// Names the key for people: up to 256 bytes, with the characters that a subject may have.
+    /// Names the key for people.
     #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+    pub fn label<L>(mut self, label: L) -> Self
+    where
+        L: TryInto<Label>,
+        L::Error: Into<Error>,
+    {
+        if let Some(label) = self.kept(parsed(label)) {
+            self.label = Some(label);
+        }
         self
     }
 
-    /// Adds an entry to the application's own data about the key: up to 8 KiB in all, including names,
-    /// without U+0000.
+    /// Sets the application's own data about the key: a [`Metadata`], or an array or a map of names and
+    /// values.
+    ///
+    /// ```
+    /// use tower_api_key::Grant;
+    ///
+    /// let grant = Grant::new("alice").metadata([("team", "blue")]);
+    /// ```
     #[must_use]
-    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.insert(name.into(), value.into());
+    pub fn metadata<M>(mut self, metadata: M) -> Self
+    where
+        M: TryInto<Metadata>,
+        M::Error: Into<Error>,
+    {
+        if let Some(metadata) = self.kept(parsed(metadata)) {
+            self.metadata = metadata;
+        }
         self
     }
+}
+
+/// A text or a parsed value, parsed.
+fn parsed<T, V>(value: V) -> Result<T, ErrorKind>
+where
+    V: TryInto<T>,
+    V::Error: Into<Error>,
+{
+    value.try_into().map_err(|error| error.into().kind())
 }

@@ -80,7 +80,7 @@ pub(crate) fn differences(record: &KeyRecord, import: &Import, at: Reading) -> V
     };
     let said_otherwise = |said: Option<_>, is| said.is_some_and(|said| said != is);
     [
-        ("subject", grant.subject != record.subject()),
+        ("subject", grant.subject.as_ref() != Ok(record.subject())),
         ("scopes", grant.scopes != *record.scopes()),
         ("caveats", grant.caveats != *record.caveats()),
         ("expiry", !ends_as_said),
@@ -92,7 +92,7 @@ pub(crate) fn differences(record: &KeyRecord, import: &Import, at: Reading) -> V
             "time of issue",
             said_otherwise(import.issued_at, record.issued_at()),
         ),
-        ("label", grant.label.as_deref() != record.label()),
+        ("label", grant.label.as_ref() != record.label()),
         ("metadata", grant.metadata != *record.metadata()),
     ]
     .into_iter()

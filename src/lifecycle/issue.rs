@@ -82,8 +82,7 @@ pub(super) fn granted(
     policy: &Policy,
     at: Reading,
 ) -> Result<KeyRecord, Error> {
-    KeyRecordParts::check_subject(&grant.subject)?;
-    KeyRecordParts::check_description(grant.label.as_deref(), &grant.metadata)?;
+    let subject = grant.checked()?.clone();
     grantable(&grant.scopes, policy)?;
     enforceable(&grant.caveats, policy)?;
     let not_before = grant.not_before.unwrap_or(at.now);
@@ -92,7 +91,7 @@ pub(super) fn granted(
         realm: minted.realm,
         digest: minted.digest,
         pepper_version: minted.pepper_version,
-        subject: grant.subject,
+        subject,
         scopes: grant.scopes,
         caveats: grant.caveats,
         issued_at: at.now,

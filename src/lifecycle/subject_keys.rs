@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::realm::Realm;
+use crate::access::subject::Subject;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
 
@@ -14,13 +15,13 @@ use crate::record::KeyRecord;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectKeys {
     realm: Realm,
-    subject: String,
+    subject: Subject,
     keys: Vec<(KeyId, u64)>,
 }
 
 impl SubjectKeys {
     /// From the records of the subject. Those that are revoked do not count.
-    pub fn new(realm: &Realm, subject: &str, records: &[Arc<KeyRecord>]) -> Self {
+    pub fn new(realm: &Realm, subject: &Subject, records: &[Arc<KeyRecord>]) -> Self {
         let mut keys: Vec<_> = records
             .iter()
             .filter(|record| record.revocation().is_none())
@@ -29,7 +30,7 @@ impl SubjectKeys {
         keys.sort_unstable();
         Self {
             realm: realm.clone(),
-            subject: subject.to_owned(),
+            subject: subject.clone(),
             keys,
         }
     }
@@ -40,7 +41,7 @@ impl SubjectKeys {
     }
 
     /// Whose keys they are.
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> &Subject {
         &self.subject
     }
 

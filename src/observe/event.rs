@@ -191,7 +191,7 @@ impl<'a> Event<'a> {
             realm: Some(record.realm()),
             identity: Identity::Proven(record.id()),
             place: None,
-            subject: Some(record.subject()),
+            subject: Some(record.subject().as_str()),
             failure: None,
         }
     }

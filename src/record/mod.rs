@@ -7,13 +7,11 @@ mod revocation;
 #[cfg(feature = "sql")]
 pub(crate) mod row;
 mod state;
-mod texts;
 #[cfg(feature = "sql")]
 pub(crate) mod unfit;
 mod view;
 mod within;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,8 +23,11 @@ pub use state::KeyState;
 pub use view::KeyView;
 
 use crate::access::caveat::Caveats;
+use crate::access::label::Label;
+use crate::access::metadata::Metadata;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
+use crate::access::subject::Subject;
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};
 use crate::time::Timestamp;
@@ -48,7 +49,7 @@ pub struct KeyRecord {
     id: KeyId,
     lineage: KeyId,
     prefix: Option<KeyPrefix>,
-    subject: Box<str>,
+    subject: Subject,
     generation: u32,
     pepper_version: Option<u32>,
     version: u64,
@@ -56,8 +57,8 @@ pub struct KeyRecord {
     expires_at: Option<Timestamp>,
     retire_at: Option<Timestamp>,
     revocation: Option<Revocation>,
-    label: Option<Box<str>>,
-    metadata: BTreeMap<String, String>,
+    label: Option<Label>,
+    metadata: Metadata,
 }
 
 impl KeyRecord {
@@ -144,7 +145,7 @@ impl KeyRecord {
     }
 
     /// Whose key it is.
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
@@ -205,12 +206,12 @@ impl KeyRecord {
     }
 
     /// A name for people.
-    pub fn label(&self) -> Option<&str> {
-        self.label.as_deref()
+    pub fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
     }
 
     /// The application's own data about the key.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
+    pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
@@ -227,7 +228,7 @@ impl KeyRecord {
             realm: self.realm.clone(),
             digest: self.digest,
             pepper_version: self.pepper_version,
-            subject: self.subject.to_string(),
+            subject: self.subject.clone(),
             scopes: self.scopes.clone(),
             caveats: self.caveats.clone(),
             issued_at: self.issued_at,
@@ -238,7 +239,7 @@ impl KeyRecord {
             generation: self.generation,
             version: self.version,
             revocation: self.revocation,
-            label: self.label.as_deref().map(str::to_owned),
+            label: self.label.clone(),
             metadata: self.metadata.clone(),
             prefix: self.prefix,
         }
@@ -265,7 +266,7 @@ impl From<KeyRecordParts> for KeyRecord {
             id: parts.id,
             lineage: parts.lineage,
             prefix: parts.prefix,
-            subject: parts.subject.into_boxed_str(),
+            subject: parts.subject,
             generation: parts.generation,
             pepper_version: parts.pepper_version,
             version: parts.version,
@@ -273,7 +274,7 @@ impl From<KeyRecordParts> for KeyRecord {
             expires_at: parts.expires_at,
             retire_at: parts.retire_at,
             revocation: parts.revocation,
-            label: parts.label.map(String::into_boxed_str),
+            label: parts.label,
             metadata: parts.metadata,
         }
     }

@@ -1,11 +1,12 @@
 //! The fields of a record, as a store keeps them.
 
-use std::collections::BTreeMap;
-
 use super::Revocation;
 use crate::access::caveat::Caveats;
+use crate::access::label::Label;
+use crate::access::metadata::Metadata;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
+use crate::access::subject::Subject;
 use crate::key::digest::KeyDigest;
 use crate::key::{KeyId, KeyPrefix};
 use crate::time::Timestamp;
@@ -30,7 +31,7 @@ pub struct KeyRecordParts {
     /// The version of the pepper in the digest, if the ring has one.
     pub pepper_version: Option<u32>,
     /// Whose key it is.
-    pub subject: String,
+    pub subject: Subject,
     /// The scopes of the key.
     pub scopes: ScopeSet,
     /// The restrictions of the key.
@@ -53,9 +54,9 @@ pub struct KeyRecordParts {
     /// Whether and why it is revoked.
     pub revocation: Option<Revocation>,
     /// A name for people.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// The application's own data about the key.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Metadata,
     /// How the key begins, if a ring minted it; `None` for an imported key.
     pub prefix: Option<KeyPrefix>,
 }
@@ -65,12 +66,13 @@ impl KeyRecordParts {
     /// `expires_at`, and whatever else the store holds of the key.
     ///
     /// ```
-    /// use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, Timestamp};
+    /// use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, Subject, Timestamp};
     ///
     /// let id: KeyId = "4f9A7YqZr01m".parse()?;
     /// let issued_at = Timestamp::from_unix(1_800_000_000);
     /// let digest = KeyDigest::sha256(b"a key from elsewhere");
-    /// let mut parts = KeyRecordParts::new(id, Realm::new("acme")?, digest, "alice", issued_at);
+    /// let (realm, alice) = (Realm::new("acme")?, Subject::new("alice")?);
+    /// let mut parts = KeyRecordParts::new(id, realm, digest, alice, issued_at);
     /// assert!(!KeyRecord::from(parts.clone()).is_live_at(issued_at));
     ///
     /// parts.scopes = "orders:read".parse()?;
@@ -82,7 +84,7 @@ impl KeyRecordParts {
         id: KeyId,
         realm: Realm,
         digest: KeyDigest,
-        subject: impl Into<String>,
+        subject: Subject,
         issued_at: Timestamp,
     ) -> Self {
         Self {
@@ -90,7 +92,7 @@ impl KeyRecordParts {
             realm,
             digest,
             pepper_version: None,
-            subject: subject.into(),
+            subject,
             scopes: ScopeSet::empty(),
             caveats: Caveats::none(),
             issued_at,
@@ -102,7 +104,7 @@ impl KeyRecordParts {
             version: 1,
             revocation: None,
             label: None,
-            metadata: BTreeMap::new(),
+            metadata: Metadata::none(),
             prefix: None,
         }
     }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use super::unfit::{beyond, unfit, unfit_because, unreadable};
 use super::{KeyRecord, KeyRecordParts, Revocation};
+use crate::access::label::Label;
+use crate::access::metadata::Metadata;
 use crate::access::realm::Realm;
+use crate::error::Error;
 use crate::error::store::StoreError;
 use crate::key::KeyPrefix;
 use crate::key::digest::KeyDigest;
@@ -163,7 +166,7 @@ impl<'a> Row<'a> {
             id: record.id.as_str(),
             digest: record.digest.as_bytes(),
             pepper_version: record.pepper_version.map(i64::from),
-            subject: &record.subject,
+            subject: record.subject.as_str(),
             scopes: record.scopes.as_str(),
             issued_at: column_time(record.issued_at)?,
             not_before: column_time(record.not_before)?,
@@ -174,7 +177,7 @@ impl<'a> Row<'a> {
             version: i64::try_from(record.version).map_err(|_| beyond("version"))?,
             revoked_at: revocation.map(|revocation| revocation_time(revocation.at)),
             revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
-            label: record.label.as_deref(),
+            label: record.label.as_ref().map(Label::as_str),
             metadata: column_metadata(&record.metadata)?,
             prefix: record.prefix.as_ref().map(KeyPrefix::as_str),
             caveats: record.caveats.as_str(),
@@ -270,7 +273,7 @@ impl<'a> Row<'a> {
                 .pepper_version
                 .map(|version| u32::try_from(version).map_err(|_| unfit("pepper_version")))
                 .transpose()?,
-            subject: self.subject.to_owned(),
+            subject: parse("subject", self.subject)?,
             scopes: parse("scopes", self.scopes)?,
             caveats: parse("caveats", self.caveats)?,
             issued_at: moment("issued_at", self.issued_at)?,
@@ -281,7 +284,7 @@ impl<'a> Row<'a> {
             generation: u32::try_from(self.generation).map_err(|_| unfit("generation"))?,
             version: u64::try_from(self.version).map_err(|_| unfit("version"))?,
             revocation,
-            label: self.label.map(str::to_owned),
+            label: self.label.map(|label| parse("label", label)).transpose()?,
             metadata: metadata(&self.metadata)?,
             prefix: self
                 .prefix
@@ -306,11 +309,11 @@ pub fn revocation_time(at: Timestamp) -> i64 {
     i64::try_from(at.as_unix()).unwrap_or(i64::MAX)
 }
 
-fn column_metadata(metadata: &BTreeMap<String, String>) -> Result<Cow<'static, str>, StoreError> {
+fn column_metadata(metadata: &Metadata) -> Result<Cow<'static, str>, StoreError> {
     if metadata.is_empty() {
         return Ok(Cow::Borrowed(NO_METADATA));
     }
-    let json = serde_json::to_string(metadata);
+    let json = serde_json::to_string(metadata.entries());
     json.map(Cow::Owned)
         .map_err(|error| unfit_because("metadata", error))
 }
@@ -340,9 +343,13 @@ where
     text.parse().map_err(|error| unfit_because(column, error))
 }
 
-fn metadata(text: &str) -> Result<BTreeMap<String, String>, StoreError> {
+fn metadata(text: &str) -> Result<Metadata, StoreError> {
     if text == NO_METADATA {
-        return Ok(BTreeMap::new());
+        return Ok(Metadata::none());
     }
-    serde_json::from_str(text).map_err(|error| unfit_because("metadata", error))
+    let entries: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|error| unfit_because("metadata", error))?;
+    entries
+        .try_into()
+        .map_err(|error: Error| unfit_because("metadata", error))
 }

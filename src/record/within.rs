@@ -15,7 +15,7 @@ impl KeyRecord {
     ///
     /// let id: KeyId = "4f9A7YqZr01m".parse()?;
     /// let (realm, digest) = (Realm::new("acme")?, KeyDigest::sha256(b"a key"));
-    /// let mut parts = KeyRecordParts::new(id, realm, digest, "alice", Timestamp::from_unix(9));
+    /// let mut parts = KeyRecordParts::new(id, realm, digest, "alice".parse()?, Timestamp::from_unix(9));
     /// parts.scopes = "read write".parse()?;
     /// let before = KeyRecord::from(parts.clone());
     /// parts.scopes = "read".parse()?;
@@ -134,7 +134,13 @@ mod tests {
     /// A key in its grace period, with something to lose and to gain in every field.
     fn parts() -> KeyRecordParts {
         let (realm, digest) = (Realm::new("orders").unwrap(), KeyDigest::sha256(b"a"));
-        let mut parts = KeyRecordParts::new(id("AAAAAAAAAAAA"), realm, digest, "alice", at(10));
+        let mut parts = KeyRecordParts::new(
+            id("AAAAAAAAAAAA"),
+            realm,
+            digest,
+            "alice".parse().unwrap(),
+            at(10),
+        );
         parts.scopes = "read write".parse().unwrap();
         parts.caveats = "moon=full".parse().unwrap();
         parts.not_before = at(20);
@@ -162,7 +168,7 @@ mod tests {
             (Gain::Digest, |it| it.digest = KeyDigest::sha256(b"b")),
             (Gain::PepperVersion, |it| it.pepper_version = None),
             (Gain::PepperVersion, |it| it.pepper_version = Some(2)),
-            (Gain::Subject, |it| it.subject = "Alice".to_owned()),
+            (Gain::Subject, |it| it.subject = "Alice".parse().unwrap()),
             (Gain::Lineage, |it| it.lineage = id("BBBBBBBBBBBB")),
             (Gain::Generation, |it| it.generation = 1),
             // A rotated key lives as long as the old one did, from its issue on.
@@ -226,8 +232,8 @@ mod tests {
             |it| it.revocation = Some(revoked(30, RevocationReason::Unspecified)),
             |it| {
                 it.version = 7;
-                it.label = Some("laptop".to_owned());
-                it.metadata.insert("team".to_owned(), "blue".to_owned());
+                it.label = Some("laptop".parse().unwrap());
+                it.metadata = crate::Metadata::new([("team", "blue")]).unwrap();
             },
         ];
         for edit in edits {

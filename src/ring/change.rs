@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::KeyRing;
+use crate::access::subject::Subject;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::lifecycle::Change;
@@ -61,15 +62,15 @@ impl KeyRing {
         Ok(lineage)
     }
 
-    pub(super) async fn keys_of(&self, subject: &str) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        let query = ListQuery::new().subject(subject).unrevoked();
+    pub(super) async fn keys_of(&self, subject: &Subject) -> Result<Vec<Arc<KeyRecord>>, Error> {
+        let query = ListQuery::new().subject(subject.as_str()).unrevoked();
         Ok(self.list(&query).await?.complete()?)
     }
 
     /// The keys of a subject, if the ring limits their number.
     pub(super) async fn keys_towards_limit(
         &self,
-        subject: &str,
+        subject: &Subject,
     ) -> Result<Vec<Arc<KeyRecord>>, Error> {
         match self.0.policy.max_keys_per_subject {
             Some(_) => self.keys_of(subject).await,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::change::MAX_ATTEMPTS;
 use super::{Inner, KeyRing};
+use crate::access::subject::Subject;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -35,7 +36,7 @@ struct Group {
     /// The place of each in the batch.
     places: Vec<usize>,
     digests: HashSet<KeyDigest>,
-    subjects: HashSet<String>,
+    subjects: HashSet<Subject>,
 }
 
 impl KeyRing {
@@ -244,6 +245,7 @@ impl KeyRing {
 
     /// The change that brings a key, or the record that is there.
     async fn prepare(&self, import: &Import, digests: Digests) -> Result<Prepared, Error> {
+        let subject = import.grant.checked()?;
         for digest in std::iter::once(&digests.kept).chain(&digests.others) {
             let Some(record) = self.look_up(digest).await? else {
                 continue;
@@ -256,7 +258,7 @@ impl KeyRing {
             return Err(Error::with_limit(ErrorKind::ImportDiffers, &differences));
         }
         let minted = self.0.minted(&digests)?;
-        let held = self.keys_towards_limit(import.grant.subject_name()).await?;
+        let held = self.keys_towards_limit(subject).await?;
         let (policy, at) = (&self.0.policy, self.0.reading());
         let (_, change) = lifecycle::import(minted, import.clone(), policy, &held, at)?;
         Ok(Prepared::New(change))
@@ -291,7 +293,7 @@ impl KeyRing {
         let digests = self.0.digests(&import, key)?;
         let minted = self.0.minted(&digests)?;
         for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(import.grant.subject_name()).await?;
+            let held = self.keys_towards_limit(import.grant.checked()?).await?;
             let (record, change) = lifecycle::import(
                 minted.clone(),
                 import.clone(),
@@ -317,7 +319,7 @@ impl Group {
     fn add(&mut self, place: usize, change: Change) {
         for write in change.writes() {
             self.digests.insert(*write.record.digest());
-            self.subjects.insert(write.record.subject().to_owned());
+            self.subjects.insert(write.record.subject().clone());
         }
         self.places.push(place);
         self.change.append(change);
@@ -327,7 +329,11 @@ impl Group {
     fn meets(&self, digests: &Digests, import: &Import, limits_subjects: bool) -> bool {
         let mut of_key = std::iter::once(&digests.kept).chain(&digests.others);
         of_key.any(|digest| self.digests.contains(digest))
-            || (limits_subjects && self.subjects.contains(import.grant.subject_name()))
+            || (limits_subjects
+                && import
+                    .grant
+                    .checked()
+                    .is_ok_and(|subject| self.subjects.contains(subject)))
     }
 }
 

@@ -16,7 +16,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidMetadata`],
+    /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidLabel`], [`ErrorKind::InvalidMetadata`],
     /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`], [`ErrorKind::ScopeNotGrantable`],
     /// [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
     /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if others issued keys to the subject at the same
@@ -47,7 +47,7 @@ impl KeyRing {
         kind: EventKind,
     ) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(grant.subject_name()).await?;
+            let held = self.keys_towards_limit(grant.checked()?).await?;
             let (record, change) = lifecycle::issue(
                 minted.clone(),
                 grant.clone(),

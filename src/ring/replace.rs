@@ -147,7 +147,7 @@ impl KeyRing {
         for _ in 0..MAX_ATTEMPTS {
             // The lineage last: if another writer was first, it shows that, and the key of that writer
             // is not counted as one too many.
-            let held = self.keys_towards_limit(grant.subject_name()).await?;
+            let held = self.keys_towards_limit(grant.checked()?).await?;
             let lineage = from.lineage_of(id).await?;
             let (record, change) = lifecycle::regrant(
                 id,

@@ -116,10 +116,10 @@ impl KeyRing {
     /// [`ErrorKind::Store`] if the store failed.
     pub async fn revoke_subject(
         &self,
-        subject: &str,
+        subject: impl AsRef<str>,
         reason: RevocationReason,
     ) -> Result<usize, Error> {
-        let target = Target::Subject(subject.to_owned());
+        let target = Target::Subject(subject.as_ref().to_owned());
         match self.insist(target, reason).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
             ended => ended,

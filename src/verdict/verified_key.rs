@@ -1,11 +1,13 @@
 //! The proof that a request was authenticated.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Scheme;
+use crate::access::label::Label;
+use crate::access::metadata::Metadata;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
+use crate::access::subject::Subject;
 use crate::key::KeyId;
 use crate::record::{Held, KeyRecord};
 use crate::time::Timestamp;
@@ -69,7 +71,7 @@ impl VerifiedKey {
     }
 
     /// Whose key it is.
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> &Subject {
         self.record.subject()
     }
 
@@ -96,12 +98,12 @@ impl VerifiedKey {
     }
 
     /// A name for people.
-    pub fn label(&self) -> Option<&str> {
+    pub fn label(&self) -> Option<&Label> {
         self.record.label()
     }
 
     /// The application's own data about the key.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
+    pub fn metadata(&self) -> &Metadata {
         self.record.metadata()
     }
 }

@@ -22,6 +22,7 @@ fn each_kind_of_error_has_a_class_and_each_class_a_status() {
                 ErrorKind::InvalidScope,
                 ErrorKind::EmptyRequirement,
                 ErrorKind::InvalidSubject,
+                ErrorKind::InvalidLabel,
                 ErrorKind::InvalidMetadata,
                 ErrorKind::InvalidKeyId,
                 ErrorKind::InvalidDigest,

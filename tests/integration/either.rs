@@ -107,7 +107,10 @@ async fn the_keys_of_either_ring_pass_and_say_their_realm() {
             let (_, inner) = check(&layer, presented, PASSES).await;
             let seen = inner.last();
             let key = VerifiedKey::of(&seen.extensions).unwrap();
-            assert_eq!((key.subject(), key.realm().as_str()), (subject, realm));
+            assert_eq!(
+                (key.subject().as_str(), key.realm().as_str()),
+                (subject, realm)
+            );
             assert!(!seen.headers.contains_key(X_API_KEY), "the key is hidden");
         }
         let authenticated = |issued: &Issued| [about(EventKind::Authenticated, issued.record())];

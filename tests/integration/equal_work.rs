@@ -190,7 +190,7 @@ impl KeyStore for Reads {
 #[track_caller]
 fn assert_of_one_version(verdict: Result<VerifiedKey, VerifyErrorKind>) {
     let key = verdict.expect("it was live when it was read");
-    let seen = (key.subject(), key.scopes().as_str());
+    let seen = (key.subject().as_str(), key.scopes().as_str());
     assert_eq!(seen, ("alice", "read"), "what another commit wrote");
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn about(kind: EventKind, record: &KeyRecord) -> Told {
         key_id: Some(record.id()),
         claimed: None,
         place: None,
-        subject: Some(record.subject().to_owned()),
+        subject: Some(record.subject().to_string()),
     }
 }
 

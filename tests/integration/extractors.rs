@@ -19,12 +19,12 @@ fn handlers() -> Router {
     Router::new()
         .route(
             "/needs",
-            any(async |key: VerifiedKey| key.subject().to_owned()),
+            any(async |key: VerifiedKey| key.subject().to_string()),
         )
         .route(
             "/takes",
             get(async |key: Option<VerifiedKey>| {
-                key.map_or("nobody".to_owned(), |key| key.subject().to_owned())
+                key.map_or("nobody".to_owned(), |key| key.subject().to_string())
             }),
         )
 }

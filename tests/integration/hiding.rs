@@ -44,7 +44,7 @@ fn subject_and_realm(inner: &Inner) -> Option<(String, String)> {
     let seen = inner.last();
     assert_eq!(seen.extensions.get::<Bystander>(), Some(&Bystander(7)));
     let key = seen.extensions.get::<VerifiedKey>()?;
-    Some((key.subject().to_owned(), key.realm().to_string()))
+    Some((key.subject().to_string(), key.realm().to_string()))
 }
 
 /// Rings whose store answers at once and later, with a key.

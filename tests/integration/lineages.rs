@@ -37,7 +37,7 @@ fn ring_over(store: &Steps) -> KeyRing {
 /// The verdict of a ring on a key: its subject, or the kind of the error.
 fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     block_on(ring.verify(key.as_bytes()))
-        .map(|key| key.subject().to_owned())
+        .map(|key| key.subject().to_string())
         .map_err(|error| error.kind())
 }
 

@@ -21,7 +21,7 @@ fn grant() -> Grant {
 async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     let verdict = ring.verify(key.as_bytes()).await;
     verdict
-        .map(|key| key.subject().to_owned())
+        .map(|key| key.subject().to_string())
         .map_err(|error| error.kind())
 }
 

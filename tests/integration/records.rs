@@ -15,7 +15,7 @@ fn record(edit: impl FnOnce(&mut KeyRecordParts)) -> KeyRecord {
         id,
         Realm::new("orders").unwrap(),
         KeyDigest::from_bytes([7; 32]),
-        "alice".to_owned(),
+        "alice".parse().unwrap(),
         at(90),
     );
     parts.not_before = at(100);

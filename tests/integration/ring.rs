@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tower_api_key::store::{Cursor, ListQuery, MemoryStore};
 use tower_api_key::{
-    ErrorKind, Grant, InvalidCause, KeyId, KeyRecord, KeyRing, KeyState, Revocation,
-    RevocationReason, Timestamp, VerifyError, VerifyErrorKind,
+    ErrorKind, Grant, InvalidCause, KeyId, KeyRecord, KeyRing, KeyState, Label, Metadata,
+    Revocation, RevocationReason, Timestamp, VerifyError, VerifyErrorKind,
 };
 
 use crate::support::{START, issue, ring, ring_and_clock};
@@ -32,7 +32,7 @@ fn ring_over(store: &MemoryStore, realm: &str) -> KeyRing {
 async fn verdict(ring: &KeyRing, key: &str) -> Result<String, VerifyErrorKind> {
     ring.verify(key.as_bytes())
         .await
-        .map(|key| key.subject().to_owned())
+        .map(|key| key.subject().to_string())
         .map_err(|error| error.kind())
 }
 
@@ -48,13 +48,9 @@ async fn an_issued_key_verifies_as_what_was_granted() {
         .unwrap()
         .expires_in(DAY)
         .label("laptop")
-        .metadata("tier", "gold")
-        .metadata("region", "eu");
+        .metadata([("tier", "gold"), ("region", "eu")]);
     let issued = ring.issue(grant).await.unwrap();
-    let metadata = BTreeMap::from([
-        ("region".to_owned(), "eu".to_owned()),
-        ("tier".to_owned(), "gold".to_owned()),
-    ]);
+    let metadata = Metadata::new([("region", "eu"), ("tier", "gold")]).unwrap();
 
     let parts = issued.record().to_parts();
     assert_eq!(parts.realm.as_str(), "orders");
@@ -68,7 +64,7 @@ async fn an_issued_key_verifies_as_what_was_granted() {
         (None, 0, 1)
     );
     assert_eq!(parts.lineage, parts.id);
-    assert_eq!(parts.label.as_deref(), Some("laptop"));
+    assert_eq!(parts.label.as_ref().map(Label::as_str), Some("laptop"));
     assert_eq!(parts.metadata, metadata);
     assert_eq!(KeyRecord::from(parts), **issued.record());
 
@@ -80,7 +76,7 @@ async fn an_issued_key_verifies_as_what_was_granted() {
     assert_eq!(verified.subject(), "alice");
     assert_eq!(verified.scopes().as_str(), "read write");
     assert_eq!(verified.valid_until(), START.checked_add(DAY));
-    assert_eq!(verified.label(), Some("laptop"));
+    assert_eq!(verified.label().map(Label::as_str), Some("laptop"));
     assert_eq!(verified.metadata(), &metadata);
 
     clock.advance(DAY);

@@ -106,7 +106,7 @@ fn full() -> (KeyRecordParts, Value) {
         "0123456789AB".parse().unwrap(),
         Realm::new("orders").unwrap(),
         KeyDigest::sha256(b"abc"),
-        "Ålice \"A\"".to_owned(),
+        "Ålice \"A\"".parse().unwrap(),
         Timestamp::from_unix(1),
     );
     parts.pepper_version = Some(3);
@@ -122,8 +122,8 @@ fn full() -> (KeyRecordParts, Value) {
         at: Timestamp::from_unix(7),
         reason: RevocationReason::Superseded,
     });
-    parts.label = Some("laptop".to_owned());
-    parts.metadata = [("tier".to_owned(), "gold".to_owned())].into();
+    parts.label = Some("laptop".parse().unwrap());
+    parts.metadata = [("tier", "gold")].try_into().unwrap();
     parts.prefix = Some("acme_live".parse().unwrap());
     let json = json!({
         "id": "0123456789AB",

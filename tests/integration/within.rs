@@ -25,7 +25,7 @@ fn any_record() -> impl Strategy<Value = KeyRecord> {
             parts.retire_at = retire_at.map(Timestamp::from_unix);
             parts.revocation = is_revoked.then_some(revocation());
             parts.version = version;
-            parts.label = label;
+            parts.label = label.map(|label| label.parse().unwrap());
             parts.into()
         },
     )
@@ -34,7 +34,13 @@ fn any_record() -> impl Strategy<Value = KeyRecord> {
 fn parts() -> KeyRecordParts {
     let realm = Realm::new("orders").unwrap();
     let (id, digest) = ("AAAAAAAAAAAA".parse().unwrap(), KeyDigest::sha256(b"a"));
-    KeyRecordParts::new(id, realm, digest, "alice", Timestamp::from_unix(0))
+    KeyRecordParts::new(
+        id,
+        realm,
+        digest,
+        "alice".parse().unwrap(),
+        Timestamp::from_unix(0),
+    )
 }
 
 fn revocation() -> Revocation {
@@ -131,7 +137,7 @@ fn r22_a_late_revocation_is_not_lost() {
     let index = Index::new(Freshness::always());
     let newer = edited(&parts().into(), |parts| {
         parts.version = 5;
-        parts.label = Some("newer".to_owned());
+        parts.label = Some("newer".parse().unwrap());
     });
     let late = edited(&parts().into(), |parts| {
         parts.version = 3;
@@ -166,7 +172,7 @@ fn r21_another_key_with_the_digest_of_one_that_is_held_is_left_out() {
     let first = KeyRecord::from(parts());
     index.put(first.clone());
     let other = edited(&first, |parts| {
-        parts.subject = "bob".to_owned();
+        parts.subject = "bob".parse().unwrap();
         parts.version = 9;
     });
     index.put(other.clone());

@@ -64,9 +64,15 @@ fn indexed(keys: usize, scopes: &[String]) -> Index {
         let digest = KeyDigest::sha256(id.as_bytes());
         let issued_at = Timestamp::from_unix(1_800_000_000);
         let subject = subject_name(number);
-        let mut parts = KeyRecordParts::new(id.parse().unwrap(), realm, digest, subject, issued_at);
+        let mut parts = KeyRecordParts::new(
+            id.parse().unwrap(),
+            realm,
+            digest,
+            subject.parse().unwrap(),
+            issued_at,
+        );
         parts.scopes = text.parse::<ScopeSet>().unwrap();
-        parts.label = Some("nightly".to_owned());
+        parts.label = Some("nightly".parse().unwrap());
         index.put(KeyRecord::from(parts));
     }
     index

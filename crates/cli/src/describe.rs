@@ -1,7 +1,7 @@
 //! Records for people and for programs. The digest is for neither.
 
 use serde_json::Value;
-use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, SystemClock, Timestamp};
+use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, Label, SystemClock, Timestamp};
 
 use crate::output::columns;
 use crate::table::{Cell, Style, aligned, fitted};
@@ -57,7 +57,7 @@ pub(crate) fn list<'a>(
         let ends = record.ended_at().map(Timestamp::to_rfc3339);
         vec![
             Cell::plain(record.id().as_str()),
-            Cell::plain(record.subject()),
+            Cell::plain(record.subject().as_str()),
             Cell::new(&state_in_words(&view), style_of(&view)),
             Cell::plain(ends.as_deref().unwrap_or("never")),
             Cell::plain(last_used.as_deref().unwrap_or("-")),
@@ -66,7 +66,7 @@ pub(crate) fn list<'a>(
             } else {
                 record.scopes().as_str()
             }),
-            Cell::plain(record.label().unwrap_or_default()),
+            Cell::plain(record.label().map_or("", Label::as_str)),
         ]
     });
     let rows: Vec<Vec<Cell>> = std::iter::once(heading.into()).chain(rows).collect();
@@ -85,7 +85,7 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
         row("prefix", prefix.as_str(), plain);
     }
     row("realm", record.realm().as_str(), plain);
-    row("subject", record.subject(), plain);
+    row("subject", record.subject().as_str(), plain);
     row(
         "scopes",
         if record.scopes().is_empty() {
@@ -125,9 +125,9 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
         row("pepper", &format!("version {version}"), plain);
     }
     if let Some(label) = record.label() {
-        row("label", label, plain);
+        row("label", label.as_str(), plain);
     }
-    for (name, value) in record.metadata() {
+    for (name, value) in record.metadata().iter() {
         row("metadata", &format!("{name}={value}"), plain);
     }
     if let Some(at) = last_used {

@@ -79,7 +79,9 @@ pub(crate) async fn regrant(
     let (ring, id) = common.open_key(builder, named).await?;
     lineage::warn_of_prefix(common, &ring, output).await;
     let old = lineage::record(&ring, id).await?;
-    let grant = arguments.details.grant(subject.unwrap_or(old.subject()))?;
+    let grant = arguments
+        .details
+        .grant(subject.unwrap_or(old.subject().as_str()))?;
     let issued = ring.regrant(id, grant).await?;
     let replaced = Replaced::new(old, issued.record().issued_at(), None);
     let shortened = replaced.shortened(

@@ -48,7 +48,7 @@ fn entry(record: &KeyRecord) -> Map<String, Value> {
     put("digest", digest.into());
     put("id", record.id().as_str().into());
     put("realm", record.realm().as_str().into());
-    put("subject", record.subject().into());
+    put("subject", record.subject().as_str().into());
     put("scopes", record.scopes().iter().collect());
     if !record.caveats().is_empty() {
         put("caveats", record.caveats().iter().collect());
@@ -59,7 +59,7 @@ fn entry(record: &KeyRecord) -> Map<String, Value> {
         None => put("never_expires", true.into()),
     };
     if let Some(label) = record.label() {
-        put("label", label.into());
+        put("label", label.as_str().into());
     }
     if !record.metadata().is_empty() {
         put("metadata", json!(record.metadata()));

@@ -1,5 +1,6 @@
 //! From arguments to a ring and a grant.
 
+use std::collections::BTreeMap;
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     CaveatKind, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, SystemClock,
@@ -120,13 +121,14 @@ impl Details {
         if let Some(label) = &self.label {
             grant = grant.label(label);
         }
+        let mut metadata = BTreeMap::new();
         for entry in &self.metadata {
             let (name, value) = entry
                 .split_once('=')
                 .ok_or_else(|| Failure::usage("invalid metadata; write NAME=VALUE"))?;
-            grant = grant.metadata(name, value);
+            metadata.insert(name.to_owned(), value.to_owned());
         }
-        Ok(grant)
+        Ok(grant.metadata(metadata))
     }
 }
 

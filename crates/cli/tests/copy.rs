@@ -90,7 +90,7 @@ fn bare(number: u32, realm: &str) -> KeyRecordParts {
         Timestamp::from_unix(1_700_000_000),
     );
     let digest = KeyDigest::sha256(&number.to_be_bytes());
-    let mut parts = KeyRecordParts::new(id, realm, digest, "carol", at);
+    let mut parts = KeyRecordParts::new(id, realm, digest, "carol".parse().unwrap(), at);
     parts.expires_at = None;
     parts
 }
@@ -375,7 +375,7 @@ async fn different_records_of_one_id_or_digest_are_named_and_the_rest_is_copied(
         of_one_digest.digest = bare(2, "orders").digest;
         let in_another_realm = bare(3, "billing");
         let mut of_bob = bare(4, "orders");
-        of_bob.subject = "bob".to_owned();
+        of_bob.subject = "bob".parse().unwrap();
         let held = [of_one_id, of_one_digest, in_another_realm, of_bob];
         put(&*store, held.clone()).await;
         let ran = shell.copy(&shell.store, &target);

@@ -159,7 +159,7 @@ async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
             let key = presented(number);
             assert_eq!(send(&service, with_key(&key)).await.status, 200, "{key}");
             let verified = ring.verify(key.as_bytes()).await.unwrap();
-            assert_eq!(verified.subject(), format!("user-{number}"));
+            assert_eq!(*verified.subject(), format!("user-{number}"));
         }
         assert_eq!(inner.calls(), 100 * round);
         assert_eq!(

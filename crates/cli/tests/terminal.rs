@@ -87,19 +87,19 @@ fn r36_texts_that_other_hands_wrote_are_escaped_by_every_command() {
     let key = issued.stdout.trim_end().to_owned();
     let id = &key[5..17];
 
-    // Not through this program: the database is opened, and its rules are removed.
-    let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
-    tower_api_key_test_support::sqlite::unguarded(&database, || {
-        let written = database.execute("UPDATE api_keys SET subject = ?1, label = ?1", [&text]);
-        assert_eq!(written.unwrap(), 1);
-    });
-    drop(database);
+    let write = |column: &str, value: &str| {
+        // Not through this program: the database is opened, and its rules are removed.
+        let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
+        tower_api_key_test_support::sqlite::unguarded(&database, || {
+            let statement = format!("UPDATE api_keys SET {column} = ?1");
+            assert_eq!(database.execute(&statement, [value]).unwrap(), 1);
+        });
+    };
+    write("metadata", &serde_json::json!({ "note": text }).to_string());
 
     let shown =
         r"=\u{1b}[2J\u{7}\u{d}\u{a}\u{9}\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}";
-    // At the start of a field a spreadsheet would take `=` for a formula.
-    let start = shown.replacen('=', r"\u{3d}", 1);
-    for (arguments, input) in [
+    let commands = [
         (vec!["list"], None),
         (vec!["list", "--json"], None),
         (vec!["show", id], None),
@@ -110,23 +110,38 @@ fn r36_texts_that_other_hands_wrote_are_escaped_by_every_command() {
         (vec!["narrow", id, "--scope", "a", "--json"], None),
         (vec!["revoke", id], None),
         (vec!["revoke", id, "--json"], None),
-    ] {
-        let ran = match input {
-            Some(key) => shell.feed(key, &arguments),
-            None => shell.run(&arguments),
-        };
+    ];
+    let run = |arguments: &[&str], input: Option<&String>| match input {
+        Some(key) => shell.feed(key, arguments),
+        None => shell.run(arguments),
+    };
+    for (arguments, input) in &commands {
+        let ran = run(arguments, *input);
         assert_eq!(ran.code, 0, "{arguments:?} {ran:?}");
         assert_shown(&ran);
-        let has_json = arguments.contains(&"--json");
-        if has_json && ran.stdout.contains("subject") {
+        if arguments.contains(&"--json") && ran.stdout.contains("metadata") {
             let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-            let records = [&value[0], &value, &value["record"]];
-            let record = records
-                .into_iter()
-                .find(|record| record["subject"].is_string());
-            assert_eq!(record.unwrap()["subject"], text, "an escape means the same");
-        } else if ["list", "show", "check"].contains(&arguments[0]) {
-            assert!(ran.stdout.contains(&start), "{ran:?}");
+            let mut records = [&value[0], &value, &value["record"]].into_iter();
+            let record = records.find(|record| record["metadata"].is_object());
+            let note = &record.unwrap()["metadata"]["note"];
+            assert_eq!(*note, text, "an escape means the same");
+        } else if arguments[0] == "show" {
+            assert!(ran.stdout.contains(shown), "{ran:?}");
+        }
+    }
+
+    // A record with such a subject or label is not read, and its text is not shown. It can be revoked.
+    for column in ["subject", "label"] {
+        write("metadata", "{}");
+        write("subject", "alice");
+        write("label", "laptop");
+        write(column, &text);
+        for (arguments, input) in &commands {
+            let ran = run(arguments, *input);
+            let code = if arguments[0] == "revoke" { 0 } else { 5 };
+            assert_eq!(ran.code, code, "{arguments:?} {ran:?}");
+            assert_shown(&ran);
+            assert!(!ran.stdout.contains(shown), "{ran:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tower_api_key::store::{
 use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
 
 use super::race::join;
-use super::trial::{self, Trial, after, numbered, realm};
+use super::trial::{self, Trial, after, numbered, realm, subject};
 use super::violation::Violation;
 
 const SWAPS: u64 = 150;
@@ -66,7 +66,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             let mut change = Change::new(writes);
             if fault == 3 {
                 // Here every write is right, and only the condition is not.
-                change = change.only_while(SubjectKeys::new(&orders, "alice", &[]));
+                change = change.only_while(SubjectKeys::new(&orders, &subject("alice"), &[]));
             }
             let what = "a change of several writes, one of them wrong,";
             trial.refuses(&change, kind, what).await?;
@@ -225,7 +225,7 @@ async fn dropped_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("dropped");
     for polls in 1..=CANCELLED {
         let old = trial.held(&realm, &format!("subject {polls}")).await?;
-        let mut parts = trial.key(&realm, old.subject());
+        let mut parts = trial.key(&realm, old.subject().as_str());
         parts.lineage = old.lineage();
         let ends = Write::revoked(&old, RevocationReason::Superseded, after(1));
         let change = Change::new(vec![Write::new(parts), ends]);

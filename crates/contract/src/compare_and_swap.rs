@@ -6,7 +6,7 @@ use tower_api_key::store::{Change, Expected, KeyStore, StoreErrorKind, Write};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyRecordParts, Timestamp};
 
 use super::race::race;
-use super::trial::{self, EXPIRES, Trial, numbered, realm, scopes};
+use super::trial::{self, EXPIRES, Trial, numbered, realm, scopes, subject};
 use super::violation::Violation;
 
 const ROUNDS: usize = 12;
@@ -72,9 +72,9 @@ async fn identity<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             parts.digest = KeyDigest::sha256(b"another");
         }),
         ("realm", |parts| parts.realm = realm("billing")),
-        ("subject", |parts| "bob".clone_into(&mut parts.subject)),
+        ("subject", |parts| parts.subject = subject("bob")),
         ("case of the subject", |parts| {
-            "Alice".clone_into(&mut parts.subject);
+            parts.subject = subject("Alice");
         }),
         ("lineage", |parts| {
             parts.lineage = numbered(0);

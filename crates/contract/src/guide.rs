@@ -120,7 +120,7 @@
 //!         for record in named.iter().filter(|it| it.revocation().is_none()) {
 //!             let write = Write::revoked(record, revocation.reason, revocation.at);
 //!             self.records.insert(record.id(), write.record);
-//!             let (id, subject) = (Some(record.id()), Some(record.subject().to_owned()));
+//!             let (id, subject) = (Some(record.id()), Some(record.subject().to_string()));
 //!             revoked.ended.push(Ended { id, subject });
 //!         }
 //!         revoked

@@ -9,7 +9,7 @@ use tower_api_key::{
     KeyDigest, KeyId, KeyRecord, KeyState, Realm, Revocation, RevocationReason, Scope, Timestamp,
 };
 
-use super::trial::{self, Trial, after, key, numbered};
+use super::trial::{self, Trial, after, key, numbered, subject};
 use super::violation::Violation;
 
 /// Numbers of ids, in the order of commit. Some ids differ in case alone, and case decides their
@@ -85,7 +85,7 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
         let mut parts = key(numbered(number), realm, "alice");
         parts.lineage = numbered(NUMBERS[place % 3]);
         if place % 2 == 0 {
-            SUBJECTS[place / 2 % SUBJECTS.len()].clone_into(&mut parts.subject);
+            parts.subject = subject(SUBJECTS[place / 2 % SUBJECTS.len()]);
         }
         parts.scopes = trial::scopes(SCOPES[place % SCOPES.len()]);
         // Several in one second, and one after the time of the queries.

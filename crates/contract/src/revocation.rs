@@ -10,7 +10,7 @@ use tower_api_key::store::{
 use tower_api_key::{KeyId, KeyRecord, Realm, Revocation, RevocationReason, Timestamp};
 
 use super::race::{join, race};
-use super::trial::{self, Trial, after, realm, scopes};
+use super::trial::{self, Trial, after, realm, scopes, valid};
 use super::violation::Violation;
 
 const KEYS: usize = 5;
@@ -69,7 +69,7 @@ async fn ends<S: KeyStore>(
         .iter()
         .map(|record| Ended {
             id: Some(record.id()),
-            subject: Some(record.subject().to_owned()),
+            subject: Some(record.subject().to_string()),
         })
         .collect();
     trial.require(
@@ -369,7 +369,7 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
                     let mut parts = trial.key(&orders, &subject);
                     if by_lineage {
                         // The subject may change from one key to the next.
-                        parts.subject = format!("{subject}, turn {turn}");
+                        parts.subject = valid(format!("{subject}, turn {turn}").try_into());
                     }
                     parts.lineage = lineage;
                     let next: Arc<KeyRecord> = parts.into();

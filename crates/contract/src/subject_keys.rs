@@ -6,7 +6,7 @@ use tower_api_key::store::{Change, KeyStore, ListQuery, StoreErrorKind, SubjectK
 use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
 
 use super::race::race;
-use super::trial::{self, Trial, after, realm};
+use super::trial::{self, Trial, after, realm, subject};
 use super::violation::Violation;
 
 const ROUNDS: usize = 6;
@@ -53,7 +53,7 @@ async fn exact<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let ends = held
         .iter()
         .map(|record| Write::revoked(record, RevocationReason::Superseded, after(1)));
-    let keys = SubjectKeys::new(&orders, "alice", &held);
+    let keys = SubjectKeys::new(&orders, &subject("alice"), &held);
     let change = Change::new(ends.collect()).only_while(keys);
     trial
         .accepts(&change, "the revocation of all of a subject's keys")
@@ -118,7 +118,7 @@ async fn among_others<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let what = "a key whose subject has keys in another realm, or in another case, alone";
     trial.accepts(&change, what).await?;
 
-    let stale = SubjectKeys::new(&orders, "carol", &[]);
+    let stale = SubjectKeys::new(&orders, &subject("carol"), &[]);
     let right = trial.keys_of(&billing, "carol").await?;
     for conditions in [[right.clone(), stale.clone()], [stale, right]] {
         let [first, second] = conditions;
@@ -173,7 +173,7 @@ async fn revocation_against_issue<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
     for duel in 0..DUELS {
         let subject = format!("subject {duel}");
         let old = Arc::new(trial.held(&orders, &subject).await?);
-        let keys = SubjectKeys::new(&orders, &subject, std::slice::from_ref(&old));
+        let keys = SubjectKeys::new(&orders, old.subject(), std::slice::from_ref(&old));
         let ends = Write::revoked(&old, RevocationReason::PrivilegeWithdrawn, after(1));
         let revocation = Change::new(vec![ends]).only_while(keys);
         let begins = Write::new(trial.key(&orders, &subject));

@@ -9,7 +9,7 @@ use tower_api_key::store::{
     Change, KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind, SubjectKeys, Write,
 };
 use tower_api_key::{
-    Error, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
+    Error, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Subject, Timestamp,
 };
 
 use super::clause::Clause;
@@ -240,7 +240,7 @@ impl<S: KeyStore> Trial<S> {
     ) -> Result<SubjectKeys, Violation> {
         let query = ListQuery::new().subject(subject).unrevoked();
         let records = self.list(realm, &query).await?;
-        Ok(SubjectKeys::new(realm, subject, &records))
+        Ok(SubjectKeys::new(realm, &self::subject(subject), &records))
     }
 
     /// The answer of each way to a record, in its own realm.
@@ -304,7 +304,7 @@ impl<S: KeyStore> Trial<S> {
 /// A key of a lineage of its own.
 pub(super) fn key(id: KeyId, realm: &Realm, subject: &str) -> KeyRecordParts {
     let digest = KeyDigest::sha256(id.as_str().as_bytes());
-    let mut parts = KeyRecordParts::new(id, realm.clone(), digest, subject, ISSUED);
+    let mut parts = KeyRecordParts::new(id, realm.clone(), digest, self::subject(subject), ISSUED);
     parts.scopes = scopes("read write");
     parts.expires_at = Some(EXPIRES);
     parts
@@ -329,6 +329,11 @@ pub(super) fn realm(text: &str) -> Realm {
 
 pub(super) fn scopes(text: &str) -> ScopeSet {
     valid(text.parse())
+}
+
+/// This subject.
+pub(super) fn subject(text: &str) -> Subject {
+    valid(Subject::new(text))
 }
 
 /// The suite's own texts are valid.

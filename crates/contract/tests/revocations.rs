@@ -31,7 +31,7 @@ impl State {
                 let folds = self.fault == Fault::RevokesSubjectsInAnyCase;
                 let is_of = |record: &KeyRecord| {
                     record.subject() == subject
-                        || (folds && record.subject().eq_ignore_ascii_case(subject))
+                        || (folds && record.subject().as_str().eq_ignore_ascii_case(subject))
                 };
                 let of = records().filter(|record| is_of(record));
                 of.map(|record| record.id()).collect()
@@ -60,7 +60,7 @@ impl State {
             }
             ended.push(Ended {
                 id: Some(*id),
-                subject: Some(parts.subject.clone()),
+                subject: Some(parts.subject.to_string()),
             });
             self.keys.insert(*id, Arc::new(parts.into()));
         }

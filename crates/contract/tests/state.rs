@@ -106,7 +106,7 @@ impl State {
         compared.into_iter().all(|(field, same)| {
             same || match self.fault {
                 Fault::IgnoresIdentity(Field::CaseOfTheSubject) => {
-                    field == Field::Subject && subject.eq_ignore_ascii_case(other)
+                    field == Field::Subject && subject.as_str().eq_ignore_ascii_case(other.as_str())
                 }
                 fault => fault == Fault::IgnoresIdentity(field),
             }
@@ -163,10 +163,10 @@ impl State {
             }
             Fault::KeepsTheLabel => {
                 if let Some(held) = self.keys.get(&parts.id) {
-                    parts.label = held.label().map(str::to_owned);
+                    parts.label = held.label().cloned();
                 }
             }
-            Fault::ForgetsEmptyTexts => parts.label = parts.label.filter(|text| !text.is_empty()),
+            Fault::ForgetsEmptyTexts => parts.label = parts.label.filter(|text| *text != *""),
             _ => {}
         }
         self.keys.insert(parts.id, Arc::new(parts.into()));
@@ -241,7 +241,9 @@ impl State {
             }
             Fault::FoldsTheCaseOfSubjects => {
                 if let Some(subject) = query.subject.take() {
-                    records.retain(|(record, _)| record.subject().eq_ignore_ascii_case(&subject));
+                    records.retain(|(record, _)| {
+                        record.subject().as_str().eq_ignore_ascii_case(&subject)
+                    });
                 }
             }
             Fault::ListsTheRevoked => query.unrevoked = false,

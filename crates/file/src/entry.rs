@@ -1,13 +1,13 @@
 //! One key of a file.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 use tower_api_key::{
-    Caveats, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Timestamp,
+    Caveats, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Label, Metadata, Realm, ScopeSet,
+    Subject, Timestamp,
 };
 
 use super::failure::{Lines, Problem};
@@ -28,13 +28,13 @@ pub(super) struct Draft {
     digest: KeyDigest,
     id: Option<KeyId>,
     realm: Option<Realm>,
-    subject: String,
+    subject: Subject,
     scopes: ScopeSet,
     caveats: Caveats,
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
-    label: Option<String>,
-    metadata: BTreeMap<String, String>,
+    label: Option<Label>,
+    metadata: Metadata,
 }
 
 const FIELDS: &[&str] = &[
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for EntrySeed {
         let (mut digest, mut subject, mut scopes) = (None, None, None);
         let (mut id, mut realm, mut label) = (None, None, None);
         let (mut not_before, mut expires_at, mut never_expires) = (None, None, false);
-        let mut metadata = BTreeMap::new();
+        let mut metadata = Metadata::none();
         let mut caveats = Caveats::none();
         while let Some(field) = map.next_key_seed(Name::new(FIELDS, &seen))? {
             seen.push(field);
@@ -133,8 +133,8 @@ impl<'de> Visitor<'de> for EntrySeed {
                 }
                 "realm" => realm = Some(map.next_value_seed(Parsed::new(field, realm_of))?),
                 "id" => id = Some(map.next_value_seed(Parsed::new(field, id_of))?),
-                "label" => label = Some(map.next_value_seed(Parsed::new(field, Raw::text))?),
-                _ => metadata = map.next_value_seed(Parsed::new(field, Raw::table))?,
+                "label" => label = Some(map.next_value_seed(Parsed::new(field, label_of))?),
+                _ => metadata = map.next_value_seed(Parsed::new(field, metadata_of))?,
             }
         }
         let (written, digest) = digest.ok_or_else(|| missing("digest"))?;
@@ -153,7 +153,6 @@ impl<'de> Visitor<'de> for EntrySeed {
             let advice = "expires_at is not after not_before, so the key is never valid";
             return Err(A::Error::custom(advice));
         }
-        KeyRecordParts::check_description(label.as_deref(), &metadata).map_err(A::Error::custom)?;
         Ok(Draft {
             written,
             digest,
@@ -181,12 +180,16 @@ fn digest_of(value: Raw) -> Result<(String, KeyDigest), String> {
         })
 }
 
-fn subject_of(value: Raw) -> Result<String, String> {
-    let text = value.text()?;
-    match KeyRecordParts::check_subject(&text) {
-        Ok(()) => Ok(text),
-        Err(error) => Err(error.to_string()),
-    }
+fn subject_of(value: Raw) -> Result<Subject, String> {
+    Subject::new(&value.text()?).map_err(|error| error.to_string())
+}
+
+fn label_of(value: Raw) -> Result<Label, String> {
+    Label::new(&value.text()?).map_err(|error| error.to_string())
+}
+
+fn metadata_of(value: Raw) -> Result<Metadata, String> {
+    Metadata::try_from(value.table()?).map_err(|error| error.to_string())
 }
 
 fn scopes_of(value: Raw) -> Result<ScopeSet, String> {

@@ -43,7 +43,9 @@ impl Limits {
             if let Some(limit) = self.max_keys_per_subject
                 && record.expires_at().is_none_or(|end| now < end)
             {
-                let held = keys.entry((record.realm(), record.subject())).or_default();
+                let held = keys
+                    .entry((record.realm(), record.subject().as_str()))
+                    .or_default();
                 *held += 1;
                 if *held > limit {
                     let text = format!("subject: this store lets one hold {limit} keys");

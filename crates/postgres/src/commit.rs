@@ -44,7 +44,7 @@ impl Statements {
         let mut inserts = Rows::default();
         for write in change.writes() {
             let record = &write.record;
-            locks.insert(subject_lock(record.realm(), record.subject()));
+            locks.insert(subject_lock(record.realm(), record.subject().as_str()));
             locks.insert(lineage_lock(record.realm(), record.lineage().as_str()));
             if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
@@ -59,7 +59,7 @@ impl Statements {
             }
         }
         for keys in change.subjects() {
-            locks.insert(subject_lock(keys.realm(), keys.subject()));
+            locks.insert(subject_lock(keys.realm(), keys.subject().as_str()));
         }
         Ok(Self {
             locks: locks.into_iter().collect(),
@@ -114,7 +114,7 @@ async fn check(
     let held = tables
         .query(SUBJECT_KEYS)
         .bind(keys.realm().as_str())
-        .bind(keys.subject())
+        .bind(keys.subject().as_str())
         .fetch_all(connection)
         .await
         .map_err(|error| commit_failed(&error))?;

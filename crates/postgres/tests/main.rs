@@ -86,7 +86,7 @@ async fn keys_outlive_the_store_that_they_were_issued_through() {
         .scopes(["read", "write"])
         .unwrap()
         .label("'; DROP TABLE tower_api_keys; --")
-        .metadata("team", "\u{1}\"\\");
+        .metadata([("team", "\u{1}\"\\")]);
     let issued = first.issue(grant).await.unwrap();
     drop(first);
 

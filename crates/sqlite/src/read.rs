@@ -129,7 +129,7 @@ pub(super) fn has_exactly(connection: &Connection, keys: &SubjectKeys) -> Result
         "SELECT id, version FROM api_keys \
          WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL ORDER BY id",
     )?;
-    let mut rows = statement.query(params![keys.realm().as_str(), keys.subject()])?;
+    let mut rows = statement.query(params![keys.realm().as_str(), keys.subject().as_str()])?;
     let mut expected = keys.keys().iter();
     while let Some(row) = rows.next()? {
         let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;

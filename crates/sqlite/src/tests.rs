@@ -134,7 +134,7 @@ async fn a_full_disk_is_told_and_changes_nothing() {
         Ok(())
     };
     store.0.writer.as_ref().unwrap().run(limit).await.unwrap();
-    let long = Grant::new("bob").metadata("note", "x".repeat(8_000));
+    let long = Grant::new("bob").metadata([("note", "x".repeat(8_000))]);
     let error = ring.issue(long).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     let error = error

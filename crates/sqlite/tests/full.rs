@@ -134,7 +134,7 @@ fn opening_finds_no_room(old: &Path, new: &Path, ballast: &Path) {
 }
 
 fn large() -> Grant {
-    Grant::new("alice").metadata("note", "x".repeat(8_000))
+    Grant::new("alice").metadata([("note", "x".repeat(8_000))])
 }
 
 async fn held(ring: &KeyRing) -> Vec<KeyId> {

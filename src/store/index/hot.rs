@@ -88,7 +88,13 @@ mod tests {
         let digest = KeyDigest::from_bytes([7, key].repeat(16).try_into().unwrap());
         let realm = Realm::new("acme").unwrap();
         let id = KeyId::from_hash([key; 16]);
-        KeyRecordParts::new(id, realm, digest, "alice", Timestamp::from_unix(9))
+        KeyRecordParts::new(
+            id,
+            realm,
+            digest,
+            "alice".parse().unwrap(),
+            Timestamp::from_unix(9),
+        )
     }
 
     #[track_caller]

@@ -29,7 +29,7 @@ use crate::support::apart::Apart;
 ///
 /// let id: KeyId = "4f9A7YqZr01m".parse()?;
 /// let (realm, digest) = (Realm::new("acme")?, KeyDigest::sha256(b"a key"));
-/// let parts = KeyRecordParts::new(id, realm.clone(), digest, "alice", Timestamp::from_unix(9));
+/// let parts = KeyRecordParts::new(id, realm.clone(), digest, "alice".parse()?, Timestamp::from_unix(9));
 /// let record = KeyRecord::from(parts);
 ///
 /// let index = Index::new(Freshness::always());

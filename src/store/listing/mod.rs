@@ -191,7 +191,7 @@ impl ListQuery {
     pub fn matches(&self, record: &KeyRecord, last_used: Option<Timestamp>) -> bool {
         self.subject
             .as_deref()
-            .is_none_or(|subject| subject == record.subject())
+            .is_none_or(|subject| subject == record.subject().as_str())
             && self
                 .lineage
                 .is_none_or(|lineage| lineage == record.lineage())

@@ -123,7 +123,7 @@ impl MemoryStore {
         for record in named.iter().filter(|it| it.revocation().is_none()) {
             ended.push(Ended {
                 id: Some(record.id()),
-                subject: Some(record.subject().to_owned()),
+                subject: Some(record.subject().to_string()),
             });
             let write = Write::revoked(record, revocation.reason, revocation.at);
             self.put(&mut records, write.record);

@@ -34,7 +34,7 @@ impl Order for ByLineage {
 
 impl Order for BySubject {
     fn name(record: &KeyRecord) -> &[u8] {
-        record.subject().as_bytes()
+        record.subject().as_str().as_bytes()
     }
 }
 

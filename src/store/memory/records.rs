@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ordered::{ById, ByLineage, BySubject, Ordered};
 use crate::access::realm::Realm;
+use crate::access::subject::Subject;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
@@ -112,8 +113,8 @@ impl Records {
         }
     }
 
-    pub(super) fn keys_of(&self, realm: &Realm, subject: &str) -> SubjectKeys {
-        let query = ListQuery::new().subject(subject).unrevoked();
+    pub(super) fn keys_of(&self, realm: &Realm, subject: &Subject) -> SubjectKeys {
+        let query = ListQuery::new().subject(subject.as_str()).unrevoked();
         SubjectKeys::new(realm, subject, &self.list(realm, &query))
     }
 

@@ -88,7 +88,7 @@ impl Ledger {
     fn check_records(&mut self, records: &[Arc<KeyRecord>]) {
         let mut held = BTreeMap::<String, Rows>::new();
         for record in records {
-            let rows = held.entry(record.subject().to_owned()).or_default();
+            let rows = held.entry(record.subject().to_string()).or_default();
             rows.insert(record.id(), Row::of(record));
         }
         for subject in SUBJECTS {

@@ -206,7 +206,7 @@ async fn what_an_extractor_refuses_is_told_once() {
     let app = Router::new()
         .route(
             "/",
-            get(|key: VerifiedKey| async move { key.subject().to_owned() }),
+            get(|key: VerifiedKey| async move { key.subject().to_string() }),
         )
         .layer(ApiKeyLayer::new(fixture.ring.clone()).optional());
     let response = app.clone().oneshot(Request::new(axum::body::Body::empty()));

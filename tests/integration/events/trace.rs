@@ -349,9 +349,8 @@ async fn r06_no_outcome_writes_a_secret() {
     }
 }
 
-/// A subject that a grant cannot have, but that a store may hold.
 #[tokio::test]
-async fn a_subject_forges_no_line() {
+async fn a_subject_forges_no_field() {
     let (log, subscriber) = Log::new();
     let _guard = tracing::subscriber::set_default(subscriber);
     let store = ScriptedStore::default();
@@ -359,7 +358,7 @@ async fn a_subject_forges_no_line() {
     let issued = issue(&ring, "read").await;
     let id = issued.record().id();
     store.edit(id, |parts| {
-        parts.subject = "alice\nERROR tower_api_key: kind=\"issued\" subject=\"root\"".to_owned();
+        parts.subject = "alice\" kind=\"issued\" subject=\"root\"".parse().unwrap();
     });
     let service = ApiKeyLayer::new(ring).layer(Inner::new());
     // It received the issue event.
@@ -368,7 +367,7 @@ async fn a_subject_forges_no_line() {
     let text = log.text();
     let expected = format!(
         "DEBUG tower_api_key: kind=\"authenticated\" realm=\"orders\" key_id=\"{id}\" \
-         subject=\"alice\\nERROR tower_api_key: kind=\\\"issued\\\" subject=\\\"root\\\"\"\n"
+         subject=\"alice\\\" kind=\\\"issued\\\" subject=\\\"root\\\"\"\n"
     );
     assert_eq!(text, expected);
 }

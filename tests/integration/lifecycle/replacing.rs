@@ -20,7 +20,7 @@ async fn r03_invariant_5_a_rotation_copies_the_authority_of_the_record() {
         .unwrap()
         .expires_in(DAY)
         .label("laptop")
-        .metadata("tier", "gold");
+        .metadata([("tier", "gold")]);
     let first = ring.issue(grant).await.unwrap();
     house.changes();
     house.clock.advance(HOUR);

@@ -29,14 +29,14 @@ fn grant(place: usize) -> Grant {
         .scopes([format!("do{place}"), format!("do{place}.more")])
         .unwrap()
         .label(format!("label{place}"))
-        .metadata("place", place.to_string())
+        .metadata([("place", place.to_string())])
 }
 
 /// Every part of the verdict belongs to this place. Returns whether the key is wide.
 fn is_whole(key: &VerifiedKey, place: usize) -> bool {
-    assert_eq!(key.subject(), format!("subject{place}"));
-    assert_eq!(key.label(), Some(&*format!("label{place}")));
-    assert_eq!(key.metadata()["place"], place.to_string());
+    assert_eq!(*key.subject(), format!("subject{place}"));
+    assert_eq!(key.label(), format!("label{place}").parse().ok().as_ref());
+    assert_eq!(key.metadata().get("place"), Some(&*place.to_string()));
     let scopes = key.scopes().as_str();
     if scopes == format!("do{place}") {
         return false;

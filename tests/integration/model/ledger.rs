@@ -30,7 +30,7 @@ impl Authority {
     pub(super) fn of(record: &KeyRecord) -> Option<Self> {
         let ends = [record.expires_at(), record.retire_at()];
         record.revocation().is_none().then(|| Self {
-            subject: record.subject().to_owned(),
+            subject: record.subject().to_string(),
             realm: record.realm().to_string(),
             scopes: record.scopes().iter().map(str::to_owned).collect(),
             caveats: record.caveats().iter().map(str::to_owned).collect(),

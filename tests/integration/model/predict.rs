@@ -241,12 +241,12 @@ impl Reference {
         }
         let birth = Birth {
             ring,
-            subject: parts.subject.clone(),
+            subject: parts.subject.to_string(),
             scopes: parts.scopes.clone(),
             caveats: parts.caveats.clone(),
             not_before,
             expires_at,
-            label: parts.label.clone(),
+            label: parts.label.as_ref().map(ToString::to_string),
             descent: Some((parts.lineage, parts.generation + 1)),
         };
         Ok(Succession {

@@ -193,7 +193,7 @@ impl Reference {
             id,
             Realm::new(spec.realm).unwrap(),
             tower_api_key::KeyDigest::sha256(plaintext.as_bytes()),
-            birth.subject,
+            birth.subject.parse().unwrap(),
             Timestamp::from_unix(self.now),
         );
         parts.scopes = birth.scopes;
@@ -202,7 +202,7 @@ impl Reference {
         parts.expires_at = birth.expires_at.map(Timestamp::from_unix);
         parts.lineage = lineage;
         parts.generation = generation;
-        parts.label = birth.label;
+        parts.label = birth.label.map(|label| label.parse().unwrap());
         parts.prefix = is_minted.then(|| spec.prefix.parse().unwrap());
         self.keys.push(Key {
             parts,

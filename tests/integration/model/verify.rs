@@ -188,7 +188,7 @@ impl Run<'_> {
         let until = key.valid_until().map_or(u64::MAX, Timestamp::as_unix);
         let shown = authority.map(|it| (&*it.subject, &*it.realm, &it.scopes, it.until));
         prop_assert_eq!(
-            Some((key.subject(), key.realm().as_str(), &scopes, until)),
+            Some((key.subject().as_str(), key.realm().as_str(), &scopes, until)),
             shown,
             "invariant 7: a positive verdict equals A(d, c)"
         );

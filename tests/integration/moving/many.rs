@@ -212,7 +212,7 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
             .unwrap()
             .expires_at(end)
             .label("laptop")
-            .metadata("plan", "gold")
+            .metadata([("plan", "gold")])
     };
     let import = || Import::new(grant()).issued_at(earlier);
     let again = async |import: Import| {
@@ -245,7 +245,10 @@ async fn a_key_that_is_there_with_something_else_says_with_what() {
         (Import::new(grant().not_before(earlier)), "start"),
         (import().issued_at(START), "time of issue"),
         (Import::new(grant().label("phone")), "label"),
-        (Import::new(grant().metadata("plan", "free")), "metadata"),
+        (
+            Import::new(grant().metadata([("plan", "free")])),
+            "metadata",
+        ),
         (
             Import::new(Grant::new("bob").expires_at(end)),
             "subject, scopes, label, metadata",

@@ -61,7 +61,7 @@ const SAID: [(&str, Headers, bool); 11] = [
 /// Answers with the holder's name, and with the headers that the last part of the path names.
 fn inner(request: &Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
     let subject = request.extensions().get::<VerifiedKey>();
-    let who = subject.map_or("nobody", VerifiedKey::subject).to_owned();
+    let who = subject.map_or("nobody".to_owned(), |key| key.subject().to_string());
     let mut response = Response::builder();
     let asked = request.uri().path().rsplit('/').next().unwrap();
     let (_, headers, _) = SAID.iter().find(|(name, ..)| *name == asked).unwrap();

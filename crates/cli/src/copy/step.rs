@@ -103,7 +103,13 @@ mod tests {
     fn parts(version: u64, scopes: &str) -> KeyRecordParts {
         let id = "AAAAAAAAAAAA".parse().unwrap();
         let (realm, at) = (Realm::new("orders").unwrap(), Timestamp::from_unix(1));
-        let mut parts = KeyRecordParts::new(id, realm, KeyDigest::sha256(b"a"), "alice", at);
+        let mut parts = KeyRecordParts::new(
+            id,
+            realm,
+            KeyDigest::sha256(b"a"),
+            "alice".parse().unwrap(),
+            at,
+        );
         parts.scopes = scopes.parse().unwrap();
         parts.expires_at = Some(Timestamp::from_unix(100));
         parts.version = version;
@@ -210,7 +216,7 @@ mod tests {
             settled(&source, &parts(8, "r")),
             (revoked(parts(9, "r")), None)
         );
-        source.subject = "bob".to_owned();
+        source.subject = "bob".parse().unwrap();
         let (now, why) = settled(&source, &parts(8, "r"));
         assert_eq!(now, revoked(parts(9, "r")));
         assert_eq!(why, Some("its subject is another in the target"));

@@ -186,7 +186,7 @@ fn is_about_a_record(error: &StoreError) -> bool {
 fn dated(source: &KeyRecord, there: &KeyRecord) -> KeyRecord {
     let mut parts = source.to_parts();
     parts.issued_at = there.issued_at();
-    parts.label = there.label().map(str::to_owned);
+    parts.label = there.label().cloned();
     parts.into()
 }
 
@@ -256,7 +256,7 @@ mod tests {
         let id = format!("{number:012}").parse().unwrap();
         let (realm, at) = (Realm::new("orders").unwrap(), Timestamp::from_unix(1));
         let digest = KeyDigest::sha256(&[number]);
-        let mut parts = KeyRecordParts::new(id, realm, digest, "alice", at);
+        let mut parts = KeyRecordParts::new(id, realm, digest, "alice".parse().unwrap(), at);
         parts.scopes = scopes.parse::<ScopeSet>().unwrap();
         parts.version = version;
         Arc::new(parts.into())

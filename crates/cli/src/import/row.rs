@@ -184,9 +184,7 @@ impl Row {
         if let Some(label) = given(self.label) {
             grant = grant.label(label);
         }
-        for (name, value) in self.metadata {
-            grant = grant.metadata(name, value);
-        }
+        grant = grant.metadata(self.metadata);
         let mut import = Import::new(grant);
         if let Some(at) = time(self.issued_at, "issued_at")? {
             import = import.issued_at(at);
