@@ -133,6 +133,13 @@ impl ScopeSet {
         self.iter().count()
     }
 
+    /// Whether there is another clone of the set.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|held| Arc::strong_count(held) > 1)
+    }
+
     /// The scopes separated by single spaces.
     pub fn as_str(&self) -> &str {
         self.0.as_deref().map_or("", |held| &held.text)

@@ -2,7 +2,10 @@
 
 mod gain;
 mod held;
+mod history;
+mod origin;
 mod parts;
+mod pool;
 mod revocation;
 #[cfg(feature = "sql")]
 pub(crate) mod row;
@@ -12,12 +15,16 @@ pub(crate) mod unfit;
 mod view;
 mod within;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 pub use gain::Gain;
 pub(crate) use held::Held;
+use history::History;
+pub(crate) use origin::Origin;
 pub use parts::KeyRecordParts;
+pub(crate) use pool::Pool;
 pub use revocation::{Revocation, RevocationReason};
 pub use state::KeyState;
 pub use view::KeyView;
@@ -35,7 +42,7 @@ use crate::time::Timestamp;
 /// The record of a key in a store, never the plaintext. It does not serialise: a [`KeyView`] does, for
 /// people, and its [parts](Self::to_parts) do, for a store.
 ///
-/// The fields that a request's verdict reads come first, in one or two cache lines.
+/// The fields that a request's verdict reads come first, in one or two cache lines. What few keys have is apart.
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct KeyRecord {
@@ -43,22 +50,13 @@ pub struct KeyRecord {
     not_before: Timestamp,
     /// The earlier of `expires_at` and `retire_at`, and the epoch once revoked.
     valid_until: Timestamp,
-    caveats: Caveats,
     scopes: ScopeSet,
-    realm: Realm,
+    origin: Arc<Origin>,
+    /// `None` if it is that of a key on which nothing was done since it was issued.
+    history: Option<Box<History>>,
     id: KeyId,
-    lineage: KeyId,
-    prefix: Option<KeyPrefix>,
     subject: Subject,
-    generation: u32,
-    pepper_version: Option<u32>,
-    version: u64,
-    issued_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    retire_at: Option<Timestamp>,
-    revocation: Option<Revocation>,
     label: Option<Label>,
-    metadata: Metadata,
 }
 
 impl KeyRecord {
@@ -79,13 +77,13 @@ impl KeyRecord {
     /// The state of the key at `now`. A key whose end has passed is over, even if its not-before lies
     /// ahead: it will never be valid.
     pub fn state_at(&self, now: Timestamp) -> KeyState {
-        if self.revocation.is_some() {
+        if self.revocation().is_some() {
             KeyState::Revoked
         } else if self.is_live_at(now) {
             KeyState::Live
         } else if now < self.valid_until {
             KeyState::NotYetValid
-        } else if self.retire_at == Some(self.valid_until) {
+        } else if self.retire_at() == Some(self.valid_until) {
             KeyState::Retired
         } else {
             KeyState::Expired
@@ -101,12 +99,9 @@ impl KeyRecord {
     /// When the key ended or will end: its revocation, else the earlier of its expiry and its
     /// retirement; `None` if none of them is set.
     pub fn ended_at(&self) -> Option<Timestamp> {
-        match self.revocation {
+        match self.revocation() {
             Some(revocation) => Some(revocation.at),
-            None => [self.expires_at, self.retire_at]
-                .into_iter()
-                .flatten()
-                .min(),
+            None => Some(self.valid_until).filter(|&end| end != Timestamp::MAX),
         }
     }
 
@@ -116,10 +111,10 @@ impl KeyRecord {
     /// forgotten. A key that was revoked in its grace period, for any reason, does not count as replaced
     /// until that period would have ended, because it was promised to the holder.
     pub fn is_replaced_at(&self, now: Timestamp) -> bool {
-        match self.retire_at {
+        match self.retire_at() {
             Some(end) => end <= now,
             None => self
-                .revocation
+                .revocation()
                 .is_some_and(|revocation| revocation.reason == RevocationReason::Superseded),
         }
     }
@@ -130,8 +125,9 @@ impl KeyRecord {
     }
 
     /// The realm in which the key is known.
+    #[inline]
     pub fn realm(&self) -> &Realm {
-        &self.realm
+        &self.origin.realm
     }
 
     /// The digest by which the key is found.
@@ -141,7 +137,7 @@ impl KeyRecord {
 
     /// The version of the pepper in the digest, if the ring has one.
     pub fn pepper_version(&self) -> Option<u32> {
-        self.pepper_version
+        self.origin.pepper_version
     }
 
     /// Whose key it is.
@@ -157,13 +153,18 @@ impl KeyRecord {
     /// The restrictions of the key, which only grow.
     #[inline]
     pub fn caveats(&self) -> &Caveats {
-        &self.caveats
+        match &self.history {
+            Some(history) => &history.caveats,
+            None => const { &Caveats::none() },
+        }
     }
 
     /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
     /// gave, or else the time of the import.
     pub fn issued_at(&self) -> Timestamp {
-        self.issued_at
+        self.history
+            .as_ref()
+            .map_or(self.not_before, |it| it.issued_at)
     }
 
     /// The first moment at which it is valid.
@@ -173,36 +174,39 @@ impl KeyRecord {
 
     /// The first moment at which it is no longer valid; `None` if it never expires.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.expires_at
+        match &self.history {
+            Some(history) => history.expires_at,
+            None => Some(self.valid_until).filter(|&end| end != Timestamp::MAX),
+        }
     }
 
     /// The end of its grace period, once it has been rotated.
     pub fn retire_at(&self) -> Option<Timestamp> {
-        self.retire_at
+        self.history.as_ref()?.retire_at
     }
 
     /// The id of the first key in its chain of rotations and regrants.
     pub fn lineage(&self) -> KeyId {
-        self.lineage
+        *self.lineage_ref()
     }
 
     pub(crate) fn lineage_ref(&self) -> &KeyId {
-        &self.lineage
+        self.history.as_ref().map_or(&self.id, |it| &it.lineage)
     }
 
     /// How many rotations and regrants lie between that first key and this one.
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.history.as_ref().map_or(0, |it| it.generation)
     }
 
     /// Starts at 1 and rises by one with every change of this record.
     pub fn version(&self) -> u64 {
-        self.version
+        self.history.as_ref().map_or(1, |it| it.version)
     }
 
     /// Whether and why it is revoked.
     pub fn revocation(&self) -> Option<Revocation> {
-        self.revocation
+        self.history.as_ref()?.revocation
     }
 
     /// A name for people.
@@ -212,36 +216,48 @@ impl KeyRecord {
 
     /// The application's own data about the key.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        match &self.history {
+            Some(history) => &history.metadata,
+            None => const { &Metadata::none() },
+        }
     }
 
     /// How the key begins, before the `_` and its [id](Self::id); `None` if no ring minted it, or
     /// before the prefix was kept. It says nothing about the scopes of the key.
     pub fn prefix(&self) -> Option<&KeyPrefix> {
-        self.prefix.as_ref()
+        self.origin.prefix.as_ref()
+    }
+
+    /// What few keys have. Most keys have this in no place of their own.
+    fn history(&self) -> Cow<'_, History> {
+        match &self.history {
+            Some(history) => Cow::Borrowed(history),
+            None => Cow::Owned(History::none(self.id, self.not_before, self.valid_until)),
+        }
     }
 
     /// The fields, for a store to keep.
     pub fn to_parts(&self) -> KeyRecordParts {
+        let history = self.history().into_owned();
         KeyRecordParts {
             id: self.id,
-            realm: self.realm.clone(),
+            realm: self.origin.realm.clone(),
             digest: self.digest,
-            pepper_version: self.pepper_version,
+            pepper_version: self.origin.pepper_version,
             subject: self.subject.clone(),
             scopes: self.scopes.clone(),
-            caveats: self.caveats.clone(),
-            issued_at: self.issued_at,
+            caveats: history.caveats,
+            issued_at: history.issued_at,
             not_before: self.not_before,
-            expires_at: self.expires_at,
-            retire_at: self.retire_at,
-            lineage: self.lineage,
-            generation: self.generation,
-            version: self.version,
-            revocation: self.revocation,
+            expires_at: history.expires_at,
+            retire_at: history.retire_at,
+            lineage: history.lineage,
+            generation: history.generation,
+            version: history.version,
+            revocation: history.revocation,
             label: self.label.clone(),
-            metadata: self.metadata.clone(),
-            prefix: self.prefix,
+            metadata: history.metadata,
+            prefix: self.origin.prefix,
         }
     }
 }
@@ -256,26 +272,32 @@ impl From<KeyRecordParts> for KeyRecord {
                 .min()
                 .unwrap_or(Timestamp::MAX),
         };
-        Self {
-            digest: parts.digest,
-            not_before: parts.not_before,
-            valid_until,
+        let history = History {
             caveats: parts.caveats,
-            scopes: parts.scopes,
-            realm: parts.realm,
-            id: parts.id,
             lineage: parts.lineage,
-            prefix: parts.prefix,
-            subject: parts.subject,
             generation: parts.generation,
-            pepper_version: parts.pepper_version,
             version: parts.version,
             issued_at: parts.issued_at,
             expires_at: parts.expires_at,
             retire_at: parts.retire_at,
             revocation: parts.revocation,
-            label: parts.label,
             metadata: parts.metadata,
+        };
+        let none = History::none(parts.id, parts.not_before, valid_until);
+        Self {
+            digest: parts.digest,
+            not_before: parts.not_before,
+            valid_until,
+            scopes: parts.scopes,
+            origin: Arc::new(Origin {
+                realm: parts.realm,
+                prefix: parts.prefix,
+                pepper_version: parts.pepper_version,
+            }),
+            history: (history != none).then(|| Box::new(history)),
+            id: parts.id,
+            subject: parts.subject,
+            label: parts.label,
         }
     }
 }

@@ -161,26 +161,26 @@ impl<'a> Row<'a> {
     /// keep the key alive.
     pub fn of(record: &'a KeyRecord) -> Result<Self, StoreError> {
         let time = |at: Option<Timestamp>| at.map(column_time).transpose();
-        let revocation = record.revocation.as_ref();
+        let revocation = record.revocation();
         Ok(Self {
             id: record.id.as_str(),
             digest: record.digest.as_bytes(),
-            pepper_version: record.pepper_version.map(i64::from),
-            subject: record.subject.as_str(),
+            pepper_version: record.pepper_version().map(i64::from),
+            subject: record.subject().as_str(),
             scopes: record.scopes.as_str(),
-            issued_at: column_time(record.issued_at)?,
+            issued_at: column_time(record.issued_at())?,
             not_before: column_time(record.not_before)?,
-            expires_at: time(record.expires_at)?,
-            retire_at: time(record.retire_at)?,
-            lineage: record.lineage.as_str(),
-            generation: i64::from(record.generation),
-            version: i64::try_from(record.version).map_err(|_| beyond("version"))?,
+            expires_at: time(record.expires_at())?,
+            retire_at: time(record.retire_at())?,
+            lineage: record.lineage_ref().as_str(),
+            generation: i64::from(record.generation()),
+            version: i64::try_from(record.version()).map_err(|_| beyond("version"))?,
             revoked_at: revocation.map(|revocation| revocation_time(revocation.at)),
             revocation_reason: revocation.map(|revocation| revocation.reason.as_str()),
-            label: record.label.as_ref().map(Label::as_str),
-            metadata: column_metadata(&record.metadata)?,
-            prefix: record.prefix.as_ref().map(KeyPrefix::as_str),
-            caveats: record.caveats.as_str(),
+            label: record.label().map(Label::as_str),
+            metadata: column_metadata(record.metadata())?,
+            prefix: record.prefix().map(KeyPrefix::as_str),
+            caveats: record.caveats().as_str(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Whether one state of a key has no more authority than another, and what both have.
 
-use super::{Gain, KeyRecord};
+use super::{Gain, History, KeyRecord, Origin};
 use crate::time::Timestamp;
 
 /// # Order
@@ -41,42 +41,50 @@ impl KeyRecord {
             digest,
             not_before,
             valid_until: _,
-            caveats,
             scopes,
-            realm,
+            origin,
+            history: _,
             id,
-            lineage,
-            prefix,
             subject,
-            generation,
+            label: _,
+        } = self;
+        let Origin {
+            realm,
+            prefix,
             pepper_version,
+        } = &**origin;
+        let (ours, theirs) = (self.history(), other.history());
+        let History {
+            caveats,
+            lineage,
+            generation,
             version: _,
             issued_at,
             expires_at,
             retire_at,
             revocation,
-            label: _,
             metadata: _,
-        } = self;
+        } = &*ours;
+        let from = &other.origin;
         let gains = [
             (Gain::Id, *id != other.id),
-            (Gain::Realm, *realm != other.realm),
+            (Gain::Realm, *realm != from.realm),
             (Gain::Digest, *digest != other.digest),
-            (Gain::PepperVersion, *pepper_version != other.pepper_version),
+            (Gain::PepperVersion, *pepper_version != from.pepper_version),
             (Gain::Subject, *subject != other.subject),
-            (Gain::Lineage, *lineage != other.lineage),
-            (Gain::Generation, *generation != other.generation),
-            (Gain::IssuedAt, *issued_at != other.issued_at),
-            (Gain::Prefix, *prefix != other.prefix),
+            (Gain::Lineage, *lineage != theirs.lineage),
+            (Gain::Generation, *generation != theirs.generation),
+            (Gain::IssuedAt, *issued_at != theirs.issued_at),
+            (Gain::Prefix, *prefix != from.prefix),
             (
                 Gain::Revocation,
-                revocation.is_none() && other.revocation.is_some(),
+                revocation.is_none() && theirs.revocation.is_some(),
             ),
             (Gain::Scopes, !scopes.is_subset(&other.scopes)),
-            (Gain::Caveats, !caveats.is_superset(&other.caveats)),
+            (Gain::Caveats, !caveats.is_superset(&theirs.caveats)),
             (Gain::NotBefore, *not_before < other.not_before),
-            (Gain::ExpiresAt, end(*expires_at) > end(other.expires_at)),
-            (Gain::RetireAt, end(*retire_at) > end(other.retire_at)),
+            (Gain::ExpiresAt, end(*expires_at) > end(theirs.expires_at)),
+            (Gain::RetireAt, end(*retire_at) > end(theirs.retire_at)),
         ];
         gains
             .into_iter()
@@ -93,11 +101,11 @@ impl KeyRecord {
         }
         let mut parts = self.to_parts();
         parts.scopes = self.scopes.intersection(&other.scopes);
-        parts.caveats = self.caveats.union(&other.caveats).ok()?;
+        parts.caveats = self.caveats().union(other.caveats()).ok()?;
         parts.not_before = self.not_before.max(other.not_before);
-        parts.expires_at = earlier(self.expires_at, other.expires_at);
-        parts.retire_at = earlier(self.retire_at, other.retire_at);
-        parts.revocation = self.revocation.or(other.revocation);
+        parts.expires_at = earlier(self.expires_at(), other.expires_at());
+        parts.retire_at = earlier(self.retire_at(), other.retire_at());
+        parts.revocation = self.revocation().or(other.revocation());
         Some(parts.into())
     }
 }

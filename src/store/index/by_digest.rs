@@ -1,20 +1,21 @@
-//! The key of the index that requests read.
+//! The entries of the index that requests read.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use papaya::Equivalent;
 
 use crate::key::digest::KeyDigest;
+use crate::record::KeyRecord;
 
-/// A digest as the index compares it. Which of two digests is stored is no secret from a client that
-/// knows neither, and the ring compares the digest that was found in constant time.
-#[derive(Clone, Copy)]
-pub(super) struct ByDigest(pub(super) KeyDigest);
+/// A record as the index compares it, by its digest. Which of two digests is stored is no secret from a client
+/// that knows neither, and the ring compares the digest that was found in constant time.
+pub(super) struct ByDigest(pub(super) Arc<KeyRecord>);
 
 impl PartialEq for ByDigest {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes() == other.0.as_bytes()
+        self.0.digest().as_bytes() == other.0.digest().as_bytes()
     }
 }
 
@@ -23,14 +24,14 @@ impl Eq for ByDigest {}
 impl Hash for ByDigest {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        self.0.digest().hash(state);
     }
 }
 
 impl Equivalent<ByDigest> for KeyDigest {
     #[inline]
     fn equivalent(&self, key: &ByDigest) -> bool {
-        self.as_bytes() == key.0.as_bytes()
+        self.as_bytes() == key.0.digest().as_bytes()
     }
 }
 

@@ -14,7 +14,7 @@ use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::{Asked, Freshness};
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
-use crate::record::{Gain, Held, KeyRecord, Revocation, RevocationReason};
+use crate::record::{Gain, Held, KeyRecord, Pool, Revocation, RevocationReason};
 use crate::support::apart::Apart;
 
 /// Records in memory by digest, with the proof that they may be believed.
@@ -47,8 +47,9 @@ pub struct Index(Arc<Inner>);
 
 struct Inner {
     freshness: Freshness,
-    by_digest: HashMap<ByDigest, Arc<KeyRecord>, BuildHasherDefault<DigestHasher>>,
-    writing: Apart<Mutex<()>>,
+    by_digest: HashMap<ByDigest, (), BuildHasherDefault<DigestHasher>>,
+    /// What the records share. Holding the lock is the right to write.
+    pool: Apart<Mutex<Pool>>,
 }
 
 /// What an index says of a digest in a realm.
@@ -65,7 +66,7 @@ impl Index {
         Self(Arc::new(Inner {
             freshness,
             by_digest: HashMap::default(),
-            writing: Apart::default(),
+            pool: Apart::default(),
         }))
     }
 
@@ -87,8 +88,10 @@ impl Index {
             return IndexAnswer::Stale;
         }
         let by_digest = self.0.by_digest.pin();
-        match by_digest.get(digest) {
-            Some(record) if record.realm() == realm => IndexAnswer::Known(hot::held(record)),
+        match by_digest.get_key_value(digest) {
+            Some((ByDigest(record), ())) if record.realm() == realm => {
+                IndexAnswer::Known(hot::held(record))
+            }
             _ => IndexAnswer::Unknown,
         }
     }
@@ -105,32 +108,40 @@ impl Index {
     /// [both have](KeyRecord::meet), the one that is there and the one that is put. If another key with this
     /// digest is there, it stays: [remove](Self::remove) it first.
     pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
-        let record = record.into();
-        let _turn = self.turn();
+        self.hold(record.into());
+    }
+
+    /// [Puts](Self::put) a record, and returns the one that is there then.
+    pub(crate) fn hold(&self, record: Arc<KeyRecord>) -> Arc<KeyRecord> {
+        let mut pool = self.pool();
         let by_digest = self.0.by_digest.pin();
-        let next = match by_digest.get(record.digest()) {
-            Some(held) => next(held, record),
-            None => Some(record),
+        let next = match by_digest.get_key_value(record.digest()) {
+            Some((ByDigest(held), ())) => match next(held, record) {
+                Some(next) => next,
+                None => return Arc::clone(held),
+            },
+            None => record,
         };
-        if let Some(next) = next {
-            by_digest.insert(ByDigest(*next.digest()), next);
-        }
+        let next = pool.share(next);
+        by_digest.insert(ByDigest(Arc::clone(&next)), ());
+        next
     }
 
     /// Removes the record of a digest, if it is at this version or an earlier one. Returns whether there was
     /// one. Nothing is left of it: an answer from before, which comes late, would be put back.
     pub fn remove(&self, digest: &KeyDigest, version: u64) -> bool {
-        let _turn = self.turn();
+        let _pool = self.pool();
         let by_digest = self.0.by_digest.pin();
-        let held = by_digest.get(digest);
-        held.is_some_and(|held| held.version() <= version) && by_digest.remove(digest).is_some()
+        let held = by_digest.get_key_value(digest);
+        held.is_some_and(|(ByDigest(held), ())| held.version() <= version)
+            && by_digest.remove(digest).is_some()
     }
 
     /// Writers take turns. A map that decides within its own step (papaya's `compute`) does not finish a
     /// table that grows, and every look-up then reads two.
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        let writing = &self.0.writing.0;
-        writing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        let pool = &self.0.pool.0;
+        pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it holds a record of this digest, of any realm.

@@ -112,8 +112,7 @@ impl MemoryStore {
     }
 
     fn put(&self, records: &mut Records, record: Arc<KeyRecord>) {
-        records.put(&record);
-        self.0.index.put(record);
+        records.put(&self.0.index.hold(record));
     }
 
     fn end(&self, realm: &Realm, target: &Target, revocation: Revocation) -> Revoked {
