@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use ecow::EcoString;
 
 use super::text::is_plain;
 use crate::error::{Error, ErrorKind};
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 /// A name of a key for people: up to 256 bytes without control characters, format characters and `=` at the
 /// start. It is no authority.
 ///
-/// Clones share the text.
+/// Up to 15 bytes are in the value itself. Clones share a longer text.
 ///
 /// ```
 /// use tower_api_key::{ErrorKind, Label};
@@ -21,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(Arc<str>);
+pub struct Label(EcoString);
 
 impl Label {
     /// The longest label, in bytes.
@@ -38,6 +39,11 @@ impl Label {
         } else {
             Err(ErrorKind::InvalidLabel.into())
         }
+    }
+
+    /// What is in the place of a label that is not there.
+    pub(crate) const fn placeholder() -> Self {
+        Self(EcoString::new())
     }
 
     /// The label as text.

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-
-use smol_str::SmolStr;
+use std::sync::Arc;
 
 use super::mark::Mark;
 use crate::error::{Error, ErrorKind};
@@ -23,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 /// ```
 #[derive(Clone)]
 pub struct Scope {
-    text: SmolStr,
+    text: Arc<str>,
     /// By which it is found in a set.
     mark: Mark,
 }
@@ -40,7 +39,7 @@ impl Scope {
     pub fn new(text: &str) -> Result<Self, Error> {
         match Mark::of(text) {
             Some(mark) if Self::is_scope(text) => Ok(Self {
-                text: SmolStr::new(text),
+                text: text.into(),
                 mark,
             }),
             _ => Err(ErrorKind::InvalidScope.into()),

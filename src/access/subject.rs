@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use ecow::EcoString;
 
 use super::text::is_plain;
 use crate::error::{Error, ErrorKind};
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 /// The application's name for the holder of a key: 1 to 256 bytes without control characters, format
 /// characters (bidirectional controls among them) and `=` at the start.
 ///
-/// Clones share the text.
+/// Up to 15 bytes are in the value itself. Clones share a longer text.
 ///
 /// ```
 /// use tower_api_key::{ErrorKind, Subject};
@@ -21,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject(Arc<str>);
+pub struct Subject(EcoString);
 
 impl Subject {
     /// The longest subject, in bytes.

@@ -83,7 +83,8 @@ mod tests {
             Realm::new("acme").unwrap(),
             KeyDigest::from_bytes([key; 32]),
         );
-        let mut parts = KeyRecordParts::new(id, realm, digest, "alice", Timestamp::from_unix(9));
+        let subject = "alice".parse().unwrap();
+        let mut parts = KeyRecordParts::new(id, realm, digest, subject, Timestamp::from_unix(9));
         parts.scopes = scopes.parse().unwrap();
         parts.into()
     }

@@ -47,6 +47,7 @@ impl KeyRecord {
             id,
             subject,
             label: _,
+            has_label: _,
         } = self;
         let Origin {
             realm,
