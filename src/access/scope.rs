@@ -37,8 +37,8 @@ impl Scope {
     ///
     /// [`ErrorKind::InvalidScope`] for text outside the grammar.
     pub fn new(text: &str) -> Result<Self, Error> {
-        match Mark::of(text) {
-            Some(mark) if Self::is_scope(text) => Ok(Self {
+        match Mark::of(text.as_bytes()) {
+            Some(mark) if Self::is_scope(text.as_bytes()) => Ok(Self {
                 text: text.into(),
                 mark,
             }),
@@ -46,11 +46,18 @@ impl Scope {
         }
     }
 
-    pub(super) fn is_scope(text: &str) -> bool {
-        (1..=Self::MAX_LEN).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    /// Whether the whole of these bytes is one scope.
+    pub(super) fn is_scope(text: &[u8]) -> bool {
+        !text.is_empty() && Self::len_at_start_of(text) == Some(text.len())
+    }
+
+    /// How many bytes at the start of a text a scope can have. `None` if they are more than a scope has.
+    #[inline]
+    pub(super) fn len_at_start_of(text: &[u8]) -> Option<usize> {
+        let end = text
+            .iter()
+            .position(|byte| !matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        Some(end.unwrap_or(text.len())).filter(|&len| len <= Self::MAX_LEN)
     }
 
     /// The scope as text.

@@ -62,17 +62,17 @@ impl ScopeSet {
             .collect()
     }
 
-    /// The set of a text that is sorted, with single spaces between scopes.
-    fn of(text: Box<str>) -> Self {
+    /// The set of a text of so many scopes, sorted, with single spaces between.
+    fn of(text: Box<str>, count: usize) -> Self {
         if text.is_empty() {
             return Self::empty();
         }
-        Self(Some(Arc::new(Held::of(text))))
+        Self(Some(Arc::new(Held::of(text, count))))
     }
 
     /// Whether exactly this scope is in the set.
     pub fn contains(&self, scope: &str) -> bool {
-        Mark::of(scope).is_some_and(|mark| self.find(&mark, || scope))
+        Mark::of(scope.as_bytes()).is_some_and(|mark| self.find(&mark, || scope))
     }
 
     /// As [`contains`](Self::contains), for a scope that was parsed before.
@@ -120,7 +120,7 @@ impl ScopeSet {
     pub fn intersection(&self, other: &Self) -> Self {
         let both: Vec<&str> = self.iter().filter(|it| other.contains(it)).collect();
         // In the order of this set.
-        Self::of(both.join(" ").into_boxed_str())
+        Self::of(both.join(" ").into_boxed_str(), both.len())
     }
 
     /// Whether there is no scope in the set.
@@ -147,12 +147,11 @@ impl ScopeSet {
 }
 
 impl Held {
-    fn of(text: Box<str>) -> Self {
-        let scopes = text.bytes().filter(|&byte| byte == b' ').count() + 1;
-        let mut places = vec![None; (2 * scopes).next_power_of_two()].into_boxed_slice();
+    fn of(text: Box<str>, count: usize) -> Self {
+        let mut places = vec![None; (2 * count).next_power_of_two()].into_boxed_slice();
         let last = places.len() - 1;
         let mut start = 0;
-        for scope in text.split(' ') {
+        for scope in text.as_bytes().split(|&byte| byte == b' ') {
             if let (Some(mark), Ok(start)) = (Mark::of(scope), u32::try_from(start)) {
                 let mut at = mark.place() & last;
                 while places[at].is_some() {
@@ -192,6 +191,25 @@ impl Held {
     }
 }
 
+/// How many scopes a text has if it is written as a set is kept: sorted, each once, with single spaces between.
+/// `None` for any other text.
+fn count_as_kept(text: &[u8]) -> Option<usize> {
+    let (mut count, mut before, mut rest) = (0, &text[..0], text);
+    loop {
+        let (scope, after) = rest.split_at_checked(Scope::len_at_start_of(rest)?)?;
+        // The empty text, which is no scope, is before none.
+        if before >= scope {
+            return None;
+        }
+        count += 1;
+        match after {
+            [] => return Some(count),
+            [b' ', after @ ..] => (before, rest) = (scope, after),
+            _ => return None,
+        }
+    }
+}
+
 impl PartialEq for ScopeSet {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -228,7 +246,7 @@ impl FromIterator<Scope> for ScopeSet {
         scopes.sort_unstable();
         scopes.dedup();
         let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
-        Self::of(scopes.join(" ").into_boxed_str())
+        Self::of(scopes.join(" ").into_boxed_str(), scopes.len())
     }
 }
 
@@ -240,16 +258,10 @@ impl FromStr for ScopeSet {
             return Ok(Self::empty());
         }
         // A store keeps a set as it is written here, and reads it at every request.
-        let mut before = "";
-        let as_written = text.split(' ').all(|scope| {
-            let ascends = before < scope && Scope::is_scope(scope);
-            before = scope;
-            ascends
-        });
-        if as_written {
-            return Ok(Self::of(text.into()));
+        match count_as_kept(text.as_bytes()) {
+            Some(count) => Ok(Self::of(text.into(), count)),
+            None => Self::new(text.split(' ')),
         }
-        Self::new(text.split(' '))
     }
 }
 
@@ -300,6 +312,26 @@ mod tests {
     }
 
     #[test]
+    fn r30_a_text_of_any_order_is_read_as_the_same_set_or_refused() {
+        let kept: ScopeSet = "a ab b".parse().unwrap();
+        for text in ["a ab b", "b ab a", "a a ab b", "a ab b b", "ab a b"] {
+            let read: ScopeSet = text.parse().unwrap();
+            assert_eq!(read, kept, "{text}");
+            assert_eq!(read.as_str(), "a ab b");
+            assert!(["a", "ab", "b"].iter().all(|scope| read.contains(scope)));
+        }
+        let longest = "z".repeat(Scope::MAX_LEN);
+        assert!(format!("a {longest}").parse::<ScopeSet>().is_ok());
+        let too_long = format!("a {longest}z");
+        for text in [
+            " ", "a ", " a", "a  b", "a\tb", "a\"", "a \\", "a \u{e9}", "a b\0", "a\nb", &too_long,
+        ] {
+            let error = text.parse::<ScopeSet>().unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidScope, "{text:?}");
+        }
+    }
+
+    #[test]
     fn r03_long_scopes_that_differ_at_their_end_alone_are_different() {
         let start = "administration/of/orders:";
         let set: ScopeSet = format!("{start}read").parse().unwrap();
@@ -309,7 +341,7 @@ mod tests {
         }
         // The same mark is not enough for a text that it does not say in full.
         let held = set.0.as_deref().unwrap();
-        let mark = Mark::of(&format!("{start}read")).unwrap();
+        let mark = Mark::of(format!("{start}read").as_bytes()).unwrap();
         let other = format!("{start}reae");
         assert!(!held.contains(&mark, || &other));
     }
