@@ -15,10 +15,11 @@ use tower_api_key_sqlite::SqliteStore;
 use crate::listing;
 use crate::measure::{Candidate, Key, keys, print_load, print_rate, runtime, take_turns};
 
+/// The columns of a record. A store cannot do with fewer.
 const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
      expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, label, \
-     metadata FROM api_keys WHERE digest = ?1 AND realm = ?2";
-const COLUMNS: usize = 16;
+     metadata, prefix, caveats FROM api_keys WHERE digest = ?1 AND realm = ?2";
+const COLUMNS: usize = 18;
 
 pub(crate) fn report(once: bool, lists: bool) {
     let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::unfit::{beyond, unfit, unfit_because, unreadable};
 use super::{KeyRecord, KeyRecordParts, Revocation};
@@ -217,7 +218,10 @@ impl<'a> Row<'a> {
     /// row so that it is no record. The error then [names the key](unreadable), and the result is never a
     /// record.
     #[inline]
-    pub fn read<C: ReadColumns<'a>>(columns: &C, realm: &Realm) -> Result<KeyRecord, C::Error> {
+    pub fn read<C: ReadColumns<'a>>(
+        columns: &C,
+        realm: &Realm,
+    ) -> Result<Arc<KeyRecord>, C::Error> {
         let text = |place| columns.text(place);
         let some_text = |place| {
             let text = columns.text(place)?;
@@ -251,12 +255,12 @@ impl<'a> Row<'a> {
         row.into_record(realm).map_err(C::Error::from)
     }
 
-    fn into_record(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
-        let id = self.id.parse().ok();
-        self.parse(realm).map_err(|error| unreadable(id, error))
+    fn into_record(self, realm: &Realm) -> Result<Arc<KeyRecord>, StoreError> {
+        self.parse(realm)
+            .map_err(|error| unreadable(self.id.parse().ok(), error))
     }
 
-    fn parse(self, realm: &Realm) -> Result<KeyRecord, StoreError> {
+    fn parse(&self, realm: &Realm) -> Result<Arc<KeyRecord>, StoreError> {
         let revocation = match (self.revoked_at, self.revocation_reason) {
             (None, None) => None,
             (Some(at), Some(reason)) => Some(Revocation {
@@ -265,7 +269,7 @@ impl<'a> Row<'a> {
             }),
             _ => return Err(unfit("revocation_reason")),
         };
-        Ok(KeyRecord::from(KeyRecordParts {
+        Ok(Arc::from(KeyRecordParts {
             id: parse("id", self.id)?,
             realm: realm.clone(),
             digest: KeyDigest::from_bytes(self.digest.try_into().map_err(|_| unfit("digest"))?),

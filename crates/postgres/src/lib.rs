@@ -297,8 +297,7 @@ impl KeyStore for PostgresStore {
                 for row in &rows {
                     // The one row of an answer without records has no id.
                     if let Some(id) = column::<Option<String>>(row, SEEN)? {
-                        let record = to_record(row, &realm);
-                        found.insert(id, record.map(|record| record.map(Arc::new)));
+                        found.insert(id, to_record(row, &realm));
                     }
                 }
                 Ok(found)
@@ -417,7 +416,7 @@ impl fmt::Debug for PostgresStore {
 
 fn first(rows: &[PgRow], realm: &Realm) -> Found {
     let row = rows.first().map(|row| to_record(row, realm));
-    Ok(row.transpose()?.flatten().map(Arc::new))
+    Ok(row.transpose()?.flatten())
 }
 
 /// A step of a purge. It is short because a revocation writes records that ended too, and waits for

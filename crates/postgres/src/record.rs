@@ -1,5 +1,7 @@
 //! Records as rows of the table.
 
+use std::sync::Arc;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row as _, Type};
 use tower_api_key::store::StoreError;
@@ -10,7 +12,7 @@ use super::error::failed;
 use super::tables::SEEN;
 
 /// The record of a row, if it holds one.
-pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<KeyRecord>, StoreError> {
+pub(super) fn to_record(row: &PgRow, realm: &Realm) -> Result<Option<Arc<KeyRecord>>, StoreError> {
     let id: Option<&str> = column(row, SEEN)?;
     id.map(|_| Row::read(&Columns(row), realm)).transpose()
 }

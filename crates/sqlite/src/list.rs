@@ -1,5 +1,7 @@
 //! Lists, a page at a time.
 
+use std::sync::Arc;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ParamsFromIter, Row, ToSql, params_from_iter};
 use tower_api_key::store::sql::{
@@ -120,7 +122,7 @@ fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
 }
 
 /// An error of SQLite itself ends the list. An error in the row does not.
-fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<KeyRecord, StoreError>, Unread> {
+fn readable(row: &Row<'_>, realm: &Realm) -> Result<Result<Arc<KeyRecord>, StoreError>, Unread> {
     match record(row, realm) {
         Ok(record) => Ok(Ok(record)),
         Err(Unread::Row(error)) => Ok(Err(error)),

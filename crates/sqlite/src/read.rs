@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, StatementStatus, ToSql, params};
 use tower_api_key::store::sql::{ReadColumns, Row, moment, unreadable};
 use tower_api_key::store::{Found, StoreError, StoreErrorKind, SubjectKeys};
@@ -110,7 +111,7 @@ fn one(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![key, realm.as_str()])?;
     let found = match rows.next()? {
-        Some(row) => Some(Arc::new(record(row, realm)?)),
+        Some(row) => Some(record(row, realm)?),
         None => None,
     };
     drop(rows);
@@ -167,7 +168,7 @@ pub(super) fn last_uses(
     Ok(uses)
 }
 
-pub(super) fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<KeyRecord, Unread> {
+pub(super) fn record(row: &rusqlite::Row<'_>, realm: &Realm) -> Result<Arc<KeyRecord>, Unread> {
     Row::read(&Columns(row), realm).map_err(|unread| match unread {
         // A value that does not have the type of its column.
         Unread::Sqlite(error) => {
@@ -187,19 +188,44 @@ impl<'a> ReadColumns<'a> for Columns<'a> {
 
     #[inline]
     fn text(&self, place: usize) -> Result<Option<&'a str>, Unread> {
-        let text = self.0.get_ref(place)?.as_str_or_null();
-        Ok(text.map_err(rusqlite::Error::from)?)
+        match self.0.get_ref(place) {
+            Ok(ValueRef::Text(text)) => match std::str::from_utf8(text) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) => Err(unfit(FromSqlError::Other(error.into()))),
+            },
+            Ok(ValueRef::Null) => Ok(None),
+            found => Err(mistyped(found)),
+        }
     }
 
     #[inline]
     fn integer(&self, place: usize) -> Result<Option<i64>, Unread> {
-        let integer = self.0.get_ref(place)?.as_i64_or_null();
-        Ok(integer.map_err(rusqlite::Error::from)?)
+        match self.0.get_ref(place) {
+            Ok(ValueRef::Integer(integer)) => Ok(Some(integer)),
+            Ok(ValueRef::Null) => Ok(None),
+            found => Err(mistyped(found)),
+        }
     }
 
     #[inline]
     fn blob(&self, place: usize) -> Result<Option<&'a [u8]>, Unread> {
-        let bytes = self.0.get_ref(place)?.as_blob_or_null();
-        Ok(bytes.map_err(rusqlite::Error::from)?)
+        match self.0.get_ref(place) {
+            Ok(ValueRef::Blob(bytes)) => Ok(Some(bytes)),
+            Ok(ValueRef::Null) => Ok(None),
+            found => Err(mistyped(found)),
+        }
     }
+}
+
+#[cold]
+fn mistyped(found: Result<ValueRef<'_>, rusqlite::Error>) -> Unread {
+    match found {
+        Ok(_) => unfit(FromSqlError::InvalidType),
+        Err(error) => Unread::Sqlite(error),
+    }
+}
+
+#[cold]
+fn unfit(error: FromSqlError) -> Unread {
+    Unread::Sqlite(error.into())
 }

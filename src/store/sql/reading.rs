@@ -49,7 +49,7 @@ impl<'a> PageBuilder<'a> {
 
     /// Takes the next row, and returns whether the page may have another. A page ends after a row whose
     /// place can be named, even beyond the limit, because the next page begins after it.
-    pub fn take(&mut self, position: Position, record: Result<KeyRecord, StoreError>) -> bool {
+    pub fn take(&mut self, position: Position, record: Result<Arc<KeyRecord>, StoreError>) -> bool {
         if self.missing() == Some(0)
             && let Some(next) = self.last.as_ref().and_then(Position::cursor)
         {
@@ -57,7 +57,7 @@ impl<'a> PageBuilder<'a> {
             return false;
         }
         match record {
-            Ok(record) => self.records.push(Arc::new(record)),
+            Ok(record) => self.records.push(record),
             Err(error) => {
                 let id = std::str::from_utf8(&position.id).ok();
                 let id = id.and_then(|id| id.parse().ok());

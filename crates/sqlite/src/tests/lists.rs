@@ -1,5 +1,7 @@
 //! Lists: what each way of reading a page finds, and what it looks at.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -73,7 +75,7 @@ fn each_way_finds_what_the_query_matches() {
     );
     let mut statement = connection.prepare(&select).unwrap();
     let mut rows = statement.query([]).unwrap();
-    let mut held: Vec<(KeyRecord, Option<Timestamp>)> = Vec::new();
+    let mut held: Vec<(Arc<KeyRecord>, Option<Timestamp>)> = Vec::new();
     while let Some(row) = rows.next().unwrap() {
         let used: Option<u32> = row.get("last_used_at").unwrap();
         let key = record(row, &realm).ok().expect("a record");
@@ -95,7 +97,7 @@ fn each_way_finds_what_the_query_matches() {
                     query: &query,
                 };
                 let matching = held.iter().filter(|(key, used)| query.matches(key, *used));
-                let mut due: Vec<&KeyRecord> = matching.map(|(key, _)| key).collect();
+                let mut due: Vec<&KeyRecord> = matching.map(|(key, _)| &**key).collect();
                 due.sort_by_key(|key| Cursor::of(key).id());
                 if query.newest_first {
                     due.sort_by_key(|key| std::cmp::Reverse(Cursor::of(key)));
