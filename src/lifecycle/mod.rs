@@ -3,6 +3,7 @@
 //! Nothing here widens a key: [`replace`] makes new keys next to dying ones, [`shrink`] takes away.
 
 mod change;
+mod ended;
 mod expected;
 pub(crate) mod grant;
 mod import;
@@ -13,20 +14,23 @@ pub(crate) mod request;
 mod revoked;
 mod shrink;
 mod subject_keys;
+mod target;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::Change;
+pub use ended::Ended;
 pub use expected::Expected;
 pub(crate) use import::{differences, import};
 pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
 pub use narrowing::Narrowing;
 pub(crate) use replace::{Ending, regrant, rotate};
-pub use revoked::{Ended, Revoked, Target};
+pub use revoked::Revoked;
 pub(crate) use shrink::narrow;
 pub use subject_keys::SubjectKeys;
+pub use target::Target;
 pub use write::Write;
 
 use crate::access::caveat::CaveatKind;

@@ -7,6 +7,7 @@ mod origin;
 mod parts;
 mod pool;
 mod revocation;
+mod revocation_reason;
 #[cfg(feature = "sql")]
 pub(crate) mod row;
 mod state;
@@ -25,7 +26,8 @@ use history::History;
 pub(crate) use origin::Origin;
 pub use parts::KeyRecordParts;
 pub(crate) use pool::Pool;
-pub use revocation::{Revocation, RevocationReason};
+pub use revocation::Revocation;
+pub use revocation_reason::RevocationReason;
 pub use state::KeyState;
 pub use view::KeyView;
 
