@@ -6,6 +6,7 @@ mod builder;
 mod change;
 mod import;
 mod issue;
+mod issued;
 pub(crate) mod last_use;
 mod pending;
 mod replace;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use builder::KeyRingBuilder;
+pub use issued::Issued;
 pub use unannounced::Unannounced;
 pub(crate) use verifying::Verifying;
 use waiting::Waiting;
@@ -37,7 +39,6 @@ use crate::error::Error;
 use crate::key::KeyId;
 use crate::key::digest::Digester;
 use crate::key::format::Format;
-use crate::key::secret::SecretKey;
 use crate::lifecycle::{Policy, Reading};
 use crate::observe::observer::Observed;
 use crate::record::{KeyRecord, KeyView};
@@ -142,35 +143,6 @@ impl Inner {
         if end != Timestamp::MAX && is_news {
             self.latest_end.fetch_max(end.as_unix(), Ordering::Relaxed);
         }
-    }
-}
-
-/// A key that was just minted: its record, and the one sight of its plaintext.
-#[derive(Debug)]
-pub struct Issued {
-    secret: SecretKey,
-    record: Arc<KeyRecord>,
-}
-
-impl Issued {
-    /// The plaintext key.
-    pub fn secret(&self) -> &SecretKey {
-        &self.secret
-    }
-
-    /// The public id.
-    pub fn id(&self) -> KeyId {
-        self.record.id()
-    }
-
-    /// The record in the store.
-    pub fn record(&self) -> &Arc<KeyRecord> {
-        &self.record
-    }
-
-    /// Returns the plaintext key by value.
-    pub fn into_secret(self) -> SecretKey {
-        self.secret
     }
 }
 
