@@ -3,6 +3,8 @@
 mod gain;
 mod held;
 mod history;
+#[cfg(feature = "sql")]
+mod last_scopes;
 mod origin;
 mod parts;
 mod pool;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::last_scopes::scopes_of_row;
 use super::unfit::{beyond, unfit, unfit_because, unreadable};
 use super::{KeyRecord, KeyRecordParts, Revocation};
 use crate::access::label::Label;
@@ -278,7 +279,7 @@ impl<'a> Row<'a> {
                 .map(|version| u32::try_from(version).map_err(|_| unfit("pepper_version")))
                 .transpose()?,
             subject: parse("subject", self.subject)?,
-            scopes: parse("scopes", self.scopes)?,
+            scopes: scopes_of_row(self.scopes).map_err(|error| unfit_because("scopes", error))?,
             caveats: parse("caveats", self.caveats)?,
             issued_at: moment("issued_at", self.issued_at)?,
             not_before: moment("not_before", self.not_before)?,
