@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 
 /// One record to put, and the expected state of its place before.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Write {
     /// The record as it shall be.
     pub record: Arc<KeyRecord>,

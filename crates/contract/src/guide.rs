@@ -113,17 +113,14 @@
 //!             Target::Subject(subject) => it.subject() == subject,
 //!         };
 //!         let named: Vec<_> = self.of(realm).filter(is_named).cloned().collect();
-//!         let mut revoked = Revoked {
-//!             found: !named.is_empty(),
-//!             ended: Vec::new(),
-//!         };
+//!         let mut ended = Vec::new();
 //!         for record in named.iter().filter(|it| it.revocation().is_none()) {
 //!             let write = Write::revoked(record, revocation.reason, revocation.at);
 //!             self.records.insert(record.id(), write.record);
 //!             let (id, subject) = (Some(record.id()), Some(record.subject().to_string()));
-//!             revoked.ended.push(Ended { id, subject });
+//!             ended.push(Ended::new(id, subject));
 //!         }
-//!         revoked
+//!         Revoked::new(!named.is_empty(), ended)
 //!     }
 //! }
 //!

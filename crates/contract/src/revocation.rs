@@ -67,10 +67,7 @@ async fn ends<S: KeyStore>(
     let revoked = revoke(trial, realm, &target, REVOCATION).await?;
     let ended: Vec<Ended> = expected
         .iter()
-        .map(|record| Ended {
-            id: Some(record.id()),
-            subject: Some(record.subject().to_string()),
-        })
+        .map(|record| Ended::new(Some(record.id()), Some(record.subject().to_string())))
         .collect();
     trial.require(
         revoked.ended == ended,

@@ -58,10 +58,8 @@ impl State {
             if self.fault == Fault::RevokesOtherFieldsToo {
                 parts.expires_at = Some(revocation.at);
             }
-            ended.push(Ended {
-                id: Some(*id),
-                subject: Some(parts.subject.to_string()),
-            });
+            let subject = parts.subject.to_string();
+            ended.push(Ended::new(Some(*id), Some(subject)));
             self.keys.insert(*id, Arc::new(parts.into()));
         }
         let found = match self.fault {
@@ -71,6 +69,9 @@ impl State {
         if self.fault == Fault::RevokesSilently {
             ended.clear();
         }
-        Revoked { found, ended }
+        let mut revoked = Revoked::default();
+        revoked.found = found;
+        revoked.ended = ended;
+        revoked
     }
 }

@@ -122,14 +122,13 @@ pub(super) async fn end(
         .bind(revocation.reason.as_str())
         .fetch_all(&mut *connection)
         .await?;
-    let mut ended: Vec<Ended> = rows
+    let ended: Vec<Ended> = rows
         .iter()
-        .map(|row| Ended {
-            id: row.try_get(0).ok().and_then(|id: &str| id.parse().ok()),
-            subject: row.try_get(1).ok(),
+        .map(|row| {
+            let id = row.try_get(0).ok().and_then(|id: &str| id.parse().ok());
+            Ended::new(id, row.try_get(1).ok())
         })
         .collect();
-    ended.sort_unstable();
     let found = !ended.is_empty()
         || tables
             .query(statements.exists)
@@ -138,7 +137,7 @@ pub(super) async fn end(
             .fetch_one(connection)
             .await?
             .try_get(0)?;
-    Ok(Revoked { found, ended })
+    Ok(Revoked::new(found, ended))
 }
 
 /// Waits until no commit that puts a key into the lineage is under way, and lets none begin. Returns the

@@ -72,24 +72,21 @@ fn run(
 ) -> Result<Revoked, rusqlite::Error> {
     let mut end = transaction.prepare_cached(statements.end)?;
     let (at, reason) = (revocation_time(revocation.at), revocation.reason.as_str());
-    let mut ended = end
+    let ended = end
         .query_map(params![realm.as_str(), name, at, reason], |row| {
             Ok(seen(row))
         })?
         .collect::<Result<Vec<Ended>, _>>()?;
-    ended.sort_unstable();
     let found = !ended.is_empty()
         || transaction
             .prepare_cached(statements.exists)?
             .query_row(params![realm.as_str(), name], |row| row.get(0))?;
-    Ok(Revoked { found, ended })
+    Ok(Revoked::new(found, ended))
 }
 
 /// The readable parts of a row.
 fn seen(row: &Row<'_>) -> Ended {
     let text = |column| row.get_ref(column).ok()?.as_str().ok();
-    Ended {
-        id: text(0).and_then(|id| id.parse().ok()),
-        subject: text(1).map(str::to_owned),
-    }
+    let id = text(0).and_then(|id| id.parse().ok());
+    Ended::new(id, text(1).map(str::to_owned))
 }

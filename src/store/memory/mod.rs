@@ -120,17 +120,12 @@ impl MemoryStore {
         let named = records.named(realm, target);
         let mut ended = Vec::new();
         for record in named.iter().filter(|it| it.revocation().is_none()) {
-            ended.push(Ended {
-                id: Some(record.id()),
-                subject: Some(record.subject().to_string()),
-            });
+            let subject = record.subject().to_string();
+            ended.push(Ended::new(Some(record.id()), Some(subject)));
             let write = Write::revoked(record, revocation.reason, revocation.at);
             self.put(&mut records, write.record);
         }
-        Revoked {
-            found: !named.is_empty(),
-            ended,
-        }
+        Revoked::new(!named.is_empty(), ended)
     }
 
     fn check(

@@ -129,7 +129,9 @@ mod tests {
                 Step::There => return (there.to_parts(), None),
                 Step::Differs(why) => return (there.to_parts(), Some(why)),
                 Step::Write(write) => {
-                    let Write { record, expected } = *write;
+                    let Write {
+                        record, expected, ..
+                    } = *write;
                     assert_eq!(expected, Expected::Version(there.version()));
                     assert_eq!(record.version(), there.version() + 1);
                     is_shrunk = true;
