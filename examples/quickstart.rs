@@ -134,7 +134,7 @@ async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
             StatusCode::OK,
             &json!({
                 "message": "public data",
-                "subject": key.subject(),
+                "subject": key.subject().as_str(),
                 "scopes": key.scopes().iter().collect::<Vec<_>>(),
             }),
         ),
@@ -143,7 +143,8 @@ async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
 }
 
 async fn admin(request: Request<Incoming>) -> Result<Reply, Infallible> {
-    let subject = request.extensions().get().map(VerifiedKey::subject);
+    let key: Option<&VerifiedKey> = request.extensions().get();
+    let subject = key.map(|key| key.subject().as_str());
     Ok(reply(
         StatusCode::OK,
         &json!({"message": "admin action executed", "subject": subject}),

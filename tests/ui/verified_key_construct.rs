@@ -1,12 +1,12 @@
-use std::sync::Arc;
-use tower_api_key::{KeyRecord, VerifiedKey};
+use tower_api_key::VerifiedKey;
 
-fn forge(record: Arc<KeyRecord>) -> VerifiedKey {
-    VerifiedKey { record }
+/// A value of whichever type is asked for: only privacy keeps the rest from compiling.
+fn any<T>() -> T {
+    unreachable!()
 }
 
-fn forge_by_new(record: Arc<KeyRecord>) -> VerifiedKey {
-    VerifiedKey::new(record)
+fn forge_by_new() -> VerifiedKey {
+    VerifiedKey::new(any())
 }
 
 fn forge_by_default() -> VerifiedKey {
