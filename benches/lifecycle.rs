@@ -51,7 +51,7 @@ fn keys(ring: &KeyRing, count: usize) -> Vec<String> {
     (0..count)
         .map(|index| {
             let subject = format!("subject-{index}");
-            let grant = Grant::new(subject).scopes(["orders:read"]).unwrap();
+            let grant = Grant::new(subject).scopes(["orders:read"]);
             now(ring.issue(grant))
                 .unwrap()
                 .into_secret()

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("carol", &["auditor"]),
         ("dave", &["admin", "orders:write"]),
     ] {
-        keys.push(ring.issue(Grant::new(subject).scopes(scopes)?).await?);
+        keys.push(ring.issue(Grant::new(subject).scopes(scopes)).await?);
     }
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());

@@ -36,9 +36,9 @@ type Tick = Result<Event, Infallible>;
 async fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::builder("feed").build(MemoryStore::new())?;
     let reader = |name| Grant::new(name).scopes(["events:read"]);
-    let alice = ring.issue(reader("alice")?).await?;
-    let bob = ring.issue(reader("bob")?).await?;
-    let admin = ring.issue(Grant::new("carol").scopes(["admin"])?).await?;
+    let alice = ring.issue(reader("alice")).await?;
+    let bob = ring.issue(reader("bob")).await?;
+    let admin = ring.issue(Grant::new("carol").scopes(["admin"])).await?;
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
@@ -132,7 +132,7 @@ async fn rotate(State(ring): State<KeyRing>, Path(id): Path<String>) -> Result<R
 }
 
 async fn issue_brief_key(State(ring): State<KeyRing>) -> Result<Response, Failure> {
-    let grant = Grant::new("dave").scopes(["events:read"])?;
+    let grant = Grant::new("dave").scopes(["events:read"]);
     let grant = grant.expires_in(SHORT_LIFE);
     let issued = ring.issue(grant).await?;
     Ok(handed_out(issued))

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("public", "read", "public-key-123"),
         ("admin", "write", "admin-key-456"),
     ] {
-        let grant = Grant::new(subject).scopes([scope])?.never_expires();
+        let grant = Grant::new(subject).scopes([scope]).never_expires();
         ring.import_insecure_plaintext(grant, key).await?;
     }
 

@@ -110,7 +110,7 @@ async fn key_of(ring: &KeyRing, subject: &str, scope: &str) -> Result<String, Bo
     if held.iter().any(|record| record.is_live_at(now)) {
         return Ok(format!("<the key of {subject}>"));
     }
-    let issued = ring.issue(Grant::new(subject).scopes([scope])?).await?;
+    let issued = ring.issue(Grant::new(subject).scopes([scope])).await?;
     Ok(issued.secret().expose().to_owned())
 }
 

@@ -105,7 +105,7 @@ fn app(shop: Shop) -> Router {
 }
 
 async fn visit(State(shop): State<Shop>) -> Result<Response, Failure> {
-    let grant = Grant::new("visitor").scopes(["cart"])?;
+    let grant = Grant::new("visitor").scopes(["cart"]);
     let issued = shop.visitors.issue(grant).await?;
     Ok(handed_out(issued))
 }
@@ -120,7 +120,7 @@ async fn log_in(
     let Some(user) = user_of(&login) else {
         return Ok((StatusCode::FORBIDDEN, "wrong name or password").into_response());
     };
-    let grant = Grant::new(user).scopes(["orders:read"])?;
+    let grant = Grant::new(user).scopes(["orders:read"]);
     let real = shop
         .customers
         .promote(&shop.visitors, temporary.id(), grant)

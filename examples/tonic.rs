@@ -28,9 +28,9 @@ use tower_api_key::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::builder("demo").build(MemoryStore::new())?;
-    let issued = ring.issue(Grant::new("alice").scopes(["greet"])?).await?;
+    let issued = ring.issue(Grant::new("alice").scopes(["greet"])).await?;
     let alice = issued.secret().expose();
-    let both = Grant::new("bob").scopes(["greet", "greet:write"])?;
+    let both = Grant::new("bob").scopes(["greet", "greet:write"]);
     let issued = ring.issue(both).await?;
     let bob = issued.secret().expose();
 

@@ -18,7 +18,7 @@
 //! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
 //!
 //! // Minted by trusted code, shown once, kept as a digest.
-//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(ApiKeyLayer::new(ring.clone()))
@@ -134,7 +134,7 @@ mod support;
 mod time;
 mod verdict;
 
-pub(crate) use error::text_type::{borrowed_text, compared_text, text_type};
+pub(crate) use error::text_type::{borrowed_text, compared_text, set_type, text_type};
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 

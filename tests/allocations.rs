@@ -65,7 +65,7 @@ fn fixture() -> Fixture {
                     .unwrap()
             };
             let mint = async |ring: &KeyRing| {
-                let grant = Grant::new("alice").scopes(["read"]).unwrap();
+                let grant = Grant::new("alice").scopes(["read"]);
                 let issued = ring.issue(grant).await.unwrap();
                 issued.secret().expose().to_owned()
             };

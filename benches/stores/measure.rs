@@ -21,9 +21,8 @@ pub(crate) fn keys(count: usize) -> Vec<Key> {
     let runtime = runtime();
     (0..count)
         .map(|number| {
-            let grant = Grant::new(format!("customer-{number}"))
-                .scopes(["orders:read", "orders:write"])
-                .unwrap();
+            let grant =
+                Grant::new(format!("customer-{number}")).scopes(["orders:read", "orders:write"]);
             let issued = runtime.block_on(ring.issue(grant)).unwrap();
             Key {
                 record: KeyRecord::clone(issued.record()),

@@ -100,7 +100,7 @@ async fn measure(size: Size) {
     let mut keys = Vec::new();
     for number in 0..size.keys {
         let grant = Grant::new(format!("subject-{number}"));
-        let grant = grant.scopes(["orders:read", "orders:write"]).unwrap();
+        let grant = grant.scopes(["orders:read", "orders:write"]);
         let issued = ring.issue(grant).await.unwrap();
         let secret = issued.secret().expose().to_owned();
         keys.push((secret, *issued.record().digest()));
@@ -181,7 +181,7 @@ async fn write(ring: &KeyRing, count: usize) {
             let mut ids = Vec::new();
             for number in 0..count / WRITERS {
                 let grant = Grant::new(format!("writer-{writer}-{number}"));
-                let grant = grant.scopes(["orders:read"]).unwrap();
+                let grant = grant.scopes(["orders:read"]);
                 ids.push(ring.issue(grant).await.unwrap().record().id());
             }
             ids

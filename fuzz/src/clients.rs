@@ -36,7 +36,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         format!("cnf=x5t#S256:{thumbprint}"),
     ];
     let keys = keys.map(|caveat| {
-        let grant = Grant::new("alice").caveats([caveat]).unwrap();
+        let grant = Grant::new("alice").caveats([caveat]);
         HeaderValue::try_from(key(&ring, grant)).unwrap()
     });
     World { ring, keys }

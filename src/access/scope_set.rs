@@ -278,6 +278,7 @@ impl fmt::Debug for ScopeSet {
 }
 
 crate::text_type!(ScopeSet);
+crate::set_type!(ScopeSet);
 #[cfg(feature = "serde")]
 crate::serde_text!(ScopeSet);
 

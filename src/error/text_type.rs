@@ -41,6 +41,52 @@ macro_rules! text_type {
 }
 pub(crate) use text_type;
 
+/// As [`text_type`], for a set that is also made of a list of texts, each of which is one of its members.
+macro_rules! set_type {
+    ($($type:ty),+ $(,)?) => {$(
+        impl<T: AsRef<str>, const LEN: usize> TryFrom<[T; LEN]> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(texts: [T; LEN]) -> Result<Self, Self::Error> {
+                Self::new(texts)
+            }
+        }
+
+        impl<T: AsRef<str>, const LEN: usize> TryFrom<&[T; LEN]> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(texts: &[T; LEN]) -> Result<Self, Self::Error> {
+                Self::new(texts)
+            }
+        }
+
+        impl<T: AsRef<str>> TryFrom<&[T]> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(texts: &[T]) -> Result<Self, Self::Error> {
+                Self::new(texts)
+            }
+        }
+
+        impl<T: AsRef<str>> TryFrom<Vec<T>> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(texts: Vec<T>) -> Result<Self, Self::Error> {
+                Self::new(texts)
+            }
+        }
+
+        impl<T: AsRef<str>> TryFrom<&Vec<T>> for $type {
+            type Error = crate::error::Error;
+
+            fn try_from(texts: &Vec<T>) -> Result<Self, Self::Error> {
+                Self::new(texts)
+            }
+        }
+    )+};
+}
+pub(crate) use set_type;
+
 /// As [`text_type`], for a type that is ordered and hashed as its text, so that a map of it is asked by a text.
 macro_rules! borrowed_text {
     ($($type:ty),+ $(,)?) => {$(

@@ -40,7 +40,7 @@
 //!
 //! // The expiry and the day of issue are kept.
 //! let old = Grant::new("alice")
-//!     .scopes(["orders:read"])?
+//!     .scopes(["orders:read"])
 //!     .expires_at(Timestamp::from_rfc3339("2099-01-01T00:00:00Z")?);
 //! let old = Import::new(old).issued_at(Timestamp::from_rfc3339("2024-05-06T07:08:09Z")?);
 //! let record = importing.import_plaintext(old, "sk_old_4f9A7YqZr01mLw8Vx6pTe2Nd").await?;
@@ -157,7 +157,7 @@
 //!     .build(MemoryStore::new())?;
 //! // id 42, and `SELECT token FROM personal_access_tokens WHERE id = 42`.
 //! let token: KeyDigest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".parse()?;
-//! let grant = Grant::new("user-7").scopes(["orders:read"])?.never_expires();
+//! let grant = Grant::new("user-7").scopes(["orders:read"]).never_expires();
 //! ring.import_many([(grant.into(), OldKey::sanctum("42", token))]).await?.remove(0)?;
 //!
 //! assert_eq!(ring.verify(b"42|test").await?.subject(), "user-7");
@@ -207,7 +207,7 @@
 //!     if !equal_in_constant_time(&sha512(secret), &row.secret_sha512) {
 //!         return Ok(None);
 //!     }
-//!     Ok(Some(Import::new(Grant::new(row.owner).scopes(["orders:read"])?.never_expires())))
+//!     Ok(Some(Import::new(Grant::new(row.owner).scopes(["orders:read"]).never_expires())))
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

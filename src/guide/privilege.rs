@@ -35,7 +35,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 //! let id = reader.record().id();
 //!
 //! // Nothing widens a key in place.
@@ -43,7 +43,7 @@
 //! let refused = ring.narrow(id, &wider).await.unwrap_err();
 //! assert_eq!(refused.kind(), ErrorKind::WouldWiden);
 //!
-//! let grant = Grant::new("alice").scope_set(wider);
+//! let grant = Grant::new("alice").scopes(wider);
 //! let writer = ring.regrant(id, grant).await?;
 //! assert!(ring.verify(reader.secret().expose().as_bytes()).await.is_err());
 //! let key = ring.verify(writer.secret().expose().as_bytes()).await?;
@@ -68,7 +68,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read", "admin"])?).await?;
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read", "admin"])).await?;
 //!
 //! ring.narrow(issued.record().id(), &"orders:read".parse()?).await?;
 //! let key = ring.verify(issued.secret().expose().as_bytes()).await?;
@@ -123,12 +123,12 @@
 //!     .build(store.clone())?;
 //! let customers = KeyRing::builder("acme").build(store)?;
 //!
-//! let greedy = visitors.issue(Grant::new("visitor").scopes(["orders:read"])?).await;
+//! let greedy = visitors.issue(Grant::new("visitor").scopes(["orders:read"])).await;
 //! assert_eq!(greedy.unwrap_err().kind(), ErrorKind::ScopeNotGrantable);
 //!
-//! let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])?).await?;
+//! let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])).await?;
 //! // The password was right.
-//! let grant = Grant::new("alice").scopes(["orders:read"])?;
+//! let grant = Grant::new("alice").scopes(["orders:read"]);
 //! let real = customers.promote(&visitors, temporary.record().id(), grant).await?;
 //!
 //! assert!(visitors.verify(temporary.secret().expose().as_bytes()).await.is_err());
@@ -203,7 +203,7 @@
 //!     }))
 //!     .build(MemoryStore::new())?;
 //! let old = ring.issue(Grant::new("alice")).await?.record().id();
-//! let new = ring.regrant(old, Grant::new("alice").scopes(["admin"])?).await?.record().id();
+//! let new = ring.regrant(old, Grant::new("alice").scopes(["admin"])).await?.record().id();
 //!
 //! let heard: Vec<_> = audit.try_iter().collect();
 //! let reason = RevocationReason::Superseded;

@@ -45,8 +45,8 @@
 //!     .grantable_caveats([CaveatKind::Net])
 //!     .build(MemoryStore::new())?;
 //! let grant = Grant::new("nightly")
-//!     .scopes(["orders:read"])?
-//!     .caveats(["net=10.0.0.0/8,2001:db8::/32"])?;
+//!     .scopes(["orders:read"])
+//!     .caveats(["net=10.0.0.0/8,2001:db8::/32"]);
 //! let issued = ring.issue(grant).await?;
 //!
 //! # let handler = service_fn(|_: Request<()>| async {
@@ -103,7 +103,7 @@
 //! # let ring = KeyRing::builder("acme")
 //! #     .grantable_caveats([CaveatKind::Net])
 //! #     .build(MemoryStore::new())?;
-//! # let grant = Grant::new("partner").caveats(["net=203.0.113.0/24"])?;
+//! # let grant = Grant::new("partner").caveats(["net=203.0.113.0/24"]);
 //! # let issued = ring.issue(grant).await?;
 //! // Every request comes through two proxies in a row, and both are in this network.
 //! let proxies = TrustedProxies::x_forwarded_for(["10.0.0.0/24"])?
@@ -167,7 +167,7 @@
 //!     .build(MemoryStore::new())?;
 //! let thumbprint = CertificateThumbprint::of_der(certificate);
 //! let caveat = format!("cnf=x5t#S256:{thumbprint}");
-//! let issued = ring.issue(Grant::new("partner").caveats([caveat])?).await?;
+//! let issued = ring.issue(Grant::new("partner").caveats([caveat])).await?;
 //!
 //! // The service ends TLS.
 //! let direct = ClientCertificate::extension(|extensions| {
@@ -254,9 +254,9 @@
 //! let ring = KeyRing::builder("acme")
 //!     .grantable_caveats([CaveatKind::Net])
 //!     .build(MemoryStore::new())?;
-//! let issued = ring.issue(Grant::new("nightly").caveats(["net=10.0.0.0/8"])?).await?;
+//! let issued = ring.issue(Grant::new("nightly").caveats(["net=10.0.0.0/8"])).await?;
 //!
-//! let narrowing = Narrowing::new().with_caveats(["net=10.1.0.0/16"])?;
+//! let narrowing = Narrowing::new().with_caveats(["net=10.1.0.0/16"]);
 //! let narrowed = ring.narrow(issued.id(), narrowing).await?;
 //! assert_eq!(narrowed.caveats().as_str(), "net=10.0.0.0/8 net=10.1.0.0/16");
 //!

@@ -29,7 +29,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
 //! let ring = KeyRing::builder("acme").clock(clock.clone()).build(MemoryStore::new())?;
-//! let old = ring.issue(Grant::new("billing").scopes(["orders:read"])?).await?;
+//! let old = ring.issue(Grant::new("billing").scopes(["orders:read"])).await?;
 //!
 //! let new = ring.rotate(old.record().id(), 6 * HOUR).await?;
 //! assert_eq!(new.record().scopes(), old.record().scopes());

@@ -34,18 +34,14 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// # Errors
-    ///
-    /// [`InvalidPrefix`](crate::ErrorKind::InvalidPrefix) outside `[a-z][a-z0-9_]{0,19}`, or with a `_` at the end.
-    pub(crate) fn new(prefix: &str) -> Result<Self, Error> {
-        let prefix: KeyPrefix = prefix.parse()?;
+    pub(crate) fn new(prefix: KeyPrefix) -> Self {
         let start = format!("{prefix}_").into_boxed_str();
         let finder = Finder::new(start.as_bytes()).into_owned();
-        Ok(Self {
+        Self {
             prefix,
             start,
             finder,
-        })
+        }
     }
 
     pub(crate) fn prefix(&self) -> &KeyPrefix {
@@ -186,7 +182,7 @@ mod tests {
 
     #[test]
     fn r28_a_failing_generator_mints_no_key() {
-        let format = Format::new("acme").unwrap();
+        let format = Format::new("acme".parse().unwrap());
         for failing_call in 0..2 {
             let mut calls = 0;
             let minted = format.mint_from(|bytes| {
@@ -203,7 +199,7 @@ mod tests {
 
     #[test]
     fn r28_characters_beyond_the_alphabet_are_drawn_again() {
-        let format = Format::new("acme").unwrap();
+        let format = Format::new("acme".parse().unwrap());
         let mut next = 0_u8;
         let (id, secret) = format
             .mint_from(|bytes| {

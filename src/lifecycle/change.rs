@@ -14,7 +14,7 @@ use super::{Expected, SubjectKeys, Write};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let store = MemoryStore::new();
 /// let ring = KeyRing::builder("acme").build(store.clone())?;
-/// let first = ring.issue(Grant::new("alice").scopes(["read", "write"])?).await?;
+/// let first = ring.issue(Grant::new("alice").scopes(["read", "write"])).await?;
 /// let second = ring.issue(Grant::new("alice")).await?;
 ///
 /// // One key is narrowed and the other revoked, in one commit, if these are alice's only keys.

@@ -14,18 +14,17 @@ use crate::time::Timestamp;
 ///
 /// The [`Subject`] is the caller's name for the holder of the key. Nothing in a request may choose it.
 ///
-/// Each part is a text or a parsed value. The operation that takes the grant reports the first text that
-/// is none.
+/// Each part is a text or a parsed value. If texts cannot be parsed, the operation that takes the grant
+/// returns the error of the subject, or else of the first one, and does nothing.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_api_key::Grant;
 ///
 /// let grant = Grant::new("alice")
-///     .scopes(["orders:read"])?
+///     .scopes(["orders:read"])
 ///     .expires_in(Duration::from_secs(30 * 24 * 60 * 60))
 ///     .label("laptop");
-/// # Ok::<(), tower_api_key::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Grant {
@@ -80,57 +79,44 @@ impl Grant {
 
     /// Keeps the first error for the operation.
     fn kept<T>(&mut self, part: Result<T, ErrorKind>) -> Option<T> {
-        part.map_err(|kind| self.problem.get_or_insert(kind)).ok()
+        kept(&mut self.problem, part)
     }
 
-    /// Sets the scopes, parsing each text.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidScope`](crate::ErrorKind::InvalidScope) when one of them is not a scope.
-    pub fn scopes<I>(self, scopes: I) -> Result<Self, Error>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        Ok(self.scope_set(ScopeSet::new(scopes)?))
-    }
-
-    /// Sets the scopes from a parsed set.
+    /// Sets the scopes: a [`ScopeSet`], a text of scopes with single spaces between them, or a list of
+    /// texts, each of which is one scope.
     #[must_use]
-    pub fn scope_set(mut self, scopes: ScopeSet) -> Self {
-        self.scopes = scopes;
+    pub fn scopes<S>(mut self, scopes: S) -> Self
+    where
+        S: TryInto<ScopeSet>,
+        S::Error: Into<Error>,
+    {
+        if let Some(scopes) = self.kept(parsed(scopes)) {
+            self.scopes = scopes;
+        }
         self
     }
 
-    /// Sets the restrictions of the key, parsing each text. A ring grants those that its
-    /// [`grantable_caveats`](crate::KeyRingBuilder::grantable_caveats) name.
+    /// Sets the restrictions of the key: [`Caveats`], a text of caveats with single spaces between them, or a
+    /// list of texts, each of which is one caveat. A ring grants those that its
+    /// [`grantable_caveats`](crate::KeyRingBuilder::grantable_caveats) name, and none that this version does
+    /// not know.
     ///
     /// ```
     /// use tower_api_key::Grant;
     ///
     /// let grant = Grant::new("ci")
-    ///     .scopes(["deploy"])?
-    ///     .caveats(["net=10.0.0.0/8,2001:db8::/32"])?;
-    /// # Ok::<(), tower_api_key::Error>(())
+    ///     .scopes("deploy")
+    ///     .caveats(["net=10.0.0.0/8,2001:db8::/32"]);
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidCaveat`](crate::ErrorKind::InvalidCaveat) if one of them is not a
-    /// [`Caveat`](crate::Caveat) that this version knows.
-    pub fn caveats<I>(self, caveats: I) -> Result<Self, Error>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        Ok(self.caveat_set(Caveats::new(caveats)?))
-    }
-
-    /// Sets the restrictions from a parsed set.
     #[must_use]
-    pub fn caveat_set(mut self, caveats: Caveats) -> Self {
-        self.caveats = caveats;
+    pub fn caveats<C>(mut self, caveats: C) -> Self
+    where
+        C: TryInto<Caveats>,
+        C::Error: Into<Error>,
+    {
+        if let Some(caveats) = self.kept(parsed(caveats)) {
+            self.caveats = caveats;
+        }
         self
     }
 
@@ -201,10 +187,15 @@ impl Grant {
 }
 
 /// A text or a parsed value, parsed.
-fn parsed<T, V>(value: V) -> Result<T, ErrorKind>
+pub(crate) fn parsed<T, V>(value: V) -> Result<T, ErrorKind>
 where
     V: TryInto<T>,
     V::Error: Into<Error>,
 {
     value.try_into().map_err(|error| error.into().kind())
+}
+
+/// A part that could be parsed. The first error of a builder's parts is its problem.
+pub(crate) fn kept<T>(problem: &mut Option<ErrorKind>, part: Result<T, ErrorKind>) -> Option<T> {
+    part.map_err(|kind| problem.get_or_insert(kind)).ok()
 }

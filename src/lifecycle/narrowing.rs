@@ -2,24 +2,35 @@
 
 use crate::access::caveat::Caveats;
 use crate::access::scope_set::ScopeSet;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::lifecycle::grant::{kept, parsed};
 
 /// The authority that [`KeyRing::narrow`](crate::KeyRing::narrow) takes from a key: the scopes that it
 /// keeps, and the caveats that it gets.
 ///
-/// A `&ScopeSet` converts into one that keeps these scopes and adds no caveat.
+/// Each part is a text or a parsed value. If texts cannot be parsed, [`KeyRing::narrow`](crate::KeyRing::narrow)
+/// returns the error of the first one, and does nothing. A `&ScopeSet` converts into a narrowing that keeps
+/// these scopes and adds no caveat.
 ///
 /// ```
 /// use tower_api_key::Narrowing;
 ///
 /// let narrowing = Narrowing::new()
-///     .to_scopes(["orders:read"])?
-///     .with_caveats(["net=10.0.0.0/8"])?;
-/// # Ok::<(), tower_api_key::Error>(())
+///     .to_scopes(["orders:read"])
+///     .with_caveats(["net=10.0.0.0/8"]);
+/// # let _ = narrowing;
 /// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "a narrowing does nothing until it is passed to `narrow`"]
 pub struct Narrowing {
+    parts: Parts,
+    /// The first part that could not be parsed.
+    problem: Option<ErrorKind>,
+}
+
+/// The parts of a narrowing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parts {
     /// The scopes that are kept; `None` for all.
     pub(crate) scopes: Option<ScopeSet>,
     pub(crate) caveats: Caveats,
@@ -31,48 +42,43 @@ impl Narrowing {
         Self::default()
     }
 
-    /// Keeps only these scopes, parsing each text. Without it, the key keeps all its scopes.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidScope`](crate::ErrorKind::InvalidScope) if one of them is not a scope.
-    pub fn to_scopes<I>(self, scopes: I) -> Result<Self, Error>
+    /// Keeps only these scopes: a [`ScopeSet`], a text of scopes with single spaces between them, or a list
+    /// of texts, each of which is one scope. Without it, the key keeps all its scopes.
+    pub fn to_scopes<S>(mut self, scopes: S) -> Self
     where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
+        S: TryInto<ScopeSet>,
+        S::Error: Into<Error>,
     {
-        Ok(self.to_scope_set(ScopeSet::new(scopes)?))
-    }
-
-    /// Keeps only the scopes of a parsed set.
-    pub fn to_scope_set(mut self, scopes: ScopeSet) -> Self {
-        self.scopes = Some(scopes);
+        if let Some(scopes) = kept(&mut self.problem, parsed(scopes)) {
+            self.parts.scopes = Some(scopes);
+        }
         self
     }
 
-    /// Adds these caveats to those of the key, parsing each text.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidCaveat`](crate::ErrorKind::InvalidCaveat) if one of them is not a
-    /// [`Caveat`](crate::Caveat) that this version knows.
-    pub fn with_caveats<I>(self, caveats: I) -> Result<Self, Error>
+    /// Adds these caveats to those of the key: [`Caveats`], a text of caveats with single spaces between them,
+    /// or a list of texts, each of which is one caveat.
+    pub fn with_caveats<C>(mut self, caveats: C) -> Self
     where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
+        C: TryInto<Caveats>,
+        C::Error: Into<Error>,
     {
-        Ok(self.with_caveat_set(Caveats::new(caveats)?))
+        if let Some(caveats) = kept(&mut self.problem, parsed(caveats)) {
+            self.parts.caveats = caveats;
+        }
+        self
     }
 
-    /// Adds the caveats of a parsed set.
-    pub fn with_caveat_set(mut self, caveats: Caveats) -> Self {
-        self.caveats = caveats;
-        self
+    /// The parts, if each could be parsed.
+    pub(crate) fn checked(&self) -> Result<&Parts, Error> {
+        match self.problem {
+            Some(kind) => Err(kind.into()),
+            None => Ok(&self.parts),
+        }
     }
 }
 
 impl From<&ScopeSet> for Narrowing {
     fn from(scopes: &ScopeSet) -> Self {
-        Self::new().to_scope_set(scopes.clone())
+        Self::new().to_scopes(scopes)
     }
 }

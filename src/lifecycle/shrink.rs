@@ -19,6 +19,7 @@ pub(crate) fn narrow(
 ) -> Result<Option<(Arc<KeyRecord>, Change)>, Error> {
     let (key, others) = split(lineage, id)?;
     at.at_the_head(key)?;
+    let narrowing = narrowing.checked()?;
     enforceable(&narrowing.caveats, policy)?;
     let scopes = narrowing.scopes.as_ref().unwrap_or(key.scopes());
     let caveats = key.caveats().union(&narrowing.caveats)?;

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let now = Timestamp::from_unix(1_800_000_000);
 /// let ring = KeyRing::builder("acme").clock(ManualClock::new(now)).build(MemoryStore::new())?;
-/// let issued = ring.issue(Grant::new("alice").scopes(["read", "write"])?).await?;
+/// let issued = ring.issue(Grant::new("alice").scopes(["read", "write"])).await?;
 ///
 /// let view = KeyView::new(issued.record().clone(), now);
 /// assert_eq!(view.state_name(), "live");

@@ -10,8 +10,10 @@ use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
 use crate::error::{Error, ErrorKind};
+use crate::key::KeyPrefix;
 use crate::key::digest::{Digester, Pepper};
 use crate::key::format::Format;
+use crate::lifecycle::grant::{kept, parsed};
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
 use crate::observe::observer::{Observed, Observer};
 use crate::ring::last_use::Uses;
@@ -49,14 +51,14 @@ enum Imports {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct KeyRingBuilder {
-    prefix: String,
-    realm: Option<String>,
+    prefix: Result<KeyPrefix, ErrorKind>,
+    realm: Option<Realm>,
     clock: Arc<dyn Clock>,
     pepper: Option<Pepper>,
     earlier_peppers: Vec<Pepper>,
     max_lifetime: Option<Duration>,
     max_grace: Duration,
-    grantable: Option<Vec<String>>,
+    grantable: Option<ScopeSet>,
     caveats: Vec<CaveatKind>,
     max_keys_per_subject: Option<usize>,
     revokes_on_reuse: bool,
@@ -70,6 +72,8 @@ pub struct KeyRingBuilder {
     imports: Imports,
     unknown_keys: Option<Asked>,
     max_pending_unknown_keys: usize,
+    /// The first part that could not be parsed, after the prefix.
+    problem: Option<ErrorKind>,
 }
 
 // Here and not with the other methods, so that the page of `KeyRing` begins with it.
@@ -77,13 +81,20 @@ impl KeyRing {
     /// Begins a ring whose keys start with `prefix`: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
     ///
     /// At most 9 characters make keys of at most 55 bytes, which SHA-256 takes in one step.
-    pub fn builder(prefix: impl Into<String>) -> KeyRingBuilder {
-        KeyRingBuilder::new(prefix.into())
+    ///
+    /// The prefix, the realm and the grantable scopes are texts or parsed values.
+    /// [`build`](KeyRingBuilder::build) returns the first error of a text.
+    pub fn builder<P>(prefix: P) -> KeyRingBuilder
+    where
+        P: TryInto<KeyPrefix>,
+        P::Error: Into<Error>,
+    {
+        KeyRingBuilder::new(parsed(prefix))
     }
 }
 
 impl KeyRingBuilder {
-    pub(super) fn new(prefix: String) -> Self {
+    pub(super) fn new(prefix: Result<KeyPrefix, ErrorKind>) -> Self {
         Self {
             prefix,
             realm: None,
@@ -106,13 +117,20 @@ impl KeyRingBuilder {
             imports: Imports::Refused,
             unknown_keys: None,
             max_pending_unknown_keys: DEFAULT_MAX_PENDING_UNKNOWN_KEYS,
+            problem: None,
         }
     }
 
     /// Sets the realm, the protection space of RFC 9110 §11.5: 1 to 64 printable ASCII characters
     /// without `"` and `\`. Default: the prefix. A key of one realm is unknown in every other.
-    pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.realm = Some(realm.into());
+    pub fn realm<R>(mut self, realm: R) -> Self
+    where
+        R: TryInto<Realm>,
+        R::Error: Into<Error>,
+    {
+        if let Some(realm) = kept(&mut self.problem, parsed(realm)) {
+            self.realm = Some(realm);
+        }
         self
     }
 
@@ -153,14 +171,17 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Lets only these scopes be granted. Default: all. A ring whose keys anybody can have should
-    /// grant next to nothing.
-    pub fn grantable_scopes<I>(mut self, scopes: I) -> Self
+    /// Lets only these scopes be granted: a [`ScopeSet`], a text of scopes with single spaces between them,
+    /// or a list of texts, each of which is one scope. Default: all. A ring whose keys anybody can have
+    /// should grant next to nothing.
+    pub fn grantable_scopes<S>(mut self, scopes: S) -> Self
     where
-        I: IntoIterator,
-        I::Item: Into<String>,
+        S: TryInto<ScopeSet>,
+        S::Error: Into<Error>,
     {
-        self.grantable = Some(scopes.into_iter().map(Into::into).collect());
+        if let Some(scopes) = kept(&mut self.problem, parsed(scopes)) {
+            self.grantable = Some(scopes);
+        }
         self
     }
 
@@ -320,20 +341,26 @@ impl KeyRingBuilder {
     /// second, a lifetime, a grace period or a retention of over 100 years, a limit of no key, no
     /// pending look-up, or an interval of zero.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
-        let format = Format::new(&self.prefix)?;
-        let realm = Realm::new(self.realm.as_deref().unwrap_or(&self.prefix))?;
+        let prefix = self.prefix?;
+        if let Some(kind) = self.problem {
+            return Err(kind.into());
+        }
         self.check_limits()?;
+        let realm = match self.realm {
+            Some(realm) => realm,
+            None => Realm::new(prefix.as_str())?,
+        };
         Ok(KeyRing(Arc::new(Inner {
             index: store.index().cloned(),
             store: Arc::new(store),
             clock: self.clock,
             realm,
-            format,
+            format: Format::new(prefix),
             digester: Digester::new(self.pepper.as_ref(), &self.earlier_peppers)?,
             policy: Policy {
                 max_lifetime: self.max_lifetime,
                 max_grace: self.max_grace,
-                grantable: self.grantable.map(ScopeSet::new).transpose()?,
+                grantable: self.grantable,
                 caveats: self.caveats,
                 max_keys_per_subject: self.max_keys_per_subject,
             },

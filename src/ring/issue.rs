@@ -16,7 +16,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidLabel`], [`ErrorKind::InvalidMetadata`],
+    /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidScope`], [`ErrorKind::InvalidCaveat`],
+    /// [`ErrorKind::InvalidLabel`], [`ErrorKind::InvalidMetadata`],
     /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`], [`ErrorKind::ScopeNotGrantable`],
     /// [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
     /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if others issued keys to the subject at the same

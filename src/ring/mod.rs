@@ -59,7 +59,7 @@ use crate::verdict::{VerifiedKey, VerifyError};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
-/// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+/// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 ///
 /// let presented = issued.secret().expose().as_bytes();
 /// let key = ring.verify(presented).await?;

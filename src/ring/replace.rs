@@ -126,9 +126,9 @@ impl KeyRing {
     ///     .build(store.clone())?;
     /// let customers = KeyRing::builder("acme").build(store)?;
     ///
-    /// let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])?).await?;
+    /// let temporary = visitors.issue(Grant::new("visitor").scopes(["cart"])).await?;
     /// // The visitor logs in as alice.
-    /// let grant = Grant::new("alice").scopes(["cart", "orders"])?;
+    /// let grant = Grant::new("alice").scopes(["cart", "orders"]);
     /// let real = customers.promote(&visitors, temporary.record().id(), grant).await?;
     ///
     /// assert!(visitors.verify(temporary.secret().expose().as_bytes()).await.is_err());

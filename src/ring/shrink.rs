@@ -25,7 +25,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
+    /// [`ErrorKind::InvalidScope`] for a text that is no scope, [`ErrorKind::EmptyScopes`] for no scope, [`ErrorKind::WouldWiden`] for one that the key does
     /// not have; [`ErrorKind::CaveatNotGrantable`] for a caveat that the ring does not grant;
     /// [`ErrorKind::InvalidCaveat`] for one that this version does not know, and for more than a key can
     /// have; for the key as [`regrant`](Self::regrant); [`ErrorKind::Conflict`] and [`ErrorKind::Store`]. Nothing has changed then, as with [`rotate`](Self::rotate).

@@ -110,7 +110,6 @@ impl Canary {
         let ring = ring_at(&store, START);
         let grant = Grant::new("alice")
             .scopes(["read"])
-            .unwrap()
             .not_before(START)
             .expires_in(Duration::from_secs(100));
         Self {

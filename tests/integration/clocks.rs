@@ -306,7 +306,7 @@ async fn r32_a_clock_that_fails_keeps_no_key_from_being_revoked() {
             let new = ring.rotate(old_id, SECOND).await.unwrap();
             let count = failing.revoke_lineage(old_id, reason).await;
             assert_eq!(count.unwrap(), 2, "{reading:?}");
-            let last = ring.issue(grant().scopes(["read", "write"]).unwrap()).await;
+            let last = ring.issue(grant().scopes(["read", "write"])).await;
             let last = last.unwrap();
             if reading != Some(beyond) {
                 let read = "read".parse().unwrap();

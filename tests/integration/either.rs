@@ -43,7 +43,7 @@ impl Side {
     }
 
     async fn issue(&self, subject: &str, scopes: &str) -> Issued {
-        let grant = Grant::new(subject).scope_set(scopes.parse().unwrap());
+        let grant = Grant::new(subject).scopes(scopes);
         let grant = grant.expires_in(Duration::from_secs(1_000));
         self.ring.issue(grant).await.unwrap()
     }

@@ -202,7 +202,7 @@ async fn raced(twice: bool) -> Result<VerifiedKey, VerifyErrorKind> {
     };
     let builder = KeyRing::builder("acme").clock(ManualClock::new(START));
     let ring = builder.build(store).unwrap();
-    let grant = |scope: &str| Grant::new("alice").scopes([scope]).unwrap();
+    let grant = |scope: &str| Grant::new("alice").scopes([scope]);
     let old = ring.issue(grant("read")).await.unwrap();
     let mut verifying = Box::pin(ring.verify(old.secret().expose().as_bytes()));
     let mut context = Context::from_waker(Waker::noop());

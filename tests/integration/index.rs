@@ -196,7 +196,7 @@ fn the_system_counts_elapsed_time() {
 
 async fn record() -> Arc<KeyRecord> {
     let ring = crate::support::ring();
-    let grant = Grant::new("alice").scopes(["read", "write"]).unwrap();
+    let grant = Grant::new("alice").scopes(["read", "write"]);
     ring.issue(grant).await.unwrap().record().clone()
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod ambiguity;
+mod builders;
 mod cache_guard;
 mod canary;
 mod caveats;

@@ -42,9 +42,7 @@ async fn customer_and_key(app: &Application, name: &str) -> Result<String, Failu
         .execute(&mut *transaction)
         .await?;
     let mut keys = InTransaction::join(&app.ring, &mut transaction).await?;
-    let issued = keys
-        .issue(Grant::new(name).scopes(["orders:read"])?)
-        .await?;
+    let issued = keys.issue(Grant::new(name).scopes(["orders:read"])).await?;
     let unannounced = keys.finish();
     transaction.commit().await?;
     unannounced.announce();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason};
+use tower_api_key::{
+    Caveats, Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason, ScopeSet,
+};
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
@@ -23,9 +25,9 @@ pub(crate) async fn narrow(
 ) -> Result<(), Failure> {
     let builder = common.managing()?;
     output.warn_of_commas("--scope", scopes);
-    let mut narrowing = Narrowing::new().with_caveats(caveats)?;
+    let mut narrowing = Narrowing::new().with_caveats(Caveats::new(caveats)?);
     if !scopes.is_empty() {
-        narrowing = narrowing.to_scopes(scopes)?;
+        narrowing = narrowing.to_scopes(ScopeSet::new(scopes)?);
     }
     let named = Named::new(id, common)?;
     let (ring, id) = common.open_key(builder, named).await?;

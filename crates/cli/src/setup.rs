@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    CaveatKind, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, SystemClock,
-    Timestamp,
+    CaveatKind, Caveats, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, ScopeSet,
+    SystemClock, Timestamp,
 };
 
 use crate::arguments::{Common, Reason};
@@ -102,8 +102,8 @@ impl Details {
 
     pub(crate) fn grant(&self, subject: &str) -> Result<Grant, Failure> {
         let mut grant = Grant::new(subject)
-            .scopes(&self.scopes)?
-            .caveats(&self.caveats)?;
+            .scopes(ScopeSet::new(&self.scopes)?)
+            .caveats(Caveats::new(&self.caveats)?);
         if let Some(text) = &self.expires_in {
             grant = grant.expires_in(duration(text)?);
         }

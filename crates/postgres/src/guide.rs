@@ -49,7 +49,7 @@
 //!         .await?;
 //!
 //!     let mut keys = InTransaction::join(ring, &mut transaction).await?;
-//!     let issued = keys.issue(Grant::new(name).scopes(["orders:read"])?).await?;
+//!     let issued = keys.issue(Grant::new(name).scopes(["orders:read"])).await?;
 //!     let unannounced = keys.finish();
 //!
 //!     transaction.commit().await?;

@@ -14,7 +14,7 @@
 //! options.migrate_pool(&pool).await?;
 //! let ring = KeyRing::builder("acme").build(options.with_pool(pool.clone()).await?)?;
 //!
-//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 //! assert_eq!(ring.verify(issued.secret().expose().as_bytes()).await?.subject(), "alice");
 //!
 //! // The application's change and that of the keys are one commit.

@@ -44,7 +44,7 @@ use super::transaction::Borrowed;
 ///         .await?;
 ///
 ///     let mut keys = InTransaction::join(ring, &mut transaction).await?;
-///     let grant = Grant::new(user).scopes(["orders:read", "orders:write"])?;
+///     let grant = Grant::new(user).scopes(["orders:read", "orders:write"]);
 ///     let issued = keys.regrant(key, grant).await?;
 ///     let unannounced = keys.finish();
 ///

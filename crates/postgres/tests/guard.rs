@@ -12,7 +12,6 @@ async fn key(url: &str) -> Issued {
     let ring = ring_over(connect(url).await);
     let grant = Grant::new("alice")
         .scopes(["read", "write"])
-        .unwrap()
         .label("laptop");
     let issued = ring.issue(grant).await.unwrap();
     let id = issued.record().id();

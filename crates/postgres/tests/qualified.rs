@@ -123,7 +123,7 @@ async fn r20_no_session_puts_its_operators_into_a_transaction() {
         .max_keys_per_subject(9)
         .build(store)
         .unwrap();
-    let grant = || Grant::new("alice").scopes(["read", "write"]).unwrap();
+    let grant = || Grant::new("alice").scopes(["read", "write"]);
     let reason = RevocationReason::KeyCompromise;
     let mut transaction = pool.begin().await.unwrap();
     let mut keys = InTransaction::join(&ring, &mut transaction).await.unwrap();

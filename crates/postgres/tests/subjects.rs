@@ -43,7 +43,7 @@ async fn ring(url: &str) -> KeyRing {
 }
 
 async fn labelled(ring: &KeyRing, subject: &str, scopes: &str, label: &str) -> Issued {
-    let grant = Grant::new(subject).scope_set(scopes.parse().unwrap());
+    let grant = Grant::new(subject).scopes(scopes);
     ring.issue(grant.label(label)).await.unwrap()
 }
 

@@ -80,7 +80,7 @@ async fn verdict(ring: &KeyRing, issued: &Issued) -> Result<(), VerifyErrorKind>
 }
 
 fn editor() -> Grant {
-    Grant::new("alice").scopes(["read", "write"]).unwrap()
+    Grant::new("alice").scopes(["read", "write"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@
 //! # let path = folder.join("keys.db");
 //! // The file is created if it is not there, and migrated to the schema of this version.
 //! let server = KeyRing::builder("acme").build(SqliteStore::open(&path)?)?;
-//! let issued = server.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let issued = server.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 //! let presented = issued.secret().expose().as_bytes();
 //!
 //! // A second process: the next request to the first one sees the revocation.

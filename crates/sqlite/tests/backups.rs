@@ -115,11 +115,7 @@ async fn r32_a_restore_revives_nothing_that_the_present_store_knows_to_be_dead()
     let folder = Folder::new();
     let path = folder.keys();
     let (store, server) = server(&path);
-    let grant = |subject| {
-        Grant::new(subject)
-            .scopes(["write", "read", "list"])
-            .unwrap()
-    };
+    let grant = |subject| Grant::new(subject).scopes(["write", "read", "list"]);
     let untouched = server.issue(grant("alice")).await.unwrap();
     let revoked = server.issue(grant("bob")).await.unwrap();
     let narrowed = server.issue(grant("carol")).await.unwrap();
@@ -175,7 +171,7 @@ async fn invariant_14_a_restore_removes_no_caveat() {
         .grantable_caveats(CaveatKind::ALL)
         .build(store.clone())
         .unwrap();
-    let caveat = |text| Narrowing::new().with_caveats([text]).unwrap();
+    let caveat = |text| Narrowing::new().with_caveats([text]);
     let mut ids = Vec::new();
     for (before, since) in [
         ("", ""),

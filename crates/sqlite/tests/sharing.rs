@@ -27,7 +27,7 @@ pub(super) fn ring_over(store: impl KeyStore) -> KeyRing {
 async fn reopening_keeps_everything() {
     let folder = Folder::new();
     let first = ring(&folder.keys());
-    let grant = Grant::new("alice").scopes(["read", "write"]).unwrap();
+    let grant = Grant::new("alice").scopes(["read", "write"]);
     let issued = first.issue(grant).await.unwrap();
     let revoked = first.issue(Grant::new("bob")).await.unwrap();
     first

@@ -183,6 +183,7 @@ impl fmt::Debug for Caveats {
 }
 
 crate::text_type!(Caveats);
+crate::set_type!(Caveats);
 #[cfg(feature = "serde")]
 crate::serde_text!(Caveats);
 

@@ -142,7 +142,7 @@ impl ApiKeyLayer {
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+    /// let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
     ///
     /// let layer = ApiKeyLayer::new(ring).responder(|rejection| {
     ///     let mut response = Response::new(format!("no: {}", rejection.detail()).into());

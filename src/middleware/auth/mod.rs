@@ -9,7 +9,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
-//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+//! let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
 //!
 //! let inner = tower::service_fn(|request: Request<()>| async move {
 //!     let key = VerifiedKey::of(request.extensions()).expect("authenticated");

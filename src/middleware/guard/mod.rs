@@ -10,8 +10,8 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
-//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
-//! let writer = ring.issue(Grant::new("bob").scopes(["orders:write"])?).await?;
+//! let reader = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
+//! let writer = ring.issue(Grant::new("bob").scopes(["orders:write"])).await?;
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(ApiKeyLayer::new(ring))

@@ -24,7 +24,7 @@ impl VerifiedKey {
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])?).await?;
+    /// let issued = ring.issue(Grant::new("alice").scopes(["orders:read"])).await?;
     /// let key = ring.verify(issued.secret().expose().as_bytes()).await?;
     ///
     /// assert!(key.require(&Requirement::scope("orders:read")?).is_ok());

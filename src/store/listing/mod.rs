@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 ///
 /// A record is listed if it meets every filter. Without a filter, every record of the realm is.
 ///
+/// A query keeps no error for later, because its fields are public and a store may be asked without a ring:
+/// a filter that was dropped would list the keys of others. So a scope is a parsed [`Scope`], and a subject
+/// is a text that is compared as it is.
+///
 /// ```
 /// use std::time::Duration;
 /// use tower_api_key::{KeyState, Scope, store::ListQuery};

@@ -107,7 +107,7 @@ async fn apply(
     operation: Operation,
     scopes: &str,
 ) -> Option<Issued> {
-    let grant = Grant::new(subject).scope_set(scopes.parse().unwrap());
+    let grant = Grant::new(subject).scopes(scopes);
     let issued = match operation {
         Operation::Issue => ring.issue(grant).await,
         Operation::Rotate(id) => ring.rotate(id, GRACE).await,

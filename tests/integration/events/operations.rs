@@ -64,7 +64,7 @@ async fn each_operation_is_told_once_and_in_order() {
         ]
     );
 
-    let grant = Grant::new("bob").scopes(["admin"]).unwrap();
+    let grant = Grant::new("bob").scopes(["admin"]);
     let fourth = ring.regrant(third.record().id(), grant).await.unwrap();
     let replaced = third.record().id();
     assert_eq!(fourth.record().subject(), "bob");

@@ -200,7 +200,7 @@ async fn r04_a_sign_up_ring_grants_no_admin_and_no_year() {
     let visitors = house.recorded("orders", |builder| {
         builder.grantable_scopes(["cart"]).max_lifetime(15 * MINUTE)
     });
-    let admin = Grant::new("visitor").scopes(["admin"]).unwrap();
+    let admin = Grant::new("visitor").scopes(["admin"]);
     house
         .assert_refused(
             visitors.issue(admin),

@@ -19,7 +19,7 @@ use crate::ring::stores::Tapped;
 use crate::support::{Inner, issue, poll_once, send, with_key};
 
 fn alice() -> Grant {
-    Grant::new("alice").scopes(["cart", "orders"]).unwrap()
+    Grant::new("alice").scopes(["cart", "orders"])
 }
 
 fn visitors(house: &House, store: impl KeyStore) -> KeyRing {

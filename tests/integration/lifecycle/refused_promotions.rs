@@ -156,12 +156,12 @@ async fn r01_r04_a_promotion_beyond_the_policy_of_its_ring_changes_neither_store
         let bob = || Grant::new("bob");
         for (grant, kind, text) in [
             (
-                bob().scopes(["admin", "cart"]).unwrap(),
+                bob().scopes(["admin", "cart"]),
                 ErrorKind::ScopeNotGrantable,
                 "scope not grantable: this ring grants only cart orders",
             ),
             (
-                alice().scopes(["cart"]).unwrap(),
+                alice().scopes(["cart"]),
                 ErrorKind::TooManyKeys { limit: 1 },
                 "too many keys: this ring lets a subject hold 1; revoke a lineage first",
             ),

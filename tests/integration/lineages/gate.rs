@@ -67,7 +67,7 @@ fn invariant_11_the_inner_service_is_called_on_one_verdict_with_the_scopes() {
         let layer = ApiKeyLayer::new(ring.clone())
             .require("write")
             .observer(observer);
-        let grant = || Grant::new("alice").scopes(["read", "write"]).unwrap();
+        let grant = || Grant::new("alice").scopes(["read", "write"]);
         let first = block_on(ring.issue(grant())).unwrap();
         let key_of = |issued: &tower_api_key::Issued| {
             (issued.record().id(), issued.secret().expose().to_owned())

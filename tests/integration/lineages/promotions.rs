@@ -19,11 +19,11 @@ fn rings(store: &Steps) -> (KeyRing, KeyRing) {
 }
 
 fn visitor() -> Grant {
-    Grant::new("alice").scopes(["cart"]).unwrap()
+    Grant::new("alice").scopes(["cart"])
 }
 
 fn customer() -> Grant {
-    Grant::new("alice").scopes(["cart", "orders"]).unwrap()
+    Grant::new("alice").scopes(["cart", "orders"])
 }
 
 #[test]

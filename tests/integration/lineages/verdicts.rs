@@ -27,7 +27,6 @@ struct Chain {
 fn grant(place: usize) -> Grant {
     Grant::new(format!("subject{place}"))
         .scopes([format!("do{place}"), format!("do{place}.more")])
-        .unwrap()
         .label(format!("label{place}"))
         .metadata([("place", place.to_string())])
 }

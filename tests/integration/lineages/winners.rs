@@ -13,7 +13,7 @@ use super::{Done, Steps, block_on, ring_over};
 const GRACE: Duration = Duration::from_mins(10);
 
 fn grant() -> Grant {
-    Grant::new("alice").scopes(["read", "write"]).unwrap()
+    Grant::new("alice").scopes(["read", "write"])
 }
 
 fn replace(ring: &KeyRing, id: KeyId, how: usize) -> Result<Issued, Error> {

@@ -144,7 +144,7 @@ impl RingSpec {
             None => builder.unlimited_lifetime(),
         };
         if let Some(grantable) = self.grantable {
-            builder = builder.grantable_scopes(grantable.split(' '));
+            builder = builder.grantable_scopes(grantable);
         }
         if let Some(limit) = self.max_keys_per_subject {
             builder = builder.max_keys_per_subject(limit);

@@ -70,9 +70,9 @@ impl Taken {
         match &self.scopes {
             Some(scopes) if self.caveats.is_empty() => scopes.into(),
             Some(scopes) => Narrowing::new()
-                .to_scope_set(scopes.clone())
-                .with_caveat_set(self.caveats.clone()),
-            None => Narrowing::new().with_caveat_set(self.caveats.clone()),
+                .to_scopes(scopes.clone())
+                .with_caveats(self.caveats.clone()),
+            None => Narrowing::new().with_caveats(self.caveats.clone()),
         }
     }
 }

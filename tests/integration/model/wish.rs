@@ -23,8 +23,8 @@ impl Wish {
 
     pub(super) fn grant(&self, ring: usize, now: u64) -> Grant {
         let mut grant = Grant::new(self.subject)
-            .scope_set(self.scopes_for(ring))
-            .caveat_set(self.caveats_for(ring))
+            .scopes(self.scopes_for(ring))
+            .caveats(self.caveats_for(ring))
             .label(format!("for {}", self.subject.len()));
         if let Some(start) = self.start(now) {
             grant = grant.not_before(Timestamp::from_unix(start));

@@ -88,7 +88,7 @@ async fn cached(test: &str, layer: ApiKeyLayer) -> Option<(Backend, Nginx)> {
 }
 
 async fn issue_to(ring: &KeyRing, subject: &str) -> Issued {
-    let grant = Grant::new(subject).scopes(["read"]).unwrap();
+    let grant = Grant::new(subject).scopes(["read"]);
     ring.issue(grant).await.unwrap()
 }
 

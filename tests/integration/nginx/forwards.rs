@@ -36,7 +36,7 @@ async fn r27_nginx_says_where_a_client_is_and_the_client_does_not() {
         .grantable_caveats([CaveatKind::Net])
         .build(MemoryStore::new())
         .unwrap();
-    let grant = Grant::new("ci").caveats(["net=127.0.0.2"]).unwrap();
+    let grant = Grant::new("ci").caveats(["net=127.0.0.2"]);
     let issued = ring.issue(grant).await.unwrap();
     let key = issued.secret().expose();
     let proxies = TrustedProxies::x_forwarded_for(["127.0.0.1"]).unwrap();

@@ -279,7 +279,7 @@ async fn an_import_is_within_the_rings_policy() {
         ),
         (alice().never_expires(), too_long, too_long_text),
         (
-            alice().scopes(["admin", "read"]).unwrap(),
+            alice().scopes(["admin", "read"]),
             ErrorKind::ScopeNotGrantable,
             "scope not grantable: this ring grants only read write",
         ),
@@ -302,12 +302,7 @@ async fn an_import_is_within_the_rings_policy() {
             assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Unknown));
         }
     }
-    let most = || {
-        alice()
-            .scopes(["read", "write"])
-            .unwrap()
-            .expires_in(longest)
-    };
+    let most = || alice().scopes(["read", "write"]).expires_in(longest);
     ring.import_digest(most(), digest).await.unwrap();
     ring.import_insecure_plaintext(most(), "hunter2")
         .await

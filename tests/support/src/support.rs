@@ -139,7 +139,7 @@ pub fn ring() -> KeyRing {
 
 /// A key of this ring for `alice` with these scopes, separated by spaces.
 pub async fn issue(ring: &KeyRing, scopes: &str) -> Issued {
-    let grant = Grant::new("alice").scope_set(scopes.parse().unwrap());
+    let grant = Grant::new("alice").scopes(scopes);
     ring.issue(grant).await.unwrap()
 }
 
@@ -168,7 +168,7 @@ pub async fn every_kind_of_key() -> [(KeyRing, String); 3] {
     let minted = key(&plain, "read").await;
     let importing = importing_ring(MemoryStore::new());
     let minted_beside = key(&importing, "read").await;
-    let grant = Grant::new("alice").scopes(["read"]).unwrap();
+    let grant = Grant::new("alice").scopes(["read"]);
     let grant = grant.expires_in(std::time::Duration::from_hours(24));
     importing.import_plaintext(grant, IMPORTED).await.unwrap();
     [

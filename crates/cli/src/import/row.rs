@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tower_api_key::{Grant, Import, OldKey, Timestamp};
+use tower_api_key::{Caveats, Grant, Import, OldKey, ScopeSet, Timestamp};
 
 use super::kind::{Kind, is_quoted};
 use crate::durations::{duration, moment};
@@ -154,9 +154,8 @@ impl Row {
             );
         }
         grant = grant
-            .scopes(scopes)
-            .and_then(|grant| grant.caveats(caveats))
-            .map_err(|error| error.to_string())?;
+            .scopes(ScopeSet::new(scopes).map_err(|error| error.to_string())?)
+            .caveats(Caveats::new(caveats).map_err(|error| error.to_string())?);
         let time = |field: Option<TextOrNumber>, name: &str| match given(
             field.map(TextOrNumber::into_text),
         ) {

@@ -153,7 +153,7 @@ impl World {
             ($keys:expr) => {
                 match *operation {
                     Operation::Issue(subject, mask) => {
-                        let grant = Grant::new(subject).scopes(scopes(mask)).unwrap();
+                        let grant = Grant::new(subject).scopes(scopes(mask));
                         $keys.issue(grant).await.map(Some)
                     }
                     Operation::Rotate(pick) => match key(pick) {
@@ -166,7 +166,7 @@ impl World {
                     },
                     Operation::Regrant(pick, mask) => match key(pick) {
                         Some(id) => {
-                            let grant = Grant::new("alice").scopes(scopes(mask)).unwrap();
+                            let grant = Grant::new("alice").scopes(scopes(mask));
                             $keys.regrant(id, grant).await.map(Some)
                         }
                         None => Ok(None),

@@ -63,7 +63,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
     let ring = ring_over(connect(&url).await);
     let alice = issue(&ring, "orders:read orders:write").await;
     let bob = tower_api_key::Grant::new("bob").scopes(["orders:read", "orders:write"]);
-    let bob = ring.issue(bob.unwrap()).await.unwrap();
+    let bob = ring.issue(bob).await.unwrap();
     let both = Ok("orders:read orders:write".to_owned());
     let read = Ok("orders:read".to_owned());
 
@@ -95,7 +95,7 @@ async fn r32_a_trigger_on_the_roles_of_the_application_leaves_no_privilege_behin
 
     // If a change of a role cannot end the keys, it does not happen.
     let bob = tower_api_key::Grant::new("bob").scopes(["orders:read"]);
-    let bob = ring.issue(bob.unwrap()).await.unwrap();
+    let bob = ring.issue(bob).await.unwrap();
     let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM members; COMMIT";
     let said = run(&psql, &url, &["-c", snapshot]).unwrap_err();
     assert!(said.contains("READ COMMITTED"), "{said}");
