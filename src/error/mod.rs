@@ -124,7 +124,7 @@ impl fmt::Display for Error {
                 "invalid key id: expected the 12 characters before the last _ of a key"
             }
             ErrorKind::InvalidCursor => {
-                "invalid place in a list: expected the one that the page before named"
+                "invalid place in a list: expected the one that the previous page returned"
             }
             ErrorKind::InvalidDigest => "invalid digest: expected 64 hexadecimal digits",
             ErrorKind::InvalidReason => {
@@ -137,22 +137,27 @@ impl fmt::Display for Error {
                 "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or the scheme Bearer of Authorization"
             }
             ErrorKind::InvalidLifetime => {
-                "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for"
+                "invalid lifetime: a key must end after it begins, within 100 years and the year \
+                 9999 (milliseconds taken for seconds?), and later than every expiry that this \
+                 ring has already enforced"
             }
             ErrorKind::LifetimeTooLong { longest } => return self.fmt_lifetime(f, longest),
             ErrorKind::ExpiryNotSaid => {
-                "no expiry: an imported key has no default lifetime; say its old expiry, a new one, or that it never expires"
+                "no expiry: an imported key has no default lifetime; set its old expiry or a new \
+                 one, or that it never expires"
             }
             ErrorKind::InvalidIssuedAt => {
                 "invalid time of issue: an imported key cannot have been minted in the future"
             }
             ErrorKind::InvalidGrace => {
-                "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; to have no grace period, rotate at once"
+                "invalid grace period: use at least one second, within 100 years and the year \
+                 9999 (milliseconds taken for seconds?), that ends later than every expiry that \
+                 this ring has already enforced; to have no grace period, rotate at once"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
                     f,
-                    "grace too long: this ring grants at most {}",
+                    "grace period too long: this ring grants at most {}",
                     Span(longest)
                 );
             }
@@ -188,7 +193,8 @@ impl fmt::Display for Error {
             }
             ErrorKind::Generator => "the operating system's random generator failed",
             ErrorKind::ImportRefused => {
-                "import refused: this ring does not accept imported keys, or it has a pepper and accepts plaintext alone, not digests"
+                "import refused: this ring does not accept imported keys, or it has a pepper and \
+                 accepts only plaintext, not digests"
             }
             ErrorKind::InvalidPlaintext => {
                 "invalid plaintext: use 1 to 512 visible ASCII characters without commas"

@@ -90,12 +90,12 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Conflict => "the records are not as the change expects them",
             StoreErrorKind::Duplicate => "the id or the digest is taken",
             StoreErrorKind::Unavailable => "the store is unavailable",
-            StoreErrorKind::Busy => "another process holds the store",
+            StoreErrorKind::Busy => "another process has locked the store",
             StoreErrorKind::ReadOnly => "the store cannot be written to",
-            StoreErrorKind::Schema => "the schema of the store does not fit",
+            StoreErrorKind::Schema => "the schema of the store is not the expected one",
             StoreErrorKind::Corrupt => "the store is damaged",
-            StoreErrorKind::Overloaded => "too many calls wait for the store",
-            StoreErrorKind::Unsupported => "the store does not do this",
+            StoreErrorKind::Overloaded => "too many calls are waiting for the store",
+            StoreErrorKind::Unsupported => "the store does not support this",
         })
     }
 }

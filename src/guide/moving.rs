@@ -129,7 +129,7 @@
 //! | `failed` | the cause follows; nothing was imported for this line, the others were |
 //!
 //! The exit code is 0 if no line failed, and 7 if one did. A line that failed does not prevent the
-//! import of others. If an import was interrupted, run it again: keys that are there are passed over. If
+//! import of others. If an import was interrupted, run it again: keys that are already there are skipped. If
 //! a key is there with another subject, expiry, scope or other field, its line fails, because a batch
 //! changes no key.
 //!
@@ -238,5 +238,5 @@
 //! 1. Import in a dry run, until no line fails.
 //! 2. Serve with a ring that accepts imports. Both systems know the old keys.
 //! 3. Import. From here on, mint and revoke only here: changes in the old system are not seen.
-//! 4. Import again the keys that were minted in between: keys that are there are passed over. Revoke by
+//! 4. Import again the keys that were minted in between: keys that are already there are skipped. Revoke by
 //!    hand here a key that was revoked in between in the old system.

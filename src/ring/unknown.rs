@@ -52,7 +52,8 @@ impl KeyRing {
                 Turn::Overloaded => Outcome::NoAnswer(StoreError::new(
                     StoreErrorKind::Overloaded,
                     format!(
-                        "{} unknown keys are asked for already, which is max_pending_unknown_keys",
+                        "{} unknown keys are being looked up already, which is the limit \
+                         max_pending_unknown_keys",
                         asking.most
                     ),
                 )),
@@ -96,7 +97,7 @@ impl KeyRing {
             Some(Ok(None)) => Outcome::Refused,
             Some(Err(error)) => self.no_answer(StoreError::unavailable(error)),
             None => self.no_answer(StoreError::unavailable(
-                "the code that is asked for unknown keys panicked",
+                "the code that looks up unknown keys panicked",
             )),
         }
     }

@@ -312,7 +312,7 @@ impl Inner {
 /// A store that answers with another key's record is out of order.
 #[cold]
 fn of_another_digest() -> VerifyError {
-    let answer = "the store answered with the record of another digest";
+    let answer = "the store returned the record of another digest";
     VerifyError::store_unavailable(StoreError::new(StoreErrorKind::Corrupt, answer))
 }
 

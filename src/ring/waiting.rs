@@ -36,7 +36,9 @@ impl Waiting {
             Ok(_) => Ok(Place(Arc::clone(now))),
             Err(_) => Err(StoreError::new(
                 StoreErrorKind::Overloaded,
-                format!("{most} look-ups wait already, which is max_pending_lookups"),
+                format!(
+                    "{most} look-ups are waiting already, which is the limit max_pending_lookups"
+                ),
             )),
         }
     }

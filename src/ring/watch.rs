@@ -150,7 +150,7 @@ impl KeyRing {
         match Bounded::new(get, self.0.clock.sleep(within)).await {
             Ok(found) if found.len() == count => found,
             Ok(_) => {
-                let answer = "the store answered for other keys than it was asked for";
+                let answer = "the store returned other keys than those requested";
                 vec![Err(StoreError::new(StoreErrorKind::Corrupt, answer)); count]
             }
             Err(missing) => vec![Err(missing.failure(within)); count],

@@ -142,10 +142,13 @@ fn assert_overloaded(polled: Poll<Result<tower_api_key::VerifiedKey, VerifyError
         .downcast_ref::<StoreError>()
         .unwrap();
     assert_eq!(source.kind(), StoreErrorKind::Overloaded);
-    assert_eq!(source.to_string(), "too many calls wait for the store");
+    assert_eq!(
+        source.to_string(),
+        "too many calls are waiting for the store"
+    );
     assert_eq!(
         source.source().unwrap().to_string(),
-        "7 look-ups wait already, which is max_pending_lookups"
+        "7 look-ups are waiting already, which is the limit max_pending_lookups"
     );
 }
 

@@ -81,7 +81,7 @@ async fn r03_a_grace_ends_no_later_than_the_policy_and_the_expiry_say() {
     let id = ring.issue(grant).await.unwrap().record().id();
     let longest = 24 * HOUR;
     let kind = ErrorKind::GraceTooLong { longest };
-    let message = "grace too long: this ring grants at most 24h";
+    let message = "grace period too long: this ring grants at most 24h";
     let outcome = ring.rotate(id, longest + Duration::from_secs(1)).await;
     assert_refused(outcome, kind, message);
     assert_eq!(ring.get(id).await.unwrap().unwrap().version(), 1);

@@ -50,7 +50,7 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) realm: Option<String>,
-    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH; a line feed at its end is left out
+    /// The ring's pepper: VERSION=env:NAME or VERSION=file:PATH; a line feed at its end is removed
     #[arg(
         long,
         global = true,
@@ -77,14 +77,14 @@ pub(crate) struct Common {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Mint a key, and write it to standard output
+    /// Issue a new key, and write it to standard output
     Issue {
         #[command(flatten)]
         grant: GrantArguments,
         #[command(flatten)]
         policy: PolicyArguments,
     },
-    /// Mint a key for a keys file, without a store; its entry goes to standard error
+    /// Make a key for a keys file, without a store; its entry goes to standard error
     Mint {
         #[command(flatten)]
         grant: GrantArguments,
@@ -99,14 +99,14 @@ pub(crate) enum Command {
         /// The grace period, in which the old key still works, such as 24h or 15m
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         grace: String,
-        /// End the old key and all others of its lineage at once, because a key has leaked
+        /// End the old key and all others of its lineage at once, for example after a leak
         #[arg(long, conflicts_with = "grace")]
         at_once: bool,
         #[command(flatten)]
         policy: PolicyArguments,
     },
-    /// Replace a key if its owner's privilege changed: the new key has another authority, and the old
-    /// one ends at once
+    /// Replace a key after its subject's privilege changed: the new key has the new rights, and the
+    /// old one ends at once
     Regrant {
         /// The id of the key, which is the 12 characters before its last _, with or without the
         /// prefix; - reads the key from standard input
@@ -132,11 +132,11 @@ pub(crate) enum Command {
         #[arg(long = "caveat", value_name = "CAVEAT")]
         caveats: Vec<String>,
     },
-    /// Revoke a key, a lineage, or all keys of a subject, for good
+    /// Revoke a key, its lineage or all keys of a subject; this cannot be undone
     Revoke {
         #[command(flatten)]
         target: Target,
-        /// The reason, in the words of RFC 5280
+        /// The reason, one of those of RFC 5280
         #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
         reason: Reason,
     },
@@ -150,7 +150,7 @@ pub(crate) enum Command {
     },
     /// Import a key that was minted elsewhere, from standard input, or a file of them
     ///
-    /// An imported key has no default lifetime, so its end must be given.
+    /// An imported key has no default lifetime, so its expiry must be given.
     Import {
         #[command(flatten)]
         import: ImportArguments,
@@ -163,7 +163,7 @@ pub(crate) enum Command {
         /// A scope that the key must have; if given several times, it must have one of them
         #[arg(long = "require-any", value_name = "SCOPE")]
         any: Vec<String>,
-        /// Look for imported keys too, including tokens of Laravel Sanctum
+        /// Accept imported keys too, including tokens of Laravel Sanctum
         #[arg(long, env = "TOWER_API_KEY_ACCEPT_IMPORTS", hide_env_values = true)]
         accept_imports: bool,
         /// The address of the client, to check the caveat net
@@ -177,9 +177,9 @@ pub(crate) enum Command {
     Pattern,
     /// Create the store, or update its schema to this version
     Migrate,
-    /// Remove the records of keys that have been dead for longer than the retention
+    /// Remove the records of keys that ended longer ago than the retention
     Purge {
-        /// How long to keep the record of a dead key
+        /// How long to keep the record of a key after it has ended
         #[arg(
             long,
             value_name = "DURATION",
@@ -202,19 +202,20 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         also_revoked_in: Vec<PathBuf>,
         /// Restore even if the present store cannot be read: keys that were revoked since the backup
-        /// are live again
+        /// become live again
         #[arg(long)]
         danger_present_is_lost: bool,
     },
     /// Copy the records of a store to another store, or bring that copy up to date
     ///
     /// Records of all realms are copied, or of the realm that is named, with their digests, dates,
-    /// revocations and last uses. A record that the other store has is only ever given less authority. A
-    /// copy of a store that is written to meanwhile is not one state of it: stop the writers, and run it
-    /// again.
+    /// revocations and last uses. A record that the other store has already can only lose authority. If
+    /// the store is written to meanwhile, the copy may mix older and newer records: stop the writers, and
+    /// run the command again.
     Copy {
         #[arg(
-            help = "The store to copy to, which migrate has made: sqlite:PATH or postgres://USER@HOST/DATABASE",
+            help = "The store to copy to, created by migrate: sqlite:PATH or \
+                    postgres://USER@HOST/DATABASE",
             value_name = "URL"
         )]
         target: String,
@@ -237,8 +238,8 @@ pub(crate) struct Target {
     /// The id of a key, which is the 12 characters before its last _, with or without the prefix; -
     /// reads the key from standard input
     pub(crate) id: Option<String>,
-    /// Every key of this key's lineage, which rotations and regrants have made; - reads the key from
-    /// standard input
+    /// Every key of this key's lineage: the keys that it replaced, and those that replaced it; -
+    /// reads the key from standard input
     #[arg(long, value_name = "ID")]
     pub(crate) lineage: Option<String>,
     /// Every key of this subject
@@ -261,11 +262,11 @@ pub(crate) struct Filters {
     /// Only keys in this state; if given several times, in one of them
     #[arg(long = "state", value_enum, value_name = "STATE")]
     pub(crate) states: Vec<State>,
-    /// Only keys that have not ended, and will within this time, such as 14d
+    /// Only keys that have not ended, and will end within this time, such as 14d
     #[arg(long, value_name = "DURATION")]
     pub(crate) expiring_within: Option<String>,
-    /// Only keys that have not ended, and were not used for this time, such as 90d; a key that was
-    /// never used counts from its issue
+    /// Only keys that have not ended, and were not used for this time, such as 90d; for a key that was
+    /// never used, the time since its issue counts
     #[arg(long, value_name = "DURATION")]
     pub(crate) unused_for: Option<String>,
     /// Only keys that have this scope

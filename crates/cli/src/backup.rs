@@ -38,8 +38,9 @@ pub(crate) fn restore(
     let restored = restore.into(path)?;
     if !restored.present {
         output.warn(
-            "there was no store to learn from: what was revoked since the backup is live again, \
-             unless --also-revoked-in named a file that has it revoked",
+            "the previous store was missing or could not be read: keys that were revoked since \
+             the backup are live again, except those that a file of --also-revoked-in has as \
+             revoked",
         );
     }
     let text = format!(

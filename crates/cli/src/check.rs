@@ -16,8 +16,8 @@ use crate::paste::{keys_in, read, trimmed, unquoted};
 use crate::setup::dry;
 use crate::table::{Cell, Style, aligned};
 
-const AROUND: &str = "white space, or a character that is not shown, stands around the key, and was \
-                      left out; no client may send it";
+const AROUND: &str = "white space or an invisible character around the key was removed; clients \
+                      must send the key without it";
 
 /// The key on standard input. The end of its line is not part of it, and neither is what cannot be
 /// part of any key.
@@ -41,7 +41,7 @@ pub(crate) fn read_key_to_import(output: Output) -> Result<String, Failure> {
     let is_quote = |it| "\"'`\u{201c}\u{201d}\u{2018}\u{2019}".contains::<char>(it);
     if key.starts_with(is_quote) || key.ends_with(is_quote) {
         return Err(Failure::usage(
-            "the key begins or ends with a quote; leave the quotes out, or bring the key in by its \
+            "the key begins or ends with a quote; remove the quotes, or import the key with \
              --digest if they are part of it",
         ));
     }
@@ -52,7 +52,8 @@ pub(crate) fn read_key_to_import(output: Output) -> Result<String, Failure> {
 async fn without_quotes(key: String, shape: &KeyRing, output: Output) -> String {
     match unquoted(&key).map(trimmed) {
         Some(inner) if is_well_formed(shape, inner).await => {
-            output.warn("quotes stand around the key, and were left out; no client may send them");
+            output
+                .warn("quotes around the key were removed; clients must send the key without them");
             inner.to_owned()
         }
         _ => key,
@@ -155,13 +156,13 @@ pub(crate) async fn check(
     };
     Err(if is_imported && !accept_imports {
         failure.advise(
-            "it is an imported key, which a service accepts if its ring does: --accept-imports asks \
-             for that",
+            "it is an imported key; use --accept-imports if the ring of the service accepts \
+             imported keys",
         )
     } else if !keys_in(&key, &shape).await.is_empty() {
-        failure.advise("there is a key in this text: write it alone")
+        failure.advise("the text contains a key; write only the key")
     } else if unquoted(&key).is_some() {
-        failure.advise("it is in quotes, which are part of what is presented")
+        failure.advise("it is in quotes; write it without them")
     } else {
         failure
     })
@@ -215,7 +216,7 @@ impl Finding {
         let shape = if self.well_formed {
             format!("well-formed, prefix {prefix}")
         } else {
-            format!("not in the shape of a key with the prefix {prefix}")
+            format!("not well-formed as a key with the prefix {prefix}")
         };
         row("shape", &shape, Style::Plain);
         row("known", if self.known { "yes" } else { "no" }, Style::Plain);

@@ -53,7 +53,7 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, Failure> {
         let moment = Timestamp::from_unix(seconds);
         if moment > Timestamp::LAST_YEAR {
             return Err(Failure::usage(format!(
-                "invalid moment: {text} is beyond the year 9999; milliseconds taken for seconds?"
+                "invalid time: {text} is beyond the year 9999; milliseconds taken for seconds?"
             )));
         }
         return Ok(moment);

@@ -23,17 +23,18 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for check: the key is accepted
-  1  refused: by the policy, or because of the key's state; for check: the key
-     is not accepted
-  2  the arguments, or what was read from standard input, make no sense
-  3  there is no such key in the realm, or no key of the subject
-  4  conflict: another writer was first, or the key is in the store already
-  5  the store cannot be used: unreachable, busy, read-only, of another
-     version, or damaged
-  6  standard output cannot be written to; a new key is then revoked, or was
-     not made
-  7  some lines of a batch, or records of a copy, were passed over; the others
-     were imported or copied";
+  1  refused, because of the policy or the state of the key; for check: the
+     key is not accepted
+  2  the arguments, or the text on standard input, are invalid
+  3  the realm has no such key, or the subject has no key
+  4  conflict: another writer changed the record first, or the store already
+     has the key
+  5  the store cannot be used: it is unreachable, busy, read-only, damaged or
+     of another version
+  6  standard output cannot be written to; a new key was not made, or was
+     revoked
+  7  some lines of a batch were not imported, or some records were not copied;
+     all others were";
 
 /// A line for standard error.
 #[derive(Debug)]
@@ -74,13 +75,17 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit, advice) = match error.kind() {
             ErrorKind::LifetimeTooLong { .. } => {
-                (Exit::Refused, Some("--max-lifetime raises the limit"))
+                (Exit::Refused, Some("use --max-lifetime to raise the limit"))
             }
-            ErrorKind::GraceTooLong { .. } => (Exit::Refused, Some("--max-grace raises the limit")),
-            ErrorKind::ScopeNotGrantable => (Exit::Refused, Some("--grantable-scope adds one")),
+            ErrorKind::GraceTooLong { .. } => {
+                (Exit::Refused, Some("use --max-grace to raise the limit"))
+            }
+            ErrorKind::ScopeNotGrantable => {
+                (Exit::Refused, Some("use --grantable-scope to add a scope"))
+            }
             ErrorKind::TooManyKeys { .. } => (
                 Exit::Refused,
-                Some("--max-keys-per-subject raises the limit"),
+                Some("use --max-keys-per-subject to raise the limit"),
             ),
             ErrorKind::EmptyScopes
             | ErrorKind::WouldWiden
@@ -90,18 +95,17 @@ impl From<Error> for Failure {
             | ErrorKind::KeyRevoked
             | ErrorKind::ImportRefused
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
-            ErrorKind::ImportDiffers => (
-                Exit::Conflict,
-                Some("revoke that key, or take the line out"),
-            ),
+            ErrorKind::ImportDiffers => {
+                (Exit::Conflict, Some("revoke that key, or remove the line"))
+            }
             ErrorKind::NotFound => (
                 Exit::NotFound,
-                Some("list shows its keys, --realm chooses another realm"),
+                Some("use list to see its keys, or --realm to choose another realm"),
             ),
             ErrorKind::Conflict => (Exit::Conflict, None),
             ErrorKind::Duplicate => (
                 Exit::Conflict,
-                Some("nothing was imported; a key is imported once"),
+                Some("nothing was imported, because a key can be imported only once"),
             ),
             ErrorKind::Store | ErrorKind::Generator => (Exit::Store, None),
             _ => (Exit::Usage, None),
@@ -110,17 +114,17 @@ impl From<Error> for Failure {
             // Where the library's words name its methods, the command line has its own.
             (ErrorKind::InGrace, _) => Self::new(
                 exit,
-                "rotation in progress: a key of the lineage is in its grace; wait for its end, or \
-                 rotate the newest key with --at-once",
+                "rotation in progress: a key of the lineage is in its grace period; wait until \
+                 the period ends, or rotate the newest key with --at-once",
             ),
             (ErrorKind::InvalidGrace, _) => Self::new(
                 exit,
-                "invalid grace: use at least 1s, or --at-once for none",
+                "invalid grace period: use at least 1s, or --at-once for none",
             ),
             (ErrorKind::WeakPlaintext, _) => Self::new(
                 exit,
-                "weak key: under 128 bits by length and alphabet; issue a new one instead, or say \
-                 --insecure",
+                "weak key: under 128 bits by length and alphabet, so it can be guessed; issue a \
+                 new key instead, or use --insecure",
             ),
             (ErrorKind::ImportRefused, _) => Self::new(
                 exit,

@@ -198,7 +198,7 @@ fn of_page(command: Command, page: &Page) -> Command {
         })
 }
 
-/// The reason why arguments make no sense, in one line.
+/// Why the arguments are invalid, in one line.
 pub(crate) fn explained(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command; see tower-api-key --help".to_owned();

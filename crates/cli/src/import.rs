@@ -35,8 +35,8 @@ pub(crate) async fn import(
     details.warn(output);
     if !Ends::of(details)?.are_said() {
         return Err(Failure::usage(
-            "no expiry: an imported key has no default lifetime; say its old one with --expires-at, a \
-             new one with --expires-in, or --never-expires",
+            "no expiry: an imported key has no default lifetime; use --expires-at with its old \
+             expiry, --expires-in for a new one, or --never-expires",
         ));
     }
     let subject = arguments.subject.as_deref().unwrap_or_default();

@@ -51,8 +51,8 @@ pub(crate) async fn rotate(
     let replaced = Replaced::new(old, issued.record().issued_at(), grace);
     let shortened = replaced.shortened(
         issued.record(),
-        "--max-lifetime {}, or TOWER_API_KEY_MAX_LIFETIME, keeps the lifetime at the \
-         next rotation",
+        "to keep the lifetime at the next rotation, use --max-lifetime {} or \
+         TOWER_API_KEY_MAX_LIFETIME",
     );
     hand_over(&ring, output, issued, Some(&replaced)).await?;
     if let Some(shortened) = shortened {
@@ -86,8 +86,8 @@ pub(crate) async fn regrant(
     let replaced = Replaced::new(old, issued.record().issued_at(), None);
     let shortened = replaced.shortened(
         issued.record(),
-        "no end was named: --never-expires or --expires-in names one, --max-lifetime {} \
-         raises the limit",
+        "no expiry was given: use --expires-in or --never-expires, and --max-lifetime {} to raise \
+         the limit",
     );
     hand_over(&ring, output, issued, Some(&replaced)).await?;
     if let Some(shortened) = shortened.filter(|_| !arguments.details.names_end()) {
@@ -134,15 +134,17 @@ async fn take_back(ring: &KeyRing, record: &KeyRecord) -> String {
     let id = record.id();
     let reason = RevocationReason::CessationOfOperation;
     let taken = match ring.revoke(id, reason).await {
-        Ok(()) => format!("the new key {id} was revoked, because nobody has received it"),
+        Ok(()) => format!("the new key {id} was revoked, because it was not delivered"),
         Err(error) => {
             let why = Failure::from(error);
-            format!("revoke the new key {id} yourself, because that failed too: {why}")
+            format!(
+                "revoke the new key {id} yourself, because the program failed to revoke it: {why}"
+            )
         }
     };
     // The key in whose place it came has its end set already, and that never moves again.
     match record.generation() {
         0 => taken,
-        _ => format!("{taken}; the key before it ends all the same, so issue another"),
+        _ => format!("{taken}; the key that it replaced ends anyway, so issue another key"),
     }
 }

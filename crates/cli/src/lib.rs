@@ -175,7 +175,7 @@
 //! conflicts or unreadable records the exit code is 7. After any error the command can be run again.
 //!
 //! The target is an argument, which other users of the machine can see. Leave the password of a Postgres
-//! server to `PGPASSWORD` or `~/.pgpass`. A keys file is no target.
+//! server to `PGPASSWORD` or `~/.pgpass`. A keys file cannot be the target.
 //!
 //! # Exit codes
 //!
@@ -183,10 +183,10 @@
 //! `kind` and `message`. A warning is an object with `warning`, and a note is one with `note`. After an
 //! error nothing was changed, except:
 //!
-//! - with code 6, whose line says how things stand;
-//! - with code 7, whose results give the outcome of each line, or whose warnings name each record that was
-//!   not copied; a batch that ends with 5 or 6 has
-//!   imported the lines that its results name, and is [run again](tower_api_key::guide::moving#a-batch);
+//! - with code 6: the message says whether the new key was revoked;
+//! - with code 7: the results have the outcome of each line, or the warnings name each record that was
+//!   not copied. A batch that ends with 5 or 6 has imported the lines that its results name. Run it
+//!   [again](tower_api_key::guide::moving#a-batch);
 //! - with code 5: a Postgres that lost its connection may have applied the change, a `purge` may have
 //!   removed a part, and a `copy` may have copied one, which the next run completes;
 //! - with code 4 of `revoke --subject`: some of the keys may be revoked.
@@ -194,13 +194,13 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done; for `check`: the key is accepted |
-//! | 1 | refused, by the policy or because of the key's state; for `check`: the key is not accepted |
-//! | 2 | the arguments, or the text from standard input, make no sense |
-//! | 3 | there is no such key in the realm, or no key of the subject |
-//! | 4 | conflict: another writer was first, or the key is in the store already |
-//! | 5 | the store cannot be used: unreachable, busy, read-only, of another version, or damaged |
-//! | 6 | standard output cannot be written to; a new key is then revoked, or was not made |
-//! | 7 | some lines of `import --batch`, or some records of `copy`, were passed over; the others were not |
+//! | 1 | refused, because of the policy or the state of the key; for `check`: the key is not accepted |
+//! | 2 | the arguments, or the text on standard input, are invalid |
+//! | 3 | the realm has no such key, or the subject has no key |
+//! | 4 | conflict: another writer changed the record first, or the store already has the key |
+//! | 5 | the store cannot be used: it is unreachable, busy, read-only, damaged or of another version |
+//! | 6 | standard output cannot be written to; a new key was not made, or was revoked |
+//! | 7 | some lines of `import --batch` were not imported, or some records were not copied; all others were |
 //!
 //! # A keys file
 //!

@@ -46,7 +46,7 @@ impl Replaced {
         let id = self.old.id();
         output.note(&match self.until {
             Some(until) => format!("the old key {id} works until {}", until.to_rfc3339()),
-            None => format!("the old key {id} does not work any more"),
+            None => format!("the old key {id} no longer works"),
         });
     }
 
@@ -66,7 +66,7 @@ impl Replaced {
         };
         let advice = advice.replace("{}", &longest);
         Some(format!(
-            "the new key lives {now}, and the old one {before}; {advice}"
+            "the lifetime of the new key is {now}, and the old one {before}; {advice}"
         ))
     }
 }
@@ -104,8 +104,8 @@ pub(crate) fn note_living(output: Output, living: &[Arc<KeyRecord>]) {
             None => "without end".to_owned(),
         };
         output.warn(&format!(
-            "the key {id} of the same lineage still works, {until}; revoke --lineage {lineage} ends \
-             it too"
+            "the key {id} of the same lineage still works, {until}; to end it too, use revoke \
+             --lineage {lineage}"
         ));
     }
 }
@@ -129,8 +129,8 @@ pub(crate) async fn warn_of_prefix(common: &Common, ring: &KeyRing, output: Outp
     }
     let found: Vec<&str> = prefixes.into_iter().collect();
     output.warn(&format!(
-        "the prefix is {prefix}, but the newest keys of the realm {realm} begin with {}; a service \
-         refuses keys of another prefix than its own",
+        "the prefix is {prefix}, but the newest keys of the realm {realm} begin with {}; a \
+         service refuses keys that do not have its prefix",
         found.join(", ")
     ));
 }

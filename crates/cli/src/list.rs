@@ -44,7 +44,7 @@ pub(crate) async fn list(
     };
     output.either(&values.collect(), &text)?;
     if let Some(next) = next {
-        tell(&format!("more: --after {next}\n"));
+        tell(&format!("more keys: continue with --after {next}\n"));
     }
     if keys.is_empty() && unreadable.is_empty() {
         none(&ring, &**store, output).await?;

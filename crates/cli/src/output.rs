@@ -128,8 +128,8 @@ pub(crate) fn ensure_printable() -> Result<(), Failure> {
         return Ok(());
     };
     let text = format!(
-        "{why}, so the new key would be lost; nothing was changed; let KEY=$(...) or a file that \
-         only you may read take it"
+        "{why}, so the new key would be lost; nothing was changed; capture it with KEY=$(...), or \
+         write it to a file that only you may read"
     );
     Err(Failure::new(Exit::Output, text))
 }

@@ -75,7 +75,9 @@ impl Named {
             several => {
                 let ids: Vec<&str> = several.iter().map(|(id, _)| id.as_str()).collect();
                 let ids = ids.join(", ");
-                let text = format!("there are several keys in standard input; name one: {ids}");
+                let text = format!(
+                    "standard input has several keys; write the id of one as the argument: {ids}"
+                );
                 Err(Failure::usage(text))
             }
         }
@@ -109,31 +111,31 @@ async fn proven(ring: &KeyRing, key: &str) -> Result<Result<KeyId, VerifyError>,
 fn unproven(id: KeyId, is_there: bool) -> Failure {
     let text = if is_there {
         format!(
-            "the text names the key {id}, and is not that key: its secret is another, or the ring \
-             has a pepper, which --pepper names; nothing was changed; to go by the id alone, write \
-             {id} in the place of -"
+            "the text has the id {id}, but it is not that key: its secret is different, or the \
+             ring has a pepper and the command needs --pepper; nothing was changed; to use the id \
+             alone, write {id} instead of -"
         )
     } else {
         format!(
-            "no such key in this realm: the text names the id {id}; list shows the keys, --realm \
-             chooses another realm"
+            "no such key in this realm: the text has the id {id}; use list to see the keys, or \
+             --realm to choose another realm"
         )
     };
     Failure::new(Exit::NotFound, text)
 }
 
 fn nothing_in(text: &str, prefix: Option<&str>) -> Failure {
-    let of = prefix.map_or_else(String::new, |prefix| format!(" of the prefix {prefix}"));
+    let of = prefix.map_or_else(String::new, |prefix| format!(" with the prefix {prefix}"));
     if text.is_empty() {
         return Failure::usage("no key: write it to standard input");
     }
-    let mut line = format!("there is no whole key{of} in standard input");
+    let mut line = format!("there is no complete key{of} in standard input");
     match claimed(text, prefix) {
         Some(id) => {
-            line = format!("{line}, only the id {id}; write that in the place of - if it is right");
+            line = format!("{line}, only the id {id}; if the id is right, write it instead of -");
         }
         None if redact_keys(text) != text => {
-            line.push_str(": what is there is mistyped, or of another prefix");
+            line.push_str(": the key in it is mistyped, or has another prefix");
         }
         None => {}
     }
@@ -202,8 +204,8 @@ pub(crate) fn key_id(text: &str, prefix: Option<&str>) -> Result<KeyId, Failure>
         _ if redact_keys(text) != text => Err(not_an_id(None)),
         Some((written, _, _)) if prefix.is_some_and(|prefix| prefix != written) => {
             Err(Failure::usage(format!(
-                "this is of a key with another prefix: {written}, and the keys here have {}; \
-                 --prefix chooses another",
+                "this id is of a key with the prefix {written}, but the prefix is {}; use \
+                 --prefix to choose another",
                 prefix.unwrap_or_default()
             )))
         }
@@ -227,14 +229,14 @@ fn parts(text: &str) -> Option<(&str, KeyId, &str)> {
 }
 
 fn not_an_id(id: Option<KeyId>) -> Failure {
-    let text = "this is a key, not its id, and arguments are no place for one: others may have \
-                seen it";
+    let text = "this is a key, not its id, and it may have leaked, because other users can see \
+                arguments";
     Failure::usage(match id {
         Some(id) => {
-            format!("{text}; name it by its id, {id}, or write - and give it to standard input")
+            format!("{text}; write its id, {id}, or write - and put the key on standard input")
         }
         None => format!(
-            "{text}; the id is the 12 characters before its last _; or write - and give the key to \
+            "{text}; the id is the 12 characters before its last _; or write - and put the key on \
              standard input"
         ),
     })

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Store, format!("cannot begin: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Store, format!("cannot start: {error}")))?;
     runtime.block_on(async {
         let common = &common;
         match command {

@@ -70,7 +70,7 @@ pub(crate) async fn revoke(
         let count = ring.revoke_subject(subject, reason).await?;
         let text = if count == 0 {
             require_subject(&ring, subject).await?;
-            "every key of the subject was revoked before\n".to_owned()
+            "every key of the subject was already revoked\n".to_owned()
         } else {
             format!("{} of the subject revoked\n", keys(count))
         };
@@ -93,7 +93,7 @@ async fn revoke_one(
         .as_ref()
         .is_some_and(|record| record.revocation().is_some());
     let text = if again {
-        "was revoked before"
+        "was already revoked"
     } else {
         "is revoked"
     };
@@ -126,8 +126,8 @@ async fn require_subject(ring: &KeyRing, subject: &str) -> Result<(), Failure> {
     if keys.is_empty() {
         return Err(Failure::new(
             Exit::NotFound,
-            "no key of this subject in this realm; list shows the subjects, --realm chooses another \
-             realm",
+            "no key of this subject in this realm; use list to see the subjects, or --realm to \
+             choose another realm",
         ));
     }
     Ok(())

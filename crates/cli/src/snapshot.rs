@@ -43,8 +43,8 @@ impl Reading {
         if beside(&path, "-shm").exists() {
             let store = SqliteStore::open_read_only(&path).map_err(|error| {
                 Failure::from(error).advise(
-                    "to list, show and check, a user must be able to read the file, its log (-wal) \
-                     and the index of that (-shm)",
+                    "to list, show and check, a user must be able to read the file, its log \
+                     (-wal) and the index of the log (-shm)",
                 )
             })?;
             return Ok(Self::new(Arc::new(store)));
@@ -53,7 +53,8 @@ impl Reading {
     }
 
     fn copy(path: &Path) -> Result<Self, Failure> {
-        let folder = Folder::new().map_err(|error| failed("no folder for a copy", &error))?;
+        let folder =
+            Folder::new().map_err(|error| failed("cannot create a temporary folder", &error))?;
         let copy = folder.0.join("keys.db");
         let before = Stamps::of(path)?;
         for suffix in ["", "-wal"] {
@@ -115,8 +116,8 @@ impl Stamps {
 
 fn used(path: &Path) -> Failure {
     let text = format!(
-        "the store is unavailable: {}: it is written to, or a writer died in the middle of a change; \
-         try again, or as a user who may write to it",
+        "the store is unavailable: {}: another process is writing to it, or stopped in the middle \
+         of a change; try again, or run the command as a user who may write to the store",
         path.display()
     );
     Failure::new(Exit::Store, text)
@@ -176,11 +177,13 @@ mod tests {
         for suffix in ["-shm", "-journal"] {
             fs::write(beside(&path, suffix), "").unwrap();
             let Err(refused) = Reading::copy(&path) else {
-                panic!("{suffix} was passed over");
+                panic!("{suffix} was skipped");
             };
             assert_eq!(refused.exit(), Exit::Store);
             assert!(
-                refused.message().contains(": it is written to, "),
+                refused
+                    .message()
+                    .contains(": another process is writing to it, "),
                 "{suffix}"
             );
             fs::remove_file(beside(&path, suffix)).unwrap();

@@ -52,7 +52,7 @@ impl StoreUrl {
                 Ok(store) => Arc::new(store),
                 Err(error) if path.exists() => return Err(error.into()),
                 Err(error) => {
-                    let advice = "tower-api-key migrate creates it";
+                    let advice = "use tower-api-key migrate to create it";
                     return Err(Failure::from(error).advise(advice));
                 }
             },
@@ -74,8 +74,8 @@ impl StoreUrl {
         match self {
             Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
             Self::File(_) => Err(Failure::usage(
-                "a keys file is no target of a copy, because an editor writes it; copy to sqlite:PATH or \
-                 postgres://USER@HOST/DATABASE",
+                "a keys file cannot be the target of a copy, because it is edited by hand; copy \
+                 to sqlite:PATH or postgres://USER@HOST/DATABASE",
             )),
         }
     }
@@ -85,10 +85,11 @@ impl StoreUrl {
         match self {
             Self::Sqlite(path) => Ok(path),
             Self::Postgres(_) => Err(Failure::usage(
-                "only a SQLite store is a file to copy; use copy for Postgres, or pg_dump and pg_restore",
+                "backup and restore need a SQLite store; for Postgres, use copy, or pg_dump and \
+                 pg_restore",
             )),
             Self::File(_) => Err(Failure::usage(
-                "only a SQLite store is copied while it is used; copy a keys file as it is",
+                "backup and restore need a SQLite store; copy a keys file like any other file",
             )),
         }
     }
@@ -100,7 +101,8 @@ impl StoreUrl {
             Self::Postgres(url) => PostgresStore::migrate(url).await.map(drop)?,
             Self::File(_) => {
                 return Err(Failure::usage(
-                    "a keys file has no schema; mint writes an entry for it, and an editor puts it in",
+                    "a keys file has no schema; use mint to make an entry, and paste it into the \
+                     file",
                 ));
             }
         }

@@ -71,7 +71,7 @@ fn a_batch_is_imported_tried_before_and_run_again() {
     assert_eq!((ran.code, results(&ran)), (0, would));
     assert_eq!(
         ran.stderr,
-        "3 would be imported, 0 there already, 0 ended, 0 failed\n"
+        "3 would be imported, 0 already there, 0 ended, 0 failed\n"
     );
     assert_eq!(shell.count(), 0);
 
@@ -80,7 +80,7 @@ fn a_batch_is_imported_tried_before_and_run_again() {
     assert_eq!((ran.code, results(&ran)), (0, imported));
     assert_eq!(
         ran.stderr,
-        "3 imported, 0 there already, 0 ended, 0 failed\n"
+        "3 imported, 0 already there, 0 ended, 0 failed\n"
     );
     let first = ran
         .stdout
@@ -107,7 +107,7 @@ fn a_batch_is_imported_tried_before_and_run_again() {
         + "plaintext\tsk_old_8sJd72hGf6sK2lPq9Xv4Mn1B\talice\t\tnever\t\t\t\n";
     let ran = shell.batch("old.tsv", &more, &UNLIMITED);
     let differs =
-        "the store holds this key with another subject; revoke that key, or take the line out";
+        "the store holds this key with another subject; revoke that key, or remove the line";
     let expected = [
         "2\tpresent\tID revoked".to_owned(),
         format!("3\tfailed\t{differs}"),
@@ -115,8 +115,7 @@ fn a_batch_is_imported_tried_before_and_run_again() {
         "5\timported\tID".to_owned(),
     ];
     assert_eq!((ran.code, results(&ran)), (7, expected.to_vec()));
-    let stderr = "1 imported, 2 there already, 0 ended, 1 failed\n\
-                  tower-api-key: 1 line was not imported; its result says why\n";
+    let stderr = "1 imported, 2 already there, 0 ended, 1 failed\ntower-api-key: 1 line was not imported; its result says why\n";
     assert_eq!(ran.stderr, stderr);
 }
 
@@ -170,10 +169,10 @@ fn json_has_an_object_for_each_line_and_one_for_the_counts() {
 #[test]
 fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
     let shell = Shell::new();
-    let quoted = "the key is in quotes, which would be a part of it; take them off";
-    let foreign = "this hash cannot be turned into SHA-256; let the service ask for such keys when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
-    let field = "a field is unknown, twice there or of another type; the fields are kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata";
-    let no_time = "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never";
+    let quoted = "the key is in quotes, which would become part of it; remove them";
+    let foreign = "this hash cannot be converted to SHA-256; let the service look up such keys when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
+    let field = "a field is unknown, given twice or of the wrong type; the fields are kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata";
+    let no_time = "expires_at is not a time; write 2027-01-15T08:00:00Z, Unix seconds, or never";
     let row = |kind: &str, key: &str, more: &str| {
         format!(r#"{{"kind":"{kind}","key":"{key}","subject":"a","expires_at":"never"{more}}}"#)
     };
@@ -182,40 +181,40 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
         (row("plaintext", &format!(r#"\"{}\""#, KEYS[0]), ""), quoted.to_owned()),
         (row("plaintext", &format!("'{}'", KEYS[0]), ""), quoted.to_owned()),
         (row("sha256-hex", &format!("'{HASH}'"), ""), quoted.to_owned()),
-        (row("plaintext", &format!(" {}", KEYS[0]), ""), "there is white space around the key".to_owned()),
-        (row("plaintext", &format!("\u{feff}{}", KEYS[0]), ""), "there is white space around the key".to_owned()),
-        (row("plaintext", "hunter2", ""), "weak key: under 128 bits by length and alphabet; issue a new one instead, or say --insecure".to_owned()),
+        (row("plaintext", &format!(" {}", KEYS[0]), ""), "there is white space around the key; remove it".to_owned()),
+        (row("plaintext", &format!("\u{feff}{}", KEYS[0]), ""), "there is white space around the key; remove it".to_owned()),
+        (row("plaintext", "hunter2", ""), "weak key: under 128 bits by length and alphabet, so it can be guessed; issue a new key instead, or use --insecure".to_owned()),
         (row("plaintext", &format!("{},{}", KEYS[0], KEYS[1]), ""), "invalid plaintext: use 1 to 512 visible ASCII characters without commas".to_owned()),
         (row("plaintext", "", ""), "no key".to_owned()),
         (row("sha256", HASH, ""), "unknown kind; write plaintext, sha256-hex, sha256-base64, sha256-base64url or sanctum".to_owned()),
         (row("sha512", HASH, ""), foreign.to_owned()),
-        (row("sha256-hex", &HASH.repeat(2), ""), format!("128 hexadecimal digits are no SHA-256; {foreign}")),
+        (row("sha256-hex", &HASH.repeat(2), ""), format!("128 hexadecimal digits are not a SHA-256; {foreign}")),
         (row("bcrypt", "$2b$12$abcdefghijklmnopqrstuv", ""), foreign.to_owned()),
         (row("plaintext", "$2b$12$abcdefghijklmnopqrstuv", ""), format!("this is a hash of bcrypt; {foreign}")),
         (row("plaintext", "$argon2id$v=19$m=65536$abcdefghijklmnop", ""), format!("this is a hash of Argon2; {foreign}")),
         (row("sha256-hex", &HASH[1..], ""), "expected the 64 hexadecimal digits of a SHA-256".to_owned()),
         (row("sha256-base64", HASH, ""), "expected the 43 characters of a SHA-256 in base64, and at most one =".to_owned()),
         (row("sha256-base64url", "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", ""), "expected the 43 characters of a SHA-256 in base64url, and at most one =".to_owned()),
-        (row("sanctum", HASH, ""), "a sanctum token needs the id of its row, which clients present".to_owned()),
-        (row("sanctum", HASH, r#","id":7,"scopes":["a","*"]"#), "the ability * is every ability, and no scope is; name the scopes".to_owned()),
-        (row("sha256-hex", HASH, r#","id":7"#), "an id is for the kind sanctum alone".to_owned()),
+        (row("sanctum", HASH, ""), "a sanctum token needs the id of its row, because clients send it with the token".to_owned()),
+        (row("sanctum", HASH, r#","id":7,"scopes":["a","*"]"#), "the ability * means every ability, but no scope does; list the scopes".to_owned()),
+        (row("sha256-hex", HASH, r#","id":7"#), "only a key of the kind sanctum has an id here; remove the id".to_owned()),
         (row("plaintext", KEYS[0], r#","scope":"x""#), field.to_owned()),
         (row("plaintext", KEYS[0], r#","key":"x""#), field.to_owned()),
         (row("plaintext", KEYS[0], r#","label":7"#), field.to_owned()),
         (plain(r#","expires_at":"never""#), "no subject".to_owned()),
-        (plain(r#","subject":"a""#), "no expires_at; write the old expiry or never, or say the end of such rows with --expires-at, --expires-in or --never-expires".to_owned()),
-        (plain(r#","subject":"a","expires_at":"""#), "no expires_at; write the old expiry or never, or say the end of such rows with --expires-at, --expires-in or --never-expires".to_owned()),
+        (plain(r#","subject":"a""#), "no expires_at; write the old expiry or never, or set the expiry of such lines with --expires-at, --expires-in or --never-expires".to_owned()),
+        (plain(r#","subject":"a","expires_at":"""#), "no expires_at; write the old expiry or never, or set the expiry of such lines with --expires-at, --expires-in or --never-expires".to_owned()),
         (plain(&format!(r#","subject":"a","expires_at":"{}""#, KEYS[1])), no_time.to_owned()),
         (plain(r#","subject":"a","expires_at":"NULL""#), no_time.to_owned()),
         (plain(r#","subject":"a","expires_at":99999999999999999"#), no_time.to_owned()),
         (plain(r#","subject":"a","expires_at":"2099-01-01 00:00:00""#), no_time.to_owned()),
-        (row("plaintext", KEYS[0], r#","issued_at":"yesterday""#), "issued_at is no time; write 2027-01-15T08:00:00Z, or Unix seconds".to_owned()),
+        (row("plaintext", KEYS[0], r#","issued_at":"yesterday""#), "issued_at is not a time; write 2027-01-15T08:00:00Z, or Unix seconds".to_owned()),
         (row("plaintext", KEYS[0], r#","issued_at":"2099-01-01T00:00:00Z""#), "invalid time of issue: an imported key cannot have been minted in the future".to_owned()),
         (row("plaintext", KEYS[0], r#","scopes":["a b"]"#), "invalid scope: use 1 to 128 visible ASCII characters without space, \" and \\".to_owned()),
-        (format!(r#"["plaintext","{}"]"#, KEYS[0]), "not one JSON object".to_owned()),
-        (KEYS[0].to_owned(), "not one JSON object".to_owned()),
-        (format!(r#"{{"key":"{}""#, KEYS[0]), "not one JSON object, from column 40 on".to_owned()),
-        (row("plaintext", KEYS[0], "") + "x", "not one JSON object, from column 96 on".to_owned()),
+        (format!(r#"["plaintext","{}"]"#, KEYS[0]), "the line is not one JSON object".to_owned()),
+        (KEYS[0].to_owned(), "the line is not one JSON object".to_owned()),
+        (format!(r#"{{"key":"{}""#, KEYS[0]), "the line is not one JSON object: see column 40".to_owned()),
+        (row("plaintext", KEYS[0], "") + "x", "the line is not one JSON object: see column 96".to_owned()),
         (plain("") .replace('{', &format!("{{\"label\":\"{}\",", "x".repeat(70_000))), "the line is longer than 64 KiB".to_owned()),
     ];
     let lines: Vec<&str> = table.iter().map(|(line, _)| line.as_str()).collect();
@@ -271,10 +270,12 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
     );
     let ran = shell.batch("old.tsv", &file, &UNLIMITED);
     let quotes = |what: &str, line| {
-        format!("{line}\tfailed\t{what} is in quotes, which TSV does not have; take them off")
+        format!("{line}\tfailed\t{what} is in quotes, which TSV does not use; remove them")
     };
     let escape = |line| {
-        format!("{line}\tfailed\ta \\ in TSV may be an escape or itself; write such rows as NDJSON")
+        format!(
+            "{line}\tfailed\ta \\ in TSV may start an escape or be a plain character; write such lines as NDJSON"
+        )
     };
     assert_eq!(
         results(&ran),
@@ -284,19 +285,19 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
             quotes("metadata", 4),
             escape(5),
             escape(6),
-            "7\tfailed\t4 fields, and the first line names 5 columns".to_owned(),
+            "7\tfailed\tthe line has 4 fields, but the first line has 5 columns".to_owned(),
             "9\timported\tID".to_owned(),
         ]
     );
     assert_eq!(shell.feed(key, &["check", "--accept-imports"]).code, 0);
 
-    let names = "the first line of TSV names the columns, with a tab between them: kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata.NAME; column";
+    let names = "the first line of TSV must have the names of the columns, separated by tabs: kind, key, id, subject, scopes, caveats, expires_at, issued_at, not_before, label and metadata.NAME; column";
     for (first, problem) in [
         // The header line is missing, and the key in the first line is not repeated.
-        (format!("plaintext\t{key}\talice"), "1 is none of them"),
-        ("key\tsubject\tkey".to_owned(), "3 is there twice"),
-        ("key\texpires".to_owned(), "2 is none of them"),
-        ("key\tmetadata.".to_owned(), "2 is none of them"),
+        (format!("plaintext\t{key}\talice"), "1 is not one of these"),
+        ("key\tsubject\tkey".to_owned(), "3 is there a second time"),
+        ("key\texpires".to_owned(), "2 is not one of these"),
+        ("key\tmetadata.".to_owned(), "2 is not one of these"),
     ] {
         let ran = shell.batch("old.tsv", &format!("{first}\n"), &[]);
         assert_eq!(ran, failed(2, &format!("{names} {problem}")));
@@ -304,7 +305,10 @@ fn tsv_has_no_quotes_no_escapes_and_the_columns_of_its_first_line() {
     let empty = shell.batch("old.tsv", "", &[]);
     assert_eq!(
         empty,
-        failed(2, "no line: the first line of TSV names the columns")
+        failed(
+            2,
+            "the file is empty; the first line of TSV must have the names of the columns"
+        )
     );
 }
 
@@ -333,7 +337,7 @@ fn a_batch_comes_from_standard_input_too_with_a_format_that_is_said() {
 
     let no_format = failed(
         2,
-        "no format; say --format tsv or --format ndjson, or name the file .tsv, .ndjson or .jsonl",
+        "unknown format; use --format tsv or --format ndjson, or a file name that ends in .tsv, .ndjson or .jsonl",
     );
     assert_eq!(shell.feed(&line, &["import", "--batch", "-"]), no_format);
     assert_eq!(shell.batch("old.txt", &line, &[]), no_format);
@@ -367,7 +371,7 @@ fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
         "--dry-run",
     ];
     let ran = shell.batch("old.tsv", &file, &more);
-    let too_many = "4\tfailed\ttoo many keys: this ring lets a subject hold 2; revoke a lineage first; --max-keys-per-subject raises the limit";
+    let too_many = "4\tfailed\ttoo many keys: this ring lets a subject hold 2; revoke a lineage first; use --max-keys-per-subject to raise the limit";
     let expected = [
         "2\twould_import\t",
         "3\twould_import\t",
@@ -394,7 +398,7 @@ fn a_dry_run_sees_what_the_lines_of_the_file_make_of_one_another() {
 #[test]
 fn a_lifetime_beyond_the_policy_says_what_to_do() {
     let shell = Shell::new();
-    let too_long = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; --max-lifetime raises the limit";
+    let too_long = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime; use --max-lifetime to raise the limit";
     let ran = shell.batch("old.tsv", &tsv(&KEYS[..1]), &[]);
     assert_eq!(
         (ran.code, results(&ran)),
@@ -408,7 +412,7 @@ fn a_lifetime_beyond_the_policy_says_what_to_do() {
 fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
     let shell = Shell::new();
     let ran = shell.feed(KEYS[0], &["import", "--subject", "a"]);
-    let line = "no expiry: an imported key has no default lifetime; say its old one with --expires-at, a new one with --expires-in, or --never-expires";
+    let line = "no expiry: an imported key has no default lifetime; use --expires-at with its old expiry, --expires-in for a new one, or --never-expires";
     assert_eq!(ran, failed(2, line));
     let quoted = shell.feed(
         &format!("\"{}\"", KEYS[0]),
@@ -418,7 +422,7 @@ fn r33_a_single_import_says_its_end_and_keeps_its_day_of_issue() {
         quoted,
         failed(
             2,
-            "the key begins or ends with a quote; leave the quotes out, or bring the key in by its --digest if they are part of it"
+            "the key begins or ends with a quote; remove the quotes, or import the key with --digest if they are part of it"
         )
     );
     let ran = shell.feed(
@@ -449,12 +453,12 @@ fn a_batch_of_more_lines_than_one_commit_is_whole_and_resumable() {
     let ran = shell.batch("old.tsv", &tsv(&keys[..130]), &UNLIMITED);
     assert_eq!(
         ran.stderr,
-        "130 imported, 0 there already, 0 ended, 0 failed\n"
+        "130 imported, 0 already there, 0 ended, 0 failed\n"
     );
     let ran = shell.batch("old.tsv", &tsv(&keys), &UNLIMITED);
     assert_eq!(
         ran.stderr,
-        "120 imported, 130 there already, 0 ended, 0 failed\n"
+        "120 imported, 130 already there, 0 ended, 0 failed\n"
     );
     let lines: Vec<String> = results(&ran)
         .iter()
@@ -499,12 +503,12 @@ async fn a_batch_into_postgres_is_whole_and_resumable() {
     let ran = shell.batch("old.ndjson", &lines[..70].join("\n"), &more);
     assert_eq!(
         (ran.code, ran.stderr.as_str()),
-        (0, "70 imported, 0 there already, 0 ended, 0 failed\n")
+        (0, "70 imported, 0 already there, 0 ended, 0 failed\n")
     );
     let ran = shell.batch("old.ndjson", &lines.join("\n"), &more);
     assert_eq!(
         (ran.code, ran.stderr.as_str()),
-        (0, "80 imported, 70 there already, 0 ended, 0 failed\n")
+        (0, "80 imported, 70 already there, 0 ended, 0 failed\n")
     );
     assert_eq!(shell.count(), 150);
     for key in [&keys[0], &keys[149]] {

@@ -151,7 +151,7 @@ fn a_key_lives_from_issue_over_rotation_to_revocation() {
     let again = shell.run(&["revoke", &fourth_id]);
     assert_eq!(
         again,
-        ran(0, &format!("{fourth_id} was revoked before\n"), "")
+        ran(0, &format!("{fourth_id} was already revoked\n"), "")
     );
     let shown = shell.run(&["show", &fourth_id, "--json"]).json();
     assert_eq!(shown["revocation_reason"], "key_compromise");
@@ -180,11 +180,11 @@ fn a_lineage_and_a_subject_are_revoked_whole() {
     }
     assert_eq!(shell.verdict(&bob), "accepted");
     let nobody = shell.run(&["revoke", "--subject", "carol"]);
-    let line = "no key of this subject in this realm; list shows the subjects, --realm chooses \
-                another realm";
+    let line = "no key of this subject in this realm; use list to see the subjects, or --realm to \
+                choose another realm";
     assert_eq!(nobody, failed(3, line));
     let again = shell.run(&["revoke", "--subject", "alice"]);
-    let line = "every key of the subject was revoked before\n";
+    let line = "every key of the subject was already revoked\n";
     assert_eq!(again, ran(0, line, ""));
 
     let subject = shell.run(&["list", "--subject", "bob", "--json"]).json();
@@ -237,8 +237,8 @@ fn check_says_what_a_key_is() {
         checked,
         ran(
             1,
-            "shape    not in the shape of a key with the prefix acme\nknown    no\n\
-             verdict  refused: malformed\n",
+            "shape    not well-formed as a key with the prefix acme\nknown    no\nverdict  \
+             refused: malformed\n",
             "tower-api-key: the key is not accepted: malformed\n"
         )
     );
@@ -371,7 +371,7 @@ fn the_others_say_what_they_did() {
     let help = shell.run(&["--help"]);
     assert!(
         help.stdout
-            .contains("  3  there is no such key in the realm, or no key of the subject\n")
+            .contains("  3  the realm has no such key, or the subject has no key\n")
     );
     assert!(help.stderr.is_empty());
 }

@@ -123,11 +123,12 @@ async fn the_command_line_copies_and_restores() {
     for (store, line) in [
         (
             "postgres://localhost/none",
-            "only a SQLite store is a file to copy; use copy for Postgres, or pg_dump and pg_restore",
+            "backup and restore need a SQLite store; for Postgres, use copy, or pg_dump and \
+             pg_restore",
         ),
         (
             "file:keys.toml",
-            "only a SQLite store is copied while it is used; copy a keys file as it is",
+            "backup and restore need a SQLite store; copy a keys file like any other file",
         ),
     ] {
         for command in ["backup", "restore"] {

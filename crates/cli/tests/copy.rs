@@ -53,7 +53,8 @@ fn copied(copied: usize, updated: usize, there: usize) -> Ran {
 
 fn line(copied: usize, updated: usize, there: usize, unreadable: usize, conflicts: &str) -> String {
     format!(
-        "{copied} copied, {updated} updated, {there} there already, {unreadable} unreadable, {conflicts}\n"
+        "{copied} copied, {updated} updated, {there} already there, {unreadable} unreadable, \
+         {conflicts}\n"
     )
 }
 
@@ -62,7 +63,7 @@ fn passed_over(id: &str, why: &str, counts: &str) -> Ran {
     let warning = format!(
         "tower-api-key: warning: the record of the key {id} in the realm orders was not copied: {why}\n"
     );
-    let error = "tower-api-key: 1 record was not copied; the warning names it\n";
+    let error = "tower-api-key: 1 record was not copied; see the warning\n";
     ran(7, "", &format!("{warning}{counts}{error}"))
 }
 
@@ -263,8 +264,8 @@ async fn invariant_1_a_record_that_was_widened_by_hand_does_not_widen_the_copy()
         assert_eq!(connection.execute(wider, [&id]).unwrap(), 1);
     });
     let (_, new) = shell.mint(&["issue", "--subject", "carol"]);
-    let why =
-        "its version is higher than in the target, and it has more authority; a copy widens no key";
+    let why = "it has a higher version and more authority than the record of the target; a copy never \
+         adds authority to a key";
     let expected = passed_over(&id, why, &line(1, 0, 1, 0, "1 conflict"));
     assert_eq!(shell.copy(&shell.store, &target), expected);
     let mut after = records(&*sqlite(&target)).await;
@@ -324,7 +325,7 @@ async fn r32_records_that_cannot_be_read_are_named_and_their_revocations_reach_t
         lines[2..],
         [
             line(0, 0, 1, 2, "0 conflicts").trim_end(),
-            "tower-api-key: 2 records were not copied; the warnings name them",
+            "tower-api-key: 2 records were not copied; see the warnings",
         ]
     );
     let copy = shell.over("sqlite:target.db");
@@ -380,12 +381,12 @@ async fn different_records_of_one_id_or_digest_are_named_and_the_rest_is_copied(
         put(&*store, held.clone()).await;
         let ran = shell.copy(&shell.store, &target);
         assert_eq!(ran.code, 7, "{ran:?}");
-        let taken = "its id or its digest is that of another record of the target";
+        let taken = "another record of the target has its id or its digest";
         for (number, why) in [
-            (1, "another key has its id in the target"),
+            (1, "another key of the target has its id"),
             (2, taken),
             (3, taken),
-            (4, "its subject is another in the target"),
+            (4, "its subject is different in the target"),
             (5, "the store is unavailable: "),
         ] {
             let named = format!("the key {number:012} in the realm orders was not copied: {why}");
@@ -443,8 +444,8 @@ fn a_keys_file_is_a_source_and_no_target() {
 
     let refused = failed(
         2,
-        "a keys file is no target of a copy, because an editor writes it; copy to sqlite:PATH or \
-         postgres://USER@HOST/DATABASE",
+        "a keys file cannot be the target of a copy, because it is edited by hand; copy to \
+         sqlite:PATH or postgres://USER@HOST/DATABASE",
     );
     assert_eq!(shell.copy(&shell.store, "file:keys.toml"), refused);
     assert_eq!(shell.copy(&shell.store, "file:none.toml"), refused);
@@ -457,7 +458,8 @@ async fn a_target_is_made_by_migrate_alone() {
     let ran = shell.copy(&shell.store, &format!("sqlite:{}", none.display()));
     assert_eq!((ran.code, ran.stdout.as_str()), (5, ""), "{ran:?}");
     assert!(
-        ran.stderr.contains("tower-api-key migrate creates it\n"),
+        ran.stderr
+            .contains("use tower-api-key migrate to create it\n"),
         "{ran:?}"
     );
     assert!(!none.exists());
@@ -467,7 +469,10 @@ async fn a_target_is_made_by_migrate_alone() {
     assert!(ran.stderr.contains("migrate"), "{ran:?}");
     assert_eq!(
         shell.copy(&shell.store, &shell.store),
-        failed(2, "the source and the target are one store")
+        failed(
+            2,
+            "the source and the target are the same store; name another target"
+        )
     );
     assert_eq!(
         shell.copy(&shell.store, "keys.db"),
@@ -507,7 +512,8 @@ async fn a_realm_that_is_named_is_copied_alone_and_it_says_so() {
     .await;
     let refused = failed(
         2,
-        "the store names 100 of its realms and may have more; copy each with --realm",
+        "the store has 100 realms or more, and does not list the others; copy each realm with \
+         --realm",
     );
     assert_eq!(shell.copy(&shell.store, &target), refused);
     let one = shell.run(&["copy", &target, "--realm", "r109"]);
@@ -536,7 +542,7 @@ async fn a_copy_that_a_target_breaks_off_is_completed_by_the_next() {
         let refusing = refusing(state, condition);
         execute(&postgres, &refusing).await.unwrap();
     };
-    let end = "some records were not copied; run it again: what is there already is passed over\n";
+    let end = "some records were not copied; run the command again: it skips those that were\n";
     // Read-only from the second commit on.
     refuse("25006", "NEW.id = '000000000250'").await;
     let ran = shell.copy(&shell.store, &postgres);

@@ -225,7 +225,10 @@ fn pages_go_on_where_the_one_before_ended() {
             let value = page.json();
             let ids = value.as_array().unwrap().iter();
             seen.extend(ids.map(|key| key["id"].as_str().unwrap()[..4].to_owned()));
-            let Some(place) = page.stderr.strip_prefix("more: --after ") else {
+            let Some(place) = page
+                .stderr
+                .strip_prefix("more keys: continue with --after ")
+            else {
                 assert_eq!(page.stderr, "");
                 break;
             };
@@ -284,11 +287,11 @@ fn filters_that_make_no_sense() {
         ),
         (
             ["--after", "AAAAAAAAAAAA"],
-            "invalid place in a list: expected the one that the page before named",
+            "invalid place in a list: expected the one that the previous page returned",
         ),
         (
             ["--after", "AAAAAAAAAAAA-+1"],
-            "invalid place in a list: expected the one that the page before named",
+            "invalid place in a list: expected the one that the previous page returned",
         ),
     ] {
         let listed = shell.run(&[&["list"], &arguments[..]].concat());

@@ -67,7 +67,8 @@ fn arguments_that_make_no_sense() {
         ),
         (
             &["rotate", id, "--grace", "0s"],
-            "no such key in this realm; list shows its keys, --realm chooses another realm",
+            "no such key in this realm; use list to see its keys, or --realm to choose another \
+             realm",
         ),
         (
             &["issue"],
@@ -145,13 +146,13 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
     for (arguments, line) in [
         (
             &["issue", "--subject", "a", "--expires-in", "91d"][..],
-            "lifetime too long: this ring grants at most 90d; --max-lifetime raises \
-             the limit",
+            "lifetime too long: this ring grants at most 90d; use --max-lifetime to raise the \
+             limit",
         ),
         (
             &["issue", "--subject", "a", "--never-expires"],
-            "lifetime too long: this ring grants at most 90d; --max-lifetime raises \
-             the limit",
+            "lifetime too long: this ring grants at most 90d; use --max-lifetime to raise the \
+             limit",
         ),
         (
             &[
@@ -163,16 +164,17 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
                 "--grantable-scope",
                 "a",
             ],
-            "scope not grantable: this ring grants only a; --grantable-scope adds one",
+            "scope not grantable: this ring grants only a; use --grantable-scope to add a scope",
         ),
         (
             &["issue", "--subject", "alice", "--max-keys-per-subject", "1"],
-            "too many keys: this ring lets a subject hold 1; revoke a lineage first; --max-keys-per-subject \
-             raises the limit",
+            "too many keys: this ring lets a subject hold 1; revoke a lineage first; use \
+             --max-keys-per-subject to raise the limit",
         ),
         (
             &["rotate", &id, "--grace", "25h"],
-            "grace too long: this ring grants at most 24h; --max-grace raises the limit",
+            "grace period too long: this ring grants at most 24h; use --max-grace to raise the \
+             limit",
         ),
         (
             &["narrow", &id, "--scope", "admin"],
@@ -182,8 +184,8 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
         assert_eq!(shell.run(arguments), failed(1, line), "{arguments:?}");
     }
     shell.mint(&["rotate", &id]);
-    let line = "rotation in progress: a key of the lineage is in its grace; wait for its end, or \
-                rotate the newest key with --at-once";
+    let line = "rotation in progress: a key of the lineage is in its grace period; wait until the \
+                period ends, or rotate the newest key with --at-once";
     assert_eq!(shell.run(&["rotate", &id]), failed(1, line));
     shell.run(&["revoke", &id]);
     let line = "the key is revoked: issue a new one";
@@ -209,7 +211,8 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
 fn ids_that_are_not_there() {
     let shell = Shell::new();
     let (_, elsewhere) = shell.mint(&["issue", "--subject", "alice", "--realm", "billing"]);
-    let line = "no such key in this realm; list shows its keys, --realm chooses another realm";
+    let line = "no such key in this realm; use list to see its keys, or --realm to choose another \
+                realm";
     for id in ["0123456789Ab", &elsewhere] {
         for arguments in [
             &["show", id][..],
@@ -240,15 +243,15 @@ fn an_import_that_is_refused() {
         IMPORTED,
         &["import", "--subject", "b", "--expires-in", "1d"],
     );
-    let line = "the store already holds this id or digest; nothing was imported; a key is imported \
-                once";
+    let line = "the store already holds this id or digest; nothing was imported, because a key \
+                can be imported only once";
     assert_eq!(twice, failed(4, line));
     let weak = shell.feed(
         "hunter2",
         &["import", "--subject", "b", "--expires-in", "1d"],
     );
-    let line = "weak key: under 128 bits by length and alphabet; issue a new one instead, or say \
-                --insecure";
+    let line = "weak key: under 128 bits by length and alphabet, so it can be guessed; issue a \
+                new key instead, or use --insecure";
     assert_eq!(weak, failed(1, line));
     let unfit = shell.feed("a b", &["import", "--subject", "b", "--expires-in", "1d"]);
     let line = "invalid plaintext: use 1 to 512 visible ASCII characters without commas";
@@ -293,7 +296,7 @@ fn stores_that_cannot_be_used() {
             5,
             format!(
                 "the store is unavailable: {}: there is no such file; check the name, or create \
-                 the store first; tower-api-key migrate creates it",
+                 the store first; use tower-api-key migrate to create it",
                 there("keys.db")
             ),
         ),
@@ -301,7 +304,7 @@ fn stores_that_cannot_be_used() {
             format!("sqlite:{}", there("garbage.db")),
             5,
             format!(
-                "the store is damaged: {}: this is no SQLite database; name another file, or \
+                "the store is damaged: {}: this is not a SQLite database; name another file, or \
                  restore it from a backup: file is not a database: Error code 26: file is not a \
                  database",
                 there("garbage.db")
@@ -400,7 +403,7 @@ fn schemas_of_other_versions() {
         let ran = shell.run(&["list"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (5, ""), "{ran:?}");
         let start = format!(
-            "tower-api-key: the schema of the store does not fit: {}: ",
+            "tower-api-key: the schema of the store is not the expected one: {}: ",
             path.display()
         );
         assert!(ran.stderr.starts_with(&start), "{ran:?}");
@@ -420,8 +423,8 @@ fn a_standard_output_that_is_closed() {
     };
     let lost = |why: &str| {
         format!(
-            "standard output is {why}, so the new key would be lost; nothing was changed; let \
-             KEY=$(...) or a file that only you may read take it"
+            "standard output is {why}, so the new key would be lost; nothing was changed; capture \
+             it with KEY=$(...), or write it to a file that only you may read"
         )
     };
     for arguments in [
@@ -484,7 +487,7 @@ fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
         (&["issue", "--subject", "bob"][..], ""),
         (
             &["rotate", &id],
-            "; the key before it ends all the same, so issue another",
+            "; the key that it replaced ends anyway, so issue another key",
         ),
     ] {
         let mut command = shell.command(arguments);
@@ -497,7 +500,7 @@ fn invariant_12_a_key_that_could_not_be_written_is_revoked() {
         let lost = lost.unwrap();
         let line = format!(
             "standard output cannot be written to: No space left on device (os error 28); the new \
-             key {} was revoked, because nobody has received it{after}",
+             key {} was revoked, because it was not delivered{after}",
             lost["id"].as_str().unwrap()
         );
         assert_eq!(ran, failed(6, &line));

@@ -115,17 +115,17 @@ async fn a_hundred_old_keys_of_four_kinds_are_moved_and_served() {
     let dry = run(&shell, DRY);
     assert_eq!(
         dry.stderr,
-        "75 would be imported, 0 there already, 0 ended, 0 failed\n"
+        "75 would be imported, 0 already there, 0 ended, 0 failed\n"
     );
     let moved = run(&shell, IMPORT);
     assert_eq!(
         (moved.code, moved.stderr.as_str()),
-        (0, "75 imported, 0 there already, 0 ended, 0 failed\n")
+        (0, "75 imported, 0 already there, 0 ended, 0 failed\n")
     );
     let again = run(&shell, IMPORT);
     assert_eq!(
         (again.code, again.stderr.as_str()),
-        (0, "0 imported, 75 there already, 0 ended, 0 failed\n")
+        (0, "0 imported, 75 already there, 0 ended, 0 failed\n")
     );
     for ran in [&dry, &moved, &again] {
         for row in (0..100).filter_map(kept) {

@@ -43,7 +43,7 @@ fn r06_a_leaked_key_is_revoked_at_three_in_the_morning_from_a_paste() {
             0,
             "LEAKED is revoked\n",
             "tower-api-key: warning: the key NEWER of the same lineage still works, until TIME; \
-             revoke --lineage LEAKED ends it too\n"
+             to end it too, use revoke --lineage LEAKED\n"
         )
     );
     assert_eq!(status(&url, &leaked), "401");
@@ -56,7 +56,7 @@ fn r06_a_leaked_key_is_revoked_at_three_in_the_morning_from_a_paste() {
 
     let again = typed("tower-api-key revoke - < leaked.txt");
     assert_eq!(again.stderr, "");
-    assert_eq!(again.stdout, format!("{leaked_id} was revoked before\n"));
+    assert_eq!(again.stdout, format!("{leaked_id} was already revoked\n"));
     let listed = typed("tower-api-key list --subject carol --unrevoked --json").json();
     assert_eq!(listed.as_array().unwrap().len(), 1);
     let all = typed("tower-api-key revoke --subject carol --reason key_compromise");
@@ -166,8 +166,8 @@ fn r34_a_made_up_key_with_the_id_of_another_ends_nothing() {
     let (forged, forged_id) = stranger.mint(&["issue", "--subject", "mallory"]);
     let refused = shell.feed(&forged, &["revoke", "-"]);
     let line = format!(
-        "no such key in this realm: the text names the id {forged_id}; list shows the keys, --realm \
-         chooses another realm"
+        "no such key in this realm: the text has the id {forged_id}; use list to see the keys, or \
+         --realm to choose another realm"
     );
     assert_eq!(refused, failed(3, &line));
     let forged = forge(&id);
@@ -178,23 +178,25 @@ fn r34_a_made_up_key_with_the_id_of_another_ends_nothing() {
         &["show", "-"],
     ] {
         let line = format!(
-            "the text names the key {id}, and is not that key: its secret is another, or the ring \
-             has a pepper, which --pepper names; nothing was changed; to go by the id alone, write \
-             {id} in the place of -"
+            "the text has the id {id}, but it is not that key: its secret is different, or the \
+             ring has a pepper and the command needs --pepper; nothing was changed; to use the id \
+             alone, write {id} instead of -"
         );
         assert_eq!(shell.feed(&forged, arguments), failed(3, &line));
     }
     assert_eq!(shell.verdict(&key), "accepted");
     let cut = format!("key={} …", &key[..30]);
     let line = format!(
-        "there is no whole key of the prefix acme in standard input, only the id {id}; write that in \
-         the place of - if it is right"
+        "there is no complete key with the prefix acme in standard input, only the id {id}; if \
+         the id is right, write it instead of -"
     );
     assert_eq!(shell.feed(&cut, &["revoke", "-"]), failed(2, &line));
     assert_eq!(shell.verdict(&key), "accepted");
     let (other, other_id) = shell.mint(&["issue", "--subject", "bob"]);
     let both = shell.feed(&format!("{key}\n{other}"), &["revoke", "-"]);
-    let line = format!("there are several keys in standard input; name one: {id}, {other_id}");
+    let line = format!(
+        "standard input has several keys; write the id of one as the argument: {id}, {other_id}"
+    );
     assert_eq!(both, failed(2, &line));
 }
 
@@ -220,14 +222,14 @@ fn what_names_no_key_says_what_to_do() {
     let shell = Shell::new();
     let (key, id) = shell.mint(&["issue", "--subject", "alice"]);
     let argument = format!(
-        "this is a key, not its id, and arguments are no place for one: others may have seen it; \
-         name it by its id, {id}, or write - and give it to standard input"
+        "this is a key, not its id, and it may have leaked, because other users can see \
+         arguments; write its id, {id}, or write - and put the key on standard input"
     );
     for text in [&key, &key[..40], &format!("{key}x")] {
         assert_eq!(shell.run(&["revoke", text]), failed(2, &argument), "{text}");
     }
-    let other = "this is of a key with another prefix: other, and the keys here have acme; --prefix \
-                 chooses another";
+    let other = "this id is of a key with the prefix other, but the prefix is acme; use --prefix \
+                 to choose another";
     assert_eq!(
         shell.run(&["revoke", &format!("other_{id}")]),
         failed(2, other)
@@ -235,10 +237,10 @@ fn what_names_no_key_says_what_to_do() {
     let nothing = failed(2, "no key: write it to standard input");
     assert_eq!(shell.run(&["revoke", "-"]), nothing);
     assert_eq!(shell.paste(b" \r\n\xef\xbb\xbf", &["revoke", "-"]), nothing);
-    let none = "there is no whole key of the prefix acme in standard input";
+    let none = "there is no complete key with the prefix acme in standard input";
     assert_eq!(shell.feed("nonsense", &["revoke", "-"]), failed(2, none));
     let stranger = key.replacen("acme", "other", 1);
-    let none = format!("{none}: what is there is mistyped, or of another prefix");
+    let none = format!("{none}: the key in it is mistyped, or has another prefix");
     assert_eq!(shell.feed(&stranger, &["revoke", "-"]), failed(2, &none));
     assert_eq!(shell.verdict(&key), "accepted");
 }
@@ -247,10 +249,10 @@ fn what_names_no_key_says_what_to_do() {
 fn what_stands_around_a_key_is_left_out_or_named() {
     let shell = Shell::new();
     let (key, _) = shell.mint(&["issue", "--subject", "alice"]);
-    let around = "tower-api-key: warning: white space, or a character that is not shown, stands \
-                  around the key, and was left out; no client may send it\n";
-    let quotes = "tower-api-key: warning: quotes stand around the key, and were left out; no client \
-                  may send them\n";
+    let around = "tower-api-key: warning: white space or an invisible character around the key \
+                  was removed; clients must send the key without it\n";
+    let quotes = "tower-api-key: warning: quotes around the key were removed; clients must send \
+                  the key without them\n";
     for (text, warning) in [
         (format!("{key}\n"), ""),
         (format!("{key}\r\n"), ""),
@@ -268,8 +270,8 @@ fn what_stands_around_a_key_is_left_out_or_named() {
         );
     }
     let text = format!("Authorization: Bearer {key}");
-    let line = "tower-api-key: the key is not accepted: malformed; there is a key in this text: \
-                write it alone\n";
+    let line = "tower-api-key: the key is not accepted: malformed; the text contains a key; write \
+                only the key\n";
     assert_eq!(shell.feed(&text, &["check"]).stderr, line);
 
     let import = [
@@ -285,8 +287,8 @@ fn what_stands_around_a_key_is_left_out_or_named() {
         format!("{IMPORTED}'"),
         format!("“{IMPORTED}”"),
     ] {
-        let line = "the key begins or ends with a quote; leave the quotes out, or bring the key in \
-                    by its --digest if they are part of it";
+        let line = "the key begins or ends with a quote; remove the quotes, or import the key \
+                    with --digest if they are part of it";
         let ran = shell.feed(&quoted, &import);
         let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{quoted}");
@@ -295,12 +297,12 @@ fn what_stands_around_a_key_is_left_out_or_named() {
     let imported = shell.feed(&format!("\u{feff}{IMPORTED} "), &import);
     assert_eq!(imported.code, 0, "{imported:?}");
     let checked = shell.feed(IMPORTED, &["check"]);
-    let line = "tower-api-key: the key is not accepted: malformed; it is an imported key, which a \
-                service accepts if its ring does: --accept-imports asks for that\n";
+    let line = "tower-api-key: the key is not accepted: malformed; it is an imported key; use \
+                --accept-imports if the ring of the service accepts imported keys\n";
     assert_eq!((checked.code, checked.stderr.as_str()), (1, line));
     assert_eq!(shell.feed(IMPORTED, &["check", "--accept-imports"]).code, 0);
     let checked = shell.feed(&format!("'{IMPORTED}'"), &["check", "--accept-imports"]);
-    let line = "tower-api-key: the key is not accepted: unknown; it is in quotes, which are part of \
-                what is presented\n";
+    let line = "tower-api-key: the key is not accepted: unknown; it is in quotes; write it \
+                without them\n";
     assert_eq!((checked.code, checked.stderr.as_str()), (1, line));
 }

@@ -2,9 +2,9 @@
 
 use super::{Shell, ran};
 
-const WARNING: &str = "tower-api-key: warning: the prefix is acme, but the newest keys of the realm \
-                       orders begin with acme_live; a service refuses keys of another prefix than its \
-                       own\n";
+const WARNING: &str = "tower-api-key: warning: the prefix is acme, but the newest keys of the \
+                       realm orders begin with acme_live; a service refuses keys that do not have \
+                       its prefix\n";
 
 #[test]
 fn a_realm_whose_keys_have_another_prefix_is_a_warning() {
@@ -39,7 +39,7 @@ fn a_realm_whose_keys_have_another_prefix_is_a_warning() {
     let regrant = ["regrant", &other, "--realm", "billing", "--json"];
     let regranted = shell.run(&regrant);
     assert_eq!(regranted.code, 0);
-    let warning = r#"{"warning":"the prefix is acme, but the newest keys of the realm billing begin with bill; a service refuses keys of another prefix than its own"}"#;
+    let warning = r#"{"warning":"the prefix is acme, but the newest keys of the realm billing begin with bill; a service refuses keys that do not have its prefix"}"#;
     assert_eq!(regranted.stderr, format!("{warning}\n"));
     // A command that needs no prefix does not check any.
     let mut listing = shell.command(&["list", "--realm", "billing"]);

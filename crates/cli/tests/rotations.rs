@@ -32,10 +32,9 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
         let (_, id) = shell.mint(issue);
         let rotated = shell.run(&["rotate", &id]).named(&[(&id, "OLD")]);
         let warning = format!(
-            "tower-api-key: note: the old key OLD works until TIME\n\
-             tower-api-key: warning: the new key lives 90d, and the old one {had}; \
-             --max-lifetime {longest}, or TOWER_API_KEY_MAX_LIFETIME, keeps the lifetime at \
-             the next rotation"
+            "tower-api-key: note: the old key OLD works until TIME\ntower-api-key: warning: the \
+             lifetime of the new key is 90d, and the old one {had}; to keep the lifetime at the next \
+             rotation, use --max-lifetime {longest} or TOWER_API_KEY_MAX_LIFETIME"
         );
         assert_eq!(remarks(&rotated), warning);
         // The command that it suggests keeps the lifetime.
@@ -52,14 +51,14 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
         let (_, id) = shell.mint(issue);
         let regranted = shell.run(&["regrant", &id]).named(&[(&id, "OLD")]);
         let warning = format!(
-            "tower-api-key: note: the old key OLD does not work any more\n\
-             tower-api-key: warning: the new key lives 90d, and the old one {had}; no end was named: \
-             --never-expires or --expires-in names one, --max-lifetime {longest} raises the limit"
+            "tower-api-key: note: the old key OLD no longer works\ntower-api-key: warning: the \
+             lifetime of the new key is 90d, and the old one {had}; no expiry was given: use \
+             --expires-in or --never-expires, and --max-lifetime {longest} to raise the limit"
         );
         assert_eq!(remarks(&regranted), warning);
         let (_, id) = shell.mint(issue);
         let named = shell.run(&["regrant", &id, "--expires-in", "30d"]);
-        let ended = "tower-api-key: note: the old key OLD does not work any more";
+        let ended = "tower-api-key: note: the old key OLD no longer works";
         assert_eq!(
             remarks(&named.named(&[(&id, "OLD")])),
             ended,
@@ -72,7 +71,7 @@ fn a_rotation_that_shortens_says_so_and_how_to_keep_the_lifetime() {
     let warning: serde_json::Value = serde_json::from_str(&rotated.stderr).unwrap();
     let text = warning["warning"].as_str().unwrap();
     assert!(
-        text.starts_with("the new key lives 90d, and the old one had 365d;"),
+        text.starts_with("the lifetime of the new key is 90d, and the old one had 365d;"),
         "{text}"
     );
 }

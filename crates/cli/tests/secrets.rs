@@ -68,8 +68,9 @@ fn r06_the_plaintext_is_on_standard_output_once_and_nowhere_else() {
     assert_eq!(
         everything[10].stderr,
         format!(
-            "tower-api-key: this is a key, not its id, and arguments are no place for one: others \
-             may have seen it; name it by its id, {id}, or write - and give it to standard input\n"
+            "tower-api-key: this is a key, not its id, and it may have leaked, because other \
+             users can see arguments; write its id, {id}, or write - and put the key on standard \
+             input\n"
         )
     );
 

@@ -38,7 +38,7 @@ fn milliseconds_taken_for_seconds_are_refused_by_every_command() {
         assert_eq!(shell.run(arguments), failed(2, line), "{arguments:?}");
     }
     // The same for moments: now is 1.8 · 10⁹ s, and 1.8 · 10¹² ms.
-    let line = "invalid moment: 1800000000000 is beyond the year 9999; milliseconds taken for \
+    let line = "invalid time: 1800000000000 is beyond the year 9999; milliseconds taken for \
                 seconds?";
     for option in ["--expires-at", "--not-before"] {
         for command in [&["issue", "--subject", "a"][..], &["regrant", &id]] {
@@ -65,13 +65,15 @@ fn limits_are_said_as_people_write_them() {
     ] {
         let issue = ["issue", "--subject", "a", "--expires-in", "36525d"];
         let line = format!(
-            "lifetime too long: this ring grants at most {shown}; --max-lifetime raises the limit"
+            "lifetime too long: this ring grants at most {shown}; use --max-lifetime to raise the \
+             limit"
         );
         let refused = shell.run(&[&issue[..], &["--max-lifetime", limit]].concat());
         assert_eq!(refused, failed(1, &line));
         let rotate = ["rotate", &id, "--grace", "36525d", "--max-grace", limit];
         let line = format!(
-            "grace too long: this ring grants at most {shown}; --max-grace raises the limit"
+            "grace period too long: this ring grants at most {shown}; use --max-grace to raise \
+             the limit"
         );
         assert_eq!(shell.run(&rotate), failed(1, &line));
     }

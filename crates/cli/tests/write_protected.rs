@@ -170,7 +170,7 @@ fn a_store_that_others_may_not_read_says_what_is_missing() {
     mode(&shell.folder.path().join("keys.db-shm"), 0o600);
     let listed = stranger.run(&["list"], "");
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "to list, show and check, a user must be able to read the file, its log (-wal) and \
-                  the index of that (-shm)\n";
+    let advice = "to list, show and check, a user must be able to read the file, its log (-wal) \
+                  and the index of the log (-shm)\n";
     assert!(listed.stderr.ends_with(advice), "{listed:?}");
 }

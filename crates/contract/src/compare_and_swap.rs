@@ -52,7 +52,12 @@ async fn versions<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     }
     let absent = KeyRecord::from(trial.key(&realm("orders"), "alice"));
     let write = marked(&absent, 1, 1);
-    conflicts(trial, vec![write], "a next version of no record").await?;
+    conflicts(
+        trial,
+        vec![write],
+        "a next version of a record that does not exist",
+    )
+    .await?;
     trial
         .hides(&absent, "after its next version was refused")
         .await?;
@@ -149,7 +154,7 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             match outcome {
                 Ok(()) => winners.push(number),
                 Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                    return Err(trial::failed("commit beside others", &error));
+                    return Err(trial::failed("commit during other writes", &error));
                 }
                 Err(error) => trial.require(
                     error.kind() == StoreErrorKind::Conflict,

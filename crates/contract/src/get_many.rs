@@ -85,6 +85,6 @@ async fn answers<S: KeyStore>(
         .eq(due.iter().map(|&(record, known)| known.then_some(record)));
     trial.require(
         same,
-        format!("get_many of {asked} gave other answers than get does for each id"),
+        format!("get_many of {asked} gave other records than get for each id"),
     )
 }

@@ -12,7 +12,7 @@ pub(super) async fn check<S: KeyStore>(two: &[Trial<S>; 2]) -> Result<(), Violat
     let [first, second] = before;
     two[0].require(
         first.is_none() || first != second,
-        "two stores with records of their own had one identity",
+        "two stores with different records had the same identity",
     )?;
     for (trial, before) in two.iter().zip(before) {
         let keeps_it = |when: &str| {

@@ -47,7 +47,7 @@ async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for (told, due) in [(10, 10), (5, 10), (10, 10), (11, 11), (0, 11)] {
         trial.record_uses(&realm, &[(id, after(told))]).await?;
         let due = [Some(after(due)), None];
-        let when = format!("after a use at {told} s was told");
+        let when = format!("after a use at {told} s was recorded");
         trial.shows_uses(&realm, &[id, other], &due, &when).await?;
     }
     let several = [

@@ -252,7 +252,7 @@ async fn answers<S: KeyStore>(
     let due_ids: Vec<KeyId> = due.iter().map(|record| record.id()).collect();
     trial.require(
         ids == due_ids,
-        format!("list for {query:?} gave {ids:?}; {due_ids:?} was due"),
+        format!("list for {query:?} gave {ids:?}; expected {due_ids:?}"),
     )?;
     let same = page.iter().zip(&due).all(|(seen, due)| seen == due);
     trial.require(
@@ -266,7 +266,7 @@ async fn answers<S: KeyStore>(
     trial.require(
         page.next() == next,
         format!(
-            "list for {query:?} named {:?} as the place of the next page; {next:?} was due",
+            "list for {query:?} named {:?} as the place of the next page; expected {next:?}",
             page.next()
         ),
     )?;
@@ -294,7 +294,7 @@ async fn pages<S: KeyStore>(
     let due: Vec<KeyId> = due.iter().map(|record| record.id()).collect();
     trial.require(
         seen == due,
-        format!("pages of {size} for {query:?} gave {seen:?}; {due:?} was due"),
+        format!("pages of {size} for {query:?} gave {seen:?}; expected {due:?}"),
     )
 }
 
@@ -326,7 +326,7 @@ async fn pages_beside_new_keys<S: KeyStore>(
     due.sort_unstable();
     trial.require(
         seen == due,
-        format!("pages for {query:?}, while keys were issued, gave {seen:?}; {due:?} was due"),
+        format!("pages for {query:?}, while keys were issued, gave {seen:?}; expected {due:?}"),
     )
 }
 
@@ -337,6 +337,6 @@ async fn realms<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let due = [trial::realm("billing"), trial::realm("orders")];
     trial.require(
         named.is_empty() || named == due,
-        format!("realms named {named:?}; {due:?} was due"),
+        format!("realms named {named:?}; expected {due:?}"),
     )
 }

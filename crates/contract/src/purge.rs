@@ -88,7 +88,7 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
     let due = gone.len() as u64;
     trial.require(
         count == due,
-        format!("purge removed {due} records and said {count}"),
+        format!("purge removed {due} records and reported {count}"),
     )?;
     let again = trial.purge(orders, BY).await?;
     trial.require(again == 0, format!("a second purge removed {again}"))
@@ -105,7 +105,7 @@ async fn gone_for_good<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let count = trial.purge(&realm, BY).await?;
     trial.require(
         count == 1,
-        format!("purge removed 1 record and said {count}"),
+        format!("purge removed 1 record and reported {count}"),
     )?;
 
     let what = "a next version of a record that was purged";

@@ -37,7 +37,7 @@ pub(super) async fn join<T>(task: JoinHandle<T>) -> T {
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            Err(error) => unreachable!("the runtime ended under the suite: {error}"),
+            Err(error) => unreachable!("the runtime shut down during the suite: {error}"),
         },
     }
 }

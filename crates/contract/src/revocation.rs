@@ -72,13 +72,13 @@ async fn ends<S: KeyStore>(
     trial.require(
         revoked.ended == ended,
         format!(
-            "the revocation of {what} said that it ended {:?}; {ended:?} was due",
+            "the revocation of {what} reported that it ended {:?}; expected {ended:?}",
             revoked.ended
         ),
     )?;
     trial.require(
         revoked.found,
-        format!("the revocation of {what} said that it found nothing"),
+        format!("the revocation of {what} reported that it found nothing"),
     )?;
     for record in expected {
         let write = Write::revoked(record, REVOCATION.reason, REVOCATION.at);
@@ -97,7 +97,7 @@ async fn finds_nothing<S: KeyStore>(
     let revoked = revoke(trial, realm, &target, REVOCATION).await?;
     trial.require(
         revoked == Revoked::default(),
-        format!("the revocation of {what} came to {revoked:?}"),
+        format!("the revocation of {what} returned {revoked:?}"),
     )
 }
 
@@ -125,7 +125,7 @@ async fn a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let again = revoke(trial, &orders, &Target::Key(key.id()), later).await?;
     trial.require(
         again.found && again.ended.is_empty(),
-        format!("the second revocation of a key came to {again:?}"),
+        format!("the second revocation of a key returned {again:?}"),
     )?;
     let first = Write::revoked(&key, REVOCATION.reason, REVOCATION.at);
     trial
@@ -173,7 +173,7 @@ async fn a_lineage<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let again = revoke(trial, &orders, &Target::Lineage(name), REVOCATION).await?;
         trial.require(
             again.found && again.ended.is_empty(),
-            format!("the second revocation of a lineage came to {again:?}"),
+            format!("the second revocation of a lineage returned {again:?}"),
         )?;
     }
     let unknown = Target::Lineage(trial.id());
@@ -331,7 +331,9 @@ async fn beside_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
                     match trial.store.commit(&Change::new(vec![write])).await {
                         Ok(()) => key = next,
                         Err(error) if error.kind() == StoreErrorKind::Conflict => return Ok(()),
-                        Err(error) => return Err(trial::failed("commit beside others", &error)),
+                        Err(error) => {
+                            return Err(trial::failed("commit during other writes", &error));
+                        }
                     }
                 }
                 Ok(())
@@ -341,7 +343,7 @@ async fn beside_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
         let seen = trial.get(&orders, id).await?;
         trial.require(
             seen.is_some_and(|seen| seen.revocation() == Some(REVOCATION)),
-            "a key lives whose revocation returned while others changed it",
+            "a key was live after its revocation returned, while others changed it",
         )?;
     }
     Ok(())
@@ -375,7 +377,9 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
                     match trial.store.commit(&change).await {
                         Ok(()) => head = next,
                         Err(error) if error.kind() == StoreErrorKind::Conflict => return Ok(()),
-                        Err(error) => return Err(trial::failed("commit beside others", &error)),
+                        Err(error) => {
+                            return Err(trial::failed("commit during other writes", &error));
+                        }
                     }
                 }
                 Ok(())
@@ -386,7 +390,7 @@ async fn beside_rotations<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
         let live = living(trial, &orders, ListQuery::new().lineage(lineage)).await?;
         trial.require(
             live.is_empty(),
-            format!("a key lives after {what} was revoked while others replaced its newest"),
+            format!("a key was live after {what} was revoked, while others replaced its newest"),
         )?;
     }
     Ok(())
@@ -419,7 +423,7 @@ async fn beside_issues<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
                     let seen = trial.get(&orders, id).await?;
                     trial.require(
                         seen.is_some_and(|seen| seen.revocation() == Some(REVOCATION)),
-                        "a key lives that was issued before its subject was revoked",
+                        "a key was live that was issued before its subject was revoked",
                     )?;
                 }
                 Ok(issued)
@@ -445,6 +449,6 @@ async fn duel<S: KeyStore>(
     join(writer).await?;
     trial.require(
         revoked?.found,
-        "a revocation beside other writers said that it found nothing",
+        "a revocation during other writes reported that it found nothing",
     )
 }

@@ -147,7 +147,7 @@ async fn issues_race<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             match outcome {
                 Ok(()) => {}
                 Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                    return Err(trial::failed("commit beside others", &error));
+                    return Err(trial::failed("commit during other writes", &error));
                 }
                 Err(error) => trial.require(
                     error.kind() == StoreErrorKind::Conflict,
@@ -204,7 +204,7 @@ async fn revocation_against_issue<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
                 "a change that expects the keys of a subject was committed after another key of it",
             )?,
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-            Err(error) => return Err(trial::failed("commit beside others", &error)),
+            Err(error) => return Err(trial::failed("commit during other writes", &error)),
         }
     }
     Ok(())

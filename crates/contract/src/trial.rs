@@ -119,9 +119,9 @@ impl<S: KeyStore> Trial<S> {
     ) -> Result<(), Violation> {
         match self.store.commit(change).await {
             Err(error) if error.kind() == kind => Ok(()),
-            Ok(()) => self.broken(format!("{what} was committed; {kind:?} was due")),
+            Ok(()) => self.broken(format!("{what} was committed; expected {kind:?}")),
             Err(error) => self.broken(format!(
-                "{what} was refused as {:?}; {kind:?} was due: {}",
+                "{what} was refused as {:?}; expected {kind:?}: {}",
                 error.kind(),
                 chain(&error)
             )),
@@ -192,10 +192,10 @@ impl<S: KeyStore> Trial<S> {
     ) -> Result<(), Violation> {
         match answer {
             Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(()),
-            Err(error) => self.broken(format!(
-                "{call} failed otherwise than as unsupported: {error}"
+            Err(error) => self.broken(format!("{call} failed, but not as unsupported: {error}")),
+            Ok(_) => self.broken(format!(
+                "{call} was left out of the suite, but the store supports it"
             )),
-            Ok(_) => self.broken(format!("{call} was left out of the suite, and answered")),
         }
     }
 
@@ -228,7 +228,7 @@ impl<S: KeyStore> Trial<S> {
         let uses = self.last_uses(realm, ids).await?;
         self.require(
             uses == due,
-            format!("{when}, last_uses gave {uses:?}; {due:?} was due"),
+            format!("{when}, last_uses gave {uses:?}; expected {due:?}"),
         )
     }
 

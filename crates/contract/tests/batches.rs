@@ -46,12 +46,12 @@ fn many_answers_that_are_not_those_of_the_ids_are_caught() {
         (
             Fault::AnswersManyInTheOrderOfIds,
             Clause::GetMany,
-            "get_many of two ids, the later one first gave other answers",
+            "get_many of two ids, the later one first gave other records",
         ),
         (
             Fault::AnswersOneOfManyOnce,
             Clause::GetMany,
-            "get_many of one id twice gave other answers",
+            "get_many of one id twice gave other records",
         ),
         // A record that is requested before it exists.
         (
@@ -62,7 +62,7 @@ fn many_answers_that_are_not_those_of_the_ids_are_caught() {
         (
             Fault::GetsManyInAnyRealm,
             Clause::GetMany,
-            "get_many of an id of another realm gave other answers",
+            "get_many of an id of another realm gave other records",
         ),
         (
             Fault::GetsAThousandAlone,

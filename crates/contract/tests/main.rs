@@ -116,7 +116,7 @@ fn a_version_that_is_ignored_is_caught() {
     is_caught(
         Fault::IgnoresVersions,
         Clause::CompareAndSwap,
-        "was committed; Conflict was due",
+        "was committed; expected Conflict",
     );
 }
 
@@ -142,7 +142,7 @@ fn an_absent_record_that_is_put_is_caught() {
     is_caught(
         Fault::PutsAbsentRecords,
         Clause::CompareAndSwap,
-        "a next version of no record was committed",
+        "a next version of a record that does not exist was committed",
     );
 }
 
@@ -222,27 +222,27 @@ fn r32_a_revocation_that_ends_something_else_is_caught() {
     is_caught(
         Fault::RevokesTheNamedKeyAlone,
         clause,
-        "the revocation of a lineage said that it ended",
+        "the revocation of a lineage reported that it ended",
     );
     is_caught(
         Fault::RevokesInEveryRealm,
         clause,
-        "the revocation of another realm's key came to",
+        "the revocation of another realm's key returned",
     );
     is_caught(
         Fault::RevokesSubjectsInAnyCase,
         clause,
-        "the revocation of a subject said that it ended",
+        "the revocation of a subject reported that it ended",
     );
     is_caught(
         Fault::RevokesByMembersAlone,
         clause,
-        "the revocation of a lineage said that it ended []",
+        "the revocation of a lineage reported that it ended []",
     );
     is_caught(
         Fault::RevokesTheRevokedAgain,
         clause,
-        "the second revocation of a key came to",
+        "the second revocation of a key returned",
     );
     is_caught(
         Fault::RevokesOtherFieldsToo,
@@ -262,12 +262,12 @@ fn r32_a_revocation_that_says_something_else_is_caught() {
     is_caught(
         Fault::RevokesSilently,
         clause,
-        "the revocation of a key said that it ended []",
+        "the revocation of a key reported that it ended []",
     );
     is_caught(
         Fault::RevokesWithoutFinding,
         clause,
-        "the second revocation of a key came to Revoked { found: false",
+        "the second revocation of a key returned Revoked { found: false",
     );
 }
 
@@ -300,7 +300,7 @@ fn r32_a_revocation_that_others_are_in_is_caught() {
     is_caught(
         Fault::RevokesWhatItRead,
         Clause::Revocation,
-        "was revoked while others replaced its newest",
+        "was revoked, while others replaced its newest",
     );
 }
 
@@ -332,7 +332,7 @@ fn a_realm_that_is_ignored_is_caught() {
 
 #[test]
 fn a_list_that_pages_badly_is_caught() {
-    let due = "was due";
+    let due = "expected";
     is_caught(Fault::SkipsOnePerPage, Clause::Listing, due);
     is_caught(Fault::RepeatsOnePerPage, Clause::Listing, due);
     is_caught(Fault::LimitsBeforeItFilters, Clause::Listing, due);
@@ -343,7 +343,7 @@ fn a_list_that_pages_badly_is_caught() {
 
 #[test]
 fn a_list_that_orders_or_filters_badly_is_caught() {
-    let due = "was due";
+    let due = "expected";
     is_caught(Fault::OrdersIdsWithoutCase, Clause::Listing, due);
     is_caught(Fault::FoldsTheCaseOfSubjects, Clause::Listing, due);
     is_caught(Fault::ListsTheRevoked, Clause::Listing, due);
@@ -387,7 +387,7 @@ fn an_identity_that_is_not_one_is_caught() {
     is_caught(
         Fault::SharesItsIdentity,
         Clause::Identity,
-        "two stores with records of their own had one identity",
+        "two stores with different records had the same identity",
     );
     is_caught(
         Fault::ChangesItsIdentity,

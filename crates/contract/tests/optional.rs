@@ -96,7 +96,7 @@ async fn a_store_that_leaves_a_part_out_says_so() {
     assert_eq!(violation.clause(), Clause::Purge);
     assert_eq!(
         violation.seen(),
-        "purge was left out of the suite, and answered"
+        "purge was left out of the suite, but the store supports it"
     );
     let whole = contract_without(&OPTIONAL, async || MemoryStore::new()).await;
     assert_eq!(whole.unwrap_err().clause(), Clause::Purge);

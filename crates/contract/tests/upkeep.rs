@@ -22,7 +22,7 @@ fn a_purge_that_is_not_exact_is_caught() {
         Clause::Purge,
         "find showed a record that must not be there",
     );
-    is_caught(Fault::CountsThePurgedWrong, Clause::Purge, "and said");
+    is_caught(Fault::CountsThePurgedWrong, Clause::Purge, "and reported");
     is_caught(
         Fault::RemembersTheUsesOfThePurged,
         Clause::Purge,
@@ -35,7 +35,7 @@ fn a_last_use_that_goes_back_is_caught() {
     is_caught(
         Fault::TakesTheUseItWasTold,
         Clause::LastUse,
-        "after a use at 5 s was told",
+        "after a use at 5 s was recorded",
     );
     is_caught(
         Fault::ReadsUsesBeforeItLocks,
@@ -73,16 +73,16 @@ fn a_last_use_that_meets_the_end_of_its_key_is_caught() {
     is_caught(
         Fault::PassesOverChangedRecords,
         Clause::LastUse,
-        "after a use beside the revocation of its key, last_uses gave [None]",
+        "after a use during the revocation of its key, last_uses gave [None]",
     );
     is_caught(
         Fault::PutsRecordsBackWithAUse,
         Clause::LastUse,
-        "after a use beside the purge of its key, find showed a record",
+        "after a use during the purge of its key, find showed a record",
     );
     is_caught(
         Fault::RecordsUsesOfTheGone,
         Clause::LastUse,
-        "after a key was put again that was purged beside a use",
+        "after a key was purged during a use and put again",
     );
 }

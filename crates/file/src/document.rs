@@ -129,9 +129,7 @@ impl<'de> Visitor<'de> for DocumentSeed {
             }
         }
         let entries = entries.ok_or_else(|| {
-            A::Error::custom(
-                "keys is missing; a file without keys says so: `keys` is a list of none",
-            )
+            A::Error::custom("keys is missing; if the file has no keys, make `keys` an empty list")
         })?;
         Ok(Drafts { realm, entries })
     }

@@ -140,7 +140,8 @@ impl<'de> Visitor<'de> for EntrySeed {
         let (written, digest) = digest.ok_or_else(|| missing("digest"))?;
         match (expires_at, never_expires) {
             (None, false) => {
-                let advice = "expires_at is missing; a key that lives for ever says never_expires";
+                let advice = "expires_at is missing; if the key must not expire, set \
+                              never_expires to true";
                 return Err(A::Error::custom(advice));
             }
             (Some(_), true) => {
@@ -176,7 +177,7 @@ fn digest_of(value: Raw) -> Result<(String, KeyDigest), String> {
     };
     text.and_then(|text| text.parse().ok().map(|digest| (text, digest)))
         .ok_or_else(|| {
-            "expected the SHA-256 of a key, 64 hexadecimal digits, and never the key itself".into()
+            "expected the SHA-256 of a key, 64 hexadecimal digits, and not the key itself".into()
         })
 }
 

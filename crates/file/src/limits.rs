@@ -25,7 +25,7 @@ impl Limits {
             if let Some(grantable) = &self.grantable
                 && !record.scopes().is_subset(grantable)
             {
-                let text = format!("scopes: this store grants {grantable} alone");
+                let text = format!("scopes: this store grants only {grantable}");
                 return Err(Problem::new(*line, text));
             }
             if let Some(longest) = self.max_lifetime {
@@ -48,7 +48,7 @@ impl Limits {
                     .or_default();
                 *held += 1;
                 if *held > limit {
-                    let text = format!("subject: this store lets one hold {limit} keys");
+                    let text = format!("subject: this store lets a subject hold {limit} keys");
                     return Err(Problem::new(*line, text));
                 }
             }

@@ -18,11 +18,11 @@ pub(super) fn distinct(entries: &[Entry]) -> Result<(), Problem> {
     for entry in entries {
         let (id, digest) = (entry.record.id(), entry.record.digest().as_bytes());
         if !digests.insert(digest) {
-            let text = format!("digest: another key of this file has it too (id {id})");
+            let text = format!("digest: another key of this file has the same one (id {id})");
             return Err(Problem::new(entry.line, text));
         }
         if !ids.insert(id) {
-            let text = format!("id: another key of this file is {id} too");
+            let text = format!("id: another key of this file has {id} too");
             return Err(Problem::new(entry.line, text));
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
         let Some(old) = held.get(digest) else {
             if ids.contains(&new.id()) {
                 let text = format!(
-                    "id: {} was another key before; give the new key an id of its own",
+                    "id: {} is the id of an earlier key; give the new key another id",
                     new.id()
                 );
                 return Err(Problem::new(line, text));
@@ -58,7 +58,7 @@ pub(super) fn change(held: &Held, entries: &[Entry], now: Timestamp) -> Result<C
         });
         if let Some(gain) = gain(old, &write.record) {
             let text = format!(
-                "{gain} (id {}): the authority of a secret only shrinks; issue a new secret, and \
+                "{gain} (id {}): an edit cannot give a key more authority; issue a new key, and \
                  put its digest here",
                 old.id()
             );
@@ -82,18 +82,18 @@ fn gain(old: &KeyRecord, new: &KeyRecord) -> Option<&'static str> {
     let Some(gain) = new.gain_over(old) else {
         // No authority to this crate, but perhaps to the application.
         let is_same = new.metadata() == old.metadata();
-        return (!is_same).then_some("metadata: this key had other ones");
+        return (!is_same).then_some("metadata: this key had other metadata before");
     };
     Some(match gain {
-        Gain::Id => "id: this key had another one",
-        Gain::Realm => "realm: this key was of another one",
-        Gain::Subject => "subject: this key was of another one",
-        Gain::Revocation => "digest: this key was taken from the file, and is revoked",
-        Gain::Scopes => "scopes: this key had not all of them",
-        Gain::Caveats => "caveats: this key had more of them",
-        Gain::NotBefore => "not_before: this key became valid later",
-        Gain::ExpiresAt => "expires_at: this key expired sooner",
-        _ => "digest: this key was another one",
+        Gain::Id => "id: this key had another one before",
+        Gain::Realm => "realm: this key had another one before",
+        Gain::Subject => "subject: this key had another one before",
+        Gain::Revocation => "digest: this key was removed from the file before, and is revoked",
+        Gain::Scopes => "scopes: this key did not have all of them before",
+        Gain::Caveats => "caveats: this key had more of them before",
+        Gain::NotBefore => "not_before: this key had a later one before",
+        Gain::ExpiresAt => "expires_at: this key had an earlier one before",
+        _ => "digest: this key had another one before",
     })
 }
 

@@ -3,8 +3,9 @@
 pub(super) use tower_api_key::find_key as find;
 
 /// The text of an error in the place of the key.
-pub(super) const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `digest`, \
-                                and replace the key, for whoever could read the file has it";
+pub(super) const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as \
+                                `digest`, and replace the key, because anyone who could read the \
+                                file has it";
 
 #[cfg(test)]
 mod tests {

@@ -87,7 +87,7 @@ impl fmt::Display for Taken {
             if ids.is_empty() {
                 return Ok(());
             }
-            write!(f, "; {what} all the same: {}", ids.len())?;
+            write!(f, "; {what} anyway: {}", ids.len())?;
             for (index, id) in ids.iter().enumerate() {
                 write!(f, "{}{id}", if index == 0 { " (" } else { ", " })?;
             }
@@ -98,7 +98,7 @@ impl fmt::Display for Taken {
         if self.uncertain > 0 {
             write!(
                 f,
-                "; not revoked, because an entry has no digest that can be read: {}",
+                "; not revoked, because an entry has no readable digest: {}",
                 self.uncertain
             )?;
         }

@@ -78,8 +78,7 @@ impl Shared {
             }),
         };
         if syntax.is_none() {
-            let advice =
-                "the name of a keys file ends in .toml or .json, which says how to read it";
+            let advice = "the name of a keys file must end in .toml or .json";
             return Err(StoreError::unavailable(shared.failure(advice)));
         }
         shared.read_and_apply(&mut shared.state())?;
@@ -121,7 +120,7 @@ impl Shared {
             return;
         }
         let read = caught(|| self.read_and_apply(&mut state)).unwrap_or_else(|| {
-            let failure = self.failure("the reader of the file gave up");
+            let failure = self.failure("the thread that reads the file panicked");
             Err(StoreError::unavailable(failure))
         });
         drop(state);
@@ -187,7 +186,7 @@ impl Shared {
         };
         // A pipe would have to be waited for.
         if !fs::metadata(&self.path).map_err(failed)?.is_file() {
-            let failure = self.failure("this is no file");
+            let failure = self.failure("this is not a file");
             return Err(StoreError::unavailable(failure));
         }
         fs::read(&self.path).map_err(failed)

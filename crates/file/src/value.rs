@@ -29,7 +29,7 @@ impl Raw {
     pub(super) fn text(self) -> Result<String, String> {
         match self {
             Self::Text(text) => Ok(text),
-            _ => Err("expected a text".to_owned()),
+            _ => Err("expected a string".to_owned()),
         }
     }
 
@@ -43,20 +43,20 @@ impl Raw {
     pub(super) fn list(self) -> Result<Vec<String>, String> {
         match self {
             Self::List(list) => Ok(list),
-            _ => Err("expected a list of texts".to_owned()),
+            _ => Err("expected a list of strings".to_owned()),
         }
     }
 
     pub(super) fn table(self) -> Result<BTreeMap<String, String>, String> {
         match self {
             Self::Table(table) => Ok(table),
-            _ => Err("expected a table of texts".to_owned()),
+            _ => Err("expected a table of strings".to_owned()),
         }
     }
 
     pub(super) fn moment(self) -> Result<Timestamp, String> {
         const EXPECTED: &str =
-            "expected Unix seconds or a moment of RFC 3339, such as 2027-01-15T08:00:00Z";
+            "expected Unix seconds or an RFC 3339 time, such as 2027-01-15T08:00:00Z";
 
         match self {
             Self::Whole(seconds) if seconds > Timestamp::LAST_YEAR.as_unix() => {
@@ -199,9 +199,9 @@ impl Visitor<'_> for Name<'_> {
         let Some(&field) = self.fields.iter().find(|field| **field == name) else {
             let fields = self.fields.join(", ");
             return Err(E::custom(if is_word(name) {
-                format!("{name}: no such field; there are {fields}")
+                format!("{name}: no such field; the fields are {fields}")
             } else {
-                format!("no such field; there are {fields}")
+                format!("no such field; the fields are {fields}")
             }));
         };
         if self.seen.contains(&field) {

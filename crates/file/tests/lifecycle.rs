@@ -11,7 +11,7 @@ use tower_api_key_test_support::support::START;
 
 const REALM: &str = "realm = \"orders\"\n";
 const NEW_SECRET: &str =
-    "the authority of a secret only shrinks; issue a new secret, and put its digest here";
+    "an edit cannot give a key more authority; issue a new key, and put its digest here";
 
 #[tokio::test]
 async fn a_key_that_is_new_in_the_file_works_and_the_others_stay_as_they_are() {
@@ -60,7 +60,8 @@ async fn invariant_2_a_key_that_is_gone_from_the_file_is_revoked_for_good() {
     assert_eq!(record.version(), 2);
 
     let message = format!(
-        ", line 8: digest: this key was taken from the file, and is revoked (id {}): {NEW_SECRET}",
+        ", line 8: digest: this key was removed from the file before, and is revoked (id {}): \
+         {NEW_SECRET}",
         record.id()
     );
     kept.refuses(&both, Conflict, &message);
@@ -109,26 +110,42 @@ async fn invariant_1_nothing_under_the_same_digest_gains() {
         (
             "scopes",
             "[\"read\", \"write\", \"admin\"]",
-            "scopes: this key had not all of them",
+            "scopes: this key did not have all of them before",
         ),
         (
             "expires_at",
             "1900000001",
-            "expires_at: this key expired sooner",
+            "expires_at: this key had an earlier one before",
         ),
         (
             "not_before",
             "1699999999",
-            "not_before: this key became valid later",
+            "not_before: this key had a later one before",
         ),
-        ("not_before", "0", "not_before: this key became valid later"),
-        ("subject", "\"bob\"", "subject: this key was of another one"),
-        ("id", "\"0123456789Ac\"", "id: this key had another one"),
-        ("metadata", "{}", "metadata: this key had other ones"),
+        (
+            "not_before",
+            "0",
+            "not_before: this key had a later one before",
+        ),
+        (
+            "subject",
+            "\"bob\"",
+            "subject: this key had another one before",
+        ),
+        (
+            "id",
+            "\"0123456789Ac\"",
+            "id: this key had another one before",
+        ),
+        (
+            "metadata",
+            "{}",
+            "metadata: this key had other metadata before",
+        ),
         (
             "metadata",
             "{ team = \"b\" }",
-            "metadata: this key had other ones",
+            "metadata: this key had other metadata before",
         ),
     ] {
         let message = format!(", line 3: {gain} (id 0123456789Ab): {NEW_SECRET}");
@@ -136,19 +153,21 @@ async fn invariant_1_nothing_under_the_same_digest_gains() {
         assert_eq!(kept.verify(&key).await.unwrap(), "alice read write");
     }
     let never = with("", "").replace("expires_at = 1900000000", "never_expires = true");
-    let message =
-        format!(", line 3: expires_at: this key expired sooner (id 0123456789Ab): {NEW_SECRET}");
+    let message = format!(
+        ", line 3: expires_at: this key had an earlier one before (id 0123456789Ab): \
+             {NEW_SECRET}"
+    );
     kept.refuses(&never, Conflict, &message);
     let elsewhere = with("", "").replace(REALM, "realm = \"billing\"\n");
     let message =
-        format!(", line 3: realm: this key was of another one (id 0123456789Ab): {NEW_SECRET}");
+        format!(", line 3: realm: this key had another one before (id 0123456789Ab): {NEW_SECRET}");
     kept.refuses(&elsewhere, Conflict, &message);
 
     // The id of a removed key names no other one.
     let other = Key::mint().await;
     let successor = with("", "").replace(&key.digest, &other.digest);
-    let message = ", line 3: id: 0123456789Ab was another key before; give the new key an id of its own; \
-         revoked all the same: 1 (0123456789Ab)";
+    let message = ", line 3: id: 0123456789Ab is the id of an earlier key; give the new key \
+                   another id; revoked anyway: 1 (0123456789Ab)";
     kept.refuses(&successor, Conflict, message);
     assert_eq!(kept.verify(&key).await, Err(InvalidCause::Revoked));
     assert_eq!(kept.verify(&other).await, Err(InvalidCause::Unknown));
@@ -165,7 +184,8 @@ async fn invariant_14_a_key_keeps_its_caveats() {
         .unwrap();
     assert_eq!(kept.verify(&key).await, Err(InvalidCause::CaveatNotMet));
     let id = kept.ring.list(&ListQuery::new()).await.unwrap()[0].id();
-    let message = format!(", line 3: caveats: this key had more of them (id {id}): {NEW_SECRET}");
+    let message =
+        format!(", line 3: caveats: this key had more of them before (id {id}): {NEW_SECRET}");
     for fewer in ["", "caveats = []"] {
         kept.refuses(&with(fewer), Conflict, &message);
     }
@@ -190,7 +210,7 @@ async fn a_key_may_lose() {
         &format!("{REALM}{}", key.alice()),
         Conflict,
         &format!(
-            ", line 3: scopes: this key had not all of them (id {}): {NEW_SECRET}",
+            ", line 3: scopes: this key did not have all of them before (id {}): {NEW_SECRET}",
             kept.ring.list(&ListQuery::new()).await.unwrap()[0].id()
         ),
     );

@@ -11,13 +11,13 @@ use tower_api_key_test_support::folder::Folder;
 
 const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const OTHER: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
-const FIELDS: &str = "no such field; there are digest, subject, scopes, caveats, expires_at, never_expires, \
-                      not_before, realm, id, label, metadata";
-const MOMENT: &str = "expected Unix seconds or a moment of RFC 3339, such as 2027-01-15T08:00:00Z";
+const FIELDS: &str = "no such field; the fields are digest, subject, scopes, caveats, expires_at, \
+                      never_expires, not_before, realm, id, label, metadata";
+const MOMENT: &str = "expected Unix seconds or an RFC 3339 time, such as 2027-01-15T08:00:00Z";
 const FOUND: &str = "this looks like a key in plaintext; write its SHA-256 as `digest`, and \
-                     replace the key, for whoever could read the file has it";
+                     replace the key, because anyone who could read the file has it";
 const NO_DIGEST: &str =
-    "digest: expected the SHA-256 of a key, 64 hexadecimal digits, and never the key itself";
+    "digest: expected the SHA-256 of a key, 64 hexadecimal digits, and not the key itself";
 
 /// A TOML file of one key, with this line 6 instead of its expiry.
 fn toml(line: &str) -> String {
@@ -112,12 +112,12 @@ fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
         (
             "metadata = { a = 1 }",
             "\"metadata\": {\"a\": 1}",
-            "metadata: expected a text".to_owned(),
+            "metadata: expected a string".to_owned(),
         ),
         (
             "metadata = \"a\"",
             "\"metadata\": \"a\"",
-            "metadata: expected a table of texts".to_owned(),
+            "metadata: expected a table of strings".to_owned(),
         ),
         (
             "expires = 1900000000",
@@ -133,15 +133,15 @@ fn a_field_that_holds_the_wrong_thing_is_named_with_its_line() {
     let fine = "expires_at = 1900000000";
     for (from, to, line, message) in [
         (DIGEST, "deadbeef", 3, NO_DIGEST),
-        ("\"alice\"", "5", 4, "subject: expected a text"),
+        ("\"alice\"", "5", 4, "subject: expected a string"),
         (
             "alice",
             "",
             4,
             "subject: invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start",
         ),
-        ("[]", "\"read\"", 5, "scopes: expected a list of texts"),
-        ("[]", "[1]", 5, "scopes: expected a text"),
+        ("[]", "\"read\"", 5, "scopes: expected a list of strings"),
+        ("[]", "[1]", 5, "scopes: expected a string"),
         (
             "[]",
             "[\"read write\"]",
@@ -163,7 +163,7 @@ fn a_field_that_is_missing_or_given_twice_is_named() {
         ("scopes = []\n".to_owned(), "scopes is missing"),
         (
             format!("{fine}\n"),
-            "expires_at is missing; a key that lives for ever says never_expires",
+            "expires_at is missing; if the key must not expire, set never_expires to true",
         ),
     ] {
         let text = toml(fine).replace(&line, "");
@@ -202,14 +202,14 @@ fn a_field_that_is_missing_or_given_twice_is_named() {
     refused(
         "keys.json",
         &json("\"realm\": \"orders\""),
-        ", line 7: expires_at is missing; a key that lives for ever says never_expires",
+        ", line 7: expires_at is missing; if the key must not expire, set never_expires to true",
     );
     for name in ["keys.toml", "keys.json"] {
         let text = if name == "keys.json" { "{}" } else { "" };
         refused(
             name,
             text,
-            ", line 1: keys is missing; a file without keys says so: `keys` is a list of none",
+            ", line 1: keys is missing; if the file has no keys, make `keys` an empty list",
         );
     }
 }
@@ -227,12 +227,12 @@ fn two_keys_of_one_digest_or_one_id_are_refused() {
     refused(
         "keys.toml",
         &two(key(DIGEST, first), key(DIGEST, second)),
-        ", line 9: digest: another key of this file has it too (id 0123456789Ac)",
+        ", line 9: digest: another key of this file has the same one (id 0123456789Ac)",
     );
     refused(
         "keys.toml",
         &two(key(DIGEST, first), key(OTHER, first)),
-        ", line 9: id: another key of this file is 0123456789Ab too",
+        ", line 9: id: another key of this file has 0123456789Ab too",
     );
 }
 
@@ -364,11 +364,8 @@ fn a_file_that_cannot_be_read_is_unavailable() {
             missing,
             ": the file cannot be read: No such file or directory (os error 2)",
         ),
-        (directory, ": this is no file"),
-        (
-            yaml,
-            ": the name of a keys file ends in .toml or .json, which says how to read it",
-        ),
+        (directory, ": this is not a file"),
+        (yaml, ": the name of a keys file must end in .toml or .json"),
     ] {
         let error = FileStore::open(&path).unwrap_err();
         assert_eq!(error.kind(), Unavailable);

@@ -183,7 +183,7 @@ impl Authority {
             at: now(),
             outcome: Err(because(
                 StoreErrorKind::Unavailable,
-                "try again: the runtime ends",
+                "try again: the runtime is shutting down",
             )),
         };
         tokio::spawn(async move {

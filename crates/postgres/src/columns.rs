@@ -94,7 +94,7 @@ impl Rows {
         if row.values().iter().any(has_nul) {
             return Err(because(
                 StoreErrorKind::Unavailable,
-                "Postgres keeps no text with the character NUL: leave it out of the label",
+                "Postgres cannot store the character NUL: remove it from the label",
             ));
         }
         if self.columns.is_empty() {

@@ -95,8 +95,7 @@ impl Statements {
             let expected = self.inserts.len();
             let inserted = self.inserts.insert(tables, connection).await;
             if inserted.map_err(|error| commit_failed(&error))? != expected {
-                let advice = "drop the rule or the trigger of tower_api_keys that passes over an \
-                              insertion";
+                let advice = "drop the rule or the trigger of tower_api_keys that skips inserts";
                 return Err(because(StoreErrorKind::Unavailable, advice));
             }
         }

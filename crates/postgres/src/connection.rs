@@ -32,8 +32,8 @@ macro_rules! begin {
 const BEGIN: &str = concat!(begin!(), seen!("begin"));
 
 /// Only a borrowed pool can be without one.
-const STATEMENT_CACHE: &str = "leave the pool its statement cache: with a capacity of 0 the server \
-     loses memory with each look-up";
+const STATEMENT_CACHE: &str = "set the capacity of the pool's statement cache above 0: without a \
+                               cache, each look-up takes memory of the server";
 
 /// A pool, and how its connections are used.
 pub(super) struct Connections {
@@ -87,7 +87,7 @@ impl Connections {
 
     async fn look_again(&self, attempts: u32) -> Result<(), StoreError> {
         if attempts == 0 {
-            let advice = "use a URL that leads to one server: several answer to this one";
+            let advice = "use a URL that leads to one server: this one leads to several";
             return Err(because(StoreErrorKind::Unavailable, advice));
         }
         self.authority.anew().await

@@ -205,12 +205,12 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
             }
             "25P03" => (
                 Unavailable,
-                "try again: this process stood still in the middle of a transaction, and the \
+                "try again: this process was suspended in the middle of a transaction, and the \
                  server ended it",
             ),
             "25P01" => (
                 Unavailable,
-                "begin a transaction, and hand that over: the connection is in none",
+                "begin a transaction, and pass it: the connection has none",
             ),
             "25P02" => (
                 Unavailable,
@@ -244,7 +244,8 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
             "42P01" | "42703" | "0A000" | "3F000" => (Schema, MIGRATE),
             "TAK01" => (
                 Unavailable,
-                "find out who changes the table; the database refused more authority",
+                "find the program that changes the table: it tried to give a key more authority, \
+                 and the database refused",
             ),
             code if code.starts_with("22") || code.starts_with("23") => {
                 (Unavailable, "the database cannot hold this record")

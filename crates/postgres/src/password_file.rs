@@ -24,7 +24,7 @@ pub(super) fn password(
     };
     if !path.is_file() {
         return if must_be_there {
-            Err(wrong(PLACE, "PGPASSFILE names no file"))
+            Err(wrong(PLACE, "PGPASSFILE does not name a file"))
         } else {
             Ok(None)
         };
@@ -34,7 +34,7 @@ pub(super) fn password(
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(&path).map(|metadata| metadata.permissions().mode());
         if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-            return Err(wrong(PLACE, "others can read it; chmod 600"));
+            return Err(wrong(PLACE, "others can read it; run chmod 600 on it"));
         }
     }
     let bytes = fs::read(&path).map_err(|_| wrong(PLACE, "it cannot be read"))?;

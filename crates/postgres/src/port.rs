@@ -40,7 +40,7 @@ impl Port {
 }
 
 fn not_here() -> StoreError {
-    let advice = "ask the ring itself: this is not done in a transaction";
+    let advice = "call the ring itself: a transaction cannot do this";
     because(StoreErrorKind::Unavailable, advice)
 }
 

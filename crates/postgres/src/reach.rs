@@ -77,8 +77,8 @@ impl Reach {
         if plain(shown) == plain(wanted) {
             return Ok(());
         }
-        let advice = "name the schema with PostgresOptions::schema: the pooler passes over the \
-                      URL's options[search_path]";
+        let advice = "name the schema with PostgresOptions::schema: the pooler ignores the URL's \
+                      options[search_path]";
         Err(because(StoreErrorKind::Unavailable, advice))
     }
 }

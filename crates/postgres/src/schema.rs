@@ -69,7 +69,8 @@ pub(super) async fn probe(
     check(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))?;
     if kind != "r" || !has_guards {
         let advice = format!(
-            "{MIGRATE}, into another schema if need be: tower_api_keys is not a table that they made"
+            "{MIGRATE}, into another schema if need be: tower_api_keys is a table that they did \
+             not create"
         );
         return Err(because(StoreErrorKind::Schema, advice));
     }

@@ -18,7 +18,7 @@ const UNSUPPORTED: [(&str, &str); 20] = [
     ("channel_binding", USE_VERIFY_FULL),
     (
         "connect_timeout",
-        "PostgresOptions::acquire_timeout is what bounds a connection",
+        "use PostgresOptions::acquire_timeout instead",
     ),
     ("gssencmode", NOT_SUPPORTED),
     ("hostaddr", "write the address as the host"),
@@ -26,7 +26,7 @@ const UNSUPPORTED: [(&str, &str); 20] = [
     ("options", "write each as options[name]=value"),
     (
         "passfile",
-        "the environment variable PGPASSFILE names the file",
+        "use the environment variable PGPASSFILE instead",
     ),
     ("require_auth", USE_VERIFY_FULL),
     ("requiressl", "write sslmode=verify-full"),
@@ -42,7 +42,7 @@ const UNSUPPORTED: [(&str, &str); 20] = [
     ("sslpassword", NOT_SUPPORTED),
     (
         "ssl_min_protocol_version",
-        "TLS is of version 1.2 or later in any case",
+        "leave it out: TLS is always version 1.2 or later",
     ),
     ("statement-cache-capacity", STATEMENTS),
     ("target_session_attrs", ONE_SERVER),
@@ -53,8 +53,9 @@ const NOT_SUPPORTED: &str = "this store does not support it";
 const USE_VERIFY_FULL: &str =
     "this store does not support it; sslmode=verify-full proves that the server is the right one";
 const ONE_SERVER: &str = "leave it out: a URL names one server, and a standby is refused anyway";
-const STATEMENTS: &str = "leave it out: without its cache the server loses memory with each \
-     look-up; a pooler needs session pooling, or PgBouncer 1.21 with max_prepared_statements";
+const STATEMENTS: &str = "leave it out: without the cache, each look-up takes memory of the \
+                          server; a pooler needs session pooling, or PgBouncer 1.21 with \
+                          max_prepared_statements";
 
 /// The settings that this store supports, in these spellings only.
 const SETTINGS: [&str; 10] = [
@@ -117,7 +118,7 @@ fn parse_with(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Ur
     if let Some(port) = get("port") {
         options = options.port(
             port.parse()
-                .map_err(|_| bad("the port is no number to 65535"))?,
+                .map_err(|_| bad("the port is not a number up to 65535"))?,
         );
     }
     if let Some(user) = get("user") {
@@ -213,7 +214,7 @@ fn check_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), St
     if variable("PGPORT").is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err(wrong(
             "the environment variable PGPORT",
-            "write a number to 65535",
+            "write a number up to 65535",
         ));
     }
     Ok(())
@@ -277,7 +278,9 @@ impl Parts {
         }
         match parts.get("host") {
             Some(host) if host.contains(',') => Err(bad("it names several hosts; name one")),
-            Some(host) if host.contains(['@', '?', '#', '\\']) => Err(bad("the host is no name")),
+            Some(host) if host.contains(['@', '?', '#', '\\']) => {
+                Err(bad("the host is not a name"))
+            }
             _ => Ok(parts),
         }
     }
@@ -311,14 +314,14 @@ fn split_address(address: &str) -> Result<(&str, Option<&str>), StoreError> {
     if let Some(rest) = address.strip_prefix('[') {
         let (host, port) = rest
             .split_once(']')
-            .ok_or_else(|| bad("an IPv6 address has no ]"))?;
+            .ok_or_else(|| bad("an IPv6 address has no closing ]"))?;
         host.parse::<std::net::Ipv6Addr>()
-            .map_err(|_| bad("what stands in brackets is no IPv6 address"))?;
+            .map_err(|_| bad("the text in brackets is not an IPv6 address"))?;
         let port = match port {
             "" => None,
             port => Some(
                 port.strip_prefix(':')
-                    .ok_or_else(|| bad("a port begins with a colon"))?,
+                    .ok_or_else(|| bad("write a colon before the port"))?,
             ),
         };
         return Ok((host, port));
@@ -349,7 +352,7 @@ fn known(name: &str) -> Result<(), StoreError> {
     let is_name = |character: char| character.is_ascii_alphabetic() || "_-[]".contains(character);
     if name.len() > 40 || !name.chars().all(is_name) {
         return Err(bad(
-            "the name of a setting is no name; write a ? in a password as %3F",
+            "a setting has an invalid name; write a ? in a password as %3F",
         ));
     }
     let place = format!("the URL's setting {name}");
@@ -385,7 +388,7 @@ pub(super) fn decoded(text: &str) -> Result<String, StoreError> {
         let value = value.and_then(|value| u8::try_from(value).ok());
         bytes.push(value.ok_or_else(|| bad("write a % as %25"))?);
     }
-    String::from_utf8(bytes).map_err(|_| bad("what it escapes is no UTF-8"))
+    String::from_utf8(bytes).map_err(|_| bad("the escaped bytes are not UTF-8"))
 }
 
 fn bad(cause: &str) -> StoreError {

@@ -108,7 +108,7 @@ async fn r20_a_view_in_the_place_of_the_table_is_an_outage() {
     execute(&url, view).await.unwrap();
     let said = notices(&ring, &issued).await;
     assert!(
-        said.ends_with("tower_api_keys is not a table that they made"),
+        said.ends_with("tower_api_keys is a table that they did not create"),
         "{said}"
     );
     let error = patient().connect(&service).await.unwrap_err();
@@ -146,6 +146,6 @@ async fn r20_an_insertion_that_the_table_passes_over_is_a_failure() {
         .unwrap_err();
     assert_eq!(
         source(&error),
-        "drop the rule or the trigger of tower_api_keys that passes over an insertion"
+        "drop the rule or the trigger of tower_api_keys that skips inserts"
     );
 }

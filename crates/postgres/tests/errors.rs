@@ -43,11 +43,11 @@ async fn r06_a_url_that_names_no_database_is_not_repeated() {
         ),
         (
             "postgres://root:hunter2-canary@[::/keys",
-            "an IPv6 address has no ]",
+            "an IPv6 address has no closing ]",
         ),
         (
             "postgres://root:hunter2-canary@localhost:port/keys",
-            "the port is no number to 65535",
+            "the port is not a number up to 65535",
         ),
     ] {
         let text = format!("{write}: {cause}");

@@ -215,7 +215,7 @@ async fn a_pooler_that_takes_no_settings_is_told_with_advice() {
     let url = format!("{}?options[search_path]=auth", ignoring.url(&direct));
     let said = source(&patient().migrate(&url).await.unwrap_err());
     assert!(
-        said.contains("passes over the URL's options[search_path]"),
+        said.contains("the pooler ignores the URL's options[search_path]"),
         "{said}"
     );
     let options = patient().schema("auth");

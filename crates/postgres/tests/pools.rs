@@ -66,8 +66,8 @@ async fn r23_a_pool_without_a_statement_cache_is_refused() {
     let error = ring.get(id).await.unwrap_err();
     assert_eq!(
         source(&error),
-        "leave the pool its statement cache: with a capacity of 0 the server loses memory with \
-         each look-up"
+        "set the capacity of the pool's statement cache above 0: without a cache, each look-up \
+         takes memory of the server"
     );
 }
 
@@ -176,8 +176,8 @@ async fn a_lazy_store_refuses_a_url_that_cannot_be_read() {
     let error = patient().lazy().connect("postgres://a@b:c/d").await;
     assert_eq!(
         source(&error.unwrap_err()),
-        "write the URL as postgres://role:password@host:port/database: the port is no number to \
-         65535"
+        "write the URL as postgres://role:password@host:port/database: the port is not a number \
+         up to 65535"
     );
 }
 

@@ -68,8 +68,8 @@ async fn r32_who_stands_still_in_mid_commit_does_not_keep_a_subject_from_being_r
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_eq!(
         super::errors::source(&error),
-        "try again: this process stood still in the middle of a transaction, and the server ended \
-         it: terminating connection due to idle-in-transaction timeout"
+        "try again: this process was suspended in the middle of a transaction, and the server \
+         ended it: terminating connection due to idle-in-transaction timeout"
     );
     assert_eq!(other.list(&ListQuery::new()).await.unwrap().len(), 1);
     // The connection is not used again.

@@ -79,7 +79,7 @@ fn create(target: &Place) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(target.error(
             StoreErrorKind::Unavailable,
-            "there is a file of this name, which is left as it is; name another",
+            "a file of this name exists already, and was not changed; choose another name",
         )),
         Err(error) => Err(target.io("cannot create", error)),
     }

@@ -132,7 +132,7 @@ pub(super) fn older_reader(place: &Place, real: &Path) -> Result<Connection, Sto
     if version(&connection, place)? == 0 {
         return Err(place.error(
             StoreErrorKind::Schema,
-            "the file holds no keys, so it is no backup; name another",
+            "the file has no keys, so it is not a backup; name another file",
         ));
     }
     Ok(connection)

@@ -44,7 +44,7 @@ impl Origin {
     pub(super) fn gave_up(&self) -> StoreError {
         self.error(
             StoreErrorKind::Unavailable,
-            "the thread that was asked gave up on it; try again",
+            "the thread that did this stopped; try again",
         )
     }
 
@@ -71,7 +71,7 @@ impl Origin {
                 ),
                 ErrorCode::NotADatabase => (
                     Corrupt,
-                    "this is no SQLite database; name another file, or restore it from a backup",
+                    "this is not a SQLite database; name another file, or restore it from a backup",
                 ),
                 ErrorCode::DatabaseCorrupt => {
                     (Corrupt, "the file is damaged; restore it from a backup")
@@ -85,8 +85,8 @@ impl Origin {
                 }
                 ErrorCode::CannotOpen => (
                     Unavailable,
-                    "the file cannot be opened; see that it exists, and that this user may write \
-                     to it and its directory",
+                    "the file cannot be opened; check that it exists, and that this user may \
+                     write to it and its directory",
                 ),
                 ErrorCode::ConstraintViolation => {
                     let advice = format!(
@@ -108,7 +108,7 @@ impl Origin {
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::Utf8Error(..) => (
                 Corrupt,
-                "a row is no key record; restore the file from a backup",
+                "a row is not a valid key record; restore the file from a backup",
             ),
             _ => (Unavailable, "SQLite failed; its message is the source"),
         };
@@ -131,8 +131,8 @@ impl Origin {
 
 const FULL_ADVICE: &str = "the disk is full, so nothing was changed; free some space";
 
-const SCHEMA_ADVICE: &str = "its table of keys is not as this version of the crate made it; \
-                             restore the file from a backup";
+const SCHEMA_ADVICE: &str = "its table of keys differs from the one that this version of the \
+                             crate creates; restore the file from a backup";
 
 /// Whether a repetition may help.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {

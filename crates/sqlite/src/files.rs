@@ -86,7 +86,7 @@ impl Files {
         } else {
             return Ok(());
         };
-        let advice = format!("{what}; the store opens anew what is there");
+        let advice = format!("{what}; the store opens the file again");
         Err(place.error(StoreErrorKind::Unavailable, &advice))
     }
 
@@ -111,8 +111,9 @@ impl Files {
         for (suffix, mine, there) in [("-wal", self.log, now.log), ("-shm", self.index, now.index)]
         {
             if mine.is_some() && mine == there {
-                fs::remove_file(with_suffix(&self.real, suffix))
-                    .map_err(|error| place.io("cannot remove the log of the file before", error))?;
+                fs::remove_file(with_suffix(&self.real, suffix)).map_err(|error| {
+                    place.io("cannot remove the log of the replaced file", error)
+                })?;
             }
         }
         Ok(())

@@ -49,8 +49,8 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
         Some((name, kind, _)) if kind == "trigger" => Err(place.error(
             StoreErrorKind::Schema,
             &format!(
-                "its guard {name}, a trigger, is missing, or not as this version of the crate made \
-                 it; put it back, or restore the file from a backup"
+                "its trigger {name} is missing, or differs from the one that this version of the \
+                 crate creates; put it back, or restore the file from a backup"
             ),
         )),
         Some((name, _, _)) => {
@@ -61,8 +61,8 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
             Err(place.error(
                 StoreErrorKind::Schema,
                 &format!(
-                    "its {table} is missing, or not as this version of the crate made it; restore \
-                     the file from a backup"
+                    "its {table} is missing, or differs from the one that this version of the \
+                     crate creates; restore the file from a backup"
                 ),
             ))
         }
@@ -138,7 +138,7 @@ pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreErr
 
 fn too_new(version: i64, place: &Place) -> StoreError {
     let advice = format!(
-        "its schema has version {version}, and this crate knows none after {VERSION}; upgrade \
+        "its schema has version {version}, and this crate reads versions up to {VERSION}; upgrade \
          tower-api-key"
     );
     place.error(StoreErrorKind::Schema, &advice)

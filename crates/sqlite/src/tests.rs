@@ -254,7 +254,7 @@ async fn r20_a_job_that_panics_ends_no_other() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert_eq!(
         error.source().unwrap().to_string(),
-        "keys.db: the thread that was asked gave up on it; try again"
+        "keys.db: the thread that did this stopped; try again"
     );
     assert_eq!(worker.run(|_| Ok(7)).await.unwrap(), 7);
 }

@@ -53,7 +53,7 @@ pub(super) struct Worker {
 /// How many look-ups may wait for a thread that stalls. As many as a ring lets wait by default.
 pub(super) const MOST_WAITING: usize = 1_000;
 
-pub(super) const CROWDED: &str = "as many look-ups wait as may; the disk may stand still";
+pub(super) const CROWDED: &str = "too many look-ups are waiting; the disk may not be responding";
 
 /// A place among the look-ups that wait.
 struct Turn(Arc<AtomicUsize>);

@@ -100,7 +100,7 @@ async fn a_backup_is_one_file_for_its_owner_alone_and_a_store_of_its_own() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert_eq!(
         advice(&error, &copy),
-        "there is a file of this name, which is left as it is; name another"
+        "a file of this name exists already, and was not changed; choose another name"
     );
     assert_eq!(verdict(&ring(&copy), &issued).await, Ok(()));
 

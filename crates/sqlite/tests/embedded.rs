@@ -98,7 +98,7 @@ fn a_file_that_does_not_serve_is_told_in_a_line() {
         &folder,
         &program,
         |_| {},
-        "this is no SQLite database; name another file, or restore it from a backup",
+        "this is not a SQLite database; name another file, or restore it from a backup",
     );
     fs::remove_file(folder.keys()).unwrap();
     drop(SqliteStore::open(folder.keys()).unwrap());
@@ -110,7 +110,7 @@ fn a_file_that_does_not_serve_is_told_in_a_line() {
         &folder,
         &program,
         |_| {},
-        "its schema has version 9, and this crate knows none after 5; upgrade tower-api-key",
+        "its schema has version 9, and this crate reads versions up to 5; upgrade tower-api-key",
     );
 }
 

@@ -10,7 +10,7 @@ use super::sharing::ring_over;
 use super::{advice, found};
 use tower_api_key_test_support::folder::Folder;
 
-const FOREIGN: &str = "its table of keys is missing, or not as this version of the crate made it; \
+const FOREIGN: &str = "its table of keys is missing, or differs from the one that this version of the crate creates; \
                        restore the file from a backup";
 const UNAVAILABLE: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::StoreUnavailable);
 
@@ -122,8 +122,8 @@ async fn r01_a_database_without_a_guard_answers_nothing() {
             let error = found(&store, realm, digest).await.expect_err(&name);
             assert_eq!(error.kind(), StoreErrorKind::Schema);
             let expected = format!(
-                "its guard {name}, a trigger, is missing, or not as this version of the crate made \
-                 it; put it back, or restore the file from a backup"
+                "its trigger {name} is missing, or differs from the one that this version of the \
+                 crate creates; put it back, or restore the file from a backup"
             );
             assert_eq!(advice(&error, &path), expected);
             becomes(&server, &issued, UNAVAILABLE).await;

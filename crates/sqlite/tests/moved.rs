@@ -111,8 +111,8 @@ async fn r32_a_revocation_in_a_file_that_is_no_longer_at_the_path_is_an_error() 
     assert_eq!(source.kind(), StoreErrorKind::Unavailable);
     assert_eq!(
         advice(source, &path),
-        "the file at this path is not the one that was opened: it was moved or replaced; the store \
-         opens anew what is there"
+        "the file at this path is not the one that was opened: it was moved or replaced; the \
+         store opens the file again"
     );
     // From now on look-ups see it too.
     assert_ne!(verdict(&server, &issued).await, REVOKED);
@@ -174,7 +174,7 @@ async fn r20_what_is_moved_over_the_file_and_is_no_store_is_an_error() {
         (
             "alice: read\n",
             StoreErrorKind::Corrupt,
-            "this is no SQLite database; name another file, or restore it from a backup",
+            "this is not a SQLite database; name another file, or restore it from a backup",
         ),
     ] {
         let other = folder.path().join("other.db");

@@ -95,7 +95,7 @@ fn what_is_no_database_is_left_as_it_is() {
     let path = folder.keys();
     let text = "alice: read\n".repeat(1_000);
     fs::write(&path, &text).unwrap();
-    let advice = "this is no SQLite database; name another file, or restore it from a backup";
+    let advice = "this is not a SQLite database; name another file, or restore it from a backup";
     fails(
         &[OPEN, EXISTING, READ_ONLY],
         &path,
@@ -158,7 +158,7 @@ async fn a_newer_schema_is_refused_also_while_the_store_is_open() {
         .execute_batch("PRAGMA user_version = 6")
         .unwrap();
     let expected =
-        "its schema has version 6, and this crate knows none after 5; upgrade tower-api-key";
+        "its schema has version 6, and this crate reads versions up to 5; upgrade tower-api-key";
     fails(
         &[OPEN, EXISTING, READ_ONLY],
         &path,

@@ -79,6 +79,7 @@ impl ApiKeyLayer {
     ///     .require("orders:write")
     ///     .or_requiring(staff, "support");
     /// assert_eq!(layer.rings().count(), 2);
+    /// assert_eq!(layer.ring().realm(), "customers");
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```
     ///
@@ -92,6 +93,11 @@ impl ApiKeyLayer {
             required: Some(Requirement::of_route(requirement)),
         });
         self
+    }
+
+    /// The first of the layer's [`rings`](Self::rings), which `new` was given.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
     }
 
     /// The rings whose keys the layer accepts, in the order in which they are asked.

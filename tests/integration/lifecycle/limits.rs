@@ -167,7 +167,9 @@ async fn r33_a_lifetime_that_is_not_said_is_ninety_days_or_what_the_ring_allows(
 /// At the end of time, which is the reading of a clock that fails, no key can begin.
 #[tokio::test]
 async fn r24_no_key_is_issued_that_would_never_begin() {
-    let text = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
+    let text = "invalid lifetime: a key must end after it begins, within 100 years and the year \
+                9999 (milliseconds taken for seconds?), and later than every expiry that this \
+                ring has already enforced";
     let house = House::new();
     let ring = house.recorded("orders", KeyRingBuilder::unlimited_lifetime);
     let alice = || Grant::new("alice").never_expires();

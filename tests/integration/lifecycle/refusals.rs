@@ -10,11 +10,17 @@ use super::{DAY, HOUR, House, MINUTE};
 use crate::support::{IMPORTED, START, issue};
 
 pub(super) const NOT_FOUND: &str = "no such key in this realm";
-pub(super) const LIFETIME: &str = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
-pub(super) const GRACE: &str = "invalid grace: use at least one second, within 100 years and the year 9999 (milliseconds taken for seconds?), that ends after every end that this ring has refused a key for; to have no grace period, rotate at once";
+pub(super) const LIFETIME: &str = "invalid lifetime: a key must end after it begins, within 100 \
+                                   years and the year 9999 (milliseconds taken for seconds?), and \
+                                   later than every expiry that this ring has already enforced";
+pub(super) const GRACE: &str = "invalid grace period: use at least one second, within 100 years \
+                                and the year 9999 (milliseconds taken for seconds?), that ends \
+                                later than every expiry that this ring has already enforced; to \
+                                have no grace period, rotate at once";
 pub(super) const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or rotate at once";
 
-const NO_EXPIRY: &str = "no expiry: an imported key has no default lifetime; say its old expiry, a new one, or that it never expires";
+const NO_EXPIRY: &str = "no expiry: an imported key has no default lifetime; set its old expiry \
+                         or a new one, or that it never expires";
 
 fn alice() -> Grant {
     Grant::new("alice")
@@ -147,14 +153,14 @@ async fn r03_r33_a_limit_that_is_passed_is_named_with_its_value() {
             90 * DAY,
             DAY,
             "lifetime too long: this ring grants at most 90d",
-            "grace too long: this ring grants at most 24h",
+            "grace period too long: this ring grants at most 24h",
         ),
         (
             &strict,
             HOUR,
             MINUTE,
             "lifetime too long: this ring grants at most 1h",
-            "grace too long: this ring grants at most 1m",
+            "grace period too long: this ring grants at most 1m",
         ),
     ] {
         let too_long = ErrorKind::LifetimeTooLong { longest: lifetime };

@@ -219,7 +219,7 @@ async fn r20_no_answer_is_a_503_that_says_why_to_the_observer_alone() {
         ),
         (
             Box::new(|| panic!("the other system")),
-            "key store unavailable: the store is unavailable: the code that is asked for unknown keys \
+            "key store unavailable: the store is unavailable: the code that looks up unknown keys \
              panicked",
         ),
     ];

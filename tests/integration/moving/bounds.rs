@@ -11,7 +11,9 @@ use crate::support::poll_once;
 
 use super::{OLD, chain, grant, invalid, verdict};
 
-const OVERLOADED: &str = "key store unavailable: too many calls wait for the store: 4 unknown keys are asked for already, which is max_pending_unknown_keys";
+const OVERLOADED: &str = "key store unavailable: too many calls are waiting for the store: 4 \
+                          unknown keys are being looked up already, which is the limit \
+                          max_pending_unknown_keys";
 
 /// The refusal of a key, at the first poll.
 #[track_caller]

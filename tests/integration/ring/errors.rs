@@ -150,7 +150,9 @@ async fn what_a_ring_refuses_is_told_what_it_grants() {
         (
             error(plain.issue(alice().expires_in(Duration::ZERO)).await),
             ErrorKind::InvalidLifetime,
-            "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for",
+            "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 \
+             (milliseconds taken for seconds?), and later than every expiry that this ring has \
+             already enforced",
         ),
         (
             error(plain.issue(alice().never_expires()).await),
@@ -167,7 +169,8 @@ async fn what_a_ring_refuses_is_told_what_it_grants() {
         (
             error(plain.import_digest(alice(), digest).await),
             ErrorKind::ImportRefused,
-            "import refused: this ring does not accept imported keys, or it has a pepper and accepts plaintext alone, not digests",
+            "import refused: this ring does not accept imported keys, or it has a pepper and \
+             accepts only plaintext, not digests",
         ),
         (
             error(importing.import_insecure_plaintext(alice(), "a,b").await),

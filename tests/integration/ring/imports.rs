@@ -255,7 +255,9 @@ async fn an_import_is_within_the_rings_policy() {
     let longest = super::DAY * 90;
     let too_long = ErrorKind::LifetimeTooLong { longest };
     let too_long_text = "lifetime too long: this ring grants at most 90d; let the imported key end sooner, or import it by a ring with a longer or unlimited lifetime";
-    let lifetime = "invalid lifetime: a key must end after it begins, within 100 years and the year 9999 (milliseconds taken for seconds?), and after every end that this ring has refused a key for";
+    let lifetime = "invalid lifetime: a key must end after it begins, within 100 years and the \
+                    year 9999 (milliseconds taken for seconds?), and later than every expiry that \
+                    this ring has already enforced";
     for (grant, kind, text) in [
         (
             alice().expires_in(Duration::ZERO),

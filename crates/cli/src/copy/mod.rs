@@ -23,7 +23,9 @@ pub(crate) async fn copy(common: &Common, output: Output, target: &str) -> Resul
     let to: StoreUrl = target.parse()?;
     to.require_writable()?;
     if common.store.as_deref() == Some(target) {
-        return Err(Failure::usage("the source and the target are one store"));
+        return Err(Failure::usage(
+            "the source and the target are the same store; name another target",
+        ));
     }
     let reading = common.open_to_read().await?;
     let copying = Copying {
@@ -51,7 +53,8 @@ impl Copying<'_> {
         let Some(named) = named else {
             if realms.len() >= MOST_REALMS {
                 return Err(Failure::usage(format!(
-                    "the store names {MOST_REALMS} of its realms and may have more; copy each with --realm"
+                    "the store has {MOST_REALMS} realms or more, and does not list the others; \
+                     copy each realm with --realm"
                 )));
             }
             return Ok(realms);

@@ -108,24 +108,24 @@ impl Report {
                 _ => format!("{conflicts} conflicts"),
             };
             tell(&format!(
-                "{new} copied, {updated} updated, {there} there already, {unreadable} unreadable, \
+                "{new} copied, {updated} updated, {there} already there, {unreadable} unreadable, \
                  {conflicts}\n"
             ));
         }
         if let Err(failure) = copied {
             return Err(failure.advise(
-                "some records were not copied; run it again: what is there already is passed over",
+                "some records were not copied; run the command again: it skips those that were",
             ));
         }
         match unreadable + conflicts {
             0 => Ok(()),
             1 => Err(Failure::new(
                 Exit::Partial,
-                "1 record was not copied; the warning names it",
+                "1 record was not copied; see the warning",
             )),
             count => Err(Failure::new(
                 Exit::Partial,
-                format!("{count} records were not copied; the warnings name them"),
+                format!("{count} records were not copied; see the warnings"),
             )),
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
         return Step::Write(Box::new(Write::new(source.clone())));
     };
     if source.digest() != there.digest() {
-        return Step::Differs("another key has its id in the target");
+        return Step::Differs("another key of the target has its id");
     }
     if let (Some(revocation), None) = (source.revocation(), there.revocation()) {
         return Step::Revoke(revocation);
@@ -42,7 +42,9 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
     if !there.is_within(source) {
         return match there.meet(source) {
             Some(both) => next(there, &both),
-            None => Step::Differs("the target cannot hold the caveats of both records"),
+            None => {
+                Step::Differs("the caveats of both records together are too long for one record")
+            }
         };
     }
     let is_behind = there.version() < source.version();
@@ -56,7 +58,8 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
     }
     if is_behind && there.revocation().is_none() {
         return Step::Differs(
-            "its version is higher than in the target, and it has more authority; a copy widens no key",
+            "it has a higher version and more authority than the record of the target; a copy \
+             never adds authority to a key",
         );
     }
     Step::There
@@ -71,22 +74,22 @@ fn next(there: &KeyRecord, record: &KeyRecord) -> Step {
 fn fixed(source: &KeyRecord, there: &KeyRecord) -> Option<&'static str> {
     if let Some(gain) = source.gain_over(there).filter(|gain| gain.is_another_key()) {
         return Some(match gain {
-            Gain::Realm => "its realm is another in the target",
-            Gain::Subject => "its subject is another in the target",
-            Gain::PepperVersion => "its pepper version is another in the target",
+            Gain::Realm => "its realm is different in the target",
+            Gain::Subject => "its subject is different in the target",
+            Gain::PepperVersion => "its pepper version is different in the target",
             Gain::Lineage | Gain::Generation => {
-                "its lineage or generation is another in the target"
+                "its lineage or generation is different in the target"
             }
-            Gain::IssuedAt => "its issued-at is another in the target",
-            Gain::Prefix => "its prefix is another in the target",
-            _ => "another key has its id in the target",
+            Gain::IssuedAt => "its issued-at is different in the target",
+            Gain::Prefix => "its prefix is different in the target",
+            _ => "another key of the target has its id",
         });
     }
     if source.not_before() != there.not_before() {
-        return Some("its not-before is another in the target");
+        return Some("its not-before is different in the target");
     }
     if source.label() != there.label() || source.metadata() != there.metadata() {
-        return Some("its label or metadata is another in the target");
+        return Some("its label or metadata is different in the target");
     }
     None
 }
@@ -221,11 +224,11 @@ mod tests {
         source.subject = "bob".parse().unwrap();
         let (now, why) = settled(&source, &parts(8, "r"));
         assert_eq!(now, revoked(parts(9, "r")));
-        assert_eq!(why, Some("its subject is another in the target"));
+        assert_eq!(why, Some("its subject is different in the target"));
         source.digest = KeyDigest::sha256(b"b");
         let (now, why) = settled(&source, &parts(8, "r"));
         assert_eq!(now, parts(8, "r"), "this is another key");
-        assert_eq!(why, Some("another key has its id in the target"));
+        assert_eq!(why, Some("another key of the target has its id"));
     }
 
     #[test]

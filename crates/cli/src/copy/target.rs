@@ -139,7 +139,7 @@ impl Target {
             it.lost += 1;
             let why = match error.kind() {
                 StoreErrorKind::Duplicate if it.lost > 1 => {
-                    "its id or its digest is that of another record of the target".to_owned()
+                    "another record of the target has its id or its digest".to_owned()
                 }
                 StoreErrorKind::Conflict if it.lost >= ATTEMPTS => {
                     "other writers keep changing the record of the target".to_owned()
@@ -292,6 +292,6 @@ mod tests {
         }
         let (scopes, settled, said) = raced(u32::MAX).await;
         assert_eq!((scopes.as_str(), settled), ("r w", 1));
-        assert_eq!(said, "1 record was not copied; the warning names it");
+        assert_eq!(said, "1 record was not copied; see the warning");
     }
 }

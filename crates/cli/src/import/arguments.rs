@@ -36,7 +36,13 @@ pub(crate) struct BatchArguments {
         long,
         value_name = "FILE",
         help = "Import a key for each line of a file, - for standard input",
-        long_help = "Import a key for each line of a file, - for standard input\n\nTSV, whose first line names the columns, or NDJSON, an object on each line. The columns and fields are: kind, key, id (of a sanctum token), subject, scopes, caveats, expires_at (a time, or never), issued_at, not_before, label, and metadata.NAME (in NDJSON an object metadata). --expires-at, --expires-in and --never-expires are for the lines that say no end.",
+        long_help = "Import a key for each line of a file, - for standard input\n\nTSV, with the \
+                     names of the columns in the first line, or NDJSON, with one object on each \
+                     line. The columns and fields are: kind, key, id (of a sanctum token), \
+                     subject, scopes, caveats, expires_at (a time, or never), issued_at, \
+                     not_before, label, and metadata.NAME (in NDJSON an object metadata). \
+                     --expires-at, --expires-in and --never-expires set the expiry of lines that \
+                     have none.",
         conflicts_with_all = ["subject", "scopes", "caveats", "not_before", "label", "metadata", "issued_at", "digest"]
     )]
     pub(super) batch: Option<PathBuf>,

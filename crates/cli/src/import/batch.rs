@@ -104,7 +104,8 @@ fn format_of(arguments: &BatchArguments, file: &Path) -> Result<Format, Failure>
         Some("tsv") => Ok(Format::Tsv),
         Some("ndjson" | "jsonl") => Ok(Format::Ndjson),
         _ => Err(Failure::usage(
-            "no format; say --format tsv or --format ndjson, or name the file .tsv, .ndjson or .jsonl",
+            "unknown format; use --format tsv or --format ndjson, or a file name that ends in \
+             .tsv, .ndjson or .jsonl",
         )),
     }
 }
@@ -121,7 +122,10 @@ impl Reader {
             Format::Ndjson => Ok(Self::Ndjson),
             Format::Tsv => {
                 let first = lines.next_line()?.ok_or_else(|| {
-                    Failure::usage("no line: the first line of TSV names the columns")
+                    Failure::usage(
+                        "the file is empty; the first line of TSV must have the names of the \
+                         columns",
+                    )
                 })?;
                 Ok(Self::Tsv(Columns::of(
                     &first.text.map_err(Failure::usage)?,
@@ -185,7 +189,7 @@ impl Outcome {
             Self::Present { id: it, state } => {
                 format!("{} {state}", id(it)).trim_start().to_owned()
             }
-            Self::Ended => "its expiry is over, so there is nothing to import".to_owned(),
+            Self::Ended => "it has already expired, so there is nothing to import".to_owned(),
             Self::Failed(reason) => reason.clone(),
         }
     }
@@ -275,13 +279,13 @@ impl Report {
                 "imported"
             };
             tell(&format!(
-                "{new} {done}, {present} there already, {ended} ended, {failed} failed\n"
+                "{new} {done}, {present} already there, {ended} ended, {failed} failed\n"
             ));
         }
         if let Err(failure) = imported {
             return Err(failure.advise(
-                "the lines after the last result were not settled; run it again: what is there already \
-                 is passed over",
+                "the lines after the last result may not have been imported; run the command \
+                 again: it skips keys that the store already has",
             ));
         }
         if failed > 0 {

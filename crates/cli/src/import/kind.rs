@@ -22,8 +22,9 @@ const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// What people try, and what to do instead.
-const IMPOSSIBLE: &str = "this hash cannot be turned into SHA-256; let the service ask for such keys \
-                          when they are presented (KeyRingBuilder::unknown_keys; see the guide on moving)";
+const IMPOSSIBLE: &str = "this hash cannot be converted to SHA-256; let the service look up such \
+                          keys when they are presented (KeyRingBuilder::unknown_keys; see the \
+                          guide on moving)";
 
 impl Kind {
     /// The kind of this name; the reason does not repeat it.
@@ -46,15 +47,15 @@ impl Kind {
 
     pub(super) fn key(self, text: String, id: Option<String>) -> Result<OldKey, String> {
         if id.is_some() && self != Self::Sanctum {
-            return Err("an id is for the kind sanctum alone".to_owned());
+            return Err("only a key of the kind sanctum has an id here; remove the id".to_owned());
         }
         if is_quoted(&text) {
             return Err(
-                "the key is in quotes, which would be a part of it; take them off".to_owned(),
+                "the key is in quotes, which would become part of it; remove them".to_owned(),
             );
         }
         if text.trim() != text || text.starts_with('\u{feff}') {
-            return Err("there is white space around the key".to_owned());
+            return Err("there is white space around the key; remove it".to_owned());
         }
         if let Some(scheme) = foreign_scheme(&text) {
             return Err(format!("this is a hash of {scheme}; {IMPOSSIBLE}"));
@@ -65,8 +66,10 @@ impl Kind {
             Self::Sha256Base64 => OldKey::sha256(base64(&text, STANDARD, "base64")?),
             Self::Sha256Base64url => OldKey::sha256(base64(&text, URL, "base64url")?),
             Self::Sanctum => {
-                let id =
-                    id.ok_or("a sanctum token needs the id of its row, which clients present")?;
+                let id = id.ok_or(
+                    "a sanctum token needs the id of its row, because clients send it with \
+                         the token",
+                )?;
                 OldKey::sanctum(id, hexadecimal(&text)?)
             }
         })
@@ -102,7 +105,7 @@ fn foreign_scheme(text: &str) -> Option<&'static str> {
 fn hexadecimal(text: &str) -> Result<KeyDigest, String> {
     if text.len() == 128 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(format!(
-            "128 hexadecimal digits are no SHA-256; {IMPOSSIBLE}"
+            "128 hexadecimal digits are not a SHA-256; {IMPOSSIBLE}"
         ));
     }
     text.parse()

@@ -34,7 +34,7 @@ impl Rehearsal {
         let mut added = self.added();
         if added.len() + change.writes().len() > MOST {
             return Err(StoreError::unavailable(format!(
-                "a dry run is for up to {MOST} new keys; split the file"
+                "a dry run can have at most {MOST} new keys; split the file"
             )));
         }
         for write in change.writes() {

@@ -118,17 +118,21 @@ impl Row {
     pub(super) fn of_json(line: &str) -> Result<Self, String> {
         // serde would take a list of values in the order of the fields.
         if !line.trim_start().starts_with('{') {
-            return Err("not one JSON object".to_owned());
+            return Err("the line is not one JSON object".to_owned());
         }
         serde_json::from_str(line).map_err(|error| {
             // What serde says repeats the line.
             if error.is_data() {
                 format!(
-                    "a field is unknown, twice there or of another type; the fields are {} and metadata",
+                    "a field is unknown, given twice or of the wrong type; the fields are {} and \
+                     metadata",
                     COLUMNS.join(", ")
                 )
             } else {
-                format!("not one JSON object, from column {} on", error.column())
+                format!(
+                    "the line is not one JSON object: see column {}",
+                    error.column()
+                )
             }
         })
     }
@@ -138,9 +142,9 @@ impl Row {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let kind = match given(self.kind) {
             Some(name) => Kind::named(&name)?,
-            None => defaults
-                .kind
-                .ok_or("no kind; name it in the row, or for all rows with --kind")?,
+            None => defaults.kind.ok_or(
+                "no kind; give it in the line, or with --kind for all lines that have none",
+            )?,
         };
         let key = given(self.key).ok_or("no key")?;
         let key = kind.key(key, given(self.id.map(TextOrNumber::into_text)))?;
@@ -150,7 +154,7 @@ impl Row {
         let caveats = self.caveats.map_or_else(Vec::new, Texts::into_list);
         if kind == Kind::Sanctum && scopes.iter().any(|scope| scope == "*") {
             return Err(
-                "the ability * is every ability, and no scope is; name the scopes".to_owned(),
+                "the ability * means every ability, but no scope does; list the scopes".to_owned(),
             );
         }
         grant = grant
@@ -160,21 +164,22 @@ impl Row {
             field.map(TextOrNumber::into_text),
         ) {
             Some(text) => moment(&text).map(Some).map_err(|_| {
-                format!("{name} is no time; write 2027-01-15T08:00:00Z, or Unix seconds")
+                format!("{name} is not a time; write 2027-01-15T08:00:00Z, or Unix seconds")
             }),
             None => Ok(None),
         };
         grant = match given(self.expires_at.map(TextOrNumber::into_text)) {
             Some(text) if text == "never" => grant.never_expires(),
             Some(text) => {
-                let end = moment(&text).map_err(
-                    |_| "expires_at is no time; write 2027-01-15T08:00:00Z, Unix seconds, or never",
-                )?;
+                let end = moment(&text).map_err(|_| {
+                    "expires_at is not a time; write 2027-01-15T08:00:00Z, Unix seconds, or \
+                         never"
+                })?;
                 grant.expires_at(end)
             }
             None => defaults.ends.apply(grant).ok_or(
-                "no expires_at; write the old expiry or never, or say the end of such rows with \
-                 --expires-at, --expires-in or --never-expires",
+                "no expires_at; write the old expiry or never, or set the expiry of such lines \
+                 with --expires-at, --expires-in or --never-expires",
             )?,
         };
         if let Some(start) = time(self.not_before, "not_before")? {
@@ -207,15 +212,15 @@ impl Columns {
                     .strip_prefix("metadata.")
                     .is_some_and(|name| !name.is_empty());
             let problem = if !known {
-                "is none of them"
+                "is not one of these"
             } else if names.iter().take(at).any(|earlier| earlier == name) {
-                "is there twice"
+                "is there a second time"
             } else {
                 continue;
             };
             return Err(Failure::usage(format!(
-                "the first line of TSV names the columns, with a tab between them: {} and \
-                 metadata.NAME; column {} {problem}",
+                "the first line of TSV must have the names of the columns, separated by tabs: {} \
+                 and metadata.NAME; column {} {problem}",
                 COLUMNS.join(", "),
                 at + 1,
             )));
@@ -228,7 +233,7 @@ impl Columns {
         let fields: Vec<&str> = line.split('\t').collect();
         if fields.len() != self.0.len() {
             return Err(format!(
-                "{} fields, and the first line names {} columns",
+                "the line has {} fields, but the first line has {} columns",
                 fields.len(),
                 self.0.len()
             ));
@@ -240,7 +245,9 @@ impl Columns {
             }
             if field.contains('\\') {
                 return Err(
-                    "a \\ in TSV may be an escape or itself; write such rows as NDJSON".to_owned(),
+                    "a \\ in TSV may start an escape or be a plain character; write such lines as \
+                     NDJSON"
+                        .to_owned(),
                 );
             }
             if is_quoted(field) {
@@ -250,7 +257,7 @@ impl Columns {
                     "metadata"
                 };
                 return Err(format!(
-                    "{name} is in quotes, which TSV does not have; take them off"
+                    "{name} is in quotes, which TSV does not use; remove them"
                 ));
             }
             let text = || Some(field.to_owned());

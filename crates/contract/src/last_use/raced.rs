@@ -51,9 +51,9 @@ async fn by_a_revocation<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation>
         let revoked = write.record.clone();
         let change = Change::new(vec![write]);
         let revoking = trial.clone();
-        let revoke = async move { revoking.accepts(&change, "a revocation beside a use").await };
+        let revoke = async move { revoking.accepts(&change, "a revocation during a use").await };
         use_beside(trial, duel, &held, Box::pin(revoke)).await?;
-        let when = "after a use beside the revocation of its key";
+        let when = "after a use during the revocation of its key";
         trial.shows(&revoked, when).await?;
         trial
             .shows_uses(&realm, &[held.id()], &[Some(after(1))], when)
@@ -83,10 +83,10 @@ pub(super) async fn by_a_purge<S: KeyStore>(trial: &Trial<S>) -> Result<(), Viol
             trial.purge(&realm, after(2)).await?;
         }
         trial
-            .hides(&held, "after a use beside the purge of its key")
+            .hides(&held, "after a use during the purge of its key")
             .await?;
         let again = trial.put(held).await?;
-        let when = "after a key was put again that was purged beside a use";
+        let when = "after a key was purged during a use and put again";
         trial
             .shows_uses(&realm, &[again.id()], &[None], when)
             .await?;

@@ -41,7 +41,7 @@ fn r06_a_setting_that_is_not_obeyed_is_named_without_its_value() {
         ("options[]", "leave it out: this store does not know it"),
         (
             "connect_timeout",
-            "PostgresOptions::acquire_timeout is what bounds a connection",
+            "use PostgresOptions::acquire_timeout instead",
         ),
         ("target_session_attrs", super::ONE_SERVER),
         ("channel_binding", super::USE_VERIFY_FULL),
@@ -175,7 +175,7 @@ fn r06_a_password_file_is_read_and_no_line_of_it_repeated() {
     let refused = read().err().unwrap();
     assert_eq!(
         refused,
-        "correct the password file: others can read it; chmod 600"
+        "correct the password file: others can read it; run chmod 600 on it"
     );
     mode(0o600);
     let found = format!("{:?}", read().unwrap().options);
@@ -184,6 +184,6 @@ fn r06_a_password_file_is_read_and_no_line_of_it_repeated() {
     let missing = read().err().unwrap();
     assert_eq!(
         missing,
-        "correct the password file: PGPASSFILE names no file"
+        "correct the password file: PGPASSFILE does not name a file"
     );
 }

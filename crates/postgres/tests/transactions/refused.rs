@@ -40,8 +40,8 @@ async fn r20_a_transaction_that_could_miss_a_key_is_refused() {
         (
             "SELECT 1",
             StoreErrorKind::Unavailable,
-            "begin a transaction, and hand that over: the connection is in none: SAVEPOINT can only \
-             be used in transaction blocks",
+            "begin a transaction, and pass it: the connection has none: SAVEPOINT can only be \
+             used in transaction blocks",
         ),
         (
             "BEGIN; SELECT 1 / 0",
