@@ -79,7 +79,7 @@ impl ApiKeyLayer {
     ///     .require("orders:write")
     ///     .or_requiring(staff, "support");
     /// assert_eq!(layer.rings().count(), 2);
-    /// assert_eq!(layer.ring().realm(), "customers");
+    /// assert_eq!(layer.ring().realm().as_str(), "customers");
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```
     ///
