@@ -42,7 +42,8 @@
 //!
 //! # Where to look
 //!
-//! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows and revokes keys. [`Grant`]
+//! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows, describes and revokes keys.
+//!   [`Grant`]
 //!   describes the rights of a key, [`KeyRingBuilder`] limits the grants of a ring.
 //! - [`ApiKeyLayer`] authenticates requests. [`RequireScopeLayer`] requires scopes further in.
 //! - [`Source`] says where a key may be, by default in `x-api-key`.
@@ -61,7 +62,8 @@
 //! # The life of a key
 //!
 //! A key's subject, realm, scopes, caveats and lifetime are fixed when it is issued. From then on its
-//! authority can only shrink: nothing in this crate widens a key. A key expires after 90 days unless its
+//! authority can only shrink: nothing in this crate widens a key. Its label and its metadata are no
+//! authority, and can be changed. A key expires after 90 days unless its
 //! [`Grant`] says otherwise. Its grace period is the time after a rotation in which it and the new key
 //! both work.
 //!
@@ -72,6 +74,7 @@
 //! | [`rotate_now`](KeyRing::rotate_now) | the same authority | dead in the same commit |
 //! | [`regrant`](KeyRing::regrant), [`promote`](KeyRing::promote) | the authority of the new grant | dead in the same commit |
 //! | [`narrow`](KeyRing::narrow) | – | fewer scopes, more caveats |
+//! | [`describe`](KeyRing::describe) | – | the same authority, another label, other metadata |
 //! | [`revoke`](KeyRing::revoke), [`revoke_lineage`](KeyRing::revoke_lineage), [`revoke_subject`](KeyRing::revoke_subject) | – | dead, for good |
 //!
 //! A [`Caveat`] restricts a key to clients in a network, or with a certificate. One that this version does
@@ -165,11 +168,11 @@ pub use key::shape::{find_key, redact_keys};
 #[doc(inline)]
 pub use key::{KeyId, KeyPrefix};
 #[doc(inline)]
-pub use lifecycle::Narrowing;
-#[doc(inline)]
 pub use lifecycle::grant::Grant;
 #[doc(inline)]
 pub use lifecycle::request::{Import, Imported, OldKey};
+#[doc(inline)]
+pub use lifecycle::{Description, Narrowing};
 #[doc(inline)]
 pub use middleware::auth::ApiKeyLayer;
 #[doc(inline)]

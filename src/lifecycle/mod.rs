@@ -1,8 +1,11 @@
 //! The pure rules: records, a policy and one clock reading make a [`Change`]. No I/O, no waiting.
 //!
-//! Nothing here widens a key: [`replace`] makes new keys next to dying ones, [`shrink`] takes away.
+//! Nothing here widens a key: [`replace`] makes new keys next to dying ones, [`shrink`] takes away, [`describe`]
+//! changes texts that are no authority.
 
 mod change;
+mod describe;
+mod description;
 mod ended;
 mod expected;
 pub(crate) mod grant;
@@ -21,6 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::Change;
+pub(crate) use describe::describe;
+pub use description::Description;
 pub use ended::Ended;
 pub use expected::Expected;
 pub(crate) use import::{differences, import};

@@ -70,6 +70,8 @@ pub enum EventKind {
     },
     /// A key lost scopes, or got further caveats.
     Narrowed,
+    /// The label or the metadata of a key changed.
+    Described,
     /// A key was revoked, by itself or because another took its place.
     Revoked {
         /// Why.
@@ -108,6 +110,7 @@ impl EventKind {
             Self::Rotated { .. } => "rotated",
             Self::Regranted { .. } => "regranted",
             Self::Narrowed => "narrowed",
+            Self::Described => "described",
             Self::Revoked { .. } => "revoked",
             Self::UpkeepFailed => "upkeep_failed",
             Self::StoreReloaded => "store_reloaded",

@@ -142,6 +142,7 @@ fn level(kind: EventKind) -> Level {
         | EventKind::Rotated { .. }
         | EventKind::Regranted { .. }
         | EventKind::Narrowed
+        | EventKind::Described
         | EventKind::Revoked { .. }
         | EventKind::StoreReloaded => Level::INFO,
     }

@@ -4,6 +4,7 @@ mod asking;
 mod bounded;
 mod builder;
 mod change;
+mod describe;
 mod import;
 mod issue;
 mod issued;
@@ -49,8 +50,8 @@ use crate::support::sync;
 use crate::time::{Clock, Timestamp};
 use crate::verdict::{VerifiedKey, VerifyError};
 
-/// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, revokes
-/// and lists keys.
+/// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, describes,
+/// revokes and lists keys.
 ///
 /// It is cheap to clone, and knows nothing of HTTP.
 ///

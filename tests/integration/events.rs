@@ -136,6 +136,7 @@ fn every_kind_has_a_word_of_its_own() {
         (EventKind::Rotated { replaced: id }, "rotated"),
         (EventKind::Regranted { replaced: id }, "regranted"),
         (EventKind::Narrowed, "narrowed"),
+        (EventKind::Described, "described"),
         (EventKind::Revoked { reason }, "revoked"),
         (EventKind::UpkeepFailed, "upkeep_failed"),
         (EventKind::StoreReloaded, "store_reloaded"),

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod conflicts;
+mod describing;
 mod ending;
 mod horizons;
 mod limits;

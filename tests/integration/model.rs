@@ -19,6 +19,7 @@
 //! If a sequence fails, it is shortened first, and the remaining operations are printed.
 
 mod caveats;
+mod describing;
 mod ledger;
 mod looking;
 mod operations;
@@ -49,7 +50,11 @@ const STEPS: u64 = 25_000;
 const LONGEST_SEQUENCE: usize = 160;
 
 /// The events that a run must have reached to be meaningful.
-const MUST_HAPPEN: [&str; 88] = [
+const MUST_HAPPEN: [&str; 92] = [
+    "describe: NotFound",
+    "describe: a revoked key",
+    "describe: another was first",
+    "describe: ok",
     "import_digest: Duplicate",
     "import_digest: ok",
     "import_insecure_plaintext: ok",

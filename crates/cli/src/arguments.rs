@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::description::DescriptionArguments;
 use crate::failure::EXIT_CODES;
 use crate::grant::{GrantArguments, RegrantArguments};
 use crate::import::arguments::ImportArguments;
@@ -131,6 +132,14 @@ pub(crate) enum Command {
         /// A caveat to add, such as net=10.0.0.0/8; can be given several times
         #[arg(long = "caveat", value_name = "CAVEAT")]
         caveats: Vec<String>,
+    },
+    /// Change the label or the metadata of a key, which are no authority
+    Describe {
+        /// The id of the key, which is the 12 characters before its last _, with or without the
+        /// prefix; - reads the key from standard input
+        id: String,
+        #[command(flatten)]
+        description: DescriptionArguments,
     },
     /// Revoke a key, its lineage or all keys of a subject; this cannot be undone
     Revoke {

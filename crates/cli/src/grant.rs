@@ -1,6 +1,10 @@
 //! The arguments that say what a new key may do.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+
+use crate::failure::Failure;
 
 /// The rights of a new key.
 #[derive(Args)]
@@ -50,4 +54,15 @@ pub(crate) struct Details {
     /// The application's own data about the key; can be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<String>,
+}
+
+/// The names and values of `NAME=VALUE`. Of several with one name, the last counts.
+pub(crate) fn entries(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let entry = |text: &String| {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage("invalid metadata; write NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    texts.iter().map(entry).collect()
 }

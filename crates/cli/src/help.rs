@@ -29,7 +29,7 @@ struct Page {
     examples: &'static str,
 }
 
-const PAGES: [Page; 18] = [
+const PAGES: [Page; 19] = [
     Page {
         name: "issue",
         common: KEYS,
@@ -67,6 +67,14 @@ const PAGES: [Page; 18] = [
         examples: "
   tower-api-key narrow 0123456789Ab --scope orders:read
   tower-api-key narrow 0123456789Ab --caveat net=10.0.0.0/8",
+    },
+    Page {
+        name: "describe",
+        common: KEYS,
+        idle: &[],
+        examples: "
+  tower-api-key describe 0123456789Ab --label 'build server'
+  tower-api-key describe 0123456789Ab --no-label --metadata team=blue",
     },
     Page {
         name: "revoke",

@@ -82,6 +82,15 @@
 //! A layer without a source of the fact refuses the key. Without `--client-address` or
 //! `--client-certificate`, `check` does not accept a key with such a caveat.
 //!
+//! # Naming a key
+//!
+//! Label and metadata are for people and for the application, and no authority. They can be changed, of a
+//! dead key too. Metadata is replaced as a whole:
+//!
+//! ```sh
+//! tower-api-key describe "$ID" --label 'build server' --metadata team=blue
+//! ```
+//!
 //! # What is a secret
 //!
 //! The plaintext of a new key is written to standard output, once, and nowhere else. The description of
@@ -160,7 +169,10 @@
 //!   revoked in the target, it stays as it is.
 //! - Otherwise it gets the scopes that both have, the caveats of both, and the earlier ends. A record of the
 //!   target with less authority than that of the source stays as it is. If that of the source has a higher
-//!   version all the same, it was changed by hand, and is named as a conflict.
+//!   version all the same, it was changed by hand, or it was narrowed in the target and described in the
+//!   source. It is named as a conflict.
+//! - Label and metadata are no authority. The target gets those of the higher version. If the versions are
+//!   equal and the texts are not, it is named as a conflict.
 //! - Records of one id or one digest that are not the same key, or that differ in a field that never
 //!   changes, are a conflict. Each is named on standard error, and the others are copied.
 //! - A record that the source cannot read is named and not copied. If it is revoked in the source, it is

@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod copy;
 mod describe;
+mod description;
 mod durations;
 mod failure;
 mod grant;

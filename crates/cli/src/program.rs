@@ -47,6 +47,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 scopes,
                 caveats,
             } => records::narrow(common, output, &id, &scopes, &caveats).await,
+            Command::Describe { id, description } => {
+                records::describe(common, output, &id, &description).await
+            }
             Command::Revoke { target, reason } => {
                 records::revoke(common, output, &target, reason).await
             }

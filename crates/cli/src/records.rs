@@ -10,6 +10,7 @@ use tower_api_key::{
 
 use crate::arguments::{Common, Reason, Target};
 use crate::describe;
+use crate::description::DescriptionArguments;
 use crate::durations::duration;
 use crate::failure::{Exit, Failure};
 use crate::lineage::{living_beside, note_living, warn_of_prefix};
@@ -44,6 +45,23 @@ pub(crate) async fn narrow(
     output.either(
         &json!({ "record": describe::json_of(&record, None) }),
         &text,
+    )
+}
+
+pub(crate) async fn describe(
+    common: &Common,
+    output: Output,
+    id: &str,
+    arguments: &DescriptionArguments,
+) -> Result<(), Failure> {
+    let builder = common.managing()?;
+    let description = arguments.description()?;
+    let named = Named::new(id, common)?;
+    let (ring, id) = common.open_key(builder, named).await?;
+    let record = ring.describe(id, description).await?;
+    output.either(
+        &json!({ "record": describe::json_of(&record, None) }),
+        &format!("{id} is described; its authority is as before\n"),
     )
 }
 

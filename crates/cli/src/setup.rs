@@ -1,6 +1,5 @@
 //! From arguments to a ring and a grant.
 
-use std::collections::BTreeMap;
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     CaveatKind, Caveats, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, ScopeSet,
@@ -10,7 +9,7 @@ use tower_api_key::{
 use crate::arguments::{Common, Reason};
 use crate::durations::{duration, moment};
 use crate::failure::Failure;
-use crate::grant::Details;
+use crate::grant::{Details, entries};
 use crate::output::Output;
 use crate::snapshot::Reading;
 use crate::store_url::StoreUrl;
@@ -121,14 +120,7 @@ impl Details {
         if let Some(label) = &self.label {
             grant = grant.label(label);
         }
-        let mut metadata = BTreeMap::new();
-        for entry in &self.metadata {
-            let (name, value) = entry
-                .split_once('=')
-                .ok_or_else(|| Failure::usage("invalid metadata; write NAME=VALUE"))?;
-            metadata.insert(name.to_owned(), value.to_owned());
-        }
-        Ok(grant.metadata(metadata))
+        Ok(grant.metadata(entries(&self.metadata)?))
     }
 }
 

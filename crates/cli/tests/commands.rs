@@ -145,6 +145,32 @@ fn a_key_lives_from_issue_over_rotation_to_revocation() {
     let unmet = shell.feed(&fourth, &["check", "--require", "write"]);
     assert_eq!(unmet.code, 1);
 
+    let describe = [
+        "describe",
+        &fourth_id,
+        "--label",
+        "desk",
+        "--metadata",
+        "team=b=c",
+    ];
+    let line = format!("{fourth_id} is described; its authority is as before\n");
+    assert_eq!(shell.run(&describe), ran(0, &line, ""));
+    let shown = shell.run(&["show", &fourth_id, "--json"]).json();
+    assert_eq!(
+        (&shown["label"], &shown["metadata"], &shown["scopes"]),
+        (&json!("desk"), &json!({ "team": "b=c" }), &json!(["read"]))
+    );
+    let clear = ["describe", &fourth_id, "--no-label", "--json"];
+    let record = &shell.run(&clear).json()["record"];
+    assert_eq!(
+        (&record["label"], &record["metadata"]),
+        (&json!(null), &json!({ "team": "b=c" }))
+    );
+    let clear = ["describe", &fourth_id, "--no-metadata", "--json"];
+    let record = &shell.run(&clear).json()["record"];
+    assert_eq!(record["metadata"], json!({}));
+    assert_eq!(shell.verdict(&fourth), "accepted");
+
     let revoked = shell.run(&["revoke", &fourth_id, "--reason", "key_compromise"]);
     assert_eq!(revoked, ran(0, &format!("{fourth_id} is revoked\n"), ""));
     assert_eq!(shell.verdict(&fourth), "revoked");
@@ -551,7 +577,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
 
     let listed = shell.run(&["list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "its schema has version 1, and this crate reads 5; migrate the store first";
+    let advice = "its schema has version 1, and this crate reads 6; migrate the store first";
     assert!(listed.stderr.contains(advice), "{listed:?}");
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
     let listed = shell.run(&["list"]).named(&[]);

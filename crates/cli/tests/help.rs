@@ -6,12 +6,13 @@ use std::fs;
 use super::{Ran, Shell};
 use tower_api_key_test_support::support::IMPORTED;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "issue",
     "mint",
     "rotate",
     "regrant",
     "narrow",
+    "describe",
     "revoke",
     "list",
     "show",

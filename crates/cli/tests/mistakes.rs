@@ -33,6 +33,10 @@ fn arguments_that_make_no_sense() {
             "invalid metadata; write NAME=VALUE",
         ),
         (
+            &["describe", "0123456789Ab", "--metadata", "team"],
+            "invalid metadata; write NAME=VALUE",
+        ),
+        (
             &["issue", "--subject", "a", "--prefix", "Acme"],
             "invalid key prefix: use 1 to 20 of a-z, 0-9 and _, starting with a letter and not \
              ending in _",

@@ -42,6 +42,13 @@ fn r36_subjects_and_labels_that_are_obeyed_are_refused() {
             ["issue", "--subject", "a", "--label", &text],
             ["mint", "--subject", &text, "--label", "a"],
             ["mint", "--subject", "a", "--label", &text],
+            [
+                "describe",
+                "0123456789Ab",
+                "--no-metadata",
+                "--label",
+                &text,
+            ],
         ] {
             let ran = shell.run(&arguments);
             assert_eq!(ran.code, 2, "{ran:?}");
@@ -108,6 +115,8 @@ fn r36_texts_that_other_hands_wrote_are_escaped_by_every_command() {
         (vec!["check", "--json"], Some(&key)),
         (vec!["narrow", id, "--scope", "a"], None),
         (vec!["narrow", id, "--scope", "a", "--json"], None),
+        (vec!["describe", id, "--label", "a"], None),
+        (vec!["describe", id, "--label", "b", "--json"], None),
         (vec!["revoke", id], None),
         (vec!["revoke", id, "--json"], None),
     ];

@@ -146,15 +146,38 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
     trial
         .shows(&ended, "after every field was set again")
         .await?;
-    widening(trial, &ended).await
+    described(trial, &ended).await
+}
+
+/// Label and metadata, which are no authority, change by themselves, of a live key and of a revoked one.
+async fn described<S: KeyStore>(trial: &Trial<S>, ended: &Arc<KeyRecord>) -> Result<(), Violation> {
+    let live = trial.held(&realm("billing"), "bob").await?;
+    let mut last = ended.clone();
+    for held in [&live, ended] {
+        let named = trial
+            .edit(held, |parts| {
+                parts.label = Some(label("build server"));
+                parts.metadata = metadata([("team", "blue"), ("", "\u{5bc6}")]);
+            })
+            .await?;
+        trial.shows(&named, "after it was described").await?;
+        last = trial
+            .edit(&named, |parts| {
+                parts.label = None;
+                parts.metadata = Metadata::none();
+            })
+            .await?;
+        trial
+            .shows(&last, "after its description was removed")
+            .await?;
+    }
+    widening(trial, &last).await
 }
 
 /// A store may refuse a write that no rule of this crate makes. It then keeps nothing of it. Otherwise
 /// it keeps all of it.
 async fn widening<S: KeyStore>(trial: &Trial<S>, held: &Arc<KeyRecord>) -> Result<(), Violation> {
-    let edits: [fn(&mut KeyRecordParts); 13] = [
-        |parts| parts.label = Some(label("label")),
-        |parts| parts.metadata = metadata([("key", "value")]),
+    let edits: [fn(&mut KeyRecordParts); 11] = [
         |parts| parts.scopes = scopes("read write"),
         |parts| parts.caveats = Caveats::none(),
         |parts| parts.caveats = caveats("moon=full"),

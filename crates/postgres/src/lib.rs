@@ -121,8 +121,8 @@ pub use sqlx;
 /// UTF8. Tested with Postgres 15.
 ///
 /// The database enforces the lifecycle too. A trigger refuses every `UPDATE` that gives a key more than
-/// it had, brings it back, gives it to another subject, or changes its label or metadata. This holds for
-/// psql as well. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
+/// it had, brings it back or gives it to another subject. Label and metadata, which are no authority, only
+/// change by themselves. This holds for psql as well. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
 /// `version`, is never refused, whatever else the row holds. The trigger cannot stop a row that is
 /// deleted and inserted again, or a role that drops the trigger: servers need neither `TRUNCATE` nor the
 /// ownership of the table.

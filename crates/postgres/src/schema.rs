@@ -9,13 +9,14 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
     include_str!("../migrations/0004_listing.sql"),
     include_str!("../migrations/0005_prefix_and_lists.sql"),
     include_str!("../migrations/0006_caveats.sql"),
+    include_str!("../migrations/0007_descriptions.sql"),
 ];
 
 /// The version that this crate reads and writes.

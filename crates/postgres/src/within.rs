@@ -11,8 +11,8 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tower_api_key::store::{StoreErrorKind, StoreId};
 use tower_api_key::{
-    Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, RevocationReason, ScopeSet,
-    Unannounced,
+    Description, Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, RevocationReason,
+    ScopeSet, Unannounced,
 };
 
 use super::PostgresStore;
@@ -241,6 +241,20 @@ impl InTransaction<'_> {
     pub async fn narrow(&mut self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
         let ring = self.ring.clone();
         self.run(ring.narrow(id, scopes)).await
+    }
+
+    /// As [`KeyRing::describe`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::describe`].
+    pub async fn describe(
+        &mut self,
+        id: KeyId,
+        description: Description,
+    ) -> Result<Arc<KeyRecord>, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.describe(id, description)).await
     }
 
     /// As [`KeyRing::revoke`]. The key is dead from the commit on.

@@ -239,6 +239,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0004_listing.sql"),
         include_str!("../migrations/0005_prefix_and_lists.sql"),
         include_str!("../migrations/0006_caveats.sql"),
+        include_str!("../migrations/0007_descriptions.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();
@@ -247,7 +248,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
     issue(&ring, "read").await;
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 
-    for (file, expected) in files.into_iter().zip(["42P07", "42723", "42723"]) {
+    for (file, expected) in files.into_iter().zip(["42P07", "42883", "42723"]) {
         let twice = execute(&url, file).await.unwrap_err();
         let code = twice.into_database_error().unwrap();
         assert_eq!(code.code().as_deref(), Some(expected));

@@ -71,11 +71,8 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
         ("not_before = not_before - 1", "its not_before is fixed"),
         ("lineage = 'aaaaaaaaaaaa'", "its lineage is fixed"),
         ("generation = generation + 1", "its generation is fixed"),
-        ("label = 'desk'", "its label is fixed"),
-        ("label = NULL", "its label is fixed"),
         ("prefix = 'acme_live'", "its prefix is fixed"),
         ("prefix = NULL", "its prefix is fixed"),
-        ("metadata = '{\"team\":\"a\"}'", "its metadata is fixed"),
         (
             "expires_at = expires_at + 1",
             "its expires_at only moves to an earlier time",
@@ -118,6 +115,67 @@ async fn invariant_1_an_update_in_sql_gives_no_key_more_than_it_had() {
         let answer = set(&url, &key, &tried).await;
         assert_guarded(&key, &tried, answer, why);
     }
+}
+
+#[tokio::test]
+async fn invariant_1_label_and_metadata_change_by_themselves() {
+    let url = database().await;
+    let key = key(&url).await;
+    let alone = "its label and metadata change by themselves";
+    let texts = "its metadata is an object of texts";
+    let next = ", version = version + 1";
+    for description in [
+        "label = 'desk'",
+        "label = NULL",
+        r#"metadata = '{"a":"b"}'"#,
+    ] {
+        for authority in [
+            "scopes = 'read'",
+            "caveats = caveats || ' z=1'",
+            "expires_at = expires_at - 1",
+            "retire_at = retire_at - 1",
+            "revoked_at = 1, revocation_reason = 'unspecified'",
+        ] {
+            let tried = format!("{description}, {authority}{next}");
+            assert_guarded(&key, &tried, set(&url, &key, &tried).await, alone);
+        }
+        let tried = format!("{description}, scopes = 'read write admin'{next}");
+        let why = "its scopes only become fewer";
+        assert_guarded(&key, &tried, set(&url, &key, &tried).await, why);
+        let why = "its version rises with every change but that of last_used_at";
+        assert_guarded(&key, description, set(&url, &key, description).await, why);
+        let tried = format!("{description}, version = version + 2");
+        let why = "its version rises by one, up to 4611686018427387904";
+        assert_guarded(&key, &tried, set(&url, &key, &tried).await, why);
+    }
+    for metadata in [
+        "[]",
+        r#"{"a":1}"#,
+        r#"{"a":{"b":"c"}}"#,
+        r#"{"a":"\ud800"}"#,
+    ] {
+        let tried = format!("metadata = '{metadata}'{next}");
+        assert_guarded(&key, &tried, set(&url, &key, &tried).await, texts);
+    }
+    let no_json = format!("metadata = 'no JSON'{next}");
+    let (code, ..) = set(&url, &key, &no_json).await.unwrap_err();
+    assert_eq!(code, "22P02");
+
+    let described = [
+        "label = 'desk'",
+        "label = NULL",
+        r#"metadata = '{"a":"b"}'"#,
+    ];
+    for tried in described.map(|edit| format!("{edit}{next}")) {
+        assert_eq!(set(&url, &key, &tried).await, Ok(1), "{tried}");
+    }
+    let end = format!("revoked_at = 1, revocation_reason = 'unspecified'{next}");
+    assert_eq!(set(&url, &key, &end).await, Ok(1));
+    // A revoked row is under no constraint, and its description is a text all the same.
+    let tried = format!("metadata = '[]'{next}");
+    assert_guarded(&key, &tried, set(&url, &key, &tried).await, texts);
+    let tried = format!("label = 'leaked in March'{next}");
+    assert_eq!(set(&url, &key, &tried).await, Ok(1));
 }
 
 #[tokio::test]

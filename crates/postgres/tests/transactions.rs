@@ -10,8 +10,8 @@ use std::time::Duration;
 use sqlx::{PgPool, Postgres, Transaction};
 use tower_api_key::store::ListQuery;
 use tower_api_key::{
-    Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason, VerifyErrorKind,
-    observer_fn,
+    Description, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason,
+    VerifyErrorKind, observer_fn,
 };
 use tower_api_key_postgres::InTransaction;
 use tower_api_key_postgres::PostgresStore;
@@ -115,6 +115,31 @@ async fn r32_a_role_and_its_key_change_together_or_not_at_all() {
     let key = app.ring.verify(new.secret().expose().as_bytes()).await;
     assert_eq!(key.unwrap().scopes().as_str(), "read write");
     assert_eq!(app.role().await, "editor");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_description_is_committed_with_the_application_or_not_at_all() {
+    let app = Application::new().await;
+    let id = issue(&app.ring, "read").await.id();
+    for is_committed in [false, true] {
+        let mut transaction = app.begun().await;
+        let mut keys = InTransaction::join(&app.ring, &mut transaction)
+            .await
+            .unwrap();
+        let description = Description::new().label("desk").metadata([("a", "b")]);
+        keys.describe(id, description).await.unwrap();
+        let unannounced = keys.finish();
+        if is_committed {
+            transaction.commit().await.unwrap();
+            unannounced.announce();
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+        let record = app.ring.get(id).await.unwrap().unwrap();
+        assert_eq!(record.label().is_some(), is_committed);
+        assert_eq!(record.metadata().len(), usize::from(is_committed));
+        assert_eq!(record.scopes().as_str(), "read");
+    }
 }
 
 /// A transaction that is dropped, as by a handler that fails or whose client hangs up.

@@ -28,8 +28,8 @@
 //! ```
 //!
 //! Each key of the backup gets the smaller authority of the backup and the present store. It is revoked
-//! if it is revoked in one of them. It has the scopes that both have, and the earlier end. The rest is
-//! as in the backup:
+//! if it is revoked in one of them. It has the scopes that both have, and the earlier end. The rest,
+//! label and metadata included, is as in the backup:
 //!
 //! - A key that was issued since the backup is unknown.
 //! - A key that was removed by hand since the backup is live again.

@@ -133,8 +133,8 @@ use tower_api_key::store::StoreError;
 /// others.
 ///
 /// The database enforces the rules too. Its triggers refuse a statement of any program that would change
-/// the identity of a key, including its label and metadata, give it a scope, let it end later, or undo a
-/// revocation. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
+/// the identity of a key, give it a scope, let it end later, or undo a revocation. Label and metadata, which
+/// are no authority, only change by themselves. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
 /// `version`, is never refused, whatever else the row holds. A key that is deleted is gone, and a user
 /// who may write to the file can add keys. The file is made readable by its owner alone.
 ///

@@ -11,16 +11,17 @@ use super::place::Place;
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
 /// and indexes that others add: without its own index, a store is slow but correct.

@@ -224,7 +224,8 @@ async fn r32_a_restore_learns_from_a_newer_file_of_an_earlier_schema() {
     rusqlite::Connection::open(&tuesday)
         .unwrap()
         .execute_batch(
-            "DROP TRIGGER api_keys_have_caveats; DROP TRIGGER api_keys_lose_no_caveat;
+            "DROP TRIGGER api_keys_are_described_alone; DROP TRIGGER api_keys_have_caveats;
+             DROP TRIGGER api_keys_lose_no_caveat;
              DROP TRIGGER api_keys_count_their_caveats; ALTER TABLE api_keys DROP COLUMN caveats;
              PRAGMA user_version = 4;",
         )

@@ -13,9 +13,10 @@ const EXPIRY: &str = "api_keys: expires_at never moves later";
 const RETIREMENT: &str = "api_keys: retire_at never moves later";
 const SCOPES: &str = "api_keys: a key gains no scope";
 const VERSION: &str = "api_keys: a change raises the version by one";
-const DESCRIPTION: &str = "api_keys: label and metadata never change";
+const DESCRIPTION: &str = "api_keys: label and metadata change by themselves";
 const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot be read";
 const TEXTS: &str = "api_keys: metadata is an object of texts";
+const DESCRIBED_UTF_8: &str = "api_keys: label or metadata is not UTF-8, or has U+0000";
 const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U+0000";
 const HIGH: &str = "api_keys: the version is too high";
 const PREFIX: &str = "api_keys: prefix never changes";
@@ -213,16 +214,68 @@ fn invariant_6_every_change_raises_the_version() {
 
 #[test]
 fn invariant_1_what_a_key_is_issued_with_stays() {
-    let edits = [
-        "label = 'phone'",
-        "label = NULL",
-        r#"metadata = '{"team":"blue"}'"#,
-        "metadata = '{ }'",
-    ];
-    all_refused(KEY, &edits, DESCRIPTION);
     all_refused(KEY, &["prefix = 'acme_live'", "prefix = NULL"], PREFIX);
     let imported = KEY.replace("'acme'", "NULL");
     all_refused(&imported, &["prefix = 'acme'"], PREFIX);
+}
+
+#[test]
+fn invariant_1_label_and_metadata_change_by_themselves() {
+    let authority = [
+        "scopes = 'read'",
+        "caveats = 'a=1'",
+        "expires_at = 499",
+        "retire_at = 399",
+        "revoked_at = 300, revocation_reason = 'unspecified'",
+    ];
+    for description in [
+        "label = 'phone'",
+        "label = NULL",
+        r#"metadata = '{"team":"blue"}'"#,
+    ] {
+        let edits = authority.map(|edit| format!("{description}, {edit}"));
+        all_refused(KEY, &edits.each_ref().map(String::as_str), DESCRIPTION);
+        let both = |edit: &str| format!("{description}, {edit}");
+        let edits = ["version = 3", "version = 5", "version = 2"].map(both);
+        all_refused(KEY, &edits.each_ref().map(String::as_str), VERSION);
+    }
+    let revoked = KEY
+        .replace("label,", "revoked_at, revocation_reason, label,")
+        .replace("'laptop'", "300, 'superseded', 'laptop'");
+    let folder = Folder::new();
+    for key in [KEY, &revoked] {
+        let connection = database(&folder, &[key]);
+        for edit in [
+            "label = 'phone'",
+            "label = NULL",
+            "label = '\u{5bc6} \u{fffe}'",
+            r#"metadata = '{"team":"blue","caf\u00e9":"\ud83d"}'"#,
+            "label = 'laptop', metadata = '{}'",
+            "label = 'phone', last_used_at = 201",
+        ] {
+            let edit = edit.replace(r"\ud83d", "\u{1f511}");
+            let edit = format!("UPDATE api_keys SET {edit}, version = version + 1");
+            assert_eq!(connection.execute(&edit, []), Ok(1), "{edit}");
+        }
+    }
+}
+
+#[test]
+fn invariant_13_no_description_comes_in_that_cannot_be_read() {
+    let texts = [
+        r#"metadata = '{"a":1}'"#,
+        r#"metadata = '{"a":{"b":"c"}}'"#,
+        r#"metadata = '{"a":"\ud800"}'"#,
+        "metadata = '{}' || char(0) || 'x'",
+    ];
+    all_refused(KEY, &texts, TEXTS);
+    let bytes = [
+        "label = CAST(x'ff' AS TEXT)",
+        "label = 'a' || char(0)",
+        "label = CAST(x'eda080' AS TEXT)",
+        r#"metadata = '{"a":"' || CAST(x'c328' AS TEXT) || '"}'"#,
+    ];
+    all_refused(KEY, &bytes, DESCRIBED_UTF_8);
 }
 
 #[test]

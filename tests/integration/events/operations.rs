@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tower_api_key::store::{KeyStore, MemoryStore, StoreErrorKind};
 use tower_api_key::{
-    ErrorKind, EventKind, Grant, KeyId, KeyRecord, KeyRing, ManualClock, RevocationReason,
-    observer_fn,
+    Description, ErrorKind, EventKind, Grant, KeyId, KeyRecord, KeyRing, ManualClock,
+    RevocationReason, observer_fn,
 };
 
 use super::{Recorder, Told, about};
@@ -53,6 +53,12 @@ async fn each_operation_is_told_once_and_in_order() {
     );
     ring.narrow(second.record().id(), &read).await.unwrap();
     assert_eq!(recorder.take(), [], "nothing was taken away");
+
+    let label = || Description::new().label("laptop");
+    let described = ring.describe(second.record().id(), label()).await.unwrap();
+    assert_eq!(recorder.take(), [about(EventKind::Described, &described)]);
+    ring.describe(second.record().id(), label()).await.unwrap();
+    assert_eq!(recorder.take(), [], "nothing was changed");
 
     let third = ring.rotate_now(second.record().id()).await.unwrap();
     let replaced = second.record().id();

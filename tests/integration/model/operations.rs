@@ -74,6 +74,8 @@ pub(super) enum Operation {
     /// The operation, and another writer that changes a key between its read and its commit.
     Race(Rival, At, Box<Operation>),
     Narrow(At, Cut),
+    /// With the label and the metadata of this number.
+    Describe(At, u8),
     Revoke(At, RevocationReason),
     RevokeLineage(At, RevocationReason),
     RevokeSubject(u8, &'static str, RevocationReason),
@@ -143,6 +145,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (at(), ring(), wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
         8 => race(),
         5 => (at(), cut()).prop_map(|(at, cut)| Op::Narrow(at, cut)),
+        2 => (at(), 0..5_u8).prop_map(|(at, number)| Op::Describe(at, number)),
         4 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
         2 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
         1 => (ring(), subject(), reason()).prop_map(|(ring, subject, reason)| {
@@ -188,6 +191,7 @@ fn race() -> impl Strategy<Value = Operation> {
             2 => (at(), wish()).prop_map(|(at, wish)| Op::Regrant(at, wish)),
             3 => (at(), 0..5_u8, wish()).prop_map(|(at, ring, wish)| Op::Promote(at, ring, wish)),
             2 => (at(), cut()).prop_map(|(at, cut)| Op::Narrow(at, cut)),
+            1 => (at(), 0..5_u8).prop_map(|(at, number)| Op::Describe(at, number)),
             1 => (at(), reason()).prop_map(|(at, reason)| Op::Revoke(at, reason)),
             1 => (at(), reason()).prop_map(|(at, reason)| Op::RevokeLineage(at, reason)),
             2 => (0..5_u8, subject(), reason()).prop_map(|(ring, subject, reason)| {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tower_api_key::{
-    Caveats, ErrorKind, InvalidCause, KeyRecordParts, KeyState, RevocationReason, ScopeSet,
-    Timestamp,
+    Caveats, ErrorKind, InvalidCause, KeyRecordParts, KeyState, Metadata, RevocationReason,
+    ScopeSet, Timestamp,
 };
 
 use super::caveats::Client;
@@ -161,6 +161,7 @@ impl Reference {
             not_before: start,
             expires_at,
             label: Some(format!("for {}", subject.len())),
+            metadata: Metadata::none(),
             descent: None,
         })
     }
@@ -247,6 +248,7 @@ impl Reference {
             not_before,
             expires_at,
             label: parts.label.as_ref().map(ToString::to_string),
+            metadata: parts.metadata.clone(),
             descent: Some((parts.lineage, parts.generation + 1)),
         };
         Ok(Succession {

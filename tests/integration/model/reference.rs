@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tower_api_key::{
-    Caveats, KeyId, KeyRecordParts, KeyState, Realm, Revocation, RevocationReason, ScopeSet,
-    Timestamp,
+    Caveats, KeyId, KeyRecordParts, KeyState, Metadata, Realm, Revocation, RevocationReason,
+    ScopeSet, Timestamp,
 };
 
 use super::caveats::both;
@@ -47,6 +47,7 @@ pub(super) struct Birth {
     pub(super) not_before: u64,
     pub(super) expires_at: Option<u64>,
     pub(super) label: Option<String>,
+    pub(super) metadata: Metadata,
     /// Its lineage and generation, unless it begins one.
     pub(super) descent: Option<(KeyId, u32)>,
 }
@@ -203,6 +204,7 @@ impl Reference {
         parts.lineage = lineage;
         parts.generation = generation;
         parts.label = birth.label.map(|label| label.parse().unwrap());
+        parts.metadata = birth.metadata;
         parts.prefix = is_minted.then(|| spec.prefix.parse().unwrap());
         self.keys.push(Key {
             parts,

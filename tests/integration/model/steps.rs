@@ -36,6 +36,7 @@ impl Run<'_> {
             Operation::Promote(at, into, ref wish) => self.promote(at, Some(into.into()), wish),
             Operation::Race(rival, at, ref operation) => self.race(rival, at, operation),
             Operation::Narrow(at, cut) => self.narrow(at, cut),
+            Operation::Describe(at, number) => self.describe(at, number),
             Operation::Revoke(at, reason) => self.revoke(at, reason),
             Operation::RevokeLineage(at, reason) => self.revoke_lineage(at, reason),
             Operation::RevokeSubject(ring, subject, reason) => {

@@ -50,10 +50,14 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
     let is_behind = there.version() < source.version();
     let can_follow = source.version().saturating_sub(there.version()) <= MOST_VERSIONS;
     if source.is_within(there) || is_shrunk {
-        return if is_behind && can_follow {
-            next(there, there)
-        } else {
-            Step::There
+        let is_described_alike =
+            source.label() == there.label() && source.metadata() == there.metadata();
+        return match (is_behind, is_described_alike) {
+            (true, same) if can_follow || !same => next(there, &described(there, source)),
+            (false, false) if source.version() == there.version() => {
+                Step::Differs("its label or metadata is different in the target")
+            }
+            _ => Step::There,
         };
     }
     if is_behind && there.revocation().is_none() {
@@ -63,6 +67,15 @@ pub(super) fn step(source: &KeyRecord, there: Option<&KeyRecord>, is_shrunk: boo
         );
     }
     Step::There
+}
+
+/// The record of the target with the label and the metadata of the source, which are no authority. The
+/// databases take their change by itself, so the target has shrunk before.
+fn described(there: &KeyRecord, source: &KeyRecord) -> KeyRecord {
+    let mut parts = there.to_parts();
+    parts.label = source.label().cloned();
+    parts.metadata = source.metadata().clone();
+    parts.into()
 }
 
 fn next(there: &KeyRecord, record: &KeyRecord) -> Step {
@@ -87,9 +100,6 @@ fn fixed(source: &KeyRecord, there: &KeyRecord) -> Option<&'static str> {
     }
     if source.not_before() != there.not_before() {
         return Some("its not-before is different in the target");
-    }
-    if source.label() != there.label() || source.metadata() != there.metadata() {
-        return Some("its label or metadata is different in the target");
     }
     None
 }
@@ -199,6 +209,34 @@ mod tests {
             assert_eq!(now, left.unwrap_or(there), "{source:?}");
             let again = settled(&source, &now);
             assert_eq!(again, (now, why), "a second run changes nothing");
+        }
+    }
+
+    #[test]
+    fn label_and_metadata_are_those_of_the_newer_version() {
+        let labelled = |mut parts: KeyRecordParts, label: &str| {
+            parts.label = label.parse().ok();
+            parts.metadata = tower_api_key::Metadata::new([("of", label)]).unwrap();
+            parts
+        };
+        let differs = Some("its label or metadata is different in the target");
+        for (source, there, left, why) in [
+            ((2, "r", "new"), (1, "r", "old"), (2, "r", "new"), None),
+            ((1, "r", "old"), (2, "r", "new"), (2, "r", "new"), None),
+            ((2, "r", "one"), (2, "r", "two"), (2, "r", "two"), differs),
+            // It shrinks first, because a database takes either change by itself.
+            ((3, "r", "new"), (1, "r w", "old"), (3, "r", "new"), None),
+            ((1, "r w", "old"), (3, "r", "new"), (3, "r", "new"), None),
+            ((1, "r", "one"), (1, "r w", "two"), (2, "r", "two"), None),
+            // A version that is too far to follow.
+            ((900, "r", "new"), (1, "r", "old"), (2, "r", "new"), None),
+        ] {
+            let of = |(version, scopes, label): (u64, &str, &str)| {
+                labelled(parts(version, scopes), label)
+            };
+            let (source, left) = (of(source), of(left));
+            assert_eq!(settled(&source, &of(there)), (left.clone(), why));
+            assert_eq!(settled(&source, &left), (left, why), "a second run");
         }
     }
 
