@@ -183,6 +183,24 @@ fn r21_another_key_with_the_digest_of_one_that_is_held_is_left_out() {
 }
 
 #[test]
+fn r21_a_revoked_key_ends_another_one_with_its_digest() {
+    let index = Index::new(Freshness::always());
+    let first = KeyRecord::from(parts());
+    index.put(first.clone());
+    // The database went back before an import, and the key was imported again.
+    let other = edited(&first, |parts| {
+        parts.id = "BBBBBBBBBBBB".parse().unwrap();
+        parts.revocation = Some(revocation());
+    });
+    index.put(other.clone());
+    let ended = held(&index, &first);
+    assert_eq!(ended.id(), first.id());
+    assert!(ended.revocation().is_some());
+    index.put(other);
+    assert_eq!(held(&index, &first), ended);
+}
+
+#[test]
 fn the_store_in_memory_says_what_a_write_would_gain() {
     let store = MemoryStore::new();
     let record = KeyRecord::from(parts());

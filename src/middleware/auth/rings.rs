@@ -9,8 +9,9 @@ impl ApiKeyLayer {
     /// Accepts the keys of another ring too. Called again, it adds a further ring.
     ///
     /// The rings are asked in their order, and the first that knows the key decides. A key that is expired
-    /// or revoked in one ring is refused, even if a later ring would accept it. A key that a ring does not
-    /// know goes on to the next. If a ring's store fails, the request is refused with 503, even if a later
+    /// or revoked in one ring is refused, even if a later ring would accept it, for as long as that ring keeps
+    /// its record: if two rings hold one key, revoke it in both. A key that a ring does not know goes on to the
+    /// next. If a ring's store fails, the request is refused with 503, even if a later
     /// ring would accept the key. A ring is not asked about a key that does not have its prefix, unless it
     /// [accepts imports](crate::KeyRingBuilder::accept_imports). So if two rings have different prefixes,
     /// an outage of one does not affect the keys of the other.
@@ -21,6 +22,8 @@ impl ApiKeyLayer {
     ///   ring's keys, it is the layer's first ring.
     /// - A 401 names the realm of the layer's first ring, and is the same whichever ring decided. A 403
     ///   names the realm of the key.
+    /// - A requirement of the layer and of a guard further in does not look at the realm: a scope of the same
+    ///   name counts, whichever ring granted it. Give the rings other names of scopes, or compare the realm.
     /// - A ring that [asks about unknown keys](crate::KeyRingBuilder::unknown_keys) asks about the keys of
     ///   later rings too if they have a form that it imports. Make it the last.
     /// - Each ring has its own [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout). A request can wait

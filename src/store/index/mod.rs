@@ -106,7 +106,8 @@ impl Index {
     /// A key of the index never gains authority, because an answer of a database may come late, and a database
     /// may have gone back. So the record of the higher version counts with the authority that
     /// [both have](KeyRecord::meet), the one that is there and the one that is put. If another key with this
-    /// digest is there, it stays: [remove](Self::remove) it first.
+    /// digest is there, it stays: [remove](Self::remove) it first. If the one that is put is revoked, so is the
+    /// one that stays, because they have one secret.
     pub fn put(&self, record: impl Into<Arc<KeyRecord>>) {
         self.hold(record.into());
     }
@@ -124,6 +125,13 @@ impl Index {
         };
         let next = pool.share(next);
         by_digest.insert(ByDigest(Arc::clone(&next)), ());
+        // The record is the map's key, and an insertion over an equal key replaces the whole entry. If a later
+        // version of the map kept the key that is there, no revocation would arrive: then the key goes first.
+        let there = by_digest.get_key_value(next.digest());
+        if !there.is_some_and(|(ByDigest(there), ())| Arc::ptr_eq(there, &next)) {
+            by_digest.remove(next.digest());
+            by_digest.insert(ByDigest(Arc::clone(&next)), ());
+        }
         next
     }
 
@@ -164,7 +172,11 @@ impl Index {
 fn next(held: &Arc<KeyRecord>, record: Arc<KeyRecord>) -> Option<Arc<KeyRecord>> {
     let gain = record.gain_over(held);
     let is_late = record.version() < held.version();
-    if gain.is_some_and(Gain::is_another_key) || (is_late && held.is_within(&record)) {
+    if gain.is_some_and(Gain::is_another_key) {
+        let ends = record.revocation().is_some() && held.revocation().is_none();
+        return ends.then(|| Arc::new(ended(held)));
+    }
+    if is_late && held.is_within(&record) {
         return None;
     }
     if gain.is_none() && !is_late {
@@ -178,7 +190,7 @@ fn next(held: &Arc<KeyRecord>, record: Arc<KeyRecord>) -> Option<Arc<KeyRecord>>
     Some(Arc::new(newer.meet(older).unwrap_or_else(|| ended(newer))))
 }
 
-/// If no set can hold the caveats of both, no request may pass.
+/// If no set can hold the caveats of both, or the secret was revoked as that of another key, no request may pass.
 fn ended(record: &KeyRecord) -> KeyRecord {
     let mut parts = record.to_parts();
     parts.revocation = Some(Revocation {
