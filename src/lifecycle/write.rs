@@ -14,6 +14,7 @@ pub struct Write {
     pub record: Arc<KeyRecord>,
     /// The state that the store must find under its id for the change to apply.
     pub expected: Expected,
+    describes: bool,
 }
 
 impl Write {
@@ -22,6 +23,7 @@ impl Write {
         Self {
             record: record.into(),
             expected: Expected::Absent,
+            describes: true,
         }
     }
 
@@ -31,9 +33,17 @@ impl Write {
         edit(&mut parts);
         parts.version = record.version().saturating_add(1);
         Self {
+            describes: parts.label.as_ref() != record.label()
+                || parts.metadata != *record.metadata(),
             record: parts.into(),
             expected: Expected::Version(record.version()),
         }
+    }
+
+    /// Whether it sets the label or the metadata to other ones. If it does not, a store leaves them as they are: a
+    /// text that another hand has written may be in another form, and would else change with the authority.
+    pub const fn describes(&self) -> bool {
+        self.describes
     }
 
     /// The next version of a record, revoked at this time.

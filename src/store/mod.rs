@@ -108,6 +108,7 @@ impl StoreId {
 ///   key, or change a field that is fixed at issue, may be refused too: no rule of this crate makes one.
 ///   A write of another label or other metadata, and nothing else but the version, is applied, of a
 ///   revoked key too.
+///   If a write does not [describe](Write::describes) the key, both are left as they are.
 /// - **Listing.** A list holds the records that the query [matches](ListQuery::matches), up to its
 ///   limit. It is in the order of the ids, which is that of their bytes, or, if the query says so, in
 ///   that of the times of issue, the newest first. It compares texts to the byte, and begins after

@@ -6,7 +6,7 @@ use sqlx::Error as SqlError;
 use sqlx::postgres::PgConnection;
 use tower_api_key::KeyRecord;
 use tower_api_key::store::sql::{Column, ColumnType, ColumnValue, Row};
-use tower_api_key::store::{StoreError, StoreErrorKind};
+use tower_api_key::store::{StoreError, StoreErrorKind, Write};
 
 use super::error::because;
 use super::tables::Tables;
@@ -20,9 +20,12 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let (found, set): (Vec<&Column>, Vec<_>) = Row::COLUMNS
         .iter()
         .partition(|column| FIND_BY.contains(&column.name));
-    let set = set
-        .iter()
-        .map(|Column { name, .. }| format!("{name} = new.{name}"));
+    let set = set.iter().map(|Column { name, .. }| match *name {
+        "label" | "metadata" => {
+            format!("{name} = CASE WHEN new.describes @= 1 THEN new.{name} ELSE keys.{name} END")
+        }
+        name => format!("{name} = new.{name}"),
+    });
     let found = found
         .iter()
         .map(|Column { name, .. }| format!(" AND keys.{name} @= new.{name}"));
@@ -30,7 +33,10 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
         "UPDATE @.tower_api_keys AS keys SET {} FROM {} \
          WHERE keys.version @= new.expected AND keys.realm @= new.realm{}",
         set.collect::<Vec<_>>().join(", "),
-        new(&[("expected", ColumnType::Integer)]),
+        new(&[
+            ("expected", ColumnType::Integer),
+            ("describes", ColumnType::Integer)
+        ]),
         found.collect::<String>(),
     )
 });
@@ -78,6 +84,8 @@ pub(super) struct Rows {
     columns: Vec<Values>,
     /// The versions that updates replace.
     expected: Vec<i64>,
+    /// 1 for an update that sets the label or the metadata.
+    describes: Vec<i64>,
 }
 
 /// The values of a column.
@@ -123,9 +131,10 @@ impl Rows {
     }
 
     /// A record that replaces the one of this version.
-    pub(super) fn push_over(&mut self, record: &KeyRecord, version: i64) -> Result<(), StoreError> {
-        self.push(record)?;
+    pub(super) fn push_over(&mut self, write: &Write, version: i64) -> Result<(), StoreError> {
+        self.push(&write.record)?;
         self.expected.push(version);
+        self.describes.push(i64::from(write.describes()));
         Ok(())
     }
 
@@ -166,7 +175,7 @@ impl Rows {
             };
         }
         if !self.expected.is_empty() {
-            query = query.bind(self.expected);
+            query = query.bind(self.expected).bind(self.describes);
         }
         query
             .execute(connection)

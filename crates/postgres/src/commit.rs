@@ -54,7 +54,7 @@ impl Statements {
                 Expected::Version(version) => {
                     // No record is at a version that no column holds.
                     let expected = i64::try_from(version).map_err(|_| StoreErrorKind::Conflict)?;
-                    updates.push_over(record, expected)?;
+                    updates.push_over(write, expected)?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The changes that the database itself refuses, attempted in SQL without the crate.
 
 use sqlx::postgres::PgDatabaseError;
-use tower_api_key::{Grant, Issued, RevocationReason, VerifyErrorKind};
+use tower_api_key::{Description, Grant, Issued, Narrowing, RevocationReason, VerifyErrorKind};
 
 use super::{connect, ring_over};
 use tower_api_key_test_support::pg_server::{database, execute};
@@ -417,4 +417,27 @@ async fn no_row_comes_in_that_is_no_record() {
             execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn r32_metadata_in_a_form_of_another_hand_keeps_no_key_from_being_narrowed() {
+    let url = database().await;
+    let ring = ring_over(connect(&url).await);
+    let grant = Grant::new("alice").scopes(["read", "write"]);
+    let issued = ring.issue(grant.label("laptop")).await.unwrap();
+    let id = issued.id();
+    let text = r#"{ "b":"x" , "a":"\u00e9" }"#;
+    let tried = format!("metadata = '{text}', version = version + 1");
+    assert_eq!(set(&url, &issued, &tried).await, Ok(1));
+
+    let narrowed = ring.narrow(id, Narrowing::new().to_scopes("read")).await;
+    assert_eq!(narrowed.unwrap().scopes().as_str(), "read");
+    let minute = std::time::Duration::from_mins(1);
+    let rotated = ring.rotate(id, minute).await.unwrap();
+    assert_eq!(rotated.record().metadata().get("a"), Some("\u{e9}"));
+    // A write that does not change it leaves it as it is.
+    let kept = format!("metadata = metadata WHERE id = '{id}' AND metadata = '{text}' --");
+    assert_eq!(set(&url, &issued, &kept).await, Ok(1));
+    let described = ring.describe(id, Description::new().label("desk")).await;
+    assert_eq!(described.unwrap().label().unwrap().as_str(), "desk");
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use rusqlite::types::{Null, ToSqlOutput};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params, params_from_iter};
 use tower_api_key::store::sql::{Column, ColumnValue, Row, column_time};
-use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind};
+use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, Write};
 use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
 
 use super::place::Place;
@@ -22,12 +22,16 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// It puts every column, even those that never change: the database then refuses a change that would
-/// otherwise be lost. Those that find the row are compared.
-static UPDATE: LazyLock<String> = LazyLock::new(|| {
+static UPDATE: LazyLock<String> = LazyLock::new(|| updating(&[]));
+static UPDATE_UNDESCRIBED: LazyLock<String> = LazyLock::new(|| updating(&["label", "metadata"]));
+
+/// It puts every column except these, even those that never change: the database then refuses a change that
+/// would otherwise be lost. Those that find the row are compared.
+fn updating(except: &[&str]) -> String {
     let columns = Row::COLUMNS.iter().zip(2..);
-    let (found, set): (Vec<_>, Vec<_>) =
-        columns.partition(|(column, _)| FIND_BY.contains(&column.name));
+    let (found, set): (Vec<_>, Vec<_>) = columns
+        .filter(|(column, _)| !except.contains(&column.name))
+        .partition(|(column, _)| FIND_BY.contains(&column.name));
     let equal = |columns: Vec<(&Column, usize)>, between| {
         let equal = |(column, place): (&Column, usize)| format!("{} = ?{place}", column.name);
         columns
@@ -42,7 +46,7 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
         equal(found, " AND "),
         WIDTH + 1
     )
-});
+}
 
 /// The realm and the columns of a row.
 const WIDTH: usize = 1 + Row::COLUMNS.len();
@@ -63,7 +67,7 @@ pub(super) fn commit(
     // New records come last, so that no write finds a record of another write of the change.
     for write in change.writes() {
         if let Expected::Version(version) = write.expected {
-            update(&transaction, place, &write.record, version)?;
+            update(&transaction, place, write, version)?;
         }
     }
     for write in change.writes() {
@@ -121,14 +125,19 @@ fn insert(
 fn update(
     transaction: &Transaction<'_>,
     place: &Place,
-    record: &KeyRecord,
+    write: &Write,
     version: u64,
 ) -> Result<(), StoreError> {
     // No row has a version that a column cannot hold.
     let Ok(expected) = i64::try_from(version) else {
         return Err(StoreErrorKind::Conflict.into());
     };
-    match put(transaction, &UPDATE, record, Some(expected))? {
+    let sql = if write.describes() {
+        &UPDATE
+    } else {
+        &UPDATE_UNDESCRIBED
+    };
+    match put(transaction, sql, &write.record, Some(expected))? {
         Ok(1) => Ok(()),
         Ok(_) => Err(StoreErrorKind::Conflict.into()),
         Err(error) => Err(place.sqlite(error)),

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use tower_api_key::store::{ListQuery, StoreError, StoreErrorKind};
-use tower_api_key::{ErrorKind, Grant, RevocationReason, VerifyErrorKind};
+use tower_api_key::{Description, ErrorKind, Grant, Narrowing, RevocationReason, VerifyErrorKind};
 use tower_api_key_sqlite::SqliteStore;
 
 use super::server::{becomes, server, verdict};
@@ -163,4 +163,28 @@ async fn r20_another_version_or_application_is_an_error_until_it_is_right_again(
         other.execute_batch(&format!("PRAGMA {right}")).unwrap();
         becomes(&server, &issued, Ok(())).await;
     }
+}
+
+#[tokio::test]
+async fn r32_metadata_in_a_form_of_another_hand_keeps_no_key_from_being_narrowed() {
+    let folder = Folder::new();
+    let ring = ring_over(SqliteStore::open(folder.keys()).unwrap());
+    let grant = Grant::new("alice").scopes(["read", "write"]);
+    let id = ring.issue(grant.label("laptop")).await.unwrap().id();
+    let other = Connection::open(folder.keys()).unwrap();
+    let text = r#"{ "b":"x" , "a":"\u00e9" }"#;
+    let edit = "UPDATE api_keys SET metadata = ?1, version = version + 1";
+    assert_eq!(other.execute(edit, [text]), Ok(1));
+
+    let narrowed = ring.narrow(id, Narrowing::new().to_scopes("read")).await;
+    assert_eq!(narrowed.unwrap().scopes().as_str(), "read");
+    let minute = std::time::Duration::from_mins(1);
+    let rotated = ring.rotate(id, minute).await.unwrap();
+    assert_eq!(rotated.record().metadata().get("a"), Some("\u{e9}"));
+    // A write that does not change it leaves it as it is.
+    let kept = "SELECT metadata FROM api_keys WHERE id = ?1";
+    let kept = other.query_row(kept, [id.as_str()], |row| row.get::<_, String>(0));
+    assert_eq!(kept.as_deref(), Ok(text));
+    let described = ring.describe(id, Description::new().label("desk")).await;
+    assert_eq!(described.unwrap().label().unwrap().as_str(), "desk");
 }

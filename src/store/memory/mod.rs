@@ -86,8 +86,9 @@ impl MemoryStore {
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
-        for Write { record, expected } in change.writes() {
-            self.check(&records, record, *expected)?;
+        for write in change.writes() {
+            let record = &write.record;
+            self.check(&records, record, write.expected)?;
             if !ids.insert(record.id()) || !digests.insert(record.digest().as_bytes()) {
                 return Err(StoreErrorKind::Duplicate.into());
             }
