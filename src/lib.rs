@@ -123,6 +123,8 @@
 #![forbid(unsafe_code)]
 
 pub mod guide;
+#[cfg(feature = "replica")]
+pub mod replica;
 pub mod store;
 
 mod access;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "support",
     "error",
     "time",
@@ -16,6 +16,7 @@ const ROOMS: [&str; 12] = [
     "verdict",
     "observe",
     "store",
+    "replica",
     "ring",
     "middleware",
 ];

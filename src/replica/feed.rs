@@ -1,0 +1,125 @@
+//! What a replica follows.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Position, Realms, Sums};
+use crate::key::digest::KeyDigest;
+use crate::record::KeyRecord;
+use crate::store::{BoxFuture, KeyStore, StoreError};
+
+/// A store whose changes a replica can follow.
+///
+/// # Contract
+///
+/// - **Completeness.** What a commit changed that was acknowledged before [`changes`](Self::changes) was *called* is in
+///   the answer, or was in the state at the position that was named. The same holds for the state that
+///   [`page`](Self::page) shows after a [`head`](Self::head): whatever differs from the state at the position of that
+///   head comes with the changes since it.
+/// - **State.** A record in an answer is as it was at one moment within the call. A digest that is
+///   [gone](Batch::gone) had no record that can be read at that moment, in the realms that were asked for.
+/// - **Pages.** The position of an answer in several pages is that of its first page.
+/// - **One history.** A position of another history, or one whose changes are no longer all known, gets
+///   [`Lost`](Changes::Lost), and never an answer.
+/// - **Honesty.** A server that is not the one that acknowledges commits, or that cannot know all of them, gives an
+///   error.
+/// - **Dropped calls.** The future of a call may be dropped at any time. The next call is not answered by what the
+///   former one asked.
+///
+/// A replica calls one method at a time, and [`hint`](Self::hint) beside it.
+pub trait Feed: KeyStore {
+    /// Where the history is now.
+    fn head<'a>(
+        &'a self,
+        realms: &'a Realms,
+        with_sums: bool,
+    ) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// Some of the records that have a digest after `after`, in the order of the digests, each as it is at some moment
+    /// after the last [`head`](Self::head) that was asked for. If there are none, the page is the last.
+    fn page<'a>(
+        &'a self,
+        realms: &'a Realms,
+        after: Option<&'a KeyDigest>,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+
+    /// What differs from the state at `since`, as it is now, in pages by digest. With sums, if that is the first page:
+    /// they are of the very state that this page belongs to.
+    fn changes<'a>(
+        &'a self,
+        realms: &'a Realms,
+        since: &'a Position,
+        after: Option<&'a KeyDigest>,
+        with_sums: bool,
+    ) -> BoxFuture<'a, Result<Changes, StoreError>>;
+
+    /// Forgets what no reader needs any more that holds `position`, or a later one of its history. The caller held it
+    /// for so long that others do, too.
+    fn forget<'a>(&'a self, position: &'a Position) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Completes when it may be worth asking for changes now. It is a hint: it may never complete, and nothing
+    /// depends on it. The default never completes.
+    fn hint(&self) -> BoxFuture<'_, ()> {
+        Box::pin(pending())
+    }
+}
+
+/// Where a history is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Head {
+    /// The position now.
+    pub position: Position,
+    /// The staleness that the database states for all replicas: an accept begins no later than this after a
+    /// revocation was acknowledged.
+    pub staleness: Duration,
+    /// The checksums of all records at this position, if they were asked for.
+    pub sums: Option<Sums>,
+}
+
+impl Head {
+    /// A head without sums.
+    pub fn new(position: Position, staleness: Duration) -> Self {
+        Self {
+            position,
+            staleness,
+            sums: None,
+        }
+    }
+}
+
+/// The answer to a question for changes.
+#[derive(Debug, Clone)]
+pub enum Changes {
+    /// A page of what differs.
+    Since(Batch),
+    /// It is another history, or one whose changes since then are not all known. The reader begins anew.
+    Lost,
+}
+
+/// A page of changes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Batch {
+    /// Where the history was when the page was read.
+    pub head: Head,
+    /// Records that changed, as they are now.
+    pub records: Vec<Arc<KeyRecord>>,
+    /// Digests that have no record any more, or none that can be read.
+    pub gone: Vec<KeyDigest>,
+    /// After which digest the next page begins. `None`: this page is the last.
+    pub next: Option<KeyDigest>,
+}
+
+impl Batch {
+    /// A page without a change, which is the last.
+    pub fn new(head: Head) -> Self {
+        Self {
+            head,
+            records: Vec::new(),
+            gone: Vec::new(),
+            next: None,
+        }
+    }
+}
