@@ -74,16 +74,20 @@ pub struct Head {
     /// The staleness that the database states for all replicas: an accept begins no later than this after a
     /// revocation was acknowledged.
     pub staleness: Duration,
+    /// The longest staleness that was in force in the last ten minutes, which is at least the one now. A replica that
+    /// has not heard of a change yet may still go by it.
+    pub longest: Duration,
     /// The checksums of all records at this position, if they were asked for.
     pub sums: Option<Sums>,
 }
 
 impl Head {
-    /// A head without sums.
+    /// A head without sums, in a database whose staleness was not changed in the last ten minutes.
     pub fn new(position: Position, staleness: Duration) -> Self {
         Self {
             position,
             staleness,
+            longest: staleness,
             sums: None,
         }
     }
