@@ -103,7 +103,7 @@ async fn tick(sender: mpsc::Sender<Tick>, over: Watch) {
         biased;
         state = over => match state {
             Ok(KeyState::Revoked) => "the key is revoked",
-            Ok(KeyState::Retired) => "the key is retired",
+            Ok(KeyState::Replaced) => "the key was replaced",
             Ok(_) => "the key has expired",
             Err(_) => "the key cannot be seen any more",
         },

@@ -22,7 +22,7 @@ pub(crate) fn values(id: &str, digest: &str, keys: u32) -> String {
     let few = |rest: u32| format!("n % {} = {rest}", keys / 8);
     let (ending, unused, scope) = (few(1), few(2), few(3));
     let (revoked, grace, early) = (few(4), few(5), few(6));
-    let (expired, retired) = (few(7), few(8));
+    let (expired, replaced) = (few(7), few(8));
     // Each age is independent: old keys are used too, and new ones are not used at once.
     let (age, rest) = ("n * 1999 % 6048000", "n * 2003 % 864000");
     let issued = format!("CASE WHEN {unused} THEN {NOW} - 91 * 86400 ELSE {NOW} - {age} END");
@@ -35,7 +35,7 @@ pub(crate) fn values(id: &str, digest: &str, keys: u32) -> String {
          CASE WHEN {early} THEN {NOW} + 3600 ELSE {issued} END,
          CASE WHEN {ending} THEN {NOW} + 86400 WHEN {expired} THEN {NOW} - 3600
              ELSE {NOW} + 15 * 86400 + n % 6048000 END,
-         CASE WHEN {grace} THEN {NOW} + 15 * 86400 WHEN {retired} THEN {NOW} - 3600 END,
+         CASE WHEN {grace} THEN {NOW} + 15 * 86400 WHEN {replaced} THEN {NOW} - 3600 END,
          {id}, 0, 1,
          CASE WHEN {revoked} THEN {NOW} - 60 END,
          CASE WHEN {revoked} THEN 'superseded' END,
@@ -76,7 +76,7 @@ fn queries() -> Vec<(&'static str, ListQuery)> {
         ("in grace: 8 keys", all().in_grace()),
         ("not yet valid: 8 keys", all().state(KeyState::NotYetValid)),
         ("expired: 8 keys", all().state(KeyState::Expired)),
-        ("retired: 8 keys", all().state(KeyState::Retired)),
+        ("replaced: 8 keys", all().state(KeyState::Replaced)),
         ("revoked: 8 keys", all().state(KeyState::Revoked)),
         ("id prefix of 4", all().id_prefix("00AB")),
         (

@@ -106,7 +106,7 @@ fn says(record: &KeyRecord, columns: &Columns<'_>) {
     }
     assert_eq!(Some(record.not_before()), time("not_before"));
     assert_eq!(record.expires_at(), time("expires_at"));
-    assert_eq!(record.retire_at(), time("retire_at"));
+    assert_eq!(record.grace_ends_at(), time("retire_at"));
     assert_eq!(record.revocation().map(|it| it.at), time("revoked_at"));
     assert_eq!(
         record.revocation().is_some(),

@@ -81,7 +81,7 @@ pub enum ErrorKind {
     /// A key whose lifetime is over.
     KeyExpired,
     /// A key whose grace period after a rotation is over.
-    KeyRetired,
+    KeyReplaced,
     /// A key that is revoked.
     KeyRevoked,
     /// A limit of a ring of under a second or of no key, or an interval of zero. The message names it.
@@ -150,7 +150,7 @@ impl ErrorKind {
             Self::WouldWiden
             | Self::InGrace
             | Self::KeyExpired
-            | Self::KeyRetired
+            | Self::KeyReplaced
             | Self::KeyRevoked => ErrorClass::State,
             Self::NotFound => ErrorClass::NotFound,
             Self::Conflict | Self::Duplicate | Self::ImportDiffers => ErrorClass::Conflict,

@@ -152,7 +152,7 @@ impl fmt::Display for Error {
             ErrorKind::InvalidGrace => {
                 "invalid grace period: use at least one second, within 100 years and the year \
                  9999 (milliseconds taken for seconds?), that ends later than every expiry that \
-                 this ring has already enforced; to have no grace period, rotate at once"
+                 this ring has already enforced; to have no grace period, use rotate_now"
             }
             ErrorKind::GraceTooLong { longest } => {
                 return write!(
@@ -179,10 +179,10 @@ impl fmt::Display for Error {
                 "narrowing cannot add scopes: regrant the key to change what it may do"
             }
             ErrorKind::InGrace => {
-                "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or rotate at once"
+                "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or use rotate_now"
             }
             ErrorKind::KeyExpired => "the key has expired: issue a new one",
-            ErrorKind::KeyRetired => "the key is retired: use the key that replaced it",
+            ErrorKind::KeyReplaced => "the key was replaced: use the newest key of its lineage",
             ErrorKind::KeyRevoked => "the key is revoked: issue a new one",
             ErrorKind::InvalidPolicy => {
                 let problem = self.limit.as_deref().unwrap_or_default();

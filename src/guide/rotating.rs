@@ -101,7 +101,7 @@
 //! keys.sort_by_key(|key| key.generation());
 //! let [before, after] = &keys[..] else { panic!("two keys") };
 //! assert_eq!(after.id(), new.record().id());
-//! assert_eq!(before.retire_at(), after.issued_at().checked_add(6 * HOUR));
+//! assert_eq!(before.grace_ends_at(), after.issued_at().checked_add(6 * HOUR));
 //! # assert_eq!(before.state_at(after.issued_at()), KeyState::Live);
 //!
 //! let late = ring.last_used(before.id()).await?;
@@ -132,7 +132,7 @@
 //! let new = ring.rotate_now(leaked.record().id()).await?;
 //!
 //! let refused = ring.verify(leaked.secret().expose().as_bytes()).await.unwrap_err();
-//! assert_eq!(refused.kind(), VerifyErrorKind::Invalid(InvalidCause::Reuse));
+//! assert_eq!(refused.kind(), VerifyErrorKind::Invalid(InvalidCause::Replaced));
 //! assert!(ring.verify(new.secret().expose().as_bytes()).await.is_ok());
 //! # Ok::<(), tower_api_key::Error>(())
 //! # }).unwrap();

@@ -97,7 +97,7 @@ pub(super) fn granted(
         issued_at: at.now,
         not_before,
         expires_at: expiry(grant.lifetime, not_before, policy, at)?,
-        retire_at: None,
+        grace_ends_at: None,
         lineage: descent.lineage,
         generation: descent.generation,
         version: 1,

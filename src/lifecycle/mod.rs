@@ -89,7 +89,7 @@ impl Reading {
         match record.state_at(self.latest) {
             KeyState::Live | KeyState::NotYetValid => Ok(()),
             KeyState::Expired => Err(ErrorKind::KeyExpired.into()),
-            KeyState::Retired => Err(ErrorKind::KeyRetired.into()),
+            KeyState::Replaced => Err(ErrorKind::KeyReplaced.into()),
             KeyState::Revoked => Err(ErrorKind::KeyRevoked.into()),
         }
     }
@@ -97,7 +97,7 @@ impl Reading {
     /// Refuses a key that is dead, or that another has replaced already.
     fn at_the_head(self, record: &KeyRecord) -> Result<(), Error> {
         self.living(record)?;
-        if record.retire_at().is_some() {
+        if record.grace_ends_at().is_some() {
             return Err(ErrorKind::InGrace.into());
         }
         Ok(())

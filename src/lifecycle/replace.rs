@@ -36,19 +36,19 @@ pub(crate) fn rotate(
     at.at_the_head(old)?;
     grantable(old.scopes(), policy)?;
     let new = Arc::new(successor(old, minted, policy, at)?);
-    let retiring = match ending {
+    let ended = match ending {
         Ending::After(grace) => {
-            let retire_at = retirement(old, grace, policy, at)?;
+            let grace_ends_at = end_of_grace(old, grace, policy, at)?;
             if others.clone().any(|other| at.living(other).is_ok()) {
                 return Err(ErrorKind::InGrace.into());
             }
-            Write::next(old, |parts| parts.retire_at = Some(retire_at))
+            Write::next(old, |parts| parts.grace_ends_at = Some(grace_ends_at))
         }
         Ending::Now => Write::revoked(old, RevocationReason::Superseded, at.now),
     };
     // Of a lineage at most two are ever live, whatever the clock will say: a key whose grace period is
     // over by this reading is over permanently.
-    let writes = [Write::new(Arc::clone(&new)), retiring]
+    let writes = [Write::new(Arc::clone(&new)), ended]
         .into_iter()
         .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
         .collect();
@@ -98,7 +98,7 @@ fn successor(
         expires_at: renewed(&old, policy, at)?,
         generation: descent.generation,
         version: 1,
-        retire_at: None,
+        grace_ends_at: None,
         revocation: None,
         prefix: minted.prefix,
         ..old
@@ -124,8 +124,8 @@ fn renewed(old: &KeyRecordParts, policy: &Policy, at: Reading) -> Result<Option<
 }
 
 /// `min(now + grace, expiry)`, if the ring allows the grace period, and it is not over by the latest
-/// time that the ring has seen: it would make the old key a reused one at once.
-fn retirement(
+/// time that the ring has seen: the old key would be a replaced one from the first moment.
+fn end_of_grace(
     old: &KeyRecord,
     grace: Duration,
     policy: &Policy,

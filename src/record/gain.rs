@@ -44,7 +44,7 @@ pub enum Gain {
     /// A later expiry, or none.
     ExpiresAt,
     /// A later end of the grace period, or none.
-    RetireAt,
+    GraceEndsAt,
 }
 
 impl Gain {
@@ -65,7 +65,7 @@ impl Gain {
             | Self::Caveats
             | Self::NotBefore
             | Self::ExpiresAt
-            | Self::RetireAt => false,
+            | Self::GraceEndsAt => false,
         }
     }
 
@@ -86,7 +86,7 @@ impl Gain {
             Self::Caveats => "caveats",
             Self::NotBefore => "not_before",
             Self::ExpiresAt => "expires_at",
-            Self::RetireAt => "retire_at",
+            Self::GraceEndsAt => "grace_ends_at",
         }
     }
 }

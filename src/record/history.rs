@@ -16,7 +16,7 @@ pub(super) struct History {
     pub(super) version: u64,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
-    pub(super) retire_at: Option<Timestamp>,
+    pub(super) grace_ends_at: Option<Timestamp>,
     pub(super) revocation: Option<Revocation>,
     pub(super) metadata: Metadata,
 }
@@ -31,7 +31,7 @@ impl History {
             version: 1,
             issued_at: not_before,
             expires_at: Some(valid_until).filter(|&end| end != Timestamp::MAX),
-            retire_at: None,
+            grace_ends_at: None,
             revocation: None,
             metadata: Metadata::none(),
         }

@@ -52,7 +52,7 @@ use crate::time::Timestamp;
 pub struct KeyRecord {
     digest: KeyDigest,
     not_before: Timestamp,
-    /// The earlier of `expires_at` and `retire_at`, and the epoch once revoked.
+    /// The earlier of `expires_at` and `grace_ends_at`, and the epoch once revoked.
     valid_until: Timestamp,
     scopes: ScopeSet,
     origin: Arc<Origin>,
@@ -69,7 +69,7 @@ pub struct KeyRecord {
 const _: () = assert!(size_of::<KeyRecord>() <= 120);
 
 impl KeyRecord {
-    /// Whether the key authenticates at `now`: `not_before ≤ now < min(expires_at, retire_at)`,
+    /// Whether the key authenticates at `now`: `not_before ≤ now < min(expires_at, grace_ends_at)`,
     /// and not revoked.
     #[inline]
     pub fn is_live_at(&self, now: Timestamp) -> bool {
@@ -92,21 +92,21 @@ impl KeyRecord {
             KeyState::Live
         } else if now < self.valid_until {
             KeyState::NotYetValid
-        } else if self.retire_at() == Some(self.valid_until) {
-            KeyState::Retired
+        } else if self.grace_ends_at() == Some(self.valid_until) {
+            KeyState::Replaced
         } else {
             KeyState::Expired
         }
     }
 
-    /// The first moment at which the key is no longer valid: the earlier of its expiry and its
-    /// retirement, [`Timestamp::MAX`] if there is neither, and the epoch once it is revoked.
+    /// The first moment at which the key is no longer valid: the earlier of its expiry and the
+    /// end of its grace period, [`Timestamp::MAX`] if there is neither, and the epoch once it is revoked.
     pub fn valid_until(&self) -> Timestamp {
         self.valid_until
     }
 
-    /// When the key ended or will end: its revocation, else the earlier of its expiry and its
-    /// retirement; `None` if none of them is set.
+    /// When the key ended or will end: its revocation, else the earlier of its expiry and the
+    /// end of its grace period; `None` if none of them is set.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match self.revocation() {
             Some(revocation) => Some(revocation.at),
@@ -120,7 +120,7 @@ impl KeyRecord {
     /// forgotten. A key that was revoked in its grace period, for any reason, does not count as replaced
     /// until that period would have ended, because it was promised to the holder.
     pub fn is_replaced_at(&self, now: Timestamp) -> bool {
-        match self.retire_at() {
+        match self.grace_ends_at() {
             Some(end) => end <= now,
             None => self
                 .revocation()
@@ -189,9 +189,9 @@ impl KeyRecord {
         }
     }
 
-    /// The end of its grace period, once it has been rotated.
-    pub fn retire_at(&self) -> Option<Timestamp> {
-        self.history.as_ref()?.retire_at
+    /// When its grace period ends, once a rotation has replaced it: until then it still works.
+    pub fn grace_ends_at(&self) -> Option<Timestamp> {
+        self.history.as_ref()?.grace_ends_at
     }
 
     /// The id of the first key in its chain of rotations and regrants.
@@ -259,7 +259,7 @@ impl KeyRecord {
             issued_at: history.issued_at,
             not_before: self.not_before,
             expires_at: history.expires_at,
-            retire_at: history.retire_at,
+            grace_ends_at: history.grace_ends_at,
             lineage: history.lineage,
             generation: history.generation,
             version: history.version,
@@ -275,7 +275,7 @@ impl From<KeyRecordParts> for KeyRecord {
     fn from(parts: KeyRecordParts) -> Self {
         let valid_until = match parts.revocation {
             Some(_) => Timestamp::from_unix(0),
-            None => [parts.expires_at, parts.retire_at]
+            None => [parts.expires_at, parts.grace_ends_at]
                 .into_iter()
                 .flatten()
                 .min()
@@ -288,7 +288,7 @@ impl From<KeyRecordParts> for KeyRecord {
             version: parts.version,
             issued_at: parts.issued_at,
             expires_at: parts.expires_at,
-            retire_at: parts.retire_at,
+            grace_ends_at: parts.grace_ends_at,
             revocation: parts.revocation,
             metadata: parts.metadata,
         };

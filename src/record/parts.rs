@@ -43,8 +43,8 @@ pub struct KeyRecordParts {
     pub not_before: Timestamp,
     /// The first moment at which it is no longer valid; `None` if it never expires.
     pub expires_at: Option<Timestamp>,
-    /// The end of its grace period, once it has been rotated.
-    pub retire_at: Option<Timestamp>,
+    /// When its grace period ends, once a rotation has replaced it.
+    pub grace_ends_at: Option<Timestamp>,
     /// The id of the first key in its chain of rotations and regrants.
     pub lineage: KeyId,
     /// How many rotations and regrants lie between that first key and this one.
@@ -98,7 +98,7 @@ impl KeyRecordParts {
             issued_at,
             not_before: issued_at,
             expires_at: Some(issued_at),
-            retire_at: None,
+            grace_ends_at: None,
             lineage: id,
             generation: 0,
             version: 1,

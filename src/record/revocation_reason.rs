@@ -17,8 +17,8 @@ pub enum RevocationReason {
     KeyCompromise,
     /// The subject's affiliation has changed.
     AffiliationChanged,
-    /// A newer key took its place. If it is presented afterwards, and after its grace period if it had
-    /// one, the key counts as [replaced](super::KeyRecord::is_replaced_at).
+    /// A newer key has replaced it: the word of RFC 5280 §5.3.1. After its grace period, if it had one,
+    /// the key is known as [replaced](super::KeyRecord::is_replaced_at).
     Superseded,
     /// The key is no longer needed.
     CessationOfOperation,

@@ -17,8 +17,9 @@ pub enum KeyState {
     NotYetValid,
     /// Its lifetime is over.
     Expired,
-    /// Its grace period after a rotation is over.
-    Retired,
+    /// A rotation has replaced it, and its grace period is over. A key that was replaced without a grace
+    /// period is [`Revoked`](Self::Revoked).
+    Replaced,
     /// It was revoked.
     Revoked,
 }
@@ -31,7 +32,7 @@ impl KeyState {
             Self::Live => "live",
             Self::NotYetValid => "not_yet_valid",
             Self::Expired => "expired",
-            Self::Retired => "retired",
+            Self::Replaced => "replaced",
             Self::Revoked => "revoked",
         }
     }

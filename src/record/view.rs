@@ -70,7 +70,7 @@ impl KeyView {
 
     /// Whether the key is live, and only until the end of its grace period: a rotation has replaced it.
     pub fn is_in_grace(&self) -> bool {
-        self.state() == KeyState::Live && self.record.retire_at().is_some()
+        self.state() == KeyState::Live && self.record.grace_ends_at().is_some()
     }
 
     /// The state as a `snake_case` word: `in_grace` for a live key that was replaced, and else that of
@@ -107,7 +107,7 @@ impl serde::Serialize for KeyView {
         view.serialize_field("issued_at", &record.issued_at().to_rfc3339())?;
         view.serialize_field("not_before", &record.not_before().to_rfc3339())?;
         view.serialize_field("expires_at", &moment(record.expires_at()))?;
-        view.serialize_field("retire_at", &moment(record.retire_at()))?;
+        view.serialize_field("grace_ends_at", &moment(record.grace_ends_at()))?;
         view.serialize_field("revoked_at", &moment(revocation.map(|it| it.at)))?;
         let reason = revocation.map(|it| it.reason.as_str());
         view.serialize_field("revocation_reason", &reason)?;

@@ -62,7 +62,7 @@ impl KeyRecord {
             version: _,
             issued_at,
             expires_at,
-            retire_at,
+            grace_ends_at,
             revocation,
             metadata: _,
         } = &*ours;
@@ -85,7 +85,10 @@ impl KeyRecord {
             (Gain::Caveats, !caveats.is_superset(&theirs.caveats)),
             (Gain::NotBefore, *not_before < other.not_before),
             (Gain::ExpiresAt, end(*expires_at) > end(theirs.expires_at)),
-            (Gain::RetireAt, end(*retire_at) > end(theirs.retire_at)),
+            (
+                Gain::GraceEndsAt,
+                end(*grace_ends_at) > end(theirs.grace_ends_at),
+            ),
         ];
         gains
             .into_iter()
@@ -105,7 +108,7 @@ impl KeyRecord {
         parts.caveats = self.caveats().union(other.caveats()).ok()?;
         parts.not_before = self.not_before.max(other.not_before);
         parts.expires_at = earlier(self.expires_at(), other.expires_at());
-        parts.retire_at = earlier(self.retire_at(), other.retire_at());
+        parts.grace_ends_at = earlier(self.grace_ends_at(), other.grace_ends_at());
         parts.revocation = self.revocation().or(other.revocation());
         Some(parts.into())
     }
@@ -154,7 +157,7 @@ mod tests {
         parts.caveats = "moon=full".parse().unwrap();
         parts.not_before = at(20);
         parts.expires_at = Some(at(100));
-        parts.retire_at = Some(at(50));
+        parts.grace_ends_at = Some(at(50));
         parts.pepper_version = Some(1);
         parts.prefix = Some("acme".parse().unwrap());
         parts
@@ -195,8 +198,8 @@ mod tests {
             (Gain::NotBefore, |it| it.not_before = at(19)),
             (Gain::ExpiresAt, |it| it.expires_at = Some(at(101))),
             (Gain::ExpiresAt, |it| it.expires_at = None),
-            (Gain::RetireAt, |it| it.retire_at = Some(at(51))),
-            (Gain::RetireAt, |it| it.retire_at = None),
+            (Gain::GraceEndsAt, |it| it.grace_ends_at = Some(at(51))),
+            (Gain::GraceEndsAt, |it| it.grace_ends_at = None),
         ];
         for (gain, edit) in edits {
             let after = edited(edit);
@@ -237,7 +240,7 @@ mod tests {
             |it| it.caveats = "moon=full net=10.0.0.0/8".parse().unwrap(),
             |it| it.not_before = at(21),
             |it| it.expires_at = Some(at(99)),
-            |it| it.retire_at = Some(at(0)),
+            |it| it.grace_ends_at = Some(at(0)),
             |it| it.revocation = Some(revoked(30, RevocationReason::Unspecified)),
             |it| {
                 it.version = 7;
@@ -251,7 +254,7 @@ mod tests {
             assert_eq!(after.meet(&before), Some(after));
         }
         // The first end that is set.
-        let endless = edited(|it| (it.expires_at, it.retire_at) = (None, None));
+        let endless = edited(|it| (it.expires_at, it.grace_ends_at) = (None, None));
         assert!(before.is_within(&endless));
         assert_eq!(endless.meet(&before), Some(before));
     }

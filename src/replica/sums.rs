@@ -15,7 +15,7 @@ const BUCKETS: usize = 256;
 ///
 /// The checksum of a record is the first eight bytes, big-endian, of the SHA-256 of its lines: the realm, the id, the
 /// digest in hexadecimal digits, the version, the subject, the scopes, the caveats, and the times
-/// `not_before`, `expires_at`, `retire_at` and `revoked_at` in seconds since the Unix epoch, each line ended by `\n`.
+/// `not_before`, `expires_at`, `grace_ends_at` and `revoked_at` in seconds since the Unix epoch, each line ended by `\n`.
 /// What a record does not have is an empty line, and a time that an `i64` cannot hold is `i64::MAX`. The checksum
 /// of a set is their sum modulo 2⁶⁴, so that a database can compute it in any order.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn checksum(record: &KeyRecord) -> u64 {
     let times = [
         Some(record.not_before()),
         record.expires_at(),
-        record.retire_at(),
+        record.grace_ends_at(),
         record.revocation().map(|revocation| revocation.at),
     ];
     for at in times {

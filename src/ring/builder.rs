@@ -231,7 +231,7 @@ impl KeyRingBuilder {
 
     /// Keeps the records of dead keys for this long, in whole seconds, before a
     /// [purge](KeyRing::purge) removes them. Default: 30 days. At most 100 years. While it is kept, a key that comes
-    /// back is known as reused, expired or revoked, and cannot be imported again.
+    /// back is known as replaced, expired or revoked, and cannot be imported again.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self

@@ -24,14 +24,14 @@ impl KeyRing {
     ///
     /// The new key has the subject, scopes, label and metadata of the record.
     ///
-    /// The old key retires after `grace`, or at its own expiry if that is sooner. That moment never
-    /// moves again. The grace period is in whole seconds, without the fraction, and counts from the
+    /// The grace period of the old key ends after `grace`, or at its own expiry if that is sooner. That
+    /// moment never moves again. The grace period is in whole seconds, without the fraction, and counts from the
     /// second that has begun: it may end up to a second early.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] for an id that this realm does not know;
-    /// [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired) and
+    /// [`ErrorKind::KeyExpired`], [`KeyReplaced`](ErrorKind::KeyReplaced) and
     /// [`KeyRevoked`](ErrorKind::KeyRevoked) for a key that is dead; [`ErrorKind::InGrace`] for one
     /// that was rotated already, or whose predecessor still works;
     /// [`ErrorKind::InvalidGrace`] and [`ErrorKind::GraceTooLong`];
@@ -89,7 +89,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`], [`ErrorKind::KeyExpired`], [`KeyRetired`](ErrorKind::KeyRetired),
+    /// [`ErrorKind::NotFound`], [`ErrorKind::KeyExpired`], [`KeyReplaced`](ErrorKind::KeyReplaced),
     /// [`KeyRevoked`](ErrorKind::KeyRevoked), or [`ErrorKind::InGrace`] for a key that was rotated
     /// already; for the grant as [`issue`](Self::issue). Nothing has changed then, as with
     /// [`rotate`](Self::rotate).

@@ -170,7 +170,7 @@ impl KeyRing {
         let ring = self.clone();
         let claimed = self.0.format.id_of(presented);
         let question = self.question(presented);
-        // A reused key is refused as such, whatever happens to its lineage: if its answer differed from
+        // A replaced key is refused as such, whatever happens to its lineage: if its answer differed from
         // that to an unknown key, a client could tell them apart.
         let refused = Arc::new(OnceLock::new());
         let decided = Arc::clone(&refused);
@@ -209,7 +209,7 @@ impl KeyRing {
     /// because a clock was ahead is no proof of theft, and a revocation is permanent.
     fn answers_reuse(&self, error: &VerifyError) -> bool {
         self.0.revokes_on_reuse
-            && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Reuse)
+            && error.kind() == VerifyErrorKind::Invalid(InvalidCause::Replaced)
             && error.record().is_some_and(|record| {
                 let now = self.0.clock.now();
                 now != Timestamp::MAX && record.is_replaced_at(now)
@@ -289,21 +289,21 @@ impl Inner {
             return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
         }
         let state = record.state_at(at.latest);
-        if matches!(state, KeyState::Expired | KeyState::Retired) {
+        if matches!(state, KeyState::Expired | KeyState::Replaced) {
             self.remember_end(&record);
         }
         let cause = match state {
             // Live, except that the clock was set back.
             KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
-            KeyState::Expired | KeyState::Retired | KeyState::Revoked
+            KeyState::Expired | KeyState::Replaced | KeyState::Revoked
                 if record.is_replaced_at(at.latest) =>
             {
                 self.observer
                     .tell(|| Event::about(EventKind::Reuse, &record));
-                InvalidCause::Reuse
+                InvalidCause::Replaced
             }
             KeyState::Revoked => InvalidCause::Revoked,
-            KeyState::Expired | KeyState::Retired => InvalidCause::Expired,
+            KeyState::Expired | KeyState::Replaced => InvalidCause::Expired,
         };
         VerifyError::invalid(cause).of(record)
     }

@@ -15,9 +15,10 @@ pub enum InvalidCause {
     NotYetValid,
     /// Its lifetime is over.
     Expired,
-    /// A newer key took its place, by a rotation whose grace period is over or by a regrant. The
-    /// presenter has kept or stolen an old secret (RFC 9700 §4.14.2).
-    Reuse,
+    /// A newer key has replaced it, by a rotation whose grace period is over or by a regrant. The
+    /// presenter has kept or stolen an old secret (RFC 9700 §4.14.2), which the ring reports as
+    /// [`Reuse`](crate::EventKind::Reuse).
+    Replaced,
     /// It was revoked.
     Revoked,
     /// The client does not meet one of its caveats, or the fact that the caveat needs is not known.
@@ -42,7 +43,7 @@ impl InvalidCause {
             Self::OtherRealm => "other_realm",
             Self::NotYetValid => "not_yet_valid",
             Self::Expired => "expired",
-            Self::Reuse => "reuse",
+            Self::Replaced => "replaced",
             Self::Revoked => "revoked",
             Self::CaveatNotMet => "caveat_not_met",
             Self::UnknownCaveat => "unknown_caveat",

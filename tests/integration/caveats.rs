@@ -413,7 +413,7 @@ async fn a_regrant_has_the_caveats_of_its_grant() {
     assert!(new.record().caveats().is_empty());
     assert_eq!(cause(&ring, &new, Facts::none()).await, None);
     let old = cause(&ring, &issued, from(INSIDE)).await;
-    assert_eq!(old, Some(InvalidCause::Reuse));
+    assert_eq!(old, Some(InvalidCause::Replaced));
 }
 
 /// A use counts if the key was accepted.

@@ -71,16 +71,18 @@ async fn r24_a_key_begins_at_its_not_before_and_not_a_second_earlier() {
 }
 
 #[tokio::test]
-async fn r24_a_retired_key_ends_at_the_end_of_its_grace_and_stays_ended() {
+async fn r24_a_replaced_key_ends_at_the_end_of_its_grace_and_stays_ended() {
     let (ring, clock, store) = scripted_ring();
     let issued = issue(&ring, "read").await;
-    store.edit(issued.record().id(), |parts| parts.retire_at = Some(at(10)));
+    store.edit(issued.record().id(), |parts| {
+        parts.grace_ends_at = Some(at(10));
+    });
     let key = issued.secret().expose().as_bytes();
     for (seconds, expected) in [
         (9, None),
-        (10, Some(InvalidCause::Reuse)),
-        (9, Some(InvalidCause::Reuse)),
-        (0, Some(InvalidCause::Reuse)),
+        (10, Some(InvalidCause::Replaced)),
+        (9, Some(InvalidCause::Replaced)),
+        (0, Some(InvalidCause::Replaced)),
     ] {
         clock.set(at(seconds));
         assert_eq!(cause(&ring, key).await, expected, "at {seconds}");

@@ -58,7 +58,7 @@ fn each_kind_of_error_has_a_class_and_each_class_a_status() {
                 ErrorKind::WouldWiden,
                 ErrorKind::InGrace,
                 ErrorKind::KeyExpired,
-                ErrorKind::KeyRetired,
+                ErrorKind::KeyReplaced,
                 ErrorKind::KeyRevoked,
             ],
         ),
@@ -165,7 +165,7 @@ fn a_state_has_one_word_everywhere() {
         (KeyState::Live, "live"),
         (KeyState::NotYetValid, "not_yet_valid"),
         (KeyState::Expired, "expired"),
-        (KeyState::Retired, "retired"),
+        (KeyState::Replaced, "replaced"),
         (KeyState::Revoked, "revoked"),
     ] {
         assert_eq!(state.as_str(), word);

@@ -215,8 +215,8 @@ async fn raced(twice: bool) -> Result<VerifiedKey, VerifyErrorKind> {
         .unwrap();
     let verdict = verifying.await.map_err(|error| error.kind());
     let after = ring.verify(old.secret().expose().as_bytes()).await;
-    let reuse = VerifyErrorKind::Invalid(InvalidCause::Reuse);
-    assert_eq!(after.unwrap_err().kind(), reuse, "it is dead afterwards");
+    let replaced = VerifyErrorKind::Invalid(InvalidCause::Replaced);
+    assert_eq!(after.unwrap_err().kind(), replaced, "it is dead afterwards");
     verdict
 }
 

@@ -174,7 +174,7 @@ fn every_kind_has_a_word_of_its_own() {
         (InvalidCause::OtherRealm, "other_realm"),
         (InvalidCause::NotYetValid, "not_yet_valid"),
         (InvalidCause::Expired, "expired"),
-        (InvalidCause::Reuse, "reuse"),
+        (InvalidCause::Replaced, "replaced"),
         (InvalidCause::Revoked, "revoked"),
     ];
     for (cause, word) in causes {

@@ -90,12 +90,12 @@ async fn invalid_keys() -> (KeyRing, Vec<InvalidKey>) {
         early.await.unwrap().secret().expose().as_bytes(),
         InvalidCause::NotYetValid,
     );
-    let retired = issue(&ring, "read").await;
-    store.edit(retired.record().id(), |parts| parts.retire_at = Some(START));
+    let old = issue(&ring, "read").await;
+    store.edit(old.record().id(), |parts| parts.grace_ends_at = Some(START));
     add(
-        "retired",
-        retired.secret().expose().as_bytes(),
-        InvalidCause::Reuse,
+        "replaced",
+        old.secret().expose().as_bytes(),
+        InvalidCause::Replaced,
     );
     let elsewhere = issue(&ring, "read").await;
     store.edit(elsewhere.record().id(), |parts| {

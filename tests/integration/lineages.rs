@@ -49,7 +49,7 @@ fn invalid<T>(cause: InvalidCause) -> Result<T, VerifyErrorKind> {
 #[track_caller]
 fn assert_is_dead(ring: &KeyRing, key: &str) {
     let verdict = verdict(ring, key);
-    let causes = [InvalidCause::Revoked, InvalidCause::Reuse];
+    let causes = [InvalidCause::Revoked, InvalidCause::Replaced];
     assert!(causes.map(invalid).contains(&verdict), "{verdict:?}");
 }
 

@@ -26,7 +26,7 @@ async fn verdict(ring: &KeyRing, key: &Issued) -> Result<String, VerifyErrorKind
 }
 
 const LEAKED: RevocationReason = RevocationReason::KeyCompromise;
-const REUSE: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Reuse);
+const REPLACED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Replaced);
 const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked);
 
 #[track_caller]
@@ -43,7 +43,7 @@ async fn r01_a_key_from_before_a_regrant_is_dead_and_never_carried_the_gain() {
     assert_eq!(verdict(&ring, &before).await.as_deref(), Ok("read"));
     let grant = Grant::new("alice").scopes(["read", "write"]);
     let after = ring.regrant(before.record().id(), grant).await.unwrap();
-    assert_eq!(verdict(&ring, &before).await, Err(REUSE));
+    assert_eq!(verdict(&ring, &before).await, Err(REPLACED));
     assert_eq!(verdict(&ring, &after).await.as_deref(), Ok("read write"));
     let kept = ring.get(before.record().id()).await.unwrap().unwrap();
     assert_eq!(kept.scopes().as_str(), "read");
@@ -61,16 +61,16 @@ async fn r03_a_rotation_copies_the_record_and_its_grace_is_never_armed_again() {
 
     clock.advance(HOUR / 2);
     let again = "rotation in progress: a key of the lineage is in its grace period; use the newest \
-                 key, and wait for the end of the grace period or rotate at once";
+                 key, and wait for the end of the grace period or use rotate_now";
     for id in [id, new.record().id()] {
         let outcome = ring.rotate(id, HOUR).await;
         assert_refused(outcome, ErrorKind::InGrace, again);
     }
     let kept = ring.get(id).await.unwrap().unwrap();
-    assert_eq!(kept.retire_at(), START.checked_add(HOUR));
+    assert_eq!(kept.grace_ends_at(), START.checked_add(HOUR));
 
     clock.advance(HOUR / 2);
-    assert_eq!(verdict(&ring, &old).await, Err(REUSE));
+    assert_eq!(verdict(&ring, &old).await, Err(REPLACED));
     assert_eq!(verdict(&ring, &new).await.as_deref(), Ok("read"));
 }
 
@@ -88,7 +88,7 @@ async fn r03_a_grace_ends_no_later_than_the_policy_and_the_expiry_say() {
 
     ring.rotate(id, longest).await.unwrap();
     let kept = ring.get(id).await.unwrap().unwrap();
-    assert_eq!(kept.retire_at(), START.checked_add(HOUR));
+    assert_eq!(kept.grace_ends_at(), START.checked_add(HOUR));
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn the_revocation_of_a_key_leaves_its_predecessor_the_rest_of_its_grace() 
     assert_eq!(verdict(&ring, &new).await, Err(REVOKED));
     assert_eq!(verdict(&ring, &old).await.as_deref(), Ok("read"));
     clock.advance(HOUR);
-    assert_eq!(verdict(&ring, &old).await, Err(REUSE));
+    assert_eq!(verdict(&ring, &old).await, Err(REPLACED));
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn reuse_is_reported_and_ends_the_lineage_only_where_the_ring_says_so() {
         let new = ring.rotate_now(old.record().id()).await.unwrap();
         told.lock().unwrap().clear();
 
-        assert_eq!(verdict(&ring, &old).await, Err(REUSE));
+        assert_eq!(verdict(&ring, &old).await, Err(REPLACED));
         let alice = || Some("alice".to_owned());
         let mut expected = vec![(EventKind::Reuse, Some(old.record().id()), alice())];
         if revokes {

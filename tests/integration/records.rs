@@ -55,17 +55,17 @@ fn invariant_10_a_key_lives_from_its_start_until_just_before_its_end() {
     assert_eq!(expiring.valid_until(), at(200));
     assert_eq!(expiring.ended_at(), Some(at(200)));
 
-    let retiring = record(|parts| parts.retire_at = Some(at(150)));
+    let rotated = record(|parts| parts.grace_ends_at = Some(at(150)));
     assert_states(
-        &retiring,
+        &rotated,
         [
             (99, KeyState::NotYetValid),
             (149, KeyState::Live),
-            (150, KeyState::Retired),
-            (200, KeyState::Retired),
+            (150, KeyState::Replaced),
+            (200, KeyState::Replaced),
         ],
     );
-    assert_eq!(retiring.ended_at(), Some(at(150)));
+    assert_eq!(rotated.ended_at(), Some(at(150)));
 
     let endless = record(|parts| parts.expires_at = None);
     assert_states(
@@ -82,13 +82,13 @@ fn invariant_10_a_key_lives_from_its_start_until_just_before_its_end() {
 
 #[test]
 fn a_key_whose_end_has_passed_before_its_start_is_over() {
-    let never = record(|parts| parts.retire_at = Some(at(95)));
+    let never = record(|parts| parts.grace_ends_at = Some(at(95)));
     assert_states(
         &never,
         [
             (94, KeyState::NotYetValid),
-            (95, KeyState::Retired),
-            (100, KeyState::Retired),
+            (95, KeyState::Replaced),
+            (100, KeyState::Replaced),
         ],
     );
 }
@@ -111,14 +111,14 @@ fn a_revoked_key_is_revoked_at_any_time() {
 
 #[test]
 fn a_key_is_replaced_when_it_was_superseded_or_its_grace_is_over() {
-    let rotated = record(|parts| parts.retire_at = Some(at(150)));
+    let rotated = record(|parts| parts.grace_ends_at = Some(at(150)));
     let superseded = record(|parts| revoked(parts, 120, RevocationReason::Superseded));
     let cut_short = record(|parts| {
-        parts.retire_at = Some(at(150));
+        parts.grace_ends_at = Some(at(150));
         revoked(parts, 120, RevocationReason::PrivilegeWithdrawn);
     });
     let cut_for_another = record(|parts| {
-        parts.retire_at = Some(at(150));
+        parts.grace_ends_at = Some(at(150));
         revoked(parts, 120, RevocationReason::Superseded);
     });
     let revoked = record(|parts| revoked(parts, 120, RevocationReason::KeyCompromise));

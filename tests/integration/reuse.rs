@@ -80,7 +80,7 @@ async fn replaced(fixture: &Fixture) -> Vec<(&'static str, Issued, Issued)> {
     let mut keys = Vec::new();
     let old = issue(ring, "read").await;
     let new = ring.rotate(old.record().id(), MINUTE).await.unwrap();
-    keys.push(("retired", old, new));
+    keys.push(("replaced", old, new));
     let old = issue(ring, "read").await;
     let new = ring.rotate_now(old.record().id()).await.unwrap();
     keys.push(("rotated at once", old, new));
@@ -120,7 +120,7 @@ async fn r25_a_replaced_secret_is_reported_as_reuse_and_answered_like_an_unknown
                     fixture.recorder.take();
                     let response = send(&service, with_key(old.secret().expose())).await;
                     let rejection = response.rejection.as_ref().unwrap();
-                    assert_eq!(rejection.cause(), Some(InvalidCause::Reuse), "{name}");
+                    assert_eq!(rejection.cause(), Some(InvalidCause::Replaced), "{name}");
                     assert_eq!(rejection.key_id(), Some(old.record().id()), "{name}");
                     assert_eq!(told(&response), uniform, "{name}");
                     let events = fixture.recorder.take();
@@ -147,7 +147,10 @@ async fn a_key_in_its_grace_is_no_reuse() {
     assert_eq!(fixture.recorder.take(), []);
 
     fixture.clock.advance(Duration::from_secs(1));
-    assert_eq!(verdict(&fixture.ring, &old).await, Err(InvalidCause::Reuse));
+    assert_eq!(
+        verdict(&fixture.ring, &old).await,
+        Err(InvalidCause::Replaced)
+    );
     assert_eq!(
         verdict(&fixture.ring, &new).await,
         Err(InvalidCause::Revoked)
@@ -185,7 +188,7 @@ async fn reuse_alone_ends_nothing() {
     let fixture = fixture(MemoryStore::new(), false);
     for (name, old, new) in replaced(&fixture).await {
         let cause = verdict(&fixture.ring, &old).await;
-        assert_eq!(cause, Err(InvalidCause::Reuse), "{name}");
+        assert_eq!(cause, Err(InvalidCause::Replaced), "{name}");
         if new.record().realm() == fixture.ring.realm() {
             assert_eq!(verdict(&fixture.ring, &new).await, Ok(()), "{name}");
         }
@@ -209,7 +212,7 @@ async fn where_the_ring_says_so_reuse_ends_the_lineage_and_no_other() {
             assert_eq!(verdict(&fixture.ring, &new).await, Ok(()), "{name}");
             fixture.recorder.take();
             let cause = verdict(&fixture.ring, &old).await;
-            assert_eq!(cause, Err(InvalidCause::Reuse), "{name}");
+            assert_eq!(cause, Err(InvalidCause::Replaced), "{name}");
             let reason = RevocationReason::KeyCompromise;
             let revoked = about(EventKind::Revoked { reason }, new.record());
             assert!(fixture.recorder.take().contains(&revoked), "{name}");
@@ -240,7 +243,7 @@ async fn r31_reuse_ends_the_lineage_in_its_own_realm_alone() {
 
     // The attacker who planted the temporary key cannot end the customer's keys.
     let cause = verdict(&visitors.ring, &temporary).await;
-    assert_eq!(cause, Err(InvalidCause::Reuse));
+    assert_eq!(cause, Err(InvalidCause::Replaced));
     assert_eq!(verdict(&customers, &real).await, Ok(()));
     let cause = verdict(&customers, &temporary).await;
     assert_eq!(cause, Err(InvalidCause::Unknown));
@@ -344,13 +347,13 @@ async fn r20_a_lineage_that_cannot_be_ended_leaves_the_reused_key_refused_in_tim
             };
             assert_eq!(told(&response), uniform, "{end:?}, {later}");
             let cause = response.rejection.unwrap().cause();
-            assert_eq!(cause, Some(InvalidCause::Reuse), "{end:?}, {later}");
+            assert_eq!(cause, Some(InvalidCause::Replaced), "{end:?}, {later}");
             assert_eq!(inner.calls(), 0);
             assert_eq!(verdict(ring, &new).await, Ok(()), "{end:?}, {later}");
 
             // The next reuse tries again.
             *store.end.lock().unwrap() = End::Honest;
-            assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+            assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
             assert_eq!(verdict(ring, &new).await, Err(InvalidCause::Revoked));
         }
     }
@@ -369,7 +372,7 @@ async fn a_key_that_was_revoked_in_its_grace_is_reused_only_past_it() {
     assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Revoked));
     assert_eq!(verdict(ring, &new).await, Ok(()));
     fixture.clock.advance(MINUTE);
-    assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
     assert_eq!(verdict(ring, &new).await, Err(InvalidCause::Revoked));
 }
 
@@ -398,7 +401,7 @@ async fn a_key_whose_grace_was_cut_short_is_no_reuse_until_it_would_have_ended()
         assert_eq!(verdict(ring, &newest).await, Ok(()), "{way}");
         assert_eq!(fixture.recorder.take(), []);
         fixture.clock.advance(MINUTE);
-        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
         let revoked = Err(InvalidCause::Revoked);
         assert_eq!(verdict(ring, &newest).await, revoked, "{way}");
     }
@@ -419,14 +422,14 @@ async fn r24_what_is_denied_for_a_clock_that_was_ahead_ends_no_lineage() {
         assert_eq!(verdict(ring, &other).await, Err(InvalidCause::Expired));
         if ahead == Duration::MAX {
             // A clock that fails is not evidence.
-            assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+            assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
         }
         clock.set(START);
-        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
         assert_eq!(verdict(ring, &new).await, Ok(()), "{ahead:?}");
 
         clock.advance(HOUR);
-        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(ring, &old).await, Err(InvalidCause::Replaced));
         assert_eq!(verdict(ring, &new).await, Err(InvalidCause::Revoked));
     }
 }

@@ -57,7 +57,7 @@ async fn an_issued_key_verifies_as_what_was_granted() {
     assert_eq!(parts.scopes.as_str(), "read write");
     assert_eq!((parts.issued_at, parts.not_before), (START, START));
     assert_eq!(parts.expires_at, START.checked_add(DAY));
-    assert_eq!((parts.retire_at, parts.revocation), (None, None));
+    assert_eq!((parts.grace_ends_at, parts.revocation), (None, None));
     assert_eq!(
         (parts.pepper_version, parts.generation, parts.version),
         (None, 0, 1)

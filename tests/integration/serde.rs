@@ -114,7 +114,7 @@ fn full() -> (KeyRecordParts, Value) {
     parts.caveats = "moon=full net=10.0.0.0/8".parse().unwrap();
     parts.not_before = Timestamp::from_unix(2);
     parts.expires_at = Some(Timestamp::from_unix(9));
-    parts.retire_at = Some(Timestamp::from_unix(8));
+    parts.grace_ends_at = Some(Timestamp::from_unix(8));
     parts.lineage = "ABCDEFGHIJKL".parse().unwrap();
     parts.generation = 4;
     parts.version = 5;
@@ -136,7 +136,7 @@ fn full() -> (KeyRecordParts, Value) {
         "issued_at": 1,
         "not_before": 2,
         "expires_at": 9,
-        "retire_at": 8,
+        "grace_ends_at": 8,
         "lineage": "ABCDEFGHIJKL",
         "generation": 4,
         "version": 5,
@@ -180,7 +180,7 @@ fn r35_people_see_a_record_without_its_digest() {
         "issued_at": "1970-01-01T00:00:01Z",
         "not_before": "1970-01-01T00:00:02Z",
         "expires_at": "1970-01-01T00:00:09Z",
-        "retire_at": "1970-01-01T00:00:08Z",
+        "grace_ends_at": "1970-01-01T00:00:08Z",
         "revoked_at": null,
         "revocation_reason": null,
         "lineage": "ABCDEFGHIJKL",

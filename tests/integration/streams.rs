@@ -105,19 +105,19 @@ fn a_stream_ends_within_a_second_of_the_revoke() {
 fn a_stream_ends_with_its_key() {
     let (running, _) = Running::serve("events", &[]);
     let commands = running.commands("curl", 4);
-    let [retiring, rotate] = &commands[2..] else {
+    let [stream, rotate] = &commands[2..] else {
         panic!("two more commands");
     };
     let keep_brief = running.commands("brief=", 1).remove(0);
     let expiring = running.commands("curl", 1).remove(0);
 
-    let open_stream = open(retiring);
+    let open_stream = open(stream);
     let (rotated, end) = ending_after(GRACE, || answer_to(rotate));
     assert_eq!(rotated.status.as_u16(), 200);
     let ended = end_in_time(open_stream, &end);
-    assert_eq!(last_words(&ended), "the key is retired");
+    assert_eq!(last_words(&ended), "the key was replaced");
     paste(
-        &[retiring.replace("-iN", "-i")],
+        &[stream.replace("-iN", "-i")],
         &[(401, problem(401, INVALID))],
     );
 
@@ -131,21 +131,21 @@ fn a_stream_ends_with_its_key() {
 }
 
 #[test]
-fn the_successor_of_a_retiring_key_opens_a_stream_that_outlives_it() {
+fn the_successor_of_a_replaced_key_opens_a_stream_that_outlives_it() {
     let (running, _) = Running::serve("events", &[]);
     let commands = running.commands("curl", 4);
-    let [retiring, rotate] = &commands[2..] else {
+    let [stream, rotate] = &commands[2..] else {
         panic!("two more commands");
     };
-    let old_stream = open(retiring);
+    let old_stream = open(stream);
     let rotated = answer_to(rotate);
     let new_key = String::from_utf8(rotated.body.to_vec()).unwrap();
-    let (start, rest) = retiring.split_once("'x-api-key: ").unwrap();
+    let (start, rest) = stream.split_once("'x-api-key: ").unwrap();
     let (_, end) = rest.split_once('\'').unwrap();
     let new_stream = open(&format!("{start}'x-api-key: {new_key}'{end}"));
 
     let ended = old_stream.end_within(PATIENCE);
-    assert_eq!(last_words(&ended), "the key is retired");
+    assert_eq!(last_words(&ended), "the key was replaced");
     running.interrupt();
     // It has ticked on, and ended with the server.
     let ended = new_stream.end_within(PATIENCE);

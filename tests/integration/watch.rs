@@ -145,7 +145,7 @@ async fn the_end_of_a_lineage_by_reuse_ends_the_watches() {
     let reused = ring.verify(old.secret().expose().as_bytes()).await;
     assert_eq!(
         reused.unwrap_err().kind(),
-        VerifyErrorKind::Invalid(InvalidCause::Reuse)
+        VerifyErrorKind::Invalid(InvalidCause::Replaced)
     );
     assert_over(&mut watch, KeyState::Revoked);
 }
@@ -183,22 +183,22 @@ async fn invariant_10_a_watch_ends_with_the_lifetime_and_with_the_grace() {
     let rarely = ring_over(store, &clock, |builder| builder.watch_interval(60 * MINUTE));
     let brief = Grant::new("alice").expires_in(MINUTE);
     let expiring = ring.issue(brief.clone()).await.unwrap().record().id();
-    let retiring = issue(&ring, "read").await.record().id();
-    let new = ring.rotate(retiring, MINUTE).await.unwrap().record().id();
+    let rotated = issue(&ring, "read").await.record().id();
+    let new = ring.rotate(rotated, MINUTE).await.unwrap().record().id();
     let mut watches =
-        [&ring, &rarely].map(|ring| (ring.watch(expiring), ring.watch(retiring), ring.watch(new)));
+        [&ring, &rarely].map(|ring| (ring.watch(expiring), ring.watch(rotated), ring.watch(new)));
     for step in [Duration::ZERO, Duration::from_secs(59)] {
         clock.advance(step);
-        for (expiring, retiring, new) in &mut watches {
+        for (expiring, rotated, new) in &mut watches {
             assert_goes_on(expiring, "not expired");
-            assert_goes_on(retiring, "in its grace");
+            assert_goes_on(rotated, "in its grace");
             assert_goes_on(new, "new");
         }
     }
     clock.advance(SECOND);
-    for (expiring, retiring, new) in &mut watches {
+    for (expiring, rotated, new) in &mut watches {
         assert_over(expiring, KeyState::Expired);
-        assert_over(retiring, KeyState::Retired);
+        assert_over(rotated, KeyState::Replaced);
         assert_goes_on(new, "new");
     }
 }
@@ -230,7 +230,7 @@ async fn a_key_that_goes_on_is_watched_on() {
 }
 
 #[tokio::test]
-async fn a_key_that_retires_before_it_begins_ends_its_watch_then() {
+async fn a_key_that_is_replaced_before_it_begins_ends_its_watch_then() {
     let (ring, clock, _) = fixture();
     let start = START.checked_add(60 * MINUTE).unwrap();
     let early = ring.issue(Grant::new("alice").not_before(start)).await;
@@ -239,7 +239,7 @@ async fn a_key_that_retires_before_it_begins_ends_its_watch_then() {
     let mut watch = ring.watch(id);
     assert_goes_on(&mut watch, "in its grace");
     clock.advance(MINUTE + SECOND);
-    assert_over(&mut watch, KeyState::Retired);
+    assert_over(&mut watch, KeyState::Replaced);
 }
 
 #[tokio::test]

@@ -16,13 +16,13 @@ fn any_record() -> impl Strategy<Value = KeyRecord> {
     let scopes = proptest::sample::subsequence(vec!["read", "write", "admin"], 0..=3);
     let others = (any::<bool>(), 1_u64..4, proptest::option::of("[xy]"));
     (scopes, caveats, 0_u64..3, end(), end(), others).prop_map(
-        |(scopes, caveats, not_before, expires_at, retire_at, (is_revoked, version, label))| {
+        |(scopes, caveats, not_before, expires_at, grace_ends_at, (is_revoked, version, label))| {
             let mut parts = parts();
             parts.scopes = ScopeSet::new(scopes).unwrap();
             parts.caveats = caveats.join(" ").parse::<Caveats>().unwrap();
             parts.not_before = Timestamp::from_unix(not_before);
             parts.expires_at = expires_at.map(Timestamp::from_unix);
-            parts.retire_at = retire_at.map(Timestamp::from_unix);
+            parts.grace_ends_at = grace_ends_at.map(Timestamp::from_unix);
             parts.revocation = is_revoked.then_some(revocation());
             parts.version = version;
             parts.label = label.map(|label| label.parse().unwrap());

@@ -102,7 +102,7 @@ pub(crate) enum Command {
         grace: String,
         /// End the old key and all others of its lineage at once, for example after a leak
         #[arg(long, conflicts_with = "grace")]
-        at_once: bool,
+        now: bool,
         #[command(flatten)]
         policy: PolicyArguments,
     },
@@ -301,12 +301,12 @@ pub(crate) enum State {
     /// Accepted, including keys in a grace period
     #[value(alias = "active")]
     Live,
-    /// Replaced by a rotation, and accepted until the grace period ends
+    /// Replaced by a rotation, and still accepted until the grace period ends
     InGrace,
     NotYetValid,
     Expired,
     /// Replaced by a rotation, and its grace period has ended
-    Retired,
+    Replaced,
     Revoked,
 }
 

@@ -104,8 +104,8 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
     row("valid from", &record.not_before().to_rfc3339(), plain);
     let expires = record.expires_at().map(Timestamp::to_rfc3339);
     row("expires", expires.as_deref().unwrap_or("never"), plain);
-    if let Some(at) = record.retire_at() {
-        row("retires", &at.to_rfc3339(), plain);
+    if let Some(at) = record.grace_ends_at() {
+        row("grace ends", &at.to_rfc3339(), plain);
     }
     if let Some(revocation) = record.revocation() {
         let reason = revocation.reason.as_str().replace('_', " ");

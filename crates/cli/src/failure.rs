@@ -91,7 +91,7 @@ impl From<Error> for Failure {
             | ErrorKind::WouldWiden
             | ErrorKind::InGrace
             | ErrorKind::KeyExpired
-            | ErrorKind::KeyRetired
+            | ErrorKind::KeyReplaced
             | ErrorKind::KeyRevoked
             | ErrorKind::ImportRefused
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
@@ -115,11 +115,11 @@ impl From<Error> for Failure {
             (ErrorKind::InGrace, _) => Self::new(
                 exit,
                 "rotation in progress: a key of the lineage is in its grace period; wait until \
-                 the period ends, or rotate the newest key with --at-once",
+                 the period ends, or rotate the newest key with --now",
             ),
             (ErrorKind::InvalidGrace, _) => Self::new(
                 exit,
-                "invalid grace period: use at least 1s, or --at-once for none",
+                "invalid grace period: use at least 1s, or --now for none",
             ),
             (ErrorKind::WeakPlaintext, _) => Self::new(
                 exit,

@@ -51,7 +51,7 @@ const PAGES: [Page; 19] = [
         idle: &["max_keys_per_subject"],
         examples: "
   NEW=$(tower-api-key rotate 0123456789Ab --grace 12h)
-  tower-api-key rotate - --at-once < leaked.txt",
+  tower-api-key rotate - --now < leaked.txt",
     },
     Page {
         name: "regrant",

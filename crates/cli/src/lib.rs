@@ -56,7 +56,7 @@
 //! its lineage end in the same commit:
 //!
 //! ```sh
-//! NEW=$(tower-api-key rotate - --at-once < leaked.txt)
+//! NEW=$(tower-api-key rotate - --now < leaked.txt)
 //! ```
 //!
 //! Then remove the text: `rm leaked.txt`.

@@ -21,31 +21,31 @@ pub(crate) async fn record(ring: &KeyRing, id: KeyId) -> Result<Arc<KeyRecord>, 
     Ok(record.ok_or_else(|| Error::from(ErrorKind::NotFound))?)
 }
 
-/// A key that was replaced, and until when it works.
+/// A key that was replaced, and its grace period.
 pub(crate) struct Replaced {
     pub(crate) old: Arc<KeyRecord>,
-    /// `None` if it does not work any more.
-    pub(crate) until: Option<Timestamp>,
+    /// `None` if it had no grace period, and no longer works.
+    pub(crate) grace_ends_at: Option<Timestamp>,
 }
 
 impl Replaced {
     /// After a rotation at this moment, with this grace period or none.
     pub(crate) fn new(old: Arc<KeyRecord>, at: Timestamp, grace: Option<Duration>) -> Self {
         let end = grace.and_then(|grace| at.checked_add(grace));
-        let until = end.map(|end| old.expires_at().map_or(end, |expiry| expiry.min(end)));
-        Self { old, until }
+        let grace_ends_at = end.map(|end| old.expires_at().map_or(end, |expiry| expiry.min(end)));
+        Self { old, grace_ends_at }
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let until = self.until.map(Timestamp::to_rfc3339);
-        json!({ "id": self.old.id().as_str(), "works_until": until })
+        let grace_ends_at = self.grace_ends_at.map(Timestamp::to_rfc3339);
+        json!({ "id": self.old.id().as_str(), "grace_ends_at": grace_ends_at })
     }
 
     /// Says until when the old key works.
     pub(crate) fn note(&self, output: Output) {
         let id = self.old.id();
-        output.note(&match self.until {
-            Some(until) => format!("the old key {id} works until {}", until.to_rfc3339()),
+        output.note(&match self.grace_ends_at {
+            Some(end) => format!("the old key {id} works until {}", end.to_rfc3339()),
             None => format!("the old key {id} no longer works"),
         });
     }

@@ -146,7 +146,7 @@ impl Filters {
                 State::InGrace => query.in_grace(),
                 State::NotYetValid => query.state(KeyState::NotYetValid),
                 State::Expired => query.state(KeyState::Expired),
-                State::Retired => query.state(KeyState::Retired),
+                State::Replaced => query.state(KeyState::Replaced),
                 State::Revoked => query.state(KeyState::Revoked),
             };
         }

@@ -33,10 +33,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Rotate {
                 id,
                 grace,
-                at_once,
+                now,
                 policy,
             } => {
-                let grace = (!at_once).then_some(grace.as_str());
+                let grace = (!now).then_some(grace.as_str());
                 keys::rotate(common, output, &id, grace, &policy).await
             }
             Command::Regrant { id, grant, policy } => {

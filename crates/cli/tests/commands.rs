@@ -64,7 +64,7 @@ fn issue_writes_the_key_alone_to_standard_output() {
         json!({
             "id": &key[5..17], "prefix": "acme", "realm": "orders", "subject": "bob", "scopes": [],
             "caveats": [], "state": "live",
-            "issued_at": null, "not_before": null, "expires_at": null, "retire_at": null,
+            "issued_at": null, "not_before": null, "expires_at": null, "grace_ends_at": null,
             "revoked_at": null, "revocation_reason": null, "lineage": &key[5..17],
             "generation": 0, "version": 1, "pepper_version": null, "label": null, "metadata": {},
             "last_used": null,
@@ -125,14 +125,14 @@ fn a_key_lives_from_issue_over_rotation_to_revocation() {
         ]
     );
 
-    let (third, third_id) = shell.mint(&["rotate", &second_id, "--at-once"]);
+    let (third, third_id) = shell.mint(&["rotate", &second_id, "--now"]);
     assert_eq!(shell.verdict(&first), "revoked", "it was within its grace");
-    assert_eq!(shell.verdict(&second), "reuse");
+    assert_eq!(shell.verdict(&second), "replaced");
     assert_eq!(shell.verdict(&third), "accepted");
 
     let (fourth, fourth_id) =
         shell.mint(&["regrant", &third_id, "--scope", "read", "--scope", "write"]);
-    assert_eq!(shell.verdict(&third), "reuse");
+    assert_eq!(shell.verdict(&third), "replaced");
     let met = shell.feed(
         &fourth,
         &["check", "--require", "read", "--require", "write"],
@@ -454,7 +454,7 @@ fn a_caveat_is_said_shown_added_and_checked() {
     ];
     assert_eq!(check(&facts), 0);
 
-    let (rotated, rotated_id) = shell.mint(&["rotate", &id, "--at-once"]);
+    let (rotated, rotated_id) = shell.mint(&["rotate", &id, "--now"]);
     assert_eq!(shell.verdict(&rotated), "caveat_not_met");
     let json = shell.run(&["show", &rotated_id, "--json"]).json();
     assert_eq!(json["caveats"], json!([caveat, "net=10.0.0.0/8"]));

@@ -51,14 +51,14 @@ impl Keys {
             None,
             "last_used_at = NULL",
         );
-        let retired = "retire_at = issued_at + 1, version = version + 1";
+        let replaced = "retire_at = issued_at + 1, version = version + 1";
         keys.insert(
             "AABT",
             "read",
             now - 6 * DAY,
             None,
             Some(now + 70 * DAY),
-            retired,
+            replaced,
         );
         let grace = format!("retire_at = {}, version = version + 1", now + DAY / 2);
         keys.insert(
@@ -153,10 +153,10 @@ fn each_filter_lists_its_keys() {
         (vec!["--state", "in_grace"], "ABBG"),
         (vec!["--state", "not_yet_valid"], "BBBN"),
         (vec!["--state", "expired"], "BBBX"),
-        (vec!["--state", "retired"], "AABT"),
+        (vec!["--state", "replaced"], "AABT"),
         (vec!["--state", "revoked"], "ABBR"),
         (
-            vec!["--state", "expired", "--state", "retired"],
+            vec!["--state", "expired", "--state", "replaced"],
             "AABT BBBX",
         ),
         (vec!["--scope", "write"], "AAAL ABBR BBBN BBBX"),

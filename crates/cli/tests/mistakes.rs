@@ -189,7 +189,7 @@ fn what_the_policy_or_the_state_of_a_key_refuses() {
     }
     shell.mint(&["rotate", &id]);
     let line = "rotation in progress: a key of the lineage is in its grace period; wait until the \
-                period ends, or rotate the newest key with --at-once";
+                period ends, or rotate the newest key with --now";
     assert_eq!(shell.run(&["rotate", &id]), failed(1, line));
     shell.run(&["revoke", &id]);
     let line = "the key is revoked: issue a new one";

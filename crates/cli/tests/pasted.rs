@@ -103,13 +103,16 @@ fn every_command_on_a_key_takes_its_id_with_the_prefix_or_the_key_itself() {
     let (key, id) = shell.mint(&["issue", "--subject", "b", "--scope", "read"]);
     let narrowed = shell.feed(&key, &["narrow", "-", "--scope", "read"]);
     assert_eq!(narrowed, ran(0, &format!("{id} has the scopes read\n"), ""));
-    let rotated = shell.feed(&key, &["rotate", "-", "--at-once"]);
-    assert_eq!((rotated.code, shell.verdict(&key).as_str()), (0, "reuse"));
+    let rotated = shell.feed(&key, &["rotate", "-", "--now"]);
+    assert_eq!(
+        (rotated.code, shell.verdict(&key).as_str()),
+        (0, "replaced")
+    );
     let second = rotated.stdout.trim_end();
     let regranted = shell.feed(second, &["regrant", "-", "--scope", "write"]);
     assert_eq!(
         (regranted.code, shell.verdict(second).as_str()),
-        (0, "reuse")
+        (0, "replaced")
     );
 }
 
@@ -174,7 +177,7 @@ fn r34_a_made_up_key_with_the_id_of_another_ends_nothing() {
     for arguments in [
         &["revoke", "-"][..],
         &["revoke", "--lineage", "-"],
-        &["rotate", "-", "--at-once"],
+        &["rotate", "-", "--now"],
         &["show", "-"],
     ] {
         let line = format!(

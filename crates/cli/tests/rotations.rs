@@ -86,22 +86,22 @@ fn a_rotation_says_until_when_the_old_key_works() {
             .json();
         let shown = shell.run(&["show", &id, "--json"]).json();
         assert_eq!(rotated["replaced"]["id"], id.as_str());
-        (rotated["replaced"]["works_until"].clone(), shown)
+        (rotated["replaced"]["grace_ends_at"].clone(), shown)
     };
     let (until, old) = replaced(&["--grace", "1h"]);
     assert!(until.is_string());
-    assert_eq!(until, old["retire_at"]);
+    assert_eq!(until, old["grace_ends_at"]);
     // No longer than its own lifetime.
     let (until, old) = replaced(&["--grace", "24h"]);
     assert_eq!(until, old["expires_at"]);
-    assert_eq!(until, old["retire_at"]);
-    let (until, old) = replaced(&["--at-once"]);
+    assert_eq!(until, old["grace_ends_at"]);
+    let (until, old) = replaced(&["--now"]);
     assert_eq!((until, &old["state"]), (json!(null), &json!("revoked")));
     let (_, id) = shell.mint(&["issue", "--subject", "a"]);
     let regranted = shell.run(&["regrant", &id, "--json"]).json();
     assert_eq!(
         regranted["replaced"],
-        json!({ "id": id, "works_until": null })
+        json!({ "id": id, "grace_ends_at": null })
     );
 }
 

@@ -62,7 +62,7 @@ async fn versions<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         .hides(&absent, "after its next version was refused")
         .await?;
     trial
-        .edit(&second, |parts| parts.retire_at = Some(EXPIRES))
+        .edit(&second, |parts| parts.grace_ends_at = Some(EXPIRES))
         .await?;
     Ok(())
 }

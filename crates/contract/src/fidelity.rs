@@ -53,7 +53,7 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
     times.issued_at = Timestamp::from_unix(0);
     times.not_before = LAST;
     times.expires_at = Some(LAST);
-    times.retire_at = Some(Timestamp::from_unix(0));
+    times.grace_ends_at = Some(Timestamp::from_unix(0));
     times.revocation = Some(Revocation {
         at: LAST,
         reason: RevocationReason::Unspecified,
@@ -127,7 +127,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
             parts.scopes = scopes("read");
             parts.caveats = caveats("net=10.0.0.0/8");
             parts.expires_at = Some(after(30));
-            parts.retire_at = Some(after(40));
+            parts.grace_ends_at = Some(after(40));
         })
         .await?;
     trial.shows(&narrowed, "after every field was set").await?;
@@ -136,7 +136,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
             parts.scopes = ScopeSet::empty();
             parts.caveats = caveats("moon=full net=10.0.0.0/8");
             parts.expires_at = Some(after(3));
-            parts.retire_at = Some(after(4));
+            parts.grace_ends_at = Some(after(4));
             parts.revocation = Some(Revocation {
                 at: after(6),
                 reason: RevocationReason::Superseded,
@@ -182,7 +182,7 @@ async fn widening<S: KeyStore>(trial: &Trial<S>, held: &Arc<KeyRecord>) -> Resul
         |parts| parts.caveats = Caveats::none(),
         |parts| parts.caveats = caveats("moon=full"),
         |parts| parts.expires_at = None,
-        |parts| parts.retire_at = Some(after(400)),
+        |parts| parts.grace_ends_at = Some(after(400)),
         |parts| parts.revocation = None,
         |parts| parts.pepper_version = Some(7),
         |parts| parts.issued_at = after(1),
@@ -234,13 +234,13 @@ async fn beyond_the_range<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
         let mut start = trial.key(&realm, "alice");
         (start.not_before, start.expires_at) = (at, None);
         let mut grace = trial.key(&realm, "alice");
-        grace.retire_at = Some(at);
+        grace.grace_ends_at = Some(at);
         let mut issued = trial.key(&realm, "alice");
         issued.issued_at = at;
         records.extend([
             ("an expiry beyond an i64", expiry),
             ("a not-before beyond an i64", start),
-            ("a retirement beyond an i64", grace),
+            ("an end of the grace period beyond an i64", grace),
             ("an issue beyond an i64", issued),
         ]);
     }

@@ -113,8 +113,8 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
                     reason: RevocationReason::Superseded,
                 });
             }
-            2 => parts.retire_at = Some(after(NOW + place as u64 % 2)),
-            3 if place % 2 == 0 => parts.retire_at = Some(after(NOW + 86_400)),
+            2 => parts.grace_ends_at = Some(after(NOW + place as u64 % 2)),
+            3 if place % 2 == 0 => parts.grace_ends_at = Some(after(NOW + 86_400)),
             _ => {}
         }
         held.push((trial.put(parts).await?, None));
@@ -145,7 +145,7 @@ fn filters() -> Vec<ListQuery> {
         all().subject("alice").unrevoked(),
         all().in_grace(),
         all().in_grace().state(KeyState::Revoked),
-        all().state(KeyState::Expired).state(KeyState::Retired),
+        all().state(KeyState::Expired).state(KeyState::Replaced),
         all().expiring_within(14 * DAY),
         all().expiring_within(Duration::ZERO),
         all().expiring_within(Duration::MAX),
@@ -163,7 +163,7 @@ fn filters() -> Vec<ListQuery> {
         KeyState::Live,
         KeyState::NotYetValid,
         KeyState::Expired,
-        KeyState::Retired,
+        KeyState::Replaced,
         KeyState::Revoked,
     ];
     filters.extend(states.map(|state| all().state(state)));

@@ -40,21 +40,21 @@ async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), V
     let ended: [Edit; 8] = [
         |parts| parts.expires_at = Some(BY),
         |parts| parts.expires_at = Some(BEFORE),
-        |parts| parts.retire_at = Some(BY),
-        |parts| (parts.retire_at, parts.expires_at) = (Some(BEYOND), Some(BY)),
-        |parts| (parts.retire_at, parts.expires_at) = (Some(BEFORE), None),
+        |parts| parts.grace_ends_at = Some(BY),
+        |parts| (parts.grace_ends_at, parts.expires_at) = (Some(BEYOND), Some(BY)),
+        |parts| (parts.grace_ends_at, parts.expires_at) = (Some(BEFORE), None),
         |parts| revoke(parts, BY),
         // A revocation is the end, even before the expiry.
         |parts| {
             revoke(parts, BEFORE);
-            (parts.retire_at, parts.expires_at) = (Some(BEYOND), None);
+            (parts.grace_ends_at, parts.expires_at) = (Some(BEYOND), None);
         },
         |parts| parts.expires_at = Some(Timestamp::from_unix(0)),
     ];
     let kept: [Edit; 6] = [
         |parts| parts.expires_at = None,
         |parts| parts.expires_at = Some(BEYOND),
-        |parts| (parts.retire_at, parts.expires_at) = (Some(BEYOND), None),
+        |parts| (parts.grace_ends_at, parts.expires_at) = (Some(BEYOND), None),
         |parts| revoke(parts, BEYOND),
         // Its end is the revocation, although its expiry came first.
         |parts| {

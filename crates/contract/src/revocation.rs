@@ -326,7 +326,8 @@ async fn beside_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> 
             let (trial, mut key) = (trial.clone(), key);
             async move {
                 for seconds in (1..60).rev() {
-                    let write = Write::next(&key, |parts| parts.retire_at = Some(after(seconds)));
+                    let write =
+                        Write::next(&key, |parts| parts.grace_ends_at = Some(after(seconds)));
                     let next = write.record.clone();
                     match trial.store.commit(&Change::new(vec![write])).await {
                         Ok(()) => key = next,

@@ -69,7 +69,7 @@ async fn stale<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let first = trial.held(&orders, "alice").await?;
     let second = trial.held(&orders, "alice").await?;
     let second_changed = trial
-        .edit(&second, |parts| parts.retire_at = Some(after(60)))
+        .edit(&second, |parts| parts.grace_ends_at = Some(after(60)))
         .await?;
     let revoked = trial.held(&orders, "alice").await?;
     let ends = Write::revoked(&revoked, RevocationReason::KeyCompromise, after(1));

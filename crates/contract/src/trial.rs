@@ -379,7 +379,10 @@ fn differences(seen: &KeyRecord, committed: &KeyRecord) -> String {
         ("issued_at", seen.issued_at == committed.issued_at),
         ("not_before", seen.not_before == committed.not_before),
         ("expires_at", seen.expires_at == committed.expires_at),
-        ("retire_at", seen.retire_at == committed.retire_at),
+        (
+            "grace_ends_at",
+            seen.grace_ends_at == committed.grace_ends_at,
+        ),
         ("lineage", seen.lineage == committed.lineage),
         ("generation", seen.generation == committed.generation),
         ("version", seen.version == committed.version),

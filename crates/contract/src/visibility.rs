@@ -28,13 +28,13 @@ async fn life_of_a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         .await?;
     trial.shows(&narrowed, "after a key was narrowed").await?;
 
-    let retiring = trial
-        .edit(&narrowed, |parts| parts.retire_at = Some(after(60)))
+    let rotated = trial
+        .edit(&narrowed, |parts| parts.grace_ends_at = Some(after(60)))
         .await?;
-    trial.shows(&retiring, "after a key was rotated").await?;
+    trial.shows(&rotated, "after a key was rotated").await?;
 
     let revoked = trial
-        .edit(&retiring, |parts| {
+        .edit(&rotated, |parts| {
             parts.revocation = Some(Revocation {
                 at: after(1),
                 reason: RevocationReason::KeyCompromise,

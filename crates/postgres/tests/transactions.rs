@@ -23,7 +23,7 @@ use tower_api_key_test_support::support::{issue, poll_once};
 
 const REASON: RevocationReason = RevocationReason::PrivilegeWithdrawn;
 const REVOKED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Revoked));
-const REPLACED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Reuse));
+const REPLACED: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Replaced));
 const UNKNOWN: Result<(), VerifyErrorKind> = Err(VerifyErrorKind::Invalid(InvalidCause::Unknown));
 
 /// An application with a pool, its own table, and a ring on that pool.

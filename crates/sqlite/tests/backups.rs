@@ -148,8 +148,8 @@ async fn r32_a_restore_revives_nothing_that_the_present_store_knows_to_be_dead()
             assert_eq!(key.scopes().as_str(), scopes);
         }
         let rotated = server.get(rotated.record().id()).await.unwrap().unwrap();
-        assert_eq!(rotated.retire_at(), due.retire_at());
-        assert!(rotated.retire_at().is_some());
+        assert_eq!(rotated.grace_ends_at(), due.grace_ends_at());
+        assert!(rotated.grace_ends_at().is_some());
     }
     revoke(&server, &untouched).await;
     assert_eq!(verdict(&opens(&path).await, &untouched).await, REVOKED);

@@ -130,6 +130,9 @@ async fn invariant_6_of_eight_stores_one_rotates_and_a_revocation_leaves_none() 
         let VerifyErrorKind::Invalid(cause) = error.kind() else {
             panic!("{error:?}");
         };
-        assert!(matches!(cause, InvalidCause::Revoked | InvalidCause::Reuse));
+        assert!(matches!(
+            cause,
+            InvalidCause::Revoked | InvalidCause::Replaced
+        ));
     }
 }

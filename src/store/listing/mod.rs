@@ -237,7 +237,7 @@ impl ListQuery {
         let state = record.state_at(self.at);
         (self.states.is_empty() && !self.in_grace)
             || self.states.contains(&state)
-            || (self.in_grace && state == KeyState::Live && record.retire_at().is_some())
+            || (self.in_grace && state == KeyState::Live && record.grace_ends_at().is_some())
     }
 
     fn matches_end(&self, record: &KeyRecord) -> bool {

@@ -161,7 +161,7 @@ impl<'a> Builder<'a> {
                  AND expires_at + 0 <= {now}"
             ));
         }
-        if asks_for(KeyState::Retired) {
+        if asks_for(KeyState::Replaced) {
             let now = self.now();
             parts.push(format!(
                 "revoked_at IS NULL AND retire_at <= {now} \
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
         self.asked.query.at == Timestamp::MAX
     }
 
-    /// Neither expired nor retired.
+    /// Neither expired nor replaced for longer than its grace period.
     fn alive(&mut self) -> String {
         if self.is_end_of_time() {
             return "1 = 0".to_owned();
@@ -306,7 +306,7 @@ impl<'a> Builder<'a> {
                          AND (retire_at IS NULL OR retire_at + 0 > expires_at))"
                     )
                 }
-                KeyState::Retired => {
+                KeyState::Replaced => {
                     let now = self.now();
                     format!(
                         "({unrevoked} AND retire_at + 0 <= {now} \

@@ -140,7 +140,7 @@ impl Row {
             generation: record.generation(),
             version: record.version(),
             scopes: record.scopes().as_str().to_owned(),
-            in_grace: record.retire_at().is_some(),
+            in_grace: record.grace_ends_at().is_some(),
             revoked: record.revocation().map(|revocation| revocation.reason),
         }
     }

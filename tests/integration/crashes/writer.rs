@@ -76,8 +76,8 @@ async fn record_a_use(ring: &KeyRing, issued: &Issued, turn: &Mutex<()>) {
 async fn choose(ring: &KeyRing, subject: &str, random: &mut Random) -> (Operation, &'static str) {
     let unrevoked = ListQuery::new().subject(subject).unrevoked();
     let live = ring.list(&unrevoked).await.unwrap();
-    let head = live.iter().find(|record| record.retire_at().is_none());
-    let in_grace = live.iter().find(|record| record.retire_at().is_some());
+    let head = live.iter().find(|record| record.grace_ends_at().is_none());
+    let in_grace = live.iter().find(|record| record.grace_ends_at().is_some());
     let operation = match (head, in_grace, random.below(8)) {
         (None, None, _) => Operation::Issue,
         (None, Some(last), _) => Operation::RevokeLineage(last.lineage()),

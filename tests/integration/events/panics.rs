@@ -123,7 +123,7 @@ async fn undoes_no_change(later: bool) {
     assert_eq!(verdict(&ring, last).await, Ok("admin".to_owned()));
 
     let invalid = |cause| Err(VerifyErrorKind::Invalid(cause));
-    assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Replaced));
     assert_eq!(
         verdict(&ring, last).await,
         invalid(InvalidCause::Revoked),

@@ -182,7 +182,7 @@ pub(super) async fn cases(fixture: &Fixture) -> (Vec<Case>, Vec<String>) {
             with_key(replaced.secret().expose()),
             vec![
                 about(EventKind::Reuse, replaced.record()),
-                about(invalid(InvalidCause::Reuse), replaced.record()),
+                about(invalid(InvalidCause::Replaced), replaced.record()),
             ],
         ),
         (

@@ -255,7 +255,7 @@ async fn each_outcome_of_a_request_has_its_level_and_fields() {
                 old_id,
                 alice,
                 ("rejection", "invalid"),
-                ("cause", "reuse"),
+                ("cause", "replaced"),
             ],
         ),
     ]);

@@ -23,7 +23,7 @@ async fn invariant_6_any_member_names_the_lineage_that_ends() {
         let third = ring.rotate(second.record().id(), HOUR).await.unwrap();
         let id = [&first, &second, &third][member].record().id();
         assert_eq!(ring.revoke_lineage(id, REASON).await.unwrap(), 2);
-        assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Replaced));
         // The second was in its grace period, so its user has done nothing wrong.
         for dead in [&second, &third] {
             assert_eq!(verdict(&ring, dead).await, Err(InvalidCause::Revoked));
@@ -103,8 +103,8 @@ async fn dead_records_are_kept_for_the_retention_and_no_longer() {
         let billing = house.ring("billing", |builder| builder.retention(Duration::ZERO));
         let brief = || Grant::new("alice").expires_in(MINUTE);
         let expired = ring.issue(brief()).await.unwrap();
-        let retired = issue(&ring, "read").await;
-        let live = ring.rotate(retired.record().id(), MINUTE).await.unwrap();
+        let replaced = issue(&ring, "read").await;
+        let live = ring.rotate(replaced.record().id(), MINUTE).await.unwrap();
         let foreign = billing.issue(brief()).await.unwrap();
         house.clock.advance(MINUTE);
         let revoked = issue(&ring, "read").await;
@@ -113,11 +113,11 @@ async fn dead_records_are_kept_for_the_retention_and_no_longer() {
         house.clock.advance(retention.saturating_sub(second));
         assert_eq!(ring.purge().await.unwrap(), 0);
         assert_eq!(verdict(&ring, &expired).await, Err(InvalidCause::Expired));
-        assert_eq!(verdict(&ring, &retired).await, Err(InvalidCause::Reuse));
+        assert_eq!(verdict(&ring, &replaced).await, Err(InvalidCause::Replaced));
         assert_eq!(verdict(&ring, &revoked).await, Err(InvalidCause::Revoked));
         house.clock.advance(second);
         assert_eq!(ring.purge().await.unwrap(), 3);
-        for gone in [&expired, &retired, &revoked] {
+        for gone in [&expired, &replaced, &revoked] {
             assert_eq!(verdict(&ring, gone).await, Err(InvalidCause::Unknown));
             assert_eq!(ring.get(gone.record().id()).await.unwrap(), None);
         }

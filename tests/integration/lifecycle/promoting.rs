@@ -213,7 +213,7 @@ async fn r01_a_promotion_that_fails_half_way_leaves_neither_key() {
         assert_eq!(left.error.kind(), kind);
         assert_eq!(left.error.to_string(), text);
         assert_eq!(left.tries, [1, tries]);
-        assert_eq!(left.temporary, Err(InvalidCause::Reuse));
+        assert_eq!(left.temporary, Err(InvalidCause::Replaced));
         assert_eq!(left.real, []);
     }
 }

@@ -16,8 +16,8 @@ pub(super) const LIFETIME: &str = "invalid lifetime: a key must end after it beg
 pub(super) const GRACE: &str = "invalid grace period: use at least one second, within 100 years \
                                 and the year 9999 (milliseconds taken for seconds?), that ends \
                                 later than every expiry that this ring has already enforced; to \
-                                have no grace period, rotate at once";
-pub(super) const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or rotate at once";
+                                have no grace period, use rotate_now";
+pub(super) const IN_GRACE: &str = "rotation in progress: a key of the lineage is in its grace period; use the newest key, and wait for the end of the grace period or use rotate_now";
 
 const NO_EXPIRY: &str = "no expiry: an imported key has no default lifetime; set its old expiry \
                          or a new one, or that it never expires";
@@ -206,8 +206,8 @@ async fn r03_a_dead_key_is_replaced_by_nothing() {
         .unwrap();
     let superseded = issue(&ring, "read").await.record().id();
     ring.rotate_now(superseded).await.unwrap();
-    let retired = issue(&ring, "read").await.record().id();
-    ring.rotate(retired, MINUTE).await.unwrap();
+    let replaced = issue(&ring, "read").await.record().id();
+    ring.rotate(replaced, MINUTE).await.unwrap();
     let expired = ring.issue(alice().expires_in(MINUTE)).await.unwrap();
     let expired = expired.record().id();
     house.clock.advance(MINUTE);
@@ -218,9 +218,9 @@ async fn r03_a_dead_key_is_replaced_by_nothing() {
             "the key has expired: issue a new one",
         ),
         (
-            retired,
-            ErrorKind::KeyRetired,
-            "the key is retired: use the key that replaced it",
+            replaced,
+            ErrorKind::KeyReplaced,
+            "the key was replaced: use the newest key of its lineage",
         ),
         (
             revoked,
@@ -252,7 +252,7 @@ async fn r03_invariant_5_a_second_rotation_in_the_grace_is_refused_and_moves_not
         .await;
     assert_eq!(house.changes().len(), 0, "no commit was tried");
     let record = ring.get(old).await.unwrap().unwrap();
-    assert_eq!(record.retire_at(), START.checked_add(MINUTE));
+    assert_eq!(record.grace_ends_at(), START.checked_add(MINUTE));
 }
 
 #[tokio::test]

@@ -105,8 +105,8 @@ async fn r01_r31_a_key_that_cannot_be_promoted_changes_neither_store() {
         let real = issue(&customers, "cart").await.record().id();
         let expired = visitors.issue(alice().expires_in(MINUTE)).await.unwrap();
         let expired = expired.record().id();
-        let retired = issue(&visitors, "cart").await.record().id();
-        visitors.rotate(retired, MINUTE).await.unwrap();
+        let replaced = issue(&visitors, "cart").await.record().id();
+        visitors.rotate(replaced, MINUTE).await.unwrap();
         house.clock.advance(MINUTE);
         let revoked = issue(&visitors, "cart").await.record().id();
         let reason = RevocationReason::KeyCompromise;
@@ -119,14 +119,14 @@ async fn r01_r31_a_key_that_cannot_be_promoted_changes_neither_store() {
         house.changes();
 
         let expired_text = "the key has expired: issue a new one";
-        let retired_text = "the key is retired: use the key that replaced it";
+        let replaced_text = "the key was replaced: use the newest key of its lineage";
         let revoked_text = "the key is revoked: issue a new one";
         for (id, kind, text) in [
             (nobody, ErrorKind::NotFound, NOT_FOUND),
             (foreign, ErrorKind::NotFound, NOT_FOUND),
             (real, ErrorKind::NotFound, NOT_FOUND),
             (expired, ErrorKind::KeyExpired, expired_text),
-            (retired, ErrorKind::KeyRetired, retired_text),
+            (replaced, ErrorKind::KeyReplaced, replaced_text),
             (revoked, ErrorKind::KeyRevoked, revoked_text),
             (superseded, ErrorKind::KeyRevoked, revoked_text),
             (in_grace_id, ErrorKind::InGrace, IN_GRACE),

@@ -40,18 +40,18 @@ async fn r03_invariant_5_a_rotation_copies_the_authority_of_the_record() {
         Some(second.record())
     );
 
-    let mut retiring = first.record().to_parts();
-    retiring.retire_at = now.checked_add(MINUTE);
-    retiring.version = 2;
-    let old = ring.get(retiring.id).await.unwrap().unwrap();
-    assert_eq!(old.to_parts(), retiring);
+    let mut rotated = first.record().to_parts();
+    rotated.grace_ends_at = now.checked_add(MINUTE);
+    rotated.version = 2;
+    let old = ring.get(rotated.id).await.unwrap().unwrap();
+    assert_eq!(old.to_parts(), rotated);
     assert_eq!(house.changes().len(), 1, "one commit");
 
     for issued in [&first, &second] {
         assert_eq!(verdict(&ring, issued).await, Ok("read write".to_owned()));
     }
     house.clock.advance(MINUTE);
-    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Replaced));
     assert_eq!(verdict(&ring, &second).await, Ok("read write".to_owned()));
 }
 
@@ -64,10 +64,10 @@ async fn r03_the_grace_ends_no_later_than_the_key_would_have() {
     house.clock.advance(MINUTE / 2);
     let second = ring.rotate(first.record().id(), HOUR).await.unwrap();
     let old = ring.get(first.record().id()).await.unwrap().unwrap();
-    assert_eq!(old.retire_at(), START.checked_add(MINUTE));
+    assert_eq!(old.grace_ends_at(), START.checked_add(MINUTE));
     assert_eq!(old.valid_until(), START.checked_add(MINUTE).unwrap());
     house.clock.advance(MINUTE / 2);
-    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Replaced));
     // Its own lifetime is as long as the old one's was, and begins at the rotation.
     assert_eq!(verdict(&ring, &second).await, Ok(String::new()));
     house.clock.advance(MINUTE / 2);
@@ -128,7 +128,7 @@ async fn r03_a_rotation_at_once_ends_the_old_key_and_the_one_in_grace() {
     // The first was in its grace period, so its user has done nothing wrong.
     for (dead, cause) in [
         (&first, InvalidCause::Revoked),
-        (&second, InvalidCause::Reuse),
+        (&second, InvalidCause::Replaced),
     ] {
         assert_eq!(verdict(&ring, dead).await, Err(cause));
         let record = ring.get(dead.record().id()).await.unwrap().unwrap();
@@ -148,7 +148,7 @@ async fn a_key_can_be_rotated_again_once_the_grace_is_over() {
     let second = ring.rotate(first.record().id(), MINUTE).await.unwrap();
     house.clock.advance(MINUTE);
     let third = ring.rotate(second.record().id(), MINUTE).await.unwrap();
-    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Replaced));
     for live in [&second, &third] {
         assert_eq!(verdict(&ring, live).await, Ok("read".to_owned()));
     }
@@ -168,7 +168,7 @@ async fn a_key_whose_grace_ends_before_it_begins_is_over_then() {
     assert_eq!(second.record().not_before(), start);
     assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::NotYetValid));
     house.clock.advance(MINUTE);
-    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Replaced));
     let third = ring.rotate(second.record().id(), MINUTE).await.unwrap();
     house.clock.advance(HOUR);
     assert_eq!(verdict(&ring, &third).await, Ok(String::new()));
@@ -198,7 +198,7 @@ async fn r01_invariant_3_a_regrant_is_one_commit_and_the_old_key_never_has_the_p
     }
     assert_eq!(changes[0].writes().len(), 3);
     assert_eq!(verdict(&ring, &first).await, Err(InvalidCause::Revoked));
-    assert_eq!(verdict(&ring, &second).await, Err(InvalidCause::Reuse));
+    assert_eq!(verdict(&ring, &second).await, Err(InvalidCause::Replaced));
     assert_eq!(verdict(&ring, &third).await, Ok("read write".to_owned()));
     assert_eq!(third.record().lineage(), first.record().id());
     assert_eq!(third.record().generation(), 2);

@@ -61,7 +61,7 @@ fn look(ring: &KeyRing, chain: &Chain, place: usize) -> Seen {
         Ok(key) if is_whole(&key, place) => Seen::Wide,
         Ok(_) => Seen::Narrow,
         Err(error) => {
-            let kind = VerifyErrorKind::Invalid(InvalidCause::Reuse);
+            let kind = VerifyErrorKind::Invalid(InvalidCause::Replaced);
             assert_eq!(error.kind(), kind);
             Seen::Dead
         }

@@ -28,7 +28,7 @@ pub(super) struct Authority {
 impl Authority {
     /// `None` if the key is dead.
     pub(super) fn of(record: &KeyRecord) -> Option<Self> {
-        let ends = [record.expires_at(), record.retire_at()];
+        let ends = [record.expires_at(), record.grace_ends_at()];
         record.revocation().is_none().then(|| Self {
             subject: record.subject().to_string(),
             realm: record.realm().to_string(),
@@ -41,7 +41,7 @@ impl Authority {
                 .map(tower_api_key::Timestamp::as_unix)
                 .min()
                 .unwrap_or(u64::MAX),
-            in_grace: record.retire_at().is_some(),
+            in_grace: record.grace_ends_at().is_some(),
         })
     }
 
@@ -118,7 +118,7 @@ impl Ledger {
             invariant_1_subject_realm_digest_and_lineage_never_change(&line.record, record)?;
             invariant_2_the_dead_stay_dead(*id, line.latest(), authority.as_ref())?;
             invariant_1_authority_is_antitone(*id, line.latest(), authority.as_ref())?;
-            invariant_5_retire_at_never_rises(&line.record, record)?;
+            invariant_5_grace_ends_at_never_rises(&line.record, record)?;
             invariant_14_caveats_only_grow(&line.record, record)?;
             changed.push(*id);
             line.record = std::sync::Arc::clone(record);
@@ -218,12 +218,12 @@ fn invariant_2_the_dead_stay_dead(
     Ok(())
 }
 
-fn invariant_5_retire_at_never_rises(before: &KeyRecord, after: &KeyRecord) -> Check {
-    if let Some(earlier) = before.retire_at() {
+fn invariant_5_grace_ends_at_never_rises(before: &KeyRecord, after: &KeyRecord) -> Check {
+    if let Some(earlier) = before.grace_ends_at() {
         prop_assert!(
-            after.retire_at().is_some_and(|later| later <= earlier),
-            "invariant 5: retire_at rose from {earlier} to {:?}",
-            after.retire_at()
+            after.grace_ends_at().is_some_and(|later| later <= earlier),
+            "invariant 5: grace_ends_at rose from {earlier} to {:?}",
+            after.grace_ends_at()
         );
     }
     Ok(())

@@ -105,7 +105,7 @@ fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
     let revocation = parts.revocation;
     let superseded = revocation.is_some_and(|it| it.reason == RevocationReason::Superseded);
     parts
-        .retire_at
+        .grace_ends_at
         .map_or(superseded, |end| end.as_unix() <= by)
 }
 
@@ -179,9 +179,9 @@ impl Reference {
         let parts = &self.keys[key].parts;
         match self.state(horizon, parts) {
             KeyState::Expired => Err(vec![ErrorKind::KeyExpired]),
-            KeyState::Retired => Err(vec![ErrorKind::KeyRetired]),
+            KeyState::Replaced => Err(vec![ErrorKind::KeyReplaced]),
             KeyState::Revoked => Err(vec![ErrorKind::KeyRevoked]),
-            _ if parts.retire_at.is_some() => Err(vec![ErrorKind::InGrace]),
+            _ if parts.grace_ends_at.is_some() => Err(vec![ErrorKind::InGrace]),
             _ => Ok(key),
         }
     }
@@ -221,7 +221,7 @@ impl Reference {
                 Some(end)
             }
         };
-        let mut retires = None;
+        let mut grace_end = None;
         if let Some(grace) = grace {
             let longest = Duration::from_secs(spec.max_grace);
             if grace > longest {
@@ -235,7 +235,7 @@ impl Reference {
                 reasons.push(ErrorKind::InGrace);
             }
             let expiry = parts.expires_at.map_or(u64::MAX, Timestamp::as_unix);
-            retires = Some(u64::try_from(end).map_or(expiry, |end| end.min(expiry)));
+            grace_end = Some(u64::try_from(end).map_or(expiry, |end| end.min(expiry)));
         }
         if !reasons.is_empty() {
             return Err(reasons);
@@ -254,7 +254,7 @@ impl Reference {
         Ok(Succession {
             old,
             birth,
-            retires,
+            grace_end,
         })
     }
 
@@ -276,7 +276,7 @@ impl Reference {
         Ok(Succession {
             old,
             birth,
-            retires: None,
+            grace_end: None,
         })
     }
 
@@ -346,7 +346,7 @@ impl Reference {
                     self.remember_end(ring, parts);
                 }
                 if replaced {
-                    InvalidCause::Reuse
+                    InvalidCause::Replaced
                 } else {
                     InvalidCause::Expired
                 }

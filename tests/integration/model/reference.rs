@@ -58,12 +58,12 @@ pub(super) struct Succession {
     pub(super) old: usize,
     pub(super) birth: Birth,
     /// The end of the old key's grace period. If there is none, the old key is dead at once.
-    pub(super) retires: Option<u64>,
+    pub(super) grace_end: Option<u64>,
 }
 
 /// The time when a key ends by itself, or the end of time if it does not.
 pub(super) fn end(parts: &KeyRecordParts) -> u64 {
-    let ends = [parts.expires_at, parts.retire_at];
+    let ends = [parts.expires_at, parts.grace_ends_at];
     ends.into_iter()
         .flatten()
         .min()
@@ -94,8 +94,8 @@ impl Reference {
         if parts.revocation.is_some() {
             KeyState::Revoked
         } else if horizon >= end {
-            match parts.retire_at {
-                Some(retire_at) if retire_at.as_unix() == end => KeyState::Retired,
+            match parts.grace_ends_at {
+                Some(grace_ends_at) if grace_ends_at.as_unix() == end => KeyState::Replaced,
                 _ => KeyState::Expired,
             }
         } else if self.now < parts.not_before.as_unix() {
@@ -176,10 +176,10 @@ impl Reference {
     /// Ends the old key and all others of its lineage. The old key keeps any grace period of its own.
     pub(super) fn end_for(&mut self, from: usize, succession: &Succession) {
         let mut dying = self.lineage(from, self.keys[succession.old].parts.lineage);
-        if let Some(retires) = succession.retires {
+        if let Some(grace_end) = succession.grace_end {
             dying.retain(|&other| other != succession.old);
             let parts = &mut self.keys[succession.old].parts;
-            parts.retire_at = Some(Timestamp::from_unix(retires));
+            parts.grace_ends_at = Some(Timestamp::from_unix(grace_end));
             parts.version += 1;
         }
         self.revoke(&dying, RevocationReason::Superseded);
@@ -226,7 +226,7 @@ impl Reference {
         let mut count = 0;
         for key in 0..self.keys.len() {
             let parts = &self.keys[key].parts;
-            let never = parts.expires_at.is_none() && parts.retire_at.is_none();
+            let never = parts.expires_at.is_none() && parts.grace_ends_at.is_none();
             let ended = match parts.revocation {
                 Some(revocation) => revocation.at.as_unix() <= ended_by,
                 None => !never && end(parts) <= ended_by,

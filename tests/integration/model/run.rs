@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             let ends = super::reference::end(&key.parts);
             !key.purged && key.parts.revocation.is_none() && self.reference.now < ends
         };
-        let in_grace = |key: &usize| keys[*key].parts.retire_at.is_some();
+        let in_grace = |key: &usize| keys[*key].parts.grace_ends_at.is_some();
         let newest = (0..keys.len()).rev();
         let (pick, among): (u8, Vec<usize>) = match target {
             Target::Head(pick) => (

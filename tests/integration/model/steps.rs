@@ -218,7 +218,7 @@ impl Run<'_> {
                 self.count(&format!("{what}: with caveats"));
             }
             self.invariants_5_and_14_rotate_keeps_scopes_and_caveats(id, new, before)?;
-            self.invariant_5_retire_at_is_the_earliest(ring, id, &succession, grace)?;
+            self.invariant_5_grace_ends_at_is_the_earliest(ring, id, &succession, grace)?;
             self.succeed(ring, succession, &issued)?;
         }
         Ok(())
@@ -261,7 +261,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn invariant_5_retire_at_is_the_earliest(
+    fn invariant_5_grace_ends_at_is_the_earliest(
         &self,
         ring: usize,
         id: KeyId,
@@ -279,9 +279,9 @@ impl Run<'_> {
             ]
         });
         prop_assert_eq!(
-            record.retire_at().map(|end| u128::from(end.as_unix())),
+            record.grace_ends_at().map(|end| u128::from(end.as_unix())),
             ends.into_iter().flatten().min(),
-            "invariant 5: retire_at(d) = min(now+g, now+G, expiry(d))"
+            "invariant 5: grace_ends_at(d) = min(now+g, now+G, expiry(d))"
         );
         Ok(())
     }

@@ -138,7 +138,7 @@ impl Run<'_> {
         if let Some(parts) = found {
             self.count_caveats(answer, &parts.caveats, client);
         }
-        if let (Answer::Refused(InvalidCause::Reuse), Some(parts), true) =
+        if let (Answer::Refused(InvalidCause::Replaced), Some(parts), true) =
             (answer, found, spec.revokes_on_reuse)
         {
             if !self.reference.is_reused_by_now(parts) {

@@ -63,7 +63,8 @@ impl Run<'_> {
             match polled {
                 Poll::Ready(ended) => {
                     prop_assert_eq!(Some(ended), over, "how the watch of {} ended", watching.id);
-                    if let (Some(key), Ok(KeyState::Expired | KeyState::Retired)) = (known, ended) {
+                    if let (Some(key), Ok(KeyState::Expired | KeyState::Replaced)) = (known, ended)
+                    {
                         let parts = self.reference.keys[key].parts.clone();
                         self.reference.remember_end(watching.ring, &parts);
                     }

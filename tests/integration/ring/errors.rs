@@ -251,7 +251,7 @@ async fn a_change_is_tried_thirty_two_times() {
         assert_eq!(attempts.load(Ordering::Relaxed), 32.min(conflicts + 1));
         let key = verdict(&plain, issued.secret().expose()).await;
         if expected.is_ok() {
-            assert_eq!(key, invalid(InvalidCause::Reuse));
+            assert_eq!(key, invalid(InvalidCause::Replaced));
         } else {
             assert_eq!(key, Ok("alice".to_owned()));
         }
@@ -301,7 +301,7 @@ async fn a_change_applies_once_and_only_where_it_was_meant_to() {
         assert_eq!(error.kind(), kind);
         assert_eq!(ring.get(id).await.unwrap().unwrap(), ended);
         let key = issued.secret().expose();
-        assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Reuse));
+        assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Replaced));
     }
 
     // In another store, the rotation of a missing key changes nothing. The two in order do.

@@ -249,9 +249,9 @@ async fn r24_no_grace_runs_over_the_year_9999() {
         let old = ring.issue(grant).await.unwrap().record().id();
         let rotated = ring.rotate(old, SECOND * grace).await;
         let record = ring.get(old).await.unwrap().unwrap();
-        let end = rotated.map(|_| record.retire_at());
+        let end = rotated.map(|_| record.grace_ends_at());
         assert_eq!(end.map_err(|error| error.kind()), expected, "{grace}");
-        assert_eq!(record.retire_at().is_some(), expected.is_ok());
+        assert_eq!(record.grace_ends_at().is_some(), expected.is_ok());
     }
 }
 

@@ -170,8 +170,8 @@ mod tests {
             parts.expires_at = at;
             parts
         };
-        let retired = |mut parts: KeyRecordParts| {
-            parts.retire_at = Some(Timestamp::from_unix(50));
+        let replaced = |mut parts: KeyRecordParts| {
+            parts.grace_ends_at = Some(Timestamp::from_unix(50));
             parts
         };
         let net = "net=10.0.0.0/8";
@@ -193,16 +193,16 @@ mod tests {
                 Some(caveat(parts(2, "r"), net)),
             ),
             (
-                retired(parts(2, "r")),
+                replaced(parts(2, "r")),
                 parts(1, "r"),
-                Some(retired(parts(2, "r"))),
+                Some(replaced(parts(2, "r"))),
             ),
             // Wider by hand.
             (parts(2, "r w"), parts(1, "r"), None),
             (parts(2, "r"), caveat(parts(1, "r"), net), None),
             (end(parts(2, "r"), late), parts(1, "r"), None),
             (end(parts(2, "r"), None), parts(1, "r"), None),
-            (parts(2, "r"), retired(parts(1, "r")), None),
+            (parts(2, "r"), replaced(parts(1, "r")), None),
         ] {
             let (now, why) = settled(&source, &there);
             assert_eq!(why.is_some(), left.is_none(), "{source:?} {there:?}");

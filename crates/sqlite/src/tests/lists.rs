@@ -52,9 +52,9 @@ fn queries() -> Vec<ListQuery> {
         state(KeyState::Live),
         state(KeyState::NotYetValid),
         state(KeyState::Expired),
-        state(KeyState::Retired),
+        state(KeyState::Replaced),
         state(KeyState::Revoked),
-        state(KeyState::Retired)
+        state(KeyState::Replaced)
             .in_grace()
             .state(KeyState::NotYetValid),
         all().id_prefix("0000000"),
@@ -294,7 +294,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
         (all().state(KeyState::Live), Filter::State),
         (all().in_grace(), Filter::State),
         (all().state(KeyState::Expired), Filter::State),
-        (all().state(KeyState::Retired), Filter::State),
+        (all().state(KeyState::Replaced), Filter::State),
         (all().state(KeyState::Revoked), Filter::State),
     ] {
         for query in [query.clone(), query.newest_first()] {
