@@ -76,7 +76,7 @@ pub struct Head {
     pub staleness: Duration,
     /// The longest staleness that was in force in the last ten minutes, which is at least the one now. A replica that
     /// has not heard of a change yet may still go by it.
-    pub longest: Duration,
+    pub longest_staleness: Duration,
     /// The checksums of all records at this position, if they were asked for.
     pub sums: Option<Sums>,
 }
@@ -87,7 +87,7 @@ impl Head {
         Self {
             position,
             staleness,
-            longest: staleness,
+            longest_staleness: staleness,
             sums: None,
         }
     }
