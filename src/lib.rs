@@ -139,7 +139,9 @@ mod support;
 mod time;
 mod verdict;
 
-pub(crate) use error::text_type::{borrowed_text, compared_text, set_type, text_type};
+pub(crate) use error::text_type::{
+    borrowed_text, compared_text, parsed_text, set_type, shown_text, text_type,
+};
 #[cfg(feature = "serde")]
 pub(crate) use support::serde_text::serde_text;
 

@@ -59,5 +59,6 @@ impl fmt::Debug for Realm {
 
 crate::text_type!(Realm);
 crate::borrowed_text!(Realm);
+crate::compared_text!(Realm);
 #[cfg(feature = "serde")]
 crate::serde_text!(Realm);

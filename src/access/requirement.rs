@@ -19,10 +19,10 @@ use crate::error::{Error, ErrorKind};
 /// assert!(!either.is_met_by(&ScopeSet::empty()));
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement(Node);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Node {
     Scope(Scope),
     All(Box<[Requirement]>),

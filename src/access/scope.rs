@@ -119,5 +119,6 @@ impl fmt::Display for Scope {
 
 crate::text_type!(Scope);
 crate::borrowed_text!(Scope);
+crate::compared_text!(Scope);
 #[cfg(feature = "serde")]
 crate::serde_text!(Scope);

@@ -1,13 +1,22 @@
-//! The methods and traits of a type that is its own text, besides `FromStr` and `Display`.
+//! The traits of types that are parsed from a text, besides `FromStr` and `Display`.
+//!
+//! `tests/integration/text_types.rs` has the table of all of them.
 
-macro_rules! text_type {
+/// A type that has an `as_str`.
+macro_rules! shown_text {
     ($($type:ty),+ $(,)?) => {$(
         impl AsRef<str> for $type {
             fn as_ref(&self) -> &str {
                 self.as_str()
             }
         }
+    )+};
+}
+pub(crate) use shown_text;
 
+/// A type that is parsed from a text.
+macro_rules! parsed_text {
+    ($($type:ty),+ $(,)?) => {$(
         impl TryFrom<&str> for $type {
             type Error = crate::error::Error;
 
@@ -24,17 +33,26 @@ macro_rules! text_type {
             }
         }
 
-        impl From<&$type> for $type {
-            fn from(parsed: &$type) -> Self {
-                parsed.clone()
-            }
-        }
-
         impl TryFrom<String> for $type {
             type Error = crate::error::Error;
 
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 text.parse()
+            }
+        }
+    )+};
+}
+pub(crate) use parsed_text;
+
+/// A type that is its own text.
+macro_rules! text_type {
+    ($($type:ty),+ $(,)?) => {$(
+        crate::shown_text!($type);
+        crate::parsed_text!($type);
+
+        impl From<&$type> for $type {
+            fn from(parsed: &$type) -> Self {
+                parsed.clone()
             }
         }
     )+};

@@ -124,6 +124,8 @@ fn compress(block: &[u8; 64]) -> [u8; 32] {
     digest
 }
 
+crate::parsed_text!(KeyDigest);
+
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyDigest(…)")

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind};
 
 /// Why a key was revoked, in the words of RFC 5280 §5.3.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -52,7 +52,7 @@ impl RevocationReason {
 
 impl fmt::Display for RevocationReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -67,3 +67,6 @@ impl FromStr for RevocationReason {
             .ok_or_else(|| ErrorKind::InvalidReason.into())
     }
 }
+
+crate::shown_text!(RevocationReason);
+crate::parsed_text!(RevocationReason);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The state of a record at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -43,3 +43,5 @@ impl fmt::Display for KeyState {
         f.pad(self.as_str())
     }
 }
+
+crate::shown_text!(KeyState);

@@ -125,3 +125,5 @@ impl TryFrom<Timestamp> for SystemTime {
             .ok_or_else(|| ErrorKind::InvalidTimestamp.into())
     }
 }
+
+crate::parsed_text!(Timestamp);

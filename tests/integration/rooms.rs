@@ -21,11 +21,13 @@ const ROOMS: [&str; 13] = [
     "middleware",
 ];
 /// The macros at the root of the product.
-const MACROS: [&str; 5] = [
+const MACROS: [&str; 7] = [
     "borrowed_text",
     "compared_text",
+    "parsed_text",
     "serde_text",
     "set_type",
+    "shown_text",
     "text_type",
 ];
 /// The packages next to the product that are no program. The compiler holds them to its public items.

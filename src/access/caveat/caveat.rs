@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind};
 /// assert!("net=10.1.2.3/8".parse::<Caveat>().is_err());
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Caveat {
     /// `net`: networks in which the client is.
@@ -106,6 +106,8 @@ pub(super) fn is_caveat(text: &str) -> bool {
             .bytes()
             .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
+
+crate::parsed_text!(Caveat);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! The caveats of a key.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,10 +26,10 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!(caveats.unknown().collect::<Vec<_>>(), ["moon=full"]);
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Caveats(Option<Arc<Set>>);
 
-#[derive(PartialEq, Eq)]
+/// The caveats of a set that is not empty. The rest follows from the text.
 struct Set {
     text: Box<str>,
     known: Box<[Caveat]>,
@@ -139,6 +141,32 @@ impl Caveats {
             Some(set) if set.known.iter().all(|caveat| caveat.is_met_by(facts)) => Ok(()),
             Some(_) => Err(Unmet::ByFacts),
         }
+    }
+}
+
+impl PartialEq for Caveats {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Caveats {}
+
+impl PartialOrd for Caveats {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Caveats {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Caveats {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 

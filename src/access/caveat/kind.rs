@@ -30,3 +30,5 @@ impl fmt::Display for CaveatKind {
         f.pad(self.as_str())
     }
 }
+
+crate::shown_text!(CaveatKind);

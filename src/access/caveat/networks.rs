@@ -21,10 +21,10 @@ use crate::error::{Error, ErrorKind};
 /// assert!(!networks.contains("11.1.2.3".parse().unwrap()));
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Networks(Box<[Network]>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Network {
     address: IpAddr,
     prefix_len: u8,
@@ -85,6 +85,8 @@ impl fmt::Display for Networks {
         Ok(())
     }
 }
+
+crate::parsed_text!(Networks);
 
 /// The length of an IPv6 prefix in front of a mapped IPv4 address (RFC 4291 §2.5.5.2).
 const MAPPED: u8 = 96;

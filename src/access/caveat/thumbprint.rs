@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!(thumbprint.to_string().parse::<CertificateThumbprint>()?, thumbprint);
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CertificateThumbprint([u8; 32]);
 
 impl CertificateThumbprint {
@@ -58,6 +58,8 @@ impl fmt::Debug for CertificateThumbprint {
         write!(f, "CertificateThumbprint({self})")
     }
 }
+
+crate::parsed_text!(CertificateThumbprint);
 
 #[cfg(test)]
 mod tests {

@@ -66,3 +66,5 @@ impl fmt::Display for Cursor {
         write!(f, "{}-{}", self.id, self.issued_at.as_unix())
     }
 }
+
+crate::parsed_text!(Cursor);
