@@ -209,6 +209,8 @@ pub use ring::unknown_keys::{Answer, UnknownKeys};
 #[doc(inline)]
 pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};
 #[doc(inline)]
+pub use support::span::Span;
+#[doc(inline)]
 #[cfg(feature = "testing")]
 pub use time::ManualClock;
 #[doc(inline)]

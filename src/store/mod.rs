@@ -26,6 +26,7 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 pub use crate::lifecycle::{Change, Ended, Expected, Revoked, SubjectKeys, Target, Write};
 use crate::record::{KeyRecord, Revocation};
+pub use crate::support::caught::caught;
 use crate::time::Timestamp;
 
 /// How many realms a store names.

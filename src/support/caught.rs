@@ -6,9 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Runs code of a user's, whose panic must not reach the caller. `None` if it panicked.
+/// Runs code of a user's, whose panic must not reach the caller. Returns `None` if it panicked.
+///
+/// A ring catches the panics of its store, its clock and its observer. A store that has threads of its own
+/// needs it for the clocks and the observers that it calls there, because a panic would end the thread.
+///
+/// ```
+/// use tower_api_key::store::caught;
+///
+/// assert_eq!(caught(|| 1 + 1), Some(2));
+/// assert_eq!(caught(|| panic!("out of order")), None::<()>);
+/// ```
 #[inline]
-pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
+pub fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(payload) => {

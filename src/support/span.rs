@@ -7,9 +7,17 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A length of time in whole seconds: `90d`, `24h`, `1h30m`. A span under two days has no days. The
-/// command line reads it as it is written.
-pub(crate) struct Span(pub(crate) Duration);
+/// A length of time in whole seconds, as people write it: `90d`, `24h`, `1h30m`. Errors and the command line
+/// show lengths in this way. Under two days it has no days.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::Span;
+///
+/// assert_eq!(Span(Duration::from_secs(5_400)).to_string(), "1h30m");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

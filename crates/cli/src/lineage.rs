@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tower_api_key::store::ListQuery;
 use tower_api_key::{
-    Clock, Error, ErrorKind, KeyId, KeyPrefix, KeyRecord, KeyRing, KeyState, SystemClock, Timestamp,
+    Clock, Error, ErrorKind, KeyId, KeyPrefix, KeyRecord, KeyRing, KeyState, Span, SystemClock,
+    Timestamp,
 };
 
 use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::span::Span;
 
 /// The record of a key that is about to be replaced.
 pub(crate) async fn record(ring: &KeyRing, id: KeyId) -> Result<Arc<KeyRecord>, Failure> {

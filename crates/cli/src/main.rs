@@ -26,7 +26,6 @@ mod records;
 mod redact;
 mod setup;
 mod snapshot;
-mod span;
 mod store_url;
 mod table;
 mod text;

@@ -56,7 +56,6 @@ mod options;
 mod plaintext;
 mod salvage;
 mod shared;
-mod span;
 mod value;
 mod watcher;
 

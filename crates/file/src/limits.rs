@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tower_api_key::{Realm, ScopeSet, Timestamp};
+use tower_api_key::{Realm, ScopeSet, Span, Timestamp};
 
 use super::entry::Entry;
 use super::failure::Problem;
-use super::span::Span;
 
 /// The limits that a store was opened with. The default is none.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,9 @@
 //! The observer of a store, whose panics end with it.
 
 use std::fmt;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tower_api_key::store::caught;
 use tower_api_key::{Event, Observer};
 
 /// The observer that was set, if one was.
@@ -28,19 +27,5 @@ impl Observed {
 impl fmt::Debug for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "set" } else { "none" })
-    }
-}
-
-/// Runs code whose panic must not reach the caller. `None` if it panicked.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            // If the drop of the payload panics, the second payload is not dropped.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                mem::forget(payload);
-            }
-            None
-        }
     }
 }

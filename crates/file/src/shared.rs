@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use tower_api_key::store::{Change, MemoryStore, StoreError, StoreErrorKind};
+use tower_api_key::store::{Change, MemoryStore, StoreError, StoreErrorKind, caught};
 use tower_api_key::{Clock, Event};
 
 use super::document::{self, Syntax};
 use super::failure::{Failure, Problem, line_of};
 use super::limits::Limits;
 use super::merge::{self, Held};
-use super::observed::{Observed, caught};
+use super::observed::Observed;
 use super::options::FileOptions;
 use super::salvage::Taken;
 

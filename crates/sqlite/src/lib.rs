@@ -44,7 +44,6 @@
 pub mod guide;
 
 mod backup;
-mod caught;
 mod checkpoint;
 mod connection;
 mod failure;

@@ -5,9 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tower_api_key::store::StoreError;
+use tower_api_key::store::{StoreError, caught};
 
-use super::caught::caught;
 use super::place::Place;
 
 /// Checks repeatedly until it is dropped.

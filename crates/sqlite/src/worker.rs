@@ -10,9 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, InterruptHandle};
-use tower_api_key::store::{StoreError, StoreErrorKind};
+use tower_api_key::store::{StoreError, StoreErrorKind, caught};
 
-use super::caught::caught;
 use super::checkpoint::{checkpoint, forget_pages};
 use super::place::Place;
 use tokio::sync::oneshot;
