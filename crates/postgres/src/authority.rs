@@ -205,6 +205,18 @@ impl Authority {
         in_time(self.timeout, asked).await
     }
 
+    /// A connection of a caller's own, to a server that counts, with its tables.
+    pub(super) async fn connection(&self) -> Result<(PgConnection, Home, Arc<Tables>), StoreError> {
+        in_time(self.timeout, async {
+            let mut connection = self.reach.connect().await?;
+            let home = self.seen_by(&mut connection).await?;
+            let none = || StoreError::from(StoreErrorKind::Unavailable);
+            let tables = self.tables.get().ok_or_else(none)?;
+            Ok((connection, home, Arc::clone(tables)))
+        })
+        .await
+    }
+
     /// The server that a connection has reached, if it counts. The first connection finds the tables.
     pub(super) async fn seen_by(&self, connection: &mut PgConnection) -> Result<Home, StoreError> {
         let tables = match self.tables.get() {

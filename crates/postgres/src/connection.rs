@@ -15,6 +15,7 @@ use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::authority::Authority;
 use super::error::{Reason, because, commit_failed, failed, is_answer, is_dead};
+use super::feed::Slot;
 use super::tables::{Tables, seen};
 
 /// Each statement sees everything that was committed before it, whatever the server's default is: the
@@ -39,11 +40,21 @@ const STATEMENT_CACHE: &str = "set the capacity of the pool's statement cache ab
 pub(super) struct Connections {
     pool: PgPool,
     authority: Arc<Authority>,
+    feed: Slot,
 }
 
 impl Connections {
     pub(super) fn new(pool: PgPool, authority: Arc<Authority>) -> Self {
-        Self { pool, authority }
+        Self {
+            pool,
+            authority,
+            feed: Slot::default(),
+        }
+    }
+
+    /// The connection of the change feed.
+    pub(super) fn feed(&self) -> &Slot {
+        &self.feed
     }
 
     pub(super) fn authority(&self) -> &Arc<Authority> {

@@ -156,7 +156,7 @@ pub(super) fn is_answer(error: &SqlError) -> bool {
     matches!(error, SqlError::Database(_)) && !is_dead(error)
 }
 
-fn code(error: &SqlError) -> Option<std::borrow::Cow<'_, str>> {
+pub(super) fn code(error: &SqlError) -> Option<std::borrow::Cow<'_, str>> {
     match error {
         SqlError::Database(error) => error.code(),
         _ => None,

@@ -11,7 +11,7 @@ use super::tables::SEEN;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) is_in_recovery: bool,
-    started_at: i64,
+    pub(super) started_at: i64,
     is_hidden: bool,
 }
 
@@ -22,6 +22,8 @@ pub(super) struct Home {
     /// A promotion begins another history, with or without a restart.
     pub(super) timeline: i32,
     pub(super) database: i64,
+    /// The version of the schema.
+    pub(super) version: usize,
 }
 
 impl Seen {

@@ -48,6 +48,7 @@ mod columns;
 mod commit;
 mod connection;
 mod error;
+mod feed;
 mod home;
 mod list;
 mod open;
@@ -174,8 +175,33 @@ pub use sqlx;
 /// revoked is accepted until the standby receives the revocation.
 ///
 /// The store also fails, and never takes a key for unknown, if row-level security applies to its role,
-/// if `tower_api_keys` is not the table that the migrations created, or if the schema is of another
-/// version. Each look-up checks the first, and the newest connection the others.
+/// if `tower_api_keys` is not the table that the migrations created, or if the schema is of a version that
+/// it cannot read. Each look-up checks the first, and the newest connection the others.
+///
+/// A migration states from which version on a service can read it, so that services are replaced one after
+/// the other. Version 8 is read by services of version 7.
+///
+/// # The change feed
+///
+/// The store is a [`Feed`](tower_api_key::replica::Feed): a replica follows it, and needs migration 0008.
+/// Triggers write which key changed in which transaction, whoever changes it: by hand, with `COPY`, in a
+/// prepared transaction, or as `session_replication_role = replica`. A replica asks for the keys of the
+/// transactions that its last snapshot did not show. So nothing is missed, in whatever order transactions
+/// commit, and a transaction that stays open holds nothing back. It makes the list of changes longer,
+/// because no change is removed before the transactions that began earlier have ended.
+///
+/// The feed has a connection of its own outside the pool, which it opens anew every 30 seconds. A position
+/// counts in the history that it is of. After a failover, a crash, a restart, a restored backup or a
+/// `TRUNCATE`, it is another one, and the replica compares its records with the database.
+///
+/// For the feed, a server's role needs `SELECT` on `tower_api_key_changes`, `tower_api_key_feed` and
+/// `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_forget`. The migration grants them to each
+/// role that has `SELECT` or `DELETE` on `tower_api_keys` at that time. All replicas begin anew after
+/// `UPDATE tower_api_key_feed SET epoch = epoch + 1`.
+///
+/// The feed refuses a standby, a role from which row-level security hides rows, a database without
+/// unlogged tables or snapshots, and triggers that are disabled. It checks the triggers when it opens its
+/// connection, so what was changed while they were disabled is not in the feed.
 ///
 /// # Poolers
 ///

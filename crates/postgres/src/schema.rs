@@ -9,7 +9,7 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
@@ -17,17 +17,38 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0005_prefix_and_lists.sql"),
     include_str!("../migrations/0006_caveats.sql"),
     include_str!("../migrations/0007_descriptions.sql"),
+    include_str!("../migrations/0008_feed.sql"),
 ];
 
-/// The version that this crate reads and writes.
+/// The version that this crate creates.
 const VERSION: usize = MIGRATIONS.len();
+
+/// The earliest version that this crate reads: services are replaced one after the other, before or after
+/// the migration.
+const OLDEST: usize = 7;
+
+/// The first version with the change feed.
+pub(super) const FEED: usize = 8;
 
 /// The lock in the files. It belongs to the transaction, so that no pooler can hand it to another.
 const BEGIN: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(8387794199273235065)";
 
 const EXISTS: &str =
     "SELECT pg_catalog.to_regclass('@literal.tower_api_key_migrations') IS NOT NULL";
-const APPLIED: &str = "SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations";
+/// The last version that was applied, and from which version on a service can read the later ones than the
+/// given one. The earliest migrations had no column for it.
+macro_rules! applied {
+    ($version:literal) => {
+        concat!(
+            "(SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
+             (SELECT pg_catalog.max(coalesce(\
+                 (pg_catalog.to_jsonb(later) @->> 'readable_from')::pg_catalog.int4, later.version)) \
+             FROM @.tower_api_key_migrations AS later WHERE later.version @> ",
+            $version,
+            ")"
+        )
+    };
+}
 
 /// Prepared, so that a pooler that mixes up statements is found out.
 const PROBE: &str = concat!(
@@ -38,9 +59,10 @@ const PROBE: &str = concat!(
          WHERE trigger.tgrelid @= class.oid AND trigger.tgname @= ANY (ARRAY[\
          'tower_api_keys_guard', 'tower_api_keys_entry', 'tower_api_keys_prefix', \
          'tower_api_keys_caveats'])), \
-     (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations), \
      (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), ",
     home!(),
+    ", ",
+    applied!("$1"),
     " \
      FROM pg_catalog.pg_class AS class WHERE class.oid @= '@literal.tower_api_keys'::pg_catalog.regclass"
 );
@@ -62,12 +84,13 @@ pub(super) async fn probe(
     tables: &Tables,
     connection: &mut PgConnection,
 ) -> Result<Home, StoreError> {
-    let row = tables.query(PROBE).fetch_optional(connection).await;
+    let probe = tables.query(PROBE).bind(number(VERSION));
+    let row = probe.fetch_optional(connection).await;
     let row = row.map_err(|error| failed(&error))?.ok_or_else(missing)?;
     let seen = Seen::of(&row, "probe")?;
     let (kind, has_guards): (&str, bool) = (column(&row, SEEN)?, column(&row, SEEN + 1)?);
-    let applied: Option<i32> = column(&row, SEEN + 2)?;
-    check(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))?;
+    let applied = Applied::of(column(&row, SEEN + 4)?, column(&row, SEEN + 5)?);
+    applied.check()?;
     if kind != "r" || !has_guards {
         let advice = format!(
             "{MIGRATE}, into another schema if need be: tower_api_keys is a table that they did \
@@ -77,21 +100,48 @@ pub(super) async fn probe(
     }
     Ok(Home {
         seen,
-        timeline: column(&row, SEEN + 3)?,
-        database: column(&row, SEEN + 4)?,
+        timeline: column(&row, SEEN + 2)?,
+        database: column(&row, SEEN + 3)?,
+        version: applied.version,
     })
 }
 
-fn check(found: usize) -> Result<(), StoreError> {
-    let advice = match found {
-        VERSION => return Ok(()),
-        0 => return Err(missing()),
-        older if older < VERSION => {
-            format!("{MIGRATE}: the schema is of version {older}, and {VERSION} is needed")
+/// The migrations that were applied.
+#[derive(Debug, Clone, Copy)]
+struct Applied {
+    /// The last one. 0 if there was none.
+    version: usize,
+    /// From which version on a service reads those that this crate does not know.
+    readable_from: usize,
+}
+
+impl Applied {
+    fn of(version: Option<i32>, readable_from: Option<i32>) -> Self {
+        let number = |number: Option<i32>| usize::try_from(number.unwrap_or(0)).unwrap_or(0);
+        Self {
+            version: number(version),
+            readable_from: number(readable_from),
         }
-        newer => return Err(too_new(newer)),
-    };
-    Err(because(StoreErrorKind::Schema, advice))
+    }
+
+    fn check(self) -> Result<(), StoreError> {
+        match self.version {
+            0 => Err(missing()),
+            older if older < OLDEST => Err(too_old(older, OLDEST)),
+            newer if newer > VERSION && self.readable_from > VERSION => Err(too_new(newer)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn number(version: usize) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
+
+/// A schema that lacks what is needed.
+pub(super) fn too_old(found: usize, needed: usize) -> StoreError {
+    let advice = format!("{MIGRATE}: the schema is of version {found}, and {needed} is needed");
+    because(StoreErrorKind::Schema, advice)
 }
 
 fn missing() -> StoreError {
@@ -114,13 +164,9 @@ pub(super) async fn migrate(
         };
         let found = version(connection, &tables).await;
         let found = found.map_err(|error| failed(&error))?;
-        let Some(file) = MIGRATIONS.get(found) else {
+        let Some(file) = MIGRATIONS.get(found.version) else {
             statement(connection, "ROLLBACK".to_owned()).await?;
-            return if found == VERSION {
-                Ok(applied)
-            } else {
-                Err(too_new(found))
-            };
+            return found.check().map(|()| applied);
         };
         // A temporary table comes last, and hides none.
         let path = format!("SET LOCAL search_path = {}, pg_temp", tables.quoted());
@@ -159,18 +205,17 @@ async fn statement(connection: &mut PgConnection, sql: String) -> Result<(), Sto
     }
 }
 
-/// The number of the last migration that was applied. 0 if there was none.
-async fn version(connection: &mut PgConnection, tables: &Tables) -> Result<usize, SqlError> {
+async fn version(connection: &mut PgConnection, tables: &Tables) -> Result<Applied, SqlError> {
     // The simple protocol, which every pooler supports.
     let exists = AssertSqlSafe(tables.text(EXISTS));
     let exists = sqlx::raw_sql(exists).fetch_one(&mut *connection).await?;
     if !exists.try_get::<bool, _>(0)? {
-        return Ok(0);
+        return Ok(Applied::of(None, None));
     }
-    let applied = AssertSqlSafe(tables.text(APPLIED));
+    let applied = tables.text(concat!("SELECT ", applied!("$1")));
+    let applied = AssertSqlSafe(applied.replace("$1", &VERSION.to_string()));
     let applied = sqlx::raw_sql(applied).fetch_one(connection).await?;
-    let applied: Option<i32> = applied.try_get(0)?;
-    Ok(applied.map_or(0, |applied| usize::try_from(applied).unwrap_or(0)))
+    Ok(Applied::of(applied.try_get(0)?, applied.try_get(1)?))
 }
 
 fn too_new(found: usize) -> StoreError {

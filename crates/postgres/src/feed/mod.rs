@@ -1,0 +1,217 @@
+//! The change feed: what a replica follows.
+
+mod link;
+mod place;
+mod read;
+mod statements;
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgRow;
+use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums};
+use tower_api_key::store::{BoxFuture, StoreError, StoreErrorKind};
+use tower_api_key::{KeyDigest, KeyRecord};
+
+pub(super) use self::link::Slot;
+use self::link::{Link, refused};
+use self::place::Place;
+use self::read::{KeyPage, State};
+use self::statements::{FORGET, HEAD, PAGE, PAGE_OF_KEYS, PULL, SUMS};
+use super::PostgresStore;
+use super::error::because;
+use super::record::column;
+use super::tables::SEEN;
+
+/// The first statement of several that see the same state.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// How many steps of removal one call takes at most.
+const STEPS: usize = 20;
+
+/// A replica follows the database over one connection of its own, outside the pool, which is opened anew every 30
+/// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`.
+///
+/// The connection is closed if a call fails or is dropped. No call has a time-out but for the opening of the
+/// connection: drop its future.
+impl Feed for PostgresStore {
+    fn head<'a>(
+        &'a self,
+        realms: &'a Realms,
+        with_sums: bool,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        Box::pin(async move {
+            let mut link = self.link(true).await?;
+            let (rows, sums) = link
+                .with_sums(with_sums.then_some(realms), async |link| {
+                    let query = link.tables.query(HEAD);
+                    query.fetch_all(&mut link.connection).await
+                })
+                .await?;
+            let state = rows.first().map(|row| State::of(row, "head"));
+            let state = state.transpose()?.flatten().ok_or_else(set_back)?;
+            self.keep(link);
+            Ok(state.head(sums))
+        })
+    }
+
+    fn page<'a>(
+        &'a self,
+        realms: &'a Realms,
+        after: Option<&'a KeyDigest>,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Box::pin(async move {
+            let mut link = self.link(false).await?;
+            let mut after = after.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+            loop {
+                let query = link.tables.query(&PAGE_OF_KEYS).bind(after);
+                let query = query.bind(names(realms)).bind(limit(PAGE));
+                let rows = query.fetch_all(&mut link.connection).await;
+                let page = KeyPage::of(&rows.map_err(|error| refused(&error))?, realms)?;
+                match page.next {
+                    // None of them could be read. A page without a record would be the last.
+                    Some(next) if page.records.is_empty() => after = next,
+                    _ => {
+                        self.keep(link);
+                        return Ok(page.records);
+                    }
+                }
+            }
+        })
+    }
+
+    fn changes<'a>(
+        &'a self,
+        realms: &'a Realms,
+        since: &'a Position,
+        after: Option<&'a KeyDigest>,
+        with_sums: bool,
+    ) -> BoxFuture<'a, Result<Changes, StoreError>> {
+        Box::pin(async move {
+            let Some(since) = Place::read(since) else {
+                return Ok(Changes::Lost);
+            };
+            let mut link = self.link(false).await?;
+            let answer = link.pull(realms, &since, after, with_sums).await?;
+            let Some(batch) = answer else {
+                // The connection is not kept: the next one sees to the tables.
+                return Ok(Changes::Lost);
+            };
+            self.keep(link);
+            Ok(Changes::Since(batch))
+        })
+    }
+
+    fn forget<'a>(&'a self, position: &'a Position) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let Some(place) = Place::read(position) else {
+                return Ok(());
+            };
+            let mut link = self.link(false).await?;
+            for _ in 0..STEPS {
+                if link.forget(&place).await? == 0 {
+                    break;
+                }
+            }
+            self.keep(link);
+            Ok(())
+        })
+    }
+}
+
+impl PostgresStore {
+    /// The connection of the feed, or a new one.
+    async fn link(&self, is_new: bool) -> Result<Link, StoreError> {
+        let authority = self.0.authority();
+        if is_new {
+            return Link::open(authority).await;
+        }
+        self.0.feed().take(authority).await
+    }
+
+    fn keep(&self, link: Link) {
+        self.0.feed().put(link);
+    }
+}
+
+impl Link {
+    /// A page of changes. `None`: it is another history, or one that is not whole since then.
+    async fn pull(
+        &mut self,
+        realms: &Realms,
+        since: &Place,
+        after: Option<&KeyDigest>,
+        with_sums: bool,
+    ) -> Result<Option<Batch>, StoreError> {
+        let snapshot = &since.snapshot;
+        let in_progress = snapshot.in_progress.iter().map(u64::to_string);
+        let in_progress: Vec<String> = in_progress.collect();
+        let after = after.map_or(&[][..], |digest| digest.as_bytes());
+        let ask = async |link: &mut Self| {
+            let query = link.tables.query(&PULL).bind(snapshot.xmax.to_string());
+            let query = query.bind(in_progress).bind(after).bind(limit(PAGE + 1));
+            query.fetch_all(&mut link.connection).await
+        };
+        let (rows, sums) = self.with_sums(with_sums.then_some(realms), ask).await?;
+        let mut states = rows.iter().filter_map(|row| match column(row, SEEN - 1) {
+            Ok(None::<&str>) => None,
+            _ => Some(State::of(row, "pull")),
+        });
+        let state = states.next().transpose()?.flatten();
+        let is_whole =
+            |state: &State| state.place.history == since.history && snapshot.xmin >= state.pruned;
+        let Some(state) = state.filter(is_whole) else {
+            return Ok(None);
+        };
+        read::batch(&rows, realms, state.head(sums)).map(Some)
+    }
+
+    /// An answer, and the sums of the state that it is of, if they are asked for.
+    async fn with_sums(
+        &mut self,
+        realms: Option<&Realms>,
+        ask: impl AsyncFnOnce(&mut Self) -> Result<Vec<PgRow>, sqlx::Error>,
+    ) -> Result<(Vec<PgRow>, Option<Sums>), StoreError> {
+        let answer = async {
+            let Some(realms) = realms else {
+                return Ok((ask(self).await?, None));
+            };
+            sqlx::raw_sql(BEGIN).execute(&mut self.connection).await?;
+            let rows = ask(self).await?;
+            let query = self.tables.query(SUMS).bind(names(realms));
+            let sums = query.fetch_all(&mut self.connection).await?;
+            sqlx::raw_sql("COMMIT")
+                .execute(&mut self.connection)
+                .await?;
+            Ok((rows, Some(sums)))
+        };
+        let (rows, sums) = answer.await.map_err(|error| refused(&error))?;
+        Ok((rows, sums.map(|sums| read::sums(&sums)).transpose()?))
+    }
+
+    /// Removes a part of the changes that no position from this one on needs, and returns how many.
+    async fn forget(&mut self, place: &Place) -> Result<i64, StoreError> {
+        let history = &place.history;
+        let query = self.tables.query(FORGET);
+        let query = query.bind(place.snapshot.xmin.to_string());
+        let query = query.bind(&history.token).bind(history.epoch);
+        let query = query.bind(&history.home).bind(history.started_at);
+        let row = query.fetch_one(&mut self.connection).await;
+        let row = row.map_err(|error| refused(&error))?;
+        column(&row, SEEN)
+    }
+}
+
+/// The names of the realms that are asked for. `None`: all.
+fn names(realms: &Realms) -> Option<Vec<String>> {
+    let named = realms.named()?;
+    Some(named.iter().map(ToString::to_string).collect())
+}
+
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn set_back() -> StoreError {
+    let advice = "try again: the tables of the change feed were replaced";
+    because(StoreErrorKind::Unavailable, advice)
+}

@@ -1,0 +1,139 @@
+//! The statements of the feed. Each has a comment with its name, by which it is found in `pg_stat_statements`.
+
+use std::sync::LazyLock;
+
+use tower_api_key::store::sql::Row;
+
+use crate::tables::seen;
+
+/// How many keys a page has at most.
+pub(super) const PAGE: usize = 5_000;
+
+/// How many columns [`state!`] has.
+pub(super) const STATE: usize = 7;
+
+/// Where the history is, and how old a copy may be. One statement has one snapshot, and this is its text.
+macro_rules! state {
+    () => {
+        "pg_catalog.pg_current_snapshot()::pg_catalog.text, incarnation.token::pg_catalog.text, \
+         feed.epoch, feed.home, feed.pruned::pg_catalog.text, feed.staleness_ms, \
+         greatest(feed.staleness_ms, CASE WHEN feed.former_until @> pg_catalog.clock_timestamp() \
+            THEN feed.former_staleness_ms END)"
+    };
+}
+
+macro_rules! of_feed {
+    () => {
+        " FROM (SELECT 1) AS one LEFT JOIN @.tower_api_key_feed AS feed ON true \
+         LEFT JOIN @.tower_api_key_incarnation AS incarnation ON true"
+    };
+}
+
+pub(super) const HEAD: &str = concat!(
+    "/* tower-api-key head */ SELECT ",
+    seen!("head"),
+    ", ",
+    state!(),
+    of_feed!()
+);
+
+/// `$1` and `$2` say what the snapshot of the last answer did not show: the transactions from its `xmax` on, and those
+/// that were in progress. `$3` is the last digest of the page before, and `$4` is the most digests and one more.
+///
+/// All transactions that are visible are before the present `xmax`. That bound tells the planner that the changes are
+/// few: it would otherwise count on a third of all.
+pub(super) static PULL: LazyLock<String> = LazyLock::new(|| {
+    let (nothing, names) = (nothing(), prefixed("keys"));
+    let (seen, state, of_feed) = (seen!("pull"), state!(), of_feed!());
+    format!(
+        "/* tower-api-key pull */ WITH changed AS (\
+            SELECT digest FROM @.tower_api_key_changes \
+            WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
+                AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) AND digest @> $3 \
+            UNION SELECT digest FROM @.tower_api_key_changes \
+            WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) AND digest @> $3 \
+            ORDER BY digest LIMIT $4) \
+         SELECT {seen}, {state}, NULL::pg_catalog.bytea AS changed, NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
+         UNION ALL SELECT {NO_HEAD}, changed.digest, keys.realm, {names} \
+         FROM changed LEFT JOIN @.tower_api_keys AS keys ON keys.digest @= changed.digest"
+    )
+});
+
+/// `$1` is the last digest of the page before, `$2` has the realms or is NULL, and `$3` is the most keys.
+pub(super) static PAGE_OF_KEYS: LazyLock<String> = LazyLock::new(|| {
+    let (nothing, names) = (nothing(), prefixed("keys"));
+    let seen = seen!("page");
+    format!(
+        "/* tower-api-key page */ SELECT {seen}, NULL::pg_catalog.text AS realm, {nothing} \
+         UNION ALL SELECT {NOT_SEEN}, keys.* FROM (\
+            SELECT keys.realm, {names} FROM @.tower_api_keys AS keys \
+            WHERE keys.digest @> $1 AND ($2::pg_catalog.text[] IS NULL OR keys.realm @= ANY ($2)) \
+            ORDER BY keys.digest LIMIT $3) AS keys"
+    )
+});
+
+/// In the place of [`seen!`] in the rows after the first.
+const NOT_SEEN: &str =
+    "NULL::pg_catalog.bool, NULL::pg_catalog.int8, NULL::pg_catalog.bool, NULL::pg_catalog.text";
+
+/// In the place of [`seen!`] and [`state!`].
+const NO_HEAD: &str = "NULL::pg_catalog.bool, NULL::pg_catalog.int8, NULL::pg_catalog.bool, NULL::pg_catalog.text, \
+     NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text, \
+     NULL::pg_catalog.int4, NULL::pg_catalog.int4";
+
+/// A NULL for each column of a record, with its type.
+fn nothing() -> String {
+    use tower_api_key::store::sql::ColumnType;
+    let columns = Row::COLUMNS.iter().map(|column| {
+        let type_name = match column.column_type {
+            ColumnType::Text => "text",
+            ColumnType::Integer => "int8",
+            ColumnType::Blob => "bytea",
+        };
+        format!("NULL::pg_catalog.{type_name}")
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+fn prefixed(table: &str) -> String {
+    let columns = Row::COLUMNS
+        .iter()
+        .map(|column| format!("{table}.{}", column.name));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The sums that [`Sums`](tower_api_key::replica::Sums) defines, by the first byte of the digests. `$1` has the realms
+/// or is NULL. Scopes and caveats may be in any order, and more than once, in a row that was written by hand.
+pub(super) const SUMS: &str = concat!(
+    "/* tower-api-key sums */ SELECT ",
+    seen!("sums"),
+    ", found.bucket, found.count, found.sum FROM (SELECT 1) AS one LEFT JOIN (
+    SELECT pg_catalog.get_byte(keys.digest, 0) AS bucket, pg_catalog.count(*) AS count,
+        pg_catalog.sum(('x' @|| pg_catalog.encode(pg_catalog.substring(pg_catalog.sha256(
+            pg_catalog.convert_to(pg_catalog.concat(
+                keys.realm, E'\\n', keys.id, E'\\n', pg_catalog.encode(keys.digest, 'hex'), E'\\n',
+                keys.version, E'\\n', keys.subject, E'\\n',
+                CASE WHEN pg_catalog.strpos(keys.scopes, ' ') @= 0 THEN keys.scopes ELSE
+                    (SELECT pg_catalog.string_agg(DISTINCT part, ' ' ORDER BY part) FROM
+                    pg_catalog.unnest(pg_catalog.string_to_array(keys.scopes, ' ')) AS parts (part)) END, E'\\n',
+                CASE WHEN pg_catalog.strpos(keys.caveats, ' ') @= 0 THEN keys.caveats ELSE
+                    (SELECT pg_catalog.string_agg(DISTINCT part, ' ' ORDER BY part) FROM
+                    pg_catalog.unnest(pg_catalog.string_to_array(keys.caveats, ' ')) AS parts (part)) END, E'\\n',
+                keys.not_before, E'\\n', keys.expires_at, E'\\n', keys.retire_at, E'\\n', keys.revoked_at, E'\\n'
+            ), 'UTF8')), 1, 8), 'hex'))::pg_catalog.bit(64)::pg_catalog.int8)::pg_catalog.text AS sum
+    FROM @.tower_api_keys AS keys
+    WHERE pg_catalog.octet_length(keys.digest) @= 32
+        AND ($1::pg_catalog.text[] IS NULL OR keys.realm @= ANY ($1))
+    GROUP BY 1
+) AS found ON true"
+);
+
+/// Only in the history that the number belongs to.
+pub(super) const FORGET: &str = concat!(
+    "/* tower-api-key forget */ SELECT ",
+    seen!("forget"),
+    ", CASE WHEN incarnation.token::pg_catalog.text @= $2 AND feed.epoch @= $3 AND feed.home @= $4 \
+        AND (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) @* 1000000)::pg_catalog.int8 @= $5 \
+        THEN @.tower_api_key_forget($1::pg_catalog.text::pg_catalog.xid8) ELSE 0 END",
+    of_feed!()
+);
