@@ -124,7 +124,7 @@ async fn r20_what_the_role_may_not_read_is_an_outage() {
     let presented = issued.secret().expose().as_bytes();
     for change in [
         "REVOKE SELECT ON tower_api_keys FROM service",
-        "GRANT SELECT ON tower_api_keys TO service; ALTER TABLE tower_api_keys DROP COLUMN label",
+        "GRANT SELECT ON tower_api_keys TO service; ALTER TABLE tower_api_keys RENAME COLUMN label TO name",
     ] {
         execute(&url, change).await.unwrap();
         let error = ring.verify(presented).await.unwrap_err();

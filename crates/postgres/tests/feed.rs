@@ -1,6 +1,7 @@
 //! The change feed, on a real server.
 
 mod copy;
+mod rollout;
 
 use tower_api_key::replica::{Changes, Feed, Position, Realms};
 use tower_api_key::{KeyRing, RevocationReason};
