@@ -164,7 +164,9 @@ pub use access::{scope::Scope, scope_set::ScopeSet};
 #[doc(inline)]
 pub use error::{Error, ErrorClass, ErrorKind};
 #[doc(inline)]
-pub use key::digest::{KeyDigest, Pepper};
+pub use key::digest::KeyDigest;
+#[doc(inline)]
+pub use key::pepper::Pepper;
 #[doc(inline)]
 pub use key::secret::SecretKey;
 #[doc(inline)]
@@ -196,7 +198,9 @@ pub use middleware::{auth, drain, guard, rejection};
 #[doc(inline)]
 pub use observe::event::{Event, EventKind};
 #[doc(inline)]
-pub use observe::observer::{Observer, ObserverFn, observer_fn};
+pub use observe::observer::Observer;
+#[doc(inline)]
+pub use observe::observer_fn::{ObserverFn, observer_fn};
 #[doc(inline)]
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
@@ -205,7 +209,9 @@ pub use record::{
     Gain, KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason,
 };
 #[doc(inline)]
-pub use ring::unknown_keys::{Answer, UnknownKeys};
+pub use ring::answer::Answer;
+#[doc(inline)]
+pub use ring::unknown_keys::UnknownKeys;
 #[doc(inline)]
 pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};
 #[doc(inline)]

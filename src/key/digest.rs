@@ -4,16 +4,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::support::hex::hex_byte;
 
 /// The digest of a key, which a store keeps: 32 bytes, SHA-256 of the exact presented bytes, or
-/// HMAC-SHA-256 of them under a [`Pepper`].
+/// HMAC-SHA-256 of them under a [`Pepper`](crate::Pepper).
 ///
 /// A prefix of at most 9 characters makes a minted key of at most 55 bytes, which SHA-256 takes
 /// in a single compression. Two digests are compared in constant time. `Debug` shows nothing,
@@ -151,133 +149,5 @@ impl<'de> serde::Deserialize<'de> for KeyDigest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// A secret outside the database, without which its digests verify nothing.
-///
-/// Keep it out of reach of the database's readers: in an environment variable or a secret manager. Give
-/// each new pepper a higher version, and hand the old ones to
-/// [`KeyRingBuilder::earlier_pepper`](crate::KeyRingBuilder::earlier_pepper) until no live record names
-/// their version.
-///
-/// ```
-/// use tower_api_key::{KeyRing, Pepper, store::MemoryStore};
-///
-/// let ring = KeyRing::builder("acme")
-///     .pepper(Pepper::new(2, vec![0x5a; 32])?)
-///     .earlier_pepper(Pepper::new(1, vec![0xa5; 32])?)
-///     .build(MemoryStore::new())?;
-/// # Ok::<(), tower_api_key::Error>(())
-/// ```
-pub struct Pepper {
-    version: u32,
-    secret: Zeroizing<Vec<u8>>,
-}
-
-impl Pepper {
-    /// A pepper of this version.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidPepper`] for under 32 bytes.
-    pub fn new(version: u32, secret: Vec<u8>) -> Result<Self, Error> {
-        let secret = Zeroizing::new(secret);
-        if secret.len() < 32 {
-            return Err(ErrorKind::InvalidPepper.into());
-        }
-        Ok(Self { version, secret })
-    }
-}
-
-impl fmt::Debug for Pepper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pepper")
-            .field("version", &self.version)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a ring turns presented bytes into digests.
-#[derive(Clone)]
-pub(crate) enum Digester {
-    Sha256,
-    Hmac {
-        current: Keyed,
-        earlier: Box<[Keyed]>,
-    },
-}
-
-#[derive(Clone)]
-pub(crate) struct Keyed {
-    version: u32,
-    /// The state after the pepper's own block, so that no request hashes it again.
-    state: Hmac<Sha256>,
-}
-
-impl Digester {
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidPepper`] for two peppers of one version, or for earlier ones alone.
-    pub(crate) fn new(current: Option<&Pepper>, earlier: &[Pepper]) -> Result<Self, Error> {
-        let mut versions: Vec<u32> = current
-            .iter()
-            .copied()
-            .chain(earlier)
-            .map(|pepper| pepper.version)
-            .collect();
-        versions.sort_unstable();
-        let distinct = versions.windows(2).all(|pair| pair[0] != pair[1]);
-        match current {
-            Some(current) if distinct => Ok(Self::Hmac {
-                current: Keyed::new(current)?,
-                earlier: earlier.iter().map(Keyed::new).collect::<Result<_, _>>()?,
-            }),
-            None if earlier.is_empty() => Ok(Self::Sha256),
-            _ => Err(ErrorKind::InvalidPepper.into()),
-        }
-    }
-
-    /// The digest under which new keys are kept.
-    #[inline]
-    pub(crate) fn current(&self, presented: &[u8]) -> KeyDigest {
-        match self {
-            Self::Sha256 => KeyDigest::sha256(presented),
-            Self::Hmac { current, .. } => current.digest(presented),
-        }
-    }
-
-    /// The digests under which older keys are kept, one for each earlier pepper.
-    pub(crate) fn earlier(&self, presented: &[u8]) -> Vec<KeyDigest> {
-        match self {
-            Self::Sha256 => Vec::new(),
-            Self::Hmac { earlier, .. } => earlier
-                .iter()
-                .map(|keyed| keyed.digest(presented))
-                .collect(),
-        }
-    }
-
-    pub(crate) fn version(&self) -> Option<u32> {
-        match self {
-            Self::Sha256 => None,
-            Self::Hmac { current, .. } => Some(current.version),
-        }
-    }
-}
-
-impl Keyed {
-    fn new(pepper: &Pepper) -> Result<Self, Error> {
-        Ok(Self {
-            version: pepper.version,
-            state: Hmac::new_from_slice(&pepper.secret)
-                .map_err(|error| Error::with_source(ErrorKind::InvalidPepper, error))?,
-        })
-    }
-
-    fn digest(&self, presented: &[u8]) -> KeyDigest {
-        let mut state = self.state.clone();
-        state.update(presented);
-        KeyDigest(state.finalize().into_bytes().into())
     }
 }

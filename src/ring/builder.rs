@@ -1,26 +1,20 @@
 //! The configuration of a ring.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::asking::Asking;
-use super::{Inner, KeyRing, Waiting};
+use super::KeyRing;
 use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyPrefix;
-use crate::key::digest::{Digester, Pepper};
-use crate::key::format::Format;
+use crate::key::pepper::Pepper;
 use crate::lifecycle::grant::{kept, parsed};
-use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME, LONGEST_LIFETIME, Policy};
-use crate::observe::observer::{Observed, Observer};
-use crate::ring::last_use::Uses;
+use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME};
+use crate::observe::observed::Observed;
+use crate::observe::observer::Observer;
 use crate::ring::unknown_keys::{Asked, UnknownKeys};
-use crate::ring::watchers::Watchers;
-use crate::store::KeyStore;
-use crate::support::sync;
 use crate::time::{Clock, SystemClock};
 
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
@@ -40,7 +34,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Which keys from elsewhere a ring takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Imports {
+pub(super) enum Imports {
     Refused,
     Accepted,
     /// Also tokens of Laravel Sanctum by the hash of a part of them.
@@ -51,29 +45,29 @@ enum Imports {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct KeyRingBuilder {
-    prefix: Result<KeyPrefix, ErrorKind>,
-    realm: Option<Realm>,
-    clock: Arc<dyn Clock>,
-    pepper: Option<Pepper>,
-    earlier_peppers: Vec<Pepper>,
-    max_lifetime: Option<Duration>,
-    max_grace: Duration,
-    grantable: Option<ScopeSet>,
-    caveats: Vec<CaveatKind>,
-    max_keys_per_subject: Option<usize>,
-    revokes_on_reuse: bool,
-    observer: Observed,
-    lookup_timeout: Duration,
-    max_pending_lookups: usize,
-    watch_interval: Duration,
-    tracks_last_use: bool,
-    upkeep_interval: Duration,
-    retention: Duration,
-    imports: Imports,
-    unknown_keys: Option<Asked>,
-    max_pending_unknown_keys: usize,
+    pub(super) prefix: Result<KeyPrefix, ErrorKind>,
+    pub(super) realm: Option<Realm>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) pepper: Option<Pepper>,
+    pub(super) earlier_peppers: Vec<Pepper>,
+    pub(super) max_lifetime: Option<Duration>,
+    pub(super) max_grace: Duration,
+    pub(super) grantable: Option<ScopeSet>,
+    pub(super) caveats: Vec<CaveatKind>,
+    pub(super) max_keys_per_subject: Option<usize>,
+    pub(super) revokes_on_reuse: bool,
+    pub(super) observer: Observed,
+    pub(super) lookup_timeout: Duration,
+    pub(super) max_pending_lookups: usize,
+    pub(super) watch_interval: Duration,
+    pub(super) tracks_last_use: bool,
+    pub(super) upkeep_interval: Duration,
+    pub(super) retention: Duration,
+    pub(super) imports: Imports,
+    pub(super) unknown_keys: Option<Asked>,
+    pub(super) max_pending_unknown_keys: usize,
     /// The first part that could not be parsed, after the prefix.
-    problem: Option<ErrorKind>,
+    pub(super) problem: Option<ErrorKind>,
 }
 
 // Here and not with the other methods, so that the page of `KeyRing` begins with it.
@@ -327,96 +321,5 @@ impl KeyRingBuilder {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
-    }
-
-    /// Builds the ring.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidPrefix`](crate::ErrorKind::InvalidPrefix),
-    /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm),
-    /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
-    /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
-    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace period of under a
-    /// second, a lifetime, a grace period or a retention of over 100 years, a limit of no key, no
-    /// pending look-up, or an interval of zero.
-    pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
-        let prefix = self.prefix?;
-        if let Some(kind) = self.problem {
-            return Err(kind.into());
-        }
-        self.check_limits()?;
-        let realm = match self.realm {
-            Some(realm) => realm,
-            None => Realm::new(prefix.as_str())?,
-        };
-        Ok(KeyRing(Arc::new(Inner {
-            index: store.index().cloned(),
-            store: Arc::new(store),
-            clock: self.clock,
-            realm,
-            format: Format::new(prefix),
-            digester: Digester::new(self.pepper.as_ref(), &self.earlier_peppers)?,
-            policy: Policy {
-                max_lifetime: self.max_lifetime,
-                max_grace: self.max_grace,
-                grantable: self.grantable,
-                caveats: self.caveats,
-                max_keys_per_subject: self.max_keys_per_subject,
-            },
-            revokes_on_reuse: self.revokes_on_reuse,
-            observer: self.observer,
-            watchers: sync::Arc::new(Watchers::default()),
-            watch_interval: self.watch_interval,
-            uses: self.tracks_last_use.then(Uses::default),
-            upkeep_interval: self.upkeep_interval,
-            retention: self.retention,
-            lookup_timeout: self.lookup_timeout,
-            waiting: Waiting::at_most(self.max_pending_lookups),
-            accepts_imports: self.imports >= Imports::Accepted,
-            accepts_sanctum: self.imports == Imports::AndSanctum,
-            unknown_keys: self
-                .unknown_keys
-                .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),
-            latest_end: AtomicU64::new(0),
-        })))
-    }
-
-    fn check_limits(&self) -> Result<(), Error> {
-        let second = Duration::from_secs(1);
-        let lifetime = self.max_lifetime.unwrap_or(Duration::MAX);
-        // Lifetimes and grace periods are in whole seconds. The durations of timers need not be.
-        let problems = [
-            (lifetime < second, "max_lifetime is under a second"),
-            (self.max_grace < second, "max_grace is under a second"),
-            (
-                self.max_lifetime.is_some_and(|it| it > LONGEST_LIFETIME),
-                "max_lifetime is over 100 years: milliseconds taken for seconds?",
-            ),
-            (
-                self.max_grace > LONGEST_LIFETIME,
-                "max_grace is over 100 years: milliseconds taken for seconds?",
-            ),
-            (
-                self.retention > LONGEST_LIFETIME,
-                "retention is over 100 years: milliseconds taken for seconds?",
-            ),
-            (
-                self.max_keys_per_subject == Some(0),
-                "max_keys_per_subject is zero",
-            ),
-            (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
-            (self.max_pending_lookups == 0, "max_pending_lookups is zero"),
-            (
-                self.max_pending_unknown_keys == 0,
-                "max_pending_unknown_keys is zero",
-            ),
-            (self.watch_interval.is_zero(), "watch_interval is zero"),
-            (self.upkeep_interval.is_zero(), "upkeep_interval is zero"),
-        ];
-        match problems.into_iter().find(|(is_so, _)| *is_so) {
-            Some((_, problem)) => Err(Error::with_limit(ErrorKind::InvalidPolicy, problem)),
-            None => Ok(()),
-        }
     }
 }

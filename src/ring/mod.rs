@@ -1,11 +1,15 @@
 //! One realm over one store.
 
+pub(crate) mod answer;
 mod asking;
 mod bounded;
+mod build;
 mod builder;
 mod change;
 mod describe;
 mod import;
+mod import_digests;
+mod import_many;
 mod issue;
 mod issued;
 pub(crate) mod last_use;
@@ -38,10 +42,10 @@ use crate::access::caveat::{CaveatKind, Facts};
 use crate::access::realm::Realm;
 use crate::error::Error;
 use crate::key::KeyId;
-use crate::key::digest::Digester;
+use crate::key::digester::Digester;
 use crate::key::format::Format;
 use crate::lifecycle::{Policy, Reading};
-use crate::observe::observer::Observed;
+use crate::observe::observed::Observed;
 use crate::record::{KeyRecord, KeyView};
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;

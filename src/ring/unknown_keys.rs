@@ -1,16 +1,11 @@
 //! Who knows keys that the store does not.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
 use crate::key::secret::SecretKey;
-use crate::lifecycle::request::Import;
+use crate::ring::answer::Answer;
 use crate::store::BoxFuture;
-
-/// The result of a question about an unknown key: the import, `None` if the key is not valid, or why
-/// there is no answer.
-pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 
 /// Knows keys that the store does not: of another system, of which only a slow hash (bcrypt, Argon2,
 /// PBKDF2) or a hash that is not SHA-256 is left. [`KeyRingBuilder::unknown_keys`] takes it.
@@ -81,8 +76,8 @@ pub type Answer = Result<Option<Import>, Box<dyn StdError + Send + Sync>>;
 ///
 /// | answer | response | event |
 /// |---|---|---|
-/// | an [`Import`] that the ring grants | as for any key that the store knows | [`Moved`](crate::EventKind::Moved) |
-/// | an [`Import`] that the ring refuses: too long a lifetime, a weak key, an expiry that is over | 401 | [`MoveFailed`](crate::EventKind::MoveFailed) with the reason |
+/// | an [`Import`](crate::Import) that the ring grants | as for any key that the store knows | [`Moved`](crate::EventKind::Moved) |
+/// | an [`Import`](crate::Import) that the ring refuses: too long a lifetime, a weak key, an expiry that is over | 401 | [`MoveFailed`](crate::EventKind::MoveFailed) with the reason |
 /// | `None` | 401 | none of its own |
 /// | an error, a panic, no answer in time | 503 | [`MoveFailed`](crate::EventKind::MoveFailed), except if it is late |
 ///

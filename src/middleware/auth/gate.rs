@@ -14,7 +14,7 @@ use crate::middleware::credential::leak::in_any_header;
 use crate::middleware::credential::{Sighting, Sources, hide};
 use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
 use crate::observe::event::Event;
-use crate::observe::observer::Observed;
+use crate::observe::observed::Observed;
 use crate::ring::{KeyRing, Verifying};
 use crate::verdict::{KeyPlace, Refusal};
 use crate::verdict::{Scheme, VerifiedKey, VerifyError};

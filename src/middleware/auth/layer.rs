@@ -16,7 +16,8 @@ use crate::middleware::client::{ClientAddress, ClientCertificate, FactSources};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
-use crate::observe::observer::{Observed, Observer};
+use crate::observe::observed::Observed;
+use crate::observe::observer::Observer;
 use crate::ring::KeyRing;
 
 /// Authenticates every request against a [`KeyRing`], attaches a [`VerifiedKey`](crate::VerifiedKey) to

@@ -10,7 +10,8 @@ use tower_layer::Layer;
 use super::service::RequireScope;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::rejection::{Rejection, Required, Responder};
-use crate::observe::observer::{Observed, Observer};
+use crate::observe::observed::Observed;
+use crate::observe::observer::Observer;
 
 /// Refuses requests whose key lacks the required scopes, before the inner service runs.
 ///

@@ -45,7 +45,7 @@ use http::{Extensions, Response};
 
 use crate::middleware::rejection::{Head, Rejection, Required, proof};
 use crate::observe::event::{Event, EventKind};
-use crate::observe::observer::Observed;
+use crate::observe::observed::Observed;
 use crate::verdict::VerifiedKey;
 
 /// Whether a request may pass, and the response if it may not.

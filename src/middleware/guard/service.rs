@@ -11,7 +11,7 @@ use super::future::ResponseFuture;
 use super::{authorise, report};
 use crate::middleware::body::ResponseBody;
 use crate::middleware::rejection::Required;
-use crate::observe::observer::Observed;
+use crate::observe::observed::Observed;
 
 /// The service that [`RequireScopeLayer`](crate::RequireScopeLayer) makes.
 #[derive(Clone)]

@@ -21,6 +21,7 @@
 //! status in the table, whatever its content type. So if a proxy asks the service by a `GET` whether to
 //! let a request pass, it reads a refusal as one.
 
+mod answer;
 mod grpc;
 mod head;
 mod mark;
@@ -34,10 +35,11 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode};
 
+pub(crate) use answer::Responder;
 pub(crate) use head::Head;
 pub use profile::StatusProfile;
 pub(crate) use proof::proof;
-pub(crate) use response::{Anonymous, Required, Responder, Responses, not_authenticated};
+pub(crate) use response::{Anonymous, Required, Responses, not_authenticated};
 
 use crate::access::requirement::Requirement;
 use crate::key::KeyId;

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::Response;
+use http::header::HeaderValue;
 
-use super::value::{ascii, challenge, lacking, problem_headers};
+use super::answer::{Answer, Prepared, Responder, completed};
+use super::value::{ascii, challenge, lacking};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
-use crate::middleware::caching;
 use crate::middleware::credential::Sources;
-use crate::middleware::problem;
 use crate::verdict::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::verdict::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
@@ -20,8 +19,6 @@ const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";
 const STORE_UNAVAILABLE: &str = "Key store unavailable";
 const NOT_AUTHENTICATED: &str = "Authentication layer missing";
-
-pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
 /// Every refusal of one layer.
 pub(crate) struct Responses {
@@ -223,13 +220,6 @@ impl Required {
     }
 }
 
-impl RejectionKind {
-    /// The status of a kind that no profile changes.
-    pub(super) fn status(self) -> StatusCode {
-        StatusProfile::default().status(self)
-    }
-}
-
 /// The response if a scope is required and nothing authenticates.
 #[cold]
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
@@ -253,121 +243,4 @@ fn without_layer_answer() -> Answer {
     let kind = RejectionKind::NotAuthenticated;
     let detail = Detail::Static(NOT_AUTHENTICATED);
     Answer::new(kind, detail, kind.status(), Vec::new())
-}
-
-/// One kind of refusal, except for what differs between requests.
-struct Answer {
-    kind: RejectionKind,
-    status: StatusCode,
-    detail: Detail,
-    challenges: Arc<[HeaderValue]>,
-    problem: Bytes,
-    grpc_message: HeaderValue,
-}
-
-impl Answer {
-    fn new(
-        kind: RejectionKind,
-        detail: Detail,
-        status: StatusCode,
-        challenges: Vec<HeaderValue>,
-    ) -> Self {
-        let text = match &detail {
-            Detail::Static(text) => text,
-            Detail::Shared(text) => text.as_ref(),
-        };
-        Self {
-            kind,
-            status,
-            challenges: challenges.into(),
-            problem: problem::json(status, text).into(),
-            grpc_message: ascii(grpc::percent_encode(text)),
-            detail,
-        }
-    }
-
-    fn rejection(&self, cause: Option<InvalidCause>, identity: Identity) -> Rejection {
-        Rejection {
-            kind: self.kind,
-            status: self.status,
-            detail: self.detail.clone(),
-            cause,
-            identity,
-            source: None,
-            challenges: Challenges::Shared(Arc::clone(&self.challenges)),
-            requirement: None,
-            untold: false,
-            is_answered: false,
-        }
-    }
-
-    /// `headers` are those of the problem, if they were prepared.
-    fn respond(
-        &self,
-        mut rejection: Rejection,
-        headers: Option<&HeaderMap>,
-        vary: &HeaderValue,
-        responder: Option<&Responder>,
-        request: Head<'_>,
-    ) -> Response<Bytes> {
-        let grpc = grpc::content_type(request);
-        let mut response = match (grpc, responder) {
-            (Some(content_type), _) => {
-                grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
-            }
-            (None, Some(responder)) => {
-                rejection.is_answered = true;
-                completed(responder(&rejection), rejection.challenges.as_slice(), vary)
-            }
-            (None, None) => rejection.problem(self.problem.clone(), headers, vary),
-        };
-        response.extensions_mut().insert(rejection);
-        response
-    }
-}
-
-/// An answer with its headers, for a refusal of which nothing in them differs between requests.
-struct Prepared {
-    answer: Answer,
-    headers: HeaderMap,
-}
-
-impl Prepared {
-    fn new(answer: Answer, vary: &HeaderValue) -> Self {
-        Self {
-            headers: problem_headers(answer.kind, &answer.challenges, vary),
-            answer,
-        }
-    }
-
-    fn respond(
-        &self,
-        rejection: Rejection,
-        vary: &HeaderValue,
-        responder: Option<&Responder>,
-        request: Head<'_>,
-    ) -> Response<Bytes> {
-        let headers = Some(&self.headers);
-        self.answer
-            .respond(rejection, headers, vary, responder, request)
-    }
-}
-
-/// A user's refusal, completed with the mandatory fields. Its caching fields are replaced, because a
-/// stored refusal would answer the holders of valid keys.
-fn completed(
-    mut response: Response<Bytes>,
-    challenges: &[HeaderValue],
-    vary: &HeaderValue,
-) -> Response<Bytes> {
-    let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
-    let headers = response.headers_mut();
-    if unauthorized && !headers.contains_key(header::WWW_AUTHENTICATE) {
-        for challenge in challenges {
-            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
-        }
-    }
-    caching::forbid_storing(headers);
-    caching::vary_by(headers, vary.clone());
-    response
 }

@@ -1,6 +1,10 @@
 //! The conditions that records meet, in SQL: in words that fit an index, or in words that fit none.
 
-use super::asked::{EPOCH, Filter, ListStatements, Position, Statement, Value, number};
+use super::filter::Filter;
+use super::list_statements::{EPOCH, ListStatements, number};
+use super::position::Position;
+use super::statement::Statement;
+use super::value::Value;
 use crate::record::KeyState;
 use crate::time::Timestamp;
 

@@ -46,13 +46,26 @@
 //! # Ok::<(), tower_api_key::Error>(())
 //! ```
 
-mod asked;
 mod conditions;
+mod dialect;
+mod filter;
+mod list_statements;
 mod page;
-mod reading;
+mod page_builder;
+mod position;
 
-pub use asked::{Dialect, Filter, ListStatements, Position, Statement, Value, Way};
-pub use reading::PageBuilder;
+mod statement;
+mod value;
+mod way;
+
+pub use dialect::Dialect;
+pub use filter::Filter;
+pub use list_statements::ListStatements;
+pub use page_builder::PageBuilder;
+pub use position::Position;
+pub use statement::Statement;
+pub use value::Value;
+pub use way::Way;
 
 pub use crate::record::row::{
     Column, ColumnType, ColumnValue, ReadColumns, Row, column_time, moment, revocation_time,

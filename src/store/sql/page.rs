@@ -1,7 +1,13 @@
 //! The way in which a page is read, and its statement.
 
-use super::asked::{Dialect, EPOCH, Filter, ListStatements, Position, Statement, Value, Way};
 use super::conditions::Builder;
+use super::dialect::Dialect;
+use super::filter::Filter;
+use super::list_statements::{EPOCH, ListStatements};
+use super::position::Position;
+use super::statement::Statement;
+use super::value::Value;
+use super::way::Way;
 use crate::record::KeyState;
 
 impl ListStatements<'_> {

@@ -1,8 +1,20 @@
 //! Records as rows of an SQL table: the columns, and both directions.
 
+mod column;
+mod column_type;
+mod column_value;
+mod read_columns;
+mod times;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use column::Column;
+pub use column_type::ColumnType;
+pub use column_value::ColumnValue;
+pub use read_columns::ReadColumns;
+pub use times::{column_time, moment, revocation_time};
 
 use super::last_scopes::scopes_of_row;
 use super::unfit::{beyond, unfit, unfit_because, unreadable};
@@ -53,65 +65,6 @@ pub struct Row<'a> {
     metadata: Cow<'a, str>,
     prefix: Option<&'a str>,
     caveats: &'a str,
-}
-
-/// A column of the table of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Column {
-    /// Its name, which needs no quotes.
-    pub name: &'static str,
-    /// The type of its values.
-    pub column_type: ColumnType,
-}
-
-/// The type of a column's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnType {
-    /// Text in UTF-8.
-    Text,
-    /// An integer of 64 bits. Times are whole seconds since the Unix epoch.
-    Integer,
-    /// Bytes.
-    Blob,
-}
-
-/// A value on its way into a column: of a text or an integer `None` is NULL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnValue<'a> {
-    /// For a column of the type [`ColumnType::Text`].
-    Text(Option<&'a str>),
-    /// For a column of the type [`ColumnType::Integer`].
-    Integer(Option<i64>),
-    /// For a column of the type [`ColumnType::Blob`].
-    Blob(&'a [u8]),
-}
-
-/// The columns of a row that a driver has read, by their place in [`Row::COLUMNS`]. NULL is `None`.
-pub trait ReadColumns<'a> {
-    /// The error of the driver, and of a row that is no record.
-    type Error: From<StoreError>;
-
-    /// The text in this column.
-    ///
-    /// # Errors
-    ///
-    /// If the column holds something else.
-    fn text(&self, place: usize) -> Result<Option<&'a str>, Self::Error>;
-
-    /// The integer in this column.
-    ///
-    /// # Errors
-    ///
-    /// If the column holds something else.
-    fn integer(&self, place: usize) -> Result<Option<i64>, Self::Error>;
-
-    /// The bytes in this column.
-    ///
-    /// # Errors
-    ///
-    /// If the column holds something else.
-    fn blob(&self, place: usize) -> Result<Option<&'a [u8]>, Self::Error>;
 }
 
 const NO_METADATA: &str = "{}";
@@ -299,21 +252,6 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A time as a column holds it, up to the year 292 277 026 596.
-///
-/// # Errors
-///
-/// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) for a time beyond that.
-pub fn column_time(at: Timestamp) -> Result<i64, StoreError> {
-    i64::try_from(at.as_unix()).map_err(|_| beyond("time"))
-}
-
-/// The time of a revocation as a column holds it. A time beyond that becomes the last that a column holds,
-/// because refusing it would keep the key alive.
-pub fn revocation_time(at: Timestamp) -> i64 {
-    i64::try_from(at.as_unix()).unwrap_or(i64::MAX)
-}
-
 fn column_metadata(metadata: &Metadata) -> Result<Cow<'static, str>, StoreError> {
     if metadata.is_empty() {
         return Ok(Cow::Borrowed(NO_METADATA));
@@ -321,17 +259,6 @@ fn column_metadata(metadata: &Metadata) -> Result<Cow<'static, str>, StoreError>
     let json = serde_json::to_string(metadata.entries());
     json.map(Cow::Owned)
         .map_err(|error| unfit_because("metadata", error))
-}
-
-/// The time in a column.
-///
-/// # Errors
-///
-/// [`Corrupt`](crate::store::StoreErrorKind::Corrupt) for a time before the Unix epoch. The error names the column.
-pub fn moment(column: &'static str, seconds: i64) -> Result<Timestamp, StoreError> {
-    u64::try_from(seconds)
-        .map(Timestamp::from_unix)
-        .map_err(|_| unfit(column))
 }
 
 fn optional_time(

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::asked::{Position, number};
+use super::list_statements::number;
+use super::position::Position;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::store::StoreError;

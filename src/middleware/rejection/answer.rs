@@ -1,0 +1,138 @@
+//! One kind of refusal, prepared as far as requests do not differ.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::value::{ascii, problem_headers};
+use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use crate::middleware::{caching, problem};
+use crate::verdict::{Identity, InvalidCause};
+
+pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+
+/// One kind of refusal, except for what differs between requests.
+pub(super) struct Answer {
+    kind: RejectionKind,
+    status: StatusCode,
+    detail: Detail,
+    challenges: Arc<[HeaderValue]>,
+    problem: Bytes,
+    grpc_message: HeaderValue,
+}
+
+impl Answer {
+    pub(super) fn new(
+        kind: RejectionKind,
+        detail: Detail,
+        status: StatusCode,
+        challenges: Vec<HeaderValue>,
+    ) -> Self {
+        let text = match &detail {
+            Detail::Static(text) => text,
+            Detail::Shared(text) => text.as_ref(),
+        };
+        Self {
+            kind,
+            status,
+            challenges: challenges.into(),
+            problem: problem::json(status, text).into(),
+            grpc_message: ascii(grpc::percent_encode(text)),
+            detail,
+        }
+    }
+
+    pub(super) fn rejection(&self, cause: Option<InvalidCause>, identity: Identity) -> Rejection {
+        Rejection {
+            kind: self.kind,
+            status: self.status,
+            detail: self.detail.clone(),
+            cause,
+            identity,
+            source: None,
+            challenges: Challenges::Shared(Arc::clone(&self.challenges)),
+            requirement: None,
+            untold: false,
+            is_answered: false,
+        }
+    }
+
+    /// `headers` are those of the problem, if they were prepared.
+    pub(super) fn respond(
+        &self,
+        mut rejection: Rejection,
+        headers: Option<&HeaderMap>,
+        vary: &HeaderValue,
+        responder: Option<&Responder>,
+        request: Head<'_>,
+    ) -> Response<Bytes> {
+        let grpc = grpc::content_type(request);
+        let mut response = match (grpc, responder) {
+            (Some(content_type), _) => {
+                grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
+            }
+            (None, Some(responder)) => {
+                rejection.is_answered = true;
+                completed(responder(&rejection), rejection.challenges.as_slice(), vary)
+            }
+            (None, None) => rejection.problem(self.problem.clone(), headers, vary),
+        };
+        response.extensions_mut().insert(rejection);
+        response
+    }
+}
+
+/// An answer with its headers, for a refusal of which nothing in them differs between requests.
+pub(super) struct Prepared {
+    pub(super) answer: Answer,
+    headers: HeaderMap,
+}
+
+impl Prepared {
+    pub(super) fn new(answer: Answer, vary: &HeaderValue) -> Self {
+        Self {
+            headers: problem_headers(answer.kind, &answer.challenges, vary),
+            answer,
+        }
+    }
+
+    pub(super) fn respond(
+        &self,
+        rejection: Rejection,
+        vary: &HeaderValue,
+        responder: Option<&Responder>,
+        request: Head<'_>,
+    ) -> Response<Bytes> {
+        let headers = Some(&self.headers);
+        self.answer
+            .respond(rejection, headers, vary, responder, request)
+    }
+}
+
+/// A user's refusal, completed with the mandatory fields. Its caching fields are replaced, because a
+/// stored refusal would answer the holders of valid keys.
+pub(super) fn completed(
+    mut response: Response<Bytes>,
+    challenges: &[HeaderValue],
+    vary: &HeaderValue,
+) -> Response<Bytes> {
+    let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    if unauthorized && !headers.contains_key(header::WWW_AUTHENTICATE) {
+        for challenge in challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+    }
+    caching::forbid_storing(headers);
+    caching::vary_by(headers, vary.clone());
+    response
+}
+
+impl RejectionKind {
+    /// The status of a kind that no profile changes.
+    pub(super) fn status(self) -> StatusCode {
+        StatusProfile::default().status(self)
+    }
+}

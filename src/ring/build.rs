@@ -1,0 +1,112 @@
+//! A ring from its configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use super::asking::Asking;
+use super::builder::{Imports, KeyRingBuilder};
+use super::{Inner, KeyRing, Waiting};
+use crate::access::realm::Realm;
+use crate::error::{Error, ErrorKind};
+use crate::key::digester::Digester;
+use crate::key::format::Format;
+use crate::lifecycle::{LONGEST_LIFETIME, Policy};
+use crate::ring::last_use::Uses;
+use crate::ring::unknown_keys::Asked;
+use crate::ring::watchers::Watchers;
+use crate::store::KeyStore;
+use crate::support::sync;
+
+impl KeyRingBuilder {
+    /// Builds the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPrefix`](crate::ErrorKind::InvalidPrefix),
+    /// [`InvalidRealm`](crate::ErrorKind::InvalidRealm),
+    /// [`InvalidPepper`](crate::ErrorKind::InvalidPepper),
+    /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
+    /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace period of under a
+    /// second, a lifetime, a grace period or a retention of over 100 years, a limit of no key, no
+    /// pending look-up, or an interval of zero.
+    pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
+        let prefix = self.prefix?;
+        if let Some(kind) = self.problem {
+            return Err(kind.into());
+        }
+        self.check_limits()?;
+        let realm = match self.realm {
+            Some(realm) => realm,
+            None => Realm::new(prefix.as_str())?,
+        };
+        Ok(KeyRing(Arc::new(Inner {
+            index: store.index().cloned(),
+            store: Arc::new(store),
+            clock: self.clock,
+            realm,
+            format: Format::new(prefix),
+            digester: Digester::new(self.pepper.as_ref(), &self.earlier_peppers)?,
+            policy: Policy {
+                max_lifetime: self.max_lifetime,
+                max_grace: self.max_grace,
+                grantable: self.grantable,
+                caveats: self.caveats,
+                max_keys_per_subject: self.max_keys_per_subject,
+            },
+            revokes_on_reuse: self.revokes_on_reuse,
+            observer: self.observer,
+            watchers: sync::Arc::new(Watchers::default()),
+            watch_interval: self.watch_interval,
+            uses: self.tracks_last_use.then(Uses::default),
+            upkeep_interval: self.upkeep_interval,
+            retention: self.retention,
+            lookup_timeout: self.lookup_timeout,
+            waiting: Waiting::at_most(self.max_pending_lookups),
+            accepts_imports: self.imports >= Imports::Accepted,
+            accepts_sanctum: self.imports == Imports::AndSanctum,
+            unknown_keys: self
+                .unknown_keys
+                .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),
+            latest_end: AtomicU64::new(0),
+        })))
+    }
+
+    fn check_limits(&self) -> Result<(), Error> {
+        let second = Duration::from_secs(1);
+        let lifetime = self.max_lifetime.unwrap_or(Duration::MAX);
+        // Lifetimes and grace periods are in whole seconds. The durations of timers need not be.
+        let problems = [
+            (lifetime < second, "max_lifetime is under a second"),
+            (self.max_grace < second, "max_grace is under a second"),
+            (
+                self.max_lifetime.is_some_and(|it| it > LONGEST_LIFETIME),
+                "max_lifetime is over 100 years: milliseconds taken for seconds?",
+            ),
+            (
+                self.max_grace > LONGEST_LIFETIME,
+                "max_grace is over 100 years: milliseconds taken for seconds?",
+            ),
+            (
+                self.retention > LONGEST_LIFETIME,
+                "retention is over 100 years: milliseconds taken for seconds?",
+            ),
+            (
+                self.max_keys_per_subject == Some(0),
+                "max_keys_per_subject is zero",
+            ),
+            (self.lookup_timeout.is_zero(), "lookup_timeout is zero"),
+            (self.max_pending_lookups == 0, "max_pending_lookups is zero"),
+            (
+                self.max_pending_unknown_keys == 0,
+                "max_pending_unknown_keys is zero",
+            ),
+            (self.watch_interval.is_zero(), "watch_interval is zero"),
+            (self.upkeep_interval.is_zero(), "upkeep_interval is zero"),
+        ];
+        match problems.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, problem)) => Err(Error::with_limit(ErrorKind::InvalidPolicy, problem)),
+            None => Ok(()),
+        }
+    }
+}

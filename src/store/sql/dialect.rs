@@ -1,0 +1,40 @@
+//! How one database differs from another.
+
+use super::value::Value;
+
+/// How one database differs from another, and how the table of keys is indexed there.
+///
+/// The statements name the columns of [`Row`](super::Row), `realm`, and `last_used_at`, the time of the last
+/// use or NULL.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// The table of keys, as a statement names it.
+    pub table: &'static str,
+    /// The columns that a page reads: [`Row::NAMES`](super::Row::NAMES), and others after them.
+    pub columns: &'static str,
+    /// Conditions that find the keys that were not used after `:since`, in the hour `:hour`, in parts of
+    /// which no two find the same key.
+    pub unused: &'static [&'static str],
+    /// The part of that condition that the index cannot check.
+    pub unused_rest: &'static str,
+    /// Whether a key is not revoked, so that no index is taken for it.
+    pub plain_unrevoked: &'static str,
+    /// The condition that finds the keys of a scope: `:realm` and `:scope` stand for the values.
+    pub of_scope: &'static str,
+    /// The condition for whether a key has a scope, which uses no index.
+    pub has_scope: &'static str,
+    /// The realm, so that no index is taken for it.
+    pub plain_realm: &'static str,
+    /// The id, so that no index is taken for it.
+    pub plain_id: &'static str,
+    /// How many keys are put in order for a page, if the index has everything that the query needs. With
+    /// a page of 100 of a million keys, a filter that this many meet costs about the same both ways.
+    pub few_in_index: i64,
+    /// How many, if each is looked at in the table.
+    pub few_in_table: i64,
+    /// The placeholder of a value.
+    pub place: fn(usize, &Value) -> String,
+    /// A list of the ids that a statement finds, and the text that comes before the statement with the
+    /// list.
+    pub among: fn(&str) -> (String, String),
+}
