@@ -3,9 +3,9 @@
 use std::fmt;
 
 #[cfg(doc)]
-use tower_api_key::store::KeyStore;
+use tower_api_key::{replica::Feed, store::KeyStore};
 
-/// A clause of the contract that is in the docs of [`KeyStore`].
+/// A clause of the contract that is in the docs of [`KeyStore`], or in those of [`Feed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Clause {
@@ -37,6 +37,17 @@ pub enum Clause {
     Tasks,
     /// Stores of one identity hold the same records, and no other store has it.
     Identity,
+    /// Of a feed: what was committed before a question for changes is in the answer, or was there before, as it is
+    /// now, in the realms that were asked for.
+    Completeness,
+    /// Of a feed: pages are in the order of the digests, and what changes between them comes with the changes since.
+    Pages,
+    /// Of a feed: a position of another history gets no answer, and what is forgotten is needed by nobody.
+    OneHistory,
+    /// Of a feed: checksums are those of the state that they come with.
+    Sums,
+    /// Of a feed: a call is not answered by what a call that was dropped has asked.
+    DroppedCalls,
     /// A store that can answer does. The suite met an error in the place of an answer.
     Honesty,
 }
@@ -59,6 +70,11 @@ impl Clause {
             Self::GetMany => "get many",
             Self::Tasks => "tasks",
             Self::Identity => "identity",
+            Self::Completeness => "completeness",
+            Self::Pages => "pages",
+            Self::OneHistory => "one history",
+            Self::Sums => "sums",
+            Self::DroppedCalls => "dropped calls",
             Self::Honesty => "honesty",
         }
     }

@@ -31,6 +31,9 @@
 //!
 //! The [`guide`] has a store in two hundred lines.
 //!
+//! A store that replicas follow keeps the contract of [`Feed`](tower_api_key::replica::Feed) too:
+//! [`feed_contract`].
+//!
 //! # What it does not check
 //!
 //! - Speed: whether a look-up waits for a lock is for your own benchmark.
@@ -45,6 +48,7 @@ pub mod guide;
 mod atomicity;
 mod clause;
 mod compare_and_swap;
+mod feed;
 mod fidelity;
 mod get_many;
 mod identity;
@@ -63,6 +67,8 @@ mod visibility;
 
 #[doc(inline)]
 pub use clause::Clause;
+#[doc(inline)]
+pub use feed::feed_contract;
 #[doc(inline)]
 pub use violation::Violation;
 
@@ -109,10 +115,7 @@ pub async fn contract_without<S: KeyStore>(
         left_out.iter().all(|clause| optional.contains(clause)),
         "only the clauses purge and last use can be left out"
     );
-    assert!(
-        Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
-        "run the contract on a runtime of several threads: #[tokio::test(flavor = \"multi_thread\")]"
-    );
+    assert_threads();
     let trial = async |clause| Trial::new(empty_store().await, clause);
     visibility::check(&trial(Clause::Visibility).await).await?;
     fidelity::check(&trial(Clause::Fidelity).await).await?;
@@ -141,4 +144,11 @@ pub async fn contract_without<S: KeyStore>(
     tasks::check(&trial(Clause::Tasks).await).await?;
     let two = [trial(Clause::Identity).await, trial(Clause::Identity).await];
     identity::check(&two).await
+}
+
+fn assert_threads() {
+    assert!(
+        Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
+        "run the contract on a runtime of several threads: #[tokio::test(flavor = \"multi_thread\")]"
+    );
 }

@@ -8,6 +8,7 @@
 mod batches;
 mod broken;
 mod fault;
+mod feeds;
 mod indexes;
 mod optional;
 mod revocations;

@@ -5,11 +5,19 @@ mod rollout;
 
 use tower_api_key::replica::{Changes, Feed, Position, Realms};
 use tower_api_key::{KeyRing, RevocationReason};
+use tower_api_key_contract::feed_contract;
 
 use self::copy::Copy;
 use super::{builder, connect, ring_over};
 use tower_api_key_test_support::pg_server::{database, execute};
 use tower_api_key_test_support::support::issue;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_feed_keeps_its_contract() {
+    feed_contract(async || connect(&database().await).await)
+        .await
+        .unwrap();
+}
 
 #[tokio::test]
 async fn a_copy_is_brought_up_to_date_by_what_changed() {

@@ -151,7 +151,8 @@ impl Link {
             let query = query.bind(in_progress).bind(after).bind(limit(PAGE + 1));
             query.fetch_all(&mut link.connection).await
         };
-        let (rows, sums) = self.with_sums(with_sums.then_some(realms), ask).await?;
+        let realms_of_sums = (with_sums && after.is_empty()).then_some(realms);
+        let (rows, sums) = self.with_sums(realms_of_sums, ask).await?;
         let mut states = rows.iter().filter_map(|row| match column(row, SEEN - 1) {
             Ok(None::<&str>) => None,
             _ => Some(State::of(row, "pull")),
