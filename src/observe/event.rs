@@ -77,14 +77,28 @@ pub enum EventKind {
         /// Why.
         reason: RevocationReason,
     },
-    /// A part of [`KeyRing::upkeep`](crate::KeyRing::upkeep) failed, and will be tried again. The
-    /// [failure](Event::failure) says why.
+    /// A part of [`KeyRing::upkeep`](crate::KeyRing::upkeep), or of the upkeep of a replica, failed, and will be
+    /// tried again. The [failure](Event::failure) says why.
     UpkeepFailed,
     /// A store read its file again, and holds its present content.
     StoreReloaded,
     /// A store could not load its file again, and keeps its previous content. The
     /// [failure](Event::failure) says why.
     StoreReloadFailed,
+    /// A replica has proven that its records are fresh. Requests are answered from memory.
+    ReplicaFresh,
+    /// A replica can no longer prove that its records are fresh: every request asks the database, and is refused
+    /// (503) if that fails. The [failure](Event::failure) says why.
+    ReplicaStale,
+    /// The database of a replica is another one, was restored, or has failed over. The replica compares its records
+    /// with it, and loads what differs.
+    ReplicaReset,
+    /// The database would give a key more authority than a replica has seen it have, or revive one that was dead
+    /// there. The replica does not. If the event names no key, the records of a replica differed from the
+    /// database by their checksums, and were loaded anew. A database that was restored or has failed over may have
+    /// lost revocations: revoke these keys again. A key that was restored on purpose works after the services
+    /// are restarted.
+    ReplicaDiverged,
 }
 
 impl EventKind {
@@ -115,6 +129,10 @@ impl EventKind {
             Self::UpkeepFailed => "upkeep_failed",
             Self::StoreReloaded => "store_reloaded",
             Self::StoreReloadFailed => "store_reload_failed",
+            Self::ReplicaFresh => "replica_fresh",
+            Self::ReplicaStale => "replica_stale",
+            Self::ReplicaReset => "replica_reset",
+            Self::ReplicaDiverged => "replica_diverged",
         }
     }
 }
@@ -148,7 +166,7 @@ impl<'a> Event<'a> {
     }
 
     /// The realm; `None` if a [`RequireScopeLayer`](crate::RequireScopeLayer) refuses a request that was
-    /// not authenticated, and if a store read its file again.
+    /// not authenticated, if a store read its file again, and of the events of a replica that are about no key.
     pub fn realm(&self) -> Option<&'a Realm> {
         self.realm
     }
@@ -180,8 +198,8 @@ impl<'a> Event<'a> {
         self.subject
     }
 
-    /// The error, if the event is about a failure: of an upkeep, of a keys file, or of the store that
-    /// gave no verdict on a request. It is fit for logs, together with its [sources](StdError::source):
+    /// The error, if the event is about a failure: of an upkeep, of a keys file, of the database of a
+    /// replica, or of the store that gave no verdict on a request. It is fit for logs, together with its [sources](StdError::source):
     /// they name the file, the line, or the server's answer.
     pub fn failure(&self) -> Option<&'a (dyn StdError + Send + Sync + 'static)> {
         self.failure

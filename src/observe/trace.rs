@@ -31,9 +31,9 @@ use crate::verdict::{KeyPlace, RejectionKind};
 ///
 /// | level | events |
 /// |---|---|
-/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `move_failed`, `upkeep_failed`, `store_reload_failed`: the service is at fault |
-/// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have |
-/// | INFO | all other rejections, and the changes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded` |
+/// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `move_failed`, `upkeep_failed`, `store_reload_failed`, `replica_stale`, `replica_diverged`: the service or its database is at fault |
+/// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have; `replica_reset` |
+/// | INFO | all other rejections, and the changes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded`, `replica_fresh` |
 /// | DEBUG | `authenticated`, because there is one for each request |
 ///
 /// ```
@@ -133,8 +133,13 @@ fn level(kind: EventKind) -> Level {
         }
         | EventKind::MoveFailed
         | EventKind::UpkeepFailed
-        | EventKind::StoreReloadFailed => Level::ERROR,
-        EventKind::KeyInUrl | EventKind::KeyMisplaced | EventKind::Reuse => Level::WARN,
+        | EventKind::StoreReloadFailed
+        | EventKind::ReplicaStale
+        | EventKind::ReplicaDiverged => Level::ERROR,
+        EventKind::KeyInUrl
+        | EventKind::KeyMisplaced
+        | EventKind::Reuse
+        | EventKind::ReplicaReset => Level::WARN,
         EventKind::Rejected { .. }
         | EventKind::Issued
         | EventKind::Imported
@@ -144,6 +149,7 @@ fn level(kind: EventKind) -> Level {
         | EventKind::Narrowed
         | EventKind::Described
         | EventKind::Revoked { .. }
-        | EventKind::StoreReloaded => Level::INFO,
+        | EventKind::StoreReloaded
+        | EventKind::ReplicaFresh => Level::INFO,
     }
 }

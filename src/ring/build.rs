@@ -40,8 +40,10 @@ impl KeyRingBuilder {
             Some(realm) => realm,
             None => Realm::new(prefix.as_str())?,
         };
+        let watchers = Watchers::default();
+        store.on_change(watchers.listener());
         Ok(KeyRing(Arc::new(Inner {
-            index: store.index().cloned(),
+            index: store.index(&realm).cloned(),
             store: Arc::new(store),
             clock: self.clock,
             realm,
@@ -56,7 +58,7 @@ impl KeyRingBuilder {
             },
             revokes_on_reuse: self.revokes_on_reuse,
             observer: self.observer,
-            watchers: sync::Arc::new(Watchers::default()),
+            watchers: sync::Arc::new(watchers),
             watch_interval: self.watch_interval,
             uses: self.tracks_last_use.then(Uses::default),
             upkeep_interval: self.upkeep_interval,

@@ -25,7 +25,8 @@ impl KeyRing {
     /// and processes, the ring reads the records of all its watched keys again at its
     /// [`watch_interval`](crate::KeyRingBuilder::watch_interval). That costs the store one
     /// [`get_many`](crate::store::KeyStore::get_many) for each thousand keys, however many watches a key
-    /// has. Up to an eighth of each interval is left out at random, so that the members of a fleet do
+    /// has. A store that has its records in memory is not asked again for a key that was seen, and one that hears of
+    /// the changes of others, as a replica does, has the watches look at once. Up to an eighth of each interval is left out at random, so that the members of a fleet do
     /// not read in step. A watch of a key that is watched already begins with the record as last seen.
     ///
     /// The ring does not start a thread. Any watch that is polled drives the reading for all.
@@ -104,6 +105,7 @@ impl KeyRing {
     /// Reads these records and ends the watches that are over.
     async fn look_at(&self, ids: &[KeyId]) {
         let watchers = &self.0.watchers;
+        let ids = self.look_in_memory(ids);
         let mut batches = ids.chunks(BATCH);
         while let Some(batch) = batches.next() {
             let found = self.get_in_time(batch.to_vec()).await;
@@ -126,11 +128,33 @@ impl KeyRing {
         }
     }
 
+    /// Looks at those keys whose records are in memory, and returns the others.
+    fn look_in_memory(&self, ids: &[KeyId]) -> Vec<KeyId> {
+        let ring = &self.0;
+        let Some(index) = &ring.index else {
+            return ids.to_vec();
+        };
+        let latest = ring.reading().latest;
+        let (mut looks, mut left) = (Vec::new(), Vec::new());
+        for (&id, digest) in ids.iter().zip(ring.watchers.digests(ids)) {
+            match digest.and_then(|digest| index.find(&ring.realm, &digest)) {
+                Some(found) => {
+                    let found = found.filter(|record| record.id() == id);
+                    looks.push((id, self.seen(Ok(found), latest)));
+                }
+                None => left.push(id),
+            }
+        }
+        ring.watchers.publish(looks);
+        left
+    }
+
     fn seen(&self, found: Found, latest: Timestamp) -> Seen {
         match found {
             Ok(Some(record)) => match record.state_at(latest) {
                 KeyState::Live | KeyState::NotYetValid => Seen::Live {
                     until: record.valid_until(),
+                    digest: *record.digest(),
                 },
                 over => {
                     self.0.remember_end(&record);

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::ops::RangeBounds;
+use std::sync::Weak;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::key::KeyId;
+use crate::key::digest::KeyDigest;
 use crate::record::KeyState;
-use crate::store::{BoxFuture, StoreError};
+use crate::store::{BoxFuture, ChangeListener, StoreError};
 use crate::support::caught::caught;
 use crate::support::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::time::Timestamp;
@@ -42,6 +44,8 @@ struct Key {
     watches: BTreeMap<u64, Slot>,
     /// The end of the record that was seen last, if it was live.
     seen_until: Option<Timestamp>,
+    /// The digest of that record, by which the next look needs no database.
+    digest: Option<KeyDigest>,
 }
 
 #[derive(Default)]
@@ -53,7 +57,7 @@ struct Slot {
 /// The result of a look at a key.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
-    Live { until: Timestamp },
+    Live { until: Timestamp, digest: KeyDigest },
     Ended(Ended),
 }
 
@@ -94,27 +98,28 @@ impl Watchers {
 
     /// Has a key looked at, because it has changed.
     pub(crate) fn tell(&self, id: KeyId) {
-        self.tell_in(id..=id);
+        self.watched.changed(&[id]);
     }
 
     /// Tells every watch that its key may have changed.
     pub(crate) fn tell_all(&self) {
-        self.tell_in(..);
-    }
-
-    fn tell_in(&self, ids: impl RangeBounds<KeyId>) {
         let mut slots = self.slots();
-        let Slots {
-            keys, asked, woken, ..
-        } = &mut *slots;
-        let mut wakers = Vec::new();
-        for (&id, key) in keys.range_mut(ids) {
-            wakers.append(&mut key.wakers());
-            asked.insert(id);
-            *woken = true;
-        }
+        let wakers = slots.ask(..);
         drop(slots);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Hears of the changes that the store knows of.
+    pub(crate) fn listener(&self) -> Weak<dyn ChangeListener> {
+        let watched: std::sync::Arc<dyn ChangeListener> = self.watched.clone();
+        std::sync::Arc::downgrade(&watched)
+    }
+
+    /// The digests of these keys, as far as a look has found them.
+    pub(crate) fn digests(&self, ids: &[KeyId]) -> Vec<Option<KeyDigest>> {
+        let slots = self.slots();
+        let digests = ids.iter().map(|id| slots.keys.get(id)?.digest);
+        digests.collect()
     }
 
     /// The keys to look at before the round is due.
@@ -147,7 +152,10 @@ impl Watchers {
                 continue;
             };
             match seen {
-                Seen::Live { until } => key.seen_until = Some(until),
+                Seen::Live { until, digest } => {
+                    key.seen_until = Some(until);
+                    key.digest = Some(digest);
+                }
                 Seen::Ended(ended) => {
                     key.end(&ended);
                     wakers.append(&mut key.wakers());
@@ -190,6 +198,19 @@ impl Watchers {
 impl Watched {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ChangeListener for Watched {
+    fn changed(&self, ids: &[KeyId]) {
+        let mut slots = self.slots();
+        if slots.keys.is_empty() {
+            return;
+        }
+        let asked = ids.iter().map(|&id| slots.ask(id..=id));
+        let wakers: Vec<Waker> = asked.flatten().collect();
+        drop(slots);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -255,6 +276,17 @@ impl Ticket {
 }
 
 impl Slots {
+    /// Has watched keys looked at. Returns whom to wake.
+    fn ask(&mut self, ids: impl RangeBounds<KeyId>) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for (&id, key) in self.keys.range_mut(ids) {
+            wakers.append(&mut key.wakers());
+            self.asked.insert(id);
+            self.woken = true;
+        }
+        wakers
+    }
+
     fn slot(&mut self, ticket: &Ticket) -> Option<&mut Slot> {
         let key = self.keys.get_mut(&ticket.id)?;
         key.watches.get_mut(&ticket.number)

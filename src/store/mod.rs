@@ -4,6 +4,7 @@
 //! [`KeyStore`].
 
 mod index;
+mod listener;
 mod listing;
 mod memory;
 #[cfg(feature = "sql")]
@@ -13,10 +14,11 @@ use std::any::Any;
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub(crate) use index::IndexAnswer;
 pub use index::{Asked, Freshness, Index};
+pub use listener::ChangeListener;
 pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use memory::MemoryStore;
 
@@ -101,6 +103,7 @@ impl StoreId {
 /// - **Uniqueness.** An id and a digest are in at most one record of the store, over all realms and
 ///   within a change. Otherwise the commit fails with [`StoreErrorKind::Duplicate`].
 /// - **Visibility.** Every look-up that begins after a commit has returned sees that commit.
+/// - **Changes.** A [listener](Self::on_change) hears of a change after look-ups see it.
 /// - **Realm.** A record is found, got and listed only in its own realm. A change may write records of
 ///   several realms.
 /// - **Fidelity.** A write puts every field of its record, and the record comes back as it was put:
@@ -161,10 +164,18 @@ pub trait KeyStore: Send + Sync + 'static {
         Err(task)
     }
 
-    /// The index in which this store holds all its records, if it does. The ring reads it while it is
+    /// The index in which this store holds all the records of a realm, if it does. The ring reads it while it is
     /// [fresh](Freshness), instead of calling [`find`](Self::find), which must give the same answers then.
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, realm: &Realm) -> Option<&Index> {
+        let _ = realm;
         None
+    }
+
+    /// Has a listener hear of the keys that change, by whatever process, as soon as the store knows. A store that
+    /// does not hear of changes forgets the listener, as the default does. It holds a listener no longer than its
+    /// ring does.
+    fn on_change(&self, listener: Weak<dyn ChangeListener>) {
+        let _ = listener;
     }
 
     /// The identity of the records that this store holds, if that is known. `None` shares them with no
@@ -267,8 +278,12 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).spawn(task)
     }
 
-    fn index(&self) -> Option<&Index> {
-        (**self).index()
+    fn index(&self, realm: &Realm) -> Option<&Index> {
+        (**self).index(realm)
+    }
+
+    fn on_change(&self, listener: Weak<dyn ChangeListener>) {
+        (**self).on_change(listener);
     }
 
     fn identity(&self) -> Option<StoreId> {

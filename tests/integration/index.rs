@@ -47,7 +47,7 @@ impl KeyStore for Replica {
         self.records.find(realm, digest)
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, _: &Realm) -> Option<&Index> {
         Some(&self.index)
     }
 

@@ -55,6 +55,8 @@ mod readiness;
 mod readme;
 mod records;
 mod rejections;
+#[cfg(feature = "replica")]
+mod replica;
 mod requiring;
 mod reuse;
 mod ring;
@@ -77,5 +79,7 @@ mod watch;
 mod wire;
 mod within;
 
+#[cfg(feature = "replica")]
+use tower_api_key_test_support::feed;
 use tower_api_key_test_support::pg_server;
 use tower_api_key_test_support::{folder, process, support};

@@ -265,7 +265,7 @@ impl<S: KeyStore> Trial<S> {
             ("list", listed.pop()),
         ];
         // A ring reads it in the place of `find`, while it is fresh.
-        let index = self.store.index();
+        let index = self.store.index(realm);
         if let Some(in_memory) = index.and_then(|it| it.find(realm, record.digest())) {
             ways.push(("the index", in_memory));
         }

@@ -228,10 +228,10 @@ impl KeyStore for BrokenStore {
         }))
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, realm: &Realm) -> Option<&Index> {
         self.shared
             .memory
-            .index()
+            .index(realm)
             .filter(|_| self.fault == Fault::NamesAnotherIndex)
     }
 

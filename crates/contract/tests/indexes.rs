@@ -37,7 +37,7 @@ impl KeyStore for Indexed {
         self.store.find(realm, digest)
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, _: &Realm) -> Option<&Index> {
         Some(&self.index)
     }
 

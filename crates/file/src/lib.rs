@@ -203,8 +203,8 @@ impl KeyStore for FileStore {
         self.records().find(realm, digest)
     }
 
-    fn index(&self) -> Option<&Index> {
-        self.records().index()
+    fn index(&self, realm: &Realm) -> Option<&Index> {
+        self.records().index(realm)
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -54,6 +54,14 @@ pub struct Asked {
     history: u64,
 }
 
+#[cfg(feature = "replica")]
+impl Asked {
+    /// The elapsed time at that moment.
+    pub(crate) fn at(&self) -> Duration {
+        self.at
+    }
+}
+
 /// Of its own: a ring may judge records by another clock, and two clocks are never compared. The system's
 /// is read without a virtual call.
 enum LeaseClock {

@@ -1,6 +1,8 @@
 //! Records in memory that requests read.
 
 mod by_digest;
+#[cfg(feature = "replica")]
+mod copied;
 mod freshness;
 mod hot;
 

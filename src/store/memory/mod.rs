@@ -176,7 +176,7 @@ impl KeyStore for MemoryStore {
         Lookup::Ready(Ok(self.0.index.find(realm, digest).flatten()))
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, _: &Realm) -> Option<&Index> {
         Some(&self.0.index)
     }
 

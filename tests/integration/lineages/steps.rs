@@ -124,11 +124,11 @@ impl KeyStore for Steps {
         }))
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self, realm: &Realm) -> Option<&Index> {
         if self.yields {
             None
         } else {
-            self.store.index()
+            self.store.index(realm)
         }
     }
 

@@ -142,8 +142,8 @@ impl KeyStore for RecordingStore {
         }))
     }
 
-    fn index(&self) -> Option<&Index> {
-        self.records.index().filter(|_| self.in_place)
+    fn index(&self, realm: &Realm) -> Option<&Index> {
+        self.records.index(realm).filter(|_| self.in_place)
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+pub mod feed;
 pub mod folder;
 #[cfg(feature = "logs")]
 pub mod logs;

@@ -1,0 +1,36 @@
+//! The checksums of what is held, next to those of the database.
+
+use std::sync::Arc;
+
+use super::Sums;
+use crate::record::KeyRecord;
+
+/// How many records a step takes, which is about a millisecond.
+const STEP: usize = 1_000;
+
+/// A comparison that goes on in steps, because it takes a second for a million records. Records never change, so
+/// what is compared is the state at the moment at which it began.
+pub(crate) struct Comparison {
+    records: std::vec::IntoIter<Arc<KeyRecord>>,
+    ours: Sums,
+    theirs: Sums,
+}
+
+impl Comparison {
+    pub(crate) fn new(records: Vec<Arc<KeyRecord>>, theirs: Sums) -> Self {
+        Self {
+            records: records.into_iter(),
+            ours: Sums::new(),
+            theirs,
+        }
+    }
+
+    /// The buckets that differ, if this was the last step.
+    pub(crate) fn step(&mut self) -> Option<Vec<u8>> {
+        for record in self.records.by_ref().take(STEP) {
+            self.ours.add(&record);
+        }
+        let is_done = self.records.as_slice().is_empty();
+        is_done.then(|| self.ours.differing(&self.theirs))
+    }
+}

@@ -1,0 +1,232 @@
+//! The records of a replica.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::access::realm::Realm;
+use crate::key::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::record::{Gain, KeyRecord};
+use crate::store::Index;
+use crate::support::mixing::MixingHasher;
+
+/// The records of a replica, of which none comes back to life.
+pub(crate) struct Memory {
+    index: Index,
+    /// Holding the lock is the right to write to the index.
+    dead: Mutex<Dead>,
+}
+
+/// Digests that were held, and are dead for the life of the process.
+#[derive(Default)]
+struct Dead {
+    gone: HashSet<Name, Mixing>,
+    /// Those of which an observer heard that the database would revive them.
+    told: HashSet<Name, Mixing>,
+}
+
+/// The first half of a digest. No two keys share it.
+type Name = u128;
+type Mixing = BuildHasherDefault<MixingHasher>;
+
+/// What a step has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Keys that may be others now.
+    pub(crate) ids: Vec<KeyId>,
+    /// Keys of which the database has more authority than the replica, which keeps less. Each is told once.
+    pub(crate) diverged: Vec<Arc<KeyRecord>>,
+}
+
+impl Memory {
+    pub(crate) fn new(index: Index) -> Self {
+        Self {
+            index,
+            dead: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The record of a digest, whether it may be believed or not.
+    pub(crate) fn held(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        self.index.held(digest)
+    }
+
+    /// What the database has found may be believed this far: what died here is dead. If it has not found a key that
+    /// was held *before* it was asked, that key is gone. A key that came meanwhile is not.
+    pub(crate) fn met(
+        &self,
+        realm: &Realm,
+        digest: &KeyDigest,
+        before: Option<&KeyRecord>,
+        found: Option<Arc<KeyRecord>>,
+    ) -> Option<Arc<KeyRecord>> {
+        let mut dead = self.dead();
+        if dead.gone.contains(&name(digest)) {
+            return None;
+        }
+        let held = self.index.held(digest);
+        match (found, held) {
+            (None, Some(held)) => {
+                let was_held = before.is_some_and(|before| is_same_key(before, &held));
+                if was_held && held.realm() == realm {
+                    self.bury(&mut dead, digest);
+                }
+                None
+            }
+            // A later answer could be of an earlier state, so this one is remembered.
+            (Some(record), Some(held)) if record.version() > held.version() => {
+                Some(self.index.hold(record))
+            }
+            (Some(record), _) => Some(self.index.met(record)),
+            (None, _) => None,
+        }
+    }
+
+    fn put(&self, record: Arc<KeyRecord>, changed: &mut Changed) {
+        let mut dead = self.dead();
+        let name = name(record.digest());
+        changed.ids.push(record.id());
+        let held = self.index.held(record.digest());
+        let gain = held.and_then(|held| record.gain_over(&held));
+        if gain.is_some_and(Gain::is_another_key) {
+            // The row of the one that is held is gone, because the other has its digest.
+            self.bury(&mut dead, record.digest());
+        }
+        let is_gone = dead.gone.contains(&name);
+        if (is_gone || gain.is_some()) && dead.told.insert(name) {
+            changed.diverged.push(Arc::clone(&record));
+        }
+        if !is_gone {
+            self.index.put(record);
+        }
+    }
+
+    fn remove(&self, digest: &KeyDigest, changed: &mut Changed) {
+        let mut dead = self.dead();
+        if let Some(held) = self.index.held(digest) {
+            self.bury(&mut dead, digest);
+            changed.ids.push(held.id());
+        }
+    }
+
+    fn bury(&self, dead: &mut Dead, digest: &KeyDigest) {
+        dead.gone.insert(name(digest));
+        self.index.remove(digest, u64::MAX);
+    }
+
+    fn dead(&self) -> MutexGuard<'_, Dead> {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_same_key(one: &KeyRecord, other: &KeyRecord) -> bool {
+    !one.gain_over(other).is_some_and(Gain::is_another_key)
+}
+
+fn name(digest: &KeyDigest) -> Name {
+    let halves = digest.as_bytes().as_chunks::<16>().0;
+    halves.first().map_or(0, |half| u128::from_be_bytes(*half))
+}
+
+/// The steps of a load and of a pull, up to the one after which all is held.
+#[derive(Default)]
+pub(crate) struct Steps {
+    /// New keys. They come last, so that the key that one takes the place of is dead before.
+    loaded: HashMap<Name, Arc<KeyRecord>, Mixing>,
+    pulled: Vec<Arc<KeyRecord>>,
+    /// What was held of the buckets that are loaded and no page has come to, the last digest first.
+    unseen: Vec<KeyDigest>,
+}
+
+impl Steps {
+    /// A pull begins. Of one that failed, nothing is left.
+    pub(crate) fn begin(&mut self) {
+        self.pulled.clear();
+    }
+
+    /// Takes a page of changes, except for what is new.
+    pub(crate) fn apply(
+        &mut self,
+        memory: &Memory,
+        records: Vec<Arc<KeyRecord>>,
+        gone: &[KeyDigest],
+    ) -> Changed {
+        let mut changed = Changed::default();
+        for digest in gone {
+            self.loaded.remove(&name(digest));
+            memory.remove(digest, &mut changed);
+        }
+        let is_held = |record: &Arc<KeyRecord>| memory.index.contains(record.digest());
+        let (mut held, new): (Vec<_>, Vec<_>) = records.into_iter().partition(is_held);
+        for record in &new {
+            self.loaded.remove(&name(record.digest()));
+        }
+        self.pulled.extend(new);
+        held.sort_by_key(|record| record.revocation().is_none());
+        for record in held {
+            memory.put(record, &mut changed);
+        }
+        changed
+    }
+
+    /// Takes what is new, at the end of a pull.
+    pub(crate) fn complete(&mut self, memory: &Memory) -> Changed {
+        let mut changed = Changed::default();
+        let new = self.loaded.drain().map(|(_, record)| record);
+        for record in new.chain(self.pulled.drain(..)) {
+            memory.put(record, &mut changed);
+        }
+        changed
+    }
+
+    /// Begins to load some buckets in the place of what is held.
+    pub(crate) fn replace(&mut self, memory: &Memory, buckets: &RangeInclusive<u8>) {
+        let records = memory.index.records();
+        let digests = records.iter().map(|record| *record.digest());
+        let digests = digests.filter(|digest| buckets.contains(&digest.as_bytes()[0]));
+        self.unseen = digests.collect();
+        self.unseen
+            .sort_unstable_by(|one, other| other.as_bytes().cmp(one.as_bytes()));
+        let is_left = |record: &Arc<KeyRecord>| !buckets.contains(&record.digest().as_bytes()[0]);
+        self.loaded.retain(|_, record| is_left(record));
+    }
+
+    /// Takes a page of the load, in the order of the digests. What is held and not in it is gone.
+    pub(crate) fn load(
+        &mut self,
+        memory: &Memory,
+        records: Vec<Arc<KeyRecord>>,
+        is_last: bool,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        let is_fresh = memory.index.freshness().is_fresh();
+        for record in records {
+            let here = record.digest();
+            while let Some(unseen) = self.unseen.last()
+                && unseen.as_bytes() <= here.as_bytes()
+            {
+                if unseen != here {
+                    memory.remove(unseen, &mut changed);
+                }
+                self.unseen.pop();
+            }
+            if is_fresh && !memory.index.contains(here) {
+                self.loaded.insert(name(here), record);
+            } else {
+                memory.put(record, &mut changed);
+            }
+        }
+        if is_last {
+            for unseen in self.unseen.drain(..) {
+                memory.remove(&unseen, &mut changed);
+            }
+        }
+        changed
+    }
+}

@@ -1,0 +1,203 @@
+//! What is dead on a node stays dead there, whatever the database says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tower_api_key::{KeyRecord, KeyRecordParts, Narrowing};
+
+use super::*;
+
+fn edited(record: &KeyRecord, edit: impl FnOnce(&mut KeyRecordParts)) -> Arc<KeyRecord> {
+    let mut parts = record.to_parts();
+    edit(&mut parts);
+    Arc::new(parts.into())
+}
+
+#[tokio::test]
+async fn r22_a_restored_database_revives_no_key() {
+    let node = Node::new().await;
+    let (revoked, narrowed, gone) = (
+        node.issue("read").await,
+        node.issue("read write").await,
+        node.issue("read").await,
+    );
+    node.pass(100 * MS).await;
+    let backup = node.feed.backup();
+    node.revoke(&revoked).await;
+    node.other
+        .narrow(narrowed.id(), Narrowing::new().to_scopes(["read"]))
+        .await
+        .unwrap();
+    let mut rows = node.feed.backup();
+    rows.retain(|row| row.id() != gone.id());
+    node.feed.edit(rows);
+    node.pass(100 * MS).await;
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    node.heard();
+
+    node.feed.restore(backup);
+    node.pass(500 * MS).await;
+    assert!(node.replica.is_fresh());
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    let key = narrowed.secret().expose().as_bytes();
+    let key = node.ring.verify(key).await.unwrap();
+    assert_eq!(key.scopes().to_string(), "read");
+    assert_eq!(node.finds(), 0);
+    let mut heard = node.heard();
+    heard.sort();
+    let mut expected =
+        [&revoked, &narrowed, &gone].map(|it| format!("replica_diverged {}", it.id()));
+    expected.sort();
+    assert_eq!(heard[..3], expected);
+    assert_eq!(heard[3..], ["replica_reset"]);
+
+    // Neither if the node asks the database, because it cannot prove its age.
+    node.feed.fail(Failing::FeedDown);
+    node.pass(SECOND).await;
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    assert_eq!(node.finds(), 2);
+}
+
+#[tokio::test]
+async fn r22_what_a_stale_node_has_refused_stays_refused() {
+    let node = Node::new().await;
+    let (revoked, gone) = (node.issue("read").await, node.issue("read").await);
+    node.pass(100 * MS).await;
+    let backup = node.feed.backup();
+    node.feed.fail(Failing::FeedDown);
+    node.pass(SECOND).await;
+    // No pull brings these. The node learns them by its look-ups.
+    node.revoke(&revoked).await;
+    let mut rows = node.feed.backup();
+    rows.retain(|row| row.id() != gone.id());
+    node.feed.edit(rows);
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+
+    node.feed.restore(backup);
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    node.feed.fail(Failing::Not);
+    node.pass(2 * SECOND).await;
+    assert!(node.replica.is_fresh());
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+}
+
+/// Such as an imported key that its client presents all the time.
+#[tokio::test]
+async fn r21_a_late_answer_kills_no_key_that_came_after_it() {
+    let node = Node::new().await;
+    let issued = node.issue("read").await;
+    let rows = node.feed.backup();
+    node.feed.restore(Vec::new());
+    node.feed.fail(Failing::LateFinds);
+    node.pass(SECOND).await;
+
+    // It asks before the key is there, and is answered after the replica holds it.
+    let (ring, key) = (node.ring.clone(), issued.secret().expose().to_owned());
+    let early = tokio::spawn(async move { ring.verify(key.as_bytes()).await });
+    node.run().await;
+    node.feed.edit(rows);
+    let late = node.replica.clone();
+    let index = tower_api_key::store::KeyStore::index(&late, node.ring.realm()).unwrap();
+    index.put(issued.record().clone());
+    node.feed.fail(Failing::FeedDown);
+    node.run().await;
+    let error = early.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), UNKNOWN);
+    assert!(index.contains(issued.record().digest()));
+    node.feed.fail(Failing::Not);
+    node.pass(2 * SECOND).await;
+    assert!(node.replica.is_fresh());
+    assert_eq!(node.verify(&issued).await, Ok(()));
+}
+
+#[tokio::test]
+async fn r22_another_key_of_a_held_digest_is_refused() {
+    let node = Node::new().await;
+    let issued = node.issue("read write").await;
+    node.pass(100 * MS).await;
+    assert_eq!(node.verify(&issued).await, Ok(()));
+    // Deleted, and inserted again for another subject, between two pulls.
+    let other = edited(issued.record(), |parts| {
+        parts.subject = "bob".parse().unwrap();
+    });
+    node.feed.edit(vec![other]);
+    node.pass(100 * MS).await;
+    assert_eq!(node.verify(&issued).await, Err(UNKNOWN));
+    assert!(
+        node.heard()
+            .contains(&format!("replica_diverged {}", issued.id()))
+    );
+}
+
+#[tokio::test]
+async fn a_reset_loads_only_what_differs() {
+    let node = Node::new().await;
+    for _ in 0..40 {
+        node.issue("read").await;
+    }
+    node.pass(100 * MS).await;
+    let pages = || node.feed.calls().page.swap(0, Ordering::Relaxed);
+    pages();
+    node.heard();
+
+    // A server that restarts has another history with the same rows.
+    node.feed.restore(node.feed.backup());
+    node.pass(500 * MS).await;
+    assert_eq!(node.heard(), ["replica_reset"]);
+    assert_eq!(pages(), 0);
+    assert_eq!(node.feed.calls().head.load(Ordering::Relaxed), 3);
+
+    // A lost issue, a lost revocation and a new key.
+    let mut rows = node.feed.backup();
+    let lost = rows.pop().unwrap();
+    let new = node.issue("read").await;
+    let new_row = node
+        .feed
+        .backup()
+        .into_iter()
+        .find(|row| row.id() == new.id());
+    rows.extend(new_row);
+    node.feed.restore(rows);
+    node.pass(500 * MS).await;
+    assert_eq!(node.replica.len(), 40);
+    assert_eq!(node.verify(&new).await, Ok(()));
+    assert!(
+        (1..=2).contains(&pages()),
+        "a page for each bucket that differs"
+    );
+    let held = tower_api_key::store::KeyStore::index(&node.replica, lost.realm()).unwrap();
+    assert!(!held.contains(lost.digest()));
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_no_trigger_has_logged() {
+    let node = Node::new().await;
+    let (kept, gone) = (node.issue("read").await, node.issue("read").await);
+    node.pass(100 * MS).await;
+    node.heard();
+    let mut rows = node.feed.backup();
+    rows.retain(|row| row.id() != gone.id());
+    node.feed.edit_unseen(rows);
+    node.pass(SECOND).await;
+    assert_eq!(
+        node.verify(&gone).await,
+        Ok(()),
+        "nothing has told the node"
+    );
+
+    // The first audit is within a day, and the lease has ended by then in this test.
+    node.clock.advance(std::time::Duration::from_hours(24));
+    node.pass(SECOND).await;
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    assert_eq!(node.verify(&kept).await, Ok(()));
+    let heard = node.heard();
+    let told = "replica_diverged: the store is unavailable: the checksums of 1 of 256 parts differ from those of the database, which are loaded anew";
+    assert!(heard.iter().any(|it| it == told), "{heard:?}");
+    assert_eq!(node.feed.calls().page.load(Ordering::Relaxed), 2);
+}
