@@ -11,8 +11,8 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tower_api_key::store::{StoreErrorKind, StoreId};
 use tower_api_key::{
-    Description, Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, RevocationReason,
-    ScopeSet, Unannounced,
+    Description, Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, Narrowing,
+    RevocationReason, Unannounced,
 };
 
 use super::PostgresStore;
@@ -238,9 +238,13 @@ impl InTransaction<'_> {
     /// # Errors
     ///
     /// As [`KeyRing::narrow`].
-    pub async fn narrow(&mut self, id: KeyId, scopes: &ScopeSet) -> Result<Arc<KeyRecord>, Error> {
+    pub async fn narrow(
+        &mut self,
+        id: KeyId,
+        narrowing: impl Into<Narrowing>,
+    ) -> Result<Arc<KeyRecord>, Error> {
         let ring = self.ring.clone();
-        self.run(ring.narrow(id, scopes)).await
+        self.run(ring.narrow(id, narrowing)).await
     }
 
     /// As [`KeyRing::describe`].

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
 use tower_api_key::store::ListQuery;
-use tower_api_key::{Grant, RevocationReason};
+use tower_api_key::{Grant, Narrowing, RevocationReason};
 use tower_api_key_contract::contract;
 use tower_api_key_postgres::InTransaction;
 
@@ -131,7 +131,8 @@ async fn r20_no_session_puts_its_operators_into_a_transaction() {
     let second = keys.rotate(first, Duration::from_mins(1)).await.unwrap();
     let third = keys.regrant(second.record().id(), grant()).await.unwrap();
     let id = third.record().id();
-    keys.narrow(id, &"read".parse().unwrap()).await.unwrap();
+    let fewer = Narrowing::new().to_scopes("read");
+    keys.narrow(id, fewer).await.unwrap();
     keys.revoke(first, reason).await.unwrap();
     let fourth = keys.issue(grant()).await.unwrap();
     let lineage = fourth.record().lineage();

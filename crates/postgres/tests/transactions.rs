@@ -10,8 +10,8 @@ use std::time::Duration;
 use sqlx::{PgPool, Postgres, Transaction};
 use tower_api_key::store::ListQuery;
 use tower_api_key::{
-    Description, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, RevocationReason,
-    VerifyErrorKind, observer_fn,
+    CaveatKind, Description, Grant, InvalidCause, Issued, KeyId, KeyRing, KeyState, Narrowing,
+    RevocationReason, VerifyErrorKind, observer_fn,
 };
 use tower_api_key_postgres::InTransaction;
 use tower_api_key_postgres::PostgresStore;
@@ -173,7 +173,11 @@ async fn r32_what_is_dropped_before_its_commit_has_changed_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_is_done_within_a_transaction() {
     let app = Application::new().await;
-    let ring = builder().accept_imports().build(app.store.clone()).unwrap();
+    let ring = builder()
+        .accept_imports()
+        .grantable_caveats([CaveatKind::Net])
+        .build(app.store.clone())
+        .unwrap();
     let visitors = KeyRing::builder("visit").build(app.store.clone()).unwrap();
     let visitor = issue(&visitors, "cart").await;
     let mut old = Vec::new();
@@ -192,8 +196,13 @@ async fn every_operation_is_done_within_a_transaction() {
     let regranted = keys.regrant(id(2), editor()).await.unwrap();
     let promoted = keys.promote(&visitors, visitor.record().id(), editor());
     let promoted = promoted.await.unwrap();
-    let narrowed = keys.narrow(id(3), &"read".parse().unwrap()).await.unwrap();
+    let fewer = Narrowing::new().to_scopes("read");
+    let narrowed = keys.narrow(id(3), fewer).await.unwrap();
     assert_eq!(narrowed.scopes().as_str(), "read");
+    let narrowing = Narrowing::new().with_caveats("net=10.0.0.0/8");
+    let tied = keys.narrow(id(6), narrowing).await.unwrap();
+    assert_eq!(tied.caveats().as_str(), "net=10.0.0.0/8");
+    assert_eq!(tied.scopes().as_str(), "read write");
     keys.revoke(id(4), REASON).await.unwrap();
     assert_eq!(keys.revoke_lineage(id(5), REASON).await.unwrap(), 1);
     assert_eq!(keys.revoke_subject("bob", REASON).await.unwrap(), 1);
@@ -218,7 +227,7 @@ async fn every_operation_is_done_within_a_transaction() {
     unannounced.announce();
 
     for live in [
-        &issued, &rotated, &at_once, &regranted, &promoted, &old[0], &old[3], &old[6],
+        &issued, &rotated, &at_once, &regranted, &promoted, &old[0], &old[3],
     ] {
         assert_eq!(verdict(&ring, live).await, Ok(()));
     }
@@ -229,6 +238,8 @@ async fn every_operation_is_done_within_a_transaction() {
         assert_eq!(verdict(&ring, dead).await, REPLACED);
     }
     assert_eq!(verdict(&visitors, &visitor).await, REPLACED);
+    let elsewhere = Err(VerifyErrorKind::Invalid(InvalidCause::CaveatNotMet));
+    assert_eq!(verdict(&ring, &old[6]).await, elsewhere);
     assert!(ring.verify(plaintext.as_bytes()).await.is_ok());
     assert_eq!(ring.get(imported.id()).await.unwrap(), Some(imported));
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tower_api_key::store::{StoreError, StoreErrorKind};
-use tower_api_key::{Error, ErrorKind, KeyDigest, KeyRing};
+use tower_api_key::{Error, ErrorKind, KeyDigest, KeyRing, Narrowing};
 use tower_api_key_postgres::InTransaction;
 use tower_api_key_postgres::sqlx;
 
@@ -132,8 +132,8 @@ async fn what_is_refused_is_undone_alone() {
     let nowhere = "000000000000".parse().unwrap();
     let mut transaction = app.begun().await;
     let mut keys = InTransaction::join(&ring, &mut transaction).await.unwrap();
-    let wider = "read write".parse().unwrap();
-    assert_eq!(kind(keys.narrow(id, &wider).await), ErrorKind::WouldWiden);
+    let wider = Narrowing::new().to_scopes("read write");
+    assert_eq!(kind(keys.narrow(id, wider).await), ErrorKind::WouldWiden);
     assert_eq!(
         kind(keys.regrant(nowhere, editor()).await),
         ErrorKind::NotFound
