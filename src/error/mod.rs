@@ -197,7 +197,8 @@ impl fmt::Display for Error {
                  accepts only plaintext, not digests"
             }
             ErrorKind::InvalidPlaintext => {
-                "invalid plaintext: use 1 to 512 visible ASCII characters without commas"
+                "invalid plaintext: use 1 to 512 visible ASCII characters without commas, and no \
+                 mistyped key of this ring"
             }
             ErrorKind::WeakPlaintext => {
                 "weak plaintext: under 128 bits by length and alphabet; issue a new key instead"

@@ -39,8 +39,8 @@ impl KeyRing {
     /// # Errors
     ///
     /// As [`import_digest`](Self::import_digest), but a pepper is no hindrance;
-    /// [`ErrorKind::InvalidPlaintext`] if no header can carry the key, and [`ErrorKind::WeakPlaintext`]
-    /// if it has under 128 bits by length and alphabet.
+    /// [`ErrorKind::InvalidPlaintext`] if no header can carry the key, or it has the form of a key of this
+    /// ring and a wrong checksum, and [`ErrorKind::WeakPlaintext`] if it has under 128 bits by length and alphabet.
     pub async fn import_plaintext(
         &self,
         import: impl Into<Import>,

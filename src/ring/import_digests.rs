@@ -30,7 +30,11 @@ impl Inner {
             OldKeyKind::Sha256(digest) => (*digest, Vec::new()),
             OldKeyKind::Plaintext(text) => {
                 let bytes = text.as_bytes();
-                if !is_importable(bytes) {
+                // A key of this form with another checksum was mistyped. A ring that takes no imports refuses it
+                // before it asks a database, and finds it in memory.
+                let is_mistyped =
+                    self.format.is_shaped(bytes) && self.format.id_of(bytes).is_none();
+                if !is_importable(bytes) || is_mistyped {
                     return Err(ErrorKind::InvalidPlaintext.into());
                 }
                 if !import.weak && strength_bits(text) < 128.0 {

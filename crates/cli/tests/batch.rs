@@ -184,7 +184,7 @@ fn r06_r35_every_mistake_in_a_line_has_its_cause_and_no_result_repeats_a_key() {
         (row("plaintext", &format!(" {}", KEYS[0]), ""), "there is white space around the key; remove it".to_owned()),
         (row("plaintext", &format!("\u{feff}{}", KEYS[0]), ""), "there is white space around the key; remove it".to_owned()),
         (row("plaintext", "hunter2", ""), "weak key: under 128 bits by length and alphabet, so it can be guessed; issue a new key instead, or use --insecure".to_owned()),
-        (row("plaintext", &format!("{},{}", KEYS[0], KEYS[1]), ""), "invalid plaintext: use 1 to 512 visible ASCII characters without commas".to_owned()),
+        (row("plaintext", &format!("{},{}", KEYS[0], KEYS[1]), ""), "invalid plaintext: use 1 to 512 visible ASCII characters without commas, and no mistyped key of this ring".to_owned()),
         (row("plaintext", "", ""), "no key".to_owned()),
         (row("sha256", HASH, ""), "unknown kind; write plaintext, sha256-hex, sha256-base64, sha256-base64url or sanctum".to_owned()),
         (row("sha512", HASH, ""), foreign.to_owned()),

@@ -258,7 +258,7 @@ fn an_import_that_is_refused() {
                 new key instead, or use --insecure";
     assert_eq!(weak, failed(1, line));
     let unfit = shell.feed("a b", &["import", "--subject", "b", "--expires-in", "1d"]);
-    let line = "invalid plaintext: use 1 to 512 visible ASCII characters without commas";
+    let line = "invalid plaintext: use 1 to 512 visible ASCII characters without commas, and no mistyped key of this ring";
     assert_eq!(unfit, failed(2, line));
     let empty = shell.feed("", &["import", "--subject", "b", "--expires-in", "1d"]);
     assert_eq!(empty, failed(2, "no key: write it to standard input"));

@@ -175,7 +175,7 @@ async fn what_a_ring_refuses_is_told_what_it_grants() {
         (
             error(importing.import_insecure_plaintext(alice(), "a,b").await),
             ErrorKind::InvalidPlaintext,
-            "invalid plaintext: use 1 to 512 visible ASCII characters without commas",
+            "invalid plaintext: use 1 to 512 visible ASCII characters without commas, and no mistyped key of this ring",
         ),
         (
             error(importing.import_plaintext(alice(), "hunter2").await),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_api_key::store::{ListQuery, MemoryStore};
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, ManualClock, Pepper,
+    Error, ErrorKind, Grant, Import, InvalidCause, KeyDigest, KeyRing, ManualClock, OldKey, Pepper,
     RevocationReason, Timestamp,
 };
 
@@ -52,6 +52,34 @@ async fn an_imported_digest_verifies_the_plaintext() {
         verdict(&ring, "from-Elsewhere").await,
         invalid(InvalidCause::Unknown)
     );
+}
+
+/// Of the ring's own form: a ring that takes no imports would find it in memory, and refuse it over a database.
+#[tokio::test]
+async fn r29_a_mistyped_key_of_the_ring_is_not_imported() {
+    let ring = importing();
+    let elsewhere = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
+    let issued = elsewhere.issue(Grant::new("alice")).await.unwrap();
+    let key = issued.secret().expose();
+    let (body, last) = key.split_at(key.len() - 1);
+    let mistyped = format!("{body}{}", if last == "0" { '1' } else { '0' });
+    for import in [
+        Import::new(alice()),
+        Import::new(alice()).insecure_accept_weak(),
+    ] {
+        let key = OldKey::plaintext(mistyped.as_str());
+        let imported = ring.import_many([(import, key)]).await.unwrap();
+        assert_refused(
+            imported.into_iter().next().unwrap(),
+            ErrorKind::InvalidPlaintext,
+        );
+    }
+    let imported = ring.import_plaintext(alice(), &mistyped).await;
+    assert_refused(imported, ErrorKind::InvalidPlaintext);
+    assert_eq!(ring.list(&ListQuery::new()).await.unwrap().records(), []);
+
+    ring.import_plaintext(alice(), key).await.unwrap();
+    assert_eq!(verdict(&ring, key).await, Ok("alice".to_owned()));
 }
 
 #[tokio::test]
