@@ -35,7 +35,7 @@
 //! - The file is on a local disk, in a folder of its own. A container mounts the folder, not the file.
 //! - One commit at a time, each with its `fsync`: some hundred to some thousand a second. Look-ups do not
 //!   wait for it.
-//! - A process keeps five threads for a store, and one connection for each processor.
+//! - A process keeps six threads for a store, and one connection for each processor.
 //! - A program links SQLite once. This crate resolves next to sqlx 0.8 and 0.9, diesel 2.3 and sea-orm 1,
 //!   because the version of `rusqlite` is a range.
 
@@ -47,6 +47,7 @@ mod backup;
 mod checkpoint;
 mod connection;
 mod failure;
+mod feed;
 mod files;
 mod list;
 mod open;
@@ -157,7 +158,7 @@ use tower_api_key::store::StoreError;
 ///
 /// # Threads
 ///
-/// Five threads end when the last clone is dropped: three with a connection, and two that monitor the
+/// Six threads end when the last clone is dropped: four with a connection, and two that monitor the
 /// files and stalled reads. That drop waits until the files are closed, some milliseconds as a rule and
 /// 5 s at the most. Clones share their connections. Opening blocks, so do it at the start. Open the file
 /// again in a child process instead of keeping a store over a `fork`.

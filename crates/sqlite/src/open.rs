@@ -11,6 +11,7 @@ use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::checkpoint::{forget_pages, last_checkpoint, leave_files_alone, rescue};
 use super::connection::{self, Access};
+use super::feed::Hints;
 use super::files::{Files, Stamp};
 use super::options::SqliteOptions;
 use super::place::Place;
@@ -36,6 +37,9 @@ pub(super) struct Core {
     pub(super) waiting: Worker,
     /// Lists, which may be long, and last uses.
     pub(super) management: Worker,
+    /// What replicas ask for.
+    pub(super) feed: Worker,
+    pub(super) hints: Arc<Hints>,
     /// `None` if the file is only read.
     pub(super) writer: Option<Worker>,
     /// Checks whether the schema has changed.
@@ -57,12 +61,15 @@ impl Core {
             Access::ReadOnly => None,
             _ => Some(Worker::start_writer("api-key-writer", &place)?),
         };
+        let hints = Arc::new(Hints::default());
         let core = Self {
             access,
             synchronous: options.synchronous,
             readers: Readers::new(),
             waiting: Worker::start("api-key-lookup", &place)?,
             management: Worker::start("api-key-reader", &place)?,
+            feed: Hints::start("api-key-feed", &place, &hints)?,
+            hints,
             writer,
             checking: Mutex::default(),
             stamp: Mutex::default(),
@@ -108,7 +115,7 @@ impl Core {
             connection::reader(place, real, place.busy_timeout)
                 .map_err(|error| without_index(place, access, &before, error))
         };
-        let (waiting, management, checking) = (reader()?, reader()?, reader()?);
+        let (waiting, management, feed, checking) = (reader()?, reader()?, reader()?, reader()?);
         let log_was_there = before.has_log();
         // From here on the log and its index exist.
         let files = Files::look(place)?;
@@ -121,6 +128,7 @@ impl Core {
         self.readers.put(readers);
         self.waiting.put(waiting);
         self.management.put(management);
+        self.feed.put(feed);
         if let (Some(worker), Some(writer)) = (&self.writer, writer) {
             worker.put(writer);
         }
@@ -180,14 +188,14 @@ impl Core {
         drop(self.checking().take());
         let readers = self.readers.close();
         let mut closing = Vec::new();
-        for worker in [&self.waiting, &self.management] {
+        for worker in self.reading() {
             if worker.is_open() {
                 worker.interrupt();
                 closing.push(worker.close(|_| {}));
             }
         }
         all(closing);
-        if !readers || self.waiting.is_open() || self.management.is_open() {
+        if !readers || self.reading().iter().any(|worker| worker.is_open()) {
             return false;
         }
         let Some(writer) = &self.writer else {
@@ -214,7 +222,7 @@ impl Core {
         drop(self.checking().take());
         self.readers.close();
         let mut closing = Vec::new();
-        for worker in [&self.waiting, &self.management] {
+        for worker in self.reading() {
             closing.push(worker.close(|_| {}));
         }
         all(closing);
@@ -229,6 +237,10 @@ impl Core {
             });
             all(vec![closing]);
         }
+    }
+
+    fn reading(&self) -> [&Worker; 3] {
+        [&self.waiting, &self.management, &self.feed]
     }
 
     fn checking(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {

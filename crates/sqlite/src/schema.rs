@@ -11,23 +11,25 @@ use super::place::Place;
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
 ];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
 /// and indexes that others add: without its own index, a store is slow but correct.
 const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
-     WHERE (type IN ('table', 'view') AND name IN ('api_keys', 'api_key_scope_sets')) \
-     OR (type = 'trigger' AND tbl_name = 'api_keys') ORDER BY name";
+     WHERE type IN ('table', 'view', 'trigger') \
+     AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed') \
+     ORDER BY name";
 
 /// The name, the type and the statement of a part of the schema.
 type Part = (String, String, String);
@@ -57,6 +59,8 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
         Some((name, _, _)) => {
             let table = match name.as_str() {
                 "api_keys" => "table of keys",
+                "api_key_changes" => "log of changes",
+                "api_key_feed" => "table of the staleness",
                 _ => "table of scopes",
             };
             Err(place.error(

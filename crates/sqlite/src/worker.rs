@@ -16,7 +16,7 @@ use super::checkpoint::{checkpoint, forget_pages};
 use super::place::Place;
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
 /// How long a writer is idle before its log is written to the file.
 const IDLE: Duration = Duration::from_millis(100);
@@ -81,10 +81,11 @@ impl Worker {
         Self::serving(name, place, write)
     }
 
-    fn serving(
+    /// A thread that has no connection yet, and runs jobs as `serve` does.
+    pub(super) fn serving(
         name: &str,
         place: &Arc<Place>,
-        serve: fn(&mpsc::Receiver<Job>, &Place),
+        serve: impl FnOnce(&mpsc::Receiver<Job>, &Place) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let served = Arc::clone(place);
@@ -150,6 +151,11 @@ impl Worker {
             drop(closing);
         }));
         closed
+    }
+
+    /// Ends a wait of the thread for jobs.
+    pub(super) fn wake(&self) {
+        let _ = self.jobs.send(Box::new(|_| {}));
     }
 
     /// Ends the running statement, if there is one.

@@ -8,6 +8,7 @@
 mod backups;
 mod checks;
 mod embedded;
+mod follower;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod full;

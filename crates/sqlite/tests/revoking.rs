@@ -36,7 +36,7 @@ const ROWS: [(&str, &str); 12] = [
 /// The rows that are not valid records.
 const UNREADABLE: [usize; 8] = [0, 1, 2, 3, 4, 5, 10, 11];
 
-fn id(number: usize) -> KeyId {
+pub(super) fn id(number: usize) -> KeyId {
     format!("{number:0>12}").parse().unwrap()
 }
 
