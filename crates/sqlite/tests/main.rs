@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use tower_api_key::store::{Found, KeyStore, Lookup, StoreError};
 use tower_api_key::{KeyDigest, Realm};
-use tower_api_key_contract::contract;
+use tower_api_key_contract::{contract, feed_contract};
 use tower_api_key_sqlite::SqliteStore;
 
 use tower_api_key_test_support::folder::Folder;
@@ -44,6 +44,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn the_store_in_a_file_keeps_the_contract() {
     let folder = Folder::new();
     contract(async || SqliteStore::open(folder.fresh()).unwrap())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_a_file_keeps_the_contract_of_a_feed() {
+    let folder = Folder::new();
+    feed_contract(async || SqliteStore::open(folder.fresh()).unwrap())
         .await
         .unwrap();
 }
