@@ -4,6 +4,7 @@
 //! by the address of its bytes, not by their content: a value from the network has bytes of its own.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,8 +16,10 @@ use super::Rejection;
 const NO_STORE: [u8; 8] = *b"no-store";
 
 /// The rejections whose marks exist, by the addresses of the marks. It is locked only for refusals in
-/// handlers, and for responses that have the content of a mark.
+/// handlers and, while a mark exists, for responses that have the content of one.
 static MARKED: Mutex<BTreeMap<usize, Rejection>> = Mutex::new(BTreeMap::new());
+/// How many there are. It changes under the lock.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 fn marked() -> MutexGuard<'static, BTreeMap<usize, Rejection>> {
     MARKED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,7 +31,9 @@ struct Mark(Box<[u8; NO_STORE.len()]>);
 impl Mark {
     fn of(rejection: Rejection) -> Self {
         let mark = Self(Box::new(NO_STORE));
-        marked().insert(address(mark.as_ref()), rejection);
+        let mut marked = marked();
+        marked.insert(address(mark.as_ref()), rejection);
+        COUNT.store(marked.len(), Ordering::Relaxed);
         mark
     }
 }
@@ -42,7 +47,10 @@ impl AsRef<[u8]> for Mark {
 impl Drop for Mark {
     fn drop(&mut self) {
         // The lock is released before the rejection is dropped.
-        let rejection = marked().remove(&address(self.as_ref()));
+        let mut marked = marked();
+        let rejection = marked.remove(&address(self.as_ref()));
+        COUNT.store(marked.len(), Ordering::Relaxed);
+        drop(marked);
         drop(rejection);
     }
 }
@@ -99,7 +107,8 @@ impl Rejection {
 
 fn take_marked(headers: &mut HeaderMap) -> Option<Rejection> {
     let value = headers.get_mut(CACHE_CONTROL)?;
-    if value.as_bytes() != NO_STORE {
+    // A mark in this response was made before, and exists: then the count is not zero.
+    if value.as_bytes() != NO_STORE || COUNT.load(Ordering::Relaxed) == 0 {
         return None;
     }
     let rejection = marked().get(&address(value.as_bytes())).cloned()?;
@@ -134,10 +143,16 @@ mod tests {
         assert!(take_marked(&mut cloned).is_none(), "twice");
 
         assert!(in_registry(&metadata[CACHE_CONTROL]));
+        {
+            let marked = marked();
+            assert_eq!(COUNT.load(Ordering::Relaxed), marked.len());
+        }
         let at = address(metadata[CACHE_CONTROL].as_bytes());
         drop(metadata);
         // Another test may have a mark of its own there by now, but not of this kind.
-        let left = marked().get(&at).map(|left| left.kind);
+        let marked = marked();
+        assert_eq!(COUNT.load(Ordering::Relaxed), marked.len());
+        let left = marked.get(&at).map(|left| left.kind);
         assert_ne!(left, Some(rejection.kind));
     }
 }
