@@ -183,8 +183,9 @@
 //!   keys file has to be revoked in the target.
 //!
 //! Standard error has the counts, and a line of progress after each 10 000 records. With `--json`, standard
-//! output is an object of the counts `copied`, `updated`, `there`, `unreadable` and `conflicts`. After
-//! conflicts or unreadable records the exit code is 7. After any error the command can be run again.
+//! output is an object of the counts `copied`, `updated`, `described` (those of the updated that got another label or
+//! other metadata), `there`, `unreadable` and `conflicts`. After conflicts or unreadable records the exit code
+//! is 7. After any error the command can be run again.
 //!
 //! The target is an argument, which other users of the machine can see. Leave the password of a Postgres
 //! server to `PGPASSWORD` or `~/.pgpass`. A keys file cannot be the target.

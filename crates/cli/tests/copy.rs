@@ -250,6 +250,26 @@ async fn r32_a_second_run_brings_revocations_and_narrowings_and_revives_nothing(
     assert_eq!(shown["scopes"], serde_json::json!(["b"]));
 }
 
+/// The target loses the label that it had, so a copy says so.
+#[test]
+fn a_copy_says_how_many_descriptions_it_changed() {
+    let shell = Shell::new();
+    let (_, id) = shell.mint(&["issue", "--subject", "alice"]);
+    shell.mint(&["issue", "--subject", "bob"]);
+    let target = shell.another("target.db");
+    assert_eq!(shell.copy(&shell.store, &target), copied(2, 0, 0));
+    assert_eq!(
+        shell
+            .run(&["describe", &id, "--label", "build server"])
+            .code,
+        0
+    );
+    let said = "0 copied, 1 updated (1 with another label or metadata), 1 already there, \
+                0 unreadable, 0 conflicts\n";
+    assert_eq!(shell.copy(&shell.store, &target), ran(0, "", said));
+    assert_eq!(shell.copy(&shell.store, &target), copied(0, 0, 2));
+}
+
 #[tokio::test]
 async fn invariant_1_a_record_that_was_widened_by_hand_does_not_widen_the_copy() {
     let shell = Shell::new();
@@ -276,7 +296,7 @@ async fn invariant_1_a_record_that_was_widened_by_hand_does_not_widen_the_copy()
     let ran = shell.run(&["copy", &target, "--json"]);
     assert_eq!(ran.code, 7);
     let counts = serde_json::json!({
-        "copied": 0, "updated": 0, "there": 2, "unreadable": 0, "conflicts": 1,
+        "copied": 0, "updated": 0, "described": 0, "there": 2, "unreadable": 0, "conflicts": 1,
     });
     assert_eq!(ran.json(), counts);
     let lines: Vec<serde_json::Value> = ran

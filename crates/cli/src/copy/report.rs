@@ -23,6 +23,8 @@ pub(super) struct Report {
     output: Output,
     copied: u64,
     updated: u64,
+    /// How many of them have another label or other metadata than before.
+    described: u64,
     there: u64,
     unreadable: u64,
     conflicts: u64,
@@ -36,6 +38,7 @@ impl Report {
             output,
             copied: 0,
             updated: 0,
+            described: 0,
             there: 0,
             unreadable: 0,
             conflicts: 0,
@@ -43,7 +46,8 @@ impl Report {
         }
     }
 
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    pub(super) fn count(&mut self, outcome: Outcome, is_described: bool) {
+        self.described += u64::from(is_described);
         *match outcome {
             Outcome::Copied => &mut self.copied,
             Outcome::Updated => &mut self.updated,
@@ -85,6 +89,7 @@ impl Report {
         let Self {
             copied: new,
             updated,
+            described,
             there,
             unreadable,
             conflicts,
@@ -94,6 +99,7 @@ impl Report {
             let counts = json!({
                 "copied": new,
                 "updated": updated,
+                "described": described,
                 "there": there,
                 "unreadable": unreadable,
                 "conflicts": conflicts,
@@ -107,8 +113,12 @@ impl Report {
                 1 => "1 conflict".to_owned(),
                 _ => format!("{conflicts} conflicts"),
             };
+            let described = match described {
+                0 => String::new(),
+                count => format!(" ({count} with another label or metadata)"),
+            };
             tell(&format!(
-                "{new} copied, {updated} updated, {there} already there, {unreadable} unreadable, \
+                "{new} copied, {updated} updated{described}, {there} already there, {unreadable} unreadable, \
                  {conflicts}\n"
             ));
         }

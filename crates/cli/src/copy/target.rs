@@ -26,6 +26,8 @@ struct Pending {
     done: Option<Outcome>,
     /// Whether the target has less than it had.
     is_shrunk: bool,
+    /// Whether the target has another label or other metadata than it had.
+    is_described: bool,
     /// How often another writer was first.
     lost: u32,
 }
@@ -90,7 +92,7 @@ impl Target {
                 };
                 match step(source, there.as_deref(), it.is_shrunk) {
                     Step::There => {
-                        report.count(it.done.unwrap_or(Outcome::There));
+                        report.count(it.done.unwrap_or(Outcome::There), it.is_described);
                         settled.push(id);
                     }
                     Step::Differs(why) => report.conflict(realm, id, why),
@@ -196,6 +198,7 @@ impl Pending {
             source: Arc::clone(source),
             done: None,
             is_shrunk: false,
+            is_described: false,
             lost: 0,
         }
     }
@@ -206,7 +209,9 @@ impl Pending {
             Expected::Absent => Outcome::Copied,
             Expected::Version(_) => Outcome::Updated,
         });
-        self.is_shrunk |= write.expected != Expected::Absent;
+        let is_update = write.expected != Expected::Absent;
+        self.is_shrunk |= is_update;
+        self.is_described |= is_update && write.describes();
         self
     }
 }
