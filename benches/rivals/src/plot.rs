@@ -8,6 +8,8 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 550.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 370.0;
+/// The height of a line of text.
+const LINE: f64 = 14.0;
 const COLOURS: [&str; 6] = [
     "#0b6e4f", "#c1292e", "#1f5fbf", "#8a4fbf", "#b8860b", "#555555",
 ];
@@ -82,6 +84,7 @@ pub(crate) fn svg(lines: &[(&str, Vec<(f64, f64)>)]) -> String {
         "#333",
         "keys, drawn at random",
     );
+    let mut labels = Vec::new();
     for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let path: Vec<String> = points
             .iter()
@@ -93,14 +96,15 @@ pub(crate) fn svg(lines: &[(&str, Vec<(f64, f64)>)]) -> String {
             "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
         );
         if let Some((x, y)) = points.last() {
-            text(
-                &mut svg,
-                (keys.at(*x) + 6.0, time.at(*y) + 4.0),
-                "start",
-                colour,
-                name,
-            );
+            labels.push((keys.at(*x) + 6.0, time.at(*y) + 4.0, *colour, *name));
         }
+    }
+    labels.sort_by(|(_, y, ..), (_, other, ..)| y.total_cmp(other));
+    let mut last = f64::NEG_INFINITY;
+    for (x, y, colour, name) in labels {
+        // Below the one before, if they would overlap.
+        last = y.max(last + LINE);
+        text(&mut svg, (x, last), "start", colour, name);
     }
     svg.push_str("</svg>\n");
     svg
@@ -134,5 +138,23 @@ mod tests {
         let svg = svg(&[("a", vec![(100.0, 200.0), (1_000.0, 300.0)])]);
         assert_eq!(svg.matches("<polyline").count(), 1);
         assert!(svg.contains(">a</text>") && svg.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn labels_do_not_overlap() {
+        let line = |name, time| (name, vec![(100.0, 50.0), (1_000.0, time)]);
+        let svg = svg(&[line("a", 210.0), line("b", 200.0), line("c", 205.0)]);
+        let labels = svg
+            .lines()
+            .filter(|line| line.contains("text-anchor=\"start\""));
+        let heights: Vec<f64> = labels
+            .map(|line| line.split('"').nth(3).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(heights.len(), 3);
+        assert!(
+            heights
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= LINE - 0.1)
+        );
     }
 }
