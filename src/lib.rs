@@ -46,6 +46,7 @@
 //!   [`Grant`]
 //!   describes the rights of a key, [`KeyRingBuilder`] limits the grants of a ring.
 //! - [`ApiKeyLayer`] authenticates requests. [`RequireScopeLayer`] requires scopes further in.
+//!   [`RouteTable`] says who may use each route of a service, and every other route is refused.
 //! - [`Source`] says where a key may be, by default in `x-api-key`.
 //! - [`rejection`] has the table of refusals, [`Rejection`] describes one to outer layers.
 //! - [`Observer`] receives the events of keys and requests. [`KeyRing::watch`] ends long-lived
@@ -112,8 +113,9 @@
 //!
 //! None is on by default.
 //!
-//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, and keys in the part of a path
-//!   that `Router::nest` strips are found.
+//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, routes with handlers and a
+//!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
+//!   are found.
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
@@ -191,6 +193,8 @@ pub use middleware::credential::source::Source;
 pub use middleware::drain::DrainLayer;
 #[doc(inline)]
 pub use middleware::guard::RequireScopeLayer;
+#[doc(inline)]
+pub use middleware::guard::routes::{Access, RouteTable};
 #[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
 #[doc(inline)]

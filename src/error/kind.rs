@@ -22,6 +22,9 @@ pub enum ErrorKind {
     CaveatNotGrantable,
     /// `all` or `any` of nothing: a requirement that asks for nothing is a mistake.
     EmptyRequirement,
+    /// A route that no request can match, that clashes with another, or whose method or scopes are none. The
+    /// message names it.
+    InvalidRoute,
     /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
     /// characters.
     InvalidSubject,
@@ -122,6 +125,7 @@ impl ErrorKind {
             | Self::InvalidRealm
             | Self::InvalidScope
             | Self::EmptyRequirement
+            | Self::InvalidRoute
             | Self::InvalidCaveat
             | Self::InvalidSubject
             | Self::InvalidLabel

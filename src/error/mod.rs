@@ -110,6 +110,10 @@ impl fmt::Display for Error {
                     "caveat not grantable: this ring does not grant {kind}; name it in grantable_caveats if every layer over the ring checks it"
                 );
             }
+            ErrorKind::InvalidRoute => {
+                let problem = self.limit.as_deref().unwrap_or_default();
+                return write!(f, "invalid route {problem}");
+            }
             ErrorKind::EmptyRequirement => "empty requirement: name at least one scope",
             ErrorKind::InvalidSubject => {
                 "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start"

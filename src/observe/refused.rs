@@ -40,6 +40,9 @@ impl Refusal {
                 rejected(RejectionKind::InsufficientScope, None),
                 key.record(),
             ),
+            Self::UnknownRoute(key) => {
+                Event::about(rejected(RejectionKind::UnknownRoute, None), key.record())
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn mixed(hash: u64, word: u64) -> u64 {
 }
 
 /// Hashes a name in a few instructions. Somebody who chooses the names can make them collide, so they are
-/// those of records, of which there is one for each key that was issued.
+/// those of records, of which there is one for each key that was issued, and those in a service's code.
 #[derive(Default)]
 pub(crate) struct MixingHasher(u64);
 
@@ -21,7 +21,11 @@ impl Hasher for MixingHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        for &byte in rest {
             self.write_u64(byte.into());
         }
     }

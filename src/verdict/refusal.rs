@@ -11,6 +11,7 @@ pub(crate) enum Refusal {
     Misplaced(KeyPlace, KeyId),
     Unverified(VerifyError),
     InsufficientScope(VerifiedKey),
+    UnknownRoute(VerifiedKey),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,9 @@ pub enum RejectionKind {
     Invalid,
     /// The key is valid, but lacks a scope that the route requires.
     InsufficientScope,
+    /// The key is valid, and the [`RouteTable`](crate::RouteTable) of the layer does not name the route of the
+    /// request, or its path is not canonical.
+    UnknownRoute,
     /// The store gave no verdict.
     StoreUnavailable,
     /// No [`ApiKeyLayer`](crate::ApiKeyLayer) stands outside this guard or extractor: a mistake in
@@ -42,6 +45,7 @@ impl RejectionKind {
             Self::KeyMisplaced => "key_misplaced",
             Self::Invalid => "invalid",
             Self::InsufficientScope => "insufficient_scope",
+            Self::UnknownRoute => "unknown_route",
             Self::StoreUnavailable => "store_unavailable",
             Self::NotAuthenticated => "not_authenticated",
         }

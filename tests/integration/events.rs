@@ -152,6 +152,7 @@ fn every_kind_has_a_word_of_its_own() {
         (RejectionKind::KeyMisplaced, "key_misplaced"),
         (RejectionKind::Invalid, "invalid"),
         (RejectionKind::InsufficientScope, "insufficient_scope"),
+        (RejectionKind::UnknownRoute, "unknown_route"),
         (RejectionKind::StoreUnavailable, "store_unavailable"),
         (RejectionKind::NotAuthenticated, "not_authenticated"),
     ];

@@ -3,6 +3,7 @@
 mod greeter;
 mod handlers;
 mod python;
+mod routes;
 mod wire;
 
 use std::time::Duration;

@@ -61,6 +61,7 @@ mod requiring;
 mod reuse;
 mod ring;
 mod rooms;
+mod routes;
 mod rows;
 mod scanners;
 mod schemes;

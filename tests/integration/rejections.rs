@@ -55,7 +55,7 @@ async fn r18_a_grpc_refusal_is_trailers_only_with_the_same_detail() {
         let code = match expected.kind {
             RejectionKind::Missing | RejectionKind::Invalid => "16",
             RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => "3",
-            RejectionKind::InsufficientScope => "7",
+            RejectionKind::InsufficientScope | RejectionKind::UnknownRoute => "7",
             RejectionKind::StoreUnavailable => "14",
             RejectionKind::NotAuthenticated => "13",
             other => panic!("{other:?} is not in the table"),

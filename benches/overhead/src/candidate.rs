@@ -21,6 +21,8 @@ pub enum Candidate {
     Default,
     /// The layer without its guard, which requires all scopes of a key.
     AllScopes,
+    /// The layer with its defaults, and a table of routes instead of one requirement.
+    Routed,
     /// The layer with its defaults, over a ring that tracks last uses.
     Tracked,
     /// The layer with its defaults, over a ring with an observer that does nothing.
@@ -29,7 +31,7 @@ pub enum Candidate {
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
@@ -37,6 +39,7 @@ impl Candidate {
         Self::Layer,
         Self::Default,
         Self::AllScopes,
+        Self::Routed,
         Self::Tracked,
         Self::Observed,
     ];
@@ -51,6 +54,7 @@ impl Candidate {
             Self::Layer => "layer without guard",
             Self::Default => "layer",
             Self::AllScopes => "layer, all scopes",
+            Self::Routed => "layer, routes",
             Self::Tracked => "layer, last use tracked",
             Self::Observed => "layer, observer",
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use http::Request;
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Event, KeyRing, Requirement, observer_fn};
+use tower_api_key::{Access, ApiKeyLayer, Event, KeyRing, Requirement, RouteTable, observer_fn};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 use tower_layer::Layer;
 
@@ -103,6 +103,7 @@ impl Setup {
                 let all = Requirement::all(self.scopes.iter().map(String::as_str)).unwrap();
                 subject(layer.require(all).layer(Inner))
             }
+            Candidate::Routed => subject(layer(&self.ring).routes(routes(required)).layer(Inner)),
             Candidate::Tracked => subject(layer(&self.tracking).require(required).layer(Inner)),
             Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
         }
@@ -135,6 +136,22 @@ impl Setup {
             Arc::new(records)
         })
     }
+}
+
+/// The routes of a service, one of which is that of the requests.
+fn routes(required: &str) -> RouteTable {
+    let table = RouteTable::builder()
+        .get("/health", Access::Public)
+        .get("/me", Access::AnyKey)
+        .get("/orders", "orders:list")
+        .post("/orders", "orders:write")
+        .get("/orders/{id}", required)
+        .delete("/orders/{id}", "orders:write")
+        .get("/orders/{id}/items", "items:list")
+        .get("/orders/{id}/items/{item}", "items:read")
+        .get("/customers/{id}", "customers:read")
+        .any_method("/files/{*path}", "files");
+    table.build().unwrap()
 }
 
 fn ignore(event: &Event<'_>) {

@@ -140,7 +140,7 @@ where
             None => self.gate,
             Some(place) => Arc::clone(&self.gate.others[place]),
         };
-        match gate.check(verdict, self.scheme) {
+        match gate.check(verdict, self.scheme, &self.request) {
             Ok(key) => {
                 self.request.extensions_mut().insert(key);
                 State::Pass {
@@ -150,7 +150,7 @@ where
                 }
             }
             Err(refusal) => State::Reject {
-                response: Some(gate.refuse(&refusal, (&self.request).into())),
+                response: Some(gate.refuse(&refusal, &self.request)),
             },
         }
     }

@@ -12,7 +12,8 @@ use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
 use crate::middleware::credential::{Sighting, Sources, hide};
-use crate::middleware::rejection::{Anonymous, Head, Required, Responses};
+use crate::middleware::guard::routes::RouteTable;
+use crate::middleware::rejection::{Anonymous, Required, Responses};
 use crate::observe::event::Event;
 use crate::observe::observed::Observed;
 use crate::ring::{KeyRing, Verifying};
@@ -24,6 +25,9 @@ pub(super) struct Gate {
     pub(super) ring: KeyRing,
     pub(super) sources: Sources,
     pub(super) required: Option<Required>,
+    /// The routes that requests may have. `None` if they may have any.
+    pub(super) routes: Option<RouteTable>,
+    /// Whether any request may pass without a key.
     pub(super) optional: bool,
     pub(super) forward: bool,
     /// The carriers of keys, unless accepted responses are left alone.
@@ -84,7 +88,7 @@ impl Gate {
                 }
                 (presented.header, presented.scheme, verifying)
             }
-            Ok(None) if self.optional => {
+            Ok(None) if self.may_be_anonymous(request) => {
                 if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
                     return Step::Refused(refusal);
                 }
@@ -108,7 +112,7 @@ impl Gate {
         let cache = CacheHeaders::private(self.vary.clone());
         match verifying {
             // A request that is refused goes nowhere: there is no one to hide the credential from.
-            Verifying::Done(verdict) => match self.check(verdict, scheme) {
+            Verifying::Done(verdict) => match self.check(verdict, scheme, request) {
                 Ok(key) => {
                     self.hide(request, header, !reported.is_empty());
                     request.extensions_mut().insert(key);
@@ -185,7 +189,9 @@ impl Gate {
             }
         };
         let other = by.map(|place| &self.others[place]);
-        let checked = other.map_or(self, |other| other).check(verdict, scheme);
+        let checked = other
+            .map_or(self, |other| other)
+            .check(verdict, scheme, request);
         let admitted = checked.map(|key| {
             request.extensions_mut().insert(key);
         });
@@ -196,29 +202,53 @@ impl Gate {
         }
     }
 
-    /// The one way to the inner service: a positive verdict on a key that meets the requirement.
+    /// Whether this request may pass without a key.
     #[inline]
-    pub(super) fn check(
+    fn may_be_anonymous<B>(&self, request: &Request<B>) -> bool {
+        let is_public = |routes: &RouteTable| routes.is_public(request);
+        self.optional && self.routes.as_ref().is_none_or(is_public)
+    }
+
+    /// The one way to the inner service: a positive verdict on a key that meets the requirement of the layer and
+    /// that of the route.
+    #[inline]
+    pub(super) fn check<B>(
         &self,
         verdict: Result<VerifiedKey, VerifyError>,
         scheme: Scheme,
+        request: &Request<B>,
     ) -> Result<VerifiedKey, Refusal> {
         let key = verdict?.presented_as(scheme);
-        match &self.required {
-            Some(required) if !required.is_met_by(&key) => Err(Refusal::InsufficientScope(key)),
-            _ => Ok(key),
+        match (&self.required, &self.routes) {
+            (Some(required), _) if !required.is_met_by(&key) => {
+                Err(Refusal::InsufficientScope(key))
+            }
+            (_, None) => Ok(key),
+            (_, Some(routes)) => routes.admit(key, request),
         }
     }
 
     #[cold]
-    pub(super) fn refuse(&self, refusal: &Refusal, request: Head<'_>) -> Response<Bytes> {
+    pub(super) fn refuse<B>(&self, refusal: &Refusal, request: &Request<B>) -> Response<Bytes> {
         let realm = self.ring.realm();
         if let Refusal::Misplaced(place, key_id) = refusal {
             self.report(*place, *key_id);
         }
         self.observer.tell(|| refusal.event(realm));
         self.responses
-            .refuse(refusal, self.required.as_ref(), request)
+            .refuse(refusal, self.unmet(refusal, request), request.into())
+    }
+
+    /// The requirement that a refused key does not meet: that of the layer, or that of the route.
+    fn unmet<B>(&self, refusal: &Refusal, request: &Request<B>) -> Option<&Required> {
+        let Refusal::InsufficientScope(key) = refusal else {
+            return None;
+        };
+        let of_route = || self.routes.as_ref()?.required_of(request);
+        let of_layer = self.required.as_ref();
+        of_layer
+            .filter(|required| !required.is_met_by(key))
+            .or_else(of_route)
     }
 
     /// Reports a key in a wrong place to the observer.

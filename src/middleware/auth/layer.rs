@@ -15,6 +15,7 @@ use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::client::{ClientAddress, ClientCertificate, FactSources};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
+use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
@@ -45,6 +46,7 @@ pub struct ApiKeyLayer {
     pub(super) others: Vec<OtherRing>,
     sources: Sources,
     required: Option<Requirement>,
+    routes: Option<RouteTable>,
     optional: bool,
     forward: bool,
     guard_responses: bool,
@@ -64,6 +66,7 @@ impl ApiKeyLayer {
             others: Vec::new(),
             sources: Sources::from_header(HeaderName::from_static("x-api-key")),
             required: None,
+            routes: None,
             optional: false,
             forward: false,
             guard_responses: true,
@@ -110,6 +113,18 @@ impl ApiKeyLayer {
     /// prefix. If a layer further in reads other headers, give its ring another prefix.
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// Refuses requests whose route the table does not name, and requires of the others what their route
+    /// requires, in addition to what the layer [`require`](Self::require)s. Called again, it replaces the table.
+    ///
+    /// The table decides which requests pass without a key, those to its [public](crate::Access::Public) routes,
+    /// and [`optional`](Self::optional) has no effect. If the layer requires scopes, no route is public.
+    ///
+    /// [`guard::routes`](crate::guard::routes) has an example, and what is refused.
+    pub fn routes(mut self, table: RouteTable) -> Self {
+        self.routes = Some(table);
         self
     }
 
@@ -258,12 +273,15 @@ impl ApiKeyLayer {
     ) -> Gate {
         let mut of_others = self.others.iter().map(|other| &other.required);
         let needs_a_key = self.required.is_some() || of_others.any(Option::is_some);
+        let of_table = self.routes.as_ref().map(RouteTable::has_public);
+        let is_optional = of_table.unwrap_or(self.optional);
         Gate {
             ring: ring.clone(),
             sources: self.sources.clone(),
             required: required
                 .map(|required| Required::new(required.clone(), self.responder.clone())),
-            optional: self.optional && !needs_a_key && !self.sources.is_empty(),
+            routes: self.routes.clone(),
+            optional: is_optional && !needs_a_key && !self.sources.is_empty(),
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::clone(responses),
@@ -291,6 +309,7 @@ impl fmt::Debug for ApiKeyLayer {
             .field("rings", &self.rings().collect::<Vec<_>>())
             .field("sources", &self.sources)
             .field("required", &self.required)
+            .field("routes", &self.routes)
             .field("optional", &self.optional)
             .field("profile", &self.profile)
             .finish_non_exhaustive()

@@ -62,15 +62,13 @@ where
                 let outcome = Outcome::of(&self.gate, &request);
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
-            Step::Refused(refusal) => {
-                ResponseFuture::reject(self.gate.refuse(&refusal, (&request).into()))
-            }
+            Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
             Step::ByAnother(gate, Ok(cache)) => {
                 let outcome = Outcome::of(&gate, &request);
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
             Step::ByAnother(gate, Err(refusal)) => {
-                ResponseFuture::reject(gate.refuse(&refusal, (&request).into()))
+                ResponseFuture::reject(gate.refuse(&refusal, &request))
             }
             Step::Pending(verdict, scheme, cache) => {
                 let clone = self.inner.clone();

@@ -33,6 +33,7 @@
 
 mod future;
 mod layer;
+pub mod routes;
 mod service;
 
 pub use future::ResponseFuture;
@@ -61,7 +62,7 @@ fn authorise(
     }
     // Only the authenticating layer knows which headers carry keys.
     let vary = HeaderValue::from_static("*");
-    let response = required.refuse(key, &vary, request);
+    let response = required.refuse(key, &vary, None, request);
     Err(Box::new(Rejection::of_a_guard(response)))
 }
 

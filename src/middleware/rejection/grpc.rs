@@ -33,7 +33,7 @@ pub(super) const fn code(kind: RejectionKind) -> i32 {
     match kind {
         RejectionKind::Missing | RejectionKind::Invalid => 16,
         RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced => 3,
-        RejectionKind::InsufficientScope => 7,
+        RejectionKind::InsufficientScope | RejectionKind::UnknownRoute => 7,
         RejectionKind::StoreUnavailable => 14,
         RejectionKind::NotAuthenticated => 13,
     }

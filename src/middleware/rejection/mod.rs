@@ -8,6 +8,7 @@
 //! | [`KeyMisplaced`](RejectionKind::KeyMisplaced) | 400 | names the place, and those for keys | – | 3 |
 //! | [`Invalid`](RejectionKind::Invalid) | 401 | Invalid API key | `invalid_token` | 16 |
 //! | [`InsufficientScope`](RejectionKind::InsufficientScope) | 403 | names what is required | `insufficient_scope` | 7 |
+//! | [`UnknownRoute`](RejectionKind::UnknownRoute) | 403 | Unknown route | – | 7 |
 //! | [`StoreUnavailable`](RejectionKind::StoreUnavailable) | 503 | Key store unavailable | – | 14 |
 //! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
 //!

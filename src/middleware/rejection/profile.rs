@@ -26,7 +26,9 @@ impl StatusProfile {
             | (RejectionKind::Invalid, Self::Rfc9110) => StatusCode::UNAUTHORIZED,
             (RejectionKind::Missing, Self::AwsGateway)
             | (RejectionKind::Invalid, Self::FastApi | Self::AwsGateway)
-            | (RejectionKind::InsufficientScope, _) => StatusCode::FORBIDDEN,
+            | (RejectionKind::InsufficientScope | RejectionKind::UnknownRoute, _) => {
+                StatusCode::FORBIDDEN
+            }
             (
                 RejectionKind::Ambiguous | RejectionKind::KeyInUrl | RejectionKind::KeyMisplaced,
                 _,

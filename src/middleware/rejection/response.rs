@@ -17,6 +17,7 @@ use crate::verdict::{InvalidCause, VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";
+const UNKNOWN_ROUTE: &str = "Unknown route";
 const STORE_UNAVAILABLE: &str = "Key store unavailable";
 const NOT_AUTHENTICATED: &str = "Authentication layer missing";
 
@@ -24,6 +25,7 @@ const NOT_AUTHENTICATED: &str = "Authentication layer missing";
 pub(crate) struct Responses {
     missing: Prepared,
     invalid: Prepared,
+    unknown_route: Prepared,
     store_unavailable: Prepared,
     /// One for each [`Ambiguity`], in its order.
     ambiguous: [Prepared; Ambiguity::ALL.len()],
@@ -60,6 +62,7 @@ impl Responses {
                 INVALID,
                 challenges(", error=\"invalid_token\""),
             ),
+            unknown_route: answer(RejectionKind::UnknownRoute, UNKNOWN_ROUTE, Vec::new()),
             store_unavailable: answer(
                 RejectionKind::StoreUnavailable,
                 STORE_UNAVAILABLE,
@@ -77,7 +80,7 @@ impl Responses {
         }
     }
 
-    /// The response to a refusal. `required` is the layer's requirement, if it has one.
+    /// The response to a refusal. `required` is what a key does not meet, if it is refused for that.
     #[cold]
     pub(crate) fn refuse(
         &self,
@@ -112,10 +115,18 @@ impl Responses {
                 }
             },
             Refusal::InsufficientScope(key) => match required {
-                Some(required) => required.refuse(key, &self.vary, request),
+                Some(required) => {
+                    required.refuse(key, &self.vary, self.responder.as_deref(), request)
+                }
                 // Nothing was required, so nothing can be lacking: a mistake in this crate.
                 None => not_authenticated(request),
             },
+            Refusal::UnknownRoute(key) => self.answer(
+                &self.unknown_route,
+                None,
+                Identity::Proven(key.id()),
+                request,
+            ),
         }
     }
 
@@ -201,12 +212,14 @@ impl Required {
         self.requirement.is_met_by(key.scopes())
     }
 
-    /// The response to a key that does not meet the requirement.
+    /// The response to a key that does not meet the requirement. The layer's responder makes it if there is none
+    /// for this requirement.
     #[cold]
     pub(crate) fn refuse(
         &self,
         key: &VerifiedKey,
         vary: &HeaderValue,
+        of_layer: Option<&Responder>,
         request: Head<'_>,
     ) -> Response<Bytes> {
         let rejection = Rejection {
@@ -214,7 +227,7 @@ impl Required {
             requirement: Some(Arc::clone(&self.requirement)),
             ..self.answer.rejection(None, Identity::Proven(key.id()))
         };
-        let responder = self.responder.as_deref();
+        let responder = self.responder.as_deref().or(of_layer);
         self.answer
             .respond(rejection, None, vary, responder, request)
     }

@@ -16,13 +16,13 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
-use tonic::service::Routes;
+use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Endpoint;
 use tonic::{Response, Status};
 use tonic_prost::ProstCodec;
 use tower::{Layer, Service};
-use tower_api_key::VerifiedKey;
 use tower_api_key::store::BoxFuture;
+use tower_api_key::{ApiKeyLayer, VerifiedKey};
 
 pub(super) const PATH: &str = "/acme.Greeter/Say";
 
@@ -139,6 +139,29 @@ impl Server {
         let serving = tonic::transport::Server::builder()
             .layer(layer)
             .add_service(greeter)
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+                ended.await.ok();
+            });
+        Self {
+            address,
+            calls,
+            end,
+            serving: tokio::spawn(serving),
+        }
+    }
+
+    /// A server whose layer is on the service, inside the server's router.
+    pub(super) async fn inside(layer: ApiKeyLayer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let greeter = Greeter {
+            calls: Arc::default(),
+            check: |_| Ok(()),
+        };
+        let calls = Arc::clone(&greeter.calls);
+        let (end, ended) = oneshot::channel::<()>();
+        let serving = tonic::transport::Server::builder()
+            .add_service(layer.named_layer(greeter))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
                 ended.await.ok();
             });

@@ -3,7 +3,8 @@
 use http::Request;
 use tower::Layer;
 use tower_api_key::{
-    ApiKeyLayer, InvalidCause, KeyId, RejectionKind, RequireScopeLayer, RevocationReason, Source,
+    ApiKeyLayer, InvalidCause, KeyId, RejectionKind, RequireScopeLayer, RevocationReason,
+    RouteTable, Source,
 };
 
 use crate::stores::{Outcome, scripted_ring};
@@ -25,12 +26,13 @@ pub(super) enum Case {
     Malformed,
     Revoked,
     LacksScope,
+    UnknownRoute,
     StoreDown,
     GuardAlone,
 }
 
 impl Case {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Missing,
         Self::RepeatedHeader,
         Self::RepeatedAuthorization,
@@ -44,6 +46,7 @@ impl Case {
         Self::Malformed,
         Self::Revoked,
         Self::LacksScope,
+        Self::UnknownRoute,
         Self::StoreDown,
         Self::GuardAlone,
     ];
@@ -106,6 +109,11 @@ impl Case {
                 403,
                 r#"{"title":"Forbidden","status":403,"detail":"Insufficient scope: expected orders:write"}"#,
             ),
+            Self::UnknownRoute => (
+                RejectionKind::UnknownRoute,
+                403,
+                r#"{"title":"Forbidden","status":403,"detail":"Unknown route"}"#,
+            ),
             Self::StoreDown => (
                 RejectionKind::StoreUnavailable,
                 503,
@@ -157,7 +165,7 @@ impl Case {
                 Self::Revoked => Some(InvalidCause::Revoked),
                 _ => None,
             },
-            proves_key: matches!(self, Self::Revoked | Self::LacksScope),
+            proves_key: matches!(self, Self::Revoked | Self::LacksScope | Self::UnknownRoute),
             names_key: matches!(
                 self,
                 Self::KeyInUri
@@ -198,7 +206,11 @@ impl Case {
                 request
             }
             Self::Malformed => with_key("nonsense"),
-            Self::Revoked | Self::LacksScope | Self::StoreDown | Self::GuardAlone => with_key(key),
+            Self::Revoked
+            | Self::LacksScope
+            | Self::UnknownRoute
+            | Self::StoreDown
+            | Self::GuardAlone => with_key(key),
         }
     }
 }
@@ -250,9 +262,14 @@ pub(super) async fn refused(
         let guard = RequireScopeLayer::new("orders:write");
         send(&guard.layer(inner.clone()), request).await
     } else {
-        let layer = ApiKeyLayer::new(ring)
-            .sources([Source::header(X_API_KEY).unwrap(), Source::bearer()])
-            .require("orders:write");
+        let layer =
+            ApiKeyLayer::new(ring).sources([Source::header(X_API_KEY).unwrap(), Source::bearer()]);
+        let layer = if case == Case::UnknownRoute {
+            let table = RouteTable::builder().get("/orders", "orders:read");
+            layer.routes(table.build().unwrap())
+        } else {
+            layer.require("orders:write")
+        };
         send(&options(layer).layer(inner.clone()), request).await
     };
     assert_eq!(inner.calls(), 0, "{case:?}");

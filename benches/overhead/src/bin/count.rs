@@ -58,7 +58,7 @@ const BARE: &str = "bare";
 const BARE_WITHOUT_KEY: &str = "bare, no key";
 const BARE_MANY_HEADERS: &str = "bare, 60 headers";
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     case(BARE, Candidate::Bare),
     case(BARE_WITHOUT_KEY, Candidate::Bare).presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case(BARE_MANY_HEADERS, Candidate::Bare).many_headers(),
@@ -70,6 +70,7 @@ const CASES: [Case; 16] = [
         .presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case("layer without guard", Candidate::Layer),
     case("layer", Candidate::Default),
+    case("layer, routes", Candidate::Routed),
     case("layer, 60 headers", Candidate::Default).many_headers(),
     case("layer, last use tracked", Candidate::Tracked),
     case("layer, observer", Candidate::Observed),

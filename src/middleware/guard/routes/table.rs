@@ -1,0 +1,157 @@
+//! The routes of a service, and who may use each of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Extensions, Method, Request, Uri};
+
+use super::access::Access;
+use super::lookup::Lookup;
+use super::path;
+use super::route::Route;
+use crate::middleware::rejection::Required;
+use crate::verdict::{Refusal, VerifiedKey};
+
+/// The routes of a service: methods and patterns of paths, each with who may use it. A request to any other
+/// route is refused. Give it to [`ApiKeyLayer::routes`](crate::ApiKeyLayer::routes).
+///
+/// [`guard::routes`](crate::guard::routes) describes patterns, and which paths are refused. A clone is another
+/// handle to the same table.
+///
+/// ```
+/// use http::Method;
+/// use tower_api_key::{Access, RouteTable};
+///
+/// let table = RouteTable::builder()
+///     .get("/health", Access::Public)
+///     .get("/orders/{id}", "orders:read")
+///     .post("/orders", "orders:write")
+///     .build()?;
+/// let route = table.find(&Method::GET, &"/orders/42".parse()?).expect("named");
+/// assert_eq!(route.pattern(), "/orders/{id}");
+/// assert!(table.find(&Method::DELETE, &"/orders/42".parse()?).is_none());
+/// assert!(table.find(&Method::GET, &"/health/../orders/42".parse()?).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct RouteTable(Arc<Inner>);
+
+struct Inner {
+    routes: Box<[Route]>,
+    lookup: Lookup,
+    has_public: bool,
+}
+
+impl RouteTable {
+    /// The routes, in the order in which they were named.
+    pub fn routes(&self) -> &[Route] {
+        &self.0.routes
+    }
+
+    /// The route of a request. `None` if the table names none, or if the path is not canonical.
+    ///
+    /// This is the decision of a layer, except that a layer takes the pattern that a router of axum has
+    /// matched, if there is one.
+    pub fn find(&self, method: &Method, target: &Uri) -> Option<&Route> {
+        self.0.of_path(method, path::canonical(target)?)
+    }
+
+    pub(super) fn new(routes: Box<[Route]>, lookup: Lookup) -> Self {
+        Self(Arc::new(Inner {
+            has_public: routes.iter().any(|route| *route.access() == Access::Public),
+            routes,
+            lookup,
+        }))
+    }
+
+    /// Whether a request without a key may pass at any route.
+    pub(crate) fn has_public(&self) -> bool {
+        self.0.has_public
+    }
+
+    /// Whether this request may pass without a key.
+    pub(crate) fn is_public<B>(&self, request: &Request<B>) -> bool {
+        self.route_of(request)
+            .is_some_and(|route| *route.access() == Access::Public)
+    }
+
+    /// Admits a key to the route of a request. A layer without a table is not to grow by it.
+    #[inline(never)]
+    pub(crate) fn admit<B>(
+        &self,
+        key: VerifiedKey,
+        request: &Request<B>,
+    ) -> Result<VerifiedKey, Refusal> {
+        match self.route_of(request) {
+            None => Err(Refusal::UnknownRoute(key)),
+            Some(route) => match route.required() {
+                Some(required) if !required.is_met_by(&key) => Err(Refusal::InsufficientScope(key)),
+                _ => Ok(key),
+            },
+        }
+    }
+
+    /// The scopes that the route of a request requires.
+    #[cold]
+    pub(crate) fn required_of<B>(&self, request: &Request<B>) -> Option<&Required> {
+        self.route_of(request)?.required()
+    }
+
+    #[inline]
+    fn route_of<B>(&self, request: &Request<B>) -> Option<&Route> {
+        self.0
+            .of_request(request.method(), request.uri(), request.extensions())
+    }
+}
+
+impl Inner {
+    #[cfg(feature = "axum")]
+    #[inline]
+    fn of_request(&self, method: &Method, target: &Uri, extensions: &Extensions) -> Option<&Route> {
+        use axum::extract::{MatchedPath, OriginalUri};
+
+        if extensions.is_empty() {
+            return self.of_path(method, path::canonical(target)?);
+        }
+        // A router strips a part of the path, and nothing in that part is excepted.
+        if let Some(OriginalUri(original)) = extensions.get() {
+            path::canonical(original)?;
+        }
+        let path = path::canonical(target)?;
+        match extensions.get::<MatchedPath>() {
+            Some(matched) => self.of_matched(method, matched.as_str(), path),
+            None => self.of_path(method, path),
+        }
+    }
+
+    /// The route of a request that a router of axum has matched, within the pattern that it has matched.
+    #[cfg(feature = "axum")]
+    fn of_matched(&self, method: &Method, matched: &str, path: &str) -> Option<&Route> {
+        match matched.rsplit_once('/') {
+            // What serves the rest of a path has routes of its own, as the services of tonic have.
+            Some((prefix, rest)) if rest.starts_with("{*") => {
+                let route = self.of_path(method, path)?;
+                let within = route.pattern().strip_prefix(prefix)?;
+                within.starts_with('/').then_some(route)
+            }
+            _ => self.routes.get(self.lookup.of_pattern(method, matched)?),
+        }
+    }
+
+    #[cfg(not(feature = "axum"))]
+    #[inline]
+    fn of_request(&self, method: &Method, target: &Uri, _: &Extensions) -> Option<&Route> {
+        self.of_path(method, path::canonical(target)?)
+    }
+
+    #[inline]
+    fn of_path(&self, method: &Method, path: &str) -> Option<&Route> {
+        self.routes.get(self.lookup.of_path(method, path)?)
+    }
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes()).finish()
+    }
+}
