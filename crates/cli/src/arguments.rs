@@ -186,6 +186,15 @@ pub(crate) enum Command {
     Pattern,
     /// Create the store, or update its schema to this version
     Migrate,
+    /// Show or set how old the copies of a Postgres database may be that services keep in memory
+    ///
+    /// A service that follows the database accepts a key no later than this after its revocation. If it cannot reach
+    /// the database for that long, it refuses every key.
+    Staleness {
+        /// The new staleness, from 100ms to 10m; the services go by it from their next question on
+        #[arg(long, value_name = "DURATION")]
+        set: Option<String>,
+    },
     /// Remove the records of keys that ended longer ago than the retention
     Purge {
         /// How long to keep the record of a key after it has ended

@@ -29,7 +29,7 @@ struct Page {
     examples: &'static str,
 }
 
-const PAGES: [Page; 19] = [
+const PAGES: [Page; 20] = [
     Page {
         name: "issue",
         common: KEYS,
@@ -128,6 +128,14 @@ const PAGES: [Page; 19] = [
         idle: &[],
         examples: "
   tower-api-key migrate --store sqlite:keys.db",
+    },
+    Page {
+        name: "staleness",
+        common: STORE,
+        idle: &[],
+        examples: "
+  tower-api-key staleness
+  tower-api-key staleness --set 2s",
     },
     Page {
         name: "purge",

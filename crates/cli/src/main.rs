@@ -26,6 +26,7 @@ mod records;
 mod redact;
 mod setup;
 mod snapshot;
+mod staleness;
 mod store_url;
 mod table;
 mod text;

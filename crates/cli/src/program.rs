@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, print};
-use crate::{backup, check, copy, help, import, keys, list, mint, records, setup};
+use crate::{backup, check, copy, help, import, keys, list, mint, records, setup, staleness};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -67,6 +67,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 check::check(common, output, &all, &any, accept_imports, facts).await
             }
             Command::Migrate => records::migrate(common, output).await,
+            Command::Staleness { set } => {
+                staleness::staleness(common, output, set.as_deref()).await
+            }
             Command::Purge { retention } => records::purge(common, output, &retention).await,
             Command::Backup { file } => backup::backup(common, output, &file).await,
             Command::Copy { target } => copy::copy(common, output, &target).await,

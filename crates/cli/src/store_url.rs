@@ -94,6 +94,16 @@ impl StoreUrl {
         }
     }
 
+    /// The Postgres store, for what only such a store has.
+    pub(crate) async fn followed(&self) -> Result<PostgresStore, Failure> {
+        match self {
+            Self::Postgres(url) => Ok(PostgresStore::connect(url).await?),
+            Self::Sqlite(_) | Self::File(_) => Err(Failure::usage(
+                "a staleness needs a Postgres store: services keep copies of no other",
+            )),
+        }
+    }
+
     /// Creates the store if there is none, and migrates it to the schema of this program.
     pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         match self {

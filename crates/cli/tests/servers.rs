@@ -125,4 +125,17 @@ async fn every_command_works_on_postgres() {
     );
     let purged = shell.run(&["purge", "--retention", "0s"]);
     assert_eq!(purged, ran(0, "3 keys removed\n", ""));
+    let staleness = |arguments: &[&str]| shell.run(&[&["staleness"], arguments].concat());
+    assert_eq!(staleness(&[]), ran(0, "5s\n", ""));
+    assert_eq!(staleness(&["--set", "750ms"]), ran(0, "750ms\n", ""));
+    assert_eq!(staleness(&["--set", "10m"]), ran(0, "600s\n", ""));
+    assert_eq!(staleness(&["--json"]).json()["staleness_ms"], 600_000);
+    for out in ["99ms", "0s", "601s", "ms"] {
+        let refused = staleness(&["--set", out]);
+        assert_eq!(
+            (refused.code, refused.stdout.as_str()),
+            (2, ""),
+            "{refused:?}"
+        );
+    }
 }

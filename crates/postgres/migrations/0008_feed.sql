@@ -77,6 +77,20 @@ AS $body$
     WHERE database.datname = current_database()
 $body$
 $function$,
+-- A change that takes authority away is durable when it is acknowledged, whatever the setting of the session is.
+-- A stronger one stays.
+$function$
+CREATE FUNCTION @.tower_api_key_commit_durably() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $body$
+BEGIN
+    IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$body$
+$function$,
 -- No key has a digest of another length.
 $function$
 CREATE FUNCTION @.tower_api_keys_changed() RETURNS trigger
@@ -84,6 +98,9 @@ CREATE FUNCTION @.tower_api_keys_changed() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM @.tower_api_key_commit_durably();
+    END IF;
     IF octet_length(NEW.digest) = 32 THEN
         INSERT INTO @.tower_api_key_changes (xid, digest)
         VALUES (pg_current_xact_id(), NEW.digest) ON CONFLICT DO NOTHING;
@@ -98,6 +115,7 @@ CREATE FUNCTION @.tower_api_keys_removed() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
+    PERFORM @.tower_api_key_commit_durably();
     INSERT INTO @.tower_api_key_changes (xid, digest)
     SELECT pg_current_xact_id(), removed.digest FROM removed
     WHERE octet_length(removed.digest) = 32 ON CONFLICT DO NOTHING;
@@ -111,6 +129,7 @@ CREATE FUNCTION @.tower_api_keys_truncated() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
+    PERFORM @.tower_api_key_commit_durably();
     UPDATE @.tower_api_key_feed SET epoch = epoch + 1;
     RETURN NULL;
 END

@@ -196,7 +196,8 @@ pub use sqlx;
 ///
 /// For the feed, a server's role needs `SELECT` on `tower_api_key_changes`, `tower_api_key_feed` and
 /// `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_forget`. The migration grants them to each
-/// role that has `SELECT` or `DELETE` on `tower_api_keys` at that time. All replicas begin anew after
+/// role that has `SELECT` or `DELETE` on `tower_api_keys` at that time.
+/// [`set_staleness`](Self::set_staleness) needs `UPDATE` on `tower_api_key_feed`. All replicas begin anew after
 /// `UPDATE tower_api_key_feed SET epoch = epoch + 1`.
 ///
 /// The feed refuses a standby, a role from which row-level security hides rows, a database without
@@ -238,7 +239,9 @@ pub use sqlx;
 /// it keeps its locks for three seconds after its last statement. Then the server undoes the commit and
 /// ends the session (`idle_in_transaction_session_timeout`).
 ///
-/// A commit is as durable as the server's `synchronous_commit` makes it. If a connection is lost while a
+/// A commit that changes or removes keys is durable when it is acknowledged, because the triggers of migration
+/// 0008 set `synchronous_commit = on` for its transaction, unless it is stronger. A commit that only adds keys is
+/// as durable as the server's setting makes it. If a connection is lost while a
 /// commit is on its way, it is unknown whether it was applied. The error is then
 /// [`StoreErrorKind::Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable).
 #[derive(Clone)]

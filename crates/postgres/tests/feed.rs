@@ -2,6 +2,7 @@
 
 mod copy;
 mod rollout;
+mod staleness;
 
 use tower_api_key::replica::{Changes, Feed, Position, Realms};
 use tower_api_key::{KeyRing, RevocationReason};

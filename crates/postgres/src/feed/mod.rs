@@ -3,6 +3,7 @@
 mod link;
 mod place;
 mod read;
+mod staleness;
 mod statements;
 
 use std::sync::Arc;

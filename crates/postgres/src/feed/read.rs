@@ -74,7 +74,7 @@ fn checked(row: &PgRow, statement: &str) -> Result<Seen, StoreError> {
     Ok(seen)
 }
 
-fn unfit() -> StoreError {
+pub(super) fn unfit() -> StoreError {
     let advice = format!("{MIGRATE}: the tables of the change feed hold what they cannot hold");
     because(StoreErrorKind::Schema, advice)
 }
