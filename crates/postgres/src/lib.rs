@@ -1,7 +1,8 @@
 //! API keys in Postgres, for services on several machines that share their keys: a store for
 //! [`tower-api-key`](tower_api_key).
 //!
-//! Every request reads the primary. A key that is revoked anywhere is refused everywhere by the next request.
+//! Every request reads the primary, so a key that is revoked anywhere is refused everywhere by the next request. Or each
+//! node keeps a copy in memory, which costs a request no round trip, with a [bound](guide::fleet) on its age.
 //!
 //! ```no_run
 //! use tower_api_key::{Grant, KeyRing, RevocationReason};
@@ -30,11 +31,12 @@
 //!
 //! - [`PostgresStore`] has the tables, connections, failover, poolers, and the settings of a URL.
 //! - [`PostgresOptions`] sets the pool, the schema and the waits.
-//! - [`InTransaction`] changes keys in a transaction of the application, and [`guide`] says when.
+//! - [`InTransaction`] changes keys in a transaction of the application, and [`guide::transactions`] says when.
+//! - A [`Replica`](tower_api_key::replica::Replica) of the store verifies from memory: [`guide::fleet`].
 //!
 //! # Limits
 //!
-//! - A look-up is one round trip to the primary. There is no replica in memory yet.
+//! - A look-up is one round trip to the primary, unless a [replica](guide::fleet) holds the keys in memory.
 //! - After a failover, the answers of the old primary count for five seconds at most.
 //! - Tokio, and sqlx of the version of [`sqlx`]. TLS is rustls with *ring*.
 //! - Postgres 15 is tested. It needs Rust 1.94, because sqlx does.
@@ -118,7 +120,7 @@ pub use sqlx;
 /// If you run your own migrations, use the files in the folder `migrations` of this crate, in their order.
 /// A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `tower_api_keys` and `SELECT` on the
 /// other. The functions `tower_api_key_end_subject` and `tower_api_key_narrow_subject` are for triggers
-/// on the application's own tables: see [the guide](guide). The encoding must be
+/// on the application's own tables: see [the guide](guide::transactions). The encoding must be
 /// UTF8. Tested with Postgres 15.
 ///
 /// The database enforces the lifecycle too. A trigger refuses every `UPDATE` that gives a key more than

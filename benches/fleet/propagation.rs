@@ -1,0 +1,110 @@
+//! How soon every node refuses a revoked key.
+
+use std::time::{Duration, Instant};
+
+use tower_api_key::{Grant, KeyRing, RevocationReason};
+use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
+
+use crate::nodes::{Nodes, PREFIX, fill, percentiles, processor_time_of_postgres};
+
+const INTERVAL: Duration = Duration::from_millis(50);
+
+pub(crate) async fn run(once: bool) {
+    let (most, revocations) = if once { (3, 2) } else { (100, 100) };
+    println!("\nrevocation acknowledged until refused by a node, a pull each {INTERVAL:?}");
+    let server = PgServer::start("on");
+    let url = server.database().await;
+    let ring = KeyRing::builder(PREFIX)
+        .build(patient().connect(&url).await.unwrap())
+        .unwrap();
+    for count in [most.min(10), most] {
+        let nodes = Nodes::start(&url, count, INTERVAL).await;
+        // A statement by hand notifies nobody, so the nodes hear of it by their pulls alone.
+        report(&ring, &nodes, &url, revocations, "by SQL, polling alone").await;
+        report(&ring, &nodes, "", revocations, "by the crate").await;
+        if count == most {
+            let changes = tokio::spawn(change_for_ever(ring.clone()));
+            report(
+                &ring,
+                &nodes,
+                &url,
+                revocations,
+                "beside 100 changes a second",
+            )
+            .await;
+            changes.abort();
+            let dead = if once { 100 } else { 100_000 };
+            fill(&url, 1, dead).await;
+            let end =
+                "UPDATE tower_api_keys SET expires_at = 2, version = 2 WHERE label IS NOT NULL";
+            execute(&url, end).await.unwrap();
+            let purging = ring.clone();
+            let purge = tokio::spawn(async move { purging.purge().await.unwrap() });
+            report(
+                &ring,
+                &nodes,
+                &url,
+                revocations,
+                "while 100 000 keys are purged",
+            )
+            .await;
+            println!("    (the purge removed {})", purge.await.unwrap());
+        }
+    }
+}
+
+/// Issues a key, waits until all nodes have it, revokes it, and looks at the nodes until all refuse it.
+async fn report(ring: &KeyRing, nodes: &Nodes, by_hand: &str, revocations: usize, what: &str) {
+    let (mut sample, begun, processor) = (Vec::new(), Instant::now(), processor_time_of_postgres());
+    for _ in 0..revocations {
+        let issued = ring.issue(Grant::new("alice")).await.unwrap();
+        let key = issued.secret().expose().as_bytes();
+        for node in &nodes.rings {
+            while node.verify(key).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        if by_hand.is_empty() {
+            ring.revoke(issued.id(), RevocationReason::KeyCompromise)
+                .await
+                .unwrap();
+        } else {
+            let id = issued.id();
+            let revoke = format!(
+                "UPDATE tower_api_keys SET revoked_at = 9, revocation_reason = 'key_compromise', \
+                 version = version + 1 WHERE id = '{id}'"
+            );
+            execute(by_hand, &revoke).await.unwrap();
+        }
+        let revoked_at = Instant::now();
+        let mut left: Vec<&KeyRing> = nodes.rings.iter().collect();
+        while !left.is_empty() {
+            let mut accepting = Vec::new();
+            for node in left {
+                if node.verify(key).await.is_ok() {
+                    accepting.push(node);
+                } else {
+                    sample.push(revoked_at.elapsed());
+                }
+            }
+            left = accepting;
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+    }
+    let processor = processor_time_of_postgres().saturating_sub(processor);
+    println!(
+        "{} nodes, {what}: {}; {:.2} processors of Postgres",
+        nodes.rings.len(),
+        percentiles(&mut sample),
+        processor.as_secs_f64() / begun.elapsed().as_secs_f64()
+    );
+}
+
+async fn change_for_ever(ring: KeyRing) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        ticks.tick().await;
+        let ring = ring.clone();
+        tokio::spawn(async move { ring.issue(Grant::new("bob")).await });
+    }
+}

@@ -1,0 +1,44 @@
+//! What a pull costs that brings nothing, and how long it takes to settle.
+
+use std::time::{Duration, Instant};
+
+use tower_api_key::replica::{Changes, Feed, Realms};
+use tower_api_key_test_support::pg_server::{PgServer, patient};
+
+use crate::nodes::{Nodes, fill, percentiles, processor_time_of_postgres};
+
+pub(crate) async fn run(once: bool) {
+    let (keys, pulls) = if once { (100, 10) } else { (1_000_000, 10_000) };
+    let server = PgServer::start("on");
+    let url = server.database().await;
+    fill(&url, 1, keys).await;
+    let store = patient().connect(&url).await.unwrap();
+    let (realms, mut sample) = (Realms::all(), Vec::new());
+    let head = store.head(&realms, false).await.unwrap();
+    let processor = processor_time_of_postgres();
+    for _ in 0..pulls {
+        let begun = Instant::now();
+        let changes = store.changes(&realms, &head.position, None, false).await;
+        sample.push(begun.elapsed());
+        assert!(matches!(changes.unwrap(), Changes::Since(batch) if batch.records.is_empty()));
+    }
+    let processor = processor_time_of_postgres().saturating_sub(processor);
+    println!(
+        "\na pull that brings nothing, {keys} keys: {}",
+        percentiles(&mut sample)
+    );
+    let each = processor.as_secs_f64() / f64::from(pulls);
+    println!(
+        "processor time of the server for each: {:.0} µs, so a core serves {:.0} nodes that pull each 50 ms",
+        each * 1e6,
+        0.05 / each
+    );
+
+    let nodes = Nodes::start(&url, 1, Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    nodes.replicas[0].settle().await.unwrap();
+    println!(
+        "settled after {:.2} s, with a staleness of 5 s",
+        begun.elapsed().as_secs_f64()
+    );
+}
