@@ -186,10 +186,10 @@ pub(crate) enum Command {
     Pattern,
     /// Create the store, or update its schema to this version
     Migrate,
-    /// Show or set how old the copies of a Postgres database may be that services keep in memory
+    /// Show or set how old the copies of the store may be that services keep in memory
     ///
-    /// A service that follows the database accepts a key no later than this after its revocation. If it cannot reach
-    /// the database for that long, it refuses every key.
+    /// A service that follows the store accepts a key no later than this after its revocation. If it cannot reach the
+    /// store for that long, it refuses every key.
     Staleness {
         /// The new staleness, from 100ms to 10m; the services go by it from their next question on
         #[arg(long, value_name = "DURATION")]

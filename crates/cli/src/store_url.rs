@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tower_api_key::store::KeyStore;
+use tower_api_key::store::{KeyStore, StoreError};
 use tower_api_key_file::FileStore;
 use tower_api_key_postgres::PostgresStore;
 use tower_api_key_sqlite::SqliteStore;
@@ -17,6 +18,28 @@ pub(crate) enum StoreUrl {
     Sqlite(PathBuf),
     Postgres(String),
     File(PathBuf),
+}
+
+/// A store that states how old the records of its replicas may be.
+pub(crate) enum Followed {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Followed {
+    pub(crate) async fn staleness(&self) -> Result<Duration, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.staleness().await,
+            Self::Postgres(store) => store.staleness().await,
+        }
+    }
+
+    pub(crate) async fn set_staleness(&self, staleness: Duration) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.set_staleness(staleness).await,
+            Self::Postgres(store) => store.set_staleness(staleness).await,
+        }
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -94,12 +117,14 @@ impl StoreUrl {
         }
     }
 
-    /// The Postgres store, for what only such a store has.
-    pub(crate) async fn followed(&self) -> Result<PostgresStore, Failure> {
+    /// A store that replicas follow.
+    pub(crate) async fn followed(&self) -> Result<Followed, Failure> {
         match self {
-            Self::Postgres(url) => Ok(PostgresStore::connect(url).await?),
-            Self::Sqlite(_) | Self::File(_) => Err(Failure::usage(
-                "a staleness needs a Postgres store: services keep copies of no other",
+            Self::Sqlite(path) => Ok(Followed::Sqlite(SqliteStore::open_existing(path)?)),
+            Self::Postgres(url) => Ok(Followed::Postgres(PostgresStore::connect(url).await?)),
+            Self::File(_) => Err(Failure::usage(
+                "a keys file has no staleness, because each service that reads it has all of it in memory; name \
+                 a SQLite or Postgres store",
             )),
         }
     }

@@ -551,6 +551,26 @@ impl Shell {
     }
 }
 
+#[test]
+fn a_store_has_a_staleness_and_a_keys_file_has_none() {
+    let shell = Shell::new();
+    assert_eq!(shell.run(&["migrate"]).code, 0);
+    assert_eq!(shell.run(&["staleness"]), ran(0, "1s\n", ""));
+    let set = shell.run(&["staleness", "--set", "250ms"]);
+    assert_eq!(set, ran(0, "250ms\n", ""));
+    assert_eq!(shell.run(&["staleness"]), ran(0, "250ms\n", ""));
+    let refused = shell.run(&["staleness", "--store", "file:keys.txt"]);
+    assert_eq!(
+        (refused.code, refused.stdout.as_str()),
+        (2, ""),
+        "{refused:?}"
+    );
+    assert!(
+        refused.stderr.contains("a keys file has no staleness"),
+        "{refused:?}"
+    );
+}
+
 /// With the command line alone: a store of the first schema, and rows that are not valid records.
 #[test]
 fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revoked() {

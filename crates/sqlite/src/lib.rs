@@ -30,6 +30,52 @@
 //! - [`SqliteOptions`] sets the intervals and the waits.
 //! - [`guide`] is about backup and restore. [`SqliteRestore`] revives no key that was revoked since.
 //!
+//! # From memory
+//!
+//! A look-up reads the file, in microseconds. A [`Replica`](tower_api_key::replica::Replica) over the store answers from
+//! memory instead, at a tenth of that, and follows what any process changes:
+//!
+//! ```
+//! use tower_api_key::replica::Replica;
+//! use tower_api_key::{Grant, KeyRing, RevocationReason};
+//! use tower_api_key_sqlite::SqliteStore;
+//!
+//! # let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+//! # runtime()?.block_on(async {
+//! # let folder = std::env::temp_dir().join(format!("tower-api-key-memory-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let path = folder.join("keys.db");
+//! let (replica, follow) = Replica::options().follow(SqliteStore::open(&path)?)?;
+//! let runtime = runtime()?;
+//! std::thread::spawn(move || runtime.block_on(follow));
+//! replica.ready().await?;
+//! let server = KeyRing::builder("acme").build(replica.clone())?;
+//! let issued = server.issue(Grant::new("alice")).await?;
+//! assert!(server.verify(issued.secret().expose().as_bytes()).await.is_ok());
+//!
+//! // A second process: the server refuses the key some milliseconds later, and after one staleness at the latest.
+//! let shell = KeyRing::builder("acme").build(SqliteStore::open_existing(&path)?)?;
+//! shell.revoke(issued.id(), RevocationReason::KeyCompromise).await?;
+//! replica.settle().await?;
+//! assert!(server.verify(issued.secret().expose().as_bytes()).await.is_err());
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - While it follows, a thread of the store looks for changes each millisecond, for some percent of a processor.
+//! - The [staleness](SqliteStore::staleness) of all processes is in the file, 1 s in a new one. A replica that has not
+//!   read the file for nine tenths of it, because its process was stopped or its disk stalls, answers from the file or not
+//!   at all.
+//! - If the file is restored, replaced or changed without its triggers, the replica compares it with what it holds and
+//!   loads what differs. A key that it has refused as revoked stays refused until its process ends.
+//! - A change is in the log of the file, with its key's digest, until 100 000 newer ones are there and every replica
+//!   of the last quarter of an hour has read it.
+//!
+//! Without a replica, a revocation counts for the next request of every process. That is the simpler choice if look-ups
+//! of some microseconds are fast enough.
+//!
 //! # Limits
 //!
 //! - The file is on a local disk, in a folder of its own. A container mounts the folder, not the file.

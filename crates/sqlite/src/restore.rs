@@ -11,6 +11,7 @@ use super::SqliteStore;
 use super::backup::{copy, sync, sync_folder};
 use super::checkpoint::{checkpoint, leave_files_alone};
 use super::connection::{self, Access};
+use super::feed::carry;
 use super::files::{Files, with_suffix};
 use super::place::Place;
 
@@ -132,6 +133,8 @@ impl SqliteRestore {
         let keys: i64 = connection
             .query_row("SELECT count(*) FROM api_keys", [], |row| row.get(0))
             .map_err(|error| temporary.sqlite(error))?;
+        let present_connection = present.as_ref().map(|present| &present.connection);
+        carry(&connection, present_connection).map_err(|error| temporary.sqlite(error))?;
         // The last connection writes the log to the file and removes it.
         connection
             .close()

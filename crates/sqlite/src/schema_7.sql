@@ -47,7 +47,8 @@ BEGIN
 END;
 
 -- The staleness of all copies, in milliseconds: none accepts a key later than this after the key's
--- revocation. The longest former one of the last ten minutes may still be in use.
+-- revocation. The longest former one of the last twenty minutes may still be
+-- in use: a copy goes by it for ten, and the rest is for clocks that differ and commits that are slow.
 CREATE TABLE api_key_feed (
     one          INTEGER PRIMARY KEY CHECK (one = 1),
     staleness_ms INTEGER NOT NULL CHECK (staleness_ms BETWEEN 100 AND 600000),
@@ -66,7 +67,7 @@ CREATE TRIGGER api_key_feed_keeps_the_former AFTER UPDATE OF staleness_ms ON api
 WHEN NEW.staleness_ms IS NOT OLD.staleness_ms
 BEGIN
     UPDATE api_key_feed
-    SET former_ms = CASE WHEN unixepoch() - OLD.changed_at > 600 THEN OLD.staleness_ms
+    SET former_ms = CASE WHEN unixepoch() - OLD.changed_at > 1200 THEN OLD.staleness_ms
                          ELSE max(OLD.former_ms, OLD.staleness_ms) END,
         changed_at = unixepoch();
 END;

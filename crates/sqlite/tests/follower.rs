@@ -3,6 +3,8 @@
 mod histories;
 mod log;
 mod processes;
+mod replicas;
+mod staleness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

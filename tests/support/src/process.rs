@@ -131,6 +131,16 @@ impl Running {
         assert!(!gave_up, "{ended:?}");
     }
 
+    /// Sends it a signal by its name, as `STOP`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        let kill = run(
+            "kill",
+            [format!("-{name}").as_str(), &self.child.id().to_string()],
+        );
+        assert!(kill.status.success(), "{kill:?}");
+    }
+
     /// Kills it with SIGKILL, and returns its output until then.
     pub fn kill(mut self) -> Ended {
         self.child.kill().unwrap();

@@ -4,6 +4,7 @@ mod changes;
 mod forget;
 mod hints;
 mod position;
+mod staleness;
 mod sums;
 
 use std::future::{pending, ready};
@@ -22,6 +23,7 @@ use super::schema::require_intact;
 
 pub(super) use hints::Hints;
 use position::Mark;
+pub(super) use staleness::carry;
 use sums::Asked;
 
 /// The log of changes in the file. All calls share one connection and one thread.

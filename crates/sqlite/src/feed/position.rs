@@ -11,7 +11,7 @@ use crate::place::Place;
 use crate::read::Unread;
 
 const NOW: &str = "SELECT seq, token, staleness_ms,
-        CASE WHEN unixepoch() - changed_at > 600 THEN staleness_ms
+        CASE WHEN unixepoch() - changed_at > 1200 THEN staleness_ms
              ELSE max(staleness_ms, former_ms) END
     FROM api_key_feed, (SELECT seq, token FROM api_key_changes ORDER BY seq DESC LIMIT 1)";
 
