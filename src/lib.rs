@@ -14,7 +14,7 @@
 //! };
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! // A realm: its keys are unknown to every other realm. The prefix starts every key: acme_live_….
+//! // The prefix starts every key: acme_live_…. A key of one realm is unknown to every other.
 //! let ring = KeyRing::builder("acme_live").realm("orders").build(MemoryStore::new())?;
 //!
 //! // Minted by trusted code, shown once, kept as a digest.

@@ -10,7 +10,7 @@
 //!
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 //! // The service's own pool. `PostgresStore::connect` opens one for the keys alone.
-//! let pool = PgPool::connect("postgres://orders@db.internal/orders?sslmode=verify-full").await?;
+//! let pool = PgPool::connect("postgres://orders@db/orders?sslmode=verify-full").await?;
 //! let options = PostgresOptions::new();
 //! options.migrate_pool(&pool).await?;
 //! let ring = KeyRing::builder("acme").build(options.with_pool(pool.clone()).await?)?;
