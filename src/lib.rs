@@ -116,6 +116,7 @@
 //! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, routes with handlers and a
 //!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
 //!   are found.
+//! - `openapi`: what a layer and its [`RouteTable`] enforce, in an OpenAPI document (module `openapi`).
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: `ManualClock`, for tests that move time by hand.
@@ -195,6 +196,9 @@ pub use middleware::drain::DrainLayer;
 pub use middleware::guard::RequireScopeLayer;
 #[doc(inline)]
 pub use middleware::guard::routes::{Access, RouteTable};
+#[doc(inline)]
+#[cfg(feature = "openapi")]
+pub use middleware::openapi;
 #[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
 #[doc(inline)]

@@ -124,6 +124,56 @@ impl Requirement {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl Requirement {
+    /// The sets of scopes of which a key needs one: the requirement as `any` of `all`s, without a set that
+    /// another is part of. `None` if there are more than `most`, also on the way.
+    pub(crate) fn alternatives(&self, most: usize) -> Option<Vec<Alternative>> {
+        let mut alternatives: Vec<Alternative> = match &self.0 {
+            Node::Scope(scope) => vec![Alternative::from([scope.clone()])],
+            Node::Any(several) => {
+                let each = several.iter().map(|one| one.alternatives(most));
+                each.collect::<Option<Vec<_>>>()?.concat()
+            }
+            Node::All(several) => {
+                several
+                    .iter()
+                    .try_fold(vec![Alternative::new()], |so_far, one| {
+                        let further = one.alternatives(most)?;
+                        let together = so_far.iter().flat_map(|left| {
+                            let with =
+                                move |right: &Alternative| left.union(right).cloned().collect();
+                            further.iter().map(with)
+                        });
+                        let together = minimal(together.collect());
+                        (together.len() <= most).then_some(together)
+                    })?
+            }
+        };
+        alternatives = minimal(alternatives);
+        (alternatives.len() <= most).then_some(alternatives)
+    }
+}
+
+/// Scopes that a key needs together.
+#[cfg(feature = "openapi")]
+pub(crate) type Alternative = std::collections::BTreeSet<Scope>;
+
+/// Without the sets that another, or an equal one before, is part of.
+#[cfg(feature = "openapi")]
+fn minimal(sets: Vec<Alternative>) -> Vec<Alternative> {
+    let is_needless = |(place, set): (usize, &Alternative)| {
+        let mut others = sets.iter().enumerate();
+        others.any(|(other_place, other)| {
+            other.is_subset(set) && (other != set || other_place < place)
+        })
+    };
+    let needless: Vec<bool> = sets.iter().enumerate().map(is_needless).collect();
+    let kept = sets.into_iter().zip(needless);
+    kept.filter_map(|(set, is_needless)| (!is_needless).then_some(set))
+        .collect()
+}
+
 fn non_empty<I>(requirements: I) -> Result<Box<[Requirement]>, Error>
 where
     I: IntoIterator,

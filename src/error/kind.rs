@@ -25,6 +25,8 @@ pub enum ErrorKind {
     /// A route that no request can match, that clashes with another, or whose method or scopes are none. The
     /// message names it.
     InvalidRoute,
+    /// An OpenAPI document that does not fit the routes of a layer. The message names the place.
+    InvalidDocument,
     /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
     /// characters.
     InvalidSubject,
@@ -126,6 +128,7 @@ impl ErrorKind {
             | Self::InvalidScope
             | Self::EmptyRequirement
             | Self::InvalidRoute
+            | Self::InvalidDocument
             | Self::InvalidCaveat
             | Self::InvalidSubject
             | Self::InvalidLabel

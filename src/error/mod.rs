@@ -114,6 +114,10 @@ impl fmt::Display for Error {
                 let problem = self.limit.as_deref().unwrap_or_default();
                 return write!(f, "invalid route {problem}");
             }
+            ErrorKind::InvalidDocument => {
+                let problem = self.limit.as_deref().unwrap_or("it is not JSON");
+                return write!(f, "invalid OpenAPI document: {problem}");
+            }
             ErrorKind::EmptyRequirement => "empty requirement: name at least one scope",
             ErrorKind::InvalidSubject => {
                 "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start"

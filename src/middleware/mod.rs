@@ -9,5 +9,7 @@ pub(crate) mod client;
 pub(crate) mod credential;
 pub mod drain;
 pub mod guard;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub(crate) mod problem;
 pub mod rejection;

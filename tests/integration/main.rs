@@ -47,6 +47,8 @@ mod moving;
 mod nginx;
 #[cfg(feature = "axum")]
 mod one_transaction;
+#[cfg(all(feature = "axum", feature = "openapi"))]
+mod openapi;
 mod outcome;
 mod promises;
 mod quickstart;

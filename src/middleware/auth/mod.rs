@@ -46,4 +46,6 @@ mod service;
 
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
+#[cfg(feature = "openapi")]
+pub(crate) use layer::Documented;
 pub use service::ApiKeyAuth;

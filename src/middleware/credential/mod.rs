@@ -76,6 +76,12 @@ impl Sources {
         self.headers.iter().chain(authorization)
     }
 
+    /// The headers that hold a key alone, and the schemes of `Authorization`.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn kinds(&self) -> (&[HeaderName], &[Scheme]) {
+        (&self.headers, &self.schemes)
+    }
+
     /// The places for keys, as they are named to a client.
     pub(crate) fn instruction(&self) -> String {
         let headers = self.headers.iter().map(|name| name.as_str().to_owned());

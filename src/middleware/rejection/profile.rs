@@ -20,7 +20,7 @@ pub enum StatusProfile {
 }
 
 impl StatusProfile {
-    pub(super) fn status(self, kind: RejectionKind) -> StatusCode {
+    pub(crate) fn status(self, kind: RejectionKind) -> StatusCode {
         match (kind, self) {
             (RejectionKind::Missing, Self::Rfc9110 | Self::FastApi)
             | (RejectionKind::Invalid, Self::Rfc9110) => StatusCode::UNAUTHORIZED,

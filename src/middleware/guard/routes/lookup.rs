@@ -73,7 +73,7 @@ impl Lookup {
     }
 
     /// The route of a pattern.
-    #[cfg(feature = "axum")]
+    #[cfg(any(feature = "axum", feature = "openapi"))]
     #[inline]
     pub(super) fn of_pattern(&self, method: &Method, pattern: &str) -> Option<usize> {
         self.of_place(method, *self.by_pattern.get(pattern)?)

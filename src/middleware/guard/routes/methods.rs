@@ -3,7 +3,7 @@
 use http::Method;
 
 /// The methods of RFC 9110 §9.3 and `PATCH` (RFC 5789), without `CONNECT`, whose requests have no path.
-pub(super) const METHODS: [Method; 8] = [
+pub(crate) const METHODS: [Method; 8] = [
     Method::GET,
     Method::HEAD,
     Method::POST,

@@ -85,6 +85,8 @@ mod table;
 
 pub use access::{Access, IntoAccess};
 pub use builder::RouteTableBuilder;
+#[cfg(feature = "openapi")]
+pub(crate) use methods::METHODS;
 pub use route::Route;
 #[cfg(feature = "axum")]
 pub use router::Routes;

@@ -7,7 +7,7 @@ use http::Method;
 use super::access::Access;
 use crate::middleware::rejection::Required;
 
-/// A route of a [`RouteTable`]: a method, a pattern of paths, and who may use it.
+/// A route of a [`RouteTable`](crate::RouteTable): a method, a pattern of paths, and who may use it.
 ///
 /// ```
 /// use http::Method;

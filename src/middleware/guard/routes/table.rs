@@ -56,6 +56,12 @@ impl RouteTable {
         self.0.of_path(method, path::canonical(target)?)
     }
 
+    /// The place of the route of a pattern.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn place_of(&self, method: &Method, pattern: &str) -> Option<usize> {
+        self.0.lookup.of_pattern(method, pattern)
+    }
+
     pub(super) fn new(routes: Box<[Route]>, lookup: Lookup) -> Self {
         Self(Arc::new(Inner {
             has_public: routes.iter().any(|route| *route.access() == Access::Public),

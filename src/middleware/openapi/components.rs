@@ -1,0 +1,128 @@
+//! The parts of a document that its operations refer to.
+
+use http::StatusCode;
+use http::header::HeaderName;
+use serde_json::{Map, Value, json};
+
+use crate::middleware::auth::Documented;
+use crate::middleware::rejection::{RejectionKind, StatusProfile};
+use crate::verdict::Scheme;
+
+const DESCRIPTION: &str = "An API key of this service. A request carries one key, in one place, and never in its URL: a key in a URL is \
+    refused, and has to be replaced.\n\n\
+    A key ends by itself, and is refused with 401 from then on: have the next one in time. After a rotation the old key and \
+    the new one both work until the grace period of the old key ends. If the rights of its holder change, the key is \
+    replaced at once (a regrant): the old one is refused with 401, and the new one has the new rights. Rights are never \
+    added to a key that exists, so a client that gets 403 needs another key. Do not repeat a request that got 401 or 403 with the same \
+    key. After a 503 the same request may be sent again.\n\n\
+    A wrong key is refused with 401 also if the operation needs none.";
+
+/// The security schemes, each with its name in the document.
+pub(super) fn schemes(layer: &Documented<'_>) -> Vec<(String, Value)> {
+    let (headers, schemes) = layer.sources.kinds();
+    let headers = headers.iter().map(|header| {
+        let scheme = json!({
+            "type": "apiKey",
+            "in": "header",
+            "name": header.as_str(),
+            "description": DESCRIPTION,
+        });
+        (component(header), scheme)
+    });
+    let schemes = schemes.iter().map(|scheme| {
+        let name = match scheme {
+            // The registry of schemes has it in this spelling.
+            Scheme::Bearer => "bearer",
+            Scheme::ApiKey => scheme.as_str(),
+        };
+        let described = json!({"type": "http", "scheme": name, "description": DESCRIPTION});
+        (scheme.as_str().to_owned(), described)
+    });
+    headers.chain(schemes).collect()
+}
+
+/// A header as the name of a component, whose characters are fewer.
+fn component(header: &HeaderName) -> String {
+    let is_allowed =
+        |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    let characters = header.as_str().chars();
+    characters
+        .map(|it| if is_allowed(it) { it } else { '_' })
+        .collect()
+}
+
+pub(super) const PROBLEM: &str = "ApiKeyProblem";
+
+/// The schema of a refusal (RFC 9457).
+pub(super) fn problem() -> Value {
+    json!({
+        "type": "object",
+        "required": ["title", "status", "detail"],
+        "properties": {
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+        },
+    })
+}
+
+/// The refusals that a client can cause, each status once, in ascending order.
+pub(super) fn refusals(profile: StatusProfile) -> Vec<StatusCode> {
+    const KINDS: [RejectionKind; 8] = [
+        RejectionKind::Missing,
+        RejectionKind::Ambiguous,
+        RejectionKind::KeyInUrl,
+        RejectionKind::KeyMisplaced,
+        RejectionKind::Invalid,
+        RejectionKind::InsufficientScope,
+        RejectionKind::UnknownRoute,
+        RejectionKind::StoreUnavailable,
+    ];
+    let mut statuses: Vec<StatusCode> = KINDS.map(|kind| profile.status(kind)).into();
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+/// The response of a status as a component, with its name.
+pub(super) fn response(status: StatusCode, has_responder: bool) -> (String, Value) {
+    let text =
+        |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let challenge = || text("A challenge (RFC 9110 §11.6.1, RFC 6750 §3).");
+    let mut headers = Map::new();
+    let description = match status {
+        StatusCode::BAD_REQUEST => {
+            "More than one API key, or an API key in a wrong place, such as the URL."
+        }
+        StatusCode::UNAUTHORIZED => {
+            headers.insert("WWW-Authenticate".to_owned(), challenge());
+            "No API key, or one that is not valid."
+        }
+        StatusCode::FORBIDDEN => {
+            headers.insert("WWW-Authenticate".to_owned(), challenge());
+            "An API key that may not do this."
+        }
+        _ => {
+            headers.insert(
+                "Retry-After".to_owned(),
+                text("Seconds (RFC 9110 §10.2.3)."),
+            );
+            "The API key cannot be checked at present."
+        }
+    };
+    let mut response = json!({"description": description});
+    if !headers.is_empty() {
+        response["headers"] = headers.into();
+    }
+    // The author of a responder knows what it answers.
+    if !has_responder {
+        let schema = json!({"$ref": format!("#/components/schemas/{PROBLEM}")});
+        response["content"] = json!({"application/problem+json": {"schema": schema}});
+    }
+    (name(status), response)
+}
+
+/// The name of the response of a status.
+pub(super) fn name(status: StatusCode) -> String {
+    format!("ApiKey{}", status.as_u16())
+}
