@@ -20,11 +20,12 @@ pub struct StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// A record is not at the version that the change expects, or a subject has other keys than it
-    /// expects.
+    /// A record is not at the version that the change expects.
     Conflict,
     /// The id or the digest of a new record is taken.
     Duplicate,
+    /// A subject would have more keys than the change allows.
+    TooManyKeys,
     /// The store cannot be reached, or failed.
     Unavailable,
     /// Another process holds a lock that the store needs, for longer than it waits.
@@ -78,7 +79,9 @@ impl From<StoreError> for Error {
             | StoreErrorKind::Schema
             | StoreErrorKind::Corrupt
             | StoreErrorKind::Overloaded
-            | StoreErrorKind::Unsupported => ErrorKind::Store,
+            | StoreErrorKind::Unsupported
+            // The ring knows its limit. A store that says so of a change without one has failed.
+            | StoreErrorKind::TooManyKeys => ErrorKind::Store,
         };
         Self::with_source(kind, error)
     }
@@ -89,6 +92,7 @@ impl fmt::Display for StoreError {
         f.write_str(match self.kind {
             StoreErrorKind::Conflict => "the records are not as the change expects them",
             StoreErrorKind::Duplicate => "the id or the digest is taken",
+            StoreErrorKind::TooManyKeys => "the subject has too many keys for the change",
             StoreErrorKind::Unavailable => "the store is unavailable",
             StoreErrorKind::Busy => "another process has locked the store",
             StoreErrorKind::ReadOnly => "the store cannot be written to",

@@ -1,6 +1,6 @@
 //! The changes that a store applies.
 
-use super::{Expected, SubjectKeys, Write};
+use super::{Expected, KeyLimit, Write};
 
 /// A set of writes that a store applies all together or not at all.
 ///
@@ -8,7 +8,7 @@ use super::{Expected, SubjectKeys, Write};
 /// changes its own records, such as one that reads them from a file, makes its changes here:
 ///
 /// ```
-/// use tower_api_key::store::{Change, KeyStore, ListQuery, MemoryStore, SubjectKeys, Write};
+/// use tower_api_key::store::{Change, KeyLimit, KeyStore, MemoryStore, Write};
 /// use tower_api_key::{Grant, KeyRing, RevocationReason, ScopeSet, Timestamp};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -17,13 +17,12 @@ use super::{Expected, SubjectKeys, Write};
 /// let first = ring.issue(Grant::new("alice").scopes(["read", "write"])).await?;
 /// let second = ring.issue(Grant::new("alice")).await?;
 ///
-/// // One key is narrowed and the other revoked, in one commit, if these are alice's only keys.
-/// let held = ring.list(&ListQuery::new().subject("alice").unrevoked()).await?;
+/// // One key is narrowed and the other revoked, in one commit, if alice has one key afterwards.
 /// let narrowed = Write::next(first.record(), |parts| parts.scopes = ScopeSet::default());
 /// let now = Timestamp::from_unix(1_800_000_000);
 /// let revoked = Write::revoked(second.record(), RevocationReason::CessationOfOperation, now);
 /// let change = Change::new(vec![narrowed, revoked])
-///     .only_while(SubjectKeys::new(ring.realm(), first.record().subject(), &held));
+///     .only_within(KeyLimit::new(ring.realm(), first.record().subject(), 1, now));
 /// store.commit(&change).await?;
 ///
 /// assert!(ring.verify(second.secret().expose().as_bytes()).await.is_err());
@@ -33,7 +32,7 @@ use super::{Expected, SubjectKeys, Write};
 #[derive(Debug, Clone, Default)]
 pub struct Change {
     writes: Vec<Write>,
-    subjects: Vec<SubjectKeys>,
+    limits: Vec<KeyLimit>,
 }
 
 impl Change {
@@ -43,21 +42,28 @@ impl Change {
     pub fn new(writes: Vec<Write>) -> Self {
         Self {
             writes,
-            subjects: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
-    /// Makes the change apply only while a subject has exactly these keys.
+    /// Makes the change apply only if a subject has no more keys than this limit allows afterwards.
     #[must_use]
-    pub fn only_while(mut self, keys: SubjectKeys) -> Self {
-        self.subjects.push(keys);
+    pub fn only_within(mut self, limit: KeyLimit) -> Self {
+        // The keys of a batch have one limit for each subject.
+        if !self.limits.contains(&limit) {
+            self.limits.push(limit);
+        }
         self
     }
 
     /// Adds another change, of other records, that applies together with this one.
     pub(crate) fn append(&mut self, other: Self) {
         self.writes.extend(other.writes);
-        self.subjects.extend(other.subjects);
+        for limit in other.limits {
+            if !self.limits.contains(&limit) {
+                self.limits.push(limit);
+            }
+        }
     }
 
     /// The part of the change that concerns existing records.
@@ -71,8 +77,8 @@ impl Change {
         &self.writes
     }
 
-    /// The conditions on all the keys of a subject for the change to apply.
-    pub fn subjects(&self) -> &[SubjectKeys] {
-        &self.subjects
+    /// The limits that hold once the change has applied.
+    pub fn limits(&self) -> &[KeyLimit] {
+        &self.limits
     }
 }

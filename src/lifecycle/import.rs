@@ -18,11 +18,10 @@ pub(crate) fn import(
     minted: Minted,
     import: Import,
     policy: &Policy,
-    subject_keys: &[Arc<KeyRecord>],
     at: Reading,
 ) -> Result<(Arc<KeyRecord>, Change), Error> {
     let record = Arc::new(imported(minted, import, policy, at)?);
-    let change = add(&record, policy, subject_keys, at)?;
+    let change = add(&record, policy, at);
     Ok((record, change))
 }
 

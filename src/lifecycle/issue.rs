@@ -1,10 +1,9 @@
 //! New keys, within the limits of the ring.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Change, DEFAULT_LIFETIME, Policy, Reading, SubjectKeys, Write};
+use super::{Change, DEFAULT_LIFETIME, KeyLimit, Policy, Reading, Write};
 use crate::access::caveat::{Caveat, Caveats};
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
@@ -51,7 +50,6 @@ pub(crate) fn issue(
     minted: Minted,
     grant: Grant,
     policy: &Policy,
-    subject_keys: &[Arc<KeyRecord>],
     at: Reading,
 ) -> Result<(Arc<KeyRecord>, Change), Error> {
     let descent = Descent {
@@ -59,19 +57,22 @@ pub(crate) fn issue(
         generation: 0,
     };
     let record = Arc::new(granted(minted, descent, grant, policy, at)?);
-    let change = add(&record, policy, subject_keys, at)?;
+    let change = add(&record, policy, at);
     Ok((record, change))
 }
 
 /// The change that brings a new record, if its subject may have one more key.
-pub(crate) fn add(
-    record: &Arc<KeyRecord>,
-    policy: &Policy,
-    subject_keys: &[Arc<KeyRecord>],
-    at: Reading,
-) -> Result<Change, Error> {
+pub(crate) fn add(record: &Arc<KeyRecord>, policy: &Policy, at: Reading) -> Change {
     let change = Change::new(vec![Write::new(Arc::clone(record))]);
-    within_limit(change, record, policy, subject_keys, at)
+    within_limit(change, record, policy, at)
+}
+
+/// A change that writes nothing, and applies only if the subject of a record may have one more key.
+/// `None` if the ring has no limit.
+pub(crate) fn room(record: &KeyRecord, policy: &Policy, at: Reading) -> Option<Change> {
+    let others = policy.max_keys_per_subject?.saturating_sub(1);
+    let limit = KeyLimit::new(record.realm(), record.subject(), others, at.now);
+    Some(Change::new(Vec::new()).only_within(limit))
 }
 
 /// The record of a new key as the grant asks, if the ring allows it.
@@ -134,31 +135,20 @@ pub(super) fn enforceable(caveats: &Caveats, policy: &Policy) -> Result<(), Erro
     }
 }
 
-/// Refuses the change if its new record is one key too many for the subject, and makes it apply only
-/// while it is not.
+/// Makes the change apply only if its new record is not one key too many for the subject.
 pub(super) fn within_limit(
     change: Change,
     new: &KeyRecord,
     policy: &Policy,
-    subject_keys: &[Arc<KeyRecord>],
     at: Reading,
-) -> Result<Change, Error> {
-    let Some(limit) = policy.max_keys_per_subject else {
-        return Ok(change);
-    };
-    let rewritten = |id| change.writes().iter().any(|write| write.record.id() == id);
-    // A key in its grace period and the one that replaced it are of one lineage, and count once; alone,
-    // each counts.
-    let held: BTreeSet<KeyId> = subject_keys
-        .iter()
-        .filter(|record| !rewritten(record.id()) && at.now < record.valid_until())
-        .map(|record| record.lineage())
-        .collect();
-    if held.len() >= limit {
-        return Err(ErrorKind::TooManyKeys { limit }.into());
+) -> Change {
+    match policy.max_keys_per_subject {
+        Some(most) => {
+            let limit = KeyLimit::new(new.realm(), new.subject(), most, at.now);
+            change.only_within(limit)
+        }
+        None => change,
     }
-    let keys = SubjectKeys::new(new.realm(), new.subject(), subject_keys);
-    Ok(change.only_while(keys))
 }
 
 /// When a key that becomes valid at `not_before` expires. The limit counts from now, so that a

@@ -11,12 +11,12 @@ mod expected;
 pub(crate) mod grant;
 mod import;
 mod issue;
+mod key_limit;
 mod narrowing;
 mod replace;
 pub(crate) mod request;
 mod revoked;
 mod shrink;
-mod subject_keys;
 mod target;
 mod write;
 
@@ -29,12 +29,12 @@ pub use description::Description;
 pub use ended::Ended;
 pub use expected::Expected;
 pub(crate) use import::{differences, import};
-pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue};
+pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue, room};
+pub use key_limit::KeyLimit;
 pub use narrowing::Narrowing;
 pub(crate) use replace::{Ending, regrant, rotate};
 pub use revoked::Revoked;
 pub(crate) use shrink::narrow;
-pub use subject_keys::SubjectKeys;
 pub use target::Target;
 pub use write::Write;
 

@@ -65,7 +65,6 @@ pub(crate) fn regrant(
     minted: Minted,
     grant: Grant,
     policy: &Policy,
-    subject_keys: &[Arc<KeyRecord>],
     at: Reading,
 ) -> Result<(Arc<KeyRecord>, Change), Error> {
     let (old, others) = split(lineage, id)?;
@@ -78,7 +77,7 @@ pub(crate) fn regrant(
     .into_iter()
     .chain(others.map(|other| Write::revoked(other, RevocationReason::Superseded, at.now)))
     .collect();
-    let change = within_limit(Change::new(writes), &new, policy, subject_keys, at)?;
+    let change = within_limit(Change::new(writes), &new, policy, at);
     Ok((new, change))
 }
 

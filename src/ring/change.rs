@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::KeyRing;
-use crate::access::subject::Subject;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::lifecycle::Change;
 use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
-use crate::store::{ListQuery, StoreErrorKind};
+use crate::store::{KeyLimit, ListQuery, StoreError, StoreErrorKind};
 
 /// How often a change is computed again if another writer was first.
 pub(super) const MAX_ATTEMPTS: usize = 32;
@@ -18,10 +17,15 @@ impl KeyRing {
     /// Applies a change and wakes the watches of its keys. Returns false if another writer was first.
     pub(super) async fn commit(&self, change: &Change) -> Result<bool, Error> {
         let committed = self.0.store.commit(change).await;
-        if let Err(error) = &committed
-            && error.kind() == StoreErrorKind::Conflict
-        {
-            return Ok(false);
+        match committed.as_ref().map_err(StoreError::kind) {
+            Err(StoreErrorKind::Conflict) => return Ok(false),
+            Err(StoreErrorKind::TooManyKeys) => {
+                // Those of a change are all of one ring.
+                if let Some(limit) = change.limits().first().map(KeyLimit::most) {
+                    return Err(ErrorKind::TooManyKeys { limit }.into());
+                }
+            }
+            _ => {}
         }
         // A store that failed may have lost only its answer: each watch of these keys reads its record.
         self.wake(change);
@@ -60,21 +64,5 @@ impl KeyRing {
             lineage.push(self.get(id).await?.ok_or(ErrorKind::NotFound)?);
         }
         Ok(lineage)
-    }
-
-    pub(super) async fn keys_of(&self, subject: &Subject) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        let query = ListQuery::new().subject(subject.as_str()).unrevoked();
-        Ok(self.list(&query).await?.complete()?)
-    }
-
-    /// The keys of a subject, if the ring limits their number.
-    pub(super) async fn keys_towards_limit(
-        &self,
-        subject: &Subject,
-    ) -> Result<Vec<Arc<KeyRecord>>, Error> {
-        match self.0.policy.max_keys_per_subject {
-            Some(_) => self.keys_of(subject).await,
-            None => Ok(Vec::new()),
-        }
     }
 }

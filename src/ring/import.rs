@@ -105,7 +105,7 @@ impl KeyRing {
         import: &Import,
         digests: Digests,
     ) -> Result<Prepared, Error> {
-        let subject = import.grant.checked()?;
+        import.grant.checked()?;
         for digest in std::iter::once(&digests.kept).chain(&digests.others) {
             let Some(record) = self.look_up(digest).await? else {
                 continue;
@@ -118,9 +118,8 @@ impl KeyRing {
             return Err(Error::with_limit(ErrorKind::ImportDiffers, &differences));
         }
         let minted = self.0.minted(&digests)?;
-        let held = self.keys_towards_limit(subject).await?;
         let (policy, at) = (&self.0.policy, self.0.reading());
-        let (_, change) = lifecycle::import(minted, import.clone(), policy, &held, at)?;
+        let (_, change) = lifecycle::import(minted, import.clone(), policy, at)?;
         Ok(Prepared::New(change))
     }
 
@@ -153,12 +152,10 @@ impl KeyRing {
         let digests = self.0.digests(&import, key)?;
         let minted = self.0.minted(&digests)?;
         for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(import.grant.checked()?).await?;
             let (record, change) = lifecycle::import(
                 minted.clone(),
                 import.clone(),
                 &self.0.policy,
-                &held,
                 self.0.reading(),
             )?;
             if self.commit(&change).await? {

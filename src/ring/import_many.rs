@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::KeyRing;
 use super::import::Prepared;
 use super::import_digests::Digests;
-use crate::access::subject::Subject;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::Change;
@@ -25,7 +24,6 @@ struct Group {
     /// The place of each in the batch.
     places: Vec<usize>,
     digests: HashSet<KeyDigest>,
-    subjects: HashSet<Subject>,
 }
 
 impl KeyRing {
@@ -87,8 +85,7 @@ impl KeyRing {
                 }
             };
             // The keys of the group are looked up in the store, because they are there by then.
-            if group.meets(&digests, import, self.limits_subjects()) || group.places.len() == GROUP
-            {
+            if group.has(&digests) || group.places.len() == GROUP {
                 self.settle(std::mem::take(&mut group), &keys, &mut results)
                     .await?;
             }
@@ -110,10 +107,6 @@ impl KeyRing {
             .collect())
     }
 
-    fn limits_subjects(&self) -> bool {
-        self.0.policy.max_keys_per_subject.is_some()
-    }
-
     /// Commits a group, or else each of its keys by itself.
     async fn settle(
         &self,
@@ -125,7 +118,8 @@ impl KeyRing {
             return Ok(());
         }
         let committed = match self.commit(&group.change).await {
-            Err(error) if error.kind() != ErrorKind::Duplicate => return Err(error),
+            // One of the keys is refused, and the others are not.
+            Err(error) if !is_about_a_key(error.kind()) => return Err(error),
             committed => committed.unwrap_or(false),
         };
         if committed {
@@ -152,22 +146,21 @@ impl Group {
     fn add(&mut self, place: usize, change: Change) {
         for write in change.writes() {
             self.digests.insert(*write.record.digest());
-            self.subjects.insert(write.record.subject().clone());
         }
         self.places.push(place);
         self.change.append(change);
     }
 
-    /// Whether a key is in the group, or counts towards the same limit as one that is.
-    fn meets(&self, digests: &Digests, import: &Import, limits_subjects: bool) -> bool {
+    /// Whether a key is in the group.
+    fn has(&self, digests: &Digests) -> bool {
         let mut of_key = std::iter::once(&digests.kept).chain(&digests.others);
         of_key.any(|digest| self.digests.contains(digest))
-            || (limits_subjects
-                && import
-                    .grant
-                    .checked()
-                    .is_ok_and(|subject| self.subjects.contains(subject)))
     }
+}
+
+/// Whether a commit was refused because of one of its keys.
+fn is_about_a_key(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Duplicate | ErrorKind::TooManyKeys { .. })
 }
 
 /// Parts an error that is about one key from one after which there is no use in going on.

@@ -20,8 +20,8 @@ impl KeyRing {
     /// [`ErrorKind::InvalidLabel`], [`ErrorKind::InvalidMetadata`],
     /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`], [`ErrorKind::ScopeNotGrantable`],
     /// [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
-    /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if others issued keys to the subject at the same
-    /// time, over and over. There is no key then, except that a store that failed
+    /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if the store could not order changes of other writers,
+    /// over and over. There is no key then, except that a store that failed
     /// [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
     pub async fn issue(&self, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
@@ -48,12 +48,10 @@ impl KeyRing {
         kind: EventKind,
     ) -> Result<Arc<KeyRecord>, Error> {
         for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(grant.checked()?).await?;
             let (record, change) = lifecycle::issue(
                 minted.clone(),
                 grant.clone(),
                 &self.0.policy,
-                &held,
                 self.0.reading(),
             )?;
             if self.commit(&change).await? {

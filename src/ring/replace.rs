@@ -145,13 +145,6 @@ impl KeyRing {
     pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
         for _ in 0..MAX_ATTEMPTS {
-            // The lineage last: if another writer was first, it shows that, and the key of that writer
-            // is not counted as one too many.
-            let held = match grant.checked() {
-                Ok(subject) => self.keys_towards_limit(subject).await?,
-                // The key is judged before the grant.
-                Err(_) => Vec::new(),
-            };
             let lineage = from.lineage_of(id).await?;
             let (record, change) = lifecycle::regrant(
                 id,
@@ -159,7 +152,6 @@ impl KeyRing {
                 minted.clone(),
                 grant.clone(),
                 &self.0.policy,
-                &held,
                 self.reading_with(from),
             )?;
             if self.shares_store_with(from) {
@@ -172,6 +164,8 @@ impl KeyRing {
                 self.report_regranted(id, &record);
                 from.report_revoked(&change);
             } else {
+                // A temporary key that nothing could replace stays.
+                self.require_room(&record).await?;
                 // The real key only if the temporary one is dead.
                 let ends = change.to_known_records();
                 if !from.commit(&ends).await? {
@@ -186,12 +180,27 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 
+    /// Refuses a record that is one key too many for its subject.
+    async fn require_room(&self, record: &KeyRecord) -> Result<(), Error> {
+        let Some(question) = lifecycle::room(record, &self.0.policy, self.0.reading()) else {
+            return Ok(());
+        };
+        match (
+            self.commit(&question).await,
+            self.0.policy.max_keys_per_subject,
+        ) {
+            (Err(error), Some(limit)) if matches!(error.kind(), ErrorKind::TooManyKeys { .. }) => {
+                Err(ErrorKind::TooManyKeys { limit }.into())
+            }
+            (answer, _) => answer.map(drop),
+        }
+    }
+
     /// The second commit of a promotion between stores: the way back is gone, so that it is tried
     /// again while others are first.
     async fn add_promoted(&self, record: &Arc<KeyRecord>) -> Result<(), Error> {
         for _ in 0..MAX_ATTEMPTS {
-            let held = self.keys_towards_limit(record.subject()).await?;
-            let change = lifecycle::add(record, &self.0.policy, &held, self.0.reading())?;
+            let change = lifecycle::add(record, &self.0.policy, self.0.reading());
             if self.commit(&change).await? {
                 return Ok(());
             }

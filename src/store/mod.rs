@@ -26,7 +26,7 @@ use crate::access::realm::Realm;
 pub use crate::error::store::{StoreError, StoreErrorKind};
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
-pub use crate::lifecycle::{Change, Ended, Expected, Revoked, SubjectKeys, Target, Write};
+pub use crate::lifecycle::{Change, Ended, Expected, KeyLimit, Revoked, Target, Write};
 use crate::record::{KeyRecord, Revocation};
 pub use crate::support::caught::caught;
 use crate::time::Timestamp;
@@ -88,9 +88,10 @@ impl StoreId {
 ///   Otherwise the commit fails with [`StoreErrorKind::Conflict`], or with
 ///   [`Duplicate`](StoreErrorKind::Duplicate) if a record was to be new. If several changes expect the
 ///   same version, one applies, in whatever order they name their records.
-/// - **Subject keys.** A change applies only if each of its [`SubjectKeys`] matches the store before the
-///   change. Otherwise the commit fails with [`StoreErrorKind::Conflict`]. This holds against every
-///   commit at the same time, even one that adds keys without such a condition.
+/// - **Key limit.** A change applies only if each of its [`KeyLimit`]s holds afterwards. Otherwise the
+///   commit fails with [`StoreErrorKind::TooManyKeys`], or with the error of a write if that does not
+///   apply either. The limit is exact: several changes at the same time never exceed it together, and
+///   none is refused below it. A change without writes asks whether its limits hold.
 /// - **Revocation.** [`revoke`](Self::revoke) ends every record that its [`Target`] names, all in one
 ///   commit, and changes nothing else. It expects no version, reads no other column, and depends on no
 ///   other record: it ends a record that cannot be read, one whose version is at its last number, and

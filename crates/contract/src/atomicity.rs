@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::sync::Notify;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Expected, KeyStore, ListQuery, StoreErrorKind, SubjectKeys, Write,
+    BoxFuture, Change, Expected, KeyLimit, KeyStore, ListQuery, StoreErrorKind, Write,
 };
 use tower_api_key::{KeyRecord, KeyRecordParts, Realm, RevocationReason};
 
@@ -56,7 +56,7 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
                     write.expected = Expected::Version(9);
                     (write, StoreErrorKind::Conflict)
                 }
-                _ => (Write::next(&taken, |_| {}), StoreErrorKind::Conflict),
+                _ => (Write::next(&taken, |_| {}), StoreErrorKind::TooManyKeys),
             };
             let absent: Vec<Arc<KeyRecord>> = writes[..2]
                 .iter()
@@ -65,8 +65,9 @@ async fn refused_whole<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             writes.insert(place, refused);
             let mut change = Change::new(writes);
             if fault == 3 {
-                // Here every write is right, and only the condition is not.
-                change = change.only_while(SubjectKeys::new(&orders, &subject("alice"), &[]));
+                // Here every write is right, and only the limit is exceeded.
+                let limit = KeyLimit::new(&orders, &subject("alice"), 0, trial::ISSUED);
+                change = change.only_within(limit);
             }
             let what = "a change of several writes, one of them wrong,";
             trial.refuses(&change, kind, what).await?;

@@ -13,8 +13,8 @@ pub enum Clause {
     Atomicity,
     /// A write applies only to the version, and the identity, that it expects.
     CompareAndSwap,
-    /// A change applies only while a subject has the keys that it expects.
-    SubjectKeys,
+    /// A change applies only if a subject has no more keys than its limit allows afterwards.
+    KeyLimit,
     /// A revocation ends the keys that it names, whatever others do.
     Revocation,
     /// An id and a digest are in one record at most.
@@ -58,7 +58,7 @@ impl Clause {
         match self {
             Self::Atomicity => "atomicity",
             Self::CompareAndSwap => "compare-and-swap",
-            Self::SubjectKeys => "subject keys",
+            Self::KeyLimit => "key limit",
             Self::Revocation => "revocation",
             Self::Uniqueness => "uniqueness",
             Self::Visibility => "visibility",

@@ -17,8 +17,8 @@
 //! use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 //!
 //! use tower_api_key::store::{
-//!     BoxFuture, Change, Ended, Expected, Found, KeyStore, ListQuery, Lookup, Page, Revoked,
-//!     StoreError, StoreErrorKind, StoreId, SubjectKeys, Target, Write,
+//!     BoxFuture, Change, Ended, Expected, Found, KeyLimit, KeyStore, ListQuery, Lookup, Page, Revoked,
+//!     StoreError, StoreErrorKind, StoreId, Target, Write,
 //! };
 //! use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 //!
@@ -70,6 +70,16 @@
 //!         }
 //!     }
 //!
+//!     /// Whether a limit holds once the change has applied.
+//!     fn is_within(&self, limit: &KeyLimit, change: &Change) -> bool {
+//!         let writes = || change.writes().iter().map(|it| &it.record);
+//!         let stays = |it: &&Arc<KeyRecord>| writes().all(|new| new.id() != it.id());
+//!         let records = self.records.values().filter(stays).chain(writes());
+//!         let counted = records.filter(|it| limit.counts(it));
+//!         let lineages: BTreeSet<_> = counted.map(|it| it.lineage()).collect();
+//!         lineages.len() <= limit.most()
+//!     }
+//!
 //!     fn commit(&mut self, change: &Change) -> Result<(), StoreError> {
 //!         // Everything is checked before the first write.
 //!         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
@@ -80,16 +90,8 @@
 //!                 return Err(StoreErrorKind::Duplicate.into());
 //!             }
 //!         }
-//!         for expected in change.subjects() {
-//!             let (realm, subject) = (expected.realm(), expected.subject());
-//!             let held: Vec<_> = self
-//!                 .of(realm)
-//!                 .filter(|it| it.subject() == subject)
-//!                 .cloned()
-//!                 .collect();
-//!             if SubjectKeys::new(realm, subject, &held) != *expected {
-//!                 return Err(StoreErrorKind::Conflict.into());
-//!             }
+//!         if !change.limits().iter().all(|it| self.is_within(it, change)) {
+//!             return Err(StoreErrorKind::TooManyKeys.into());
 //!         }
 //!         for Write { record, .. } in change.writes() {
 //!             self.records.insert(record.id(), Arc::clone(record));

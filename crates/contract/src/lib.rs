@@ -52,13 +52,13 @@ mod feed;
 mod fidelity;
 mod get_many;
 mod identity;
+mod key_limit;
 mod last_use;
 mod listing;
 mod purge;
 mod race;
 mod realm;
 mod revocation;
-mod subject_keys;
 mod tasks;
 mod trial;
 mod uniqueness;
@@ -123,7 +123,7 @@ pub async fn contract_without<S: KeyStore>(
     listing::check(&trial(Clause::Listing).await).await?;
     uniqueness::check(&trial(Clause::Uniqueness).await).await?;
     compare_and_swap::check(&trial(Clause::CompareAndSwap).await).await?;
-    subject_keys::check(&trial(Clause::SubjectKeys).await).await?;
+    key_limit::check(&trial(Clause::KeyLimit).await).await?;
     atomicity::check(&trial(Clause::Atomicity).await).await?;
     revocation::check(&trial(Clause::Revocation).await).await?;
     if left_out.contains(&Clause::Purge) {

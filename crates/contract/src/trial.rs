@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tower_api_key::store::{
-    Change, KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind, SubjectKeys, Write,
+    Change, KeyStore, ListQuery, Lookup, Page, StoreError, StoreErrorKind, Write,
 };
 use tower_api_key::{
     Error, KeyDigest, KeyId, KeyRecord, KeyRecordParts, Realm, ScopeSet, Subject, Timestamp,
@@ -230,17 +230,6 @@ impl<S: KeyStore> Trial<S> {
             uses == due,
             format!("{when}, last_uses gave {uses:?}; expected {due:?}"),
         )
-    }
-
-    /// The keys of a subject as the store has them now.
-    pub(super) async fn keys_of(
-        &self,
-        realm: &Realm,
-        subject: &str,
-    ) -> Result<SubjectKeys, Violation> {
-        let query = ListQuery::new().subject(subject).unrevoked();
-        let records = self.list(realm, &query).await?;
-        Ok(SubjectKeys::new(realm, &self::subject(subject), &records))
     }
 
     /// The answer of each way to a record, in its own realm.

@@ -27,7 +27,7 @@ struct Shared {
     state: Mutex<State>,
     /// Kept for as long as a commit must not be seen.
     gate: tokio::sync::RwLock<()>,
-    conditioned: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
     under_way: AtomicUsize,
     remembered: Mutex<BTreeMap<[u8; 32], Option<Arc<KeyRecord>>>>,
     memory: MemoryStore,
@@ -55,10 +55,11 @@ impl BrokenStore {
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
-        let conditioned = !change.subjects().is_empty();
         match self.fault {
             Fault::AppliesUntilRefused => self.with(|state| {
-                state.check_subjects(change)?;
+                if state.check_writes(change).is_ok() {
+                    state.check_limits(change)?;
+                }
                 for (index, write) in change.writes().iter().enumerate() {
                     state.check_write(&change.writes()[..index], write)?;
                     state.put(write);
@@ -85,18 +86,8 @@ impl BrokenStore {
             Fault::ChecksVersionsBeforeItLocks if self.with(|state| state.holds_all(change)) => {
                 self.late(change).await
             }
-            Fault::ChecksSubjectsBeforeItLocks => {
-                self.with(|state| state.check_subjects(change))?;
-                gap().await;
-                self.with(|state| {
-                    state.check_writes(change)?;
-                    state.put_all(change.writes());
-                    Ok(())
-                })
-            }
-            Fault::LocksSubjectsForConditionsAlone if conditioned => {
-                let _locked = self.shared.conditioned.lock().await;
-                self.with(|state| state.check_subjects(change))?;
+            Fault::ChecksLimitsBeforeItLocks => {
+                self.with(|state| state.check(change))?;
                 gap().await;
                 self.with(|state| {
                     state.check_writes(change)?;
@@ -258,7 +249,7 @@ impl KeyStore for BrokenStore {
             Fault::RunsTasksInTurn => {
                 let store = self.clone();
                 tokio::spawn(async move {
-                    let _turn = store.shared.conditioned.lock().await;
+                    let _turn = store.shared.turn.lock().await;
                     task.await;
                 });
             }

@@ -181,40 +181,56 @@ fn an_index_that_disagrees_is_caught() {
 }
 
 #[test]
-fn subject_keys_that_are_ignored_are_caught() {
-    is_caught(
-        Fault::IgnoresSubjectKeys,
-        Clause::SubjectKeys,
-        "than it has: none was committed",
-    );
-    is_caught(
-        Fault::ComparesSubjectIdsAlone,
-        Clause::SubjectKeys,
-        "than it has: an earlier version was committed",
-    );
-    is_caught(
-        Fault::ReadsTheFirstSubjectAlone,
-        Clause::SubjectKeys,
-        "a change with one stale condition of two was committed",
-    );
+fn a_limit_that_is_ignored_is_caught() {
+    for (fault, seen) in [
+        (
+            Fault::IgnoresLimits,
+            "a change beyond one limit of two was committed",
+        ),
+        (
+            Fault::ReadsTheFirstLimitAlone,
+            "a change beyond one limit of two was committed",
+        ),
+        (
+            Fault::ReadsLimitsBeforeWrites,
+            "with a write that does not apply, was refused as TooManyKeys; expected Conflict",
+        ),
+        (
+            Fault::ChecksLimitsBeforeItLocks,
+            "that may have one more, and it has",
+        ),
+    ] {
+        is_caught(fault, Clause::KeyLimit, seen);
+    }
 }
 
 #[test]
-fn subject_keys_that_are_read_before_the_lock_are_caught() {
-    is_caught(
-        Fault::ChecksSubjectsBeforeItLocks,
-        Clause::SubjectKeys,
-        "expecting those, and it has",
-    );
-}
-
-#[test]
-fn subject_keys_that_lock_out_conditioned_changes_alone_are_caught() {
-    is_caught(
-        Fault::LocksSubjectsForConditionsAlone,
-        Clause::SubjectKeys,
-        "was committed after another key of it",
-    );
+fn a_limit_that_counts_other_keys_is_caught() {
+    for (fault, seen) in [
+        (
+            Fault::CountsBeforeTheChange,
+            "a third key of a subject that may have two was committed",
+        ),
+        (
+            Fault::CountsRecords,
+            "with two keys of one lineage, a limit of 1 for a subject with 1 keys was refused",
+        ),
+        (
+            Fault::CountsTheExpired,
+            "at the end of a grace period, a limit of 0",
+        ),
+        (
+            Fault::CountsTheLatestTime,
+            "a second earlier, a limit of 0 for a subject with 1 keys was committed",
+        ),
+        (Fault::CountsOtherRealms, "in another realm"),
+        (
+            Fault::CountsDown,
+            "after an expired key was revoked, a limit of",
+        ),
+    ] {
+        is_caught(fault, Clause::KeyLimit, seen);
+    }
 }
 
 #[test]

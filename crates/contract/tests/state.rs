@@ -1,10 +1,11 @@
 //! The records of a broken store, and its faults within one step.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tower_api_key::store::{
-    Change, Cursor, Expected, ListQuery, Page, StoreError, StoreErrorKind, SubjectKeys, Write,
+    Change, Cursor, Expected, KeyLimit, ListQuery, Page, StoreError, StoreErrorKind, Write,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, KeyState, Realm, Timestamp};
 
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) purged: BTreeMap<KeyId, Arc<KeyRecord>>,
     /// The keys before the last change, if the fault needs them.
     before: BTreeMap<KeyId, Arc<KeyRecord>>,
+    /// The latest time of a limit.
+    latest: Cell<Timestamp>,
 }
 
 impl Default for State {
@@ -30,6 +33,7 @@ impl Default for State {
             hidden: BTreeSet::new(),
             purged: BTreeMap::new(),
             before: BTreeMap::new(),
+            latest: Cell::new(Timestamp::from_unix(0)),
         }
     }
 }
@@ -45,8 +49,11 @@ impl State {
     }
 
     pub(super) fn check(&self, change: &Change) -> Result<(), StoreError> {
+        if self.fault == Fault::ReadsLimitsBeforeWrites {
+            self.check_limits(change)?;
+        }
         self.check_writes(change)?;
-        self.check_subjects(change)
+        self.check_limits(change)
     }
 
     pub(super) fn check_writes(&self, change: &Change) -> Result<(), StoreError> {
@@ -113,33 +120,65 @@ impl State {
         })
     }
 
-    pub(super) fn check_subjects(&self, change: &Change) -> Result<(), StoreError> {
+    pub(super) fn check_limits(&self, change: &Change) -> Result<(), StoreError> {
         let counted = match self.fault {
-            Fault::IgnoresSubjectKeys => 0,
-            Fault::ReadsTheFirstSubjectAlone => 1,
+            Fault::IgnoresLimits => 0,
+            Fault::ReadsTheFirstLimitAlone => 1,
             _ => usize::MAX,
         };
-        let mut expected = change.subjects().iter().take(counted);
-        if expected.all(|expected| self.has(expected)) {
+        let mut limits = change.limits().iter().take(counted);
+        if limits.all(|limit| self.is_within(limit, change)) {
             Ok(())
         } else {
-            Err(StoreErrorKind::Conflict.into())
+            Err(StoreErrorKind::TooManyKeys.into())
         }
     }
 
-    fn has(&self, expected: &SubjectKeys) -> bool {
-        let held = self
-            .keys
-            .values()
-            .filter(|record| record.realm() == expected.realm())
-            .filter(|record| record.subject() == expected.subject())
-            .filter(|record| record.revocation().is_none())
-            .map(|record| (record.id(), record.version()));
-        if self.fault == Fault::ComparesSubjectIdsAlone {
-            let ids = expected.keys().iter().map(|&(id, _)| id);
-            return held.map(|(id, _)| id).eq(ids);
+    fn is_within(&self, limit: &KeyLimit, change: &Change) -> bool {
+        let new = |write: &Write| Arc::clone(&write.record);
+        let mut after = self.keys.clone();
+        if self.fault != Fault::CountsBeforeTheChange {
+            let written = change.writes().iter().map(new);
+            after.extend(written.map(|record| (record.id(), record)));
         }
-        held.eq(expected.keys().iter().copied())
+        let at = match self.fault {
+            Fault::CountsTheLatestTime => {
+                let latest = self.latest.get().max(limit.at());
+                self.latest.set(latest);
+                latest
+            }
+            _ => limit.at(),
+        };
+        let counts = |record: &KeyRecord| {
+            let realm = match self.fault {
+                Fault::CountsOtherRealms => record.realm(),
+                _ => limit.realm(),
+            };
+            let at = match self.fault {
+                Fault::CountsTheExpired if record.revocation().is_none() => Timestamp::from_unix(0),
+                _ => at,
+            };
+            KeyLimit::new(realm, limit.subject(), limit.most(), at).counts(record)
+        };
+        let counted = after.values().filter(|record| counts(record));
+        if self.fault == Fault::CountsRecords {
+            return counted.count() <= limit.most();
+        }
+        let lineages: BTreeSet<KeyId> = counted.map(|record| record.lineage()).collect();
+        // A number that is kept, and lowered by each revocation, also of a key that had ended.
+        let lowered = match self.fault {
+            Fault::CountsDown => {
+                let twice = |record: &&Arc<KeyRecord>| {
+                    record.subject() == limit.subject()
+                        && record.realm() == limit.realm()
+                        && record.revocation().is_some()
+                        && record.expires_at().is_some_and(|end| end <= limit.at())
+                };
+                after.values().filter(twice).count()
+            }
+            _ => 0,
+        };
+        lineages.len().saturating_sub(lowered) <= limit.most()
     }
 
     /// Whether every record of the change exists in some version.

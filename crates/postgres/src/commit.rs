@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use tower_api_key::Realm;
-use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, SubjectKeys};
+use tower_api_key::store::sql::column_time;
+use tower_api_key::store::{Change, Expected, KeyLimit, StoreError, StoreErrorKind};
 
 use super::columns::Rows;
 use super::connection::Connections;
@@ -17,8 +18,17 @@ use super::tables::Tables;
 /// In the order of the array, which is sorted, so that two commits never deadlock.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
 
-const SUBJECT_KEYS: &str = "SELECT id, version FROM @.tower_api_keys
-WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL ORDER BY id";
+/// How many keys of a subject have not ended, and of how many lineages they are. At most `$4` are read, and all
+/// if that is null. In two parts, so that keys that have expired are not read.
+const LIVING: &str = "SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT living.lineage) FROM (
+    SELECT lineage FROM @.tower_api_keys
+    WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL
+        AND expires_at IS NULL AND (retire_at IS NULL OR retire_at @> $3)
+    UNION ALL
+    SELECT lineage FROM @.tower_api_keys
+    WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL
+        AND expires_at @> $3 AND (retire_at IS NULL OR retire_at @> $3)
+    LIMIT $4) AS living";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
@@ -58,8 +68,8 @@ impl Statements {
                 }
             }
         }
-        for keys in change.subjects() {
-            locks.insert(subject_lock(keys.realm(), keys.subject().as_str()));
+        for limit in change.limits() {
+            locks.insert(subject_lock(limit.realm(), limit.subject().as_str()));
         }
         Ok(Self {
             locks: locks.into_iter().collect(),
@@ -81,9 +91,6 @@ impl Statements {
             .execute(&mut *connection)
             .await
             .map_err(|error| commit_failed(&error))?;
-        for keys in change.subjects() {
-            check(tables, connection, keys).await?;
-        }
         if self.updates.len() > 0 {
             let expected = self.updates.len();
             let updated = self.updates.update(tables, connection).await;
@@ -99,39 +106,46 @@ impl Statements {
                 return Err(because(StoreErrorKind::Unavailable, advice));
             }
         }
+        for limit in change.limits() {
+            if !holds(tables, connection, limit).await? {
+                return Err(StoreErrorKind::TooManyKeys.into());
+            }
+        }
         Ok(())
     }
 }
 
-/// Whether the subject has the keys that the change was computed from. No other session can give it one,
-/// because the lock of the subject is held.
-async fn check(
+/// Whether a limit holds. No other session can give the subject a key, because the lock of the subject is held.
+async fn holds(
     tables: &Tables,
     connection: &mut PgConnection,
-    keys: &SubjectKeys,
-) -> Result<(), StoreError> {
-    let held = tables
-        .query(SUBJECT_KEYS)
-        .bind(keys.realm().as_str())
-        .bind(keys.subject().as_str())
-        .fetch_all(connection)
-        .await
-        .map_err(|error| commit_failed(&error))?;
-    let mut expected = keys.keys().iter();
-    for row in &held {
-        let id: &str = row.try_get(0).map_err(|error| commit_failed(&error))?;
-        let version: i64 = row.try_get(1).map_err(|error| commit_failed(&error))?;
-        let same = expected.next().is_some_and(|(expected, expected_version)| {
-            expected.as_str() == id && u64::try_from(version) == Ok(*expected_version)
-        });
-        if !same {
-            return Err(StoreErrorKind::Conflict.into());
+    limit: &KeyLimit,
+) -> Result<bool, StoreError> {
+    let at = column_time(limit.at())?;
+    let most = i64::try_from(limit.most()).unwrap_or(i64::MAX);
+    // A lineage has at most two keys that have not ended, except if another hand wrote more.
+    let enough = most.checked_mul(2).and_then(|twice| twice.checked_add(1));
+    for limit_of_rows in [enough, None] {
+        let row = tables
+            .query(LIVING)
+            .bind(limit.realm().as_str())
+            .bind(limit.subject().as_str())
+            .bind(at)
+            .bind(limit_of_rows)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| commit_failed(&error))?;
+        let count = |place| row.try_get::<i64, _>(place);
+        let keys = count(0).map_err(|error| commit_failed(&error))?;
+        let lineages = count(1).map_err(|error| commit_failed(&error))?;
+        if lineages > most {
+            return Ok(false);
+        }
+        if limit_of_rows.is_none_or(|read| keys < read) {
+            return Ok(true);
         }
     }
-    match expected.next() {
-        None => Ok(()),
-        Some(_) => Err(StoreErrorKind::Conflict.into()),
-    }
+    Ok(false)
 }
 
 /// The number of a subject's advisory lock. Two subjects with the same number only take turns.

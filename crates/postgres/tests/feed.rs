@@ -247,9 +247,11 @@ async fn a_row_that_cannot_be_read_is_gone() {
     let other = issue(&ring, "read").await;
     let mut copy = Copy::of(&store).await;
     let spoil = format!(
-        "ALTER TABLE tower_api_keys DISABLE TRIGGER tower_api_keys_guard;
+        "ALTER TABLE tower_api_keys
+            DISABLE TRIGGER tower_api_keys_guard, DISABLE TRIGGER tower_api_keys_texts;
         UPDATE tower_api_keys SET label = E'\\n' WHERE id = '{}';
-        ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER tower_api_keys_guard",
+        ALTER TABLE tower_api_keys
+            ENABLE ALWAYS TRIGGER tower_api_keys_guard, ENABLE ALWAYS TRIGGER tower_api_keys_texts",
         issued.record().id()
     );
     execute(&url, &spoil).await.unwrap();

@@ -1,7 +1,9 @@
 //! The changes that the database itself refuses, attempted in SQL without the crate.
 
 use sqlx::postgres::PgDatabaseError;
-use tower_api_key::{Description, Grant, Issued, Narrowing, RevocationReason, VerifyErrorKind};
+use tower_api_key::{
+    Description, Grant, Issued, Label, Narrowing, RevocationReason, Subject, VerifyErrorKind,
+};
 
 use super::{connect, ring_over};
 use tower_api_key_test_support::pg_server::{database, execute};
@@ -156,6 +158,22 @@ async fn invariant_1_label_and_metadata_change_by_themselves() {
     ] {
         let tried = format!("metadata = '{metadata}'{next}");
         assert_guarded(&key, &tried, set(&url, &key, &tried).await, texts);
+    }
+    for (tried, why) in [
+        (
+            r#"metadata = '{"a":"\u0000"}'"#,
+            "its metadata cannot be read",
+        ),
+        (
+            r#"metadata = '{"a":"' || repeat('a', 8192) || '"}'"#,
+            "its metadata cannot be read",
+        ),
+        ("label = repeat('a', 257)", "its label cannot be read"),
+        ("label = '=a'", "its label cannot be read"),
+        ("label = E'a\\x7f'", "its label cannot be read"),
+    ] {
+        let tried = format!("{tried}{next}");
+        assert_guarded(&key, &tried, set(&url, &key, &tried).await, why);
     }
     let no_json = format!("metadata = 'no JSON'{next}");
     let (code, ..) = set(&url, &key, &no_json).await.unwrap_err();
@@ -377,6 +395,17 @@ async fn no_row_comes_in_that_is_no_record() {
         ("metadata", r#"'{"a":{"b":"c"}}'"#, "entry"),
         ("metadata", r#"'{"a":"\ud800"}'"#, "entry"),
         ("metadata", r#"'{"\\\udC00":"a"}'"#, "entry"),
+        ("metadata", r#"'{"\u0000":"a"}'"#, "entry"),
+        ("metadata", r#"'{"a":"\\\u0000"}'"#, "entry"),
+        (
+            "metadata",
+            r#"'{"a":"' || repeat('\u00e9', 4096) || '"}'"#,
+            "entry",
+        ),
+        ("label", "repeat('\u{e9}', 129)", "entry"),
+        ("label", "'=laptop'", "entry"),
+        ("label", "E'a\\nb'", "entry"),
+        ("subject", "'=alice'", "entry"),
         ("last_used_at", "-1", "last_used_at_check"),
         ("prefix", "''", "entry"),
         ("prefix", "'Acme'", "entry"),
@@ -409,7 +438,10 @@ async fn no_row_comes_in_that_is_no_record() {
         ("generation", "4294967295"),
         ("version", "4611686018427387904"),
         ("metadata", r#"' { "a" : "b" , "" : "" } '"#),
-        ("metadata", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("metadata", r#"'{"\\u0000":"\\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("metadata", r#"'{"":"' || repeat('\u00e9', 4096) || '"}'"#),
+        ("label", "repeat('\u{e9}', 128)"),
+        ("label", "'a='"),
         ("metadata", "'{\"caf\u{e9}\":\"\\\\n\"}'"),
     ] {
         for insert in [insert(column, value), row(column, value, true)] {
@@ -417,6 +449,34 @@ async fn no_row_comes_in_that_is_no_record() {
             execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
         }
     }
+}
+
+/// Whatever a subject and a label refuse, the database refuses too.
+#[tokio::test]
+async fn r36_a_row_holds_no_text_that_the_crate_cannot_read() {
+    let url = database().await;
+    let is_plain = |character: char| Label::new(&format!("a{character}")).is_ok();
+    let planes = ('\u{1}'..='\u{20000}').chain('\u{e0000}'..='\u{e0100}');
+    let characters: Vec<char> = planes.collect();
+    // Where a range of characters begins or ends, the last of one and the first of the other.
+    let ends = characters
+        .windows(2)
+        .filter(|two| is_plain(two[0]) != is_plain(two[1]));
+    let mut refused = 0;
+    for character in ends.flatten() {
+        let text = format!("a{character}");
+        assert_eq!(Label::new(&text).is_ok(), Subject::new(&text).is_ok());
+        let number = u32::from(*character);
+        for column in ["label", "subject"] {
+            let inserted =
+                execute(&url, &row(column, &format!("'a' || chr({number})"), false)).await;
+            let is_in = Label::new(&text).is_ok();
+            assert_eq!(inserted.is_ok(), is_in, "{column} {number:x}");
+            refused += u32::from(!is_in);
+            execute(&url, "TRUNCATE tower_api_keys").await.unwrap();
+        }
+    }
+    assert!(refused > 60, "{refused}");
 }
 
 #[tokio::test]

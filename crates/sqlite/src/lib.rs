@@ -95,6 +95,7 @@ mod connection;
 mod failure;
 mod feed;
 mod files;
+mod limit;
 mod list;
 mod open;
 mod options;

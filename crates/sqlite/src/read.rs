@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, StatementStatus, ToSql, params};
 use tower_api_key::store::sql::{ReadColumns, Row, moment, unreadable};
-use tower_api_key::store::{Found, StoreError, StoreErrorKind, SubjectKeys};
+use tower_api_key::store::{Found, StoreError, StoreErrorKind};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
 
 use super::failure::is_busy;
@@ -122,27 +122,6 @@ fn one(
         statement.reset_status(StatementStatus::RePrepare);
     }
     Ok(found)
-}
-
-/// Whether a subject has exactly these keys.
-pub(super) fn has_exactly(connection: &Connection, keys: &SubjectKeys) -> Result<bool, Unread> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, version FROM api_keys \
-         WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL ORDER BY id",
-    )?;
-    let mut rows = statement.query(params![keys.realm().as_str(), keys.subject().as_str()])?;
-    let mut expected = keys.keys().iter();
-    while let Some(row) = rows.next()? {
-        let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        let version: i64 = row.get(1)?;
-        let same = expected.next().is_some_and(|(other, at)| {
-            other.as_str() == id && i64::try_from(*at).is_ok_and(|at| at == version)
-        });
-        if !same {
-            return Ok(false);
-        }
-    }
-    Ok(expected.next().is_none())
 }
 
 pub(super) fn last_uses(

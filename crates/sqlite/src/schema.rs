@@ -11,7 +11,7 @@ use super::place::Place;
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -19,16 +19,18 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 7;
+pub(super) const VERSION: i64 = 8;
 
 /// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
 /// and indexes that others add: without its own index, a store is slow but correct.
 const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
      WHERE type IN ('table', 'view', 'trigger') \
-     AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed') \
+     AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed', \
+     'api_key_subjects') \
      ORDER BY name";
 
 /// The name, the type and the statement of a part of the schema.
@@ -61,6 +63,7 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
                 "api_keys" => "table of keys",
                 "api_key_changes" => "log of changes",
                 "api_key_feed" => "table of the staleness",
+                "api_key_subjects" => "table of subjects",
                 _ => "table of scopes",
             };
             Err(place.error(

@@ -1,6 +1,7 @@
 //! Cases that only an internal test can produce.
 
 mod beside;
+mod limits;
 mod lists;
 mod slow;
 

@@ -8,8 +8,8 @@ use tower_api_key::store::sql::{Column, ColumnValue, Row, column_time};
 use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, Write};
 use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
 
+use super::limit;
 use super::place::Place;
-use super::read;
 use super::schema::require_intact;
 
 /// `realm` first, then the columns of a row.
@@ -59,11 +59,6 @@ pub(super) fn commit(
     change: &Change,
 ) -> Result<(), StoreError> {
     let transaction = begin(connection, place)?;
-    for keys in change.subjects() {
-        if !read::has_exactly(&transaction, keys).map_err(|error| error.at(place))? {
-            return Err(StoreErrorKind::Conflict.into());
-        }
-    }
     // New records come last, so that no write finds a record of another write of the change.
     for write in change.writes() {
         if let Expected::Version(version) = write.expected {
@@ -73,6 +68,11 @@ pub(super) fn commit(
     for write in change.writes() {
         if write.expected == Expected::Absent {
             insert(&transaction, place, &write.record)?;
+        }
+    }
+    for limit in change.limits() {
+        if !limit::holds(&transaction, limit).map_err(|error| error.at(place))? {
+            return Err(StoreErrorKind::TooManyKeys.into());
         }
     }
     transaction.commit().map_err(|error| place.sqlite(error))

@@ -110,7 +110,7 @@ fn a_file_that_does_not_serve_is_told_in_a_line() {
         &folder,
         &program,
         |_| {},
-        "its schema has version 9, and this crate reads versions up to 7; upgrade tower-api-key",
+        "its schema has version 9, and this crate reads versions up to 8; upgrade tower-api-key",
     );
 }
 

@@ -18,6 +18,9 @@ const UNREADABLE: &str = "api_keys: id, lineage, realm, subject or scopes cannot
 const TEXTS: &str = "api_keys: metadata is an object of texts";
 const DESCRIBED_UTF_8: &str = "api_keys: label or metadata is not UTF-8, or has U+0000";
 const UTF_8: &str = "api_keys: subject, label or metadata is not UTF-8, or has U+0000";
+const SUBJECT: &str = "api_keys: the subject cannot be read";
+const LABEL: &str = "api_keys: the label cannot be read";
+const METADATA: &str = "api_keys: the metadata cannot be read";
 const HIGH: &str = "api_keys: the version is too high";
 const PREFIX: &str = "api_keys: prefix never changes";
 const NO_PREFIX: &str = "api_keys: the prefix cannot be read";
@@ -319,6 +322,13 @@ fn invariant_13_no_row_comes_in_that_cannot_be_read() {
         ("'{}'", r#"'{"a":"\ud800"}'"#, TEXTS),
         ("'{}'", r#"'{"\\\udC00":"a"}'"#, TEXTS),
         ("'{}'", "'{}' || char(0) || 'x'", TEXTS),
+        ("'{}'", r#"'{"\u0000":"a"}'"#, METADATA),
+        ("'{}'", r#"'{"a":"\\\u0000"}'"#, METADATA),
+        ("'{}'", &metadata(8192), METADATA),
+        ("'laptop'", &format!("'{}'", "é".repeat(129)), LABEL),
+        ("'laptop'", "'=laptop'", LABEL),
+        ("'laptop'", "'a' || char(10)", LABEL),
+        ("'alice'", "'=alice'", SUBJECT),
         ("'acme'", "''", NO_PREFIX),
         ("'acme'", "'Acme'", NO_PREFIX),
         ("'acme'", "'1acme'", NO_PREFIX),
@@ -337,7 +347,9 @@ fn invariant_13_no_row_comes_in_that_cannot_be_read() {
         ("'alice'", "'caf\u{e9} \u{5bc6} \u{fffd}'"),
         ("'read write'", &*format!("'read {}'", "a".repeat(128))),
         ("'{}'", r#"' { "a" : "b" , "" : "" } '"#),
-        ("'{}'", r#"'{"\u0000":"\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("'{}'", r#"'{"\\u0000":"\\u0000","\\ud800":"\"{}:,1"}'"#),
+        ("'{}'", &metadata(8191)),
+        ("'laptop'", &format!("'{}='", "é".repeat(127))),
         ("1, 3, 'laptop'", "1, 4611686018427387904, 'laptop'"),
         ("'acme'", "NULL"),
         ("'acme'", "'a'"),
@@ -382,13 +394,16 @@ fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
     ] {
         let quoted = [b"{\"a\":\"", wrong, b"\"}"].concat();
         for row in [
-            row("'laptop'", &bytes(wrong)),
             row("'alice'", &bytes(&[b"alice ", wrong].concat())),
             row("'{}'", &bytes(&quoted)),
             row("'laptop'", &bytes(&[b"a\0", wrong].concat())),
         ] {
             refused(&connection, &row, UTF_8);
         }
+        // SQLite takes some for a control character.
+        let label = row("'laptop'", &bytes(wrong));
+        let error = connection.execute(&label, []).unwrap_err().to_string();
+        assert!([LABEL, UTF_8].contains(&&*error), "{label}: {error}");
     }
     for right in [
         "é",
@@ -406,6 +421,75 @@ fn invariant_13_no_row_comes_in_whose_texts_are_not_utf_8() {
             connection.execute(&row, []).expect(right);
         }
     }
+}
+
+/// An object with a name of one byte and a value of this many characters of one byte.
+fn metadata(length: usize) -> String {
+    format!(r#"'{{"a":"{}"}}'"#, "\\u0062".repeat(length))
+}
+
+/// Whatever a subject and a label refuse, the database refuses too, of a new row and of one that is described.
+#[test]
+fn r36_a_row_holds_no_text_that_the_crate_cannot_read() {
+    use tower_api_key::{Label, Subject};
+
+    let folder = Folder::new();
+    let connection = database(&folder, &[KEY]);
+    let is_plain = |character: char| Label::new(&format!("a{character}")).is_ok();
+    // Where a range of characters begins or ends, the last of one and the first of the other.
+    let planes = ('\u{1}'..='\u{20000}').chain('\u{e0000}'..='\u{e0100}');
+    let characters: Vec<char> = planes.collect();
+    let ends = characters
+        .windows(2)
+        .filter(|two| is_plain(two[0]) != is_plain(two[1]));
+    let mut tried = 0;
+    for character in ends.flatten() {
+        tried += 1;
+        let text = format!("a{character}");
+        let number = u32::from(*character);
+        let described = connection.execute(
+            "UPDATE api_keys SET label = ?1, version = version + 1",
+            [&text],
+        );
+        assert_eq!(described.is_ok(), Label::new(&text).is_ok(), "{number:x}");
+        for (part, parsed) in [
+            ("'laptop'", Label::new(&text).is_ok()),
+            ("'alice'", Subject::new(&text).is_ok()),
+        ] {
+            let key = KEY
+                .replacen(part, &format!("'a' || char({number})"), 1)
+                .replacen("'AAAAAAAAAAAA'", &format!("'{tried:0>12}'"), 1)
+                .replacen("zeroblob(32)", "randomblob(32)", 1);
+            let inserted = connection.execute(&key, []);
+            assert_eq!(inserted.is_ok(), parsed, "{part} {number:x}");
+            connection
+                .execute(
+                    "DELETE FROM api_keys WHERE id = ?1",
+                    [format!("{tried:0>12}")],
+                )
+                .unwrap();
+        }
+    }
+    assert!(tried > 60, "{tried}");
+    let long = format!("label = '{}'", "a".repeat(257));
+    for edit in [&long, "label = '=a'", "label = 'a' || char(0)"] {
+        let update = format!("UPDATE api_keys SET {edit}, version = version + 1");
+        let message = if edit.contains("char(0)") {
+            DESCRIBED_UTF_8
+        } else {
+            LABEL
+        };
+        refused(&connection, &update, message);
+    }
+    for wrong in [r#"'{"a":"\u0000"}'"#, &metadata(8192)] {
+        let update = format!("UPDATE api_keys SET metadata = {wrong}, version = version + 1");
+        refused(&connection, &update, METADATA);
+    }
+    let update = format!(
+        "UPDATE api_keys SET metadata = {}, version = version + 1",
+        metadata(8191)
+    );
+    assert_eq!(connection.execute(&update, []), Ok(1));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod ordered;
 mod records;
+mod tally;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -80,8 +81,8 @@ impl MemoryStore {
     ///
     /// # Errors
     ///
-    /// Those of the contract: [`Conflict`](StoreErrorKind::Conflict) and
-    /// [`Duplicate`](StoreErrorKind::Duplicate). A change by which a key would
+    /// Those of the contract: [`Conflict`](StoreErrorKind::Conflict),
+    /// [`Duplicate`](StoreErrorKind::Duplicate) and [`TooManyKeys`](StoreErrorKind::TooManyKeys). A change by which a key would
     /// [gain](crate::Gain) authority is [`Unavailable`](StoreErrorKind::Unavailable).
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut records = self.records();
@@ -93,9 +94,9 @@ impl MemoryStore {
                 return Err(StoreErrorKind::Duplicate.into());
             }
         }
-        for expected in change.subjects() {
-            if records.keys_of(expected.realm(), expected.subject()) != *expected {
-                return Err(StoreErrorKind::Conflict.into());
+        for limit in change.limits() {
+            if !records.is_within(limit, change.writes()) {
+                return Err(StoreErrorKind::TooManyKeys.into());
             }
         }
         // Look-ups see one write after the other: a key that dies is dead before one that stays has
@@ -286,5 +287,42 @@ mod tests {
         assert_eq!(store.0.index.len(), 0);
         let records = store.records();
         assert_eq!(records.sizes(), [0; 4]);
+    }
+
+    #[test]
+    fn a_limit_looks_at_no_key_of_a_subject_with_many() {
+        const KEYS: usize = 2_000;
+        let store = MemoryStore::new();
+        let ring = KeyRing::builder("acme")
+            .clock(ManualClock::new(Timestamp::from_unix(1_800_000_000)))
+            .max_keys_per_subject(KEYS)
+            .retention(Duration::ZERO)
+            .build(store.clone())
+            .unwrap();
+        let issue = || now(ring.issue(Grant::new("alice")));
+        let mut ids = Vec::new();
+        for _ in 0..KEYS {
+            ids.push(issue().unwrap().record().id());
+        }
+        let few = store.records().looked_at();
+        // Each of the first keys looks at those before it, until their number is kept.
+        assert_eq!(few, (0..=33).sum::<usize>());
+        for id in ids {
+            let kind = issue().unwrap_err().kind();
+            assert_eq!(kind, crate::ErrorKind::TooManyKeys { limit: KEYS });
+            let new = now(ring.regrant(id, Grant::new("alice"))).unwrap();
+            let new = new.record().id();
+            now(ring.rotate(new, Duration::from_secs(60))).unwrap();
+            now(ring.revoke_lineage(new, RevocationReason::Superseded)).unwrap();
+            issue().unwrap();
+        }
+        assert_eq!(store.records().looked_at(), few);
+        now(ring.revoke_subject("alice", RevocationReason::Superseded)).unwrap();
+        issue().unwrap();
+        assert_eq!(store.records().looked_at(), few);
+        now(ring.revoke_subject("alice", RevocationReason::Superseded)).unwrap();
+        now(ring.purge()).unwrap();
+        assert_eq!(store.records().sizes(), [0; 4]);
+        assert_eq!(store.records().tallies(), 0);
     }
 }

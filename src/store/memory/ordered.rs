@@ -48,9 +48,10 @@ impl<O> Default for Ordered<O> {
 }
 
 impl<O: Order> Ordered<O> {
-    /// Puts a record in the place of the one with its name and id.
-    pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
-        self.0.replace(InOrder(Arc::clone(record), PhantomData));
+    /// Puts a record in the place of the one with its name and id, and returns that.
+    pub(super) fn put(&mut self, record: &Arc<KeyRecord>) -> Option<Arc<KeyRecord>> {
+        let replaced = self.0.replace(InOrder(Arc::clone(record), PhantomData));
+        replaced.map(|InOrder(record, _)| record)
     }
 
     pub(super) fn remove(&mut self, record: &KeyRecord) {
@@ -69,7 +70,7 @@ impl<O: Order> Ordered<O> {
         &'a self,
         name: &'a [u8],
         first: KeyId,
-    ) -> impl Iterator<Item = &'a Arc<KeyRecord>> {
+    ) -> impl Iterator<Item = &'a Arc<KeyRecord>> + Clone {
         let from = place(name, first);
         let from = Bound::Included(&from as &dyn Placed);
         let records = self.0.range::<dyn Placed, _>((from, Bound::Unbounded));

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ordered::{ById, ByLineage, BySubject, Ordered};
+use super::tally::Tallies;
 use crate::access::realm::Realm;
-use crate::access::subject::Subject;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
-use crate::store::{Cursor, ListQuery, Page, SubjectKeys, Target};
+use crate::store::{Cursor, KeyLimit, ListQuery, Page, Target, Write};
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -18,13 +18,15 @@ pub(super) struct Records {
     lineages: Ordered<ByLineage>,
     subjects: Ordered<BySubject>,
     last_uses: BTreeMap<KeyId, Timestamp>,
+    tallies: Tallies,
 }
 
 impl Records {
     pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
-        self.keys.put(record);
+        let replaced = self.keys.put(record);
         self.lineages.put(record);
         self.subjects.put(record);
+        self.tallies.put(replaced.as_deref(), record);
     }
 
     pub(super) fn remove(&mut self, record: &KeyRecord) {
@@ -32,6 +34,7 @@ impl Records {
         self.lineages.remove(record);
         self.subjects.remove(record);
         self.last_uses.remove(&record.id());
+        self.tallies.remove(record);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,9 +116,22 @@ impl Records {
         }
     }
 
-    pub(super) fn keys_of(&self, realm: &Realm, subject: &Subject) -> SubjectKeys {
-        let query = ListQuery::new().subject(subject.as_str()).unrevoked();
-        SubjectKeys::new(realm, subject, &self.list(realm, &query))
+    /// Whether a limit holds after these writes.
+    pub(super) fn is_within(&mut self, limit: &KeyLimit, writes: &[Write]) -> bool {
+        let name = limit.subject().as_str().as_bytes();
+        let records = self.subjects.of(name, KeyId::FIRST);
+        let held = |id| self.keys.get(b"", id);
+        self.tallies.is_within(limit, writes, held, records)
+    }
+
+    #[cfg(test)]
+    pub(super) fn looked_at(&self) -> usize {
+        self.tallies.looked_at
+    }
+
+    #[cfg(test)]
+    pub(super) fn tallies(&self) -> usize {
+        self.tallies.len()
     }
 
     #[cfg(test)]

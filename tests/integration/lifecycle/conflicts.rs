@@ -33,13 +33,10 @@ fn contended(
     house.over(store, "orders", options)
 }
 
-/// For each commit since the last call, the number of subjects whose keys it names completely.
+/// For each commit since the last call, the number of limits that it states.
 fn tries(house: &House) -> Vec<usize> {
     let changes = house.changes();
-    changes
-        .iter()
-        .map(|change| change.subjects().len())
-        .collect()
+    changes.iter().map(|change| change.limits().len()).collect()
 }
 
 #[tokio::test]
@@ -68,7 +65,7 @@ async fn a_change_is_given_up_after_thirty_two_tries_that_changed_nothing() {
     assert_given_up(&house, ring.narrow(id, &read), [0; 32]).await;
 }
 
-/// The outcome is a conflict, after attempts that each name all keys of this many subjects.
+/// The outcome is a conflict, after attempts that each state this many limits.
 async fn assert_given_up<T: std::fmt::Debug>(
     house: &House,
     outcome: impl Future<Output = Result<T, Error>>,

@@ -47,7 +47,8 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
     house
         .assert_refused(promoted, TOO_MANY, TOO_MANY_TEXT)
         .await;
-    assert_eq!(house.changes().len(), 0, "no commit was tried");
+    // The store checks the limit in the commit.
+    assert_eq!(house.changes().len(), 1);
 
     // At the limit, a key can be replaced in every way. A key in its grace period is not counted.
     let first = ring.rotate(first, MINUTE).await.unwrap().record().id();
@@ -119,21 +120,19 @@ async fn a_key_in_its_grace_is_not_counted_beside_the_one_that_replaced_it() {
 async fn a_lost_race_is_not_taken_for_a_full_house() {
     let one = |builder: KeyRingBuilder| builder.max_keys_per_subject(1);
     let alice = || Grant::new("alice");
-    for reads in 1..=2 {
-        let house = House::new();
-        let rival = house.ring("orders", one);
-        let id = issue(&rival, "read").await.record().id();
-        let lists = AtomicUsize::new(0);
-        let store = Tapped::new(&house.store).after_list(move || {
-            if lists.fetch_add(1, Ordering::Relaxed) + 1 == reads {
-                let regrant = poll_once(&mut Box::pin(rival.regrant(id, alice())));
-                assert!(matches!(regrant, Poll::Ready(Ok(_))));
-            }
-        });
-        let ring = house.over(store, "orders", one);
-        let error = ring.regrant(id, alice()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::KeyRevoked, "after {reads} lists");
-    }
+    let house = House::new();
+    let rival = house.ring("orders", one);
+    let id = issue(&rival, "read").await.record().id();
+    let lists = AtomicUsize::new(0);
+    let store = Tapped::new(&house.store).after_list(move || {
+        if lists.fetch_add(1, Ordering::Relaxed) == 0 {
+            let regrant = poll_once(&mut Box::pin(rival.regrant(id, alice())));
+            assert!(matches!(regrant, Poll::Ready(Ok(_))));
+        }
+    });
+    let ring = house.over(store, "orders", one);
+    let error = ring.regrant(id, alice()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyRevoked);
 }
 
 #[tokio::test]
