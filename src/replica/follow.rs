@@ -136,6 +136,7 @@ impl Driver {
             Action::Compare(theirs) => {
                 self.comparison = Some(Comparison::new(memory.index().records(), theirs));
             }
+            Action::StartOver => self.steps.start_over(),
             Action::Replace(buckets) => self.steps.replace(memory, &buckets),
             Action::Load { records, is_last } => {
                 let changed = self.steps.load(memory, records, is_last);

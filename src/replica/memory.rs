@@ -83,6 +83,8 @@ impl Memory {
             (Some(record), Some(held)) if record.version() > held.version() => {
                 Some(self.index.hold(record))
             }
+            // A key that was refused here once is remembered, too.
+            (Some(record), None) if record.revocation().is_some() => Some(self.index.hold(record)),
             (Some(record), _) => Some(self.index.met(record)),
             (None, _) => None,
         }
@@ -120,6 +122,11 @@ impl Memory {
         self.index.remove(digest, u64::MAX);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_gone(&self, digest: &KeyDigest) -> bool {
+        self.dead().gone.contains(&name(digest))
+    }
+
     fn dead(&self) -> MutexGuard<'_, Dead> {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,6 +152,11 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
+    /// Another load begins, maybe of another history.
+    pub(crate) fn start_over(&mut self) {
+        *self = Self::default();
+    }
+
     /// A pull begins. Of one that failed, nothing is left.
     pub(crate) fn begin(&mut self) {
         self.pulled.clear();

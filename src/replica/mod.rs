@@ -48,6 +48,8 @@ mod realms;
 )]
 mod replica;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod sums;
 
 pub use feed::{Batch, Changes, Feed, Head};

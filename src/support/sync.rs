@@ -19,52 +19,82 @@ pub(crate) use stand_in::HashMap;
 /// A map with the operations of papaya's that the crate's own protocols rest on, each one step.
 #[cfg(shuttle)]
 mod stand_in {
-    use std::collections::BTreeMap;
     use std::marker::PhantomData;
+
+    use papaya::Equivalent;
 
     use super::{Mutex, MutexGuard, PoisonError};
 
     /// Nothing is ever freed, as papaya frees nothing that a pinned thread may still see.
     #[derive(Debug)]
     pub(crate) struct HashMap<K: 'static, V: 'static, S>(
-        Mutex<BTreeMap<K, &'static V>>,
+        Mutex<Vec<&'static (K, V)>>,
         PhantomData<fn() -> S>,
     );
 
-    impl<K: Ord + Copy, V, S> Default for HashMap<K, V, S> {
+    impl<K, V, S> Default for HashMap<K, V, S> {
         fn default() -> Self {
-            Self(Mutex::new(BTreeMap::new()), PhantomData)
+            Self(Mutex::new(Vec::new()), PhantomData)
         }
     }
 
-    impl<K: Ord + Copy, V, S> HashMap<K, V, S> {
+    impl<K: Eq, V, S> HashMap<K, V, S> {
         pub(crate) fn pin(&self) -> &Self {
             self
         }
 
-        pub(crate) fn get(&self, key: &K) -> Option<&'static V> {
-            self.map().get(key).copied()
+        pub(crate) fn get<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&'static V> {
+            Some(self.get_key_value(key)?.1)
+        }
+
+        pub(crate) fn get_key_value<Q: Equivalent<K> + ?Sized>(
+            &self,
+            key: &Q,
+        ) -> Option<(&'static K, &'static V)> {
+            let entries = self.entries();
+            let entry = entries.iter().find(|(held, _)| key.equivalent(held));
+            entry.map(|(key, value)| (key, value))
+        }
+
+        pub(crate) fn contains_key<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
+            self.get_key_value(key).is_some()
+        }
+
+        pub(crate) fn insert(&self, key: K, value: V) {
+            let mut entries = self.entries();
+            entries.retain(|(held, _)| *held != key);
+            entries.push(Box::leak(Box::new((key, value))));
         }
 
         pub(crate) fn try_insert(&self, key: K, value: V) -> Result<(), V> {
-            let mut map = self.map();
-            if map.contains_key(&key) {
+            let mut entries = self.entries();
+            if entries.iter().any(|(held, _)| *held == key) {
                 return Err(value);
             }
-            map.insert(key, Box::leak(Box::new(value)));
+            entries.push(Box::leak(Box::new((key, value))));
             Ok(())
         }
 
-        pub(crate) fn remove(&self, key: &K) -> Option<&'static V> {
-            self.map().remove(key)
+        pub(crate) fn remove<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&'static V> {
+            let mut entries = self.entries();
+            let place = entries.iter().position(|(held, _)| key.equivalent(held))?;
+            Some(&entries.remove(place).1)
         }
 
         pub(crate) fn keys(&self) -> impl Iterator<Item = &'static K> {
-            let keys: Vec<K> = self.map().keys().copied().collect();
-            keys.into_iter().map(|key| &*Box::leak(Box::new(key)))
+            let keys: Vec<&'static K> = self.entries().iter().map(|(key, _)| key).collect();
+            keys.into_iter()
         }
 
-        fn map(&self) -> MutexGuard<'_, BTreeMap<K, &'static V>> {
+        pub(crate) fn len(&self) -> usize {
+            self.entries().len()
+        }
+
+        pub(crate) fn is_empty(&self) -> bool {
+            self.len() == 0
+        }
+
+        fn entries(&self) -> MutexGuard<'_, Vec<&'static (K, V)>> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }

@@ -144,6 +144,16 @@ const UNKNOWN: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Unknown)
 const UNAVAILABLE: VerifyErrorKind = VerifyErrorKind::StoreUnavailable;
 
 #[tokio::test]
+async fn s12_unknown_keys_ask_nobody() {
+    let node = Node::new().await;
+    let unknown = crate::support::issue(&crate::support::ring(), "read").await;
+    for _ in 0..100 {
+        assert_eq!(node.verify(&unknown).await, Err(UNKNOWN));
+    }
+    assert_eq!(node.finds(), 0);
+}
+
+#[tokio::test]
 async fn i09_a_revocation_by_another_ring_is_refused_after_a_pull() {
     let node = Node::new().await;
     let issued = node.issue("read").await;

@@ -80,7 +80,8 @@ fn lines() -> Vec<(&'static str, String, String)> {
             .unwrap()
             .to_owned();
         let first = name.split('/').next().unwrap();
-        if ["guide", "lib.rs"].contains(&first) || name.contains("tests") {
+        let is_test = name.contains("tests") || name.contains("/simulation/");
+        if ["guide", "lib.rs"].contains(&first) || is_test {
             continue;
         }
         let room = ROOMS.into_iter().find(|room| *room == first);

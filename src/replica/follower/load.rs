@@ -22,6 +22,7 @@ impl Follower {
             return;
         };
         let differing = mem::take(differing);
+        actions.push(Action::StartOver);
         if !differing.is_empty() {
             self.load(position, &differing, now, actions);
         } else if self.holds_records && self.failed_sums < MOST_FAILED_SUMS {

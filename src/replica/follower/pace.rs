@@ -12,8 +12,8 @@ const LEASE_TENTHS: u32 = 9;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The waits for answers that no lease depends on: for a position, a page of records, and checksums of all of them.
 pub(crate) const HEAD_TIMEOUT: Duration = LONGEST_TIMEOUT;
-pub(crate) const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-pub(crate) const SUMS_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const SUMS_TIMEOUT: Duration = Duration::from_secs(15);
 /// At most one pull in this time is because of hints.
 const HINT_INTERVAL: Duration = Duration::from_millis(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -69,6 +69,8 @@ pub(crate) enum Action {
     },
     /// Compares the checksums of what is held at this moment with those of the database.
     Compare(Sums),
+    /// Forgets the steps of what was loaded before: it may be of another history.
+    StartOver,
     /// Begins to hold what pages show of these buckets, instead of what is held.
     Replace(RangeInclusive<u8>),
     /// Takes a page of them. If it ends them, what no page has shown is gone.

@@ -1,10 +1,10 @@
 //! Until when records in memory may be believed.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::time::{Clock, SystemClock};
 
 /// Whether an [`Index`](super::Index) may answer.

@@ -8,9 +8,7 @@ mod hot;
 
 use std::fmt;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use papaya::HashMap;
+use std::sync::Arc;
 
 use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::{Asked, Freshness};
@@ -18,6 +16,7 @@ use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::{Gain, Held, KeyRecord, Pool, Revocation, RevocationReason};
 use crate::support::apart::Apart;
+use crate::support::sync::{HashMap, Mutex, MutexGuard, PoisonError};
 
 /// Records in memory by digest, with the proof that they may be believed.
 ///
@@ -210,3 +209,6 @@ impl fmt::Debug for Index {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, shuttle, feature = "replica"))]
+mod tests;

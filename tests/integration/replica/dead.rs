@@ -66,10 +66,13 @@ async fn r22_what_a_stale_node_has_refused_stays_refused() {
     let node = Node::new().await;
     let (revoked, gone) = (node.issue("read").await, node.issue("read").await);
     node.pass(100 * MS).await;
-    let backup = node.feed.backup();
     node.feed.fail(Failing::FeedDown);
     node.pass(SECOND).await;
+    let new = node.issue("read").await;
+    let backup = node.feed.backup();
     // No pull brings these. The node learns them by its look-ups.
+    node.revoke(&new).await;
+    assert_eq!(node.verify(&new).await, Err(REVOKED));
     node.revoke(&revoked).await;
     let mut rows = node.feed.backup();
     rows.retain(|row| row.id() != gone.id());
@@ -83,6 +86,7 @@ async fn r22_what_a_stale_node_has_refused_stays_refused() {
     node.feed.fail(Failing::Not);
     node.pass(2 * SECOND).await;
     assert!(node.replica.is_fresh());
+    assert_eq!(node.verify(&new).await, Err(REVOKED));
     assert_eq!(node.verify(&revoked).await, Err(REVOKED));
     assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
 }
