@@ -27,11 +27,13 @@ pub enum Candidate {
     Tracked,
     /// The layer with its defaults, over a ring with an observer that does nothing.
     Observed,
+    /// The layer with its defaults, over a copy of the records that proves its age, as a replica does.
+    Replica,
 }
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
@@ -42,6 +44,7 @@ impl Candidate {
         Self::Routed,
         Self::Tracked,
         Self::Observed,
+        Self::Replica,
     ];
 
     /// A name for the reader.
@@ -57,6 +60,7 @@ impl Candidate {
             Self::Routed => "layer, routes",
             Self::Tracked => "layer, last use tracked",
             Self::Observed => "layer, observer",
+            Self::Replica => "layer, replica",
         }
     }
 

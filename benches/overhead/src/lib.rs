@@ -10,6 +10,7 @@
 
 mod by_hand;
 mod candidate;
+mod copied;
 mod figures;
 mod floor;
 mod keys;

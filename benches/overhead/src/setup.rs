@@ -12,6 +12,7 @@ use tower_layer::Layer;
 
 use crate::by_hand::{self, Record};
 use crate::candidate::Candidate;
+use crate::copied::Copied;
 use crate::floor::{self, Floor};
 use crate::keys::{Draws, Keys, scopes, subject_name};
 use crate::request::{Presented, request};
@@ -28,6 +29,8 @@ pub struct Setup {
     ring: KeyRing,
     tracking: KeyRing,
     observed: KeyRing,
+    store: MemoryStore,
+    replica: OnceLock<KeyRing>,
     floor: OnceLock<Arc<floor::Records>>,
     by_hand: OnceLock<Arc<by_hand::Records>>,
 }
@@ -46,8 +49,10 @@ impl Setup {
             tracking: builder().track_last_use().build(store.clone()).unwrap(),
             observed: builder()
                 .observer(observer_fn(ignore))
-                .build(store)
+                .build(store.clone())
                 .unwrap(),
+            store,
+            replica: OnceLock::new(),
             floor: OnceLock::new(),
             by_hand: OnceLock::new(),
         }
@@ -105,6 +110,7 @@ impl Setup {
             }
             Candidate::Routed => subject(layer(&self.ring).routes(routes(required)).layer(Inner)),
             Candidate::Tracked => subject(layer(&self.tracking).require(required).layer(Inner)),
+            Candidate::Replica => subject(layer(self.replica()).require(required).layer(Inner)),
             Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
         }
     }
@@ -113,6 +119,13 @@ impl Setup {
         let keys = self.keys.valid.iter().enumerate();
         keys.map(|(index, key)| {
             Arc::new(Record::new(key, subject_name(index), self.scopes.clone()))
+        })
+    }
+
+    fn replica(&self) -> &KeyRing {
+        self.replica.get_or_init(|| {
+            let copied = Copied::of(&self.ring, &self.store);
+            KeyRing::builder("acme_live").build(copied).unwrap()
         })
     }
 

@@ -19,7 +19,12 @@ pub(crate) const REQUIRED: usize = 10;
 const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Candidate::Layer];
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
 const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
-const WITH_EXTRAS: [Candidate; 3] = [Candidate::Default, Candidate::Tracked, Candidate::Observed];
+const WITH_EXTRAS: [Candidate; 4] = [
+    Candidate::Default,
+    Candidate::Tracked,
+    Candidate::Observed,
+    Candidate::Replica,
+];
 
 /// A part of the report. A number is one of keys.
 #[derive(Debug, Clone, Copy)]

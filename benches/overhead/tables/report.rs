@@ -157,7 +157,12 @@ fn extras(options: &Options) {
     let keys = options.keys(10_000);
     let measured = options.measure(Part::Extras(keys));
     head(&format!("{keys} keys"), &["ns", "/ layer"]);
-    for candidate in [Candidate::Default, Candidate::Tracked, Candidate::Observed] {
+    for candidate in [
+        Candidate::Default,
+        Candidate::Tracked,
+        Candidate::Observed,
+        Candidate::Replica,
+    ] {
         let name = candidate.name();
         let ratio = measured.ratio(name, Candidate::Default.name());
         row(name, [whole(measured.of(name)), precise(ratio)]);

@@ -1,0 +1,84 @@
+//! A store that answers from a copy whose proof of freshness a clock ends, as a replica is.
+
+use std::fmt;
+use std::time::Duration;
+
+use tower_api_key::store::{
+    BoxFuture, Change, Found, Freshness, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page,
+    Revoked, StoreError, Target,
+};
+use tower_api_key::{KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp};
+
+use crate::subject::now;
+
+/// The records of a ring, copied. Requests read what they would read of a replica, and nothing else is measured.
+pub(crate) struct Copied {
+    store: MemoryStore,
+    index: Index,
+}
+
+impl Copied {
+    /// A copy of all records of this ring, whose store this is.
+    pub(crate) fn of(ring: &KeyRing, store: &MemoryStore) -> Self {
+        let freshness = Freshness::leased();
+        let asked = freshness.ask().unwrap();
+        let index = Index::new(freshness);
+        for record in now(ring.list(&ListQuery::new())).unwrap() {
+            index.put(record);
+        }
+        index.freshness().renew(asked, Duration::MAX);
+        Self {
+            store: store.clone(),
+            index,
+        }
+    }
+}
+
+impl KeyStore for Copied {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        self.store.find(realm, digest)
+    }
+
+    fn index(&self, _: &Realm) -> Option<&Index> {
+        Some(&self.index)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.commit(change)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        self.store.revoke(realm, target, revocation)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        self.store.get(realm, id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        self.store.list(realm, query)
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.store.purge(realm, ended_by)
+    }
+}
+
+impl fmt::Debug for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copied").finish_non_exhaustive()
+    }
+}
