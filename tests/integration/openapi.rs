@@ -335,11 +335,11 @@ fn a_document_that_says_something_else_is_refused_with_the_place() {
 /// The folder that keeps what the script installs, between runs.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/openapi");
 
-fn script(arguments: &[&str]) -> Result<String, String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/openapi/validate");
+/// The output of a script, or why it could not install what it needs.
+fn script(name: &str, arguments: &[&str]) -> Result<String, String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/openapi/").to_owned() + name;
     let output = Command::new("bash")
         .arg(script)
-        .arg(FOLDER)
         .args(arguments)
         .output()
         .unwrap();
@@ -383,7 +383,10 @@ fn two_public_validators_accept_the_documents() {
     document["paths"]["/me"]["get"]["responses"] = json!({"200": {}});
     std::fs::write(&broken, document.to_string()).unwrap();
     let paths: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
-    match script(&[&[broken.to_str().unwrap()], &paths[..]].concat()) {
+    match script(
+        "validate",
+        &[&[FOLDER, broken.to_str().unwrap()], &paths[..]].concat(),
+    ) {
         Ok(said) => assert_eq!(
             said.lines()
                 .filter(|line| line.starts_with("valid: "))
@@ -392,5 +395,31 @@ fn two_public_validators_accept_the_documents() {
             "{said}"
         ),
         Err(reason) => not_run(format_args!("validators of OpenAPI: {}", reason.trim())),
+    }
+}
+
+#[test]
+fn swagger_ui_shows_a_lock_at_each_operation_that_needs_a_key() {
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/swagger-ui");
+    std::fs::create_dir_all(folder).unwrap();
+    let example = Running::start("openapi", &["print"], 0).end();
+    assert!(example.status.success(), "{example:?}");
+    let file = Path::new(folder).join("example.json");
+    std::fs::write(&file, example.stdout.concat()).unwrap();
+    let page = match script("render", &[folder, file.to_str().unwrap()]) {
+        Ok(page) => page,
+        Err(reason) => return not_run(format_args!("Swagger UI: {}", reason.trim())),
+    };
+    let count = |text: &str| page.matches(text).count();
+    assert_eq!(count("id=\"operations-default-"), 5, "{page}");
+    assert_eq!(
+        count("aria-label=\"authorization button unlocked\""),
+        4,
+        "{page}"
+    );
+    assert_eq!(count("Resolver error"), 0, "{page}");
+    // The operation that is open.
+    for status in ["200", "400", "401", "403", "503"] {
+        assert_eq!(count(&format!("data-code=\"{status}\"")), 1, "{page}");
     }
 }
