@@ -119,7 +119,7 @@
 //! - `openapi`: what a layer and its [`RouteTable`] enforce, in an OpenAPI document (module `openapi`).
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
-//! - `testing`: `ManualClock`, for tests that move time by hand.
+//! - `testing`: the module `testing` for the tests of a service, and `ManualClock`, which they move by hand.
 //! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -129,6 +129,8 @@ pub mod guide;
 #[cfg(feature = "replica")]
 pub mod replica;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 mod access;
 mod error;

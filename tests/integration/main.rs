@@ -76,6 +76,7 @@ mod sources;
 mod stores;
 #[cfg(feature = "axum")]
 mod streams;
+mod testing;
 mod text_types;
 mod uses;
 mod watch;

@@ -1,11 +1,11 @@
-//! The rooms (modules) of the product: a lower one imports no higher one, and only the highest uses HTTP.
+//! The rooms (modules) of the product: a lower one imports no higher one, and only the two highest use HTTP.
 //! The packages next to it stand on the product alone, except the program, which stands on the stores too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "support",
     "error",
     "time",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 13] = [
     "replica",
     "ring",
     "middleware",
+    "testing",
 ];
 /// The macros at the root of the product.
 const MACROS: [&str; 7] = [
@@ -118,13 +119,40 @@ fn a_lower_room_imports_no_higher_one() {
 }
 
 #[test]
-fn only_the_middleware_names_http() {
+fn only_the_middleware_and_its_tests_name_http() {
     for (room, name, line) in lines() {
         let named = words_after(&line, "use ")
             .into_iter()
             .find(|it| HTTP.contains(it));
-        assert!(named.is_none() || room == "middleware", "{name}: {line}");
+        let may = ["middleware", "testing"].contains(&room);
+        assert!(named.is_none() || may, "{name}: {line}");
     }
+}
+
+/// A build in which another package has the feature differs from one without it by items that nothing calls.
+#[test]
+fn the_feature_testing_only_adds_items() {
+    const PLACES: [(&str, usize); 3] = [("lib.rs", 2), ("time/clock.rs", 2), ("time/mod.rs", 1)];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    let mut found = Vec::new();
+    files(&src, &mut found);
+    let mut places = Vec::new();
+    for file in found {
+        let name = file.strip_prefix(&src).unwrap().to_str().unwrap();
+        let lines = code(&file);
+        let named: Vec<_> = lines
+            .iter()
+            .filter(|it| it.contains("\"testing\""))
+            .collect();
+        for line in &named {
+            assert_eq!(*line, "#[cfg(feature = \"testing\")]", "{name}");
+        }
+        if !named.is_empty() {
+            places.push((name.to_owned(), named.len()));
+        }
+    }
+    places.sort_unstable();
+    assert_eq!(places, PLACES.map(|(name, lines)| (name.to_owned(), lines)));
 }
 
 /// Threads, files, sockets and runtimes are for the packages. One dependency starts a timer thread at its
