@@ -1,8 +1,11 @@
 //! The change feed, on a real server.
 
 mod copy;
+mod histories;
+mod refused;
 mod rollout;
 mod staleness;
+mod writers;
 
 use tower_api_key::replica::{Changes, Feed, Position, Realms};
 use tower_api_key::{KeyRing, RevocationReason};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tower_api_key::store::StoreErrorKind;
-use tower_api_key_contract::contract;
+use tower_api_key_contract::{contract, feed_contract};
 
 use super::errors::source;
 use super::{MIGRATIONS, connect, ring_over};
@@ -120,6 +120,12 @@ async fn the_store_behind_a_pooler_of_sessions_keeps_the_contract() {
     })
     .await
     .unwrap();
+    feed_contract(async || {
+        let url = pooler.url(&server.database().await);
+        connect(&url).await
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -141,6 +147,12 @@ async fn the_store_behind_a_pooler_that_knows_prepared_statements_keeps_the_cont
     contract(async || {
         let url = pooler.url(&server.empty_database().await);
         assert_eq!(patient().migrate(&url).await.unwrap(), MIGRATIONS);
+        connect(&url).await
+    })
+    .await
+    .unwrap();
+    feed_contract(async || {
+        let url = pooler.url(&server.database().await);
         connect(&url).await
     })
     .await

@@ -95,6 +95,12 @@ impl PgServer {
         Self::start_with(fsync, "", "")
     }
 
+    /// Starts a server with these options of the program, such as `-c work_mem=1MB`.
+    #[track_caller]
+    pub fn start_with_options(options: &str) -> Self {
+        Self::start_with("off", options, "")
+    }
+
     /// Starts a server that can be replicated.
     #[track_caller]
     pub fn start_primary() -> Self {

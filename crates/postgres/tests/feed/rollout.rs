@@ -9,7 +9,7 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::issue;
 
 /// The migrations of the former version.
-const FORMER: [&str; 7] = [
+pub(super) const FORMER: [&str; 7] = [
     include_str!("../../migrations/0001_keys.sql"),
     include_str!("../../migrations/0002_revocable.sql"),
     include_str!("../../migrations/0003_subjects.sql"),
