@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 use tower_api_key::store::{StoreError, StoreErrorKind};
@@ -79,6 +79,11 @@ impl Authority {
             .await?;
         let none = || StoreError::from(StoreErrorKind::Unavailable);
         self.tables.get().ok_or_else(none)
+    }
+
+    /// The settings of a connection.
+    pub(super) fn settings(&self) -> PgConnectOptions {
+        self.reach.settings()
     }
 
     /// How long to wait for a connection.

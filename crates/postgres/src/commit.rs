@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use tower_api_key::Realm;
 use tower_api_key::store::sql::column_time;
-use tower_api_key::store::{Change, Expected, KeyLimit, StoreError, StoreErrorKind};
+use tower_api_key::store::{Change, Expected, KeyLimit, StoreError, StoreErrorKind, Write};
 
 use super::columns::Rows;
 use super::connection::Connections;
@@ -36,7 +36,13 @@ pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<
     let mut taken = connections.begun().await?;
     let tables = Arc::clone(&taken.tables);
     let applied = statements.run(&tables, &mut taken, change).await;
-    taken.end(applied).await
+    let takes_away =
+        |write: &Write| matches!(write.expected, Expected::Version(_)) && !write.describes();
+    if change.writes().iter().any(takes_away) {
+        taken.end_and_notify(applied).await
+    } else {
+        taken.end(applied).await
+    }
 }
 
 /// A change as the arguments of its statements.

@@ -15,8 +15,8 @@ use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::authority::Authority;
 use super::error::{Reason, because, commit_failed, failed, is_answer, is_dead};
-use super::feed::Slot;
-use super::tables::{Tables, seen};
+use super::feed::{Hints, Slot};
+use super::tables::{Tables, channel, seen};
 
 /// Each statement sees everything that was committed before it, whatever the server's default is: the
 /// check of a subject's keys must see the changes of the lock's previous holder. A lock that another
@@ -32,6 +32,10 @@ macro_rules! begin {
 }
 const BEGIN: &str = concat!(begin!(), seen!("begin"));
 
+/// Ends a transaction, and notifies in another one. So a full queue of notifications keeps no revocation from being
+/// committed, and the lock that orders notifications is not held while the commit is written to the disk.
+const COMMIT_AND_NOTIFY: &str = concat!("COMMIT; NOTIFY ", channel!());
+
 /// Only a borrowed pool can be without one.
 const STATEMENT_CACHE: &str = "set the capacity of the pool's statement cache above 0: without a \
                                cache, each look-up takes memory of the server";
@@ -41,6 +45,7 @@ pub(super) struct Connections {
     pool: PgPool,
     authority: Arc<Authority>,
     feed: Slot,
+    hints: Hints,
 }
 
 impl Connections {
@@ -49,7 +54,13 @@ impl Connections {
             pool,
             authority,
             feed: Slot::default(),
+            hints: Hints::default(),
         }
+    }
+
+    /// What hears that a key was changed elsewhere.
+    pub(super) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// The connection of the change feed.
@@ -183,23 +194,57 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Ends the transaction: its changes are committed if they did not fail.
-    pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    pub(super) async fn end<T>(self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.end_with("COMMIT", done).await
+    }
+
+    /// As [`end`](Self::end), and notifies replicas after the commit.
+    pub(super) async fn end_and_notify<T>(
+        self,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.end_with(COMMIT_AND_NOTIFY, done).await
+    }
+
+    async fn end_with<T>(
+        mut self,
+        commit: &'static str,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let end = if done.is_ok() { commit } else { "ROLLBACK" };
         // The server was the primary when the transaction began, or seemed to be.
         if done.as_ref().is_err_and(Reason::is_fenced) {
             self.authority.renew();
         }
         // The server would answer a COMMIT of a failed transaction with a success, so a failure never
         // sends it.
-        match (done, sqlx::raw_sql(end).execute(&mut **self).await) {
-            (Ok(done), Ok(_)) => {
-                self.is_in_order = true;
+        match (done, self.first_of(end).await) {
+            (Ok(done), Ok(is_in_order)) => {
+                self.is_in_order = is_in_order;
                 Ok(done)
             }
             (Ok(_), Err(error)) => Err(commit_failed(&error)),
             (Err(failure), ended) => {
                 self.is_in_order = ended.is_ok();
                 Err(failure)
+            }
+        }
+    }
+
+    /// Sends statements in one message. Fails if the first does, and returns whether the others succeeded too.
+    async fn first_of(&mut self, statements: &'static str) -> Result<bool, SqlError> {
+        let mut answers = sqlx::raw_sql(statements).fetch_many(&mut ***self);
+        let mut next = async || poll_fn(|context| answers.as_mut().poll_next(context)).await;
+        match next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error),
+            None => return Err(SqlError::WorkerCrashed),
+        }
+        loop {
+            match next().await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return Ok(false),
+                None => return Ok(true),
             }
         }
     }

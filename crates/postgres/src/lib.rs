@@ -196,6 +196,10 @@ pub use sqlx;
 /// counts in the history that it is of. After a failover, a crash, a restart, a restored backup or a
 /// `TRUNCATE`, it is another one, and the replica compares its records with the database.
 ///
+/// A change that takes authority away ends with `COMMIT; NOTIFY tower_api_keys` in one message, so that replicas
+/// ask at once. They listen on one more connection. It is a hint: a replica asks at its interval too, and behind a
+/// pooler of transactions it hears none. A change in a transaction of the application sends none.
+///
 /// For the feed, a server's role needs `SELECT` on `tower_api_key_changes`, `tower_api_key_feed` and
 /// `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_forget`. The migration grants them to each
 /// role that has `SELECT` or `DELETE` on `tower_api_keys` at that time.

@@ -42,6 +42,14 @@ impl Reach {
         }
     }
 
+    /// The settings of a connection.
+    pub(super) fn settings(&self) -> PgConnectOptions {
+        match &self.target {
+            Target::Url(options) => PgConnectOptions::clone(options),
+            Target::Pool(pool) => PgConnectOptions::clone(&pool.connect_options()),
+        }
+    }
+
     /// Opens a separate connection, whose failure says more than a pool's.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let connected = match &self.target {

@@ -85,7 +85,13 @@ pub(super) async fn revoke(
         let tables = Arc::clone(&taken.tables);
         let ended = end(&mut taken, &tables, realm, target, revocation).await;
         let ended = ended.map_err(|error| commit_failed(&error));
-        match taken.end(ended).await {
+        let has_ended = |revoked: &Revoked| !revoked.ended.is_empty();
+        let outcome = if ended.as_ref().is_ok_and(has_ended) {
+            taken.end_and_notify(ended).await
+        } else {
+            taken.end(ended).await
+        };
+        match outcome {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {}
             outcome => return outcome,
         }

@@ -38,6 +38,14 @@ macro_rules! home {
 }
 pub(super) use home;
 
+/// The channel of the notifications to replicas. A notification is about one database.
+macro_rules! channel {
+    () => {
+        "tower_api_keys"
+    };
+}
+pub(super) use channel;
+
 /// How many columns [`seen!`] has.
 pub(super) const SEEN: usize = 4;
 

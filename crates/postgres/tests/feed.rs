@@ -1,6 +1,7 @@
 //! The change feed, on a real server.
 
 mod copy;
+mod hints;
 mod histories;
 mod refused;
 mod rollout;

@@ -1,5 +1,6 @@
 //! The change feed: what a replica follows.
 
+mod hint;
 mod link;
 mod place;
 mod read;
@@ -13,6 +14,7 @@ use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums}
 use tower_api_key::store::{BoxFuture, StoreError, StoreErrorKind};
 use tower_api_key::{KeyDigest, KeyRecord};
 
+pub(super) use self::hint::Hints;
 pub(super) use self::link::Slot;
 use self::link::{Link, refused};
 use self::place::Place;
@@ -116,6 +118,13 @@ impl Feed for PostgresStore {
             self.keep(link);
             Ok(())
         })
+    }
+
+    /// Completes after a change by this crate that takes authority away, in any process, but not if it was made in a
+    /// transaction of the application. It needs a session of its own, in which `LISTEN` works: behind a pooler of
+    /// transactions it never completes.
+    fn hint(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.hints().next(self.0.authority()))
     }
 }
 
