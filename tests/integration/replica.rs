@@ -194,7 +194,7 @@ async fn i09_a_node_that_is_cut_off_refuses_within_the_staleness() {
         assert_eq!(heard.len(), 1, "{heard:?}");
         let cause = match failing {
             Failing::Down => "the store is unavailable: the database is down",
-            _ => "the store is unavailable: the store gave no answer within 200 ms",
+            _ => "the store is unavailable: the store gave no answer within 400 ms",
         };
         assert_eq!(heard[0], format!("replica_stale: {cause}"));
 

@@ -14,6 +14,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const HEAD_TIMEOUT: Duration = LONGEST_TIMEOUT;
 pub(crate) const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const SUMS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often the time for a pull is doubled.
+const MOST_DOUBLINGS: u32 = 3;
 /// At most one pull in this time is because of hints.
 const HINT_INTERVAL: Duration = Duration::from_millis(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,19 +51,30 @@ impl Pace {
         self.staleness.min(stated) / 10 * LEASE_TENTHS
     }
 
-    /// How long a pull may take.
+    /// How long a pull may take: twice as long after each failure. The failed one has cost its connection, and the
+    /// first pull of another one is dearer. A server under load would else never answer in time.
     pub(crate) fn timeout(&self) -> Duration {
+        let doubled = self.first_timeout() * (1 << self.failures.min(MOST_DOUBLINGS));
+        doubled.min(self.longest_timeout())
+    }
+
+    fn first_timeout(&self) -> Duration {
         LONGEST_TIMEOUT.min(self.staleness / 5)
+    }
+
+    /// The lease of an answer that is as late has some time left.
+    fn longest_timeout(&self) -> Duration {
+        LONGEST_TIMEOUT.min(self.staleness / 2)
     }
 
     /// How long a pull with checksums may take: so long that the lease does not end meanwhile.
     pub(crate) fn audit_timeout(&self) -> Duration {
-        self.timeout().max(self.staleness / 2)
+        self.first_timeout().max(self.staleness / 2)
     }
 
     /// How long somebody waits for a pull who came while another was open.
     pub(crate) fn patience(&self) -> Duration {
-        self.audit_timeout() + self.timeout()
+        self.audit_timeout() + self.longest_timeout()
     }
 
     /// When the pull after this one is due.
@@ -79,12 +92,12 @@ impl Pace {
     pub(crate) fn after_failure(&mut self, now: Duration) -> Duration {
         let doubled = self.interval.saturating_mul(1 << self.failures.min(10));
         self.failures += 1;
-        now + self.about(doubled.min(self.timeout()).max(HINT_INTERVAL))
+        now + self.about(doubled.min(self.first_timeout()).max(HINT_INTERVAL))
     }
 
     /// When to begin anew if a history is lost. All replicas of the database lose it at once.
     pub(crate) fn after_loss(&mut self, now: Duration) -> Duration {
-        now + self.some_of(self.timeout())
+        now + self.some_of(self.first_timeout())
     }
 
     /// When the first audit is due. Replicas that were started together do not audit together.
@@ -131,6 +144,24 @@ mod tests {
         assert_eq!(pace.timeout(), SECOND);
         assert_eq!(pace.audit_timeout(), SECOND * 5 / 2);
         assert_eq!(Pace::by_chance(SECOND, SECOND, 1).timeout(), SECOND / 5);
+    }
+
+    #[test]
+    fn a_pull_has_more_time_after_a_failure() {
+        let timeouts = |staleness| {
+            let mut pace = Pace::by_chance(staleness, staleness / 20, 1);
+            let mut after_failure = || {
+                pace.after_failure(ZERO);
+                pace.timeout()
+            };
+            let after = [after_failure(), after_failure(), after_failure()];
+            pace.next_pull(ZERO);
+            (after, pace.timeout())
+        };
+        let ms = Duration::from_millis;
+        let short = timeouts(SECOND / 2);
+        assert_eq!(short, ([ms(200), ms(250), ms(250)], ms(100)));
+        assert_eq!(timeouts(60 * SECOND), ([SECOND; 3], SECOND));
     }
 
     #[test]

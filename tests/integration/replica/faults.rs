@@ -64,7 +64,7 @@ async fn r22_a_starved_follow_future_is_stale() {
         yield_now().await;
     }
     assert!(!issuing.is_finished(), "it waits for a pull");
-    clock.advance(700 * MS);
+    clock.advance(SECOND);
     let issued = issuing.await.unwrap();
     assert!(!replica.is_fresh(), "the change is not in memory");
     let key = issued.secret().expose().as_bytes().to_vec();
