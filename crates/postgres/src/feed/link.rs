@@ -1,11 +1,16 @@
 //! The connection over which a replica follows the database.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::Error as SqlError;
 use sqlx::postgres::PgConnection;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use crate::authority::{Authority, now};
@@ -21,7 +26,20 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The connection, while no call uses it. It is outside the pool, so that no other caller can hold up a replica.
 #[derive(Default)]
-pub(crate) struct Slot(Mutex<Option<Link>>);
+pub(crate) struct Slot(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Empty,
+    Idle(Box<Link>),
+    /// The call that began to open it is gone.
+    Opening(Opening),
+}
+
+/// A connection that is being opened in a task of its own. It takes more round trips than a pull, so it goes on if a
+/// caller gives up, and the next call has it. A replica on a slow link would otherwise never reach the database again.
+type Opening = oneshot::Receiver<Result<Link, StoreError>>;
 
 /// A connection that is used by one call at a time, and given back only if the call succeeded. After an error, or if
 /// the call is dropped, an answer may still be on its way, so the connection is closed.
@@ -51,34 +69,88 @@ const CHECK: &str = concat!(
 const INCARNATE: &str = "/* tower-api-key feed */ SELECT @.tower_api_key_incarnate()";
 
 impl Slot {
-    /// Takes the connection, or opens another one.
-    pub(super) async fn take(&self, authority: &Authority) -> Result<Link, StoreError> {
-        let idle = self.lock().take();
-        if let Some(link) = idle {
-            let age = now().saturating_sub(link.opened_at);
-            if age < LONGEST && authority.keeps(age) {
-                return Ok(link);
+    /// Takes the connection, or opens another one: if a new one is asked for, in any case.
+    pub(super) async fn take(
+        &self,
+        authority: &Arc<Authority>,
+        is_new: bool,
+    ) -> Result<Link, StoreError> {
+        let state = mem::take(&mut *self.lock());
+        match state {
+            State::Idle(link) if !is_new && link.counts(authority) => return Ok(*link),
+            State::Opening(opening) => {
+                let link = self.wait(opening).await?;
+                if link.counts(authority) {
+                    return Ok(link);
+                }
             }
+            State::Idle(_) | State::Empty => {}
         }
-        Link::open(authority).await
+        self.wait(Link::begin(authority)?).await
     }
 
     /// Keeps a connection for the next call.
     pub(super) fn put(&self, link: Link) {
-        *self.lock() = Some(link);
+        *self.lock() = State::Idle(Box::new(link));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Link>> {
+    async fn wait(&self, opening: Opening) -> Result<Link, StoreError> {
+        let mut waiting = Waiting {
+            slot: self,
+            opening: Some(opening),
+        };
+        let opened = poll_fn(|context| match &mut waiting.opening {
+            Some(opening) => Pin::new(opening).poll(context),
+            None => Poll::Pending,
+        })
+        .await;
+        waiting.opening = None;
+        opened.unwrap_or_else(|_| Err(StoreErrorKind::Unavailable.into()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// A call that waits for a connection. If it is dropped, the next call has it.
+struct Waiting<'a> {
+    slot: &'a Slot,
+    opening: Option<Opening>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.slot.lock();
+        if let (Some(opening), State::Empty) = (self.opening.take(), &*state) {
+            *state = State::Opening(opening);
+        }
+    }
+}
+
 impl Link {
-    pub(super) async fn open(authority: &Authority) -> Result<Self, StoreError> {
-        if Handle::try_current().is_err() {
+    /// Begins to open one, within the time that the store waits for connections.
+    fn begin(authority: &Arc<Authority>) -> Result<Opening, StoreError> {
+        let Ok(runtime) = Handle::try_current() else {
             let advice = "follow in a Tokio runtime: this thread has none";
             return Err(because(StoreErrorKind::Unavailable, advice));
-        }
+        };
+        let authority = Arc::clone(authority);
+        let (opened, opening) = oneshot::channel();
+        drop(runtime.spawn(async move {
+            // Nobody waits for it if the store is gone.
+            let _ = opened.send(Self::open(&authority).await);
+        }));
+        Ok(opening)
+    }
+
+    /// Whether it is young enough, and none was opened since that closes all others.
+    fn counts(&self, authority: &Authority) -> bool {
+        let age = now().saturating_sub(self.opened_at);
+        age < LONGEST && authority.keeps(age)
+    }
+
+    async fn open(authority: &Authority) -> Result<Self, StoreError> {
         let opened_at = now();
         let (connection, home, tables) = authority.connection().await?;
         // If a standby may answer look-ups, it was let in.

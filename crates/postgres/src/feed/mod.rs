@@ -34,8 +34,8 @@ const STEPS: usize = 20;
 /// A replica follows the database over one connection of its own, outside the pool, which is opened anew every 30
 /// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`.
 ///
-/// The connection is closed if a call fails or is dropped. No call has a time-out but for the opening of the
-/// connection: drop its future.
+/// The connection is closed if a call fails or is dropped. If a call is dropped while the connection is opened, the next
+/// call has it. No call has a time-out but for the opening of the connection: drop its future.
 impl Feed for PostgresStore {
     fn head<'a>(
         &'a self,
@@ -131,11 +131,7 @@ impl Feed for PostgresStore {
 impl PostgresStore {
     /// The connection of the feed, or a new one.
     async fn link(&self, is_new: bool) -> Result<Link, StoreError> {
-        let authority = self.0.authority();
-        if is_new {
-            return Link::open(authority).await;
-        }
-        self.0.feed().take(authority).await
+        self.0.feed().take(self.0.authority(), is_new).await
     }
 
     fn keep(&self, link: Link) {
