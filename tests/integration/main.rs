@@ -29,6 +29,8 @@ mod examples;
 #[cfg(feature = "axum")]
 mod extractors;
 mod faults;
+#[cfg(all(feature = "replica", target_os = "linux"))]
+mod fleet;
 mod floods;
 mod grpc;
 mod guards;
@@ -87,3 +89,5 @@ mod within;
 use tower_api_key_test_support::feed;
 use tower_api_key_test_support::pg_server;
 use tower_api_key_test_support::{folder, process, support};
+#[cfg(all(feature = "replica", target_os = "linux"))]
+use tower_api_key_test_support::{pooler, proxy};

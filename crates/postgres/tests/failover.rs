@@ -1,12 +1,9 @@
 //! A streaming standby that is promoted, while the old primary is still running.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use tokio::net::{TcpListener, TcpStream};
 use tower_api_key::store::StoreErrorKind;
 use tower_api_key::{InvalidCause, Issued, KeyRing, RevocationReason, VerifyErrorKind};
 use tower_api_key_postgres::InTransaction;
@@ -15,47 +12,13 @@ use tower_api_key_postgres::PostgresStore;
 use super::errors::source;
 use super::{connect, ring_over};
 use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
+use tower_api_key_test_support::proxy::Proxy;
 use tower_api_key_test_support::support::issue;
 
 /// The bound in the documentation, plus the delay of a loaded machine.
 const BOUND: Duration = Duration::from_secs(5 + 3);
 
 const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked);
-
-/// An address that leads to a server, and later to another. Open connections stay.
-struct Address {
-    port: u16,
-    leads_to: Arc<AtomicU16>,
-}
-
-impl Address {
-    async fn of(server: &PgServer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let leads_to = Arc::new(AtomicU16::new(server.port()));
-        let now = Arc::clone(&leads_to);
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let port = now.load(Ordering::SeqCst);
-                tokio::spawn(async move {
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else {
-                        return;
-                    };
-                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                });
-            }
-        });
-        Self { port, leads_to }
-    }
-
-    fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
-    }
-
-    fn lead_to(&self, server: &PgServer) {
-        self.leads_to.store(server.port(), Ordering::SeqCst);
-    }
-}
 
 /// A service whose connections are pinned to a fenced primary, and the promoted server, on which
 /// its key is revoked.
@@ -64,6 +27,8 @@ struct FailedOver {
     issued: Issued,
     database: String,
     standby: PgServer,
+    // Open connections to the old primary stay for as long as these do.
+    _address: Proxy,
     _primary: PgServer,
 }
 
@@ -75,7 +40,7 @@ async fn fail_over_with(connected: impl AsyncFn(String) -> PostgresStore) -> Fai
     let primary = PgServer::start_primary();
     let url = primary.database().await;
     let database = url.rsplit_once('/').unwrap().1.to_owned();
-    let address = Address::of(&primary).await;
+    let address = Proxy::to(primary.port());
     let service = ring_over(connected(address.url(&database)).await);
     let issued = issue(&service, "read").await;
     let standby = tokio::task::block_in_place(|| primary.standby());
@@ -94,7 +59,7 @@ async fn fail_over_with(connected: impl AsyncFn(String) -> PostgresStore) -> Fai
     execute(&url, "SELECT pg_reload_conf()").await.unwrap();
     tokio::task::block_in_place(|| standby.promote());
     let admin = ring_over(connect(&standby.url(&database)).await);
-    address.lead_to(&standby);
+    address.lead_to(standby.port());
     let reason = RevocationReason::KeyCompromise;
     admin.revoke(issued.record().id(), reason).await.unwrap();
     FailedOver {
@@ -102,6 +67,7 @@ async fn fail_over_with(connected: impl AsyncFn(String) -> PostgresStore) -> Fai
         issued,
         database,
         standby,
+        _address: address,
         _primary: primary,
     }
 }
@@ -163,12 +129,12 @@ async fn r22_an_address_that_comes_to_lead_to_a_standby_is_an_outage() {
     let primary = PgServer::start_primary();
     let url = primary.database().await;
     let database = url.rsplit_once('/').unwrap().1;
-    let address = Address::of(&primary).await;
+    let address = Proxy::to(primary.port());
     let ring = ring_over(connect(&address.url(database)).await);
     let issued = issue(&ring, "read").await;
     let presented = issued.secret().expose().as_bytes();
     let standby = tokio::task::block_in_place(|| primary.standby());
-    address.lead_to(&standby);
+    address.lead_to(standby.port());
     #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
     let begun = Instant::now();
     loop {
@@ -252,7 +218,7 @@ async fn r22_a_transaction_on_a_server_that_counts_no_more_is_refused() {
     let primary = PgServer::start_primary();
     let url = primary.database().await;
     let database = url.rsplit_once('/').unwrap().1;
-    let address = Address::of(&primary).await;
+    let address = Proxy::to(primary.port());
     let pool = sqlx::PgPool::connect(&address.url(database)).await.unwrap();
     let ring = ring_over(patient().with_pool(pool.clone()).await.unwrap());
     let standby = tokio::task::block_in_place(|| primary.standby());
@@ -261,7 +227,7 @@ async fn r22_a_transaction_on_a_server_that_counts_no_more_is_refused() {
     let grant = || tower_api_key::Grant::new("alice");
     keys.issue(grant()).await.unwrap();
     tokio::task::block_in_place(|| standby.promote());
-    address.lead_to(&standby);
+    address.lead_to(standby.port());
     #[allow(clippy::disallowed_methods, reason = "the bound is one of real time")]
     let begun = Instant::now();
     let error = loop {

@@ -19,7 +19,11 @@ pub mod logs;
 pub mod pages;
 #[cfg(feature = "postgres")]
 pub mod pg_server;
+#[cfg(feature = "postgres")]
+pub mod pooler;
 pub mod process;
+#[cfg(feature = "postgres")]
+pub mod proxy;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod support;

@@ -34,7 +34,8 @@ everyone() {
 start() {
     "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -w -t 60 -s start \
         -o "-p $port -h 127.0.0.1 -k '' -c fsync=$fsync -c shared_buffers=32MB -c max_connections=200 \
-            -c wal_level=minimal -c max_wal_senders=0 -c log_min_messages=warning $options" \
+            -c wal_level=minimal -c max_wal_senders=0 -c max_prepared_transactions=8 \
+            -c log_min_messages=warning $options" \
         </dev/null >>"$folder/pg_ctl" 2>&1
 }
 stop() { "$bin/pg_ctl" -D "$folder/data" -m "$1" -w -s stop </dev/null >>"$folder/pg_ctl" 2>&1; }

@@ -122,13 +122,42 @@ impl Running {
     /// Presses Ctrl-C, and asserts that the example ends well and left no request behind.
     #[track_caller]
     pub fn interrupt(self) {
-        let process = self.child.id().to_string();
-        let kill = run("kill", ["-INT", &process]);
-        assert!(kill.status.success(), "{kill:?}");
+        self.signal("INT");
         let ended = self.end();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         let gave_up = ended.stdout.iter().any(|line| line.contains("did not end"));
         assert!(!gave_up, "{ended:?}");
+    }
+
+    /// The number of the process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it with SIGSTOP, and waits until each of its threads stands still. Needs Linux.
+    #[track_caller]
+    pub fn halt(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |task: PathBuf| {
+            // The state comes after the name, which may have any character.
+            let state = std::fs::read_to_string(task.join("stat"));
+            state.is_ok_and(|state| state.rsplit_once(") ").unwrap().1.starts_with('T'))
+        };
+        for _ in 0..6_000 {
+            let mut tasks = std::fs::read_dir(&tasks).unwrap();
+            if tasks.all(|task| stands(task.unwrap().path())) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not stop");
+    }
+
+    /// Lets it go on after [`halt`](Self::halt).
+    #[track_caller]
+    pub fn go_on(&self) {
+        self.signal("CONT");
     }
 
     /// Sends it a signal by its name, as `STOP`.
