@@ -16,6 +16,8 @@ pub(crate) mod last_use;
 mod pending;
 mod replace;
 mod shrink;
+#[cfg(feature = "testing")]
+mod trial;
 mod unannounced;
 mod unknown;
 pub(crate) mod unknown_keys;

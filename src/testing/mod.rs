@@ -8,6 +8,7 @@
 //!   [`Recorder`] is an observer that keeps the events that it receives.
 //! - A [`RecordingStore`] keeps the changes that the operations of a ring make, for tests of a
 //!   [store](crate::store::KeyStore).
+//! - A [`Matrix`] sends each route of a stack every wrong request and the right one.
 //!
 //! ```
 //! use http::{Request, StatusCode};
@@ -38,12 +39,14 @@
 
 mod at_once;
 mod event;
+mod matrix;
 mod proof;
 mod recorder;
 mod recording_store;
 mod refusal;
 
 pub use event::{event, events};
+pub use matrix::{Fault, Matrix, MatrixError, Row};
 pub use proof::{anonymous, verified};
 pub use recorder::{Recorded, Recorder};
 pub use recording_store::RecordingStore;

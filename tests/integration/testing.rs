@@ -1,5 +1,7 @@
 //! What the feature `testing` has: it makes what a layer, a ring and a store make.
 
+mod matrix;
+
 use std::panic::catch_unwind;
 
 use http::{HeaderValue, Request};

@@ -1,0 +1,204 @@
+//! A whole stack, tried with every wrong request to each of its routes.
+
+mod answer;
+mod case;
+mod detours;
+mod error;
+mod judge;
+mod keys;
+mod plan;
+mod presented;
+mod row;
+mod settings;
+mod wrong_keys;
+
+use std::fmt;
+use std::future::poll_fn;
+
+use http::{HeaderName, Request, Response};
+use tower_service::Service;
+
+use answer::Answer;
+use case::Case;
+pub use error::{Fault, MatrixError};
+use keys::Keys;
+use plan::Plan;
+pub use row::Row;
+use settings::Settings;
+
+use crate::middleware::credential::source::{Kind, Source};
+use crate::middleware::guard::routes::RouteTable;
+use crate::ring::KeyRing;
+
+/// Sends every route of a stack each wrong request, and the right one, and says which were answered otherwise than
+/// its [`RouteTable`] says.
+///
+/// The stack is any service that is `Clone`: layers and handlers together, as they run. It need not have the table
+/// itself. The table says what is expected, so a stack of guards is tried against a table that is written for the
+/// test.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use tower::{Layer, service_fn};
+/// use tower_api_key::{ApiKeyLayer, KeyRing, RouteTable, store::MemoryStore, testing::{Matrix, Row}};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+/// let table = RouteTable::builder().get("/orders/{id}", "orders:read").build()?;
+/// let inner = service_fn(|_: Request<()>| async {
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+/// });
+///
+/// let stack = ApiKeyLayer::new(ring.clone()).routes(table.clone()).layer(inner);
+/// let requests = Matrix::new(ring.clone(), table.clone()).check(stack).await?;
+/// assert!(requests > 50);
+///
+/// // The layer authenticates, and nothing requires the scope.
+/// let forgotten = ApiKeyLayer::new(ring.clone()).layer(inner);
+/// let error = Matrix::new(ring, table).check(forgotten).await.unwrap_err();
+/// assert!(error.faults().iter().any(|fault| fault.row() == Row::MissingScope));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # What is sent
+///
+/// [`Row`] lists the requests. The keys are issued by the ring of the stack, which has to grant the scopes that the table
+/// names, and are revoked at the end. The right requests reach the handlers, each with a key of its own, so give the
+/// stack a state that is made for the test.
+///
+/// Requests have an empty body (`B::default()`) and no other headers. A service that needs more is wrapped, with
+/// [`map_request`] of tower. So is a server that the test reaches over a client, which needs the authority in the
+/// target, and a gRPC service:
+///
+/// ```
+/// use http::{HeaderValue, Request, Version, header};
+///
+/// fn as_grpc<B>(mut request: Request<B>) -> Request<B> {
+///     *request.version_mut() = Version::HTTP_2;
+///     let headers = request.headers_mut();
+///     headers.insert(header::TE, HeaderValue::from_static("trailers"));
+///     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+///     request
+/// }
+/// ```
+///
+/// A router of axum takes bodies of many types: `router.into_service::<axum::body::Body>()` names one.
+///
+/// # What is seen
+///
+/// The matrix reads statuses and the [`Rejection`](crate::Rejection) in the extensions of a response. It does not see
+/// whether a service was called for a request that was refused all the same. Over a client there are no extensions, and
+/// the statuses alone count.
+///
+/// A right request may be answered with any status that is not 401, 403, 405 or a 5xx, nor 404 if its pattern has no
+/// parameter. A handler that answers 400 to an empty body passes.
+///
+/// [`map_request`]: https://docs.rs/tower/latest/tower/trait.ServiceExt.html#method.map_request
+#[derive(Clone)]
+#[must_use = "a matrix does nothing until it checks a service"]
+pub struct Matrix(Settings);
+
+impl Matrix {
+    /// The routes of a stack whose keys are those of this ring, presented in `x-api-key`.
+    pub fn new(ring: KeyRing, table: RouteTable) -> Self {
+        let x_api_key = HeaderName::from_static("x-api-key");
+        Self(Settings {
+            rings: vec![ring],
+            table,
+            sources: vec![Source(Kind::Header(x_api_key))],
+            parameters: Vec::new(),
+            answers_preflights: false,
+        })
+    }
+
+    /// Tries the keys of another ring too, for a layer that [accepts](crate::ApiKeyLayer::or) them.
+    pub fn or(mut self, ring: KeyRing) -> Self {
+        self.0.rings.push(ring);
+        self
+    }
+
+    /// Presents keys in each of these places instead, as the [sources](crate::ApiKeyLayer::sources) of the layer are.
+    pub fn sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
+        self.0.sources = sources.into_iter().collect();
+        self
+    }
+
+    /// Sets the value of a parameter in patterns. Default: `1`. The text has to be as it is in a path.
+    ///
+    /// ```
+    /// # use tower_api_key::{KeyRing, RouteTable, store::MemoryStore, testing::Matrix};
+    /// # let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let table = RouteTable::builder().get("/orders/{id}", "orders:read").build()?;
+    /// let matrix = Matrix::new(ring, table).parameter("id", "42"); // GET /orders/42
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.0.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Expects that a layer outside answers `OPTIONS`, as a `CorsLayer` does. Without it an `OPTIONS` request that
+    /// succeeds without a key is a fault, unless the table has a public route for it.
+    pub fn with_cors(mut self) -> Self {
+        self.0.answers_preflights = true;
+        self
+    }
+
+    /// Sends the requests, each through a clone of the service. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`MatrixError`] if any was answered otherwise than expected. It names them all. It is also returned
+    /// if the ring does not issue the keys, and if the table is empty.
+    pub async fn check<S, B, R>(&self, service: S) -> Result<usize, MatrixError>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        S::Error: fmt::Debug,
+        B: Default,
+    {
+        let mut keys = Keys::new(&self.0.rings)?;
+        let tried = self.try_all(&mut keys, service).await;
+        let ended = keys.revoke_all().await;
+        let tried = tried?;
+        ended?;
+        judge::judge(&self.0.table, tried)
+    }
+
+    async fn try_all<S, B, R>(
+        &self,
+        keys: &mut Keys<'_>,
+        service: S,
+    ) -> Result<Vec<(Case, Answer)>, MatrixError>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        S::Error: fmt::Debug,
+        B: Default,
+    {
+        let mut tried = Vec::new();
+        for case in Plan::new(&self.0, keys).cases().await? {
+            let mut request = Request::new(B::default());
+            *request.method_mut() = case.method.clone();
+            *request.uri_mut() = case.target.clone();
+            *request.headers_mut() = case.headers.clone();
+            let mut service = service.clone();
+            let response = match poll_fn(|context| service.poll_ready(context)).await {
+                Ok(()) => service.call(request).await,
+                Err(error) => Err(error),
+            };
+            tried.push((case, Answer::of(response)));
+        }
+        Ok(tried)
+    }
+}
+
+impl fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matrix")
+            .field("rings", &self.0.rings)
+            .field("table", &self.0.table)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! Keys in the headers of a request.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use crate::middleware::credential::source::{Kind, Source};
+
+/// Each key in its place.
+pub(super) fn with_keys<'a>(keys: impl IntoIterator<Item = (&'a Source, &'a str)>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (source, key) in keys {
+        let (name, text) = match &source.0 {
+            Kind::Header(name) => (name.clone(), key.to_owned()),
+            Kind::Authorization(scheme) => (AUTHORIZATION, format!("{} {key}", scheme.as_str())),
+        };
+        if let Ok(mut value) = HeaderValue::try_from(text) {
+            value.set_sensitive(true);
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// The place in a few words.
+pub(super) fn place_of(source: &Source) -> &str {
+    match &source.0 {
+        Kind::Header(name) => name.as_str(),
+        Kind::Authorization(scheme) => scheme.as_str(),
+    }
+}
+
+/// A key with another last character, which its checksum does not fit.
+pub(super) fn altered(key: &str) -> String {
+    let mut text = key.to_owned();
+    let last = text.pop();
+    text.push(if last == Some('0') { '1' } else { '0' });
+    text
+}
