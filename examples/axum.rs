@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn app(ring: KeyRing) -> Result<Router, tower_api_key::Error> {
+pub(crate) fn app(ring: KeyRing) -> Result<Router, tower_api_key::Error> {
     let authenticate = ApiKeyLayer::new(ring);
     let greet_anyone = authenticate.clone().optional();
 

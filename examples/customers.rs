@@ -20,9 +20,9 @@ use tower_api_key_postgres::sqlx::{self, PgPool};
 use tower_api_key_postgres::{InTransaction, PostgresOptions};
 
 #[derive(Clone)]
-struct Shop {
-    pool: PgPool,
-    ring: KeyRing,
+pub(crate) struct Shop {
+    pub(crate) pool: PgPool,
+    pub(crate) ring: KeyRing,
 }
 
 #[tokio::main]
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(server.with_graceful_shutdown(interrupted).await?)
 }
 
-fn app(shop: Shop) -> Router {
+pub(crate) fn app(shop: Shop) -> Router {
     let keys = ApiKeyLayer::new(shop.ring.clone());
     let managing = Router::new()
         .route("/keys", get(list))

@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn app(ring: KeyRing) -> Router {
+pub(crate) fn app(ring: KeyRing) -> Router {
     let authenticate = ApiKeyLayer::new(ring.clone());
     let readers = authenticate.clone().require("events:read");
     let keys = Router::new()

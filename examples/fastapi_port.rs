@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 ///
 /// On a method's own `route_layer`, a layer sees only the requests for that route and method. Any
 /// other is answered with 404 or 405 whether it has a key or not, as in the original.
-fn app(ring: KeyRing) -> Router {
+pub(crate) fn app(ring: KeyRing) -> Router {
     let any_key = ApiKeyLayer::new(ring).profile(StatusProfile::FastApi);
     let writers = any_key.clone().require("write");
     let rotation = any_key.clone().responder(refuse_rotation);

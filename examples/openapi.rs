@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?)
 }
 
-fn app(ring: KeyRing) -> Result<(Router, String), Box<dyn Error>> {
+pub(crate) fn app(ring: KeyRing) -> Result<(Router, String), Box<dyn Error>> {
     let layer = ApiKeyLayer::new(ring).sources([
         Source::header(http::HeaderName::from_static("x-api-key"))?,
         Source::bearer(),

@@ -26,7 +26,7 @@ use tower_api_key::store::{KeyStore, ListQuery, MemoryStore};
 use tower_api_key::{ApiKeyLayer, Clock, Grant, KeyRing, ResponseBody, SystemClock, VerifiedKey};
 
 type Reply = Response<Full<Bytes>>;
-type Route = BoxCloneService<Request<Incoming>, Response<ResponseBody<Full<Bytes>>>, Infallible>;
+type Route<B> = BoxCloneService<Request<B>, Response<ResponseBody<Full<Bytes>>>, Infallible>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -37,16 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) async fn serve(store: Arc<dyn KeyStore>) -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::builder("demo").build(store)?;
 
-    // Each route is its own service, behind the layer that it needs.
-    let any_key = ApiKeyLayer::new(ring.clone());
-    let public = any_key.layer(service_fn(public)).boxed_clone();
-    let admin = any_key
-        .require("write")
-        .layer(service_fn(admin))
-        .boxed_clone();
-    let router =
-        service_fn(move |request: Request<Incoming>| route(request, public.clone(), admin.clone()));
-
+    let app = app::<Incoming>(&ring);
     let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))
         .await
@@ -77,7 +68,7 @@ pub(crate) async fn serve(store: Arc<dyn KeyStore>) -> Result<(), Box<dyn Error>
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let service = TowerToHyperService::new(router.clone());
+                let service = TowerToHyperService::new(app.clone());
                 let connection = server
                     .serve_connection_with_upgrades(TokioIo::new(stream), service)
                     .into_owned();
@@ -114,10 +105,22 @@ async fn key_of(ring: &KeyRing, subject: &str, scope: &str) -> Result<String, Bo
     Ok(issued.secret().expose().to_owned())
 }
 
-async fn route(
-    request: Request<Incoming>,
-    public: Route,
-    admin: Route,
+/// Each route is its own service, behind the layer that it needs.
+pub(crate) fn app<B: Send + 'static>(ring: &KeyRing) -> Route<B> {
+    let any_key = ApiKeyLayer::new(ring.clone());
+    let public = any_key.layer(service_fn(public)).boxed_clone();
+    let admin = any_key
+        .require("write")
+        .layer(service_fn(admin))
+        .boxed_clone();
+    service_fn(move |request: Request<B>| route(request, public.clone(), admin.clone()))
+        .boxed_clone()
+}
+
+async fn route<B>(
+    request: Request<B>,
+    public: Route<B>,
+    admin: Route<B>,
 ) -> Result<Response<ResponseBody<Full<Bytes>>>, Infallible> {
     let plain = match (request.method(), request.uri().path()) {
         (&Method::GET, "/public") => return public.oneshot(request).await,
@@ -128,7 +131,7 @@ async fn route(
     Ok(plain.map(ResponseBody::new))
 }
 
-async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
+async fn public<B>(request: Request<B>) -> Result<Reply, Infallible> {
     Ok(match VerifiedKey::of(request.extensions()) {
         Ok(key) => reply(
             StatusCode::OK,
@@ -142,7 +145,7 @@ async fn public(request: Request<Incoming>) -> Result<Reply, Infallible> {
     })
 }
 
-async fn admin(request: Request<Incoming>) -> Result<Reply, Infallible> {
+async fn admin<B>(request: Request<B>) -> Result<Reply, Infallible> {
     let key: Option<&VerifiedKey> = request.extensions().get();
     let subject = key.map(|key| key.subject().as_str());
     Ok(reply(

@@ -29,9 +29,9 @@ struct Failure(tower_api_key::Error);
 
 /// Two protection spaces over one store, so that a promotion is one commit.
 #[derive(Clone)]
-struct Shop {
-    visitors: KeyRing,
-    customers: KeyRing,
+pub(crate) struct Shop {
+    pub(crate) visitors: KeyRing,
+    pub(crate) customers: KeyRing,
 }
 
 #[tokio::main]
@@ -89,7 +89,7 @@ fn print_attack(url: &str) {
     println!("{real} {url}/orders");
 }
 
-fn app(shop: Shop) -> Router {
+pub(crate) fn app(shop: Shop) -> Router {
     let visitor = ApiKeyLayer::new(shop.visitors.clone());
     let customer = ApiKeyLayer::new(shop.customers.clone());
     let cart = get(show_cart).route_layer(visitor.clone().require("cart"));

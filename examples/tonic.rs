@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, UnaryService};
-use tonic::service::LayerExt as _;
+use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
@@ -43,11 +43,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}; Ctrl-C ends it\n");
 
-    // One layer authenticates for the whole server. Each service says which scope it needs.
+    // One layer authenticates for the whole server.
     let server = Server::builder()
         .layer(ApiKeyLayer::new(ring))
-        .add_service(RequireScopeLayer::new("greet").named_layer(Unary(Greeter)))
-        .add_service(RequireScopeLayer::new("admin").named_layer(Unary(Admin)))
+        .add_routes(services())
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
             tokio::signal::ctrl_c().await.ok();
         });
@@ -83,6 +82,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Each service says which scope it needs.
+pub(crate) fn services() -> Routes {
+    Routes::new(RequireScopeLayer::new("greet").named_layer(Unary(Greeter)))
+        .add_service(RequireScopeLayer::new("admin").named_layer(Unary(Admin)))
 }
 
 const GREET: &str = "/demo.Greeter/Greet";

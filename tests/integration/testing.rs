@@ -1,5 +1,6 @@
 //! What the feature `testing` has: it makes what a layer, a ring and a store make.
 
+mod examples;
 mod matrix;
 
 use std::panic::catch_unwind;

@@ -78,8 +78,8 @@ impl Answer {
         }
     }
 
-    /// Whether it refuses a request for this reason. If other answers of the stack have a [`Rejection`], this one
-    /// needs it too.
+    /// Whether it refuses a request for this reason. If other answers of the stack have a [`Rejection`], one
+    /// over HTTP needs it too.
     pub(super) fn refuses(&self, kind: RejectionKind, has_rejections: bool) -> bool {
         let Self::Response {
             status,
@@ -93,10 +93,10 @@ impl Answer {
             status.is_client_error() || status.is_server_error() || grpc.is_some_and(|it| it != 0);
         match rejection {
             Some(rejection) => *rejection == kind && is_refusal,
-            None if has_rejections => false,
             None => match grpc {
+                // A status that a handler makes of a rejection has no extensions.
                 Some(code) => *code == code_of(kind),
-                None => statuses_of(kind).contains(status),
+                None => !has_rejections && statuses_of(kind).contains(status),
             },
         }
     }
