@@ -239,6 +239,7 @@ impl World {
             known.open = None;
             known.answered.rows = answered.rows;
             known.answered.server_time = answered.server_time;
+            known.answered.incarnation = answered.incarnation;
             if matches!(question, Question::Page { .. }) {
                 known.last_page = Some(answered.position);
             }

@@ -265,7 +265,9 @@ impl World {
         for change in covered {
             self.returns(index, change);
         }
-        if self.random.per_mille(250) {
+        // An answer of a history that is lost since is not about the branch that lives.
+        let lives = self.nodes[index].answered.incarnation == self.database.incarnation;
+        if self.random.per_mille(250) && lives {
             self.check_promise(index, asked);
         }
     }
@@ -283,7 +285,8 @@ impl World {
                     let row = self.database.rows.get(digest.as_bytes());
                     row.is_none() || node.memory.is_gone(&digest)
                 }
-                (Some(_), None) => false,
+                // A look-up in the database may have found it, revoked, before it was gone.
+                (Some(held), None) => held.revocation().is_some(),
                 (Some(held), Some(record)) => held.is_within(record),
             };
             missing.extend((!is_right).then_some(key));

@@ -84,6 +84,7 @@ pub(super) struct Node {
 pub(super) struct Known {
     pub(super) rows: Option<Arc<Rows>>,
     pub(super) server_time: u64,
+    pub(super) incarnation: u64,
 }
 
 /// What this node has shown of a key.

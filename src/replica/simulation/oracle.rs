@@ -64,6 +64,12 @@ impl Oracle {
         of_key.iter().rev().find(|it| it.at <= at)
     }
 
+    /// Whether this very change was acknowledged and is not lost.
+    pub(super) fn has(&self, key: Key, visible_at: u64) -> bool {
+        let of_key = self.acknowledged.get(&key);
+        of_key.is_some_and(|of_key| of_key.iter().any(|it| it.visible_at == visible_at))
+    }
+
     /// All keys of which something was acknowledged by then, each with the last change.
     pub(super) fn all_by(&self, at: u64) -> Vec<(Key, Acknowledged)> {
         let keys = self.acknowledged.keys();

@@ -164,8 +164,7 @@ impl World {
 
     /// Whether a change is on the branch that lives.
     pub(super) fn is_acknowledged(&self, change: &Returning) -> bool {
-        let last = self.oracle.acknowledged_by(change.key, u64::MAX);
-        last.is_some_and(|last| last.visible_at >= change.visible_at)
+        self.oracle.has(change.key, change.visible_at)
     }
 
     /// A node has waited until what it revoked must be refused everywhere.
