@@ -5,6 +5,7 @@
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
 //! - [`restricting`]: restricting a key to a network or a certificate.
+//! - [`testing`]: testing a service that uses this crate.
 //!
 //! The other packages have guides too: `tower-api-key-cli` to managing keys from a shell,
 //! `tower-api-key-sqlite` to backup and restore, `tower-api-key-postgres` to changes of keys in a
@@ -15,3 +16,4 @@ pub mod privilege;
 pub mod reports;
 pub mod restricting;
 pub mod rotating;
+pub mod testing;
