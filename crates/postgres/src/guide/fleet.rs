@@ -99,6 +99,12 @@
 //! again. Every revocation waits for `synchronous_commit`, at least `on`, whatever the server's default is. With
 //! `synchronous_standby_names` no acknowledged revocation is lost.
 //!
+//! # A restore
+//!
+//! What died on a node stays dead there for the life of its process, whatever the database says later. So stop the nodes
+//! before you restore a dump over the tables (`pg_restore --clean`), or restart them afterwards: for a node that runs
+//! meanwhile every key is deleted, and stays refused. `tower-api-key copy` brings the keys of a backup without deleting.
+//!
 //! # What to watch
 //!
 //! | what | alert |
