@@ -1,10 +1,10 @@
 //! A store to which an import may write without a trace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
+    BoxFuture, Change, Found, KeyLimit, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, Target,
 };
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
@@ -45,6 +45,24 @@ impl Rehearsal {
     }
 }
 
+impl Rehearsal {
+    /// The keys of a subject that would count if this change was applied.
+    async fn lineages(
+        &self,
+        change: &Change,
+        limit: &KeyLimit,
+    ) -> Result<BTreeSet<KeyId>, StoreError> {
+        let query = ListQuery::new()
+            .subject(limit.subject().as_str())
+            .unrevoked();
+        let held = self.list(limit.realm(), &query).await?;
+        let written = change.writes().iter().map(|write| &write.record);
+        let records = held.records().iter().chain(written);
+        let counted = records.filter(|record| limit.counts(record));
+        Ok(counted.map(|record| record.lineage()).collect())
+    }
+}
+
 fn refused() -> StoreError {
     StoreErrorKind::ReadOnly.into()
 }
@@ -58,7 +76,14 @@ impl KeyStore for Rehearsal {
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { self.add(change) })
+        Box::pin(async move {
+            for limit in change.limits() {
+                if self.lineages(change, limit).await?.len() > limit.most() {
+                    return Err(StoreErrorKind::TooManyKeys.into());
+                }
+            }
+            self.add(change)
+        })
     }
 
     fn revoke<'a>(
