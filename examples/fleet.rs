@@ -72,6 +72,8 @@ async fn fleet() -> Outcome<()> {
     let server = PgServer::start("on");
     let url = server.empty_database().await;
     PostgresStore::migrate(&url).await?;
+    let store = PostgresStore::connect(&url).await?;
+    store.set_staleness(STALENESS).await?;
     let replica = follow(&url).await?;
     let ring = KeyRing::builder("acme").build(replica.clone())?;
     let alice = ring.issue(Grant::new("alice")).await?;

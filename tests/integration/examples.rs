@@ -65,6 +65,40 @@ fn the_commands_that_quickstart_prints_show_what_they_promise() {
 }
 
 #[test]
+fn i09_the_fleet_example_shows_that_every_node_refuses() {
+    let ended = Running::start("fleet", &[], 0).end();
+    assert!(ended.status.success(), "{ended:?}");
+    // The times differ from run to run.
+    let said: Vec<&str> = ended
+        .stdout
+        .iter()
+        .map(|line| line.split(" after ").next().unwrap())
+        .collect();
+    let expected = [
+        "node 1: alice's key is a 200 OK",
+        "node 1: bob's key is a 200 OK",
+        "node 2: alice's key is a 200 OK",
+        "node 2: bob's key is a 200 OK",
+        "node 3: alice's key is a 200 OK",
+        "node 3: bob's key is a 200 OK",
+        "",
+        "alice's key is revoked while all nodes run",
+        "node 1: 401 Unauthorized",
+        "node 2: 401 Unauthorized",
+        "node 3: 401 Unauthorized",
+        "",
+        "bob's key is revoked while node 3 is stopped",
+        "node 1: 401 Unauthorized",
+        "node 2: 401 Unauthorized",
+        "settled",
+        "node 3: 401 Unauthorized",
+    ];
+    assert_eq!(said, expected);
+    let last = ended.stdout.last().unwrap();
+    assert!(last.ends_with("and 0 accepted before"), "{last}");
+}
+
+#[test]
 fn the_tonic_example_shows_codes_0_16_and_7_and_ends() {
     let ended = Running::start("tonic", &[], 0).end();
     assert!(ended.status.success(), "{ended:?}");
