@@ -47,11 +47,14 @@ async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, B
         list.await.unwrap().unwrap();
     }
     keeper.close().await.unwrap();
-    while sessions(url).await.len() > CONNECTIONS as usize {
+    loop {
+        // One look: by the next one, the connection of this one may not be gone yet.
+        let sessions = sessions(url).await;
+        if sessions.len() == CONNECTIONS as usize {
+            return (ring, store, sessions);
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let sessions = sessions(url).await;
-    (ring, store, sessions)
 }
 
 /// The sessions of this database, except the one that asks.
