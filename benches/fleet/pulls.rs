@@ -8,7 +8,11 @@ use tower_api_key_test_support::pg_server::{PgServer, patient};
 use crate::nodes::{Nodes, fill, percentiles, processor_time_of_postgres};
 
 pub(crate) async fn run(once: bool) {
-    let (keys, pulls) = if once { (100, 10) } else { (1_000_000, 10_000) };
+    let (keys, pulls) = if once {
+        (100, 100)
+    } else {
+        (1_000_000, 10_000)
+    };
     let server = PgServer::start("on");
     let url = server.database().await;
     fill(&url, 1, keys).await;
