@@ -118,6 +118,7 @@
 //!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
 //!   are found.
 //! - `openapi`: what a layer and its [`RouteTable`] enforce, in an OpenAPI document (module `openapi`).
+//! - `replica`: the module `replica`, a copy of a database's keys in memory that can prove its age.
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: the module `testing` for the tests of a service, and `ManualClock`, which they move by hand.

@@ -94,6 +94,7 @@
 //! | `id` | the id of a Sanctum token |
 //! | `subject` | whose key it is |
 //! | `scopes` | its scopes, with a space between two; in NDJSON a list or such a text |
+//! | `caveats` | its caveats, in the same way; none if left out |
 //! | `expires_at` | RFC 3339 with an offset or `Z`, Unix seconds, or `never`; `--expires-at`, `--expires-in` or `--never-expires` for lines without one |
 //! | `issued_at`, `not_before` | RFC 3339 or Unix seconds; default: now |
 //! | `label`, `metadata.NAME` | as of any key; in NDJSON `metadata` is an object |

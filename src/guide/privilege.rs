@@ -11,7 +11,7 @@
 //! | a visitor logs in | [`promote`](crate::KeyRing::promote) | dead at once; the new one is of another ring |
 //! | nothing, but the secret is old | [`rotate`](crate::KeyRing::rotate) | see [`rotating`](super::rotating) |
 //!
-//! The next request sees each of these changes. A request that was authenticated before keeps its
+//! The next request sees each of these changes, on the other nodes of a fleet of replicas once they have pulled. A request that was authenticated before keeps its
 //! [`VerifiedKey`](crate::VerifiedKey) to its end.
 //!
 //! # Why more privilege needs a new secret

@@ -86,4 +86,4 @@
 //!
 //! A page says where the next begins. If a key is issued meanwhile, no other key moves from one page to
 //! another: each key that is there all the time is shown once. The command line writes that place to
-//! standard error (`more: --after PLACE`) if there is a `--limit`.
+//! standard error (`more keys: continue with --after PLACE`) if there is a `--limit`.

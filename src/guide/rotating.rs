@@ -48,7 +48,7 @@
 //! The new key's authority is copied from the old one's record: a rotation neither adds nor removes a
 //! scope. To change scopes, see [`privilege`](super::privilege).
 //!
-//! # Choosing lifetime and grace
+//! # Choosing lifetime and grace period
 //!
 //! - **Lifetime.** It counts from the rotation. Rotate well before the end: after 60 of 90 days, if a
 //!   rotation goes wrong, there is a month left to repair it. The grace period is of no use beyond the
@@ -166,7 +166,7 @@
 //! let new = ring.rotate(old.record().id(), HOUR).await?;
 //!
 //! # clock.advance(HOUR);
-//! // The grace is over, and the old secret comes back: both are dead.
+//! // The grace period is over, and the old secret comes back: both are dead.
 //! assert!(ring.verify(old.secret().expose().as_bytes()).await.is_err());
 //! assert!(ring.verify(new.secret().expose().as_bytes()).await.is_err());
 //! # Ok::<(), tower_api_key::Error>(())

@@ -27,7 +27,7 @@ use crate::store::{BoxFuture, KeyStore, StoreError};
 /// - **Dropped calls.** The future of a call may be dropped at any time. The next call is not answered by what the
 ///   former one asked.
 ///
-/// A replica calls one method at a time, and [`hint`](Self::hint) beside it.
+/// A replica calls one method at a time, and [`hint`](Self::hint) at the same time.
 pub trait Feed: KeyStore {
     /// Where the history is now.
     fn head<'a>(
@@ -74,7 +74,7 @@ pub struct Head {
     /// The staleness that the database states for all replicas: an accept begins no later than this after a
     /// revocation was acknowledged.
     pub staleness: Duration,
-    /// The longest staleness that was in force in the last ten minutes, which is at least the one now. A replica that
+    /// The longest staleness that was in force in the last twenty minutes, which is at least the one now. A replica that
     /// has not heard of a change yet may still go by it.
     pub longest_staleness: Duration,
     /// The checksums of all records at this position, if they were asked for.
@@ -82,7 +82,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head without sums, in a database whose staleness was not changed in the last ten minutes.
+    /// A head without sums, in a database whose staleness was not changed in the last twenty minutes.
     pub fn new(position: Position, staleness: Duration) -> Self {
         Self {
             position,

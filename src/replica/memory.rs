@@ -36,7 +36,7 @@ type Mixing = BuildHasherDefault<MixingHasher>;
 pub(crate) struct Changed {
     /// Keys that may be others now.
     pub(crate) ids: Vec<KeyId>,
-    /// Keys of which the database has more authority than the replica, which keeps less. Each is told once.
+    /// Keys of which the database has more authority than the replica, which keeps less. Each is reported once.
     pub(crate) diverged: Vec<Arc<KeyRecord>>,
 }
 

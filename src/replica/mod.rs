@@ -8,13 +8,13 @@
 //! ```no_run
 //! use std::time::Duration;
 //! use tower_api_key::replica::{Feed, Replica};
-//! use tower_api_key::{KeyRing, TracingObserver};
+//! use tower_api_key::{KeyRing, observer_fn};
 //!
 //! # async fn serve(store: impl Feed) -> Result<(), Box<dyn std::error::Error>> {
 //! // A store that can be followed, such as a `PostgresStore`.
 //! let (replica, follow) = Replica::options()
 //!     .staleness(Duration::from_secs(5))
-//!     .observer(TracingObserver::new())
+//!     .observer(observer_fn(|event| eprintln!("{event:?}")))
 //!     .follow(store)?;
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! std::thread::spawn(move || runtime.block_on(follow));
@@ -54,7 +54,7 @@ mod sums;
 
 pub use feed::{Batch, Changes, Feed, Head};
 pub use follow::Follow;
-pub use options::ReplicaOptions;
+pub use options::{ReplicaOptions, STALENESS};
 pub use position::Position;
 pub use realms::Realms;
 pub use replica::Replica;

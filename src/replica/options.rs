@@ -1,5 +1,6 @@
 //! The settings of a replica.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,17 @@ use crate::observe::{observed::Observed, observer::Observer};
 use crate::store::{Freshness, Index};
 use crate::time::{Clock, SystemClock};
 
-/// The least staleness of a replica.
-const LEAST: Duration = Duration::from_millis(100);
-/// The greatest staleness of a replica.
-const GREATEST: Duration = Duration::from_secs(10 * 60);
+/// The lengths that a staleness can have: from 100 ms to ten minutes. A store that can be followed takes no other.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_api_key::replica::STALENESS;
+///
+/// assert!(STALENESS.contains(&Duration::from_secs(5)));
+/// assert!(!STALENESS.contains(&Duration::from_millis(99)));
+/// ```
+pub const STALENESS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(10 * 60);
 
 impl Replica {
     /// The settings of a replica: a staleness of 5 s, a pull each 50 ms, and all realms.
@@ -37,12 +45,12 @@ impl Replica {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_api_key::{TracingObserver, replica::Replica};
+/// use tower_api_key::{observer_fn, replica::Replica};
 ///
 /// let options = Replica::options()
 ///     .staleness(Duration::from_secs(2))
 ///     .interval(Duration::from_millis(20))
-///     .observer(TracingObserver::new());
+///     .observer(observer_fn(|event| eprintln!("{event:?}")));
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a replica begins with `follow`"]
@@ -114,8 +122,14 @@ impl ReplicaOptions {
             None => SystemClock.elapsed(),
         };
         let problems = [
-            (self.staleness < LEAST, "staleness is under 100 ms"),
-            (self.staleness > GREATEST, "staleness is over ten minutes"),
+            (
+                self.staleness < *STALENESS.start(),
+                "staleness is under 100 ms",
+            ),
+            (
+                self.staleness > *STALENESS.end(),
+                "staleness is over ten minutes",
+            ),
             (interval < least_interval, "interval is under 1 ms"),
             (
                 interval > self.staleness / 5,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Where a reader is in the history of a [`Feed`](super::Feed), and in which history, as a text of the feed's
-/// own. Nobody else reads it, and two of them have no order.
+/// own. No other code reads it, and two of them have no order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Position(Arc<str>);
 

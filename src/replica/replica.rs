@@ -85,7 +85,7 @@ impl Replica {
     }
 
     /// Completes once every replica of the database refuses what was revoked before the call, also one that is cut
-    /// off or stopped. It waits for the longest staleness that was in force in the last ten minutes and a ninth more,
+    /// off or stopped. It waits for the longest staleness that was in force in the last twenty minutes and a ninth more,
     /// because a proof of freshness that does not know of the revocation has ended by then.
     ///
     /// The mirror image holds too: after it, a new key is known everywhere.

@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub(super) is_following: AtomicBool,
     observer: Observed,
     proof: Proof,
-    /// Whether observers were last told that the records are fresh.
+    /// Whether the last event that observers received says that the records are fresh.
     is_told_fresh: AtomicBool,
     last_failure: Mutex<Option<StoreError>>,
     listeners: Mutex<Vec<Weak<dyn ChangeListener>>>,

@@ -1,7 +1,9 @@
 //! A store that keeps the changes that it applied.
 
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::at_once::at_once;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -78,12 +80,13 @@ impl KeyStore for RecordingStore {
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.inner.commit(change).await?;
-            let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held over the commit, so that the changes are in the order in which they were applied.
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = at_once(self.inner.commit(change));
+        if committed.is_ok() {
             applied.push(change.clone());
-            Ok(())
-        })
+        }
+        Box::pin(ready(committed))
     }
 
     fn revoke<'a>(

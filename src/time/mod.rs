@@ -1,10 +1,14 @@
 //! Moments, and the only way to learn the time.
 
 mod clock;
+#[cfg(feature = "testing")]
+mod manual_clock;
 mod rfc3339;
+mod system_clock;
 mod timestamp;
 
+pub use clock::Clock;
 #[cfg(feature = "testing")]
-pub use clock::ManualClock;
-pub use clock::{Clock, SystemClock};
+pub use manual_clock::ManualClock;
+pub use system_clock::SystemClock;
 pub use timestamp::Timestamp;

@@ -189,7 +189,7 @@ pub(crate) enum Command {
     /// Show or set how old the copies of the store may be that services keep in memory
     ///
     /// A service that follows the store accepts a key no later than this after its revocation. If it cannot reach the
-    /// store for that long, it refuses every key.
+    /// store for that long, it answers 503 to every request.
     Staleness {
         /// The new staleness, from 100ms to 10m; the services go by it from their next question on
         #[arg(long, value_name = "DURATION")]

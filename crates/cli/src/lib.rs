@@ -3,7 +3,7 @@
 //! This package has the program `tower-api-key`: `cargo install tower-api-key-cli`, or, in a clone of the
 //! repository, `cargo install --path crates/cli`. It opens the store of a service that is built on
 //! [`tower-api-key`](tower_api_key). The next request sees its changes, because each request reads SQLite
-//! or Postgres. The library of the package is this page and has no items: a program calls
+//! or Postgres. A service that follows the store with a replica sees them at its next pull. The library of the package is this page and has no items: a program calls
 //! [`KeyRing`](tower_api_key::KeyRing).
 //!
 //! Use the store, the prefix and the realm with which the service builds its ring (the command warns if

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tower_api_key::replica::STALENESS;
 
 use crate::arguments::Common;
 use crate::durations::duration;
@@ -35,7 +36,7 @@ fn length(text: &str) -> Result<Duration, Failure> {
         Some(Ok(milliseconds)) => Duration::from_millis(milliseconds),
         _ => duration(text)?,
     };
-    if !(Duration::from_millis(100)..=Duration::from_mins(10)).contains(&length) {
+    if !STALENESS.contains(&length) {
         return Err(Failure::usage(format!(
             "invalid staleness: {text}; write a duration from 100ms to 10m, such as 2s"
         )));

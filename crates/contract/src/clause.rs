@@ -42,7 +42,7 @@ pub enum Clause {
     Completeness,
     /// Of a feed: pages are in the order of the digests, and what changes between them comes with the changes since.
     Pages,
-    /// Of a feed: a position of another history gets no answer, and what is forgotten is needed by nobody.
+    /// Of a feed: a position of another history gets no answer, and no reader needs what is forgotten.
     OneHistory,
     /// Of a feed: checksums are those of the state that they come with.
     Sums,

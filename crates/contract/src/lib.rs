@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The constructor may connect, create a schema and wait: it runs on the same runtime as the suite. Some
-//! ten stores are made, most of them one after the other. Two are alive at the same time, so each needs
+//! twenty stores are made, most of them one after the other. Two are alive at the same time, so each needs
 //! its own file, schema or database.
 //!
 //! A [`Violation`] names the clause that was broken and says what was seen. Some faults of a store
@@ -37,6 +37,7 @@
 //! # What it does not check
 //!
 //! - Speed: whether a look-up waits for a lock is for your own benchmark.
+//! - Whether a [listener](KeyStore::on_change) hears of changes: a store need not know of any.
 //! - What a store keeps after a crash, or answers after a failover.
 //!
 //! A store that cannot answer fails the suite, with [`Clause::Honesty`].

@@ -37,7 +37,7 @@
 //! # Limits
 //!
 //! - A look-up is one round trip to the primary, unless a [replica](guide::fleet) holds the keys in memory.
-//! - After a failover, the answers of the old primary count for five seconds at most.
+//! - After a failover, the answers of the old primary count for five seconds at most, to a replica for 30.
 //! - Tokio, and sqlx of the version of [`sqlx`]. TLS is rustls with *ring*.
 //! - Postgres 15 is tested. It needs Rust 1.94, because sqlx does.
 
@@ -113,13 +113,13 @@ pub use sqlx;
 ///
 /// # The database
 ///
-/// The tables `tower_api_keys` and `tower_api_key_migrations` are in the first schema of the
+/// The tables `tower_api_keys` and `tower_api_key_migrations`, and those of the change feed, are in the first schema of the
 /// `search_path`, which the URL can set (`?options[search_path]=auth`), or in the schema that
 /// [`PostgresOptions::schema`] names. The schema is found when the store connects, and every statement
 /// names it, so that no temporary table shadows the real one. [`migrate`](Self::migrate) creates them.
 /// If you run your own migrations, use the files in the folder `migrations` of this crate, in their order.
-/// A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `tower_api_keys` and `SELECT` on the
-/// other. The functions `tower_api_key_end_subject` and `tower_api_key_narrow_subject` are for triggers
+/// A server needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `tower_api_keys` and `SELECT` on
+/// `tower_api_key_migrations`. The functions `tower_api_key_end_subject` and `tower_api_key_narrow_subject` are for triggers
 /// on the application's own tables: see [the guide](guide::transactions). The encoding must be
 /// UTF8. Tested with Postgres 15.
 ///
@@ -181,12 +181,12 @@ pub use sqlx;
 /// it cannot read. Each look-up checks the first, and the newest connection the others.
 ///
 /// A migration states from which version on a service can read it, so that services are replaced one after
-/// the other. Version 8 is read by services of version 7.
+/// the other. Versions 8 and 9 are read by services of version 7.
 ///
 /// # The change feed
 ///
 /// The store is a [`Feed`](tower_api_key::replica::Feed): a replica follows it, and needs migration 0008.
-/// Triggers write which key changed in which transaction, whoever changes it: by hand, with `COPY`, in a
+/// Triggers write which key changed in which transaction, however it is changed: by hand, with `COPY`, in a
 /// prepared transaction, or as `session_replication_role = replica`. A replica asks for the keys of the
 /// transactions that its last snapshot did not show. So nothing is missed, in whatever order transactions
 /// commit, and a transaction that stays open holds nothing back. It makes the list of changes longer,

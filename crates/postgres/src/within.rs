@@ -58,7 +58,8 @@ use super::transaction::Borrowed;
 ///
 /// - No other session sees a change before the commit. A secret that was issued is dead until then, and
 ///   for good if the transaction is rolled back: hand it out after the commit. A key that was revoked is
-///   dead from the commit on.
+///   dead from the commit on. A ring over a [`Replica`](tower_api_key::replica::Replica) sees the change at its next
+///   pull, on this node too: await [`catch_up`](tower_api_key::replica::Replica::catch_up) after the commit.
 /// - Observers and watches are notified of a change by [`Unannounced::announce`].
 /// - A change keeps the lock of its subject and of its lineage until the transaction ends. Other
 ///   sessions that issue to that subject, or revoke its keys, wait for it, for five seconds at most. So

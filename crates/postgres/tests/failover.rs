@@ -25,8 +25,7 @@ const REVOKED: VerifyErrorKind = VerifyErrorKind::Invalid(InvalidCause::Revoked)
 struct FailedOver {
     service: KeyRing,
     issued: Issued,
-    database: String,
-    standby: PgServer,
+    _standby: PgServer,
     // Open connections to the old primary stay for as long as these do.
     _address: Proxy,
     _primary: PgServer,
@@ -65,8 +64,7 @@ async fn fail_over_with(connected: impl AsyncFn(String) -> PostgresStore) -> Fai
     FailedOver {
         service,
         issued,
-        database,
-        standby,
+        _standby: standby,
         _address: address,
         _primary: primary,
     }
@@ -99,7 +97,6 @@ async fn r22_a_write_that_the_old_primary_refuses_ends_its_connections() {
     let presented = failed_over.issued.secret().expose().as_bytes();
     let error = service.verify(presented).await.unwrap_err();
     assert_eq!(error.kind(), REVOKED);
-    assert!(failed_over.standby.port() > 0 && !failed_over.database.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -43,7 +43,7 @@
 //! answer from it. A server does not create or migrate a file that is put in the place of its own:
 //! `restore` migrates an older schema itself.
 //!
-//! Replicas in memory read the new file from the beginning, and keep refusing the keys that they have refused as revoked.
+//! Replicas in memory compare the new file with what they hold, and keep refusing the keys that they have refused as revoked.
 //! The new file has the shorter one of the two stalenesses. For twenty minutes,
 //! [`settle`](tower_api_key::replica::Replica::settle) waits for the longest one that a replica of the former file may
 //! still go by, which is ten minutes if there was no present store.

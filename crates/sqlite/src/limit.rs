@@ -25,7 +25,7 @@ pub(super) const LIVING: &str = "SELECT lineage FROM api_keys \
      WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL \
      AND expires_at > ?3 AND (retire_at IS NULL OR retire_at > ?3)";
 
-/// Whether a limit holds in this transaction, which no other writer is beside.
+/// Whether a limit holds in this transaction. It has the lock of the file, so no other writer changes the number.
 pub(super) fn holds(connection: &Connection, limit: &KeyLimit) -> Result<bool, Unread> {
     let (realm, subject) = (limit.realm().as_str(), limit.subject().as_str());
     let at = column_time(limit.at())?;

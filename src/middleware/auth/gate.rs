@@ -37,6 +37,8 @@ pub(super) struct Gate {
     pub(super) facts: FactSources,
     /// Those of the layer's other rings, in their order.
     pub(super) others: Box<[Arc<Gate>]>,
+    /// Those of them whose keys begin otherwise than those of every ring before: their keys are looked for too.
+    pub(super) strangers: Box<[Arc<Gate>]>,
 }
 
 /// The state of a request's authentication.
@@ -59,7 +61,7 @@ impl Gate {
             extensions.remove::<Anonymous>();
         }
 
-        if !self.others.is_empty()
+        if !self.strangers.is_empty()
             && let Some(step) = self.find_keys_of_others(request)
         {
             return step;
@@ -141,14 +143,9 @@ impl Gate {
     /// is to be refused for one, its ring refuses it.
     #[cold]
     fn find_keys_of_others<B>(&self, request: &mut Request<B>) -> Option<Step> {
-        let mut prefixes = vec![self.ring.prefix()];
         let mut refused: Option<(&Arc<Self>, KeyPlace, KeyId)> = None;
         let mut is_reported = false;
-        for other in &self.others {
-            if prefixes.contains(&other.ring.prefix()) {
-                continue;
-            }
-            prefixes.push(other.ring.prefix());
+        for other in &self.strangers {
             let format = other.ring.format();
             let strays = self.sources.strays_of(request, format);
             for (place, key_id) in strays.reported {

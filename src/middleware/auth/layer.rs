@@ -275,6 +275,14 @@ impl ApiKeyLayer {
         let needs_a_key = self.required.is_some() || of_others.any(Option::is_some);
         let of_table = self.routes.as_ref().map(RouteTable::has_public);
         let is_optional = of_table.unwrap_or(self.optional);
+        let mut prefixes = vec![ring.prefix()];
+        let mut strangers = Vec::new();
+        for other in &others {
+            if !prefixes.contains(&other.ring.prefix()) {
+                prefixes.push(other.ring.prefix());
+                strangers.push(Arc::clone(other));
+            }
+        }
         Gate {
             ring: ring.clone(),
             sources: self.sources.clone(),
@@ -288,6 +296,7 @@ impl ApiKeyLayer {
             observer: ring.observer().and(&self.observer),
             facts: self.facts.clone(),
             others,
+            strangers: strangers.into(),
         }
     }
 }

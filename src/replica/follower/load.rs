@@ -18,14 +18,11 @@ const MOST_FAILED_SUMS: u32 = 3;
 
 impl Follower {
     pub(super) fn head(&mut self, position: Position, now: Asked, actions: &mut Vec<Action>) {
-        let State::Beginning { differing } = &mut self.state else {
+        if !matches!(self.state, State::Beginning) {
             return;
-        };
-        let differing = mem::take(differing);
+        }
         actions.push(Action::StartOver);
-        if !differing.is_empty() {
-            self.load(position, &differing, now, actions);
-        } else if self.holds_records && self.failed_sums < MOST_FAILED_SUMS {
+        if self.holds_records && self.failed_sums < MOST_FAILED_SUMS {
             self.state = State::Begun;
             self.due = now.at();
         } else {
@@ -65,7 +62,13 @@ impl Follower {
     }
 
     /// Loads these buckets, and goes on from this position.
-    fn load(&mut self, since: Position, buckets: &[u8], now: Asked, actions: &mut Vec<Action>) {
+    pub(super) fn load(
+        &mut self,
+        since: Position,
+        buckets: &[u8],
+        now: Asked,
+        actions: &mut Vec<Action>,
+    ) {
         let mut runs: VecDeque<RangeInclusive<u8>> = VecDeque::new();
         for &bucket in buckets {
             match runs.back_mut() {

@@ -57,9 +57,7 @@ impl Follower {
     pub(crate) fn new(pace: Pace) -> Self {
         Self {
             pace,
-            state: State::Beginning {
-                differing: Vec::new(),
-            },
+            state: State::Beginning,
             open: None,
             last_number: 0,
             due: Duration::ZERO,
@@ -128,13 +126,17 @@ impl Follower {
 
     fn ask(&mut self, now: Asked, actions: &mut Vec<Action>) {
         let is_wanted = self.wish == Wish::Wanted;
-        if self.is_following() && !is_wanted && !self.differing.is_empty() {
-            self.state = State::Beginning {
-                differing: mem::take(&mut self.differing),
-            };
+        if !is_wanted
+            && !self.differing.is_empty()
+            && let State::Following(since) = &self.state
+        {
+            // From the position that is held: of the other buckets, nothing is loaded that has changed since.
+            let since = since.clone();
+            let differing = mem::take(&mut self.differing);
+            self.load(since, &differing, now, actions);
         }
         let (purpose, question, within) = match &self.state {
-            State::Beginning { .. } => {
+            State::Beginning => {
                 let with_sums = false;
                 (Purpose::Head, Question::Head { with_sums }, HEAD_TIMEOUT)
             }
@@ -213,9 +215,7 @@ impl Follower {
         self.wish = Wish::None;
         self.differing.clear();
         self.positions.clear();
-        self.state = State::Beginning {
-            differing: Vec::new(),
-        };
+        self.state = State::Beginning;
         self.due = self.pace.after_loss(now.at());
     }
 
@@ -231,9 +231,7 @@ impl Follower {
             Purpose::Forget => return self.tell_failure(error, actions),
             Purpose::Sums => {
                 self.failed_sums += 1;
-                self.state = State::Beginning {
-                    differing: Vec::new(),
-                };
+                self.state = State::Beginning;
             }
             Purpose::Head | Purpose::Page => {}
             Purpose::Pull(pull) => {

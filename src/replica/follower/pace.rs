@@ -72,7 +72,7 @@ impl Pace {
         self.first_timeout().max(self.staleness / 2)
     }
 
-    /// How long somebody waits for a pull who came while another was open.
+    /// How long a caller waits for a pull if another is open.
     pub(crate) fn patience(&self) -> Duration {
         self.audit_timeout() + self.longest_timeout()
     }

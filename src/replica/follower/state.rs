@@ -11,10 +11,8 @@ use crate::store::Asked;
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// Nothing is known of the history. If an audit has found buckets that differ, only those are loaded.
-    Beginning {
-        differing: Vec<u8>,
-    },
+    /// Nothing is known of the history.
+    Beginning,
     /// The history has answered. Next it is asked for checksums.
     Begun,
     /// The checksums at this position are compared.

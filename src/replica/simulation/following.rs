@@ -242,7 +242,7 @@ impl World {
             return self.returns(index, change);
         }
         node.waiting.push(change.clone());
-        let patience = node.true_length(STALENESS / 5 + STALENESS / 2);
+        let patience = node.true_length(node.patience);
         self.after(
             patience,
             Happening::GivesUp {

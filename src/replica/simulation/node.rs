@@ -48,6 +48,8 @@ pub(super) struct Node {
     local: Local,
     offset: u64,
     rate_ppm: i64,
+    /// How long a change waits for the pull after it, as in the product.
+    pub(super) patience: u64,
     pub(super) stopped_for: u64,
     pub(super) wall_skew: i64,
     pub(super) memory: Memory,
@@ -103,15 +105,18 @@ impl Node {
             Duration::from_micros(STALENESS),
             Duration::from_micros(INTERVAL),
         );
+        let pace = Pace::by_chance(staleness, interval, chance);
+        let patience = pace.patience().as_micros();
         Self {
             local,
             offset,
             rate_ppm,
+            patience: u64::try_from(patience).unwrap(),
             stopped_for: 0,
             wall_skew,
             memory: Memory::new(Index::new(freshness)),
             steps: Steps::default(),
-            follower: Follower::new(Pace::by_chance(staleness, interval, chance)),
+            follower: Follower::new(pace),
             todo: VecDeque::new(),
             events: VecDeque::new(),
             busy_until: 0,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asked::Asked;
 use crate::support::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::time::{Clock, SystemClock};
 
@@ -45,21 +46,6 @@ struct Lease {
     /// How often the proof was ended. Holding the lock is the right to write `end`. No reader takes it.
     history: Mutex<u64>,
     clock: LeaseClock,
-}
-
-/// The moment at which a statement was sent whose answer renews a [`Freshness`].
-#[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    at: Duration,
-    history: u64,
-}
-
-#[cfg(feature = "replica")]
-impl Asked {
-    /// The elapsed time at that moment.
-    pub(crate) fn at(&self) -> Duration {
-        self.at
-    }
 }
 
 /// Of its own: a ring may judge records by another clock, and two clocks are never compared. The system's

@@ -1,5 +1,6 @@
 //! Records in memory that requests read.
 
+mod asked;
 mod by_digest;
 #[cfg(feature = "replica")]
 mod copied;
@@ -10,8 +11,9 @@ use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+pub use self::asked::Asked;
 use self::by_digest::{ByDigest, DigestHasher};
-pub use self::freshness::{Asked, Freshness};
+pub use self::freshness::Freshness;
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::{Gain, Held, KeyRecord, Pool, Revocation, RevocationReason};

@@ -5,11 +5,11 @@ use http::{Method, Uri};
 
 use super::case::Expected;
 use super::error::MatrixError;
-use super::plan::{METHODS, Plan, Target};
+use super::plan::{Plan, Target};
 use super::presented::with_keys;
 use super::row::Row;
 use crate::access::scope_set::ScopeSet;
-use crate::middleware::guard::routes::{Access, Route};
+use crate::middleware::guard::routes::{Access, METHODS, Route};
 
 const OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
@@ -63,11 +63,11 @@ impl Plan<'_, '_> {
     /// The methods that the table does not name for this pattern.
     pub(super) async fn methods_beside(&mut self, target: &Target<'_>) -> Result<(), MatrixError> {
         let table = &self.settings.table;
-        let mut beside = table.routes().iter();
-        let beside = beside
-            .by_ref()
+        let mut of_pattern = table
+            .routes()
+            .iter()
             .filter(|it| it.pattern() == target.route.pattern());
-        let all_need_scopes = beside.into_iter().all(is_closed_without_scopes);
+        let all_need_scopes = of_pattern.all(is_closed_without_scopes);
         for method in METHODS {
             let row = match method {
                 Method::HEAD => Row::Head,

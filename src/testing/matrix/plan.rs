@@ -9,19 +9,8 @@ use super::keys::Keys;
 use super::row::Row;
 use super::settings::Settings;
 use crate::access::scope_set::ScopeSet;
-use crate::middleware::guard::routes::{Access, Route};
+use crate::middleware::guard::routes::{Access, METHODS, Route};
 use crate::verdict::RejectionKind;
-
-/// The methods that a handler may have.
-pub(super) const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::DELETE,
-    Method::OPTIONS,
-    Method::PATCH,
-];
 
 /// The requests so far.
 pub(super) struct Plan<'a, 'k> {

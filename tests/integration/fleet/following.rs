@@ -3,7 +3,7 @@
 use tower_api_key::replica::Replica;
 use tower_api_key_postgres::PostgresStore;
 
-use super::client::Load;
+use super::client::{Load, PATIENCE, now};
 use super::node::{DROP, PANIC, STALE, STARVE};
 use super::{Home, Node, STALENESS, assert_bound, text};
 use crate::pg_server::patient;
@@ -56,7 +56,10 @@ async fn r22_a_stopped_node_refuses_what_is_settled() {
         tokio::task::block_in_place(|| stopped.process.halt());
         home.revoke(&issued).await;
         // A loaded machine may answer no pull in time.
-        while replica.settle().await.is_err() {}
+        let end = now() + PATIENCE;
+        while let Err(error) = replica.settle().await {
+            assert!(now() < end, "{error:?}");
+        }
         let waiting = stopped.client.send("/", text(&issued)).await;
         stopped.process.go_on();
         for answer in [

@@ -4,13 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
-    StoreErrorKind, Target,
+    BoxFuture, Change, KeyStore, ListQuery, MemoryStore, StoreError, StoreErrorKind,
 };
 use tower_api_key::{
-    Error, ErrorKind, EventKind, Grant, Import, Imported, KeyDigest, KeyId, KeyRing,
-    KeyRingBuilder, ManualClock, OldKey, Pepper, Realm, Revocation, RevocationReason, Timestamp,
-    observer_fn,
+    Error, ErrorKind, EventKind, Grant, Import, Imported, KeyDigest, KeyRing, KeyRingBuilder,
+    ManualClock, OldKey, Pepper, RevocationReason, Timestamp, observer_fn,
 };
 
 use super::{DAY, grant, verdict};
@@ -28,9 +26,6 @@ struct Counting {
 }
 
 impl KeyStore for Counting {
-    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        self.store.find(realm, digest)
-    }
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
         let number = 1 + self.commits.fetch_add(1, Ordering::Relaxed);
         if number == self.failing.load(Ordering::Relaxed) {
@@ -44,45 +39,7 @@ impl KeyStore for Counting {
             self.store.commit(change).await
         })
     }
-    fn revoke<'a>(
-        &'a self,
-        realm: &'a Realm,
-        target: &'a Target,
-        revocation: Revocation,
-    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        self.store.revoke(realm, target, revocation)
-    }
-    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
-        self.store.get(realm, id)
-    }
-    fn list<'a>(
-        &'a self,
-        realm: &'a Realm,
-        query: &'a ListQuery,
-    ) -> BoxFuture<'a, Result<tower_api_key::store::Page, StoreError>> {
-        self.store.list(realm, query)
-    }
-    fn purge<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ended_by: Timestamp,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.store.purge(realm, ended_by)
-    }
-    fn record_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        uses: &'a [(KeyId, Timestamp)],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.record_uses(realm, uses)
-    }
-    fn last_uses<'a>(
-        &'a self,
-        realm: &'a Realm,
-        ids: &'a [KeyId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
-        self.store.last_uses(realm, ids)
-    }
+    crate::support::forward!(store: find, revoke, get, list, purge, record_uses, last_uses);
 }
 
 fn ring(store: impl KeyStore, build: impl FnOnce(KeyRingBuilder) -> KeyRingBuilder) -> KeyRing {

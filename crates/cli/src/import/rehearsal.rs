@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyLimit, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Subject, Timestamp};
 
 /// How many new keys a rehearsal remembers: some 300 MB.
 const MOST: usize = 1_000_000;
@@ -15,7 +15,14 @@ const MOST: usize = 1_000_000;
 /// A store as it is, and on top of it what was imported since, in memory alone.
 pub(super) struct Rehearsal {
     store: Arc<dyn KeyStore>,
-    added: Mutex<HashMap<KeyDigest, Arc<KeyRecord>>>,
+    added: Mutex<Added>,
+}
+
+/// What was imported, by what is asked of it.
+#[derive(Default)]
+struct Added {
+    by_digest: HashMap<KeyDigest, Arc<KeyRecord>>,
+    of_subject: HashMap<Subject, Vec<Arc<KeyRecord>>>,
 }
 
 impl Rehearsal {
@@ -26,26 +33,26 @@ impl Rehearsal {
         }
     }
 
-    fn added(&self) -> MutexGuard<'_, HashMap<KeyDigest, Arc<KeyRecord>>> {
+    fn added(&self) -> MutexGuard<'_, Added> {
         self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, change: &Change) -> Result<(), StoreError> {
         let mut added = self.added();
-        if added.len() + change.writes().len() > MOST {
+        if added.by_digest.len() + change.writes().len() > MOST {
             return Err(StoreError::unavailable(format!(
                 "a dry run can have at most {MOST} new keys; split the file"
             )));
         }
         for write in change.writes() {
             let record = &write.record;
-            added.insert(*record.digest(), Arc::clone(record));
+            let of_subject = added.of_subject.entry(record.subject().clone());
+            of_subject.or_default().push(Arc::clone(record));
+            added.by_digest.insert(*record.digest(), Arc::clone(record));
         }
         Ok(())
     }
-}
 
-impl Rehearsal {
     /// The keys of a subject that would count if this change was applied.
     async fn lineages(
         &self,
@@ -55,9 +62,11 @@ impl Rehearsal {
         let query = ListQuery::new()
             .subject(limit.subject().as_str())
             .unrevoked();
-        let held = self.list(limit.realm(), &query).await?;
+        let held = self.store.list(limit.realm(), &query).await?;
+        let added = self.added().of_subject.get(limit.subject()).cloned();
+        let added = added.unwrap_or_default();
         let written = change.writes().iter().map(|write| &write.record);
-        let records = held.records().iter().chain(written);
+        let records = held.records().iter().chain(&added).chain(written);
         let counted = records.filter(|record| limit.counts(record));
         Ok(counted.map(|record| record.lineage()).collect())
     }
@@ -69,7 +78,7 @@ fn refused() -> StoreError {
 
 impl KeyStore for Rehearsal {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
-        match self.added().get(digest) {
+        match self.added().by_digest.get(digest) {
             Some(record) if record.realm() == realm => Lookup::Ready(Ok(Some(Arc::clone(record)))),
             _ => self.store.find(realm, digest),
         }
@@ -111,7 +120,7 @@ impl KeyStore for Rehearsal {
             let added = self.added();
             let asked =
                 |record: &&Arc<KeyRecord>| record.realm() == realm && query.matches(record, None);
-            records.extend(added.values().filter(asked).map(Arc::clone));
+            records.extend(added.by_digest.values().filter(asked).map(Arc::clone));
             records.sort_unstable_by_key(|record| record.id());
             Ok(Page::new(records).with_unreadable(unreadable))
         })

@@ -35,7 +35,7 @@ const STEPS: usize = 20;
 /// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`.
 ///
 /// The connection is closed if a call fails or is dropped. If a call is dropped while the connection is opened, the next
-/// call has it. No call has a time-out but for the opening of the connection: drop its future.
+/// call has it. No call has a time-out except the opening of the connection: drop its future.
 impl Feed for PostgresStore {
     fn head<'a>(
         &'a self,

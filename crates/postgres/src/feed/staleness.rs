@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tower_api_key::replica::STALENESS;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::read::unfit;
@@ -12,10 +13,7 @@ use crate::record::column;
 use crate::tables::{SEEN, Tables, seen};
 use crate::task::detached;
 
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_mins(10);
-
-const STALENESS: &str = concat!(
+const READ: &str = concat!(
     "SELECT ",
     seen!("staleness"),
     ", feed.staleness_ms FROM (SELECT 1) AS one LEFT JOIN @.tower_api_key_feed AS feed ON true"
@@ -45,7 +43,7 @@ impl PostgresStore {
     pub async fn staleness(&self) -> Result<Duration, StoreError> {
         let connections = Arc::clone(&self.0);
         detached(async move {
-            let query = |tables: &Tables| tables.query(STALENESS);
+            let query = |tables: &Tables| tables.query(READ);
             let rows = connections.rows("staleness", query).await?;
             let row = rows.first().ok_or_else(unfit)?;
             let milliseconds: Option<i32> = column(row, SEEN)?;
@@ -66,7 +64,7 @@ impl PostgresStore {
     /// [`StoreErrorKind::Unsupported`] for another length of time. Otherwise as [`staleness`](Self::staleness), and
     /// [`StoreErrorKind::ReadOnly`] for a role that may not set it.
     pub async fn set_staleness(&self, staleness: Duration) -> Result<(), StoreError> {
-        if !(SHORTEST..=LONGEST).contains(&staleness) {
+        if !STALENESS.contains(&staleness) {
             let advice = "a staleness is from 100 ms to ten minutes";
             return Err(because(StoreErrorKind::Unsupported, advice));
         }

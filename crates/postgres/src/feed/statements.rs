@@ -140,3 +140,45 @@ pub(super) const FORGET: &str = concat!(
         THEN @.tower_api_key_forget($1::pg_catalog.text::pg_catalog.xid8) ELSE 0 END",
     of_feed!()
 );
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+    use tower_api_key_test_support::pg_server;
+
+    use super::{FORGET, HEAD, PULL};
+    use crate::tables::Tables;
+
+    /// The highest cost of the plan of a statement whose parameters are not known.
+    async fn cost(connection: &mut PgConnection, statement: &str, arguments: &str) -> f64 {
+        let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {statement}");
+        let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection);
+        prepared.await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE asked{arguments}");
+        let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(connection);
+        let plan: String = plan.await.unwrap().get(0);
+        let (_, cost) = plan.split_once("cost=").unwrap();
+        let (_, cost) = cost.split_once("..").unwrap();
+        cost.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_planner_takes_no_statement_of_a_pull_for_a_large_one() {
+        let url = pg_server::database().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let generic = sqlx::raw_sql("SET plan_cache_mode = force_generic_plan");
+        generic.execute(&mut connection).await.unwrap();
+        let tables = Tables::new("public");
+        let show = sqlx::raw_sql("SHOW jit_above_cost").fetch_one(&mut connection);
+        let compiled: String = show.await.unwrap().get(0);
+        let compiled: f64 = compiled.parse().unwrap();
+        for (statement, arguments) in [
+            (HEAD, ""),
+            (PULL.as_str(), "('9', '{}', '', 5001)"),
+            (FORGET, "('9', '', 1, '', 1)"),
+        ] {
+            let cost = cost(&mut connection, &tables.text(statement), arguments).await;
+            assert!(cost < compiled / 10.0, "{cost}: {statement}");
+        }
+    }
+}

@@ -38,7 +38,8 @@
 //! # }
 //! ```
 //!
-//! Operations go through the same ring. They are committed in the database. When one returns, this node has it too.
+//! Operations go through the same ring. They are committed in the database. When one returns, this node has it too. After a
+//! [transaction of the application](super::transactions), await `Replica::catch_up` for that.
 //!
 //! `cargo run -p tower-api-key-tests --example fleet --features axum,replica` in a clone of the repository starts a
 //! Postgres and three nodes, revokes keys, and prints when each node refused.

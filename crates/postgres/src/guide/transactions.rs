@@ -105,5 +105,5 @@
 //! the change of the role fails too: for an argument that is `NULL`, for a role from which row-level
 //! security hides rows, and at another isolation level than `READ COMMITTED`.
 //!
-//! The next request of every process sees the change. No observer receives an event for it. A
+//! The next request of every process sees the change, and the next pull of every replica. No observer receives an event for it. A
 //! [`watch`](tower_api_key::KeyRing::watch) notices it at its [interval](tower_api_key::KeyRingBuilder::watch_interval).

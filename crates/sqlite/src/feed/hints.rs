@@ -1,4 +1,4 @@
-//! When a pull may be worth it: a look at the end of the log each millisecond, while somebody waits for it.
+//! When a pull may be worth it: a look at the end of the log each millisecond, while a caller waits for it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};

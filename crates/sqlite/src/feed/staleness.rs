@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tower_api_key::replica::STALENESS;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::position;
 use crate::SqliteStore;
 use crate::write::begin;
-
-const LEAST: Duration = Duration::from_millis(100);
-const GREATEST: Duration = Duration::from_secs(600);
 
 impl SqliteStore {
     /// How old the records of a replica of this file may be at the most, in every process: no request is accepted that
@@ -50,7 +48,7 @@ impl SqliteStore {
     ///
     /// [`Unsupported`](StoreErrorKind::Unsupported) if it is not from 100 ms to ten minutes, and those of a commit.
     pub async fn set_staleness(&self, staleness: Duration) -> Result<(), StoreError> {
-        if !(LEAST..=GREATEST).contains(&staleness) {
+        if !STALENESS.contains(&staleness) {
             let error = "a staleness is from 100 ms to ten minutes";
             return Err(StoreError::new(StoreErrorKind::Unsupported, error));
         }
@@ -77,7 +75,7 @@ pub(crate) fn carry(
         let sql = "SELECT staleness_ms, max(staleness_ms, former_ms) FROM api_key_feed";
         present.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     });
-    let longest = i64::try_from(GREATEST.as_millis()).unwrap_or(i64::MAX);
+    let longest = i64::try_from(STALENESS.end().as_millis()).unwrap_or(i64::MAX);
     let (staleness, former): (i64, i64) = present.transpose()?.unwrap_or((longest, longest));
     // In this order, because the first statement notes the former staleness of the backup.
     let shorter = "UPDATE api_key_feed SET staleness_ms = min(staleness_ms, ?1)";

@@ -13,7 +13,7 @@ use crate::read::Unread;
 /// After how many rows it looks whether the answer is still wanted.
 const ROWS: u32 = 1_024;
 
-/// Whether anybody still waits for an answer.
+/// Whether the caller still waits for an answer.
 #[derive(Clone)]
 pub(super) struct Asked(Weak<()>);
 

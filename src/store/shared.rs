@@ -1,0 +1,98 @@
+//! The port through a pointer that is shared.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+use super::{
+    BoxFuture, Change, ChangeListener, Found, Index, KeyStore, ListQuery, Lookup, Page, Revoked,
+    StoreError, StoreId, Target,
+};
+use crate::access::realm::Realm;
+use crate::key::KeyId;
+use crate::key::digest::KeyDigest;
+use crate::record::Revocation;
+use crate::time::Timestamp;
+
+/// A store that is shared, such as one `Arc<dyn KeyStore>` for the rings of several realms.
+impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
+    fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
+        (**self).find(realm, digest)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> Result<(), BoxFuture<'static, ()>> {
+        (**self).spawn(task)
+    }
+
+    fn index(&self, realm: &Realm) -> Option<&Index> {
+        (**self).index(realm)
+    }
+
+    fn on_change(&self, listener: Weak<dyn ChangeListener>) {
+        (**self).on_change(listener);
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        (**self).identity().or_else(|| Some(StoreId::of(self)))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        (**self).as_any()
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).commit(change)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        realm: &'a Realm,
+        target: &'a Target,
+        revocation: Revocation,
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
+        (**self).revoke(realm, target, revocation)
+    }
+
+    fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
+        (**self).get(realm, id)
+    }
+
+    fn get_many<'a>(&'a self, realm: &'a Realm, ids: &'a [KeyId]) -> BoxFuture<'a, Vec<Found>> {
+        (**self).get_many(realm, ids)
+    }
+
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        (**self).list(realm, query)
+    }
+
+    fn realms(&self) -> BoxFuture<'_, Result<Vec<Realm>, StoreError>> {
+        (**self).realms()
+    }
+
+    fn purge<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ended_by: Timestamp,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        (**self).purge(realm, ended_by)
+    }
+
+    fn record_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        uses: &'a [(KeyId, Timestamp)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).record_uses(realm, uses)
+    }
+
+    fn last_uses<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
+        (**self).last_uses(realm, ids)
+    }
+}
