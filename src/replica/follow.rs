@@ -59,6 +59,9 @@ impl fmt::Debug for Follow {
     }
 }
 
+/// How long to wait for a clock that fails.
+const CLOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Does what the follower says.
 struct Driver {
     shared: Arc<Shared>,
@@ -102,11 +105,15 @@ impl Driver {
     async fn run(mut self) -> Infallible {
         let mut event = Event::Due;
         loop {
-            // Before a question is sent: the proof counts from here. A clock that fails proves nothing.
-            if let Some(now) = self.shared.freshness().ask() {
-                for action in self.follower.on(event, now) {
-                    self.act(action);
-                }
+            // Before a question is sent: the proof counts from here. A clock that fails proves nothing, and no event
+            // is lost by it.
+            let Some(now) = self.shared.freshness().ask() else {
+                self.shared.note_freshness();
+                self.shared.clock.sleep(CLOCK_PAUSE).await;
+                continue;
+            };
+            for action in self.follower.on(event, now) {
+                self.act(action);
             }
             let is_following = self.follower.is_following();
             self.shared

@@ -21,13 +21,21 @@ struct State {
     is_closed: bool,
 }
 
+/// Adds one, and removes those whose callers have given up: a probe may ask for as long as there is no answer.
+fn keep(waiting: &mut Vec<Sender<()>>, sender: Sender<()>) {
+    if waiting.len() == waiting.capacity() {
+        waiting.retain(|it| !it.is_closed());
+    }
+    waiting.push(sender);
+}
+
 impl Inbox {
     /// Completes once a pull that is asked from now on is held, with `None` if there is none.
     pub(super) fn next_pull(&self) -> Receiver<()> {
         let (sender, receiver) = channel();
         let mut state = self.state();
         if !state.is_closed {
-            state.pulls.push(sender);
+            keep(&mut state.pulls, sender);
         }
         let waker = state.waker.take();
         drop(state);
@@ -40,7 +48,7 @@ impl Inbox {
         let (sender, receiver) = channel();
         let mut state = self.state();
         if !state.is_closed {
-            state.fresh.push(sender);
+            keep(&mut state.fresh, sender);
         }
         drop(state);
         receiver
@@ -74,5 +82,24 @@ impl Inbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_gave_up_are_forgotten() {
+        let inbox = Inbox::default();
+        let kept = [inbox.next_freshness(), inbox.next_freshness()];
+        for _ in 0..10_000 {
+            drop(inbox.next_freshness());
+            drop(inbox.next_pull());
+        }
+        let state = inbox.state();
+        assert!(state.fresh.len() <= 8 && state.pulls.len() <= 8);
+        let waiting = state.fresh.iter().filter(|it| !it.is_closed()).count();
+        assert_eq!(waiting, kept.len());
     }
 }

@@ -29,6 +29,12 @@ pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
+    /// Whether no one waits for the value any more.
+    #[cfg(feature = "replica")]
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.0).closed
+    }
+
     pub(crate) fn send(self, value: T) {
         lock(&self.0).value = Some(value);
         // The drop wakes the receiver.

@@ -151,16 +151,18 @@ BEGIN
 END
 $body$
 $function$,
--- For the first copy that finds no token, or the tables in another home. It does nothing else, so any
--- role may call it.
+-- For the first copy that finds no token, or the tables in another home. In another home, copies may still count
+-- on any staleness that was in force there.
 $function$
 CREATE FUNCTION @.tower_api_key_incarnate() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $body$
 BEGIN
-    INSERT INTO @.tower_api_key_feed (home) VALUES (@.tower_api_key_home()) ON CONFLICT DO NOTHING;
-    UPDATE @.tower_api_key_feed SET home = @.tower_api_key_home(), epoch = epoch + 1, pruned = '0'
+    INSERT INTO @.tower_api_key_feed (home, former_staleness_ms, former_until)
+    VALUES (@.tower_api_key_home(), 600000, clock_timestamp() + interval '20 minutes') ON CONFLICT DO NOTHING;
+    UPDATE @.tower_api_key_feed SET home = @.tower_api_key_home(), epoch = epoch + 1, pruned = '0',
+        former_staleness_ms = 600000, former_until = clock_timestamp() + interval '20 minutes'
     WHERE home <> @.tower_api_key_home();
     IF FOUND THEN
         -- Numbers of transactions that ran elsewhere.
@@ -198,8 +200,11 @@ END
 $body$
 $function$,
         -- Whatever the default privileges of the schema's owner are.
-        'GRANT EXECUTE ON FUNCTION @.tower_api_key_home(), @.tower_api_key_incarnate() TO PUBLIC',
-        'REVOKE EXECUTE ON FUNCTION @.tower_api_key_forget(xid8) FROM PUBLIC'
+        'GRANT EXECUTE ON FUNCTION @.tower_api_key_home() TO PUBLIC',
+        -- A role that may execute these could fire them from a table of its own: all copies would begin anew, or
+        -- wait for a transaction that it leaves open.
+        'REVOKE EXECUTE ON FUNCTION @.tower_api_keys_changed(), @.tower_api_keys_removed(),
+            @.tower_api_keys_truncated(), @.tower_api_key_incarnate(), @.tower_api_key_forget(xid8) FROM PUBLIC'
     ]
     LOOP
         definition := replace(definition, '@literal', quote_literal(space || '.tower_api_key_changes'));
@@ -215,6 +220,7 @@ $function$,
         IF role.privilege = 'SELECT' THEN
             EXECUTE 'GRANT SELECT ON tower_api_key_changes, tower_api_key_feed, tower_api_key_incarnation TO '
                 || role.name;
+            EXECUTE 'GRANT EXECUTE ON FUNCTION ' || space || '.tower_api_key_incarnate() TO ' || role.name;
         ELSIF role.privilege = 'DELETE' THEN
             EXECUTE 'GRANT EXECUTE ON FUNCTION ' || space || '.tower_api_key_forget(xid8) TO ' || role.name;
         END IF;

@@ -86,6 +86,11 @@ impl Authority {
         self.reach.settings()
     }
 
+    /// Whether a standby counts, and any server does.
+    pub(super) fn reads_any_server(&self) -> bool {
+        self.any_server
+    }
+
     /// How long to wait for a connection.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout

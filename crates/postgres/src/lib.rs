@@ -201,14 +201,15 @@ pub use sqlx;
 /// pooler of transactions it hears none. A change in a transaction of the application sends none.
 ///
 /// For the feed, a server's role needs `SELECT` on `tower_api_key_changes`, `tower_api_key_feed` and
-/// `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_forget`. The migration grants them to each
-/// role that has `SELECT` or `DELETE` on `tower_api_keys` at that time.
+/// `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_incarnate` and `tower_api_key_forget`. The
+/// migration grants them to each role that has `SELECT` or `DELETE` on `tower_api_keys` at that time.
 /// [`set_staleness`](Self::set_staleness) needs `UPDATE` on `tower_api_key_feed`. All replicas begin anew after
 /// `UPDATE tower_api_key_feed SET epoch = epoch + 1`.
 ///
-/// The feed refuses a standby, a role from which row-level security hides rows, a database without
-/// unlogged tables or snapshots, and triggers that are disabled. It checks the triggers when it opens its
-/// connection, so what was changed while they were disabled is not in the feed.
+/// The feed refuses a standby, a store that may read one, a role from which row-level security hides rows or
+/// changes, a database without unlogged tables or snapshots, and triggers that are disabled. It checks the
+/// triggers when it opens its connection, so what was changed while they were disabled is not in the feed.
+/// After more than 200 000 changes between two pulls, a replica begins anew.
 ///
 /// # Poolers
 ///

@@ -50,6 +50,33 @@ async fn a_copy_is_brought_up_to_date_by_what_changed() {
     assert_eq!(copy.pull().await, 0);
 }
 
+/// Each page of an answer reads all changes, so many of them would be too late for ever.
+#[tokio::test]
+async fn r22_after_more_changes_than_a_pull_takes_a_reader_begins_anew() {
+    let url = database().await;
+    let store = connect(&url).await;
+    let copy = Copy::of(&store).await;
+    let log = "INSERT INTO tower_api_key_changes (xid, digest)
+        SELECT pg_current_xact_id(), sha256(number::text::bytea) FROM generate_series(";
+    execute(&url, &format!("{log}1, 200000) AS number"))
+        .await
+        .unwrap();
+    let asked = async || {
+        let realms = Realms::all();
+        let asked = store.changes(&realms, &copy.position, None, false);
+        asked.await.unwrap()
+    };
+    let Changes::Since(batch) = asked().await else {
+        panic!("they are not too many");
+    };
+    assert_eq!((batch.records.len(), batch.gone.len()), (0, 5_000));
+    execute(&url, &format!("{log}200001, 200001) AS number"))
+        .await
+        .unwrap();
+    assert!(matches!(asked().await, Changes::Lost));
+    assert_eq!(Copy::of(&store).await.records, copy.records);
+}
+
 #[tokio::test]
 async fn a_last_use_is_no_change() {
     let url = database().await;

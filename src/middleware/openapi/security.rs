@@ -11,7 +11,8 @@ use crate::access::requirement::{Alternative, Requirement};
 use crate::access::scope::Scope;
 use crate::error::{Error, ErrorKind};
 use crate::middleware::auth::ApiKeyLayer;
-use crate::middleware::guard::routes::{Access, METHODS, RouteTable};
+use crate::middleware::guard::routes::methods::METHODS;
+use crate::middleware::guard::routes::{Access, RouteTable};
 
 /// The most sets of scopes of which an operation asks for one.
 const MOST_ALTERNATIVES: usize = 16;

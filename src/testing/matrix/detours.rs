@@ -9,7 +9,8 @@ use super::plan::{Plan, Target};
 use super::presented::with_keys;
 use super::row::Row;
 use crate::access::scope_set::ScopeSet;
-use crate::middleware::guard::routes::{Access, METHODS, Route};
+use crate::middleware::guard::routes::methods::METHODS;
+use crate::middleware::guard::routes::{Access, Route};
 
 const OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),

@@ -9,7 +9,8 @@ use super::keys::Keys;
 use super::row::Row;
 use super::settings::Settings;
 use crate::access::scope_set::ScopeSet;
-use crate::middleware::guard::routes::{Access, METHODS, Route};
+use crate::middleware::guard::routes::methods::METHODS;
+use crate::middleware::guard::routes::{Access, Route};
 use crate::verdict::RejectionKind;
 
 /// The requests so far.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tower_api_key::{KeyRecord, KeyRecordParts, Narrowing};
+use tower_api_key::{KeyRecord, KeyRecordParts, Narrowing, Revocation, RevocationReason};
 
 use super::*;
 
@@ -247,4 +247,42 @@ async fn an_audit_finds_what_no_trigger_has_logged() {
     let buckets = [bucket(gone.record()); 2];
     let pages = 1 + pages_of(buckets, bucket(kept.record()));
     assert_eq!(node.feed.calls().page.load(Ordering::Relaxed), pages);
+}
+
+#[tokio::test]
+async fn i09_an_audit_that_differs_misses_no_change_of_the_other_parts() {
+    let node = Node::new().await;
+    let gone = node.issue("read").await;
+    let revoked = loop {
+        let issued = node.issue("read").await;
+        if bucket(issued.record()) != bucket(gone.record()) {
+            break issued;
+        }
+    };
+    node.pass(100 * MS).await;
+    let mut rows = node.feed.backup();
+    rows.retain(|row| row.id() != gone.id());
+    node.feed.edit_unseen(rows);
+
+    let id = revoked.id();
+    node.feed.before_load(move |feed| {
+        let rows = feed.backup().into_iter().map(|row| {
+            if row.id() != id {
+                return row;
+            }
+            edited(&row, |parts| {
+                parts.version += 1;
+                parts.revocation = Some(Revocation {
+                    at: START,
+                    reason: RevocationReason::KeyCompromise,
+                });
+            })
+        });
+        feed.edit(rows.collect());
+    });
+    node.clock.advance(std::time::Duration::from_hours(28));
+    node.pass(SECOND).await;
+    assert!(node.replica.is_fresh());
+    assert_eq!(node.verify(&gone).await, Err(UNKNOWN));
+    assert_eq!(node.verify(&revoked).await, Err(REVOKED));
 }

@@ -21,7 +21,11 @@ pub struct MemoryFeed(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     calls: Calls,
+    before_load: Mutex<Option<Meanwhile>>,
 }
+
+/// What happens just before a call is answered.
+type Meanwhile = Box<dyn FnOnce(&MemoryFeed) + Send>;
 
 /// How often each was called.
 #[derive(Default)]
@@ -80,11 +84,24 @@ impl MemoryFeed {
                 failing: Failing::Not,
             }),
             calls: Calls::default(),
+            before_load: Mutex::default(),
         }))
     }
 
     pub fn fail(&self, failing: Failing) {
         self.state().failing = failing;
+    }
+
+    /// Does this just before the next head or page.
+    pub fn before_load(&self, meanwhile: impl FnOnce(&Self) + Send + 'static) {
+        *self.0.before_load.lock().unwrap() = Some(Box::new(meanwhile));
+    }
+
+    fn meanwhile(&self) {
+        let meanwhile = self.0.before_load.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile(self);
+        }
     }
 
     pub fn page_size(&self, records: usize) {
@@ -256,6 +273,7 @@ impl Feed for MemoryFeed {
         count(&self.0.calls.head);
         Box::pin(async move {
             self.answers(true).await?;
+            self.meanwhile();
             Ok(self.state().head(realms, with_sums))
         })
     }
@@ -268,6 +286,7 @@ impl Feed for MemoryFeed {
         count(&self.0.calls.page);
         Box::pin(async move {
             self.answers(true).await?;
+            self.meanwhile();
             let state = self.state();
             let after = after.map(KeyDigest::as_bytes);
             let rows = state.known.iter();

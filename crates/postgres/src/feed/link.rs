@@ -151,9 +151,11 @@ impl Link {
     }
 
     async fn open(authority: &Authority) -> Result<Self, StoreError> {
+        if authority.reads_any_server() {
+            return Err(because(StoreErrorKind::ReadOnly, ANY_SERVER));
+        }
         let opened_at = now();
         let (connection, home, tables) = authority.connection().await?;
-        // If a standby may answer look-ups, it was let in.
         primary(home.seen)?;
         if home.version < FEED {
             return Err(too_old(home.version, FEED));
@@ -193,6 +195,9 @@ impl Link {
 const NOT_POSTGRES: &str = "use a Postgres server, or look-ups without a replica: this database has no unlogged tables or \
      no snapshots, so a replica could miss a revocation";
 
+const ANY_SERVER: &str = "follow a store without danger_read_from_standby: if a replica is not fresh, it asks the \
+     store, and a standby may not know yet what the replica does";
+
 const TRIGGERS: &str = "enable the triggers of tower_api_keys (ALTER TABLE tower_api_keys ENABLE ALWAYS TRIGGER …): \
      tower_api_keys_inserted, _updated, _deleted or _truncated is missing or disabled, so a replica could \
      miss a revocation";
@@ -213,7 +218,7 @@ pub(super) fn refused(error: &SqlError) -> StoreError {
         Some("42501") => because(
             StoreErrorKind::ReadOnly,
             "grant the role SELECT on tower_api_keys, tower_api_key_changes, tower_api_key_feed and \
-             tower_api_key_incarnation, and EXECUTE on tower_api_key_forget",
+             tower_api_key_incarnation, and EXECUTE on tower_api_key_incarnate and tower_api_key_forget",
         ),
         Some("42883" | "42704") => because(StoreErrorKind::Schema, NOT_POSTGRES),
         Some("42P01" | "42703") => {

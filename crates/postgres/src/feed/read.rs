@@ -26,10 +26,17 @@ pub(super) struct State {
     longest_staleness: Duration,
 }
 
+/// A policy without a word would hide revocations from a replica that goes on.
+const HIDDEN: &str = "give the role BYPASSRLS, or disable row-level security on tower_api_key_changes: a policy may \
+     hide changes from it";
+
 impl State {
     /// `None`: the database was set back or restored since the connection was opened.
     pub(super) fn of(row: &PgRow, statement: &str) -> Result<Option<Self>, StoreError> {
         let started_at = checked(row, statement)?.started_at;
+        if column(row, SEEN + 7)? {
+            return Err(because(StoreErrorKind::Unavailable, HIDDEN));
+        }
         let text = |place: usize| column::<Option<&str>>(row, SEEN + place);
         let number = |place: usize| column::<Option<i64>>(row, SEEN + place);
         let milliseconds = |place: usize| {

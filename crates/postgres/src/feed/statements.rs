@@ -10,15 +10,20 @@ use crate::tables::seen;
 pub(super) const PAGE: usize = 5_000;
 
 /// How many columns [`state!`] has.
-pub(super) const STATE: usize = 7;
+pub(super) const STATE: usize = 8;
 
-/// Where the history is, and how old a copy may be. One statement has one snapshot, and this is its text.
+/// How many changes a pull takes at most. After more, it is faster to load all keys: each page reads all changes.
+const MOST_CHANGES: usize = 200_000;
+
+/// Where the history is, how old a copy may be, and whether row-level security hides changes from this role. One
+/// statement has one snapshot, and the first column is its text. Without a token there is no answer.
 macro_rules! state {
-    () => {
-        "pg_catalog.pg_current_snapshot()::pg_catalog.text, incarnation.token::pg_catalog.text, \
+    ($token:literal) => {
+        concat!("pg_catalog.pg_current_snapshot()::pg_catalog.text, ", $token, "::pg_catalog.text, \
          feed.epoch, feed.home, feed.pruned::pg_catalog.text, feed.staleness_ms, \
          greatest(feed.staleness_ms, CASE WHEN feed.former_until @> pg_catalog.clock_timestamp() \
-            THEN feed.former_staleness_ms END)"
+            THEN feed.former_staleness_ms END), \
+         pg_catalog.row_security_active('@literal.tower_api_key_changes'::pg_catalog.regclass)")
     };
 }
 
@@ -36,26 +41,32 @@ pub(super) const HEAD: &str = concat!(
     "/* tower-api-key head */ SELECT ",
     seen!("head"),
     ", ",
-    state!(),
+    state!("incarnation.token"),
     of_feed!()
 );
 
 /// `$1` and `$2` say what the snapshot of the last answer did not show: the transactions from its `xmax` on, and those
-/// that were in progress. `$3` is the last digest of the page before, and `$4` is the most digests and one more.
+/// that were in progress. `$3` is the last digest of the page before, and `$4` is the most digests and one more. If
+/// there are more changes than a pull takes, there is no token.
 ///
 /// All transactions that are visible are before the present `xmax`. That bound tells the planner that the changes are
 /// few: it would otherwise count on a third of all.
 pub(super) static PULL: LazyLock<String> = LazyLock::new(|| {
     let (nothing, names) = (nothing(), prefixed("keys"));
-    let (seen, state, of_feed) = (seen!("pull"), state!(), of_feed!());
+    let (seen, of_feed, limit) = (seen!("pull"), of_feed!(), MOST_CHANGES + 1);
+    let state = state!(
+        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< {limit} THEN incarnation.token END)"
+    );
+    let state = state.replace("{limit}", &limit.to_string());
     format!(
-        "/* tower-api-key pull */ WITH changed AS (\
-            SELECT digest FROM @.tower_api_key_changes \
-            WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
-                AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) AND digest @> $3 \
-            UNION SELECT digest FROM @.tower_api_key_changes \
-            WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) AND digest @> $3 \
-            ORDER BY digest LIMIT $4) \
+        "/* tower-api-key pull */ WITH logged AS MATERIALIZED (\
+            SELECT parts.digest FROM (\
+                SELECT digest FROM @.tower_api_key_changes \
+                WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
+                    AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) \
+                UNION ALL SELECT digest FROM @.tower_api_key_changes \
+                WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[])) AS parts LIMIT {limit}), \
+         changed AS (SELECT DISTINCT digest FROM logged WHERE digest @> $3 ORDER BY digest LIMIT $4) \
          SELECT {seen}, {state}, NULL::pg_catalog.bytea AS changed, NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
          UNION ALL SELECT {NO_HEAD}, changed.digest, keys.realm, {names} \
          FROM changed LEFT JOIN @.tower_api_keys AS keys ON keys.digest @= changed.digest"
@@ -82,7 +93,7 @@ const NOT_SEEN: &str =
 /// In the place of [`seen!`] and [`state!`].
 const NO_HEAD: &str = "NULL::pg_catalog.bool, NULL::pg_catalog.int8, NULL::pg_catalog.bool, NULL::pg_catalog.text, \
      NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text, \
-     NULL::pg_catalog.int4, NULL::pg_catalog.int4";
+     NULL::pg_catalog.int4, NULL::pg_catalog.int4, NULL::pg_catalog.bool";
 
 /// A NULL for each column of a record, with its type.
 fn nothing() -> String {

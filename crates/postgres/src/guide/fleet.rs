@@ -104,7 +104,8 @@
 //!
 //! What died on a node stays dead there for the life of its process, whatever the database says later. So stop the nodes
 //! before you restore a dump over the tables (`pg_restore --clean`), or restart them afterwards: for a node that runs
-//! meanwhile every key is deleted, and stays refused. `tower-api-key copy` brings the keys of a backup without deleting.
+//! meanwhile every key is deleted, and stays refused. For 20 minutes after a restore, `settle` waits for the longest
+//! staleness, ten minutes, since nodes of the database that was there before may count on it. `tower-api-key copy` brings the keys of a backup without deleting.
 //!
 //! # What to watch
 //!
@@ -121,8 +122,11 @@
 //! # What it needs
 //!
 //! - The role of a node needs `SELECT` on `tower_api_key_changes`, `tower_api_key_feed` and
-//!   `tower_api_key_incarnation`. The migration grants it to the roles that can read `tower_api_keys`.
-//! - A primary: a standby lags without a bound, and is refused.
+//!   `tower_api_key_incarnation`, and `EXECUTE` on `tower_api_key_incarnate`. The migration grants them to the roles
+//!   that can read `tower_api_keys`. A node removes old changes only if its role has `EXECUTE` on
+//!   `tower_api_key_forget`, as those have that can delete keys: one such node is enough.
+//! - A primary: a standby lags without a bound, and is refused. So is a subscriber of logical replication, by you:
+//!   a `TRUNCATE` that it applies fires no trigger of a statement.
 //! - Postgres itself. Databases that only speak its protocol have other snapshots, and are refused.
 //! - A clock that goes on while the machine is suspended: Linux. Elsewhere
 //!   [`ReplicaOptions::clock`](tower_api_key::replica::ReplicaOptions::clock) takes one.

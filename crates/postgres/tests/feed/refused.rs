@@ -22,7 +22,7 @@ fn by(role: &str, url: &str) -> String {
 }
 
 const RIGHTS: &str = "grant the role SELECT on tower_api_keys, tower_api_key_changes, tower_api_key_feed and \
-                      tower_api_key_incarnation, and EXECUTE on tower_api_key_forget";
+                      tower_api_key_incarnation, and EXECUTE on tower_api_key_incarnate and tower_api_key_forget";
 
 #[tokio::test]
 async fn a_role_without_the_rights_is_refused() {
@@ -166,14 +166,85 @@ async fn r22_rows_that_a_policy_hides_are_no_answer() {
     );
 }
 
+/// A policy on the log alone hides what changed, and every look-up goes on.
+#[tokio::test]
+async fn r22_changes_that_a_policy_hides_are_no_answer() {
+    let url = database().await;
+    let role =
+        "CREATE ROLE log_hidden LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO log_hidden";
+    execute(&url, role).await.unwrap();
+    let store = connect(&by("log_hidden", &url)).await;
+    let issued = issue(&ring_over(connect(&url).await), "read").await;
+    let head = store.head(&Realms::all(), false).await.unwrap();
+    let hide = "ALTER TABLE tower_api_key_changes ENABLE ROW LEVEL SECURITY";
+    execute(&url, hide).await.unwrap();
+    let advice = "give the role BYPASSRLS, or disable row-level security on tower_api_key_changes: a policy may hide \
+                  changes from it";
+    let asked = store
+        .changes(&Realms::all(), &head.position, None, false)
+        .await;
+    assert_eq!(source(&asked.unwrap_err()), advice);
+    assert_eq!(
+        refusal(&store).await,
+        (StoreErrorKind::Unavailable, advice.to_owned())
+    );
+    let found = ring_over(store).get(issued.id()).await.unwrap();
+    assert_eq!(found.as_ref(), Some(issued.record()));
+}
+
+/// The triggers' functions have the rights of the owner.
+#[tokio::test]
+async fn r22_a_role_cannot_fire_the_triggers_from_a_table_of_its_own() {
+    let url = database().await;
+    execute(&url, "CREATE ROLE stranger LOGIN").await.unwrap();
+    let there = by("stranger", &url);
+    for (function, event) in [
+        ("changed", "AFTER INSERT ON own FOR EACH ROW"),
+        (
+            "removed",
+            "AFTER DELETE ON own REFERENCING OLD TABLE AS removed FOR EACH STATEMENT",
+        ),
+        ("truncated", "AFTER TRUNCATE ON own FOR EACH STATEMENT"),
+    ] {
+        let name = format!("tower_api_keys_{function}");
+        let fire = format!(
+            "CREATE TEMP TABLE own (digest bytea); CREATE TRIGGER own {event} EXECUTE FUNCTION public.{name}()"
+        );
+        let error = execute(&there, &fire).await.unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains(&format!("permission denied for function public.{name}")),
+            "{said}"
+        );
+    }
+    let call = "SELECT public.tower_api_key_incarnate()";
+    let said = execute(&there, call).await.unwrap_err().to_string();
+    assert!(
+        said.contains("permission denied for function tower_api_key_incarnate "),
+        "{said}"
+    );
+}
+
+/// Its look-ups could miss a key that the replica holds.
+#[tokio::test]
+async fn r22_a_store_that_may_read_a_standby_is_not_followed() {
+    let options = patient().danger_read_from_standby();
+    let store = options.connect(&database().await).await.unwrap();
+    assert_eq!(
+        refusal(&store).await,
+        (StoreErrorKind::ReadOnly, ANY_SERVER.to_owned())
+    );
+}
+
+const ANY_SERVER: &str = "follow a store without danger_read_from_standby: if a replica is not fresh, it asks the \
+                          store, and a standby may not know yet what the replica does";
+
 #[tokio::test]
 async fn r22_a_standby_is_refused() {
     let primary = PgServer::start_primary();
     let url = primary.database().await;
     let standby = primary.standby();
     let there = standby.url(url.rsplit_once('/').unwrap().1);
-    let advice =
-        "use the URL of the primary: this server is a standby, which a replica cannot follow";
     let options = patient().danger_read_from_standby();
     // It may not have the database yet.
     let store = loop {
@@ -184,6 +255,6 @@ async fn r22_a_standby_is_refused() {
     };
     assert_eq!(
         refusal(&store).await,
-        (StoreErrorKind::ReadOnly, advice.to_owned())
+        (StoreErrorKind::ReadOnly, ANY_SERVER.to_owned())
     );
 }

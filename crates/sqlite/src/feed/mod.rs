@@ -26,6 +26,9 @@ use position::Mark;
 pub(super) use staleness::carry;
 use sums::Asked;
 
+/// How many changes a pull takes at most. After more, it is faster to load all keys: each page reads all changes.
+const MOST_CHANGES: i64 = 200_000;
+
 /// The log of changes in the file. All calls share one connection and one thread.
 ///
 /// A revocation by another process is heard within a few milliseconds: while a [`hint`](Feed::hint) is waited for, the
@@ -74,7 +77,8 @@ impl Feed for SqliteStore {
         let (realms, after, hints) = (realms.clone(), after.copied(), Arc::clone(&self.0.hints));
         self.follow(move |reading, place, asked| {
             let (mark, mut head) = position::now(reading, place)?;
-            if !since.is_before(&mark, reading)? {
+            let is_much = mark.seq.saturating_sub(since.seq) > MOST_CHANGES;
+            if is_much || !since.is_before(&mark, reading)? {
                 return Ok(Changes::Lost);
             }
             if with_sums && after.is_none() {

@@ -206,6 +206,31 @@ async fn an_answer_of_many_keys_has_pages() {
     assert!(copy.is_live(issued.record().digest()));
 }
 
+/// Each page of an answer reads all changes, so many of them would be too late for ever.
+#[tokio::test]
+async fn r22_after_more_changes_than_a_pull_takes_a_reader_begins_anew() {
+    let folder = Folder::new();
+    let (store, _, other) = all(&folder);
+    let head = store.head(&Realms::all(), false).await.unwrap();
+    let log = |rows: u32| {
+        let log = "WITH RECURSIVE number (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < ?1)
+            INSERT INTO api_key_changes (token, digest) SELECT random(), randomblob(32) FROM number";
+        other.execute(log, [rows]).unwrap();
+    };
+    let asked = async || {
+        let realms = Realms::all();
+        let asked = store.changes(&realms, &head.position, None, false);
+        asked.await.unwrap()
+    };
+    log(200_000);
+    let Changes::Since(batch) = asked().await else {
+        panic!("they are not too many");
+    };
+    assert_eq!((batch.records.len(), batch.gone.len()), (0, 5_000));
+    log(1);
+    assert!(matches!(asked().await, Changes::Lost));
+}
+
 #[tokio::test]
 async fn a_position_of_another_kind_is_lost() {
     let folder = Folder::new();

@@ -75,7 +75,7 @@
 mod access;
 mod builder;
 mod lookup;
-mod methods;
+pub(crate) mod methods;
 mod path;
 mod pattern;
 mod route;
@@ -85,8 +85,6 @@ mod table;
 
 pub use access::{Access, IntoAccess};
 pub use builder::RouteTableBuilder;
-#[cfg(feature = "openapi")]
-pub(crate) use methods::METHODS;
 pub use route::Route;
 #[cfg(feature = "axum")]
 pub use router::Routes;
