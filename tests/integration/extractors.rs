@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::routing::{any, get};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{ApiKeyLayer, KeyRing, RejectionKind, StatusProfile, VerifiedKey};
 
@@ -231,4 +233,18 @@ async fn no_responder_is_asked_about_a_request_that_is_not_refused() {
     let response = ask(&handlers().layer(layer), "/takes", without_key()).await;
     assert_passed(&response, "nobody");
     assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn r14_an_extractor_refuses_head_without_a_body() {
+    let mut parts = Request::head("/").body(()).unwrap().into_parts().0;
+    let Err(response) =
+        <VerifiedKey as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await
+    else {
+        panic!("nothing has authenticated the request");
+    };
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response.headers()["content-length"], "86");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "");
 }

@@ -35,6 +35,7 @@ mod floods;
 mod grpc;
 mod guards;
 mod hang_ups;
+mod head;
 mod hiding;
 mod index;
 mod indistinguishable;

@@ -79,7 +79,12 @@ async fn r14_every_method_is_authenticated_alike() {
             };
             let (missing, _) = check(&layer, with(bare()), MISSING).await;
             assert_eq!(missing.headers, expected.headers, "{name}");
-            assert_eq!(missing.body, expected.body, "{name}");
+            let body = if name == "HEAD" {
+                "".into()
+            } else {
+                expected.body.clone()
+            };
+            assert_eq!(missing.body, body, "{name}");
             check(&layer, with(with_key("nonsense")), INVALID).await;
             check(&writes, with(bare()), MISSING).await;
             let optional = layer.clone().optional();

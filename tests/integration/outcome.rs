@@ -1,6 +1,6 @@
 //! The possible outcomes of a request, word for word, and the assertion of one.
 
-use http::Request;
+use http::{Method, Request};
 use tower::Layer;
 use tower_api_key::{ApiKeyLayer, Rejection, RejectionKind};
 
@@ -68,6 +68,7 @@ pub(crate) async fn check(
     expected: Outcome,
 ) -> (Whole, Inner) {
     let inner = Inner::new();
+    let is_head = request.method() == Method::HEAD;
     let sent = format!("{request:?}");
     let response = send(&layer.layer(inner.clone()), request).await;
 
@@ -77,6 +78,8 @@ pub(crate) async fn check(
     assert_eq!(inner.calls(), usize::from(expected == PASSES), "{sent}");
     if expected == PASSES {
         assert_eq!(response.body, "inner", "{sent}");
+    } else if is_head {
+        assert_eq!(response.body, "", "{sent}");
     } else {
         assert_eq!(response.json()["status"], expected.0, "{sent}");
         assert_eq!(response.json()["detail"], expected.2, "{sent}");

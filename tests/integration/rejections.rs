@@ -25,6 +25,13 @@ fn sorted_headers(response: &Whole) -> Vec<(&str, &str)> {
     headers
 }
 
+/// These headers and the length of this body.
+fn with_length<'a>(headers: &[(&'a str, &'a str)], length: &'a str) -> Vec<(&'a str, &'a str)> {
+    let mut headers = [headers, &[("content-length", length)]].concat();
+    headers.sort_unstable();
+    headers
+}
+
 #[tokio::test]
 async fn every_kind_is_told_exactly_as_it_is_specified() {
     for case in Case::ALL {
@@ -32,7 +39,9 @@ async fn every_kind_is_told_exactly_as_it_is_specified() {
         let expected = case.expected();
 
         assert_eq!(response.status, expected.status, "{case:?}");
-        assert_eq!(sorted_headers(&response), expected.headers, "{case:?}");
+        let length = expected.body.len().to_string();
+        let headers = with_length(&expected.headers, &length);
+        assert_eq!(sorted_headers(&response), headers, "{case:?}");
         assert_eq!(response.body, expected.body, "{case:?}");
         let detail = response.json()["detail"].as_str().unwrap().to_owned();
         let rejection = response.rejection.unwrap();
@@ -64,6 +73,7 @@ async fn r18_a_grpc_refusal_is_trailers_only_with_the_same_detail() {
         let vary = expected.headers.iter().find(|(name, _)| *name == "vary");
         let mut headers = vec![
             ("cache-control", "no-store"),
+            ("content-length", "0"),
             ("content-type", "application/grpc"),
             ("grpc-message", problem["detail"].as_str().unwrap()),
             ("grpc-status", code),
@@ -109,11 +119,9 @@ async fn a_profile_changes_the_status_of_missing_and_invalid_and_nothing_else() 
             };
             assert_eq!(response.status, status, "{profile:?} {case:?}");
             assert_eq!(response.body, body, "{profile:?} {case:?}");
-            assert_eq!(
-                sorted_headers(&response),
-                expected.headers,
-                "{profile:?} {case:?}"
-            );
+            let length = body.len().to_string();
+            let headers = with_length(&expected.headers, &length);
+            assert_eq!(sorted_headers(&response), headers, "{profile:?} {case:?}");
             let rejection = response.rejection.unwrap();
             assert_eq!(rejection.kind(), expected.kind, "{profile:?} {case:?}");
             assert_eq!(rejection.status(), status, "{profile:?} {case:?}");
@@ -146,10 +154,12 @@ async fn a_responder_replaces_status_headers_and_body() {
         let kind = format!("{:?}", expected.kind);
         // The headers that every refusal needs are added to the responder's.
         let vary = response.values("vary").concat();
+        let length = (detail.len() + "401 ".len()).to_string();
         assert_eq!(
             sorted_headers(&response),
             [
                 ("cache-control", "no-store"),
+                ("content-length", length.as_str()),
                 ("vary", vary.as_str()),
                 ("x-kind", kind.as_str())
             ],
@@ -182,6 +192,7 @@ async fn r26_a_responder_cannot_take_out_what_no_refusal_may_lack() {
         sorted_headers(&response),
         [
             ("cache-control", "no-store"),
+            ("content-length", "0"),
             ("vary", "x-api-key"),
             ("www-authenticate", r#"ApiKey realm="orders""#)
         ]
@@ -210,6 +221,7 @@ async fn r26_a_responder_cannot_take_out_what_no_refusal_may_lack() {
         sorted_headers(&response),
         [
             ("cache-control", "no-store"),
+            ("content-length", "0"),
             ("vary", "accept-language, x-api-key"),
             ("www-authenticate", "Own")
         ]
@@ -288,6 +300,7 @@ async fn a_guard_has_a_responder_of_its_own_for_lacking_scopes() {
         sorted_headers(&lacking),
         [
             ("cache-control", "no-store"),
+            ("content-length", "45"),
             ("vary", "*"),
             ("x-kind", "InsufficientScope")
         ]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 
 use super::gate::Gate;
 use crate::middleware::rejection::Rejection;
@@ -17,6 +17,7 @@ pub(super) struct Outcome {
     gate: Arc<Gate>,
     /// `None` for an anonymous request, and once the outcome has been reported.
     key: Option<VerifiedKey>,
+    is_head: bool,
 }
 
 impl Outcome {
@@ -29,6 +30,7 @@ impl Outcome {
             key: is_observed
                 .then(|| request.extensions().get().cloned())
                 .flatten(),
+            is_head: *request.method() == Method::HEAD,
         })
     }
 
@@ -48,7 +50,7 @@ impl Outcome {
             Some(key) => Event::about(kind, key.record()),
             None => Event::without_record(kind, Some(self.gate.ring.realm()), None),
         });
-        self.gate.responses.answer_for(response)
+        self.gate.responses.answer_for(response, self.is_head)
     }
 }
 

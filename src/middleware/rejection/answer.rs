@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::value::{ascii, problem_headers};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
@@ -20,6 +20,7 @@ pub(super) struct Answer {
     detail: Detail,
     challenges: Arc<[HeaderValue]>,
     problem: Bytes,
+    length: HeaderValue,
     grpc_message: HeaderValue,
 }
 
@@ -34,11 +35,13 @@ impl Answer {
             Detail::Static(text) => text,
             Detail::Shared(text) => text.as_ref(),
         };
+        let problem = Bytes::from(problem::json(status, text));
         Self {
             kind,
             status,
             challenges: challenges.into(),
-            problem: problem::json(status, text).into(),
+            length: problem.len().into(),
+            problem,
             grpc_message: ascii(grpc::percent_encode(text)),
             detail,
         }
@@ -77,8 +80,12 @@ impl Answer {
                 rejection.is_answered = true;
                 completed(responder(&rejection), rejection.challenges.as_slice(), vary)
             }
-            (None, None) => rejection.problem(self.problem.clone(), headers, vary),
+            (None, None) => rejection.problem(self.problem.clone(), &self.length, headers, vary),
         };
+        // The headers are those of the response to `GET` (RFC 9110 §9.3.2). A client of HTTP/2 fails at a body.
+        if *request.method == Method::HEAD {
+            *response.body_mut() = Bytes::new();
+        }
         response.extensions_mut().insert(rejection);
         response
     }
@@ -93,7 +100,7 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(answer: Answer, vary: &HeaderValue) -> Self {
         Self {
-            headers: problem_headers(answer.kind, &answer.challenges, vary),
+            headers: problem_headers(answer.kind, &answer.challenges, vary, &answer.length),
             answer,
         }
     }
@@ -112,7 +119,7 @@ impl Prepared {
 }
 
 /// A user's refusal, completed with the mandatory fields. Its caching fields are replaced, because a
-/// stored refusal would answer the holders of valid keys.
+/// stored refusal would answer the holders of valid keys. Its length is stated, as in every refusal.
 pub(super) fn completed(
     mut response: Response<Bytes>,
     challenges: &[HeaderValue],
@@ -127,6 +134,12 @@ pub(super) fn completed(
     }
     caching::forbid_storing(headers);
     caching::vary_by(headers, vary.clone());
+    // A response without content has no length (RFC 9110 §8.6).
+    if response.status() != StatusCode::NO_CONTENT {
+        let length = response.body().len();
+        let stated = response.headers_mut().entry(header::CONTENT_LENGTH);
+        stated.or_insert_with(|| length.into());
+    }
     response
 }
 

@@ -26,6 +26,7 @@ pub(super) fn trailers_only(
     headers.insert(GRPC_MESSAGE, message);
     caching::forbid_storing(headers);
     headers.insert(header::VARY, vary.clone());
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 

@@ -13,8 +13,9 @@
 //! | [`NotAuthenticated`](RejectionKind::NotAuthenticated) | 500 | Authentication layer missing | – | 13 |
 //!
 //! Bodies are `application/problem+json` (RFC 9457) with `title`, `status` and `detail`. Every
-//! rejection has `Cache-Control: no-store` and `Vary`. The [`Rejection`] itself is in the
-//! response's extensions, for outer layers to read.
+//! rejection has `Cache-Control: no-store`, `Vary` and `Content-Length`. A response to `HEAD` has the same
+//! headers and no body (RFC 9110 §9.3.2). The [`Rejection`] itself is in the response's extensions, for
+//! outer layers to read.
 //!
 //! A gRPC client gets a trailers-only response, whose HTTP status is 200. A request counts as gRPC only
 //! if it is what gRPC clients send: a `POST` over HTTP/2 with `te: trailers` and a content type of the

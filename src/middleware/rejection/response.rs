@@ -136,9 +136,13 @@ impl Responses {
     }
 
     /// The response to a refusal further in, if this layer's responder answers it: no other has, and
-    /// the client is not one of gRPC.
+    /// the client is not one of gRPC. `is_head` says whether the method of the request is `HEAD`.
     #[cold]
-    pub(crate) fn answer_for<B>(&self, refused: &Response<B>) -> Option<Response<Bytes>> {
+    pub(crate) fn answer_for<B>(
+        &self,
+        refused: &Response<B>,
+        is_head: bool,
+    ) -> Option<Response<Bytes>> {
         let responder = self.responder.as_deref()?;
         let rejection = refused.extensions().get::<Rejection>()?;
         if rejection.is_answered || refused.headers().contains_key(grpc::GRPC_STATUS) {
@@ -148,6 +152,9 @@ impl Responses {
         rejection.is_answered = true;
         let challenges = rejection.challenges.as_slice();
         let mut response = completed(responder(&rejection), challenges, &self.vary);
+        if is_head {
+            *response.body_mut() = Bytes::new();
+        }
         response.extensions_mut().insert(rejection);
         Some(response)
     }

@@ -63,14 +63,17 @@ impl VerifiedKey {
 impl Rejection {
     /// The response to the client: a problem (RFC 9457) with the status, the challenges and
     /// `Cache-Control: no-store`, and this rejection in its extensions. It does not come from a
-    /// [responder](crate::ApiKeyLayer::responder).
+    /// [responder](crate::ApiKeyLayer::responder). It has a body, which is not to be sent to a request whose method
+    /// is `HEAD` (RFC 9110 §9.3.2). Routers of axum see to that.
     ///
     /// With the feature `axum`, a handler returns the rejection itself. A handler of tonic makes
     /// [a status](Self::grpc_metadata) of it.
     pub fn into_response(self) -> Response<Bytes> {
         let json = problem::json(self.status, self.detail());
+        let length = json.len().into();
         // Only the authenticating layer knows which headers carry keys.
-        let mut response = self.problem(json.into(), None, &HeaderValue::from_static("*"));
+        let vary = HeaderValue::from_static("*");
+        let mut response = self.problem(json.into(), &length, None, &vary);
         response.extensions_mut().insert(self);
         response
     }
@@ -79,6 +82,7 @@ impl Rejection {
     pub(super) fn problem(
         &self,
         problem: Bytes,
+        length: &HeaderValue,
         headers: Option<&HeaderMap>,
         vary: &HeaderValue,
     ) -> Response<Bytes> {
@@ -86,7 +90,7 @@ impl Rejection {
         *response.status_mut() = self.status;
         *response.headers_mut() = match headers {
             Some(prepared) => prepared.clone(),
-            None => problem_headers(self.kind, self.challenges.as_slice(), vary),
+            None => problem_headers(self.kind, self.challenges.as_slice(), vary, length),
         };
         response
     }
@@ -97,6 +101,7 @@ pub(super) fn problem_headers(
     kind: RejectionKind,
     challenges: &[HeaderValue],
     vary: &HeaderValue,
+    length: &HeaderValue,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
@@ -108,6 +113,9 @@ pub(super) fn problem_headers(
     }
     caching::forbid_storing(&mut headers);
     headers.insert(header::VARY, vary.clone());
+    // The server would state it. But a router may do so before, for the paths that it knows, and then the order of the
+    // headers shows a stranger which ones these are.
+    headers.insert(header::CONTENT_LENGTH, length.clone());
     headers
 }
 

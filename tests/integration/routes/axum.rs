@@ -5,12 +5,17 @@ use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::any;
 use http::{Method, Request, StatusCode};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, ServiceExt};
 use tower_api_key::guard::routes::Routes;
-use tower_api_key::{Access, ApiKeyLayer, RejectionKind, RouteTable, VerifiedKey};
+use tower_api_key::{Access, ApiKeyLayer, KeyRing, RejectionKind, RouteTable, VerifiedKey};
 
-use super::{at, lacking, refused};
+use super::{UNKNOWN, at, lacking, refused};
 use crate::support::{key, ring, send, with_key};
 
 fn with_body(request: Request<()>) -> Request<Body> {
@@ -216,4 +221,197 @@ async fn r13_the_pattern_that_the_router_has_matched_counts() {
     let request = with_body(at("GET", "/acme/orders", Request::new(())));
     let response = outside.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// A router with these routes in a router for each tenant, whose layer has this table.
+fn nested(ring: &KeyRing, table: RouteTable, routes: &[(&str, &'static str)]) -> Router {
+    let mut nested = Router::new();
+    for (pattern, body) in routes {
+        let body = *body;
+        nested = nested.route(pattern, any(async move || body));
+    }
+    let nested = nested.layer(ApiKeyLayer::new(ring.clone()).routes(table));
+    Router::new().nest("/{tenant}", nested)
+}
+
+/// What is left of the path after `nest` looks as another route.
+#[tokio::test]
+async fn r13_the_rest_of_a_path_is_matched_in_the_whole_path() {
+    let ring = ring();
+    let table = RouteTable::builder()
+        .get("/{tenant}/files/{*path}", "files")
+        .get("/{tenant}/files/public/{*path}", Access::Public)
+        .build()
+        .unwrap();
+    let patterns = [
+        ("/files/{*path}", "files"),
+        ("/files/public/{*path}", "public"),
+    ];
+    let router = nested(&ring, table, &patterns);
+    let (nobody, files) = (key(&ring, "").await, key(&ring, "files").await);
+    for target in ["/acme/files/files/public/secret", "/acme/files/a"] {
+        let request = with_body(at("GET", target, Request::new(())));
+        let response = send(&router, request).await;
+        assert_eq!(response.kind(), Some(RejectionKind::Missing), "{target}");
+        let request = with_body(at("GET", target, with_key(&nobody)));
+        let response = send(&router, request).await;
+        assert_eq!(refused(&response), lacking("files"), "{target}");
+        let request = with_body(at("GET", target, with_key(&files)));
+        assert_eq!(send(&router, request).await.body, "files", "{target}");
+    }
+    let request = with_body(at("GET", "/acme/files/public/a", Request::new(())));
+    assert_eq!(send(&router, request).await.body, "public");
+}
+
+/// A fallback of a nested router, and a service in `nest_service`, have no pattern, and a path without the prefix.
+#[tokio::test]
+async fn r13_without_a_pattern_the_whole_path_is_matched() {
+    let ring = ring();
+    let table = RouteTable::builder()
+        .get("/health", Access::Public)
+        .get("/api/health", "health")
+        .get("/api", "root")
+        .get("/api/", "slash")
+        .build()
+        .unwrap();
+    let layer = ApiKeyLayer::new(ring.clone()).routes(table);
+    let proxy = async |request: axum::extract::Request| request.uri().path().to_owned();
+    let fallback = Router::new().fallback(proxy).layer(layer.clone());
+    let service = layer.layer(any(proxy));
+    let routers = [
+        Router::new().nest("/api", fallback.clone()),
+        Router::new().nest_service("/api", fallback),
+        Router::new().nest_service("/api", service),
+    ];
+    for (place, router) in routers.into_iter().enumerate() {
+        for (target, scope, stripped) in [
+            ("/api/health", "health", "/health"),
+            ("/api", "root", "/"),
+            ("/api/", "slash", "/"),
+        ] {
+            if (place, target) == (0, "/api/") {
+                // It is no path of a router in `nest`, nor of its fallback.
+                continue;
+            }
+            let request = with_body(at("GET", target, Request::new(())));
+            let response = send(&router, request).await;
+            assert_eq!(response.kind(), Some(RejectionKind::Missing), "{target}");
+            let nobody = key(&ring, "").await;
+            let request = with_body(at("GET", target, with_key(&nobody)));
+            let response = send(&router, request).await;
+            assert_eq!(refused(&response), lacking(scope), "{target}");
+            let holder = key(&ring, scope).await;
+            let request = with_body(at("GET", target, with_key(&holder)));
+            assert_eq!(send(&router, request).await.body, stripped, "{target}");
+        }
+        let everything = key(&ring, "health root slash").await;
+        let request = with_body(at("GET", "/api/api", with_key(&everything)));
+        assert_eq!(refused(&send(&router, request).await), UNKNOWN);
+    }
+}
+
+/// A layer between the router and the table has put another path in the place of the client's.
+#[tokio::test]
+async fn r13_a_path_that_was_rewritten_inside_a_router_is_refused() {
+    let ring = ring();
+    let table = RouteTable::builder()
+        .any_method("/{*rest}", "all")
+        .get("/open", Access::Public)
+        .build()
+        .unwrap();
+    let rewritten = tower::util::MapRequestLayer::new(|mut request: axum::extract::Request| {
+        *request.uri_mut() = "/admin".parse().unwrap();
+        request
+    });
+    let inner = ApiKeyLayer::new(ring.clone())
+        .routes(table)
+        .layer(any(async || "admin"));
+    let all = key(&ring, "all").await;
+    for router in [
+        Router::new().fallback_service(rewritten.layer(inner.clone())),
+        Router::new().route_service("/{*rest}", rewritten.layer(inner)),
+    ] {
+        let request = with_body(at("GET", "/open", Request::new(())));
+        let response = send(&router, request).await;
+        assert_eq!(response.kind(), Some(RejectionKind::Missing));
+        let request = with_body(at("GET", "/open", with_key(&all)));
+        assert_eq!(refused(&send(&router, request).await), UNKNOWN);
+        let request = with_body(at("GET", "/admin", with_key(&all)));
+        assert_eq!(send(&router, request).await.body, "admin");
+    }
+}
+
+/// The bytes of the answer to a request without a key, except for the date.
+async fn on_the_wire(router: &Router, method: &str, target: &str) -> String {
+    let (mut client, server) = tokio::io::duplex(4096);
+    let service = TowerToHyperService::new(router.clone());
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+    let asking = async {
+        let request = format!("{method} {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let (done, answer) = tokio::join!(serving, asking);
+    done.unwrap();
+    let (before, date) = answer.split_once("date: ").unwrap();
+    let (_, after) = date.split_once("\r\n").unwrap();
+    format!("{before}{after}")
+}
+
+#[tokio::test]
+async fn r25_a_stranger_does_not_learn_which_patterns_have_a_handler() {
+    let ring = ring();
+    let items = Routes::new()
+        .get("/", "items", async || "")
+        .post("/{item}", "items", async || "");
+    let files = tower::service_fn(async |_: axum::extract::Request| {
+        Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
+    });
+    let (router, _) = Routes::new()
+        .get("/orders/{id}", "orders", async || "")
+        .delete("/orders/{id}", "orders", async || "")
+        .nest("/orders/{id}/items", items)
+        .any_method("/admin/{*rest}", "admin", async || "")
+        .get("/admin/{*rest}", "admin", async || "")
+        .service("/files/{*rest}", "files", files)
+        .build(ApiKeyLayer::new(ring.clone()))
+        .unwrap();
+    let router: Router = router;
+    let everything = key(&ring, "items orders admin files").await;
+    let targets = [
+        "/orders/42",
+        "/orders/42/items",
+        "/orders/42/items/7",
+        "/admin/a",
+        "/files/a",
+    ];
+    let methods = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE",
+    ];
+    for method in methods {
+        let unknown = on_the_wire(&router, method, "/nothing").await;
+        assert!(unknown.starts_with("HTTP/1.1 401 "), "{unknown}");
+        for target in targets {
+            let known = on_the_wire(&router, method, target).await;
+            assert_eq!(known, unknown, "{method} {target}");
+        }
+    }
+    // The other handlers are reached as before.
+    for (method, target, status) in [
+        ("GET", "/orders/42", 200),
+        ("HEAD", "/orders/42", 200),
+        ("DELETE", "/orders/42", 200),
+        ("PUT", "/orders/42", 403),
+        ("OPTIONS", "/orders/42/items", 403),
+        ("POST", "/orders/42/items/7", 200),
+        ("PUT", "/admin/a", 200),
+        ("PATCH", "/files/a", 200),
+    ] {
+        let request = with_body(at(method, target, with_key(&everything)));
+        let response = send(&router, request).await;
+        assert_eq!(response.status, status, "{method} {target}");
+        assert!(!response.headers.contains_key("allow"), "{method} {target}");
+    }
 }

@@ -1,5 +1,10 @@
 //! A table of a service's routes, each with who may use it. A request to a route that the table does not name
-//! is refused, so a route that was forgotten is closed.
+//! is refused.
+//!
+//! A table that is written by hand is matched by path, so it can forget a route that another one covers: if it names
+//! `/orders/{id}`, and not the `/orders/export` that the service has too, the access of the first holds for both.
+//! With axum, name routes by `Routes` (feature `axum`), which takes the handler and the access in one call. Then no
+//! route can be forgotten.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -53,9 +58,15 @@
 //! handler. A header such as `X-HTTP-Method-Override` changes nothing: leave such headers to no layer further in.
 //!
 //! The table matches the path of the request as the layer sees it. Inside a router of axum (with the feature `axum`)
-//! the pattern that the router has matched counts instead (`MatchedPath`), with those of the routers around it. If
-//! that ends with `{*rest}`, as for a service of tonic, the table matches the path, and the route has to be within
-//! that pattern. `Routes`, which needs the feature, names the handler and the access in one call.
+//! its patterns are those of whole paths, as the client sends them, with what `nest` and `nest_service` strip:
+//!
+//! - If the router has matched a pattern (`MatchedPath`, with those of the routers around it), that pattern counts.
+//! - If that ends with `{*rest}`, as for a service of tonic, the table matches the whole path, and the route has to be
+//!   within that pattern.
+//! - If there is no pattern, as in a fallback, the table matches the whole path (`OriginalUri`).
+//!
+//! In the last two cases, a path that a layer inside the router has rewritten, other than by removing its beginning,
+//! is refused. Rewrite paths outside of the routers.
 //!
 //! # Paths that are refused
 //!
@@ -69,7 +80,13 @@
 //!
 //! A request without a key gets 401 at every route that is not [`Public`](Access::Public), also at one that the
 //! table does not name: a stranger does not learn which routes there are. A request with a wrong key gets 401
-//! everywhere. 403 is for holders of a valid key: as [`InsufficientScope`](crate::RejectionKind::InsufficientScope),
+//! everywhere. The refusals of a stranger are equal, whatever the path.
+//!
+//! That holds for a layer outside of the router, and for `Routes`. A layer that is given to `Router::layer` of axum is
+//! inside: axum adds `Allow` to the refusal of a method for which a pattern has no handler, and so shows which patterns
+//! and methods there are. Wrap the router instead, with `ApiKeyLayer::new(ring).routes(table).layer(router)`.
+//!
+//! 403 is for holders of a valid key: as [`InsufficientScope`](crate::RejectionKind::InsufficientScope),
 //! or as [`UnknownRoute`](crate::RejectionKind::UnknownRoute).
 
 mod access;

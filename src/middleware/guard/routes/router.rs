@@ -1,5 +1,6 @@
 //! A router of axum whose routes are named with who may use them.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 
@@ -8,7 +9,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, Route, any, any_service, on};
 use axum_core::extract::Request;
 use axum_core::response::IntoResponse;
-use http::Method;
+use http::{Method, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -222,7 +223,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     #[track_caller]
     pub fn build(self, layer: ApiKeyLayer) -> Result<(Router<S>, RouteTable), Error> {
         let table = self.table.build()?;
-        let router = self.router.layer(layer.routes(table.clone()));
+        let mut has_any = BTreeMap::<&str, bool>::new();
+        for route in table.routes() {
+            *has_any.entry(route.pattern()).or_default() |= route.method().is_none();
+        }
+        let mut router = self.router;
+        for (pattern, _) in has_any.into_iter().filter(|(_, has_any)| !has_any) {
+            // The table refuses these methods first. But axum adds `Allow` to a refusal if a pattern has no handler for
+            // a method, and a stranger would learn which patterns there are.
+            router = router.route(pattern, any(async || StatusCode::METHOD_NOT_ALLOWED));
+        }
+        let router = router.layer(layer.routes(table.clone()));
         Ok((router, table))
     }
 

@@ -119,28 +119,48 @@ impl Inner {
         if extensions.is_empty() {
             return self.of_path(method, path::canonical(target)?);
         }
-        // A router strips a part of the path, and nothing in that part is excepted.
-        if let Some(OriginalUri(original)) = extensions.get() {
-            path::canonical(original)?;
-        }
         let path = path::canonical(target)?;
+        // A router strips a part of the path, and every pattern is that of a whole path.
+        let whole = match extensions.get() {
+            Some(OriginalUri(original)) => path::canonical(original)?,
+            None => path,
+        };
         match extensions.get::<MatchedPath>() {
-            Some(matched) => self.of_matched(method, matched.as_str(), path),
-            None => self.of_path(method, path),
+            Some(matched) => self.of_matched(method, matched.as_str(), whole, path),
+            None => self.of_whole(method, whole, path),
         }
     }
 
     /// The route of a request that a router of axum has matched, within the pattern that it has matched.
     #[cfg(feature = "axum")]
-    fn of_matched(&self, method: &Method, matched: &str, path: &str) -> Option<&Route> {
+    fn of_matched(
+        &self,
+        method: &Method,
+        matched: &str,
+        whole: &str,
+        path: &str,
+    ) -> Option<&Route> {
         match matched.rsplit_once('/') {
             // What serves the rest of a path has routes of its own, as the services of tonic have.
             Some((prefix, rest)) if rest.starts_with("{*") => {
-                let route = self.of_path(method, path)?;
+                let route = self.of_whole(method, whole, path)?;
                 let within = route.pattern().strip_prefix(prefix)?;
                 within.starts_with('/').then_some(route)
             }
             _ => self.routes.get(self.lookup.of_pattern(method, matched)?),
+        }
+    }
+
+    /// The route of a whole path of which routers have left `path`. A path that is not its end was rewritten, and
+    /// names another resource.
+    #[cfg(feature = "axum")]
+    #[inline]
+    fn of_whole(&self, method: &Method, whole: &str, path: &str) -> Option<&Route> {
+        // A router that strips everything leaves a slash.
+        if path == "/" || whole.ends_with(path) {
+            self.of_path(method, whole)
+        } else {
+            None
         }
     }
 
