@@ -72,15 +72,16 @@ pub fn head(input: &[u8]) {
             headers.append(name, value);
         }
     }
-    let presents = presents(&headers, valid);
     let in_uri = contains(uri.to_string().as_bytes(), valid);
 
-    for optional in [false, true] {
+    let modes = [Reading::Bearer, Reading::TokenOrRaw];
+    for (reading, optional) in modes.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let presents = reading.presents(&headers, valid);
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = uri.clone();
         *request.method_mut() = method.clone();
         *request.headers_mut() = headers.clone();
-        let (status, calls, proven) = answer(request, optional);
+        let (status, calls, proven) = answer(request, reading, optional);
 
         let accepted = status == StatusCode::OK;
         assert_eq!(calls, usize::from(accepted), "{status}");
@@ -100,38 +101,67 @@ fn first_line(line: &[u8]) -> Option<(http::Uri, http::Method)> {
     Some((uri, http::Method::from_bytes(&line[..space]).ok()?))
 }
 
-/// Whether one header alone presents a credential, and that is this key.
-fn presents(headers: &HeaderMap, key: &str) -> bool {
-    let mut carried = headers.iter().filter(|(name, value)| {
-        let is_bearer = *name == "authorization" && is_bearer(value.as_bytes());
-        name.as_str().replace('_', "-") == "x-api-key" || is_bearer
-    });
-    let (Some((name, value)), None) = (carried.next(), carried.next()) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    match name.as_str() {
-        "x-api-key" => value == key.as_bytes(),
-        "authorization" => {
-            let token = value[6..].trim_ascii_start();
-            token == key.as_bytes() && !value.contains(&b'\t')
+/// What the layer reads of `Authorization`, in addition to `x-api-key`.
+#[derive(Clone, Copy)]
+enum Reading {
+    Bearer,
+    /// The scheme `Token`, and a key without a scheme.
+    TokenOrRaw,
+}
+
+impl Reading {
+    fn sources(self) -> Vec<Source> {
+        let header = Source::header(HeaderName::from_static("x-api-key")).unwrap();
+        match self {
+            Self::Bearer => vec![header, Source::bearer()],
+            Self::TokenOrRaw => {
+                let token = Source::scheme("Token").unwrap();
+                vec![header, token, Source::authorization_raw()]
+            }
         }
-        _ => false,
+    }
+
+    /// The token in an `Authorization` that is for the layer. Another character of a name would be a part of the scheme.
+    fn token(self, value: &[u8]) -> Option<&[u8]> {
+        let name = match self {
+            Self::Bearer => "bearer",
+            Self::TokenOrRaw => "token",
+        };
+        let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let with_scheme = value.split_at_checked(name.len()).filter(|(scheme, rest)| {
+            scheme.eq_ignore_ascii_case(name.as_bytes()) && !rest.first().is_some_and(in_name)
+        });
+        match (with_scheme, self) {
+            (Some((_, rest)), _) => Some(rest.trim_ascii_start()),
+            (None, Self::TokenOrRaw) => Some(value),
+            (None, Self::Bearer) => None,
+        }
+    }
+
+    /// Whether one header alone presents a credential, and that is this key.
+    fn presents(self, headers: &HeaderMap, key: &str) -> bool {
+        let mut carried = headers.iter().filter(|(name, value)| {
+            let is_read = *name == "authorization" && self.token(value.as_bytes()).is_some();
+            name.as_str().replace('_', "-") == "x-api-key" || is_read
+        });
+        let (Some((name, value)), None) = (carried.next(), carried.next()) else {
+            return false;
+        };
+        let value = value.as_bytes();
+        match name.as_str() {
+            "x-api-key" => value == key.as_bytes(),
+            "authorization" => self.token(value) == Some(key.as_bytes()) && !value.contains(&b'\t'),
+            _ => false,
+        }
     }
 }
 
-/// Whether the scheme of an `Authorization` is `Bearer`: another character of a name would be a part of it.
-fn is_bearer(value: &[u8]) -> bool {
-    let Some((scheme, rest)) = value.split_at_checked(6) else {
-        return false;
-    };
-    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    scheme.eq_ignore_ascii_case(b"bearer") && !rest.first().is_some_and(in_name)
-}
-
-fn answer(request: Request<Empty<Bytes>>, optional: bool) -> (StatusCode, usize, bool) {
-    let header = Source::header(HeaderName::from_static("x-api-key")).unwrap();
-    let layer = ApiKeyLayer::new(WORLD.ring.clone()).sources([header, Source::bearer()]);
+fn answer(
+    request: Request<Empty<Bytes>>,
+    reading: Reading,
+    optional: bool,
+) -> (StatusCode, usize, bool) {
+    let layer = ApiKeyLayer::new(WORLD.ring.clone()).sources(reading.sources());
     let layer = if optional { layer.optional() } else { layer };
     let inner = service_fn(async |request: Request<Empty<Bytes>>| {
         let proof = request.extensions().get::<VerifiedKey>();

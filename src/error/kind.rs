@@ -44,7 +44,7 @@ pub enum ErrorKind {
     InvalidReason,
     /// A text that is no moment of RFC 3339 from 1970 on.
     InvalidTimestamp,
-    /// A header that cannot carry a key, because it already means something else.
+    /// A header or a scheme that cannot carry a key, because it means something else, or is no token.
     InvalidCarrier,
     /// A lifetime that ends before it begins, is longer than 100 years, begins or ends beyond the
     /// year 9999, or ends no later than the latest end for which the ring has denied a key.

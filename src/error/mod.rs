@@ -142,7 +142,7 @@ impl fmt::Display for Error {
                 "invalid timestamp: expected RFC 3339, such as 2027-01-15T08:00:00Z, from 1970 on"
             }
             ErrorKind::InvalidCarrier => {
-                "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or the scheme Bearer of Authorization"
+                "invalid carrier: this header or scheme has a meaning of its own, or its name is no token; use a header such as x-api-key, or the scheme Bearer of Authorization"
             }
             ErrorKind::InvalidLifetime => {
                 "invalid lifetime: a key must end after it begins, within 100 years and the year \

@@ -3,6 +3,7 @@
 pub(crate) mod apart;
 pub(crate) mod caught;
 pub(crate) mod hex;
+pub(crate) mod kept;
 pub(crate) mod mixing;
 pub(crate) mod oneshot;
 #[cfg(feature = "serde")]

@@ -47,7 +47,7 @@ impl VerifiedKey {
     pub(crate) fn new(record: Held) -> Self {
         Self {
             record,
-            scheme: Scheme::ApiKey,
+            scheme: Scheme::API_KEY,
         }
     }
 

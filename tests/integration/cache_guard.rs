@@ -86,6 +86,11 @@ async fn r26_a_response_to_a_key_is_private_and_varies_by_every_carrier() {
                 request([("authorization", &bearer)]),
                 "authorization",
             ),
+            (
+                ApiKeyLayer::new(ring.clone()).sources([Source::authorization_raw()]),
+                request([("authorization", &key)]),
+                "authorization",
+            ),
         ] {
             let response = send(&layer.layer(inner.clone()), presented).await;
             let vary = [vary.concat().replace("x-api-key", carriers)];
@@ -119,6 +124,10 @@ async fn r26_an_anonymous_response_may_be_shared_but_not_with_holders_of_keys() 
         (both_carriers(&ring), "x-api-key, authorization"),
         (
             ApiKeyLayer::new(ring.clone()).sources([Source::bearer()]),
+            "authorization",
+        ),
+        (
+            ApiKeyLayer::new(ring.clone()).sources([Source::authorization_raw()]),
             "authorization",
         ),
     ];

@@ -23,6 +23,8 @@ fn other_header() -> Source {
 /// Each set of sources, and the schemes that a layer with them challenges with.
 fn source_sets() -> Vec<(Vec<Source>, &'static [&'static str])> {
     let (bearer, api_key) = (Source::bearer, Source::api_key);
+    let token = || Source::scheme("Token").unwrap();
+    let raw = Source::authorization_raw;
     vec![
         (vec![x_api_key()], &["ApiKey"]),
         (vec![other_header()], &["ApiKey"]),
@@ -37,6 +39,18 @@ fn source_sets() -> Vec<(Vec<Source>, &'static [&'static str])> {
         (
             vec![x_api_key(), bearer(), api_key()],
             &["ApiKey", "Bearer"],
+        ),
+        (vec![token()], &["Token"]),
+        (vec![token(), Source::scheme("TOKEN").unwrap()], &["Token"]),
+        (vec![token(), bearer()], &["Bearer", "Token"]),
+        (vec![x_api_key(), token()], &["ApiKey", "Token"]),
+        // A challenge names a scheme (RFC 9110 §11.6.1), also for a key without one.
+        (vec![raw()], &["ApiKey"]),
+        (vec![raw(), raw()], &["ApiKey"]),
+        (vec![raw(), api_key()], &["ApiKey"]),
+        (
+            vec![raw(), token(), bearer()],
+            &["ApiKey", "Bearer", "Token"],
         ),
         // Nothing can be presented, but RFC 9110 §15.5.2 wants a challenge in every 401.
         (vec![], &["ApiKey"]),
@@ -71,6 +85,8 @@ async fn an_invalid_key_is_challenged_alike_whatever_carries_it() {
         ("x-acme-key", "nonsense"),
         ("authorization", "Bearer nonsense"),
         ("authorization", "ApiKey nonsense"),
+        ("authorization", "token nonsense"),
+        ("authorization", "nonsense"),
     ];
     for (sources, schemes) in source_sets() {
         let service = ApiKeyLayer::new(ring())
@@ -94,12 +110,18 @@ async fn an_invalid_key_is_challenged_alike_whatever_carries_it() {
                 "{sources:?} {carrier:?}"
             );
         }
-        let distinct = sources
-            .iter()
-            .enumerate()
-            .filter(|(index, source)| !sources[..*index].contains(source))
-            .count();
-        assert_eq!(accepted_carriers, distinct, "{sources:?}");
+        // A key without a scheme is any value.
+        let expected = if sources.contains(&Source::authorization_raw()) {
+            carriers
+                .iter()
+                .filter(|(name, _)| *name == "authorization")
+                .count()
+        } else {
+            let mut distinct = sources.clone();
+            distinct.dedup();
+            distinct.len()
+        };
+        assert_eq!(accepted_carriers, expected, "{sources:?}");
     }
 }
 
@@ -187,7 +209,13 @@ async fn the_realm_is_quoted_as_it_is() {
 async fn both_ways(requirement: &Requirement, request: impl Fn(&str) -> Request<()>) -> [Whole; 2] {
     let ring = ring();
     let key = key(&ring, "unrelated").await;
-    let layer = ApiKeyLayer::new(ring).sources([x_api_key(), Source::bearer(), Source::api_key()]);
+    let layer = ApiKeyLayer::new(ring).sources([
+        x_api_key(),
+        Source::bearer(),
+        Source::api_key(),
+        Source::scheme("Token").unwrap(),
+        Source::authorization_raw(),
+    ]);
     let in_one = layer
         .clone()
         .require(requirement.clone())
@@ -205,7 +233,7 @@ async fn both_ways(requirement: &Requirement, request: impl Fn(&str) -> Request<
 #[tokio::test]
 async fn a_lacking_scope_is_challenged_with_the_scheme_of_the_carrier_alone() {
     let requirement = Requirement::scope("orders:write").unwrap();
-    let carriers: [(HeaderName, &str, &str); 7] = [
+    let carriers: [(HeaderName, &str, &str); 10] = [
         (X_API_KEY, "", "ApiKey"),
         (AUTHORIZATION, "Bearer ", "Bearer"),
         (AUTHORIZATION, "bearer ", "Bearer"),
@@ -213,6 +241,9 @@ async fn a_lacking_scope_is_challenged_with_the_scheme_of_the_carrier_alone() {
         (AUTHORIZATION, "ApiKey ", "ApiKey"),
         (AUTHORIZATION, "apikey ", "ApiKey"),
         (AUTHORIZATION, "APIKEY ", "ApiKey"),
+        (AUTHORIZATION, "Token ", "Token"),
+        (AUTHORIZATION, "token ", "Token"),
+        (AUTHORIZATION, "", "ApiKey"),
     ];
     for (header, before, scheme) in carriers {
         let responses = both_ways(&requirement, |key| {

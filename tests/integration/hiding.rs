@@ -195,10 +195,17 @@ async fn r06_only_the_credential_is_taken_and_everything_else_stays() {
         .into_iter()
         .chain(every_kind_of_key().await)
     {
-        let layer = ApiKeyLayer::new(ring).sources([header.clone(), Source::bearer()]);
+        let layer = ApiKeyLayer::new(ring).sources([
+            header.clone(),
+            Source::bearer(),
+            Source::scheme("Token").unwrap(),
+            Source::authorization_raw(),
+        ]);
         for (carrier, value) in [
             (X_API_KEY, key.clone()),
             (AUTHORIZATION, format!("Bearer {key}")),
+            (AUTHORIZATION, format!("Token {key}")),
+            (AUTHORIZATION, key.clone()),
         ] {
             let value = HeaderValue::try_from(value).unwrap();
             let send_through = async |layer: &ApiKeyLayer| {

@@ -143,8 +143,15 @@ fn layers(ring: &KeyRing) -> Vec<(ApiKeyLayer, Vec<(&'static str, &'static str)>
             vec![("x-api-key", ""), ("authorization", "Bearer ")],
         ),
         (
-            layer.sources([Source::api_key(), Source::bearer()]),
+            layer.clone().sources([Source::api_key(), Source::bearer()]),
             vec![("authorization", "ApiKey "), ("authorization", "Bearer ")],
+        ),
+        (
+            layer.sources([
+                Source::scheme("Token").unwrap(),
+                Source::authorization_raw(),
+            ]),
+            vec![("authorization", "Token "), ("authorization", "")],
         ),
     ]
 }

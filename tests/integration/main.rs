@@ -8,6 +8,7 @@
 )]
 
 mod ambiguity;
+mod authorization;
 mod builders;
 mod cache_guard;
 mod canary;

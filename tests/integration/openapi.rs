@@ -126,6 +126,30 @@ fn an_operation_says_what_its_route_asks_for() {
     );
 }
 
+/// A scheme of the type `http` would have a client write its name in front of the key.
+#[test]
+fn a_key_without_a_scheme_is_one_in_a_header() {
+    let sources = [
+        Source::scheme("Token").unwrap(),
+        Source::scheme("a+b").unwrap(),
+        Source::authorization_raw(),
+    ];
+    let document = apply(&layer().sources(sources), &written("3.1.0")).unwrap();
+    let schemes = &document["components"]["securitySchemes"];
+    for (name, key, value) in [
+        ("Token", "type", "http"),
+        ("Token", "scheme", "Token"),
+        ("a_b", "scheme", "a+b"),
+        ("Authorization", "type", "apiKey"),
+        ("Authorization", "in", "header"),
+        ("Authorization", "name", "authorization"),
+    ] {
+        assert_eq!(schemes[name][key], value, "{name} {key}");
+    }
+    let expected = json!([{"Token": []}, {"a_b": []}, {"Authorization": []}]);
+    assert_eq!(security_of(&document, "/me", "get"), expected);
+}
+
 #[test]
 fn openapi_3_0_has_the_scopes_next_to_the_security() {
     let mut document = written("3.0.3");

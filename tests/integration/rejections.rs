@@ -322,6 +322,15 @@ async fn vary_names_every_carrier_of_the_layer() {
         (vec![Source::header(X_API_KEY).unwrap()], "x-api-key"),
         (vec![Source::bearer()], "authorization"),
         (vec![Source::bearer(), Source::api_key()], "authorization"),
+        (vec![Source::scheme("Token").unwrap()], "authorization"),
+        (vec![Source::authorization_raw()], "authorization"),
+        (
+            vec![
+                Source::authorization_raw(),
+                Source::header(X_API_KEY).unwrap(),
+            ],
+            "x-api-key, authorization",
+        ),
         (
             vec![Source::bearer(), Source::header(X_API_KEY).unwrap()],
             "x-api-key, authorization",

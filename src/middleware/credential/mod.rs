@@ -1,19 +1,19 @@
 //! Where a request carries its key: which headers count, and what is ambiguous.
 
+mod authorization;
 pub(crate) mod leak;
 pub(crate) mod source;
 mod strays;
-
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::key::KeyId;
 use crate::key::format::Format;
+use crate::middleware::credential::authorization::Authorization;
 use crate::middleware::credential::leak::{holds_key, is_url_header, may_hold_key, target_parts};
 use crate::middleware::credential::source::{Kind, Source};
+use crate::support::kept::kept;
 use crate::verdict::Scheme;
 use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 
@@ -21,7 +21,7 @@ use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     headers: Vec<HeaderName>,
-    schemes: Vec<Scheme>,
+    authorization: Authorization,
     /// One bit for each length of a carrier's name, which is that of its twins too.
     carrier_lengths: u64,
     /// The same with the other names that are of interest, so that most headers are passed over
@@ -50,10 +50,9 @@ impl Sources {
         for Source(kind) in sources {
             match kind {
                 Kind::Header(name) if !these.headers.contains(&name) => these.headers.push(name),
-                Kind::Authorization(scheme) if !these.schemes.contains(&scheme) => {
-                    these.schemes.push(scheme);
-                }
-                _ => {}
+                Kind::Header(_) => {}
+                Kind::Authorization(scheme) => these.authorization.read_scheme(scheme),
+                Kind::RawAuthorization => these.authorization.read_raw(),
             }
         }
         these.carrier_lengths = length_bits(&these.headers);
@@ -67,27 +66,26 @@ impl Sources {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.schemes.is_empty()
+        self.headers.is_empty() && !self.authorization.is_read()
     }
 
     /// The headers whose presence changes the response.
     fn carriers(&self) -> impl Iterator<Item = &HeaderName> {
-        let authorization = (!self.schemes.is_empty()).then_some(&header::AUTHORIZATION);
+        let is_read = self.authorization.is_read();
+        let authorization = is_read.then_some(&header::AUTHORIZATION);
         self.headers.iter().chain(authorization)
     }
 
-    /// The headers that hold a key alone, and the schemes of `Authorization`.
+    /// The headers that hold a key alone, and what is read of `Authorization`.
     #[cfg(feature = "openapi")]
-    pub(crate) fn kinds(&self) -> (&[HeaderName], &[Scheme]) {
-        (&self.headers, &self.schemes)
+    pub(crate) fn kinds(&self) -> (&[HeaderName], &Authorization) {
+        (&self.headers, &self.authorization)
     }
 
     /// The places for keys, as they are named to a client.
     pub(crate) fn instruction(&self) -> String {
         let headers = self.headers.iter().map(|name| name.as_str().to_owned());
-        let schemes = self.schemes.iter();
-        let schemes = schemes.map(|scheme| format!("Authorization: {}", scheme.as_str()));
-        let places: Vec<String> = headers.chain(schemes).collect();
+        let places: Vec<String> = headers.chain(self.authorization.instructions()).collect();
         if places.is_empty() {
             return "a header".to_owned();
         }
@@ -104,14 +102,15 @@ impl Sources {
         }
     }
 
-    /// The schemes to challenge with. A dedicated header counts as `ApiKey`.
+    /// The schemes to challenge with. A key that stands alone, in a dedicated header or in `Authorization`,
+    /// counts as `ApiKey`.
     pub(crate) fn schemes(&self) -> Vec<Scheme> {
-        let mut schemes = self.schemes.clone();
-        if !self.headers.is_empty() || schemes.is_empty() {
-            schemes.push(Scheme::ApiKey);
+        let mut schemes = self.authorization.schemes().to_vec();
+        let stands_alone = !self.headers.is_empty() || self.authorization.is_raw();
+        if (stands_alone || schemes.is_empty()) && !schemes.contains(&Scheme::API_KEY) {
+            schemes.push(Scheme::API_KEY);
         }
-        schemes.sort_unstable();
-        schemes.dedup();
+        schemes.sort_unstable_by_key(|scheme| scheme.as_str());
         schemes
     }
 
@@ -158,19 +157,26 @@ impl Sources {
             {
                 Presented {
                     token: value.as_bytes(),
-                    scheme: Scheme::ApiKey,
+                    scheme: Scheme::API_KEY,
                     header: Some(carrier),
                 }
             } else if name == header::AUTHORIZATION {
-                authorizations += usize::from(!self.schemes.is_empty());
+                authorizations += usize::from(self.authorization.is_read());
                 if authorizations > 1 {
                     return Err(Refusal::Ambiguous(Ambiguity::RepeatedHeader));
                 }
-                let Some(found) = self.authorization(value.as_bytes()) else {
+                let Some(found) = self.authorization.credential(value.as_bytes()) else {
                     *stray |= holds_key(value.as_bytes(), format);
                     continue;
                 };
-                found
+                if found.has_other_scheme {
+                    *stray |= holds_key(value.as_bytes(), format);
+                }
+                Presented {
+                    token: found.token,
+                    scheme: found.scheme,
+                    header: None,
+                }
             } else if name == header::CONNECTION && self.is_named_in(value) {
                 return Err(Refusal::Ambiguous(Ambiguity::NamedInConnection));
             } else if self.carrier_lengths & length_bit(name) != 0 && self.is_twin(name) {
@@ -201,27 +207,6 @@ impl Sources {
             .any(|carrier| is_same_but_for_dashes(carrier, name.as_str().as_bytes()))
     }
 
-    /// The token of an enabled scheme (RFC 9110 §11.4: `1*SP` after the scheme). Anything else after the
-    /// scheme, even a tab, is part of a token that is no key. A credential of another scheme is not for
-    /// this layer.
-    fn authorization<'request>(&self, value: &'request [u8]) -> Option<Presented<'_, 'request>> {
-        let end = value
-            .iter()
-            .position(|&byte| !is_token(byte))
-            .unwrap_or(value.len());
-        let (presented_scheme, rest) = value.split_at(end);
-        let scheme = self
-            .schemes
-            .iter()
-            .find(|scheme| presented_scheme.eq_ignore_ascii_case(scheme.as_str().as_bytes()))?;
-        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
-        Some(Presented {
-            token: &rest[spaces..],
-            scheme: *scheme,
-            header: None,
-        })
-    }
-
     /// Whether `Connection` names a carrier, which asks a proxy to drop it on the way.
     fn is_named_in(&self, connection: &HeaderValue) -> bool {
         connection
@@ -233,19 +218,6 @@ impl Sources {
                     .any(|carrier| is_same_but_for_dashes(carrier, option))
             })
     }
-}
-
-/// Keeps a text for the lifetime of the process, once for all callers with the same text. There are few
-/// sets of carriers, because the program configures them.
-fn kept(text: String) -> &'static str {
-    static KEPT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
-    let mut texts = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = texts.get(text.as_str()) {
-        return known;
-    }
-    let text = String::leak(text);
-    texts.insert(text);
-    text
 }
 
 fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {
@@ -268,11 +240,6 @@ fn length_bits(names: &[HeaderName]) -> u64 {
 #[inline]
 fn length_bit(name: &HeaderName) -> u64 {
     1 << (name.as_str().len() & 63)
-}
-
-/// A character of a `token` (RFC 9110 §5.6.2), as a scheme's name is one.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Removes the credential from its header, or hides it there if it is to be forwarded.

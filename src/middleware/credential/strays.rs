@@ -40,7 +40,7 @@ impl Sources {
             headers.iter().any(|(name, value)| {
                 let value = value.as_bytes();
                 if *name == header::AUTHORIZATION {
-                    let presented = self.authorization(value);
+                    let presented = self.authorization.credential(value);
                     presented.is_some_and(|presented| presented.token == key)
                 } else {
                     value == key && self.headers.contains(name)
@@ -68,7 +68,10 @@ impl Sources {
                 strays.note(KeyPlace::Referer, value, format, is_presented);
             } else if is_url_header(name) {
                 strays.note(KeyPlace::ForwardedUrl, value, format, |_| true);
-            } else if *name == header::AUTHORIZATION && self.authorization(value).is_none() {
+            } else if *name == header::AUTHORIZATION
+                && let credential = self.authorization.credential(value)
+                && credential.is_none_or(|credential| credential.has_other_scheme)
+            {
                 strays.note(KeyPlace::Authorization, value, format, |_| true);
             }
         }

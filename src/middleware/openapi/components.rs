@@ -1,7 +1,7 @@
 //! The parts of a document that its operations refer to.
 
 use http::StatusCode;
-use http::header::HeaderName;
+use http::header;
 use serde_json::{Map, Value, json};
 
 use crate::middleware::auth::Documented;
@@ -19,33 +19,40 @@ const DESCRIPTION: &str = "An API key of this service. A request carries one key
 
 /// The security schemes, each with its name in the document.
 pub(super) fn schemes(layer: &Documented<'_>) -> Vec<(String, Value)> {
-    let (headers, schemes) = layer.sources.kinds();
-    let headers = headers.iter().map(|header| {
-        let scheme = json!({
+    let (headers, authorization) = layer.sources.kinds();
+    let in_header = |name: &str| {
+        json!({
             "type": "apiKey",
             "in": "header",
-            "name": header.as_str(),
+            "name": name,
             "description": DESCRIPTION,
-        });
-        (component(header), scheme)
-    });
-    let schemes = schemes.iter().map(|scheme| {
-        let name = match scheme {
+        })
+    };
+    let headers = headers.iter();
+    let headers = headers.map(|name| (component(name.as_str()), in_header(name.as_str())));
+    let schemes = authorization.schemes().iter().map(|scheme| {
+        let name = if *scheme == Scheme::BEARER {
             // The registry of schemes has it in this spelling.
-            Scheme::Bearer => "bearer",
-            Scheme::ApiKey => scheme.as_str(),
+            "bearer"
+        } else {
+            scheme.as_str()
         };
         let described = json!({"type": "http", "scheme": name, "description": DESCRIPTION});
-        (scheme.as_str().to_owned(), described)
+        (component(scheme.as_str()), described)
     });
-    headers.chain(schemes).collect()
+    // A scheme of the type `http` would have clients write its name in front of the key.
+    let raw = authorization.is_raw().then(|| {
+        let name = header::AUTHORIZATION;
+        (component("Authorization"), in_header(name.as_str()))
+    });
+    headers.chain(schemes).chain(raw).collect()
 }
 
-/// A header as the name of a component, whose characters are fewer.
-fn component(header: &HeaderName) -> String {
+/// A header or a scheme as the name of a component, whose characters are fewer.
+fn component(name: &str) -> String {
     let is_allowed =
         |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    let characters = header.as_str().chars();
+    let characters = name.chars();
     characters
         .map(|it| if is_allowed(it) { it } else { '_' })
         .collect()

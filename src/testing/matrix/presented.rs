@@ -11,6 +11,7 @@ pub(super) fn with_keys<'a>(keys: impl IntoIterator<Item = (&'a Source, &'a str)
         let (name, text) = match &source.0 {
             Kind::Header(name) => (name.clone(), key.to_owned()),
             Kind::Authorization(scheme) => (AUTHORIZATION, format!("{} {key}", scheme.as_str())),
+            Kind::RawAuthorization => (AUTHORIZATION, key.to_owned()),
         };
         if let Ok(mut value) = HeaderValue::try_from(text) {
             value.set_sensitive(true);
@@ -25,6 +26,7 @@ pub(super) fn place_of(source: &Source) -> &str {
     match &source.0 {
         Kind::Header(name) => name.as_str(),
         Kind::Authorization(scheme) => scheme.as_str(),
+        Kind::RawAuthorization => "Authorization without a scheme",
     }
 }
 

@@ -130,7 +130,7 @@ async fn what_does_not_parse_is_told_what_would() {
         (
             error(Source::header(AUTHORIZATION)),
             ErrorKind::InvalidCarrier,
-            "invalid carrier: this header already has a meaning of its own; use a header such as x-api-key, or the scheme Bearer of Authorization",
+            "invalid carrier: this header or scheme has a meaning of its own, or its name is no token; use a header such as x-api-key, or the scheme Bearer of Authorization",
         ),
     ];
     assert_texts(table);

@@ -355,6 +355,33 @@ async fn the_keys_of_several_rings_are_tried_in_every_place() {
 }
 
 #[tokio::test]
+async fn keys_are_tried_under_any_scheme_and_without_one() {
+    let ring = ring();
+    let places = [
+        Source::scheme("Token").unwrap(),
+        Source::authorization_raw(),
+    ];
+    let matrix = Matrix::new(ring.clone(), table()).sources(places.clone());
+    let layer = ApiKeyLayer::new(ring.clone()).routes(table());
+    matrix
+        .check(behind(&layer.clone().sources(places.clone())))
+        .await
+        .unwrap();
+
+    let [token, raw] = places;
+    for (read, lacking) in [
+        (token, "in Authorization without a scheme)"),
+        (raw, "in Token)"),
+    ] {
+        let layer = layer.clone().sources([read]);
+        let error = matrix.check(behind(&layer)).await.unwrap_err();
+        let right = format!("the right key (realm orders, {lacking}");
+        let mut faults = error.faults().iter().map(ToString::to_string);
+        assert!(faults.any(|fault| fault.starts_with(&right)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_handler_may_end_the_key_that_it_is_called_with() {
     let ring = ring();
     let of_handlers = ring.clone();
