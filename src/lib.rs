@@ -153,6 +153,8 @@ pub(crate) use error::text_type::{
 pub(crate) use support::serde_text::serde_text;
 
 #[doc(inline)]
+pub use access::actor::Actor;
+#[doc(inline)]
 pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
 #[doc(inline)]
 pub use access::label::Label;

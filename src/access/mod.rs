@@ -1,5 +1,6 @@
-//! Realms, scopes, requirements and caveats, subjects, labels and metadata, and texts that are safe to show.
+//! Realms, scopes, requirements and caveats, subjects, actors, labels and metadata, and texts that are safe to show.
 
+pub(crate) mod actor;
 pub(crate) mod caveat;
 pub(crate) mod label;
 mod mark;

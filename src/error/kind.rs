@@ -30,6 +30,9 @@ pub enum ErrorKind {
     /// A subject that is empty, longer than 256 bytes, starts with `=`, or holds control or format
     /// characters.
     InvalidSubject,
+    /// An [`Actor`](crate::Actor) that is empty, longer than 256 bytes, starts with `=`, holds control or format
+    /// characters, or a key.
+    InvalidActor,
     /// A label of over 256 bytes, with control or format characters or with `=` at the start.
     InvalidLabel,
     /// Metadata of over 8 KiB or with U+0000.
@@ -131,6 +134,7 @@ impl ErrorKind {
             | Self::InvalidDocument
             | Self::InvalidCaveat
             | Self::InvalidSubject
+            | Self::InvalidActor
             | Self::InvalidLabel
             | Self::InvalidMetadata
             | Self::InvalidKeyId

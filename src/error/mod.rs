@@ -122,6 +122,9 @@ impl fmt::Display for Error {
             ErrorKind::InvalidSubject => {
                 "invalid subject: use 1 to 256 bytes without control and format characters, and no = at the start"
             }
+            ErrorKind::InvalidActor => {
+                "invalid actor: use 1 to 256 bytes without control and format characters, no = at the start, and no key"
+            }
             ErrorKind::InvalidLabel => {
                 "invalid label: use up to 256 bytes without control and format characters, and no = at the start"
             }

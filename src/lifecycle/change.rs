@@ -1,6 +1,7 @@
 //! The changes that a store applies.
 
 use super::{Expected, KeyLimit, Write};
+use crate::access::actor::Actor;
 
 /// A set of writes that a store applies all together or not at all.
 ///
@@ -33,6 +34,7 @@ use super::{Expected, KeyLimit, Write};
 pub struct Change {
     writes: Vec<Write>,
     limits: Vec<KeyLimit>,
+    actor: Option<Actor>,
 }
 
 impl Change {
@@ -43,6 +45,7 @@ impl Change {
         Self {
             writes,
             limits: Vec::new(),
+            actor: None,
         }
     }
 
@@ -53,6 +56,13 @@ impl Change {
         if !self.limits.contains(&limit) {
             self.limits.push(limit);
         }
+        self
+    }
+
+    /// Says who makes the change. A store that keeps a history records it there.
+    #[must_use]
+    pub fn by(mut self, actor: Option<&Actor>) -> Self {
+        self.actor = actor.cloned();
         self
     }
 
@@ -69,12 +79,17 @@ impl Change {
     /// The part of the change that concerns existing records.
     pub(crate) fn to_known_records(&self) -> Self {
         let known = |write: &&Write| write.expected != Expected::Absent;
-        Self::new(self.writes.iter().filter(known).cloned().collect())
+        Self::new(self.writes.iter().filter(known).cloned().collect()).by(self.actor())
     }
 
     /// The writes, in order. Each names another record.
     pub fn writes(&self) -> &[Write] {
         &self.writes
+    }
+
+    /// Who makes the change, if that was said.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
     }
 
     /// The limits that hold once the change has applied.

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::lifecycle::Ended;
@@ -17,6 +18,7 @@ pub struct Event<'a> {
     identity: Identity,
     place: Option<KeyPlace>,
     subject: Option<&'a str>,
+    actor: Option<&'a Actor>,
     failure: Option<&'a (dyn StdError + Send + Sync + 'static)>,
 }
 
@@ -198,6 +200,11 @@ impl<'a> Event<'a> {
         self.subject
     }
 
+    /// Who made the change, if the ring [acts](crate::KeyRing::acting_as) as someone. `None` of a request.
+    pub fn actor(&self) -> Option<&'a Actor> {
+        self.actor
+    }
+
     /// The error, if the event is about a failure: of an upkeep, of a keys file, of the database of a
     /// replica, or of the store that gave no verdict on a request. It is fit for logs, together with its [sources](StdError::source):
     /// they name the file, the line, or the server's answer.
@@ -213,6 +220,7 @@ impl<'a> Event<'a> {
             identity: Identity::Proven(record.id()),
             place: None,
             subject: Some(record.subject().as_str()),
+            actor: None,
             failure: None,
         }
     }
@@ -238,8 +246,14 @@ impl<'a> Event<'a> {
             identity: claimed.map_or(Identity::Unknown, Identity::Claimed),
             place: None,
             subject: None,
+            actor: None,
             failure: None,
         }
+    }
+
+    /// Adds who made the change.
+    pub(crate) fn by(self, actor: Option<&'a Actor>) -> Self {
+        Self { actor, ..self }
     }
 
     /// Adds the error, if there is one.
@@ -280,6 +294,7 @@ pub(crate) struct HeldEvent {
     realm: Option<Realm>,
     identity: Identity,
     subject: Option<Box<str>>,
+    actor: Option<Actor>,
 }
 
 impl HeldEvent {
@@ -290,6 +305,7 @@ impl HeldEvent {
             realm: event.realm.cloned(),
             identity: event.identity,
             subject: event.subject.map(Box::from),
+            actor: event.actor.cloned(),
         }
     }
 
@@ -300,6 +316,7 @@ impl HeldEvent {
             identity: self.identity,
             place: None,
             subject: self.subject.as_deref(),
+            actor: self.actor.as_ref(),
             failure: None,
         }
     }

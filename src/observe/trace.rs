@@ -2,6 +2,7 @@
 
 use tracing::Level;
 
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::observe::event::{Event, EventKind};
@@ -23,6 +24,7 @@ use crate::verdict::{KeyPlace, RejectionKind};
 /// | `claimed_key_id` | an id that [nothing has proven](Event::claimed_key_id): never revoke by it alone |
 /// | `place` | [`KeyPlace::as_str`], the place of a key that does not belong there |
 /// | `subject` | whose key it is |
+/// | `actor` | who made the change, if the ring [acts](crate::KeyRing::acting_as) as someone |
 /// | `rejection` | [`RejectionKind::as_str`] of a refused request |
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
@@ -107,6 +109,7 @@ impl Observer for TracingObserver {
                     claimed_key_id = claimed.as_ref().map(KeyId::as_str),
                     place = event.place().map(KeyPlace::as_str),
                     subject = event.subject(),
+                    actor = event.actor().map(Actor::as_str),
                     rejection = rejection.map(RejectionKind::as_str),
                     cause = cause.map(InvalidCause::as_str),
                     reason = reason,

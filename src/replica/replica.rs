@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::shared::Shared;
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -199,9 +200,10 @@ impl KeyStore for Replica {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
-            let revoked = self.0.source.revoke(realm, target, revocation).await?;
+            let revoked = self.0.source.revoke(realm, target, revocation, by).await?;
             self.follow_up().await;
             Ok(revoked)
         })
@@ -231,9 +233,10 @@ impl KeyStore for Replica {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let purged = self.0.source.purge(realm, ended_by).await?;
+            let purged = self.0.source.purge(realm, ended_by, by).await?;
             self.follow_up().await;
             Ok(purged)
         })

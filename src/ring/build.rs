@@ -42,7 +42,7 @@ impl KeyRingBuilder {
         };
         let watchers = Watchers::default();
         store.on_change(watchers.listener());
-        Ok(KeyRing(Arc::new(Inner {
+        let inner = Inner {
             index: store.index(&realm).cloned(),
             store: Arc::new(store),
             clock: self.clock,
@@ -71,7 +71,8 @@ impl KeyRingBuilder {
                 .unknown_keys
                 .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),
             latest_end: AtomicU64::new(0),
-        })))
+        };
+        Ok(KeyRing(Arc::new(inner), None))
     }
 
     fn check_limits(&self) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The common parts of all changes: their input, and how they are applied.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::KeyRing;
@@ -16,6 +17,7 @@ pub(super) const MAX_ATTEMPTS: usize = 32;
 impl KeyRing {
     /// Applies a change and wakes the watches of its keys. Returns false if another writer was first.
     pub(super) async fn commit(&self, change: &Change) -> Result<bool, Error> {
+        let change = &*self.signed(change);
         let committed = self.0.store.commit(change).await;
         match committed.as_ref().map_err(StoreError::kind) {
             Err(StoreErrorKind::Conflict) => return Ok(false),
@@ -33,6 +35,19 @@ impl KeyRing {
         Ok(true)
     }
 
+    /// The change with the actor of this ring, unless it has another already.
+    fn signed<'c>(&self, change: &'c Change) -> Cow<'c, Change> {
+        match (change.actor(), self.actor()) {
+            (None, Some(actor)) => Cow::Owned(change.clone().by(Some(actor))),
+            _ => Cow::Borrowed(change),
+        }
+    }
+
+    /// Reports a change that this ring has made.
+    pub(super) fn report<'a>(&'a self, event: impl FnOnce() -> Event<'a>) {
+        self.0.observer.tell(|| event().by(self.actor()));
+    }
+
     /// Wakes the watches of the change's keys through this ring.
     pub(super) fn wake(&self, change: &Change) {
         for write in change.writes() {
@@ -45,7 +60,9 @@ impl KeyRing {
             if let Some(revocation) = write.record.revocation() {
                 let reason = revocation.reason;
                 let kind = EventKind::Revoked { reason };
-                self.0.observer.tell(|| Event::about(kind, &write.record));
+                let actor = change.actor().or(self.actor());
+                let event = || Event::about(kind, &write.record).by(actor);
+                self.0.observer.tell(event);
             }
         }
     }

@@ -52,7 +52,7 @@ impl KeyRing {
             };
             if self.commit(&change).await? {
                 let event = || Event::about(EventKind::Described, &described);
-                self.0.observer.tell(event);
+                self.report(event);
                 return Ok(described);
             }
         }

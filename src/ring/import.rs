@@ -77,9 +77,7 @@ impl KeyRing {
                     Ok(true) => {
                         if let Some(write) = change.writes().first() {
                             let record = &write.record;
-                            self.0
-                                .observer
-                                .tell(|| Event::about(EventKind::Imported, record));
+                            self.report(|| Event::about(EventKind::Imported, record));
                             return Ok(Imported::new(Arc::clone(record)));
                         }
                     }
@@ -159,7 +157,7 @@ impl KeyRing {
                 self.0.reading(),
             )?;
             if self.commit(&change).await? {
-                self.0.observer.tell(|| Event::about(kind, &record));
+                self.report(|| Event::about(kind, &record));
                 return Ok(record);
             }
         }

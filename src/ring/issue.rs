@@ -55,7 +55,7 @@ impl KeyRing {
                 self.0.reading(),
             )?;
             if self.commit(&change).await? {
-                self.0.observer.tell(|| Event::about(kind, &record));
+                self.report(|| Event::about(kind, &record));
                 return Ok(record);
             }
         }

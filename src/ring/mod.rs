@@ -1,5 +1,6 @@
 //! One realm over one store.
 
+mod acting;
 pub(crate) mod answer;
 mod asking;
 mod bounded;
@@ -40,6 +41,7 @@ pub(crate) use verifying::Verifying;
 use waiting::Waiting;
 pub use watch::Watch;
 
+use crate::access::actor::Actor;
 use crate::access::caveat::{CaveatKind, Facts};
 use crate::access::realm::Realm;
 use crate::error::Error;
@@ -102,7 +104,7 @@ use crate::verdict::{VerifiedKey, VerifyError};
 /// [`lookup_timeout`](KeyRingBuilder::lookup_timeout): the other methods wait for as long as the store
 /// takes.
 #[derive(Clone)]
-pub struct KeyRing(Arc<Inner>);
+pub struct KeyRing(Arc<Inner>, Option<Actor>);
 
 struct Inner {
     store: Arc<dyn KeyStore>,

@@ -70,7 +70,7 @@ impl KeyRing {
             )?;
             if self.commit(&change).await? {
                 let kind = EventKind::Rotated { replaced: id };
-                self.0.observer.tell(|| Event::about(kind, &record));
+                self.report(|| Event::about(kind, &record));
                 self.report_revoked(&change);
                 return Ok(Issued { secret, record });
             }
@@ -154,6 +154,7 @@ impl KeyRing {
                 &self.0.policy,
                 self.reading_with(from),
             )?;
+            let change = change.by(self.actor());
             if self.shares_store_with(from) {
                 let committed = from.commit(&change).await;
                 // As `commit` does for its own ring: an error may be only the answer's.
@@ -219,7 +220,7 @@ impl KeyRing {
 
     fn report_regranted(&self, replaced: KeyId, record: &KeyRecord) {
         let kind = EventKind::Regranted { replaced };
-        self.0.observer.tell(|| Event::about(kind, record));
+        self.report(|| Event::about(kind, record));
     }
 
     fn shares_store_with(&self, other: &Self) -> bool {

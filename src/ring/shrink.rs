@@ -57,7 +57,7 @@ impl KeyRing {
                 };
                 if !lineage.iter().any(is_as_before) {
                     let event = || Event::about(EventKind::Narrowed, &record);
-                    self.0.observer.tell(event);
+                    self.report(event);
                 }
                 self.report_revoked(&change);
                 return Ok(record);
@@ -152,7 +152,9 @@ impl KeyRing {
         let (realm, store) = (&self.0.realm, &self.0.store);
         let at = self.time_or_end();
         let revocation = Revocation { at, reason };
-        let revoked = store.revoke(realm, target, revocation).await?;
+        let revoked = store
+            .revoke(realm, target, revocation, self.actor())
+            .await?;
         for ended in &revoked.ended {
             if let Some(id) = ended.id {
                 self.0.watchers.tell(id);
@@ -160,7 +162,7 @@ impl KeyRing {
         }
         for ended in &revoked.ended {
             let event = || Event::revoked(realm, ended, reason);
-            self.0.observer.tell(event);
+            self.report(event);
         }
         Ok(revoked)
     }

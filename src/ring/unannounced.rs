@@ -142,7 +142,7 @@ impl KeyRing {
             let event = HeldEvent::of(event);
             held.news().events.push((told.clone(), event));
         });
-        Self(Arc::new(Inner {
+        let view = Inner {
             store: Arc::new(view),
             index: None,
             clock: Arc::clone(&inner.clock),
@@ -164,6 +164,7 @@ impl KeyRing {
             uses: None,
             upkeep_interval: inner.upkeep_interval,
             retention: inner.retention,
-        }))
+        };
+        Self(Arc::new(view), self.1.clone())
     }
 }

@@ -105,7 +105,8 @@ impl KeyRing {
             return Ok(0);
         };
         let ended_by = Timestamp::from_unix(ended_by);
-        self.0.store.purge(&self.0.realm, ended_by).await
+        let (store, realm) = (&self.0.store, &self.0.realm);
+        store.purge(realm, ended_by, self.actor()).await
     }
 
     /// Tells the store the uses that it does not know yet, as [`upkeep`](Self::upkeep) does at

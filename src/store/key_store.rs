@@ -9,6 +9,7 @@ use super::store_id::StoreId;
 use super::{
     Change, ChangeListener, Index, ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target,
 };
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -135,12 +136,14 @@ pub trait KeyStore: Send + Sync + 'static {
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Revokes every record of a realm that the target names, and returns those that it ended, in the
-    /// order of their ids. Records that are revoked already stay as they are.
+    /// order of their ids. Records that are revoked already stay as they are. `by` says who revokes them, if that is
+    /// known, and decides nothing.
     fn revoke<'a>(
         &'a self,
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>>;
 
     /// The record of an id in a realm.
@@ -173,13 +176,14 @@ pub trait KeyStore: Send + Sync + 'static {
     }
 
     /// Removes the records of a realm whose [end](crate::KeyRecord::ended_at) is not after `ended_by`, and
-    /// returns how many there were. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
+    /// returns how many there were. `by` says who asks for it, if that is known. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
     fn purge<'a>(
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        let _ = (realm, ended_by);
+        let _ = (realm, ended_by, by);
         Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
     }
 

@@ -7,6 +7,7 @@ use super::{
     BoxFuture, Change, ChangeListener, Found, Index, KeyStore, ListQuery, Lookup, Page, Revoked,
     StoreError, StoreId, Target,
 };
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -48,8 +49,9 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        (**self).revoke(realm, target, revocation)
+        (**self).revoke(realm, target, revocation, by)
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -76,8 +78,9 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        (**self).purge(realm, ended_by)
+        (**self).purge(realm, ended_by, by)
     }
 
     fn record_uses<'a>(

@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::at_once::at_once;
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -94,8 +95,9 @@ impl KeyStore for RecordingStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        self.inner.revoke(realm, target, revocation)
+        self.inner.revoke(realm, target, revocation, by)
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -122,8 +124,9 @@ impl KeyStore for RecordingStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.inner.purge(realm, ended_by)
+        self.inner.purge(realm, ended_by, by)
     }
 
     fn record_uses<'a>(

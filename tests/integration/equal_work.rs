@@ -10,8 +10,8 @@ use tower_api_key::store::{
     Target,
 };
 use tower_api_key::{
-    ApiKeyLayer, Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock, Realm,
-    Revocation, RevocationReason, VerifiedKey, VerifyErrorKind,
+    Actor, ApiKeyLayer, Grant, InvalidCause, KeyDigest, KeyId, KeyRecord, KeyRing, ManualClock,
+    Realm, Revocation, RevocationReason, VerifiedKey, VerifyErrorKind,
 };
 
 use crate::floods::WellFormed;
@@ -57,9 +57,10 @@ impl KeyStore for Noting {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         self.note("revoke".to_owned());
-        self.store.revoke(realm, target, revocation)
+        self.store.revoke(realm, target, revocation, by)
     }
 
     fn list<'a>(

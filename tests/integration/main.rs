@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod actors;
 mod ambiguity;
 mod authorization;
 mod builders;

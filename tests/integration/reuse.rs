@@ -9,8 +9,8 @@ use tower_api_key::store::{
     BoxFuture, Change, KeyStore, Lookup, MemoryStore, Revoked, StoreError, StoreErrorKind, Target,
 };
 use tower_api_key::{
-    ApiKeyLayer, EventKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, ManualClock, Realm,
-    Revocation, RevocationReason, Timestamp, VerifyErrorKind,
+    Actor, ApiKeyLayer, EventKind, Grant, InvalidCause, Issued, KeyDigest, KeyRing, ManualClock,
+    Realm, Revocation, RevocationReason, Timestamp, VerifyErrorKind,
 };
 
 use crate::events::{Later, Recorder, about};
@@ -289,11 +289,12 @@ impl KeyStore for Troubled {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let end = *self.end.lock().unwrap();
         Box::pin(async move {
             match end {
-                End::Honest => self.store.revoke(realm, target, revocation).await,
+                End::Honest => self.store.revoke(realm, target, revocation, by).await,
                 End::Fail => Err(StoreErrorKind::Unavailable.into()),
                 End::Conflict => Err(StoreErrorKind::Conflict.into()),
                 End::Panic => panic!("the store panicked, as the test told it to"),

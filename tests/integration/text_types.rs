@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use tower_api_key::store::Cursor;
 use tower_api_key::{
-    Caveat, CaveatKind, Caveats, CertificateThumbprint, Error, ErrorKind, KeyDigest, KeyId,
+    Actor, Caveat, CaveatKind, Caveats, CertificateThumbprint, Error, ErrorKind, KeyDigest, KeyId,
     KeyPrefix, KeyState, Label, Metadata, Networks, Realm, RevocationReason, Scope, ScopeSet,
     Subject, Timestamp,
 };
@@ -63,7 +63,7 @@ fn a_type_has_the_traits_that_one_expects() {
     let value = format!("{PARSED} Display {COMPARED}");
     let word = format!("Display AsRef<str> {COMPARED}");
     let expected = |name| match name {
-        "Realm" | "Scope" | "Subject" | "Label" => text.clone(),
+        "Realm" | "Scope" | "Subject" | "Actor" | "Label" => text.clone(),
         "KeyId" | "KeyPrefix" | "ScopeSet" | "Caveats" | "RevocationReason" => shown.clone(),
         "Caveat" | "Networks" | "CertificateThumbprint" | "Cursor" | "Timestamp" => value.clone(),
         "KeyState" | "CaveatKind" => word.clone(),
@@ -71,7 +71,7 @@ fn a_type_has_the_traits_that_one_expects() {
         _ => panic!("{name}"),
     };
     let lines = lines!(
-        KeyId KeyPrefix Realm Scope Subject Label ScopeSet Caveats RevocationReason Caveat Networks
+        KeyId KeyPrefix Realm Scope Subject Actor Label ScopeSet Caveats RevocationReason Caveat Networks
         CertificateThumbprint Cursor Timestamp KeyState CaveatKind KeyDigest
     );
     for (name, line) in lines {
@@ -123,6 +123,7 @@ fn each_is_parsed_and_shown_in_the_same_ways() {
     is_its_text::<ScopeSet>("read write", "read  write", ErrorKind::InvalidScope);
     is_its_text::<Caveats>("cnf=a net=10.0.0.0/8", "a  b", ErrorKind::InvalidCaveat);
     is_its_text::<Subject>("alice \u{1f511}", "", ErrorKind::InvalidSubject);
+    is_its_text::<Actor>("ops@example.com", "", ErrorKind::InvalidActor);
     is_its_text::<Label>("", "a\nb", ErrorKind::InvalidLabel);
 }
 
@@ -145,14 +146,15 @@ fn some_are_found_by_their_text() {
         assert_eq!(sorted, texts);
     }
     are_found::<Subject>(["b", "a", "C"]);
+    are_found::<Actor>(["b", "a", "C"]);
     are_found::<Label>(["b", "a", "C"]);
     are_found::<Realm>(["b", "a", "C"]);
     are_found::<Scope>(["b", "a", "C"]);
 }
 
-/// Rule 36: no subject and no label holds what a terminal or a spreadsheet obeys.
+/// Rule 36: no subject, no actor and no label holds what a terminal or a spreadsheet obeys.
 #[test]
-fn r36_subjects_and_labels_can_be_shown_as_they_are() {
+fn r36_subjects_actors_and_labels_can_be_shown_as_they_are() {
     let long = "a".repeat(256);
     let too_long = "a".repeat(257);
     for text in [
@@ -168,11 +170,14 @@ fn r36_subjects_and_labels_can_be_shown_as_they_are() {
     ] {
         let error = Subject::new(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidSubject, "{text:?}");
+        let error = Actor::new(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidActor, "{text:?}");
         let error = Label::new(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidLabel, "{text:?}");
     }
     for text in ["alice", "a=1", "\u{c5}lice \u{6f22}", " ", &long] {
         assert_eq!(Subject::new(text).unwrap(), text);
+        assert_eq!(Actor::new(text).unwrap(), text);
         assert_eq!(Label::new(text).unwrap(), text);
     }
 }

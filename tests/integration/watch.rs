@@ -13,7 +13,7 @@ use tower_api_key::store::{
     Target,
 };
 use tower_api_key::{
-    Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, KeyState,
+    Actor, Error, ErrorKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, KeyState,
     ManualClock, Realm, Revocation, RevocationReason, VerifyErrorKind, Watch,
 };
 
@@ -369,9 +369,10 @@ impl KeyStore for Doubtful {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
-            let revoked = self.store.revoke(realm, target, revocation).await?;
+            let revoked = self.store.revoke(realm, target, revocation, by).await?;
             if self.in_doubt.load(Ordering::Relaxed) {
                 return Err(StoreErrorKind::Unavailable.into());
             }

@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Freshness, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page,
     Revoked, StoreError, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp};
 
 use crate::subject::now;
 
@@ -52,8 +52,9 @@ impl KeyStore for Copied {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        self.store.revoke(realm, target, revocation)
+        self.store.revoke(realm, target, revocation, by)
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -72,8 +73,9 @@ impl KeyStore for Copied {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        self.store.purge(realm, ended_by)
+        self.store.purge(realm, ended_by, by)
     }
 }
 

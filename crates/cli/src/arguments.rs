@@ -71,6 +71,15 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) earlier_pepper: Vec<String>,
+    /// Who does it, for the events and the history of the keys [default: the user of this system]
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "ACTOR",
+        env = "TOWER_API_KEY_ACTOR",
+        hide_env_values = true
+    )]
+    pub(crate) actor: Option<String>,
     /// Write JSON to standard output, and errors and warnings as JSON to standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,

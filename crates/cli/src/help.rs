@@ -8,6 +8,16 @@ use crate::text::one_line;
 
 const STORE: &[&str] = &["store", "json"];
 const RECORDS: &[&str] = &["store", "prefix", "realm", "json"];
+/// Of a command that changes keys.
+const CHANGES: &[&str] = &[
+    "store",
+    "prefix",
+    "realm",
+    "pepper",
+    "earlier_pepper",
+    "actor",
+    "json",
+];
 const KEYS: &[&str] = &[
     "store",
     "prefix",
@@ -32,7 +42,7 @@ struct Page {
 const PAGES: [Page; 20] = [
     Page {
         name: "issue",
-        common: KEYS,
+        common: CHANGES,
         idle: &["max_grace"],
         examples: "
   KEY=$(tower-api-key issue --subject alice --scope orders:read)
@@ -47,7 +57,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "rotate",
-        common: KEYS,
+        common: CHANGES,
         idle: &["max_keys_per_subject"],
         examples: "
   NEW=$(tower-api-key rotate 0123456789Ab --grace 12h)
@@ -55,14 +65,14 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "regrant",
-        common: KEYS,
+        common: CHANGES,
         idle: &["max_grace"],
         examples: "
   tower-api-key regrant 0123456789Ab --scope orders:read --scope orders:write",
     },
     Page {
         name: "narrow",
-        common: KEYS,
+        common: CHANGES,
         idle: &[],
         examples: "
   tower-api-key narrow 0123456789Ab --scope orders:read
@@ -70,7 +80,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "describe",
-        common: KEYS,
+        common: CHANGES,
         idle: &[],
         examples: "
   tower-api-key describe 0123456789Ab --label 'build server'
@@ -78,7 +88,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "revoke",
-        common: KEYS,
+        common: CHANGES,
         idle: &[],
         examples: "
   tower-api-key revoke 0123456789Ab --reason superseded
@@ -102,7 +112,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "import",
-        common: KEYS,
+        common: CHANGES,
         idle: &["max_grace"],
         examples: "
   tower-api-key import --subject carol --expires-in 90d < old-key.txt
@@ -139,7 +149,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "purge",
-        common: RECORDS,
+        common: &["store", "prefix", "realm", "actor", "json"],
         idle: &[],
         examples: "
   tower-api-key purge --retention 90d",
@@ -160,7 +170,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "copy",
-        common: &["store", "realm", "json"],
+        common: &["store", "realm", "actor", "json"],
         idle: &[],
         examples: "
   tower-api-key copy sqlite:copy.db
@@ -204,7 +214,7 @@ fn of_page(command: Command, page: &Page) -> Command {
         .after_help(format!("{heading}{}", page.examples))
         .mut_args(|argument| {
             let id = argument.get_id().as_str();
-            let is_common = KEYS.contains(&id);
+            let is_common = CHANGES.contains(&id);
             let is_idle = page.idle.contains(&id) || (is_common && !page.common.contains(&id));
             match (page.name, argument.get_id().as_str()) {
                 // It works on the whole store.

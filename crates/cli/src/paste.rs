@@ -93,7 +93,7 @@ impl Common {
     ) -> Result<(KeyRing, KeyId), Failure> {
         let store = self.store_url()?.open().await?;
         let id = named.id(self, &store).await?;
-        Ok((builder.build(store)?, id))
+        Ok((self.acting(builder.build(store)?)?, id))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    CaveatKind, Caveats, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason, ScopeSet,
-    SystemClock, Timestamp,
+    Actor, CaveatKind, Caveats, Clock, Grant, KeyRing, KeyRingBuilder, Pepper, RevocationReason,
+    ScopeSet, SystemClock, Timestamp,
 };
 
 use crate::arguments::{Common, Reason};
@@ -59,7 +59,26 @@ impl Common {
     /// Opens the store, once the arguments are known to be right.
     pub(crate) async fn open(&self, builder: KeyRingBuilder) -> Result<KeyRing, Failure> {
         let store = self.store_url()?.open().await?;
-        Ok(builder.build(store)?)
+        self.acting(builder.build(store)?)
+    }
+
+    /// The ring, whose changes are those of the one who runs the program.
+    pub(crate) fn acting(&self, ring: KeyRing) -> Result<KeyRing, Failure> {
+        Ok(match self.actor()? {
+            Some(actor) => ring.acting_as(actor)?,
+            None => ring,
+        })
+    }
+
+    /// Who runs the program: the one who is named, or else the user of the system. The history says so, and
+    /// proves nothing, because any user can give another name.
+    pub(crate) fn actor(&self) -> Result<Option<Actor>, Failure> {
+        if let Some(named) = &self.actor {
+            return Ok(Some(Actor::new(named)?));
+        }
+        let users = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"].into_iter();
+        let mut users = users.filter_map(|variable| std::env::var(variable).ok());
+        Ok(users.find_map(|user| Actor::new(&user).ok()))
     }
 
     /// Opens a store that is only read, which may be write-protected.

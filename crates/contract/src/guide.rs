@@ -20,7 +20,7 @@
 //!     BoxFuture, Change, Ended, Expected, Found, KeyLimit, KeyStore, ListQuery, Lookup, Page, Revoked,
 //!     StoreError, StoreErrorKind, StoreId, Target, Write,
 //! };
-//! use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+//! use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 //!
 //! /// All records under one lock, so that each call sees one state and changes it as a whole.
 //! #[derive(Clone, Default)]
@@ -148,6 +148,7 @@
 //!         realm: &'a Realm,
 //!         target: &'a Target,
 //!         revocation: Revocation,
+//!         _: Option<&'a Actor>,
 //!     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
 //!         Box::pin(async move { Ok(self.state().revoke(realm, target, revocation)) })
 //!     }
@@ -186,6 +187,7 @@
 //!         &'a self,
 //!         realm: &'a Realm,
 //!         ended_by: Timestamp,
+//!         _: Option<&'a Actor>,
 //!     ) -> BoxFuture<'a, Result<u64, StoreError>> {
 //!         let mut state = self.state();
 //!         let is_over = |it: &&Arc<KeyRecord>| it.ended_at().is_some_and(|end| end <= ended_by);

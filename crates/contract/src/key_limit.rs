@@ -62,7 +62,7 @@ async fn revoke<S: KeyStore>(
         at: after(1),
         reason: REASON,
     };
-    let revoked = trial.store.revoke(realm, target, revocation).await;
+    let revoked = trial.store.revoke(realm, target, revocation, None).await;
     revoked.map_err(|error| trial::failed("revoke", &error))?;
     Ok(())
 }

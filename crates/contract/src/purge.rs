@@ -23,7 +23,7 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
 pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("orders");
     let held = trial.held(&realm, "alice").await?;
-    let purged = trial.store.purge(&realm, Timestamp::MAX).await;
+    let purged = trial.store.purge(&realm, Timestamp::MAX, None).await;
     trial.unsupported(purged, "purge")?;
     trial.shows(&held, "after a purge was refused").await
 }

@@ -43,7 +43,7 @@ async fn revoke<S: KeyStore>(
     target: &Target,
     revocation: Revocation,
 ) -> Result<Revoked, Violation> {
-    match trial.store.revoke(realm, target, revocation).await {
+    match trial.store.revoke(realm, target, revocation, None).await {
         Ok(revoked) => Ok(revoked),
         Err(error) if error.kind() == StoreErrorKind::Unavailable => {
             Err(trial::failed(&format!("revoke {target:?}"), &error))

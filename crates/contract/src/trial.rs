@@ -180,7 +180,7 @@ impl<S: KeyStore> Trial<S> {
     }
 
     pub(super) async fn purge(&self, realm: &Realm, by: Timestamp) -> Result<u64, Violation> {
-        let purged = self.store.purge(realm, by).await;
+        let purged = self.store.purge(realm, by, None).await;
         purged.map_err(|error| failed("purge", &error))
     }
 

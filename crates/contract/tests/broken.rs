@@ -10,7 +10,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
     StoreError, StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 use super::batches;
 use super::fault::Fault;
@@ -274,6 +274,7 @@ impl KeyStore for BrokenStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        _: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(self.end(realm, target, revocation))
     }
@@ -314,6 +315,7 @@ impl KeyStore for BrokenStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        _: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move { Ok(self.with(|state| state.purge(realm, ended_by))) })
     }

@@ -11,7 +11,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 use tower_api_key_contract::{Clause, feed_contract};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,11 +291,12 @@ impl KeyStore for FaultyFeed {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let is_logged = self.fault != Fault::HidesRevocations;
         Box::pin(async move {
             self.logged(is_logged, |store| {
-                now(store.revoke(realm, target, revocation))
+                now(store.revoke(realm, target, revocation, by))
             })
         })
     }
@@ -316,8 +317,9 @@ impl KeyStore for FaultyFeed {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async move { self.logged(true, |store| now(store.purge(realm, ended_by))) })
+        Box::pin(async move { self.logged(true, |store| now(store.purge(realm, ended_by, by))) })
     }
 }
 

@@ -4,7 +4,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Freshness, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page,
     Revoked, StoreError, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, Realm, Revocation};
+use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation};
 use tower_api_key_contract::{Clause, contract_without};
 
 /// Its index follows each commit, and a revocation only if it is `followed`.
@@ -60,9 +60,10 @@ impl KeyStore for Indexed {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
-            let revoked = self.store.revoke(realm, target, revocation).await?;
+            let revoked = self.store.revoke(realm, target, revocation, by).await?;
             if self.followed {
                 self.follow(realm, &revoked).await;
             }

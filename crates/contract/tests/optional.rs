@@ -7,7 +7,7 @@ use tower_api_key::store::{
     StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{
-    Error, ErrorKind, Grant, KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp,
+    Actor, Error, ErrorKind, Grant, KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp,
 };
 use tower_api_key_contract::{Clause, contract, contract_without};
 
@@ -46,8 +46,9 @@ impl KeyStore for Plain {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        self.store.revoke(realm, target, revocation)
+        self.store.revoke(realm, target, revocation, by)
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -62,7 +63,12 @@ impl KeyStore for Plain {
         self.store.list(realm, query)
     }
 
-    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn purge<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: Timestamp,
+        _: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         let purged = if self.pretends {
             Ok(0)
         } else {

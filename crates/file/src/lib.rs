@@ -69,7 +69,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
     StoreError, StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use self::shared::Shared;
 use self::watcher::Watcher;
@@ -220,6 +220,7 @@ impl KeyStore for FileStore {
         _realm: &'a Realm,
         _target: &'a Target,
         _revocation: Revocation,
+        _actor: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         self.read_only()
     }
@@ -244,6 +245,7 @@ impl KeyStore for FileStore {
         &'a self,
         _realm: &'a Realm,
         _ended_by: Timestamp,
+        _actor: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.read_only()
     }

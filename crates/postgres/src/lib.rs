@@ -78,7 +78,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
     Target,
 };
-use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use self::connection::Connections;
 #[doc(inline)]
@@ -297,6 +297,7 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let (connections, realm, target) = (Arc::clone(&self.0), realm.clone(), target.clone());
         Box::pin(detached(async move {
@@ -369,6 +370,7 @@ impl KeyStore for PostgresStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             // No end in a column is later.

@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 use super::error::because;
 
@@ -62,6 +62,7 @@ impl KeyStore for Port {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let (realm, target) = (realm.clone(), target.clone());
         Box::pin(self.ask(move |reply| Call::Revoke(realm, target, revocation, reply)))
@@ -79,7 +80,12 @@ impl KeyStore for Port {
         Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
     }
 
-    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn purge<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: Timestamp,
+        _: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async { Err(not_here()) })
     }
 

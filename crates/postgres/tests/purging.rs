@@ -46,7 +46,7 @@ async fn r32_revocations_go_on_beside_a_purge() {
     let ring = ring_over(store.clone());
     let purge = tokio::spawn(async move {
         let realm = Realm::new("orders").unwrap();
-        store.purge(&realm, BY).await.unwrap()
+        store.purge(&realm, BY, None).await.unwrap()
     });
     while !someone_waits(&mut keeper).await {
         assert!(!purge.is_finished(), "the purge was a single step");
@@ -74,8 +74,11 @@ async fn what_another_session_holds_is_left_for_the_next_purge() {
     // More records are locked than a step would remove, and those after them are found.
     let store = connect(&url).await;
     let realm = Realm::new("orders").unwrap();
-    assert_eq!(store.purge(&realm, BY).await.unwrap(), OF_ALICE as u64);
+    assert_eq!(
+        store.purge(&realm, BY, None).await.unwrap(),
+        OF_ALICE as u64
+    );
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    let rest = store.purge(&realm, BY).await.unwrap();
+    let rest = store.purge(&realm, BY, None).await.unwrap();
     assert_eq!(rest, ENDED - OF_ALICE as u64);
 }

@@ -98,7 +98,7 @@ async fn whatever_is_written_waits_and_stands_still_no_longer_than_it_should() {
     ring.revoke(id, reason).await.unwrap();
     let time = Timestamp::from_unix(1);
     store.record_uses(realm, &[(id, time)]).await.unwrap();
-    store.purge(realm, time).await.unwrap();
+    store.purge(realm, time, None).await.unwrap();
 
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let seen: Vec<String> = sqlx::query_scalar("SELECT what FROM seen ORDER BY number")

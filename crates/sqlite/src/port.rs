@@ -8,7 +8,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use super::checkpoint::{bring_into_file, forget_pages};
 use super::place::Place;
@@ -43,6 +43,7 @@ impl KeyStore for SqliteStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let (realm, target) = (realm.clone(), target.clone());
         self.write(move |connection, place| {
@@ -106,6 +107,7 @@ impl KeyStore for SqliteStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(purge::purge(self, realm, ended_by))
     }

@@ -201,7 +201,7 @@ async fn a_store_that_is_read_only_reads() {
     let expected = "the store was opened to read only; open it to write";
     for error in [
         store
-            .purge(realm, Timestamp::from_unix(0))
+            .purge(realm, Timestamp::from_unix(0), None)
             .await
             .unwrap_err(),
         store.record_uses(realm, &[]).await.unwrap_err(),

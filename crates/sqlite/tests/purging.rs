@@ -46,7 +46,7 @@ async fn r32_revocations_go_on_beside_a_purge() {
     connection.execute(FILL, [ENDED]).unwrap();
 
     let realm = Realm::new("orders").unwrap();
-    let mut purge = store.purge(&realm, Timestamp::from_unix(1_000));
+    let mut purge = store.purge(&realm, Timestamp::from_unix(1_000), None);
     // It takes no further step before it is polled again.
     assert!(poll_once(&mut purge).is_pending());
     revoke(&own, keys[0]).await;

@@ -14,6 +14,7 @@ use super::{
     BoxFuture, Change, Ended, Expected, Found, Freshness, Index, KeyStore, ListQuery, Lookup,
     MOST_REALMS, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
 };
+use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
@@ -194,6 +195,7 @@ impl KeyStore for MemoryStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(ready(Ok(self.end(realm, target, revocation))))
     }
@@ -220,6 +222,7 @@ impl KeyStore for MemoryStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        _by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(ready(Ok(self.remove_ended(realm, ended_by))))
     }

@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
     StoreError, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation};
 
 use {crate::folder::Folder, tower_api_key_sqlite::SqliteStore};
 
@@ -148,10 +148,11 @@ impl KeyStore for Steps {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(self.between(async move {
             (self.before_revoke)();
-            self.store.revoke(realm, target, revocation).await
+            self.store.revoke(realm, target, revocation, by).await
         }))
     }
 

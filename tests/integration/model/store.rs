@@ -8,7 +8,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Index, KeyStore, ListQuery, Lookup, MemoryStore, Revoked, StoreError,
     StoreErrorKind, StoreId, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 use super::now;
 use super::rings::REALMS;
@@ -176,13 +176,14 @@ impl KeyStore for RecordingStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
             let rival = self.rival.lock().unwrap().take();
             if let Some(rival) = rival {
                 rival();
             }
-            let revoked = self.records.revoke(realm, target, revocation).await?;
+            let revoked = self.records.revoke(realm, target, revocation, by).await?;
             if !revoked.ended.is_empty() {
                 self.record(Some(format!("{target:?} {revocation:?} {revoked:?}")));
             }
@@ -194,9 +195,10 @@ impl KeyStore for RecordingStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let count = self.records.purge(realm, ended_by).await?;
+            let count = self.records.purge(realm, ended_by, by).await?;
             self.record(None);
             Ok(count)
         })

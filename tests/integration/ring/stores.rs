@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tower_api_key::store::{
     BoxFuture, Change, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, Target,
 };
-use tower_api_key::{KeyDigest, Realm, Revocation};
+use tower_api_key::{Actor, KeyDigest, Realm, Revocation};
 
 type Find = dyn Fn(&MemoryStore, &Realm, &KeyDigest) -> Lookup + Send + Sync;
 type AfterList = dyn Fn() + Send + Sync;
@@ -103,10 +103,11 @@ impl KeyStore for Tapped {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
             (self.before_revoke)(target)?;
-            self.store.revoke(realm, target, revocation).await
+            self.store.revoke(realm, target, revocation, by).await
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tower_api_key::store::{BoxFuture, KeyStore, MemoryStore, StoreError, StoreErrorKind};
-use tower_api_key::{KeyId, Realm, Timestamp};
+use tower_api_key::{Actor, KeyId, Realm, Timestamp};
 
 type Uses = Vec<(KeyId, Timestamp)>;
 
@@ -82,12 +82,13 @@ impl KeyStore for Noting {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.purges.fetch_add(1, Ordering::Relaxed);
         let purging = *self.purging.lock().unwrap();
         Box::pin(async move {
             match purging {
-                Purging::Honest => self.store.purge(realm, ended_by).await,
+                Purging::Honest => self.store.purge(realm, ended_by, by).await,
                 Purging::Fail => Err(StoreErrorKind::Unavailable.into()),
                 Purging::Panic => panic!("the store panicked at a purge"),
                 Purging::ReadOnly => Err(StoreErrorKind::ReadOnly.into()),

@@ -12,7 +12,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
     StoreId, Target, Write,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
 /// A database. Clones share it.
 #[derive(Clone)]
@@ -361,10 +361,11 @@ impl KeyStore for MemoryFeed {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async move {
             let store = self.answers(false).await?;
-            let revoked = store.revoke(realm, target, revocation).await?;
+            let revoked = store.revoke(realm, target, revocation, by).await?;
             self.log();
             Ok(revoked)
         })
@@ -400,10 +401,11 @@ impl KeyStore for MemoryFeed {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             let store = self.answers(false).await?;
-            let purged = store.purge(realm, ended_by).await?;
+            let purged = store.purge(realm, ended_by, by).await?;
             self.log();
             Ok(purged)
         })

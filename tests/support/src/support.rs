@@ -46,11 +46,12 @@ macro_rules! forward {
             realm: &'a tower_api_key::Realm,
             target: &'a tower_api_key::store::Target,
             revocation: tower_api_key::Revocation,
+            by: Option<&'a tower_api_key::Actor>,
         ) -> tower_api_key::store::BoxFuture<
             'a,
             Result<tower_api_key::store::Revoked, tower_api_key::store::StoreError>,
         > {
-            self.$inner.revoke(realm, target, revocation)
+            self.$inner.revoke(realm, target, revocation, by)
         }
     };
     (@get $inner:ident) => {
@@ -79,8 +80,9 @@ macro_rules! forward {
             &'a self,
             realm: &'a tower_api_key::Realm,
             ended_by: tower_api_key::Timestamp,
+            by: Option<&'a tower_api_key::Actor>,
         ) -> tower_api_key::store::BoxFuture<'a, Result<u64, tower_api_key::store::StoreError>> {
-            self.$inner.purge(realm, ended_by)
+            self.$inner.purge(realm, ended_by, by)
         }
     };
     (@record_uses $inner:ident) => {

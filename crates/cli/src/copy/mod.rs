@@ -31,7 +31,7 @@ pub(crate) async fn copy(common: &Common, output: Output, target: &str) -> Resul
     let copying = Copying {
         source: &*reading.store,
         is_file: matches!(from, StoreUrl::File(_)),
-        target: Target::new(to.open().await?),
+        target: Target::new(to.open().await?, common.actor()?),
     };
     let realms = copying.realms(named, output).await?;
     let mut report = Report::new(output);

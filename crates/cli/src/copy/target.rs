@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tower_api_key::store::{
     Change, Expected, KeyStore, StoreError, StoreErrorKind, Target as Of, Write,
 };
-use tower_api_key::{KeyId, KeyRecord, Realm, Revocation};
+use tower_api_key::{Actor, KeyId, KeyRecord, Realm, Revocation};
 
 use super::report::{Outcome, Report};
 use super::step::{Step, step};
@@ -17,7 +17,10 @@ const ATTEMPTS: u32 = 10;
 /// How many records a target refuses one after the other, and no other, until it counts as out of order.
 const MOST_REFUSED: usize = 20;
 
-pub(super) struct Target(Arc<dyn KeyStore>);
+pub(super) struct Target {
+    store: Arc<dyn KeyStore>,
+    actor: Option<Actor>,
+}
 
 /// A record of the source on its way.
 struct Pending {
@@ -36,12 +39,16 @@ struct Pending {
 type Writes = Vec<(Pending, Write)>;
 
 impl Target {
-    pub(super) fn new(store: Arc<dyn KeyStore>) -> Self {
-        Self(store)
+    pub(super) fn new(store: Arc<dyn KeyStore>, actor: Option<Actor>) -> Self {
+        Self { store, actor }
     }
 
     pub(super) fn store(&self) -> &dyn KeyStore {
-        &*self.0
+        &*self.store
+    }
+
+    fn change(&self, writes: Vec<Write>) -> Change {
+        Change::new(writes).by(self.actor.as_ref())
     }
 
     /// Revokes the record of this id, if there is one.
@@ -51,7 +58,8 @@ impl Target {
         id: KeyId,
         revocation: Revocation,
     ) -> Result<(), Failure> {
-        let revoked = self.0.revoke(realm, &Of::Key(id), revocation).await;
+        let (target, by) = (Of::Key(id), self.actor.as_ref());
+        let revoked = self.store.revoke(realm, &target, revocation, by).await;
         Ok(revoked.map(drop)?)
     }
 
@@ -69,7 +77,7 @@ impl Target {
         // A round is a commit. It ends: a version rises by one each time, and attempts are counted.
         while !pending.is_empty() {
             let ids: Vec<KeyId> = pending.iter().map(|it| it.source.id()).collect();
-            let found = self.0.get_many(realm, &ids).await;
+            let found = self.store.get_many(realm, &ids).await;
             let mut writes = Writes::new();
             let mut again = Vec::new();
             for (mut it, found) in pending.into_iter().zip(found) {
@@ -121,8 +129,8 @@ impl Target {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let all = Change::new(writes.iter().map(|(_, write)| write.clone()).collect());
-        match self.0.commit(&all).await {
+        let all = self.change(writes.iter().map(|(_, write)| write.clone()).collect());
+        match self.store.commit(&all).await {
             Ok(()) => {
                 let written = writes.into_iter().map(|(it, write)| it.written(&write));
                 return Ok(written.collect());
@@ -134,7 +142,8 @@ impl Target {
         let mut again = Vec::with_capacity(count);
         for (mut it, write) in writes {
             let id = it.source.id();
-            let Err(error) = self.0.commit(&Change::new(vec![write.clone()])).await else {
+            let change = self.change(vec![write.clone()]);
+            let Err(error) = self.store.commit(&change).await else {
                 again.push(it.written(&write));
                 continue;
             };
@@ -167,7 +176,7 @@ impl Target {
 
     /// Fails if the target cannot even be read: then it has not refused a record.
     async fn require_answer(&self, realm: &Realm, id: KeyId) -> Result<(), Failure> {
-        match self.0.get(realm, id).await {
+        match self.store.get(realm, id).await {
             Err(error) if error.kind() != StoreErrorKind::Corrupt => Err(error.into()),
             _ => Ok(()),
         }
@@ -273,10 +282,11 @@ mod tests {
         let store = MemoryStore::new();
         let held = Write::new(KeyRecord::clone(&record(2, 1, "r w")));
         store.commit(&Change::new(vec![held])).await.unwrap();
-        let target = Target::new(Arc::new(Raced {
+        let raced = Raced {
             store: store.clone(),
             times: AtomicU32::new(times),
-        }));
+        };
+        let target = Target::new(Arc::new(raced), None);
         let mut report = Report::new(Output::new(false));
         let records = [record(1, 1, "r"), record(2, 2, "r")];
         let settled = target.settle(&realm, &records, false, &mut report).await;

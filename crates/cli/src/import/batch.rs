@@ -48,7 +48,7 @@ pub(super) async fn import(
     let ring = if dry_run {
         builder()?.build(Rehearsal::over(store))?
     } else {
-        builder()?.build(store)?
+        common.acting(builder()?.build(store)?)?
     };
 
     let mut report = Report {

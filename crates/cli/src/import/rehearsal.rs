@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, KeyLimit, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
     StoreErrorKind, Target,
 };
-use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Revocation, Subject, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Subject, Timestamp};
 
 /// How many new keys a rehearsal remembers: some 300 MB.
 const MOST: usize = 1_000_000;
@@ -100,6 +100,7 @@ impl KeyStore for Rehearsal {
         _: &'a Realm,
         _: &'a Target,
         _: Revocation,
+        _: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(async { Err(refused()) })
     }
@@ -126,7 +127,12 @@ impl KeyStore for Rehearsal {
         })
     }
 
-    fn purge<'a>(&'a self, _: &'a Realm, _: Timestamp) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn purge<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: Timestamp,
+        _: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async { Err(refused()) })
     }
 

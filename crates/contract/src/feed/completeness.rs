@@ -43,7 +43,7 @@ async fn life_of_a_key<S: Feed>(trial: &Trial<S>) -> Result<(), Violation> {
         at: after(7),
         reason: RevocationReason::KeyCompromise,
     };
-    let revoked = trial.store.revoke(&orders, &target, revocation).await;
+    let revoked = trial.store.revoke(&orders, &target, revocation, None).await;
     revoked.map_err(|error| failed("revoke", &error))?;
     copy.pull().await?;
     for record in [&before, &narrowed] {
@@ -53,7 +53,7 @@ async fn life_of_a_key<S: Feed>(trial: &Trial<S>) -> Result<(), Violation> {
             "after a subject was revoked, the changes did not bring the revocation",
         )?;
     }
-    match trial.store.purge(&orders, EXPIRES).await {
+    match trial.store.purge(&orders, EXPIRES, None).await {
         Ok(_) => {
             copy.pull().await?;
             copy.hides(&before, "after a purge")
