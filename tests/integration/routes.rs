@@ -153,6 +153,41 @@ async fn r13_a_path_that_is_not_canonical_is_never_passed_on() {
     assert_eq!(response.status, StatusCode::OK);
 }
 
+/// A service that decodes a path before it routes takes the other route.
+#[tokio::test]
+async fn r13_an_encoded_character_takes_the_access_of_no_other_pattern() {
+    let ring = ring();
+    let files = key(&ring, "files").await;
+    let table = RouteTable::builder()
+        .post("/v1/things:purge", "admin")
+        .post("/v1/{name}", "files")
+        .post("/v1/caf%C3%A9", "admin")
+        .any_method("/tags/{*rest}", "files")
+        .any_method("/tags/@me/{*rest}", "admin")
+        .build()
+        .unwrap();
+    let service = ApiKeyLayer::new(ring).routes(table).layer(Inner::new());
+    for (target, verdict) in [
+        ("/v1/things:purge", lacking("admin")),
+        ("/v1/things%3Apurge", UNKNOWN),
+        ("/v1/things%3apurge", UNKNOWN),
+        ("/v1/caf%C3%A9", lacking("admin")),
+        ("/v1/caf%c3%a9", UNKNOWN),
+        ("/tags/%40me/a", UNKNOWN),
+        ("/tags/@me/%40a", lacking("admin")),
+        // As clients encode the value of a parameter.
+        ("/v1/a%3Ab%40c%2Cd", None),
+        ("/v1/a%3ab", None),
+        ("/v1/things%3Apurged", None),
+        ("/v1/th%C3%A9", None),
+        ("/v1/th%c3%a9", None),
+        ("/tags/a/%40me/b%20c", None),
+    ] {
+        let response = send(&service, at("POST", target, with_key(&files))).await;
+        assert_eq!(refused(&response), verdict, "{target}");
+    }
+}
+
 #[tokio::test]
 async fn r13_a_route_that_is_not_named_is_refused_and_the_observers_hear_it() {
     let heard = Arc::new(Mutex::new(Vec::new()));

@@ -7,6 +7,7 @@ use http::Method;
 use matchit::InsertError;
 
 use super::methods::{Methods, Refused};
+use super::path::Path;
 use super::pattern;
 use crate::support::mixing::MixingHasher;
 
@@ -66,10 +67,15 @@ impl Lookup {
         reached.is_some() && reached == self.by_pattern.get(pattern).copied()
     }
 
-    /// The route of a canonical path.
+    /// The route of a canonical path. An alias has none if the path that it stands for is of another pattern, because
+    /// a program that decodes paths before it routes would take that.
     #[inline]
-    pub(super) fn of_path(&self, method: &Method, path: &str) -> Option<usize> {
-        self.of_place(method, *self.by_path.at(path).ok()?.value)
+    pub(super) fn of_path(&self, method: &Method, path: Path<'_>) -> Option<usize> {
+        let place = *self.by_path.at(path.text).ok()?.value;
+        if path.is_alias && *self.by_path.at(&path.normal()).ok()?.value != place {
+            return None;
+        }
+        self.of_place(method, place)
     }
 
     /// The route of a pattern.

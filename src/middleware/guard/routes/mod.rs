@@ -73,7 +73,14 @@
 //! A path has to be canonical, so that the table and the service read it in the same way. A path with `.` or
 //! `..`, an empty segment, `;`, `\`, a percent-encoded `/`, `\`, `;` or control character, a character that
 //! need not be encoded (RFC 3986 §2.3), or a character that has to be (RFC 3986 §3.3) is refused as a route that the
-//! table does not name. The same holds for a target with user information, for the targets of `CONNECT` and
+//! table does not name.
+//!
+//! Clients encode characters such as `:` and `@` in the value of a parameter, and some write hex digits in lower case. Such
+//! a path is matched as it is, as routers do. But a service may decode it first. So it is refused if the same path without
+//! that encoding is of another pattern: `/things%3Apurge` of `/{name}`, next to a pattern `/things:purge`. Patterns
+//! themselves do not encode such characters.
+//!
+//! The same holds for a target with user information, for the targets of `CONNECT` and
 //! `OPTIONS *`, and for methods other than those of RFC 9110 §9.3 and `PATCH`.
 //!
 //! # Without a key

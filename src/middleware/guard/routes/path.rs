@@ -2,19 +2,51 @@
 
 use http::Uri;
 
+/// A canonical path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path<'a> {
+    pub(super) text: &'a str,
+    /// Whether it is another spelling of a path: something is encoded that need not be, or with hex digits in lower
+    /// case (RFC 3986 §6.2.2.1).
+    pub(super) is_alias: bool,
+}
+
+impl Path<'_> {
+    /// The spelling that patterns have. To a program that decodes a path before it reads it, both are one path.
+    #[cold]
+    pub(super) fn normal(&self) -> String {
+        let mut normal = String::with_capacity(self.text.len());
+        let mut rest = self.text;
+        while let Some((before, encoded)) = rest.split_once('%') {
+            normal.push_str(before);
+            let (digits, after) = encoded.split_at_checked(2).unwrap_or((encoded, ""));
+            match digits.as_bytes().try_into().ok().and_then(decoded) {
+                Some(byte) if PLAIN[usize::from(byte)] => normal.push(char::from(byte)),
+                _ => {
+                    normal.push('%');
+                    normal.push_str(&digits.to_ascii_uppercase());
+                }
+            }
+            rest = after;
+        }
+        normal.push_str(rest);
+        normal
+    }
+}
+
 /// The path of a target, if it is canonical.
 ///
 /// An authority with user information is refused with it, because such a target is made to be read in two
 /// ways (RFC 9110 §4.2.4).
 #[inline]
-pub(super) fn canonical(target: &Uri) -> Option<&str> {
+pub(super) fn canonical(target: &Uri) -> Option<Path<'_>> {
     // `CONNECT` has an authority and no path, and the path of `OPTIONS *` has no slash.
     if let Some(authority) = target.authority()
         && authority.as_str().contains('@')
     {
         return None;
     }
-    Some(target.path()).filter(|path| is_canonical(path))
+    read(target.path())
 }
 
 /// The bytes that stand for themselves in a segment: those of RFC 3986 §3.3 without `;`, at which some programs cut
@@ -38,14 +70,19 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether a path starts with a slash and has neither `.` and `..` nor empty segments, except one at its end,
-/// and whether each of its characters has one spelling and is never a delimiter.
+/// Reads a path, if it starts with a slash and has neither `.` and `..` nor empty segments, except one at its end,
+/// and if each of its characters is one that a path can have, and encoded only if it is not unreserved and no
+/// delimiter.
+///
+/// A character of [`PLAIN`] that is not unreserved, such as `:`, may be encoded: clients encode it in the value of a
+/// parameter. Then the path is an alias.
 #[inline]
-pub(super) fn is_canonical(path: &str) -> bool {
-    let path = path.as_bytes();
+pub(super) fn read(text: &str) -> Option<Path<'_>> {
+    let path = text.as_bytes();
     if path.first() != Some(&b'/') {
-        return false;
+        return None;
     }
+    let mut is_alias = false;
     let mut at = 0;
     while let Some(&byte) = path.get(at) {
         at += 1;
@@ -54,16 +91,18 @@ pub(super) fn is_canonical(path: &str) -> bool {
         }
         let rest = &path[at..];
         match byte {
-            b'/' if is_no_segment(rest) => return false,
+            b'/' if is_no_segment(rest) => return None,
             b'/' => {}
-            b'%' => match rest.first_chunk() {
-                Some(digits) if is_rightly_encoded(*digits) => at += digits.len(),
-                _ => return false,
-            },
-            _ => return false,
+            b'%' => {
+                let digits = *rest.first_chunk()?;
+                let byte = decoded(digits).filter(|byte| is_rightly_encoded(*byte))?;
+                is_alias |= PLAIN[usize::from(byte)] || digits.iter().any(u8::is_ascii_lowercase);
+                at += digits.len();
+            }
+            _ => return None,
         }
     }
-    true
+    Some(Path { text, is_alias })
 }
 
 /// Whether a path goes on with an empty segment, `.` or `..`. A slash at its end is no segment.
@@ -74,22 +113,47 @@ fn is_no_segment(rest: &[u8]) -> bool {
     )
 }
 
-/// Whether two digits stand for a character that has to be encoded in a path, and that is no delimiter to a
-/// program that decodes the path before it reads it.
-fn is_rightly_encoded([high, low]: [u8; 2]) -> bool {
+/// The byte that two hex digits stand for.
+fn decoded([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-        return false;
-    };
-    let Ok(byte) = u8::try_from(high * 16 + low) else {
-        return false;
-    };
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// Whether a character may be encoded in a path, and is no delimiter to a program that decodes the path before it
+/// reads it.
+fn is_rightly_encoded(byte: u8) -> bool {
     !is_unreserved(byte) && !byte.is_ascii_control() && !matches!(byte, b'/' | b'\\' | b';')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_canonical(path: &str) -> bool {
+        read(path).is_some()
+    }
+
+    #[test]
+    fn r13_an_alias_has_the_normal_form_of_the_path_that_it_stands_for() {
+        for (path, normal) in [
+            ("/a%3Ab", "/a:b"),
+            ("/a%3ab", "/a:b"),
+            ("/%40%21%24%26%27%28%29%2A%2B%2C%3D", "/@!$&'()*+,="),
+            ("/%c3%a9/%C3%a9", "/%C3%A9/%C3%A9"),
+            ("/%7bid%7d", "/%7Bid%7D"),
+            ("/a%253a%3a", "/a%253a:"),
+        ] {
+            let read = read(path).unwrap();
+            assert!(read.is_alias, "{path}");
+            assert_eq!(read.normal(), normal);
+            let again = super::read(normal).unwrap();
+            assert!(!again.is_alias, "{normal}");
+            assert_eq!(again.normal(), normal);
+        }
+        for path in ["/a%20b", "/%C3%A9", "/a%25b", "/a:b", "/"] {
+            assert!(!read(path).unwrap().is_alias, "{path}");
+        }
+    }
 
     #[test]
     fn r13_a_canonical_path_has_one_reading() {
@@ -173,7 +237,8 @@ mod tests {
             ("api.example.com:443", None),
             ("*", None),
         ] {
-            assert_eq!(canonical(&target.parse().unwrap()), path, "{target}");
+            let target = target.parse().unwrap();
+            assert_eq!(canonical(&target).map(|it| it.text), path, "{target}");
         }
     }
 }

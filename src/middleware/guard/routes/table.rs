@@ -7,7 +7,7 @@ use http::{Extensions, Method, Request, Uri};
 
 use super::access::Access;
 use super::lookup::Lookup;
-use super::path;
+use super::path::{self, Path};
 use super::route::Route;
 use crate::middleware::rejection::Required;
 use crate::verdict::{Refusal, VerifiedKey};
@@ -137,8 +137,8 @@ impl Inner {
         &self,
         method: &Method,
         matched: &str,
-        whole: &str,
-        path: &str,
+        whole: Path<'_>,
+        path: Path<'_>,
     ) -> Option<&Route> {
         match matched.rsplit_once('/') {
             // What serves the rest of a path has routes of its own, as the services of tonic have.
@@ -155,9 +155,9 @@ impl Inner {
     /// names another resource.
     #[cfg(feature = "axum")]
     #[inline]
-    fn of_whole(&self, method: &Method, whole: &str, path: &str) -> Option<&Route> {
+    fn of_whole(&self, method: &Method, whole: Path<'_>, path: Path<'_>) -> Option<&Route> {
         // A router that strips everything leaves a slash.
-        if path == "/" || whole.ends_with(path) {
+        if path.text == "/" || whole.text.ends_with(path.text) {
             self.of_path(method, whole)
         } else {
             None
@@ -171,7 +171,7 @@ impl Inner {
     }
 
     #[inline]
-    fn of_path(&self, method: &Method, path: &str) -> Option<&Route> {
+    fn of_path(&self, method: &Method, path: Path<'_>) -> Option<&Route> {
         self.routes.get(self.lookup.of_path(method, path)?)
     }
 }
