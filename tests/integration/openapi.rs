@@ -100,7 +100,15 @@ fn an_operation_says_what_its_route_asks_for() {
     assert_eq!(schemes["x-api-key"]["name"], "x-api-key");
     assert_eq!(schemes["Bearer"]["scheme"], "bearer");
     let public = &document["paths"]["/health"]["get"]["responses"];
-    assert_eq!(public, &json!({"200": {"description": "Success."}}));
+    assert_eq!(
+        public,
+        &json!({
+            "200": {"description": "Success."},
+            "400": {"$ref": "#/components/responses/ApiKey400"},
+            "401": {"$ref": "#/components/responses/ApiKey401"},
+            "503": {"$ref": "#/components/responses/ApiKey503"},
+        })
+    );
     let statuses = document["paths"]["/me"]["get"]["responses"]
         .as_object()
         .unwrap();
@@ -354,6 +362,32 @@ fn a_document_that_says_something_else_is_refused_with_the_place() {
         "invalid OpenAPI document: it is not JSON"
     );
     assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn scopes_next_to_the_security_that_are_not_those_of_the_table_are_refused() {
+    let with = |version: &str, path: &str, scopes: &Value| {
+        let mut document = written(version);
+        document["paths"][path]["get"]["x-required-scopes"] = scopes.clone();
+        document
+    };
+    for version in ["3.0.3", "3.1.0"] {
+        for (path, wrong, right) in [
+            ("/orders/{id}", json!([["admin"]]), json!([["read"]])),
+            ("/orders/{id}", json!("read"), json!([["read"]])),
+            ("/me", json!([["read"]]), json!([[]])),
+            ("/health", json!([["read"]]), json!([])),
+        ] {
+            let error = apply(&layer(), &with(version, path, &wrong)).unwrap_err();
+            let problem = "its x-required-scopes is not that of the table, which is";
+            assert_eq!(
+                error.to_string(),
+                format!("invalid OpenAPI document: GET {path}: {problem} {right}")
+            );
+            let document = apply(&layer(), &with(version, path, &right)).unwrap();
+            assert_eq!(document["paths"][path]["get"]["x-required-scopes"], right);
+        }
+    }
 }
 
 /// The folder that keeps what the script installs, between runs.

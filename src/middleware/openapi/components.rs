@@ -73,19 +73,38 @@ pub(super) fn problem() -> Value {
     })
 }
 
-/// The refusals that a client can cause, each status once, in ascending order.
-pub(super) fn refusals(profile: StatusProfile) -> Vec<StatusCode> {
-    const KINDS: [RejectionKind; 8] = [
-        RejectionKind::Missing,
-        RejectionKind::Ambiguous,
-        RejectionKind::KeyInUrl,
-        RejectionKind::KeyMisplaced,
-        RejectionKind::Invalid,
-        RejectionKind::InsufficientScope,
-        RejectionKind::UnknownRoute,
-        RejectionKind::StoreUnavailable,
-    ];
-    let mut statuses: Vec<StatusCode> = KINDS.map(|kind| profile.status(kind)).into();
+/// The statuses of refusals that a client can cause, each once, in ascending order.
+#[derive(Debug, Clone)]
+pub(super) struct Refusals {
+    /// Those of a public operation, which refuses only a key that is wrong.
+    pub(super) public: Vec<StatusCode>,
+    pub(super) all: Vec<StatusCode>,
+}
+
+impl Refusals {
+    pub(super) fn new(profile: StatusProfile) -> Self {
+        const OF_A_WRONG_KEY: [RejectionKind; 5] = [
+            RejectionKind::Ambiguous,
+            RejectionKind::KeyInUrl,
+            RejectionKind::KeyMisplaced,
+            RejectionKind::Invalid,
+            RejectionKind::StoreUnavailable,
+        ];
+        const OF_ANOTHER_KEY: [RejectionKind; 3] = [
+            RejectionKind::Missing,
+            RejectionKind::InsufficientScope,
+            RejectionKind::UnknownRoute,
+        ];
+        Self {
+            public: statuses(profile, &OF_A_WRONG_KEY),
+            all: statuses(profile, &[&OF_A_WRONG_KEY[..], &OF_ANOTHER_KEY].concat()),
+        }
+    }
+}
+
+fn statuses(profile: StatusProfile, kinds: &[RejectionKind]) -> Vec<StatusCode> {
+    let statuses = kinds.iter().map(|kind| profile.status(*kind));
+    let mut statuses: Vec<StatusCode> = statuses.collect();
     statuses.sort_unstable();
     statuses.dedup();
     statuses

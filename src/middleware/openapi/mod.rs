@@ -47,8 +47,8 @@
 //!   requirement is brought into this form. It may have 16 sets at most.
 //! - In OpenAPI 3.0, scopes are not allowed there. The operation has them in `x-required-scopes`, a list of such sets, and at the end
 //!   of its description.
-//! - Each operation that is not public has the responses of the layer, as references into `components`, except for a status
-//!   that the document describes already.
+//! - Each operation has the responses of the layer, as references into `components`, except for a status
+//!   that the document describes already. A public operation has those to a wrong, a misplaced and a second key.
 
 mod components;
 mod operation;

@@ -68,11 +68,17 @@ pub(super) fn write(
         }
     }
     operation.insert("security".to_owned(), security);
-    let Some(alternatives) = asked else {
-        return Ok(());
-    };
+    let alternatives = asked.as_deref().unwrap_or_default();
+    let sets: Vec<Vec<&str>> = alternatives.iter().map(scopes).collect();
+    if let Some(written) = operation.get("x-required-scopes") {
+        let required = json!(sets);
+        if !is_same(written, &required) {
+            return Err(format!(
+                "its x-required-scopes is not that of the table, which is {required}"
+            ));
+        }
+    }
     if form == Form::WithoutScopes && alternatives.iter().any(|set| !set.is_empty()) {
-        let sets: Vec<Vec<&str>> = alternatives.iter().map(scopes).collect();
         let texts: Vec<String> = sets.iter().map(|set| set.join(" and ")).collect();
         let required = format!("Required scopes: {}.", texts.join(", or "));
         operation.insert("x-required-scopes".to_owned(), json!(sets));

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::components::{self, PROBLEM};
+use super::components::{self, PROBLEM, Refusals};
 use super::operation::{self, Asked, Form};
 use crate::access::requirement::{Alternative, Requirement};
 use crate::access::scope::Scope;
@@ -25,7 +25,7 @@ pub struct Security {
     /// One for each route of the table.
     asked: Vec<Asked>,
     schemes: Vec<(String, Value)>,
-    refusals: Vec<StatusCode>,
+    refusals: Refusals,
     has_responder: bool,
 }
 
@@ -52,7 +52,7 @@ impl Security {
             table: table.clone(),
             asked: asked.collect::<Result<_, _>>()?,
             schemes: components::schemes(&layer),
-            refusals: components::refusals(layer.profile),
+            refusals: Refusals::new(layer.profile),
             has_responder: layer.has_responder,
         })
     }
@@ -67,7 +67,8 @@ impl Security {
     /// [`ErrorKind::InvalidDocument`], with the place, if the text is no such document, or
     ///
     /// - an operation is no route of the table,
-    /// - an operation has a `security` that is not that of the table, for example with an unknown scope,
+    /// - an operation has a `security`, or an `x-required-scopes`, that is not that of the table, for example with an
+    ///   unknown scope,
     /// - there is a `security` for all operations, or a path is only a reference,
     /// - a component has the name of one of the layer, and is another.
     pub fn apply(&self, document: &str) -> Result<String, Error> {
@@ -136,7 +137,11 @@ impl Security {
                     .and_then(|asked| {
                         let operation = operation.as_object_mut();
                         let operation = operation.ok_or_else(|| "it is no object".to_owned())?;
-                        operation::write(operation, asked, &schemes, &known, &self.refusals, form)
+                        let refusals = match asked {
+                            None => &self.refusals.public,
+                            Some(_) => &self.refusals.all,
+                        };
+                        operation::write(operation, asked, &schemes, &known, refusals, form)
                     });
                 written.map_err(|problem| format!("{method} {path}: {problem}"))?;
             }
@@ -154,7 +159,7 @@ impl Security {
         let schemes = self.schemes.iter();
         let schemes =
             schemes.map(|(name, scheme)| ("securitySchemes", name.clone(), scheme.clone()));
-        let responses = self.refusals.iter().map(|status| {
+        let responses = self.refusals.all.iter().map(|status| {
             let (name, response) = components::response(*status, self.has_responder);
             ("responses", name, response)
         });
