@@ -192,8 +192,9 @@ impl KeyRingBuilder {
     }
 
     /// Lets a subject hold this many keys at a time. Default: any number. A key in its grace period and
-    /// the one that replaced it count as one key, and so does either of them alone. A rotation puts a
-    /// key in the place of another, and is not counted.
+    /// the one that replaced it count as one key, and so does either of them alone. A rotation, and a
+    /// regrant to the same subject, put a key in the place of another. They are not counted, so that they succeed
+    /// under a limit that was lowered.
     pub fn max_keys_per_subject(mut self, limit: usize) -> Self {
         self.max_keys_per_subject = Some(limit);
         self

@@ -76,6 +76,31 @@ async fn a_subject_holds_no_more_keys_than_the_ring_lets_it() {
         .await;
 }
 
+/// The holder is demoted after the limit was lowered.
+#[tokio::test]
+async fn r32_a_limit_that_was_lowered_keeps_no_key_from_being_regranted() {
+    let house = House::new();
+    let ring = house.ring("orders", |builder| builder.max_keys_per_subject(5));
+    let admin = issue(&ring, "admin").await;
+    for _ in 0..3 {
+        issue(&ring, "read").await;
+    }
+    let ring = house.ring("orders", |builder| builder.max_keys_per_subject(2));
+    let read = || Grant::new("alice").scopes(["read"]);
+    let demoted = ring.regrant(admin.record().id(), read()).await.unwrap();
+    assert!(verdict(&ring, &admin).await.is_err());
+    assert_eq!(verdict(&ring, &demoted).await, Ok("read".to_owned()));
+    // It is no way to one key more, for this subject or another.
+    house
+        .assert_refused(ring.issue(read()), TOO_MANY, TOO_MANY_TEXT)
+        .await;
+    let bobs = ring.issue(Grant::new("bob")).await.unwrap();
+    let handed_over = ring.regrant(bobs.record().id(), read());
+    house
+        .assert_refused(handed_over, TOO_MANY, TOO_MANY_TEXT)
+        .await;
+}
+
 /// The keys of a lineage count as one, even if only one of them remains.
 #[tokio::test]
 async fn a_key_in_its_grace_counts_where_the_one_that_replaced_it_is_gone() {

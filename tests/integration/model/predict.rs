@@ -110,14 +110,15 @@ fn is_replaced(parts: &KeyRecordParts, by: u64) -> bool {
 }
 
 impl Reference {
-    /// A key as wished. `dying` are the keys that its birth ends, and no end is compared with a
-    /// time before the horizon.
+    /// A key as wished. `dying` are the keys that its birth ends, `replaced` is the one in whose place it comes, and no
+    /// end is compared with a time before the horizon.
     pub(super) fn birth(
         &self,
         ring: usize,
         horizon: u64,
         wish: &Wish,
         dying: &[usize],
+        replaced: Option<usize>,
     ) -> Result<Birth, Reasons> {
         let mut reasons = Reasons::new();
         let subject = wish.subject;
@@ -136,7 +137,12 @@ impl Reference {
             wish.lifetime,
             &mut reasons,
         );
-        if let Some(limit) = RINGS[ring].max_keys_per_subject {
+        // A key in the place of another of its subject is not one more.
+        let is_in_place = replaced
+            .is_some_and(|key| self.knows(ring, key) && self.keys[key].parts.subject == subject);
+        if let Some(limit) = RINGS[ring].max_keys_per_subject
+            && !is_in_place
+        {
             let held = (0..self.keys.len()).filter(|&key| {
                 let parts = &self.keys[key].parts;
                 self.knows(ring, key)
@@ -271,7 +277,7 @@ impl Reference {
             let parts = &self.keys[old].parts;
             (parts.lineage, parts.generation)
         };
-        let mut birth = self.birth(into, horizon, wish, &self.lineage(from, lineage))?;
+        let mut birth = self.birth(into, horizon, wish, &self.lineage(from, lineage), Some(old))?;
         birth.descent = Some((lineage, generation + 1));
         Ok(Succession {
             old,

@@ -92,7 +92,7 @@ impl Run<'_> {
         let commits = self.take_down(ring)?;
         let birth = self
             .reference
-            .birth(ring, self.reference.horizon(ring), wish, &[]);
+            .birth(ring, self.reference.horizon(ring), wish, &[], None);
         if let Some((issued, birth)) = self.agree("issue", issued, birth, commits)? {
             prop_assert_eq!(commits, 1, "an issue is one commit");
             self.bear_minted(birth, &issued)?;
@@ -125,7 +125,7 @@ impl Run<'_> {
         }
         match self
             .reference
-            .birth(ring, self.reference.horizon(ring), wish, &[])
+            .birth(ring, self.reference.horizon(ring), wish, &[], None)
         {
             Ok(birth) if reasons.is_empty() => return Ok(birth),
             Ok(_) => {}
