@@ -1,5 +1,7 @@
 //! Keys for a trial of a stack that no operation makes.
 
+use std::time::Duration;
+
 use super::{Issued, KeyRing};
 use crate::error::Error;
 use crate::key::secret::SecretKey;
@@ -10,6 +12,11 @@ impl KeyRing {
     /// A text in the form of this ring's keys that no store knows.
     pub(crate) fn unknown_key(&self) -> Result<SecretKey, Error> {
         self.mint().map(|(_, secret)| secret)
+    }
+
+    /// The longest lifetime of a key that the ring issues, if it has a limit.
+    pub(crate) fn longest_lifetime(&self) -> Option<Duration> {
+        self.0.policy.max_lifetime
     }
 
     /// A key that is over from the beginning, so that a trial does not have to move the ring's clock.

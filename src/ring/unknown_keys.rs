@@ -77,7 +77,7 @@ use crate::store::BoxFuture;
 /// | answer | response | event |
 /// |---|---|---|
 /// | an [`Import`](crate::Import) that the ring grants | as for any key that the store knows | [`Moved`](crate::EventKind::Moved) |
-/// | an [`Import`](crate::Import) that the ring refuses: too long a lifetime, a weak key, an expiry that is over | 401 | [`MoveFailed`](crate::EventKind::MoveFailed) with the reason |
+/// | an [`Import`](crate::Import) that the ring refuses: too long a lifetime, a weak key, an expiry that is over, or a subject that has [as many keys](crate::KeyRingBuilder::max_keys_per_subject) as it may | 401 | [`MoveFailed`](crate::EventKind::MoveFailed) with the reason |
 /// | `None` | 401 | none of its own |
 /// | an error, a panic, no answer in time | 503 | [`MoveFailed`](crate::EventKind::MoveFailed), except if it is late |
 ///

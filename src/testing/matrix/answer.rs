@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::HeaderName;
 use http::{Response, StatusCode};
 
+use crate::key::shape::redact_keys;
 use crate::middleware::rejection::Rejection;
 use crate::verdict::RejectionKind;
 
@@ -33,7 +34,8 @@ impl Answer {
                     rejection: response.extensions().get().map(Rejection::kind),
                 }
             }
-            Err(error) => Self::Failure(format!("{error:?}")),
+            // The error of a client may contain the request, and a request of the matrix has keys in its URL.
+            Err(error) => Self::Failure(redact_keys(&format!("{error:?}")).into_owned()),
         }
     }
 

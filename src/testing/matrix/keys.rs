@@ -1,5 +1,7 @@
 //! The keys that a matrix presents.
 
+use std::time::Duration;
+
 use super::error::MatrixError;
 use crate::access::scope_set::ScopeSet;
 use crate::error::Error;
@@ -7,6 +9,8 @@ use crate::key::secret::SecretKey;
 use crate::lifecycle::grant::Grant;
 use crate::record::RevocationReason;
 use crate::ring::{Issued, KeyRing};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The keys of the rings of a stack, which are revoked at the end.
 pub(super) struct Keys<'a> {
@@ -109,7 +113,9 @@ impl<'a> Keys<'a> {
     fn grant(&mut self, ring: usize, scopes: &ScopeSet) -> (&'a KeyRing, Grant) {
         let of = &self.rings[ring];
         let subject = format!("matrix-{}-{}", self.run, self.subjects.len());
+        // If the check is dropped, nothing revokes its keys.
         let grant = Grant::new(&subject).scopes(scopes);
+        let grant = grant.expires_in(of.longest_lifetime().map_or(HOUR, |it| it.min(HOUR)));
         // Before the key is issued: a store that fails may have it all the same.
         self.subjects.push((of, subject));
         (of, grant)

@@ -66,7 +66,7 @@ use crate::ring::KeyRing;
 /// # What is sent
 ///
 /// [`Row`] lists the requests. The keys are issued by the ring of the stack, which has to grant the scopes that the table
-/// names, and are revoked at the end. The right requests reach the handlers, each with a key of its own, so give the
+/// names, and are revoked at the end. They live for an hour at most, in case the check is dropped before. The right requests reach the handlers, each with a key of its own, so give the
 /// stack a state that is made for the test.
 ///
 /// Requests have an empty body (`B::default()`) and no other headers. A service that needs more is wrapped, with

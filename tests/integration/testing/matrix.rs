@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -15,7 +16,7 @@ use tower_api_key::{
 };
 use tower_api_key_sqlite::SqliteStore;
 
-use crate::support::{X_API_KEY, ring};
+use crate::support::{X_API_KEY, poll_once, ring};
 
 type Stack = BoxCloneService<Request<()>, Response<()>, Infallible>;
 
@@ -287,6 +288,42 @@ async fn each_mistake_has_its_row() {
         assert!(error.to_string().contains(row.as_str()), "{error}");
         // It shows no key, in neither form.
         assert!(!format!("{error} {error:?}").contains("acme_"), "{error}");
+    }
+}
+
+/// As a client over the network, whose error contains the request.
+#[tokio::test]
+async fn r06_an_error_of_the_service_shows_no_key() {
+    let ring = ring();
+    let failing = service_fn(async |request: Request<()>| {
+        let text = format!("{} {:?}", request.uri(), request.headers().get(X_API_KEY));
+        Err::<Response<()>, _>(text)
+    });
+    let error = Matrix::new(ring, table()).check(failing).await.unwrap_err();
+    let text = format!("{error} {error:?} {:?}", error.faults());
+    assert!(text.contains("an error of the service"), "{text}");
+    assert!(text.contains("?key=(a key)"), "{text}");
+    assert_eq!(tower_api_key::find_key(text.as_bytes()), None, "{text}");
+}
+
+#[tokio::test]
+async fn a_check_that_is_dropped_leaves_keys_that_end_within_an_hour() {
+    for longest in [Duration::from_mins(1), Duration::from_hours(90 * 24)] {
+        let builder = KeyRing::builder("acme").max_lifetime(longest);
+        let ring = builder.build(MemoryStore::new()).unwrap();
+        let stuck = service_fn(async |_: Request<()>| {
+            std::future::pending::<Result<Response<()>, Infallible>>().await
+        });
+        let matrix = Matrix::new(ring.clone(), table());
+        let mut check = Box::pin(matrix.check(stuck));
+        assert!(poll_once(&mut check).is_pending());
+        drop(check);
+        let left = ring.list(&ListQuery::new().unrevoked()).await.unwrap();
+        assert!(!left.records().is_empty());
+        for record in left.records() {
+            let lifetime = record.expires_at().unwrap().as_unix() - record.issued_at().as_unix();
+            assert!(lifetime <= longest.as_secs().min(3600), "{lifetime}");
+        }
     }
 }
 
