@@ -225,6 +225,8 @@ pub use record::{
 #[doc(inline)]
 pub use ring::answer::Answer;
 #[doc(inline)]
+pub use ring::owners::{Owner, OwnerAnswer, Owners};
+#[doc(inline)]
 pub use ring::unknown_keys::UnknownKeys;
 #[doc(inline)]
 pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};

@@ -79,6 +79,8 @@ pub enum ErrorKind {
         /// The ring's limit.
         limit: usize,
     },
+    /// The application refuses the [owner](crate::Owners) of the key.
+    OwnerRefused,
     /// A key that was to be narrowed to nothing.
     EmptyScopes,
     /// A key that was to be narrowed to scopes that it does not have.
@@ -157,6 +159,7 @@ impl ErrorKind {
             | Self::ScopeNotGrantable
             | Self::CaveatNotGrantable
             | Self::TooManyKeys { .. }
+            | Self::OwnerRefused
             | Self::ImportRefused => ErrorClass::Policy,
             Self::WouldWiden
             | Self::InGrace

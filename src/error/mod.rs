@@ -185,6 +185,7 @@ impl fmt::Display for Error {
                     "too many keys: this ring lets a subject hold {limit}; revoke a lineage first"
                 );
             }
+            ErrorKind::OwnerRefused => "owner refused: the application refuses the keys of this subject now",
             ErrorKind::EmptyScopes => "empty scopes: to take every scope away, revoke the key",
             ErrorKind::WouldWiden => {
                 "narrowing cannot add scopes: regrant the key to change what it may do"

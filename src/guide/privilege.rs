@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | the user gains scopes | [`regrant`](crate::KeyRing::regrant) | dead at once; the new one has the new scopes |
 //! | the user loses some | [`narrow`](crate::KeyRing::narrow) | keeps working, with fewer scopes |
+//! | the user's row says so, and no one calls | [`owners`](crate::KeyRingBuilder::owners) | has the scopes that its owner has now |
 //! | the user loses all, or is gone | [`revoke_subject`](crate::KeyRing::revoke_subject) | dead at once |
 //! | a visitor logs in | [`promote`](crate::KeyRing::promote) | dead at once; the new one is of another ring |
 //! | nothing, but the secret is old | [`rotate`](crate::KeyRing::rotate) | see [`rotating`](super::rotating) |
@@ -178,9 +179,19 @@
 //! ```
 //!
 //! A watch ends when the key expires, when its grace period is over, and when it is revoked, for example
-//! by a regrant. It does not end when the key is narrowed. If a connection does more than one thing, it
-//! reads the scopes again with [`get`](crate::KeyRing::get) before each. `examples/events.rs` has a
+//! by a regrant. With [owners](crate::Owners) it ends too if the owner is refused. It does not end when the key loses scopes. If a
+//! connection does more than one thing, it calls [`verify_again`](crate::KeyRing::verify_again) before each. `examples/events.rs` has a
 //! complete example on axum.
+//!
+//! # Rights that live in your own table
+//!
+//! If a user is demoted, locked or suspended by a change of your own table, by programs that do not know this crate, a
+//! ring can ask that table at each verdict: [`KeyRingBuilder::owners`](crate::KeyRingBuilder::owners). A key then has at most the
+//! scopes that its owner has at that moment. It costs a look-up for each request, which can bring the row of the user
+//! along for the handler ([`VerifiedKey::principal`](crate::VerifiedKey::principal)). [`Owners`](crate::Owners) has an example.
+//!
+//! The ceiling takes away and never adds: to gain more than it was issued with, the user still needs a new
+//! secret.
 //!
 //! # Telling someone
 //!

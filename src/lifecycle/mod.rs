@@ -66,6 +66,20 @@ pub(crate) struct Policy {
     pub(crate) max_keys_per_subject: Option<usize>,
 }
 
+impl Policy {
+    /// The same, without the scopes that are not in the ceiling of an owner.
+    pub(crate) fn within(&self, ceiling: &ScopeSet) -> Self {
+        let grantable = match &self.grantable {
+            Some(grantable) => grantable.intersection(ceiling),
+            None => ceiling.clone(),
+        };
+        Self {
+            grantable: Some(grantable),
+            ..self.clone()
+        }
+    }
+}
+
 /// One reading of the clock, and the latest end of a key that was denied for its age: no end is
 /// judged by an earlier time.
 #[derive(Debug, Clone, Copy)]

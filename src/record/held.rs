@@ -1,5 +1,6 @@
 //! A record as a verdict holds it.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -13,6 +14,14 @@ pub(crate) enum Held {
     Shared(Arc<KeyRecord>),
     /// Counted for the thread that found it: threads that serve one key at once do not write one count.
     Hot(Arc<Apart<Arc<KeyRecord>>>),
+    /// With what the application knows of the owner.
+    Owned(Arc<Owned>),
+}
+
+/// The record of a key, and its owner.
+pub(crate) struct Owned {
+    record: Arc<KeyRecord>,
+    principal: Arc<dyn Any + Send + Sync>,
 }
 
 impl Held {
@@ -20,6 +29,21 @@ impl Held {
         match self {
             Self::Shared(record) => record,
             Self::Hot(record) => Arc::clone(&record.0),
+            Self::Owned(owned) => Arc::clone(&owned.record),
+        }
+    }
+
+    pub(crate) fn with_principal(self, principal: Arc<dyn Any + Send + Sync>) -> Self {
+        Self::Owned(Arc::new(Owned {
+            record: self.into_record(),
+            principal,
+        }))
+    }
+
+    pub(crate) fn principal(&self) -> Option<&(dyn Any + Send + Sync)> {
+        match self {
+            Self::Owned(owned) => Some(&*owned.principal),
+            Self::Shared(_) | Self::Hot(_) => None,
         }
     }
 }
@@ -32,6 +56,7 @@ impl Deref for Held {
         match self {
             Self::Shared(record) => record,
             Self::Hot(record) => &record.0,
+            Self::Owned(owned) => &owned.record,
         }
     }
 }

@@ -168,6 +168,14 @@ impl KeyRecord {
         }
     }
 
+    /// The same record with those of its scopes that are in the other set too.
+    pub(crate) fn within_scopes(&self, others: &ScopeSet) -> Self {
+        Self {
+            scopes: self.scopes.intersection(others),
+            ..self.clone()
+        }
+    }
+
     /// When it was minted; for an imported key the time that the [import](crate::Import::issued_at)
     /// gave, or else the time of the import.
     pub fn issued_at(&self) -> Timestamp {

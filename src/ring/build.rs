@@ -70,6 +70,7 @@ impl KeyRingBuilder {
             unknown_keys: self
                 .unknown_keys
                 .map(|Asked(keys)| Asking::new(keys, self.max_pending_unknown_keys)),
+            owners: self.owners,
             latest_end: AtomicU64::new(0),
         };
         Ok(KeyRing(Arc::new(inner), None))

@@ -14,6 +14,7 @@ use crate::lifecycle::grant::{kept, parsed};
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
+use crate::ring::owners::{AskedOwners, Owners};
 use crate::ring::unknown_keys::{Asked, UnknownKeys};
 use crate::time::{Clock, SystemClock};
 
@@ -66,6 +67,7 @@ pub struct KeyRingBuilder {
     pub(super) imports: Imports,
     pub(super) unknown_keys: Option<Asked>,
     pub(super) max_pending_unknown_keys: usize,
+    pub(super) owners: Option<AskedOwners>,
     /// The first part that could not be parsed, after the prefix.
     pub(super) problem: Option<ErrorKind>,
 }
@@ -111,6 +113,7 @@ impl KeyRingBuilder {
             imports: Imports::Refused,
             unknown_keys: None,
             max_pending_unknown_keys: DEFAULT_MAX_PENDING_UNKNOWN_KEYS,
+            owners: None,
             problem: None,
         }
     }
@@ -315,6 +318,13 @@ impl KeyRingBuilder {
     /// [pending look-ups](Self::max_pending_lookups) too.
     pub fn max_pending_unknown_keys(mut self, most: usize) -> Self {
         self.max_pending_unknown_keys = most;
+        self
+    }
+
+    /// Asks this for what the owner of a key may do now, at each verdict: the key has at most the scopes that the
+    /// owner has at that moment, or is refused. See [`Owners`].
+    pub fn owners(mut self, owners: impl Owners) -> Self {
+        self.owners = Some(AskedOwners(Arc::new(owners)));
         self
     }
 

@@ -116,8 +116,8 @@ impl KeyRing {
             return Err(Error::with_limit(ErrorKind::ImportDiffers, &differences));
         }
         let minted = self.0.minted(&digests)?;
-        let (policy, at) = (&self.0.policy, self.0.reading());
-        let (_, change) = lifecycle::import(minted, import.clone(), policy, at)?;
+        let (policy, at) = (self.policy_for(&import.grant).await?, self.0.reading());
+        let (_, change) = lifecycle::import(minted, import.clone(), &policy, at)?;
         Ok(Prepared::New(change))
     }
 
@@ -149,13 +149,10 @@ impl KeyRing {
     ) -> Result<Arc<KeyRecord>, Error> {
         let digests = self.0.digests(&import, key)?;
         let minted = self.0.minted(&digests)?;
+        let policy = self.policy_for(&import.grant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let (record, change) = lifecycle::import(
-                minted.clone(),
-                import.clone(),
-                &self.0.policy,
-                self.0.reading(),
-            )?;
+            let (record, change) =
+                lifecycle::import(minted.clone(), import.clone(), &policy, self.0.reading())?;
             if self.commit(&change).await? {
                 self.report(|| Event::about(kind, &record));
                 return Ok(record);

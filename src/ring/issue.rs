@@ -19,7 +19,7 @@ impl KeyRing {
     /// If the ring does not grant this: [`ErrorKind::InvalidSubject`], [`ErrorKind::InvalidScope`], [`ErrorKind::InvalidCaveat`],
     /// [`ErrorKind::InvalidLabel`], [`ErrorKind::InvalidMetadata`],
     /// [`ErrorKind::InvalidLifetime`], [`ErrorKind::LifetimeTooLong`], [`ErrorKind::ScopeNotGrantable`],
-    /// [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
+    /// [`ErrorKind::OwnerRefused`], [`ErrorKind::TooManyKeys`]; else [`ErrorKind::Generator`], [`ErrorKind::Duplicate`],
     /// [`ErrorKind::Store`], or [`ErrorKind::Conflict`] if the store could not order changes of other writers,
     /// over and over. There is no key then, except that a store that failed
     /// [may have lost its answer](KeyRing#when-a-change-is-in-doubt).
@@ -47,13 +47,10 @@ impl KeyRing {
         grant: Grant,
         kind: EventKind,
     ) -> Result<Arc<KeyRecord>, Error> {
+        let policy = self.policy_for(&grant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let (record, change) = lifecycle::issue(
-                minted.clone(),
-                grant.clone(),
-                &self.0.policy,
-                self.0.reading(),
-            )?;
+            let (record, change) =
+                lifecycle::issue(minted.clone(), grant.clone(), &policy, self.0.reading())?;
             if self.commit(&change).await? {
                 self.report(|| Event::about(kind, &record));
                 return Ok(record);

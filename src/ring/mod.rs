@@ -1,6 +1,7 @@
 //! One realm over one store.
 
 mod acting;
+mod again;
 pub(crate) mod answer;
 mod asking;
 mod bounded;
@@ -14,6 +15,8 @@ mod import_many;
 mod issue;
 mod issued;
 pub(crate) mod last_use;
+mod owned;
+pub(crate) mod owners;
 mod pending;
 mod replace;
 mod shrink;
@@ -122,6 +125,8 @@ struct Inner {
     accepts_sanctum: bool,
     /// Answers for keys that the store does not know.
     unknown_keys: Option<asking::Asking>,
+    /// What the owners of keys may do, if that is asked.
+    owners: Option<owners::AskedOwners>,
     /// The latest end of a key that was denied because of it: no end is judged by an earlier
     /// time. Written only when such a key is denied.
     latest_end: AtomicU64,

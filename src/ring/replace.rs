@@ -144,6 +144,7 @@ impl KeyRing {
     /// [`ErrorKind::Store`], [`ErrorKind::Conflict`] and [`ErrorKind::TooManyKeys`].
     pub async fn promote(&self, from: &Self, id: KeyId, grant: Grant) -> Result<Issued, Error> {
         let (minted, secret) = self.mint()?;
+        let policy = self.policy_for(&grant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let lineage = from.lineage_of(id).await?;
             let (record, change) = lifecycle::regrant(
@@ -151,7 +152,7 @@ impl KeyRing {
                 &lineage,
                 minted.clone(),
                 grant.clone(),
-                &self.0.policy,
+                &policy,
                 self.reading_with(from),
             )?;
             let change = change.by(self.actor());

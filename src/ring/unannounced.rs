@@ -156,6 +156,7 @@ impl KeyRing {
             accepts_sanctum: inner.accepts_sanctum,
             // Within a transaction no key is looked up.
             unknown_keys: None,
+            owners: inner.owners.clone(),
             latest_end: AtomicU64::new(inner.latest_end.load(Ordering::Relaxed)),
             revokes_on_reuse: inner.revokes_on_reuse,
             observer: Observed::by(observer),

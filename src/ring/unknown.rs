@@ -3,7 +3,7 @@
 use super::KeyRing;
 use super::asking::{Asking, Outcome, Question, Turn};
 use super::verify::is_unknown;
-use super::verifying::Verdict;
+use super::verifying::Judged;
 use crate::access::caveat::Facts;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
@@ -30,7 +30,7 @@ impl KeyRing {
     }
 
     /// The verdict on an unknown key, once it is known whether it is one of another system.
-    pub(super) async fn ask(self, question: Question, facts: Facts) -> Verdict {
+    pub(super) async fn ask(&self, question: Question, facts: Facts) -> Judged {
         let unknown = || Err(VerifyError::invalid(InvalidCause::Unknown));
         let Some(asking) = &self.0.unknown_keys else {
             return unknown();
@@ -67,7 +67,7 @@ impl KeyRing {
     }
 
     /// The verdict of the store alone.
-    async fn known(&self, digest: &KeyDigest, facts: Facts) -> Verdict {
+    async fn known(&self, digest: &KeyDigest, facts: Facts) -> Judged {
         let found = match self.0.find(digest) {
             Lookup::Ready(found) => found,
             Lookup::Pending(found) => found.await,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::verifying::{Verdict, Verifying};
+use super::verifying::{Judged, Verifying};
 use super::{Inner, KeyRing};
 use crate::access::caveat::{Facts, Unmet};
 use crate::key::digest::KeyDigest;
@@ -13,7 +13,7 @@ use crate::record::{Held, KeyRecord, KeyState, RevocationReason};
 use crate::store::{BoxFuture, Found, IndexAnswer, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
 use crate::time::Timestamp;
-use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+use crate::verdict::{InvalidCause, VerifyError, VerifyErrorKind};
 
 impl KeyRing {
     /// Verifies as far as the store answers at once.
@@ -30,7 +30,7 @@ impl KeyRing {
         let digest = self.0.digester.current(presented);
         match index.look_up(&self.0.realm, &digest) {
             IndexAnswer::Known(record) => match self.0.judge_record(record, &digest, &facts) {
-                Ok(key) => Verifying::Done(Ok(key)),
+                Ok(record) => self.accept(record),
                 Err(error) => self.fail(error, presented, &facts),
             },
             IndexAnswer::Unknown => self.miss(presented, &facts),
@@ -46,7 +46,7 @@ impl KeyRing {
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
-                Ok(key) => Verifying::Done(Ok(key)),
+                Ok(record) => self.accept(record),
                 Err(error) => self.fail(error, presented, facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
@@ -122,16 +122,16 @@ impl KeyRing {
                 }
             };
             match self.0.judge(found, &digest, facts) {
-                Ok(key) => return Verifying::Done(Ok(key)),
+                Ok(record) => return self.accept(record),
                 Err(other) => error = other,
             }
         }
         if is_unknown(&error)
             && let Some(asked) = self.question(presented)
         {
-            return self.wait_within_bound(Box::pin(self.clone().ask(asked, facts())), |why| {
-                VerifyError::store_unavailable(why)
-            });
+            let (ring, facts) = (self.clone(), facts());
+            let verdict = async move { ring.owned(ring.ask(asked, facts).await?).await };
+            return self.wait_within_bound(Box::pin(verdict), VerifyError::store_unavailable);
         }
         let error = error.claimed_by(|| self.0.format.id_of(presented));
         if self.answers_reuse(&error) {
@@ -175,29 +175,30 @@ impl KeyRing {
         let refused = Arc::new(OnceLock::new());
         let decided = Arc::clone(&refused);
         let verdict = async move {
-            let mut verdict = ring.0.judge(found.await, &digest, || facts);
+            let mut judged = ring.0.judge(found.await, &digest, || facts);
             for digest in earlier {
-                if !verdict.as_ref().is_err_and(is_unknown) {
+                if !judged.as_ref().is_err_and(is_unknown) {
                     break;
                 }
                 let found = match ring.0.find(&digest) {
                     Lookup::Ready(found) => found,
                     Lookup::Pending(found) => found.await,
                 };
-                verdict = ring.0.judge(found, &digest, || facts);
+                judged = ring.0.judge(found, &digest, || facts);
             }
-            if verdict.as_ref().is_err_and(is_unknown)
+            if judged.as_ref().is_err_and(is_unknown)
                 && let Some(question) = question
             {
-                verdict = ring.clone().ask(question, facts).await;
+                judged = ring.ask(question, facts).await;
             }
-            if let Err(error) = &verdict
+            if let Err(error) = &judged
                 && ring.answers_reuse(error)
             {
                 let _ = decided.set(error.clone());
                 ring.answer_reuse(error).await;
             }
-            verdict.map_err(|error| error.claimed_by(|| claimed))
+            let record = judged.map_err(|error| error.claimed_by(|| claimed))?;
+            ring.owned(record).await
         };
         self.wait_within_bound(Box::pin(verdict), move |why| {
             let unavailable = || VerifyError::store_unavailable(why).claimed_by(|| claimed);
@@ -251,7 +252,7 @@ impl Inner {
         found: Found,
         digest: &KeyDigest,
         facts: impl Fn() -> Facts,
-    ) -> Verdict {
+    ) -> Judged {
         match found {
             Ok(Some(record)) => self.judge_record(record.into(), digest, facts),
             Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
@@ -259,10 +260,31 @@ impl Inner {
         }
     }
 
-    /// The only function that turns a record into a verdict. The facts are collected only for a key with
-    /// caveats.
+    /// The judgement of a record that was presented. The end of a lineage is reported as a reuse.
     #[inline]
-    fn judge_record(&self, record: Held, digest: &KeyDigest, facts: impl Fn() -> Facts) -> Verdict {
+    fn judge_record(&self, record: Held, digest: &KeyDigest, facts: impl Fn() -> Facts) -> Judged {
+        self.judged(record, digest, facts)
+            .inspect_err(|error| self.report_reuse(error))
+    }
+
+    #[cold]
+    fn report_reuse(&self, error: &VerifyError) {
+        if error.kind() == VerifyErrorKind::Invalid(InvalidCause::Replaced)
+            && let Some(record) = error.record()
+        {
+            self.observer
+                .tell(|| Event::about(EventKind::Reuse, record));
+        }
+    }
+
+    /// The only function that judges a record. The facts are collected only for a key with caveats.
+    #[inline]
+    pub(super) fn judged(
+        &self,
+        record: Held,
+        digest: &KeyDigest,
+        facts: impl Fn() -> Facts,
+    ) -> Judged {
         if record.digest() != digest {
             return Err(of_another_digest());
         }
@@ -273,10 +295,13 @@ impl Inner {
             {
                 return Err(unmet_by(unmet, record.into_record()));
             }
-            if let Some(uses) = &self.uses {
+            // With owners, it is not used yet.
+            if let Some(uses) = &self.uses
+                && self.owners.is_none()
+            {
                 uses.mark(record.id(), at.now);
             }
-            return Ok(VerifiedKey::new(record));
+            return Ok(record);
         }
         Err(self.refused(record.into_record(), at))
     }
@@ -298,8 +323,6 @@ impl Inner {
             KeyState::Expired | KeyState::Replaced | KeyState::Revoked
                 if record.is_replaced_at(at.latest) =>
             {
-                self.observer
-                    .tell(|| Event::about(EventKind::Reuse, &record));
                 InvalidCause::Replaced
             }
             KeyState::Revoked => InvalidCause::Revoked,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::KeyRing;
 use super::bounded::Bounded;
+use super::owned::Answered;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::record::KeyState;
@@ -49,7 +50,8 @@ impl KeyRing {
     ///
     /// The watch is over too when the key cannot be seen any more, so that a connection ends
     /// whose key is in doubt: [`ErrorKind::NotFound`] for an id that this realm does not know,
-    /// [`ErrorKind::Store`] when the store fails, or takes longer than the ring's
+    /// [`ErrorKind::OwnerRefused`] when the application refuses its [owner](crate::Owners),
+    /// [`ErrorKind::Store`] when the store or the look-up of the owner fails, or takes longer than the ring's
     /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout).
     pub fn watch(&self, id: KeyId) -> Watch {
         Watch {
@@ -105,7 +107,7 @@ impl KeyRing {
     /// Reads these records and ends the watches that are over.
     async fn look_at(&self, ids: &[KeyId]) {
         let watchers = &self.0.watchers;
-        let ids = self.look_in_memory(ids);
+        let ids = self.look_in_memory(ids).await;
         let mut batches = ids.chunks(BATCH);
         while let Some(batch) = batches.next() {
             let found = self.get_in_time(batch.to_vec()).await;
@@ -117,9 +119,7 @@ impl KeyRing {
                 }
                 _ => None,
             };
-            let latest = self.0.reading().latest;
-            let looks = batch.iter().zip(found);
-            watchers.publish(looks.map(|(&id, found)| (id, self.seen(found, latest))));
+            self.publish(batch.iter().copied().zip(found)).await;
             if let Some(failure) = failure {
                 let rest = batches.flatten();
                 let failed = |&id| (id, Seen::Ended(Ended::Failed(failure.clone())));
@@ -129,24 +129,51 @@ impl KeyRing {
     }
 
     /// Looks at those keys whose records are in memory, and returns the others.
-    fn look_in_memory(&self, ids: &[KeyId]) -> Vec<KeyId> {
+    async fn look_in_memory(&self, ids: &[KeyId]) -> Vec<KeyId> {
         let ring = &self.0;
         let Some(index) = &ring.index else {
             return ids.to_vec();
         };
-        let latest = ring.reading().latest;
         let (mut looks, mut left) = (Vec::new(), Vec::new());
         for (&id, digest) in ids.iter().zip(ring.watchers.digests(ids)) {
             match digest.and_then(|digest| index.find(&ring.realm, &digest)) {
                 Some(found) => {
                     let found = found.filter(|record| record.id() == id);
-                    looks.push((id, self.seen(Ok(found), latest)));
+                    looks.push((id, Ok(found)));
                 }
                 None => left.push(id),
             }
         }
-        ring.watchers.publish(looks);
+        self.publish(looks).await;
         left
+    }
+
+    /// Ends the watches of the keys that are over by their records, or whose owner is refused.
+    async fn publish(&self, found: impl IntoIterator<Item = (KeyId, Found)>) {
+        let found: Vec<_> = found.into_iter().collect();
+        let latest = self.0.reading().latest;
+        let live = found.iter().filter_map(|(_, found)| match found {
+            Ok(Some(record)) if latest < record.valid_until() => Some(record.subject()),
+            _ => None,
+        });
+        let owners = self.owners_of(live).await;
+        let looks = found.into_iter().map(|(id, found)| {
+            let owner = match (&owners, &found) {
+                (Some(owners), Ok(Some(record))) => owners.get(record.subject()).cloned(),
+                _ => None,
+            };
+            let seen = match self.seen(found, latest) {
+                Seen::Live { .. } if owners.is_some() && !is_known(owner.as_ref()) => {
+                    Seen::Ended(match owner {
+                        Some(Err(failure)) => Ended::Failed(failure),
+                        _ => Ended::OwnerRefused,
+                    })
+                }
+                seen => seen,
+            };
+            (id, seen)
+        });
+        self.0.watchers.publish(looks);
     }
 
     fn seen(&self, found: Found, latest: Timestamp) -> Seen {
@@ -182,6 +209,11 @@ impl KeyRing {
     }
 }
 
+/// Whether an owner was found, and not refused.
+fn is_known(owner: Option<&Answered>) -> bool {
+    matches!(owner, Some(Ok(Some(_))))
+}
+
 /// How many records are read at a time.
 const BATCH: usize = 1_000;
 
@@ -214,6 +246,7 @@ impl Future for Watch {
         Poll::Ready(match ended {
             Ended::Over(state) => Ok(state),
             Ended::Unknown => Err(ErrorKind::NotFound.into()),
+            Ended::OwnerRefused => Err(ErrorKind::OwnerRefused.into()),
             Ended::Failed(error) => Err(error.into()),
         })
     }

@@ -66,6 +66,8 @@ pub(crate) enum Seen {
 pub(crate) enum Ended {
     Over(KeyState),
     Unknown,
+    /// The application refuses the owner of the key.
+    OwnerRefused,
     Failed(StoreError),
 }
 

@@ -111,7 +111,7 @@ const KINDS: [RejectionKind; 8] = [
     RejectionKind::StoreUnavailable,
     RejectionKind::NotAuthenticated,
 ];
-const CAUSES: [InvalidCause; 9] = [
+const CAUSES: [InvalidCause; 10] = [
     InvalidCause::Malformed,
     InvalidCause::Unknown,
     InvalidCause::OtherRealm,
@@ -121,6 +121,7 @@ const CAUSES: [InvalidCause; 9] = [
     InvalidCause::Revoked,
     InvalidCause::CaveatNotMet,
     InvalidCause::UnknownCaveat,
+    InvalidCause::OwnerRefused,
 ];
 
 /// What the events are about, for as long as the process runs.

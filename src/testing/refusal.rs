@@ -105,7 +105,8 @@ pub(super) fn invalid_key(cause: InvalidCause) -> Refusal {
         | InvalidCause::Replaced
         | InvalidCause::Revoked
         | InvalidCause::CaveatNotMet
-        | InvalidCause::UnknownCaveat => error.of(Arc::new(alice().record().clone())),
+        | InvalidCause::UnknownCaveat
+        | InvalidCause::OwnerRefused => error.of(Arc::new(alice().record().clone())),
     })
 }
 

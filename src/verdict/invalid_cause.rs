@@ -25,6 +25,8 @@ pub enum InvalidCause {
     CaveatNotMet,
     /// One of its caveats is unknown to this version of the crate.
     UnknownCaveat,
+    /// The application refuses its [owner](crate::Owners), who is locked, suspended or gone.
+    OwnerRefused,
 }
 
 impl InvalidCause {
@@ -47,6 +49,7 @@ impl InvalidCause {
             Self::Revoked => "revoked",
             Self::CaveatNotMet => "caveat_not_met",
             Self::UnknownCaveat => "unknown_caveat",
+            Self::OwnerRefused => "owner_refused",
         }
     }
 }

@@ -75,7 +75,8 @@ impl VerifiedKey {
         self.record.subject()
     }
 
-    /// The scopes of the key.
+    /// The scopes of the key: those that it was issued with, less those that its [owner](crate::Owners) does not have
+    /// now.
     #[inline]
     pub fn scopes(&self) -> &ScopeSet {
         self.record.scopes()
@@ -95,6 +96,12 @@ impl VerifiedKey {
     /// period; `None` if it never expires.
     pub fn valid_until(&self) -> Option<Timestamp> {
         Some(self.record.valid_until()).filter(|&end| end != Timestamp::MAX)
+    }
+
+    /// What the application knows of the owner of the key, if the ring's [`Owners`](crate::Owners) added something
+    /// of this type. It came with this verdict, so it is as new as the key's scopes.
+    pub fn principal<P: 'static>(&self) -> Option<&P> {
+        self.record.principal()?.downcast_ref()
     }
 
     /// A name for people.

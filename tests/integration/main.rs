@@ -55,6 +55,7 @@ mod one_transaction;
 #[cfg(all(feature = "axum", feature = "openapi"))]
 mod openapi;
 mod outcome;
+mod owners;
 mod promises;
 mod quickstart;
 mod raw;

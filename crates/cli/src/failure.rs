@@ -94,6 +94,7 @@ impl From<Error> for Failure {
             | ErrorKind::KeyReplaced
             | ErrorKind::KeyRevoked
             | ErrorKind::ImportRefused
+            | ErrorKind::OwnerRefused
             | ErrorKind::WeakPlaintext => (Exit::Refused, None),
             ErrorKind::ImportDiffers => {
                 (Exit::Conflict, Some("revoke that key, or remove the line"))
