@@ -229,7 +229,7 @@ pub use ring::owners::{Owner, OwnerAnswer, Owners};
 #[doc(inline)]
 pub use ring::unknown_keys::UnknownKeys;
 #[doc(inline)]
-pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Watch};
+pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Verifier, VerifierBuilder, Watch};
 #[doc(inline)]
 pub use support::span::Span;
 #[doc(inline)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::base62::{ALPHABET, fill_base62, is_base62, system_generator};
+use super::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
 
 pub(crate) const ID_LEN: usize = 12;
@@ -39,6 +40,42 @@ impl KeyId {
             rest /= 62;
         }
         Self(id)
+    }
+
+    /// The id of a row with this number, for a key that another system keeps in a table: the number in base62, with
+    /// leading zeros. Ids are in the order of the numbers.
+    ///
+    /// ```
+    /// use tower_api_key::KeyId;
+    ///
+    /// assert_eq!(KeyId::from_number(42).as_str(), "00000000000g");
+    /// ```
+    pub fn from_number(number: u64) -> Self {
+        let mut rest = number;
+        let mut id = [ALPHABET[0]; ID_LEN];
+        for character in id.iter_mut().rev() {
+            // The remainder is below 62, so the default is never taken.
+            *character = ALPHABET[usize::try_from(rest % 62).unwrap_or_default()];
+            rest /= 62;
+        }
+        Self(id)
+    }
+
+    /// The id from 71 bits of a digest, for a key of a table whose rows have no number.
+    ///
+    /// Ids are public. If the key is weak, whoever reads its id can guess it, as by its digest: prefer the
+    /// [number](Self::from_number) of the row.
+    ///
+    /// ```
+    /// use tower_api_key::{KeyDigest, KeyId};
+    ///
+    /// let digest = KeyDigest::sha256(b"cio_9f3A7b2C5d8E1f4G6h0J");
+    /// assert_eq!(KeyId::from_digest(&digest), KeyId::from_digest(&digest));
+    /// ```
+    pub fn from_digest(digest: &KeyDigest) -> Self {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest.as_bytes()[..16]);
+        Self::from_hash(hash)
     }
 
     /// The id that these characters are.

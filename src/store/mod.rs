@@ -13,6 +13,7 @@ mod shared;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod store_id;
+mod table;
 
 pub(crate) use index::IndexAnswer;
 pub use index::{Asked, Freshness, Index};
@@ -22,6 +23,7 @@ pub use listing::{Cursor, ListQuery, Page, Unreadable};
 pub use lookup::{BoxFuture, Found, Lookup};
 pub use memory::MemoryStore;
 pub use store_id::StoreId;
+pub use table::{KeyTable, TableAnswer, TableKey};
 
 pub use crate::error::store::{StoreError, StoreErrorKind};
 pub use crate::lifecycle::{Change, Ended, Expected, KeyLimit, Revoked, Target, Write};

@@ -85,6 +85,7 @@ mod streams;
 mod testing;
 mod text_types;
 mod uses;
+mod verifier;
 mod watch;
 mod wire;
 mod within;

@@ -3,9 +3,12 @@
 use std::fmt;
 
 #[cfg(doc)]
-use tower_api_key::{replica::Feed, store::KeyStore};
+use tower_api_key::{
+    replica::Feed,
+    store::{KeyStore, KeyTable},
+};
 
-/// A clause of the contract that is in the docs of [`KeyStore`], or in those of [`Feed`].
+/// A clause of the contract that is in the docs of [`KeyStore`], or in those of [`Feed`] and [`KeyTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Clause {
@@ -46,7 +49,7 @@ pub enum Clause {
     OneHistory,
     /// Of a feed: checksums are those of the state that they come with.
     Sums,
-    /// Of a feed: a call is not answered by what a call that was dropped has asked.
+    /// Of a feed and of a table: a call is not answered by what a call that was dropped has asked.
     DroppedCalls,
     /// A store that can answer does. The suite met an error in the place of an answer.
     Honesty,

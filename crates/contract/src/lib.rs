@@ -34,6 +34,9 @@
 //! A store that replicas follow keeps the contract of [`Feed`](tower_api_key::replica::Feed) too:
 //! [`feed_contract`].
 //!
+//! A table of keys that another system mints and ends, to verify by alone, keeps the contract of
+//! [`KeyTable`](tower_api_key::store::KeyTable): [`table_contract`].
+//!
 //! # What it does not check
 //!
 //! - Speed: whether a look-up waits for a lock is for your own benchmark.
@@ -60,6 +63,7 @@ mod purge;
 mod race;
 mod realm;
 mod revocation;
+mod table;
 mod tasks;
 mod trial;
 mod uniqueness;
@@ -70,6 +74,8 @@ mod visibility;
 pub use clause::Clause;
 #[doc(inline)]
 pub use feed::feed_contract;
+#[doc(inline)]
+pub use table::table_contract;
 #[doc(inline)]
 pub use violation::Violation;
 

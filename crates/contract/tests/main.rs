@@ -13,6 +13,7 @@ mod indexes;
 mod optional;
 mod revocations;
 mod state;
+mod tables;
 mod upkeep;
 mod uses;
 

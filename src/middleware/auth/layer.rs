@@ -19,7 +19,7 @@ use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
-use crate::ring::KeyRing;
+use crate::ring::{KeyRing, Verifier};
 
 /// Authenticates every request against a [`KeyRing`], attaches a [`VerifiedKey`](crate::VerifiedKey) to
 /// its extensions, and refuses it if there is no valid key.
@@ -57,8 +57,9 @@ pub struct ApiKeyLayer {
 }
 
 impl ApiKeyLayer {
-    /// Authenticates with the keys of this ring, presented in `x-api-key`.
-    pub fn new(ring: KeyRing) -> Self {
+    /// Authenticates with the keys of this [`KeyRing`], or of this [`Verifier`], presented in `x-api-key`.
+    pub fn new(ring: impl Into<Verifier>) -> Self {
+        let ring = ring.into().into_ring();
         Self {
             observer: Observed::default(),
             facts: FactSources::default(),

@@ -2,8 +2,9 @@
 
 use super::layer::ApiKeyLayer;
 use super::other_ring::OtherRing;
+use crate::access::realm::Realm;
 use crate::access::requirement::{IntoRequirement, Requirement};
-use crate::ring::KeyRing;
+use crate::ring::{KeyRing, Verifier};
 
 impl ApiKeyLayer {
     /// Accepts the keys of another ring too. Called again, it adds a further ring.
@@ -60,9 +61,9 @@ impl ApiKeyLayer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub fn or(mut self, ring: KeyRing) -> Self {
+    pub fn or(mut self, ring: impl Into<Verifier>) -> Self {
         self.others.push(OtherRing {
-            ring,
+            ring: ring.into().into_ring(),
             required: None,
         });
         self
@@ -81,8 +82,8 @@ impl ApiKeyLayer {
     /// let layer = ApiKeyLayer::new(customers)
     ///     .require("orders:write")
     ///     .or_requiring(staff, "support");
-    /// assert_eq!(layer.rings().count(), 2);
-    /// assert_eq!(layer.ring().realm().as_str(), "customers");
+    /// let realms: Vec<&str> = layer.realms().map(|realm| realm.as_str()).collect();
+    /// assert_eq!(realms, ["customers", "staff"]);
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```
     ///
@@ -90,21 +91,24 @@ impl ApiKeyLayer {
     ///
     /// As [`require`](Self::require).
     #[track_caller]
-    pub fn or_requiring(mut self, ring: KeyRing, requirement: impl IntoRequirement) -> Self {
+    pub fn or_requiring(
+        mut self,
+        ring: impl Into<Verifier>,
+        requirement: impl IntoRequirement,
+    ) -> Self {
         self.others.push(OtherRing {
-            ring,
+            ring: ring.into().into_ring(),
             required: Some(Requirement::of_route(requirement)),
         });
         self
     }
 
-    /// The first of the layer's [`rings`](Self::rings), which `new` was given.
-    pub fn ring(&self) -> &KeyRing {
-        &self.ring
+    /// The realms whose keys the layer accepts, in the order in which they are asked.
+    pub fn realms(&self) -> impl Iterator<Item = &Realm> {
+        self.rings().map(KeyRing::realm)
     }
 
-    /// The rings whose keys the layer accepts, in the order in which they are asked.
-    pub fn rings(&self) -> impl Iterator<Item = &KeyRing> {
+    pub(super) fn rings(&self) -> impl Iterator<Item = &KeyRing> {
         let others = self.others.iter().map(|other| &other.ring);
         std::iter::once(&self.ring).chain(others)
     }
