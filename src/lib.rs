@@ -57,7 +57,7 @@
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
 //!   [restricting a key to a network or a certificate](guide::restricting),
-//!   [moving keys from elsewhere](guide::moving), [finding keys by their end or use](guide::reports) and
+//!   [moving keys from elsewhere](guide::moving), [adopting a table of tokens](guide::table), [finding keys by their end or use](guide::reports) and
 //!   [testing a service](guide::testing)
 //!   are guides to the methods to call.
 //!

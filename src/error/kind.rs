@@ -111,7 +111,7 @@ pub enum ErrorKind {
     /// A plaintext to import of under 128 bits by length and alphabet.
     /// [`import_insecure_plaintext`](crate::KeyRing::import_insecure_plaintext) takes it.
     WeakPlaintext,
-    /// A key of a batch that the store holds with other parts than the batch gives. The message names
+    /// A key to import that the store holds with other parts than the import gives. The message names
     /// them.
     ImportDiffers,
     /// No such key in this realm.

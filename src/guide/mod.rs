@@ -5,6 +5,7 @@
 //! - [`rotating`]: rotating keys without an outage.
 //! - [`privilege`]: when a user's privilege changes.
 //! - [`restricting`]: restricting a key to a network or a certificate.
+//! - [`table`]: a service that has a table of tokens already.
 //! - [`testing`]: testing a service that uses this crate.
 //!
 //! The other packages have guides too: `tower-api-key-cli` to managing keys from a shell,
@@ -16,4 +17,5 @@ pub mod privilege;
 pub mod reports;
 pub mod restricting;
 pub mod rotating;
+pub mod table;
 pub mod testing;

@@ -60,6 +60,15 @@ fn imported(
     Ok(parts.into())
 }
 
+/// Whether an existing record is of another subject than the import: the parts in which they may not differ,
+/// whatever was done with the key since it was imported.
+pub(crate) fn other_owner(record: &KeyRecord, import: &Import, _: Reading) -> Vec<&'static str> {
+    if import.grant.subject.as_ref() == Ok(record.subject()) {
+        return Vec::new();
+    }
+    vec!["subject"]
+}
+
 /// The parts in which an existing record differs from the import; empty if the import has nothing to do.
 /// A part that the import does not set is not compared. A lifetime counts from the import, so that the
 /// same one said later is met by an earlier end.

@@ -4,6 +4,7 @@
 //! changes texts that are no authority.
 
 mod change;
+mod crowded;
 mod describe;
 mod description;
 mod ended;
@@ -24,11 +25,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::Change;
+pub(crate) use crowded::issue_replacing_oldest;
 pub(crate) use describe::describe;
 pub use description::Description;
 pub use ended::Ended;
 pub use expected::Expected;
-pub(crate) use import::{differences, import};
+pub(crate) use import::{differences, import, other_owner};
 pub(crate) use issue::{LONGEST_LIFETIME, Minted, add, issue, room};
 pub use key_limit::KeyLimit;
 pub use narrowing::Narrowing;

@@ -8,7 +8,7 @@ use super::import_digests::Digests;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::request::{Import, Imported, OldKey};
-use crate::lifecycle::{self, Change};
+use crate::lifecycle::{self, Change, Reading};
 use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
 use crate::store::Lookup;
@@ -64,14 +64,70 @@ impl KeyRing {
         self.import(import, &OldKey::plaintext(plaintext)).await
     }
 
+    /// Imports a key that was minted elsewhere unless it is there, and returns the record that is: for keys that
+    /// move when they are first presented. [The guide](crate::guide::table) says how the old row ends.
+    ///
+    /// It is safe to call again, and from several nodes at the same time: one of them imports the key, and the
+    /// others find it. A key that is there is returned as it is now, whatever was done with it since: it may have
+    /// fewer scopes than the import says, have expired or be revoked. So read its
+    /// [state](KeyRecord::state_at), or better [`verify`](Self::verify) the key afterwards.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, OldKey, RevocationReason, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme")
+    ///     .accept_imports()
+    ///     .unlimited_lifetime()
+    ///     .build(MemoryStore::new())?;
+    /// let grant = || Grant::new("alice").never_expires();
+    /// let presented = "k-4f9A7YqZr01mLw8Vx6pTe2Nd";
+    ///
+    /// let first = ring.import_or_get(grant(), &OldKey::plaintext(presented)).await?;
+    /// assert!(!first.was_present());
+    /// ring.revoke(first.record().id(), RevocationReason::KeyCompromise).await?;
+    ///
+    /// // The old row is still there, and revives nothing.
+    /// let again = ring.import_or_get(grant(), &OldKey::plaintext(presented)).await?;
+    /// assert!(again.was_present());
+    /// assert!(ring.verify(presented.as_bytes()).await.is_err());
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`import_plaintext`](Self::import_plaintext) for a key that is not there;
+    /// [`ErrorKind::ImportDiffers`] for one that is there with another subject, and [`ErrorKind::Duplicate`] for one
+    /// that the store holds in another realm.
+    pub async fn import_or_get(
+        &self,
+        import: impl Into<Import>,
+        key: &OldKey,
+    ) -> Result<Imported, Error> {
+        let import = import.into();
+        self.import_unless(&import, key, lifecycle::other_owner)
+            .await
+    }
+
     pub(super) async fn import_unless_present(
         &self,
         import: &Import,
         key: &OldKey,
     ) -> Result<Imported, Error> {
+        self.import_unless(import, key, lifecycle::differences)
+            .await
+    }
+
+    async fn import_unless(
+        &self,
+        import: &Import,
+        key: &OldKey,
+        differences: Differences,
+    ) -> Result<Imported, Error> {
         for _ in 0..MAX_ATTEMPTS {
             let digests = self.0.digests(import, key)?;
-            match self.prepare(import, digests).await? {
+            match self.prepare(import, digests, differences).await? {
                 Prepared::Present(record) => return Ok(Imported::present(record)),
                 Prepared::New(change) => match self.commit(&change).await {
                     Ok(true) => {
@@ -85,7 +141,7 @@ impl KeyRing {
                     // By another writer, or in another realm, which this ring does not see.
                     Err(error) if error.kind() == ErrorKind::Duplicate => {
                         let digests = self.0.digests(import, key)?;
-                        return match self.prepare(import, digests).await? {
+                        return match self.prepare(import, digests, differences).await? {
                             Prepared::Present(record) => Ok(Imported::present(record)),
                             Prepared::New(_) => Err(error),
                         };
@@ -102,13 +158,14 @@ impl KeyRing {
         &self,
         import: &Import,
         digests: Digests,
+        differences: Differences,
     ) -> Result<Prepared, Error> {
         import.grant.checked()?;
         for digest in std::iter::once(&digests.kept).chain(&digests.others) {
             let Some(record) = self.look_up(digest).await? else {
                 continue;
             };
-            let differences = lifecycle::differences(&record, import, self.0.reading());
+            let differences = differences(&record, import, self.0.reading());
             if differences.is_empty() {
                 return Ok(Prepared::Present(record));
             }
@@ -161,6 +218,9 @@ impl KeyRing {
         Err(ErrorKind::Conflict.into())
     }
 }
+
+/// The parts in which a record may not differ from an import, and does.
+pub(super) type Differences = fn(&KeyRecord, &Import, Reading) -> Vec<&'static str>;
 
 /// What becomes of a key: the change that brings it, or the record that is there.
 pub(super) enum Prepared {

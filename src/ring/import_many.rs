@@ -8,8 +8,8 @@ use super::import::Prepared;
 use super::import_digests::Digests;
 use crate::error::{Error, ErrorKind};
 use crate::key::digest::KeyDigest;
-use crate::lifecycle::Change;
 use crate::lifecycle::request::{Import, Imported, OldKey};
+use crate::lifecycle::{self, Change};
 use crate::observe::event::{Event, EventKind};
 use crate::store::StoreErrorKind;
 
@@ -89,7 +89,7 @@ impl KeyRing {
                 self.settle(std::mem::take(&mut group), &keys, &mut results)
                     .await?;
             }
-            let prepared = self.prepare(import, digests).await;
+            let prepared = self.prepare(import, digests, lifecycle::differences).await;
             match for_this_key(prepared)? {
                 Ok(Prepared::New(change)) => group.add(place, change),
                 Ok(Prepared::Present(record)) => {

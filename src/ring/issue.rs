@@ -10,6 +10,7 @@ use crate::lifecycle::grant::Grant;
 use crate::lifecycle::{self, Minted};
 use crate::observe::event::{Event, EventKind};
 use crate::record::KeyRecord;
+use crate::store::ListQuery;
 
 impl KeyRing {
     /// Mints a key.
@@ -27,6 +28,69 @@ impl KeyRing {
         let (minted, secret) = self.mint()?;
         let record = self.add(minted, grant, EventKind::Issued).await?;
         Ok(Issued { secret, record })
+    }
+
+    /// Mints a key, and ends the oldest keys of its subject if the
+    /// [limit](crate::KeyRingBuilder::max_keys_per_subject) has no room for one more: for a login that mints. Both are
+    /// one commit, and the limit holds in it, however many log in at the same time.
+    ///
+    /// A key that was rotated is as old as the one that took its place. Those that end are revoked as
+    /// [`CessationOfOperation`](crate::RevocationReason::CessationOfOperation), and their return is no
+    /// [reuse](crate::EventKind::Reuse). On a ring without a limit no key ends.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").max_keys_per_subject(1).build(MemoryStore::new())?;
+    /// let first = ring.issue_replacing_oldest(Grant::new("alice")).await?;
+    /// let second = ring.issue_replacing_oldest(Grant::new("alice")).await?;
+    /// assert!(ring.verify(first.secret().expose().as_bytes()).await.is_err());
+    /// assert!(ring.verify(second.secret().expose().as_bytes()).await.is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`issue`](Self::issue). [`ErrorKind::TooManyKeys`] and [`ErrorKind::Conflict`] only if others were first
+    /// over and over. [`ErrorKind::Store`] also if a key of the subject cannot be read:
+    /// [revoke](Self::revoke) it.
+    pub async fn issue_replacing_oldest(&self, grant: Grant) -> Result<Issued, Error> {
+        let (minted, secret) = self.mint()?;
+        let policy = self.policy_for(&grant).await?;
+        let subject = grant.checked()?.clone();
+        let mut failure = ErrorKind::Conflict.into();
+        for _ in 0..MAX_ATTEMPTS {
+            let held = match policy.max_keys_per_subject {
+                Some(_) => {
+                    let query = ListQuery::new().subject(subject.as_str()).unrevoked();
+                    self.list(&query).await?.complete()?
+                }
+                None => Vec::new(),
+            };
+            let (record, change) = lifecycle::issue_replacing_oldest(
+                minted.clone(),
+                grant.clone(),
+                &held,
+                &policy,
+                self.0.reading(),
+            )?;
+            match self.commit(&change).await {
+                Ok(true) => {
+                    self.report(|| Event::about(EventKind::Issued, &record));
+                    self.report_revoked(&change);
+                    return Ok(Issued { secret, record });
+                }
+                Ok(false) => {}
+                // Another login was first.
+                Err(error) if matches!(error.kind(), ErrorKind::TooManyKeys { .. }) => {
+                    failure = error;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
     }
 
     pub(super) fn mint(&self) -> Result<(Minted, SecretKey), Error> {

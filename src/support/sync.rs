@@ -1,23 +1,23 @@
-//! The primitives of the crate's own synchronisation: the standard library's and papaya's, or, in a
-//! build with `--cfg shuttle`, those of a scheduler that tries the interleavings.
+//! The primitives of the crate's own synchronisation: the standard library's and papaya's, or, in the
+//! library's own tests with `--cfg shuttle`, those of a scheduler that tries the interleavings.
 
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) use papaya::HashMap;
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) use stand_in::HashMap;
 
 /// A map with the operations of papaya's that the crate's own protocols rest on, each one step.
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 mod stand_in {
     use std::marker::PhantomData;
 

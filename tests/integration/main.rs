@@ -45,6 +45,7 @@ mod keys;
 mod leaks;
 mod lifecycle;
 mod lineages;
+mod locks;
 mod methods;
 mod misplaced;
 mod model;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod bounds;
+mod first_use;
 mod many;
 mod sanctum;
 

@@ -258,7 +258,8 @@ fn classify(error: &SqlError) -> (StoreErrorKind, &'static str) {
         ),
         SqlError::Tls(_) => (
             Unavailable,
-            "check the URL's sslmode and sslrootcert against the server's TLS",
+            "check the URL's sslmode and sslrootcert against the server's TLS, and that the program has \
+             the feature rustls or native-tls of tower-api-key-postgres",
         ),
         SqlError::PoolTimedOut => (
             Unavailable,

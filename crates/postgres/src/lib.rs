@@ -34,11 +34,18 @@
 //! - [`InTransaction`] changes keys in a transaction of the application, and [`guide::transactions`] says when.
 //! - A [`Replica`](tower_api_key::replica::Replica) of the store verifies from memory: [`guide::fleet`].
 //!
+//! # TLS
+//!
+//! The feature `rustls`, on by default, is rustls with *ring*. If your program has OpenSSL, or the TLS of another operating
+//! system, take `default-features = false` and the feature `native-tls`. With neither, and no TLS feature of sqlx in the rest
+//! of the program, `sslmode=require`, `verify-ca` and `verify-full` are refused, and `prefer`, the default, connects without
+//! TLS.
+//!
 //! # Limits
 //!
 //! - A look-up is one round trip to the primary, unless a [replica](guide::fleet) holds the keys in memory.
 //! - After a failover, the answers of the old primary count for five seconds at most, to a replica for 30.
-//! - Tokio, and sqlx of the version of [`sqlx`]. TLS is rustls with *ring*.
+//! - Tokio, and sqlx of the version of [`sqlx`].
 //! - Postgres 15 is tested. It needs Rust 1.94, because sqlx does.
 
 #![forbid(unsafe_code)]
@@ -228,8 +235,8 @@ pub use sqlx;
 /// have no effect. An error names the setting and never its value.
 ///
 /// The URL's `sslmode` says how TLS is used. `prefer`, the default, uses it if the server supports it.
-/// Only `verify-full` cannot be undone by a network in between. It uses the roots of `webpki-roots` or
-/// those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE` and others of libpq
+/// Only `verify-full` cannot be undone by a network in between. It uses the roots of `webpki-roots`, with `native-tls`
+/// those of the operating system, or those of `sslrootcert`. The environment variables `PGPASSWORD`, `PGSSLMODE` and others of libpq
 /// supply the settings that the URL leaves out. If one asks for a feature that this store does not
 /// support, it is refused. Passwords are also read from `PGPASSFILE` or `~/.pgpass`.
 ///

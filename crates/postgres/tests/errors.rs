@@ -149,7 +149,8 @@ async fn what_the_server_refuses_is_told_with_its_words() {
         ),
         (
             &tls,
-            "check the URL's sslmode and sslrootcert against the server's TLS: error occurred \
+            "check the URL's sslmode and sslrootcert against the server's TLS, and that the program has the \
+             feature rustls or native-tls of tower-api-key-postgres: error occurred \
              while attempting to establish a TLS connection: server does not support TLS",
         ),
     ] {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::record::KeyRecord;
 
-/// The result for a key of [`KeyRing::import_many`](crate::KeyRing::import_many).
+/// The result for a key of [`KeyRing::import_many`](crate::KeyRing::import_many) or
+/// [`KeyRing::import_or_get`](crate::KeyRing::import_or_get).
 #[derive(Debug, Clone)]
 pub struct Imported {
     record: Arc<KeyRecord>,
@@ -31,7 +32,7 @@ impl Imported {
         &self.record
     }
 
-    /// Whether the key was there already, as this import asks for it. It may have ended since it was
+    /// Whether the key was there already. It may have ended since it was
     /// imported: see the [state](KeyRecord::state_at) of its record.
     pub fn was_present(&self) -> bool {
         self.was_present

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use crate::key::digest::KeyDigest;
 
 /// A key that was minted elsewhere, in the form in which it is known: for
-/// [`KeyRing::import_many`](crate::KeyRing::import_many).
+/// [`KeyRing::import_many`](crate::KeyRing::import_many) and
+/// [`KeyRing::import_or_get`](crate::KeyRing::import_or_get).
 ///
 /// The kind is named by the constructor and never guessed: 64 hexadecimal digits are a hash to one
 /// system and the key itself to another.
