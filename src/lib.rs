@@ -114,7 +114,7 @@
 //!
 //! None is on by default.
 //!
-//! - `axum`: [`VerifiedKey`] and `Option<VerifiedKey>` as extractors, routes with handlers and a
+//! - `axum`: [`VerifiedKey`], `Option<VerifiedKey>` and `Principal` as extractors, routes with handlers and a
 //!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
 //!   are found.
 //! - `openapi`: what a layer and its [`RouteTable`] enforce, in an OpenAPI document (module `openapi`).
@@ -205,6 +205,9 @@ pub use middleware::guard::routes::{Access, RouteTable};
 #[doc(inline)]
 #[cfg(feature = "openapi")]
 pub use middleware::openapi;
+#[doc(inline)]
+#[cfg(feature = "axum")]
+pub use middleware::principal::Principal;
 #[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
 #[doc(inline)]

@@ -113,3 +113,129 @@
 //! # Ok::<(), Error>(())
 //! # }).unwrap();
 //! ```
+//!
+//! # A registry, before and after
+//!
+//! `examples/adopt/registry` in the repository has a service in two forms: with the few lines of authentication that it had, and with
+//! this crate over the same tables. Its clients send a raw token in `Authorization`, its tokens are rows with a SHA-256, and
+//! its users have flags. The same tests pass over both.
+//!
+//! 58 lines are new, and 51 are gone:
+//!
+//! ```diff
+//! -//! A registry with its own authentication: an extractor reads the token from a raw `Authorization`, as the
+//! -//! protocol of its clients has it.
+//! +//! A registry with this crate, over the tables that it had. Its clients send what they sent before.
+//!  use axum::Router;
+//! -use axum::extract::FromRequestParts;
+//! -use axum::http::request::Parts;
+//! -use axum::http::{StatusCode, header};
+//! -use sha2::{Digest, Sha256};
+//! +use tower_api_key::store::TableKey;
+//! +use tower_api_key::{
+//! +    ApiKeyLayer, Error, KeyDigest, KeyId, Owner, Principal, RequireScopeLayer, Source, Subject,
+//! +    Verifier,
+//! +};
+//! -use super::tables::{Down, Tables, Token, User};
+//! +use super::tables::{Tables, User};
+//! -pub fn app(tables: Tables) -> Router {
+//! -    Router::new()
+//! +pub fn app(tables: Tables) -> Result<Router, Error> {
+//! +    let keys = ApiKeyLayer::new(verifier(tables)?).sources([Source::authorization_raw()]);
+//! +    Ok(Router::new()
+//! -        .route("/packages", put(publish))
+//! -        .route("/packages/{name}", delete(remove))
+//! -        .route("/summary", get(summary))
+//! -        .with_state(tables)
+//! +        .route(
+//! +            "/packages",
+//! +            put(publish).layer(RequireScopeLayer::new("publish")),
+//! +        )
+//! +        .route(
+//! +            "/packages/{name}",
+//! +            delete(remove).layer(RequireScopeLayer::new("remove")),
+//! +        )
+//! +        .layer(keys)
+//! +        .route("/summary", get(summary)))
+//! -struct Caller {
+//! -    token: Token,
+//! -    user: User,
+//! -}
+//! -impl FromRequestParts<Tables> for Caller {
+//! -    type Rejection = StatusCode;
+//! -    async fn from_request_parts(parts: &mut Parts, tables: &Tables) -> Result<Self, StatusCode> {
+//! -        let text = parts.headers.get(header::AUTHORIZATION);
+//! -        let text = text.ok_or(StatusCode::UNAUTHORIZED)?;
+//! -        let hash = Sha256::digest(text.as_bytes()).into();
+//! -        let token = tables.token(&hash).await.map_err(unavailable)?;
+//! -        let token = token.ok_or(StatusCode::UNAUTHORIZED)?;
+//! -        let user = tables.user(token.user_id).await.map_err(unavailable)?;
+//! -        let user = user.filter(|user| !user.is_locked);
+//! -        let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
+//! -        Ok(Self { token, user })
+//! -    }
+//! -}
+//! -impl Caller {
+//! -    fn require(&self, scope: &str) -> Result<(), StatusCode> {
+//! -        let is_granted = self.token.scopes.split(' ').any(|it| it == scope);
+//! -        let is_allowed = scope != "remove" || self.user.is_admin;
+//! -        if is_granted && is_allowed {
+//! -            return Ok(());
+//! -        }
+//! -        Err(StatusCode::FORBIDDEN)
+//! -    }
+//! -}
+//! +type Caller = Principal<User>;
+//! -fn unavailable(_: Down) -> StatusCode {
+//! -    StatusCode::SERVICE_UNAVAILABLE
+//! +fn verifier(tables: Tables) -> Result<Verifier, Error> {
+//! +    let tokens = tables.clone();
+//! +    Verifier::builder("registry")
+//! +        .owners(move |id: Subject| {
+//! +            let users = tables.clone();
+//! +            async move {
+//! +                let user = users.user(id.as_str().parse()?).await?;
+//! +                let Some(user) = user.filter(|user| !user.is_locked) else {
+//! +                    return Ok(None);
+//! +                };
+//! +                let ceiling = if user.is_admin {
+//! +                    "publish remove"
+//! +                } else {
+//! +                    "publish"
+//! +                };
+//! +                Ok(Some(Owner::within(ceiling.parse()?).principal(user)))
+//! +            }
+//! +        })
+//! +        .build(move |hash: KeyDigest| {
+//! +            let tokens = tokens.clone();
+//! +            async move {
+//! +                let token = tokens.token(hash.as_bytes()).await?;
+//! +                Ok(token.map(|token| {
+//! +                    let (id, hash) = (
+//! +                        KeyId::from_number(token.id),
+//! +                        KeyDigest::from_bytes(token.hash),
+//! +                    );
+//! +                    TableKey::new(id, hash, token.user_id.to_string()).scopes(token.scopes)
+//! +                }))
+//! +            }
+//! +        })
+//! -async fn me(caller: Caller) -> String {
+//! -    caller.user.name.to_owned()
+//! +async fn me(Principal(user): Caller) -> String {
+//! +    user.name.to_owned()
+//! -async fn publish(caller: Caller) -> Result<String, StatusCode> {
+//! -    caller.require("publish")?;
+//! -    Ok(format!("published by {}", caller.user.name))
+//! +async fn publish(Principal(user): Caller) -> String {
+//! +    format!("published by {}", user.name)
+//! -async fn remove(caller: Caller) -> Result<String, StatusCode> {
+//! -    caller.require("remove")?;
+//! -    Ok(format!("removed by {}", caller.user.name))
+//! +async fn remove(Principal(user): Caller) -> String {
+//! +    format!("removed by {}", user.name)
+//!  async fn summary() -> &'static str {
+//! ```
+//!
+//! What the lines bring: a token in two headers or under another scheme is refused, no cache answers one
+//! caller with another's response, refusals have challenges and problem details, look-ups are bounded in time and number,
+//! and an observer receives every outcome.

@@ -11,5 +11,7 @@ pub mod drain;
 pub mod guard;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+#[cfg(feature = "axum")]
+pub(crate) mod principal;
 pub(crate) mod problem;
 pub mod rejection;

@@ -40,9 +40,9 @@ impl Held {
         }))
     }
 
-    pub(crate) fn principal(&self) -> Option<&(dyn Any + Send + Sync)> {
+    pub(crate) fn principal(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
         match self {
-            Self::Owned(owned) => Some(&*owned.principal),
+            Self::Owned(owned) => Some(&owned.principal),
             Self::Shared(_) | Self::Hot(_) => None,
         }
     }

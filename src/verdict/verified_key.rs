@@ -1,6 +1,8 @@
 //! The proof that a request was authenticated.
 
 use std::fmt;
+#[cfg(feature = "axum")]
+use std::sync::Arc;
 
 use super::Scheme;
 use crate::access::label::Label;
@@ -102,6 +104,11 @@ impl VerifiedKey {
     /// of this type. It came with this verdict, so it is as new as the key's scopes.
     pub fn principal<P: 'static>(&self) -> Option<&P> {
         self.record.principal()?.downcast_ref()
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn shared_principal<P: Send + Sync + 'static>(&self) -> Option<Arc<P>> {
+        Arc::clone(self.record.principal()?).downcast().ok()
     }
 
     /// A name for people.

@@ -8,6 +8,8 @@
 )]
 
 mod actors;
+#[cfg(feature = "axum")]
+mod adopt_registry;
 mod ambiguity;
 mod authorization;
 mod builders;

@@ -329,9 +329,10 @@ async fn r32_a_stream_that_asks_again_has_the_scopes_of_now_and_no_replaced_key_
         let builder = builder.observer(tower_api_key::observer_fn(
             move |event: &tower_api_key::Event<'_>| events.lock().unwrap().push(event.kind()),
         ));
-        let store = match later {
-            true => ObservedStore::new().answering_later(),
-            false => ObservedStore::new(),
+        let store = if later {
+            ObservedStore::new().answering_later()
+        } else {
+            ObservedStore::new()
         };
         let ring = builder.build(store).unwrap();
         let issued = issue(&ring, "read write").await;

@@ -37,11 +37,12 @@ async fn r32_a_watch_ends_with_the_right_of_its_owner_at_the_next_look() {
         for in_memory in [true, false] {
             let table = Table::new(Says::Within("read"));
             let (builder, clock) = builder(&table);
-            let ring = match in_memory {
-                true => builder.build(MemoryStore::new()),
-                false => builder.build(ObservedStore::new()),
-            }
-            .unwrap();
+            let ring = if in_memory {
+                builder.build(MemoryStore::new())
+            } else {
+                builder.build(ObservedStore::new())
+            };
+            let ring = ring.unwrap();
             let mut watch = ring.watch(issue(&ring, "read").await.id());
             assert_eq!(settled(&mut watch).await, Poll::Pending);
             // A loss of scopes is no end, as when the key is narrowed.
