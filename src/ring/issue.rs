@@ -34,7 +34,7 @@ impl KeyRing {
     /// [limit](crate::KeyRingBuilder::max_keys_per_subject) has no room for one more: for a login that mints. Both are
     /// one commit, and the limit holds in it, however many log in at the same time.
     ///
-    /// A key that was rotated is as old as the one that took its place. Those that end are revoked as
+    /// A key that was rotated is as old as the one that took its place. Keys of one second are of the same age. Those that end are revoked as
     /// [`CessationOfOperation`](crate::RevocationReason::CessationOfOperation), and their return is no
     /// [reuse](crate::EventKind::Reuse). On a ring without a limit no key ends.
     ///
