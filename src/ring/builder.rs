@@ -324,7 +324,7 @@ impl KeyRingBuilder {
     /// Asks this for what the owner of a key may do now, at each verdict: the key has at most the scopes that the
     /// owner has at that moment, or is refused. See [`Owners`].
     pub fn owners(mut self, owners: impl Owners) -> Self {
-        self.owners = Some(AskedOwners(Arc::new(owners)));
+        self.owners = Some(AskedOwners::new(owners));
         self
     }
 

@@ -65,7 +65,8 @@ impl KeyRing {
     /// The policy for this grant: it grants no scope that the owner does not have now.
     pub(super) async fn policy_for(&self, grant: &Grant) -> Result<Cow<'_, Policy>, Error> {
         let policy = &self.0.policy;
-        let Some(owners) = &self.0.owners else {
+        let owners = self.0.owners.as_ref();
+        let Some(owners) = owners.filter(|owners| owners.limit_grants) else {
             return Ok(Cow::Borrowed(policy));
         };
         let owner = ask(owners, grant.checked()?).await?;
@@ -138,8 +139,8 @@ impl KeyRing {
 }
 
 /// Asks. A panic counts as no answer.
-async fn ask(AskedOwners(owners): &AskedOwners, subject: &Subject) -> Answered {
-    let answer = match caught(|| owners.ask(subject.clone())) {
+async fn ask(asked: &AskedOwners, subject: &Subject) -> Answered {
+    let answer = match caught(|| asked.owners.ask(subject.clone())) {
         Some(answer) => caught_in(answer).await,
         None => None,
     };

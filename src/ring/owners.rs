@@ -77,7 +77,8 @@ pub type OwnerAnswer = Result<Option<Owner>, Box<dyn StdError + Send + Sync>>;
 /// of that moment ([`ErrorKind::ScopeNotGrantable`](crate::ErrorKind::ScopeNotGrantable)), and nothing for an owner
 /// who is refused ([`ErrorKind::OwnerRefused`](crate::ErrorKind::OwnerRefused)). A ring without owners over the
 /// same store, such as that of the command line, does not know the ceiling: give its keys no scope that their owner
-/// does not have.
+/// does not have. In a [transaction](crate::KeyRing::over) no owner is asked, because the answer would be from before
+/// it: the code that changes the user and the key together knows both.
 ///
 /// # When it is asked
 ///
@@ -85,7 +86,7 @@ pub type OwnerAnswer = Result<Option<Owner>, Box<dyn StdError + Send + Sync>>;
 /// - Once for the owner of each key that is [watched](crate::KeyRing::watch), at the ring's
 ///   [`watch_interval`](crate::KeyRingBuilder::watch_interval) and when the key changes. The watch ends if the
 ///   owner is refused or there is no answer.
-/// - Before a key is issued, regranted, promoted or imported.
+/// - Before a key is issued, regranted, promoted or imported, except in a transaction.
 ///
 /// The question is part of the look-up: it is within the same
 /// [`lookup_timeout`](crate::KeyRingBuilder::lookup_timeout), counts among the
@@ -172,7 +173,28 @@ impl fmt::Debug for Owner {
 
 /// The owners that a ring asks.
 #[derive(Clone)]
-pub(crate) struct AskedOwners(pub(crate) Arc<dyn Owners>);
+pub(crate) struct AskedOwners {
+    pub(super) owners: Arc<dyn Owners>,
+    /// Whether they are asked before a key is made, too.
+    pub(super) limit_grants: bool,
+}
+
+impl AskedOwners {
+    pub(super) fn new(owners: impl Owners) -> Self {
+        Self {
+            owners: Arc::new(owners),
+            limit_grants: true,
+        }
+    }
+
+    /// The same, for a ring in a transaction: they would answer from before it.
+    pub(super) fn of_verdicts(&self) -> Self {
+        Self {
+            limit_grants: false,
+            ..self.clone()
+        }
+    }
+}
 
 impl fmt::Debug for AskedOwners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

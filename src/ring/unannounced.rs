@@ -10,6 +10,7 @@ use crate::key::KeyId;
 use crate::observe::event::HeldEvent;
 use crate::observe::observed::Observed;
 use crate::observe::observer_fn::observer_fn;
+use crate::ring::owners::AskedOwners;
 use crate::ring::watchers::Watchers;
 use crate::store::{KeyStore, StoreId};
 use crate::support::sync;
@@ -130,7 +131,7 @@ impl KeyRing {
     /// example.
     ///
     /// The view must hold the records of this ring's store. The ring is for changes: it asks for no
-    /// [unknown key](crate::UnknownKeys), and tracks no uses. Build no layer over it, because keys that are not
+    /// [unknown key](crate::UnknownKeys), asks no [owner](crate::Owners) before it issues a key, and tracks no uses. Build no layer over it, because keys that are not
     /// committed yet would be accepted. Drop it before [`announce`](Unannounced::announce): no one is notified
     /// of a later change through it.
     #[must_use]
@@ -156,7 +157,7 @@ impl KeyRing {
             accepts_sanctum: inner.accepts_sanctum,
             // Within a transaction no key is looked up.
             unknown_keys: None,
-            owners: inner.owners.clone(),
+            owners: inner.owners.as_ref().map(AskedOwners::of_verdicts),
             latest_end: AtomicU64::new(inner.latest_end.load(Ordering::Relaxed)),
             revokes_on_reuse: inner.revokes_on_reuse,
             observer: Observed::by(observer),

@@ -193,6 +193,25 @@ async fn r01_no_key_waits_for_the_promotion_of_its_owner() {
     ring.regrant(id, wide()).await.unwrap();
 }
 
+/// The application changes the user and the key in one transaction, which the owners do not see.
+#[tokio::test]
+async fn a_transaction_issues_beyond_the_ceiling_of_before_and_accepts_nothing_beyond_it() {
+    let table = Table::new(Says::Within("read"));
+    let store = MemoryStore::new();
+    let ring = ring_over(&table, store.clone());
+    let mut unannounced = tower_api_key::Unannounced::new();
+    let within = ring.over(store, &mut unannounced);
+    let before = table.questions();
+    let issued = within.issue(Grant::new("alice").scopes("read write")).await;
+    let key = issued.unwrap().into_secret();
+    assert_eq!(table.questions(), before);
+    for ring in [&within, &ring] {
+        assert_eq!(scopes(ring, key.expose()).await.unwrap(), "read");
+    }
+    table.set(Says::Within("read write"));
+    assert_eq!(scopes(&ring, key.expose()).await.unwrap(), "read write");
+}
+
 #[tokio::test]
 async fn the_grantable_scopes_of_the_ring_count_beside_the_ceiling() {
     let table = Table::new(Says::Within("read write"));

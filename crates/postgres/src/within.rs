@@ -154,6 +154,16 @@ impl InTransaction<'_> {
         self.run(ring.issue(grant)).await
     }
 
+    /// As [`KeyRing::issue_replacing_oldest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::issue_replacing_oldest`].
+    pub async fn issue_replacing_oldest(&mut self, grant: Grant) -> Result<Issued, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.issue_replacing_oldest(grant)).await
+    }
+
     /// As [`KeyRing::import_digest`].
     ///
     /// # Errors

@@ -100,6 +100,35 @@ async fn invariant_6_a_subject_has_no_more_keys_than_its_limit_whoever_issues() 
     assert_eq!(verdict(&limited, &first).await, Ok(()));
 }
 
+/// A login in the transaction of the application takes the place of the oldest key, and so does one of another session
+/// that waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_login_in_a_transaction_holds_the_limit() {
+    let app = Application::new().await;
+    let limited = builder()
+        .max_keys_per_subject(1)
+        .build(app.store.clone())
+        .unwrap();
+    let first = limited.issue(editor()).await.unwrap();
+    let mut transaction = app.begun().await;
+    let mut keys = InTransaction::join(&limited, &mut transaction)
+        .await
+        .unwrap();
+    let second = keys.issue_replacing_oldest(editor()).await.unwrap();
+    assert_eq!(verdict(&limited, &first).await, Ok(()), "before the commit");
+    let third = {
+        let limited = limited.clone();
+        tokio::spawn(async move { limited.issue_replacing_oldest(editor()).await })
+    };
+    until_someone_waits(&app.url).await;
+    transaction.commit().await.unwrap();
+    let third = third.await.unwrap().unwrap();
+    for ended in [&first, &second] {
+        assert_eq!(verdict(&limited, ended).await, REVOKED);
+    }
+    assert_eq!(verdict(&limited, &third).await, Ok(()));
+}
+
 /// A subject that ends in a transaction: a key that another session issues meanwhile comes before
 /// or after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
