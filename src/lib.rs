@@ -122,7 +122,8 @@
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
 //! - `sql`: [`store`] has a module `sql`, rows and list statements for stores in SQL.
 //! - `testing`: the module `testing` for the tests of a service, and `ManualClock`, which they move by hand.
-//! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events.
+//! - `tracing`: `TracingObserver` writes the events of rings and layers as structured events, and layers say in the span
+//!   of a request who called (`ApiKeyLayer::span_fields`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -211,6 +212,9 @@ pub use middleware::principal::Principal;
 #[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
 #[doc(inline)]
+#[cfg(feature = "tracing")]
+pub use middleware::span::request_span;
+#[doc(inline)]
 pub use middleware::{auth, drain, guard, rejection};
 #[doc(inline)]
 pub use observe::event::{Event, EventKind};
@@ -218,6 +222,9 @@ pub use observe::event::{Event, EventKind};
 pub use observe::observer::Observer;
 #[doc(inline)]
 pub use observe::observer_fn::{ObserverFn, observer_fn};
+#[doc(inline)]
+#[cfg(feature = "tracing")]
+pub use observe::span_fields::SpanFields;
 #[doc(inline)]
 #[cfg(feature = "tracing")]
 pub use observe::trace::TracingObserver;
@@ -243,4 +250,4 @@ pub use time::{Clock, SystemClock, Timestamp};
 #[doc(inline)]
 pub use verdict::KeyPlace;
 #[doc(inline)]
-pub use verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
+pub use verdict::{Caller, InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};

@@ -15,3 +15,5 @@ pub mod openapi;
 pub(crate) mod principal;
 pub(crate) mod problem;
 pub mod rejection;
+#[cfg(feature = "tracing")]
+pub(crate) mod span;

@@ -6,4 +6,6 @@ pub(crate) mod observer;
 pub(crate) mod observer_fn;
 mod refused;
 #[cfg(feature = "tracing")]
+pub(crate) mod span_fields;
+#[cfg(feature = "tracing")]
 pub(crate) mod trace;

@@ -1,5 +1,6 @@
 //! The result of an attempt to authenticate, without HTTP.
 
+mod caller;
 mod identity;
 mod invalid_cause;
 mod key_place;
@@ -9,6 +10,7 @@ mod scheme;
 mod verified_key;
 mod verify_error;
 
+pub use caller::Caller;
 pub(crate) use identity::Identity;
 pub use invalid_cause::InvalidCause;
 pub use key_place::KeyPlace;

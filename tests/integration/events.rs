@@ -5,6 +5,8 @@ mod outcomes;
 mod panics;
 mod requests;
 #[cfg(feature = "tracing")]
+mod spans;
+#[cfg(feature = "tracing")]
 mod trace;
 
 use std::sync::{Arc, Mutex};

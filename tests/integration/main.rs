@@ -14,6 +14,7 @@ mod ambiguity;
 mod authorization;
 mod builders;
 mod cache_guard;
+mod callers;
 mod canary;
 mod caveats;
 mod challenges;

@@ -27,13 +27,18 @@ pub enum Candidate {
     Tracked,
     /// The layer with its defaults, over a ring with an observer that does nothing.
     Observed,
+    /// The layer with its defaults, which says in the response who called.
+    Named,
+    /// The layer with its defaults, which records three fields in the span of the request. The span and the subscriber
+    /// are there for every candidate.
+    Traced,
     /// The layer with its defaults, over a copy of the records that proves its age, as a replica does.
     Replica,
 }
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
@@ -44,6 +49,8 @@ impl Candidate {
         Self::Routed,
         Self::Tracked,
         Self::Observed,
+        Self::Named,
+        Self::Traced,
         Self::Replica,
     ];
 
@@ -60,6 +67,8 @@ impl Candidate {
             Self::Routed => "layer, routes",
             Self::Tracked => "layer, last use tracked",
             Self::Observed => "layer, observer",
+            Self::Named => "layer, caller in response",
+            Self::Traced => "layer, span",
             Self::Replica => "layer, replica",
         }
     }

@@ -16,6 +16,7 @@ mod floor;
 mod keys;
 mod request;
 mod setup;
+mod span;
 mod subject;
 mod turns;
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use http::Request;
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{Access, ApiKeyLayer, Event, KeyRing, Requirement, RouteTable, observer_fn};
+use tower_api_key::{
+    Access, ApiKeyLayer, Event, KeyRing, Requirement, RouteTable, SpanFields, observer_fn,
+};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 use tower_layer::Layer;
 
@@ -16,6 +18,7 @@ use crate::copied::Copied;
 use crate::floor::{self, Floor};
 use crate::keys::{Draws, Keys, scopes, subject_name};
 use crate::request::{Presented, request};
+use crate::span;
 use crate::subject::{Inner, Subject, subject};
 
 /// Keys, and the records of each candidate.
@@ -111,6 +114,15 @@ impl Setup {
             Candidate::Routed => subject(layer(&self.ring).routes(routes(required)).layer(Inner)),
             Candidate::Tracked => subject(layer(&self.tracking).require(required).layer(Inner)),
             Candidate::Replica => subject(layer(self.replica()).require(required).layer(Inner)),
+            Candidate::Named => {
+                let layer = layer(&self.ring).caller_in_response();
+                subject(layer.require(required).layer(Inner))
+            }
+            Candidate::Traced => {
+                span::enter();
+                let layer = layer(&self.ring).span_fields(SpanFields::new());
+                subject(layer.require(required).layer(Inner))
+            }
             Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
         }
     }

@@ -161,6 +161,8 @@ fn extras(options: &Options) {
         Candidate::Default,
         Candidate::Tracked,
         Candidate::Observed,
+        Candidate::Named,
+        Candidate::Traced,
         Candidate::Replica,
     ] {
         let name = candidate.name();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 use http::{Request, Response};
 
+use super::attribution::Attribution;
 use super::cache::CacheHeaders;
 use super::search::{self, Attempt, Waiting};
 use crate::key::KeyId;
@@ -34,6 +35,9 @@ pub(super) struct Gate {
     pub(super) vary: Option<HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
+    /// Whether there is anything to do once an admitted request has been answered.
+    pub(super) follows: bool,
+    pub(super) attribution: Attribution,
     pub(super) facts: FactSources,
     /// Those of the layer's other rings, in their order.
     pub(super) others: Box<[Arc<Gate>]>,
@@ -232,8 +236,24 @@ impl Gate {
             self.report(*place, *key_id);
         }
         self.observer.tell(|| refusal.event(realm));
-        self.responses
-            .refuse(refusal, self.unmet(refusal, request), request.into())
+        #[cfg(feature = "tracing")]
+        if let Some(fields) = self.attribution.in_span {
+            fields.refused(&refusal.event(realm));
+        }
+        let answer = || {
+            let unmet = self.unmet(refusal, request);
+            self.responses.refuse(refusal, unmet, request.into())
+        };
+        match refusal {
+            Refusal::InsufficientScope(key) | Refusal::UnknownRoute(key)
+                if self.attribution.in_response =>
+            {
+                let mut response = answer();
+                self.attribution.name_caller(Some(key), &mut response);
+                response
+            }
+            _ => answer(),
+        }
     }
 
     /// The requirement that a refused key does not meet: that of the layer, or that of the route.

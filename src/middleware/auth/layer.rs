@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Response};
 use tower_layer::Layer;
 
+use super::attribution::Attribution;
 use super::gate::Gate;
 use super::other_ring::OtherRing;
 use super::service::ApiKeyAuth;
@@ -19,6 +20,8 @@ use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
+#[cfg(feature = "tracing")]
+use crate::observe::span_fields::SpanFields;
 use crate::ring::{KeyRing, Verifier};
 
 /// Authenticates every request against a [`KeyRing`], attaches a [`VerifiedKey`](crate::VerifiedKey) to
@@ -54,6 +57,7 @@ pub struct ApiKeyLayer {
     responder: Option<Arc<Responder>>,
     observer: Observed,
     facts: FactSources,
+    attribution: Attribution,
 }
 
 impl ApiKeyLayer {
@@ -73,6 +77,7 @@ impl ApiKeyLayer {
             guard_responses: true,
             profile: StatusProfile::default(),
             responder: None,
+            attribution: Attribution::default(),
         }
     }
 
@@ -204,6 +209,42 @@ impl ApiKeyLayer {
         self
     }
 
+    /// Puts a [`Caller`](crate::Caller) into the extensions of every response to a valid key, for layers further out
+    /// such as an access log. It costs a hash table in the extensions of the response, if they have none yet, and
+    /// nothing if it is not called.
+    pub fn caller_in_response(mut self) -> Self {
+        self.attribution.in_response = true;
+        self
+    }
+
+    /// Records who called, and the outcome, in the current span of `tracing`. [`SpanFields`] has the fields. A field is
+    /// recorded if the span declares it, which is `field::Empty` until then:
+    /// [`request_span`](crate::request_span) makes such a span for tower-http's `TraceLayer`, which stands outside. Call it
+    /// on one layer of a stack, because a span has each field once.
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, KeyRing, SpanFields, store::MemoryStore};
+    /// use tracing::field::Empty;
+    ///
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let layer = ApiKeyLayer::new(ring).span_fields(SpanFields::new().enduser_id());
+    ///
+    /// // A span of your own, which is entered further out:
+    /// let span = tracing::info_span!(
+    ///     "request",
+    ///     api_key.id = Empty,
+    ///     api_key.realm = Empty,
+    ///     api_key.outcome = Empty,
+    ///     enduser.id = Empty,
+    /// );
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn span_fields(mut self, fields: SpanFields) -> Self {
+        self.attribution.in_span = Some(fields);
+        self
+    }
+
     /// Sets how the address of the client is found, for keys with the caveat `net`. Without it, such keys are
     /// refused, and the layer does not build over a ring that
     /// [grants](crate::KeyRingBuilder::grantable_caveats) them.
@@ -294,11 +335,19 @@ impl ApiKeyLayer {
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::clone(responses),
+            follows: self.follows(ring),
             observer: ring.observer().and(&self.observer),
+            attribution: self.attribution,
             facts: self.facts.clone(),
             others,
             strangers: strangers.into(),
         }
+    }
+
+    /// Whether there is anything to do once an admitted request has been answered.
+    fn follows(&self, ring: &KeyRing) -> bool {
+        let is_observed = ring.observer().is_set() || self.observer.is_set();
+        is_observed || self.responder.is_some() || self.attribution.is_any()
     }
 }
 

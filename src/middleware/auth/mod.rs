@@ -34,6 +34,7 @@
 //! # }).unwrap();
 //! ```
 
+mod attribution;
 mod cache;
 mod future;
 mod gate;

@@ -130,11 +130,6 @@ impl Responses {
         }
     }
 
-    #[inline]
-    pub(crate) fn has_responder(&self) -> bool {
-        self.responder.is_some()
-    }
-
     /// The response to a refusal further in, if this layer's responder answers it: no other has, and
     /// the client is not one of gRPC. `is_head` says whether the method of the request is `HEAD`.
     #[cold]

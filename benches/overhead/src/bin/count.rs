@@ -58,7 +58,7 @@ const BARE: &str = "bare";
 const BARE_WITHOUT_KEY: &str = "bare, no key";
 const BARE_MANY_HEADERS: &str = "bare, 60 headers";
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 20] = [
     case(BARE, Candidate::Bare),
     case(BARE_WITHOUT_KEY, Candidate::Bare).presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case(BARE_MANY_HEADERS, Candidate::Bare).many_headers(),
@@ -74,6 +74,8 @@ const CASES: [Case; 18] = [
     case("layer, 60 headers", Candidate::Default).many_headers(),
     case("layer, last use tracked", Candidate::Tracked),
     case("layer, observer", Candidate::Observed),
+    case("layer, caller in response", Candidate::Named),
+    case("layer, span", Candidate::Traced),
     case("layer, replica", Candidate::Replica),
     case("layer, unknown key", Candidate::Default).presenting(Presented::Unknown, BARE),
     case("layer, malformed key", Candidate::Default).presenting(Presented::Malformed, BARE),
