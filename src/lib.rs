@@ -117,6 +117,7 @@
 //! - `axum`: [`VerifiedKey`], `Option<VerifiedKey>` and `Principal` as extractors, routes with handlers and a
 //!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
 //!   are found.
+//! - `metrics`: `KeyRingBuilder::metrics` counts outcomes, and measures look-ups, in the facade `metrics`.
 //! - `openapi`: what a layer and its [`RouteTable`] enforce, in an OpenAPI document (module `openapi`).
 //! - `replica`: the module `replica`, a copy of a database's keys in memory that can prove its age.
 //! - `serde`: [`KeyView`], [`KeyRecordParts`], scopes, caveats, ids and realms serialise. A secret never does.
@@ -218,6 +219,9 @@ pub use middleware::span::request_span;
 pub use middleware::{auth, drain, guard, rejection};
 #[doc(inline)]
 pub use observe::event::{Event, EventKind};
+#[doc(inline)]
+#[cfg(feature = "metrics")]
+pub use observe::metrics::MetricsObserver;
 #[doc(inline)]
 pub use observe::observer::Observer;
 #[doc(inline)]

@@ -65,5 +65,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 #[cold]
 pub(super) fn tell(observer: &dyn Observer, event: Event<'_>) {
     // Whatever becomes of the observer, the verdict stands.
-    caught(|| observer.observe(&event));
+    let taken = caught(|| observer.observe(&event));
+    #[cfg(feature = "metrics")]
+    if taken.is_none() {
+        super::dropped::count(&event);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = taken;
 }

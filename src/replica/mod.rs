@@ -47,6 +47,8 @@ mod realms;
     reason = "the room is named after what it has"
 )]
 mod replica;
+#[cfg(feature = "metrics")]
+mod report;
 mod shared;
 #[cfg(test)]
 mod simulation;

@@ -148,14 +148,17 @@ impl ReplicaOptions {
             None => (Freshness::leased(), Arc::new(SystemClock)),
         };
         let pace = Pace::new(self.staleness, interval);
-        let shared = Arc::new(Shared::new(
+        let shared = Shared::new(
             Arc::new(source),
             self.realms,
             clock,
             Memory::new(Index::new(freshness)),
             pace.patience(),
             self.observer,
-        ));
+        );
+        #[cfg(feature = "metrics")]
+        let shared = shared.bounded_by(self.staleness);
+        let shared = Arc::new(shared);
         let follow = Follow::new(Arc::clone(&shared), Follower::new(pace));
         Ok((Replica(shared), follow))
     }

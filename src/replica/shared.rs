@@ -17,6 +17,9 @@ pub(super) struct Shared {
     pub(super) source: Arc<dyn Feed>,
     pub(super) realms: Realms,
     pub(super) clock: Arc<dyn Clock>,
+    /// How old the records may be to answer.
+    #[cfg(feature = "metrics")]
+    pub(super) bound: Duration,
     /// How long a change waits for the pull after it.
     pub(super) patience: Duration,
     pub(super) memory: Memory,
@@ -53,6 +56,8 @@ impl Shared {
             source,
             realms,
             clock,
+            #[cfg(feature = "metrics")]
+            bound: Duration::ZERO,
             patience,
             memory,
             observer,
@@ -63,6 +68,11 @@ impl Shared {
             last_failure: Mutex::default(),
             listeners: Mutex::default(),
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn bounded_by(self, bound: Duration) -> Self {
+        Self { bound, ..self }
     }
 
     pub(super) fn freshness(&self) -> &Freshness {

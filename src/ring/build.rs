@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use super::asking::Asking;
 use super::builder::{Imports, KeyRingBuilder};
+#[cfg(feature = "metrics")]
+use super::meter::{self, Meter};
 use super::{Inner, KeyRing, Waiting};
 use crate::access::realm::Realm;
 use crate::error::{Error, ErrorKind};
 use crate::key::digester::Digester;
 use crate::key::format::Format;
 use crate::lifecycle::{LONGEST_LIFETIME, Policy};
+#[cfg(feature = "metrics")]
+use crate::observe::{metrics::MetricsObserver, observed::Observed};
 use crate::ring::last_use::Uses;
 use crate::ring::unknown_keys::Asked;
 use crate::ring::watchers::Watchers;
@@ -40,6 +44,20 @@ impl KeyRingBuilder {
             Some(realm) => realm,
             None => Realm::new(prefix.as_str())?,
         };
+        let (observer, waiting) = (self.observer, Waiting::at_most(self.max_pending_lookups));
+        #[cfg(feature = "metrics")]
+        let (observer, waiting, meter) = if self.is_measured {
+            let gauge = meter::in_flight(&realm, self.max_pending_lookups);
+            let counting = Observed::by(MetricsObserver::of_realm(&realm));
+            let meter = Meter::new(&realm, &self.clock);
+            (
+                counting.and(&observer),
+                waiting.shown_by(gauge),
+                Some(meter),
+            )
+        } else {
+            (observer, waiting, None)
+        };
         let watchers = Watchers::default();
         store.on_change(watchers.listener());
         let inner = Inner {
@@ -57,14 +75,16 @@ impl KeyRingBuilder {
                 max_keys_per_subject: self.max_keys_per_subject,
             },
             revokes_on_reuse: self.revokes_on_reuse,
-            observer: self.observer,
+            observer,
             watchers: sync::Arc::new(watchers),
             watch_interval: self.watch_interval,
             uses: self.tracks_last_use.then(Uses::default),
             upkeep_interval: self.upkeep_interval,
             retention: self.retention,
             lookup_timeout: self.lookup_timeout,
-            waiting: Waiting::at_most(self.max_pending_lookups),
+            waiting,
+            #[cfg(feature = "metrics")]
+            meter,
             accepts_imports: self.imports >= Imports::Accepted,
             accepts_sanctum: self.imports == Imports::AndSanctum,
             unknown_keys: self

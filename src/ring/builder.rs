@@ -58,6 +58,8 @@ pub struct KeyRingBuilder {
     pub(super) max_keys_per_subject: Option<usize>,
     pub(super) revokes_on_reuse: bool,
     pub(super) observer: Observed,
+    #[cfg(feature = "metrics")]
+    pub(super) is_measured: bool,
     pub(super) lookup_timeout: Duration,
     pub(super) max_pending_lookups: usize,
     pub(super) watch_interval: Duration,
@@ -104,6 +106,8 @@ impl KeyRingBuilder {
             max_keys_per_subject: None,
             revokes_on_reuse: false,
             observer: Observed::default(),
+            #[cfg(feature = "metrics")]
+            is_measured: false,
             lookup_timeout: DEFAULT_LOOKUP_TIMEOUT,
             max_pending_lookups: DEFAULT_MAX_PENDING_LOOKUPS,
             watch_interval: DEFAULT_WATCH_INTERVAL,
@@ -325,6 +329,24 @@ impl KeyRingBuilder {
     /// owner has at that moment, or is refused. See [`Owners`].
     pub fn owners(mut self, owners: impl Owners) -> Self {
         self.owners = Some(AskedOwners::new(owners));
+        self
+    }
+
+    /// Counts the ring's [events](crate::MetricsObserver) and measures its look-ups, in the facade `metrics`. Needs the
+    /// feature `metrics`. Another [`observer`](Self::observer) receives the events too.
+    ///
+    /// | metric | kind | labels |
+    /// |---|---|---|
+    /// | those of [`MetricsObserver`](crate::MetricsObserver) | counters | `realm` and few more |
+    /// | `api_key_lookup_duration_seconds` | histogram | `realm`, `result`: `found`, `unknown`, `failed`, or `abandoned` by a client that hung up or after a timeout. Look-ups in memory are left out |
+    /// | `api_key_lookups_in_flight` | gauge | `realm`: look-ups that wait for the store |
+    /// | `api_key_lookups_in_flight_limit` | gauge | `realm`: [`max_pending_lookups`](Self::max_pending_lookups) |
+    ///
+    /// The metrics belong to the recorder that is installed when the ring is built: install it first.
+    /// [`KeyRing::report_key_counts`] counts the keys.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self) -> Self {
+        self.is_measured = true;
         self
     }
 

@@ -14,7 +14,11 @@ mod import_digests;
 mod import_many;
 mod issue;
 mod issued;
+#[cfg(feature = "metrics")]
+mod key_counts;
 pub(crate) mod last_use;
+#[cfg(feature = "metrics")]
+mod meter;
 mod owned;
 pub(crate) mod owners;
 mod pending;
@@ -123,6 +127,8 @@ struct Inner {
     policy: Policy,
     lookup_timeout: Duration,
     waiting: Waiting,
+    #[cfg(feature = "metrics")]
+    meter: Option<meter::Meter>,
     accepts_imports: bool,
     accepts_sanctum: bool,
     /// Answers for keys that the store does not know.

@@ -153,9 +153,11 @@ impl KeyRing {
             policy: inner.policy.clone(),
             lookup_timeout: inner.lookup_timeout,
             waiting: inner.waiting.anew(),
+            // Within a transaction no key is looked up.
+            #[cfg(feature = "metrics")]
+            meter: None,
             accepts_imports: inner.accepts_imports,
             accepts_sanctum: inner.accepts_sanctum,
-            // Within a transaction no key is looked up.
             unknown_keys: None,
             owners: inner.owners.as_ref().map(AskedOwners::of_verdicts),
             latest_end: AtomicU64::new(inner.latest_end.load(Ordering::Relaxed)),

@@ -74,7 +74,7 @@ impl KeyRing {
         }
     }
 
-    fn report_failure(&self, failure: &Error) {
+    pub(super) fn report_failure(&self, failure: &Error) {
         let event = || Event::upkeep_failed(&self.0.realm, failure);
         self.0.observer.tell(event);
     }

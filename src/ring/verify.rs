@@ -241,8 +241,16 @@ impl Inner {
         {
             return Lookup::Ready(Ok(found));
         }
-        caught(|| self.store.find(&self.realm, digest))
-            .unwrap_or_else(|| Lookup::Ready(Err(StoreError::unavailable("the store panicked"))))
+        let ask = || {
+            let panicked = || StoreError::unavailable("the store panicked");
+            caught(|| self.store.find(&self.realm, digest))
+                .unwrap_or_else(|| Lookup::Ready(Err(panicked())))
+        };
+        #[cfg(feature = "metrics")]
+        if let Some(meter) = &self.meter {
+            return meter.measure(ask);
+        }
+        ask()
     }
 
     /// The verdict on what a look-up found.

@@ -1,5 +1,7 @@
 //! The events that an observer receives, their order, and that no outcome depends on the observer.
 
+#[cfg(feature = "metrics")]
+pub(crate) mod metered;
 mod operations;
 mod outcomes;
 mod panics;

@@ -2,6 +2,8 @@
 
 mod dead;
 mod faults;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod options;
 mod watches;
 

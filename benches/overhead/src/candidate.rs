@@ -32,13 +32,15 @@ pub enum Candidate {
     /// The layer with its defaults, which records three fields in the span of the request. The span and the subscriber
     /// are there for every candidate.
     Traced,
+    /// The layer with its defaults, over a ring whose outcomes are counted by a recorder of atomics.
+    Measured,
     /// The layer with its defaults, over a copy of the records that proves its age, as a replica does.
     Replica,
 }
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
@@ -51,6 +53,7 @@ impl Candidate {
         Self::Observed,
         Self::Named,
         Self::Traced,
+        Self::Measured,
         Self::Replica,
     ];
 
@@ -69,6 +72,7 @@ impl Candidate {
             Self::Observed => "layer, observer",
             Self::Named => "layer, caller in response",
             Self::Traced => "layer, span",
+            Self::Measured => "layer, metrics",
             Self::Replica => "layer, replica",
         }
     }

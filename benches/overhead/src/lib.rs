@@ -14,6 +14,7 @@ mod copied;
 mod figures;
 mod floor;
 mod keys;
+mod recorder;
 mod request;
 mod setup;
 mod span;

@@ -17,6 +17,7 @@ use crate::candidate::Candidate;
 use crate::copied::Copied;
 use crate::floor::{self, Floor};
 use crate::keys::{Draws, Keys, scopes, subject_name};
+use crate::recorder::Counting;
 use crate::request::{Presented, request};
 use crate::span;
 use crate::subject::{Inner, Subject, subject};
@@ -122,6 +123,13 @@ impl Setup {
                 span::enter();
                 let layer = layer(&self.ring).span_fields(SpanFields::new());
                 subject(layer.require(required).layer(Inner))
+            }
+            Candidate::Measured => {
+                let ring = metrics::with_local_recorder(&Counting, || {
+                    let builder = KeyRing::builder("acme_live").metrics();
+                    builder.build(self.store.clone()).unwrap()
+                });
+                subject(layer(&ring).require(required).layer(Inner))
             }
             Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
         }

@@ -19,12 +19,13 @@ pub(crate) const REQUIRED: usize = 10;
 const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Candidate::Layer];
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
 const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
-const WITH_EXTRAS: [Candidate; 6] = [
+const WITH_EXTRAS: [Candidate; 7] = [
     Candidate::Default,
     Candidate::Tracked,
     Candidate::Observed,
     Candidate::Named,
     Candidate::Traced,
+    Candidate::Measured,
     Candidate::Replica,
 ];
 

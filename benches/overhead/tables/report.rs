@@ -163,6 +163,7 @@ fn extras(options: &Options) {
         Candidate::Observed,
         Candidate::Named,
         Candidate::Traced,
+        Candidate::Measured,
         Candidate::Replica,
     ] {
         let name = candidate.name();

@@ -33,6 +33,8 @@ pub(super) fn fixture(later: bool) -> Fixture {
         .realm("orders")
         .clock(clock.clone())
         .observer(recorder.clone());
+    #[cfg(feature = "metrics")]
+    let builder = builder.metrics();
     let ring = if later {
         builder.build(Later {
             store: store.clone(),
