@@ -45,6 +45,8 @@
 //! - [`KeyRing`] issues, imports, verifies, rotates, regrants, narrows, describes and revokes keys.
 //!   [`Grant`]
 //!   describes the rights of a key, [`KeyRingBuilder`] limits the grants of a ring.
+//! - [`Verifier`] is a ring that only verifies, also over a table of tokens that a service has already. [`Owners`] limit keys to the
+//!   rights that their owner has now.
 //! - [`ApiKeyLayer`] authenticates requests. [`RequireScopeLayer`] requires scopes further in.
 //!   [`RouteTable`] says who may use each route of a service, and every other route is refused.
 //! - [`Source`] says where a key may be, by default in `x-api-key`.

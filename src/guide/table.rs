@@ -24,7 +24,8 @@
 //!
 //! Give the digest of the row back with the key, not the one that was asked for: the verifier compares all of its
 //! bytes. The id of a key is that of its row, [`KeyId::from_number`](crate::KeyId::from_number). It is in events and
-//! logs.
+//! logs. If the tokens have a form of their own, such as a prefix and a length, tell it the verifier
+//! ([`form`](crate::VerifierBuilder::form)): a flood of other texts does not reach the database.
 //!
 //! # The table goes
 //!

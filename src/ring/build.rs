@@ -85,6 +85,7 @@ impl KeyRingBuilder {
             waiting,
             #[cfg(feature = "metrics")]
             meter,
+            form: self.form,
             accepts_imports: self.imports >= Imports::Accepted,
             accepts_sanctum: self.imports == Imports::AndSanctum,
             unknown_keys: self

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::KeyRing;
+use super::form::Form;
 use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
@@ -67,6 +68,7 @@ pub struct KeyRingBuilder {
     pub(super) upkeep_interval: Duration,
     pub(super) retention: Duration,
     pub(super) imports: Imports,
+    pub(super) form: Option<Form>,
     pub(super) unknown_keys: Option<Asked>,
     pub(super) max_pending_unknown_keys: usize,
     pub(super) owners: Option<AskedOwners>,
@@ -115,6 +117,7 @@ impl KeyRingBuilder {
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
             retention: DEFAULT_RETENTION,
             imports: Imports::Refused,
+            form: None,
             unknown_keys: None,
             max_pending_unknown_keys: DEFAULT_MAX_PENDING_UNKNOWN_KEYS,
             owners: None,

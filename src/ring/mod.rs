@@ -9,6 +9,7 @@ mod build;
 mod builder;
 mod change;
 mod describe;
+mod form;
 mod import;
 mod import_digests;
 mod import_many;
@@ -130,6 +131,8 @@ struct Inner {
     #[cfg(feature = "metrics")]
     meter: Option<meter::Meter>,
     accepts_imports: bool,
+    /// The form of the keys from elsewhere, if it is known.
+    form: Option<form::Form>,
     accepts_sanctum: bool,
     /// Answers for keys that the store does not know.
     unknown_keys: Option<asking::Asking>,

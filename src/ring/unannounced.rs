@@ -157,6 +157,7 @@ impl KeyRing {
             #[cfg(feature = "metrics")]
             meter: None,
             accepts_imports: inner.accepts_imports,
+            form: inner.form.clone(),
             accepts_sanctum: inner.accepts_sanctum,
             unknown_keys: None,
             owners: inner.owners.as_ref().map(AskedOwners::of_verdicts),

@@ -230,7 +230,9 @@ impl KeyRing {
 impl Inner {
     /// Whether these bytes can be a key that was minted elsewhere, on a ring that takes such keys.
     fn takes(&self, presented: &[u8]) -> bool {
-        self.accepts_imports && is_importable(presented)
+        self.accepts_imports
+            && is_importable(presented)
+            && self.form.as_ref().is_none_or(|form| form.admits(presented))
     }
 
     /// Asks the store. A panic in it counts as an outage.

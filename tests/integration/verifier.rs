@@ -182,6 +182,43 @@ async fn r19_a_client_that_hangs_up_ends_no_look_up_that_is_a_task() {
 }
 
 #[tokio::test]
+async fn r23_a_text_of_another_form_costs_no_look_up() {
+    let looked_up = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&looked_up);
+    let verifier = Verifier::builder("registry")
+        .form(|text| match text {
+            "cio-a-bug-of-the-application" => panic!("a bug in the application"),
+            _ => text.starts_with("cio") && text.len() == TOKEN.len(),
+        })
+        .build(move |asked: KeyDigest| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move { Ok(Some(row()).filter(|_| asked == digest())) }
+        })
+        .unwrap();
+    let longer = format!("{TOKEN}0");
+    let joined = format!("{TOKEN},{TOKEN}");
+    let own = key(&ring(), "read").await;
+    let wrong = [
+        "cio",
+        "cio-a-bug-of-the-application",
+        &longer,
+        &joined,
+        &own,
+        "cio\u{e9}",
+    ];
+    for text in wrong {
+        let error = verifier.verify(text.as_bytes()).await.unwrap_err();
+        let malformed = VerifyErrorKind::Invalid(InvalidCause::Malformed);
+        assert_eq!(error.kind(), malformed, "{text}");
+    }
+    assert_eq!(looked_up.load(Ordering::SeqCst), 0);
+    let unknown = TOKEN.replace('9', "8");
+    verifier.verify(unknown.as_bytes()).await.unwrap_err();
+    verifier.verify(TOKEN.as_bytes()).await.unwrap();
+    assert_eq!(looked_up.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn r01_the_ceiling_of_an_owner_counts_for_the_keys_of_a_table() {
     let table = Arc::new(Mutex::new(Does::Answers(Some(row()))));
     let builder = Verifier::builder("registry").owners(|subject: Subject| async move {
