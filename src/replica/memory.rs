@@ -199,10 +199,9 @@ impl Steps {
 
     /// Begins to load some buckets in the place of what is held.
     pub(crate) fn replace(&mut self, memory: &Memory, buckets: &RangeInclusive<u8>) {
-        let records = memory.index.records();
-        let digests = records.iter().map(|record| *record.digest());
-        let digests = digests.filter(|digest| buckets.contains(&digest.as_bytes()[0]));
-        self.unseen = digests.collect();
+        self.unseen = memory
+            .index
+            .digests(|digest| buckets.contains(&digest.as_bytes()[0]));
         self.unseen
             .sort_unstable_by(|one, other| other.as_bytes().cmp(one.as_bytes()));
         let is_left = |record: &Arc<KeyRecord>| !buckets.contains(&record.digest().as_bytes()[0]);

@@ -11,6 +11,7 @@ use crate::observe::event::{Event, EventKind};
 use crate::observe::observed::Observed;
 use crate::store::{Asked, ChangeListener, Freshness, StoreError};
 use crate::support::caught::caught;
+use crate::support::process;
 use crate::time::Clock;
 
 pub(super) struct Shared {
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) inbox: Inbox,
     /// Whether a pull can prove that the records are fresh.
     pub(super) is_following: AtomicBool,
+    /// The process that has made it.
+    process: process::Number,
     observer: Observed,
     proof: Proof,
     /// Whether the last event that observers received says that the records are fresh.
@@ -60,6 +63,7 @@ impl Shared {
             bound: Duration::ZERO,
             patience,
             memory,
+            process: process::number(),
             observer,
             inbox: Inbox::default(),
             is_following: AtomicBool::new(false),
@@ -73,6 +77,12 @@ impl Shared {
     #[cfg(feature = "metrics")]
     pub(super) fn bounded_by(self, bound: Duration) -> Self {
         Self { bound, ..self }
+    }
+
+    /// Whether this process is a child of the one that has made it, which has no thread that follows, and shares the
+    /// connections of the store with its parent.
+    pub(super) fn is_forked(&self) -> bool {
+        self.process != process::number()
     }
 
     pub(super) fn freshness(&self) -> &Freshness {

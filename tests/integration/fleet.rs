@@ -12,9 +12,11 @@ mod following;
 mod moved;
 mod network;
 mod node;
+mod packets;
 mod pooled;
 mod stopping;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::task::block_in_place;
@@ -62,9 +64,13 @@ impl Home {
 
     /// A proxy to the server of the database.
     fn proxy(&self) -> Proxy {
+        self.proxy_at(Ipv4Addr::LOCALHOST)
+    }
+
+    fn proxy_at(&self, address: Ipv4Addr) -> Proxy {
         let server = self.url.rsplit_once('/').unwrap().0;
         let port = server.rsplit_once(':').unwrap().1;
-        Proxy::to(port.parse().unwrap())
+        Proxy::at(address.into(), port.parse().unwrap())
     }
 
     /// A node that is fresh, with no proxy between it and the server.
@@ -115,6 +121,11 @@ impl Node {
 
     /// A node that listens.
     fn start_stale(url: &str, staleness: Duration) -> Self {
+        Self::start_through(&[], url, staleness)
+    }
+
+    /// A node that listens, started through this command.
+    fn start_through(command: &[&str], url: &str, staleness: Duration) -> Self {
         let folder = Folder::new();
         let socket = folder.path().join("node");
         let environment = [
@@ -123,7 +134,7 @@ impl Node {
             (node::SOCKET, socket.to_str().unwrap()),
         ];
         let node = Self {
-            process: Running::again("fleet::node::node", environment),
+            process: Running::again_through(command, "fleet::node::node", environment),
             client: Client::of(&socket),
             _folder: folder,
         };

@@ -12,7 +12,7 @@ use tower_api_key_postgres::PostgresStore;
 
 use crate::floods::WellFormed;
 use crate::outcome::PASSES;
-use crate::pg_server::{PgServer, database, execute, patient};
+use crate::pg_server::{PgServer, database, execute, patient, until};
 use crate::support::{issue, poll_once};
 use crate::wire::{Server, good};
 
@@ -39,22 +39,20 @@ async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, B
             tokio::spawn(async move { ring.list(&tower_api_key::store::ListQuery::new()).await })
         })
         .collect();
-    while sessions(url).await.len() < CONNECTIONS as usize + 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || sessions(url).await.len() > CONNECTIONS as usize).await;
     keeper.execute("COMMIT").await.unwrap();
     for list in lists {
         list.await.unwrap().unwrap();
     }
     keeper.close().await.unwrap();
-    loop {
+    let mut before = BTreeSet::new();
+    until(async || {
         // One look: by the next one, the connection of this one may not be gone yet.
-        let sessions = sessions(url).await;
-        if sessions.len() == CONNECTIONS as usize {
-            return (ring, store, sessions);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        before = sessions(url).await;
+        before.len() == CONNECTIONS as usize
+    })
+    .await;
+    (ring, store, before)
 }
 
 /// The sessions of this database, except the one that asks.

@@ -10,7 +10,7 @@ use tower_api_key::{
 };
 
 use super::{MIGRATIONS, builder, connect};
-use tower_api_key_test_support::pg_server::{database, empty_database, execute, patient};
+use tower_api_key_test_support::pg_server::{database, empty_database, execute, patient, until};
 use tower_api_key_test_support::support::{START, issue};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
@@ -263,9 +263,7 @@ async fn invariant_6_a_lineage_ends_beside_a_process_of_an_earlier_version() {
     // For a row as well as for its own lock.
     let waits = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while number(&url, waits).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || number(&url, waits).await > 0).await;
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     assert_eq!(revoking.await.unwrap().unwrap(), 1);
     assert_eq!(living(&url).await, 0);

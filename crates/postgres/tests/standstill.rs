@@ -1,14 +1,12 @@
 //! A process that stands still in the middle of a commit, with its connection open.
 
-use std::time::Duration;
-
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tower_api_key::store::{KeyStore, ListQuery};
 use tower_api_key::{ErrorKind, Grant, RevocationReason, Timestamp};
 
 use super::{connect, ring_over, someone_waits};
-use tower_api_key_test_support::pg_server::{database, execute};
+use tower_api_key_test_support::pg_server::{database, execute, until};
 use tower_api_key_test_support::support::issue;
 
 /// An insertion stops at a lock of another session. The server's timeout for the next statement is
@@ -52,9 +50,7 @@ async fn r32_who_stands_still_in_mid_commit_does_not_keep_a_subject_from_being_r
         runtime.block_on(stopped).unwrap();
         (runtime, commit)
     });
-    while !someone_waits(&mut keeper).await {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || someone_waits(&mut keeper).await).await;
     stop.send(()).unwrap();
     let (runtime, commit) = running.join().unwrap();
     // It has the lock of the subject, and from here on it is not polled.

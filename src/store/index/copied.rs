@@ -23,6 +23,13 @@ impl Index {
         }
     }
 
+    /// The digests of this kind of all records, in no order.
+    pub(crate) fn digests(&self, is_asked: impl Fn(&KeyDigest) -> bool) -> Vec<KeyDigest> {
+        let by_digest = self.0.by_digest.pin();
+        let digests = by_digest.keys().map(|ByDigest(record)| record.digest());
+        digests.filter(|digest| is_asked(digest)).copied().collect()
+    }
+
     /// All records, in no order. If there is one writer, that is their state at one moment.
     pub(crate) fn records(&self) -> Vec<Arc<KeyRecord>> {
         let by_digest = self.0.by_digest.pin();

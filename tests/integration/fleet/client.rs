@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower_api_key::{Clock, SystemClock};
 
-use super::node::FRESH;
+use super::node::{FRESH, socket_of_child};
 
 /// Takes longer only if something hangs.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,6 +44,11 @@ pub(super) struct Answer {
 impl Client {
     pub(super) fn of(socket: &Path) -> Self {
         Self(socket.into())
+    }
+
+    /// A client of the child of this node.
+    pub(super) fn of_child(&self) -> Self {
+        Self::of(&socket_of_child(&self.0))
     }
 
     pub(super) async fn send(&self, path: &str, key: &str) -> Sent {

@@ -4,7 +4,7 @@ use tower_api_key::replica::Replica;
 use tower_api_key_postgres::PostgresStore;
 
 use super::client::{Load, PATIENCE, now};
-use super::node::{DROP, PANIC, STALE, STARVE};
+use super::node::{DROP, FORK, PANIC, STALE, STARVE};
 use super::{Home, Node, STALENESS, assert_bound, text};
 use crate::pg_server::patient;
 use crate::proxy::Way;
@@ -36,6 +36,33 @@ async fn r22_a_dropped_follow_future_is_a_503() {
         node.client.until(503, text(&other)).await;
         assert_bound(&load.end().await, revoked, STALENESS);
     }
+}
+
+/// The process forks while it serves. The child has the records and their proof, and nobody who renews it: it refuses
+/// once the proof ends, and does not use the connections of its parent, which goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r22_a_fork_is_a_503() {
+    let home = Home::new().await;
+    let node = home.node();
+    let (one, other) = (home.issue().await, home.issue().await);
+    node.client.until_fresh(text(&one)).await;
+    node.client.until_fresh(text(&other)).await;
+    let sent = node.client.send(FORK, text(&one)).await;
+    assert_eq!(sent.answer().await.status, 200);
+    node.hears("forked");
+    let child = node.client.of_child();
+    let load = Load::on(&child, text(&one));
+    let revoked = home.revoke(&one).await;
+    child.until(503, text(&other)).await;
+    for issued in [&one, &other] {
+        for _ in 0..20 {
+            let answer = child.get(text(issued)).await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+        }
+    }
+    assert_bound(&load.end().await, revoked, STALENESS);
+    node.client.until(401, text(&one)).await;
+    node.client.until_fresh(text(&other)).await;
 }
 
 /// A revocation is settled, and the stopped node had not heard of it: the requests that wait for it are the

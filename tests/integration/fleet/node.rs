@@ -6,14 +6,21 @@
 use std::convert::Infallible;
 use std::env;
 use std::error::Error;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::unix::net::UnixListener as StdListener;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fork::Fork;
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +28,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tower::{Layer, service_fn};
+use tower::{Layer, Service, service_fn};
 use tower_api_key::replica::{Follow, Replica};
 use tower_api_key::{ApiKeyLayer, Event, KeyRing, observer_fn};
 use tower_api_key_postgres::PostgresOptions;
@@ -37,6 +44,9 @@ pub(super) const SOCKET: &str = "FLEET_SOCKET";
 pub(super) const DROP: &str = "/drop";
 pub(super) const PANIC: &str = "/panic";
 pub(super) const STARVE: &str = "/starve";
+
+/// The path of a request after which the process forks, and the child serves too, on [`socket_of_child`].
+pub(super) const FORK: &str = "/fork";
 
 /// How long a stale node asks the database. Tests of an outage wait for its end.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(300);
@@ -71,6 +81,7 @@ async fn serve(database: &str) {
         .build(replica.clone())
         .unwrap();
     let (end, ends) = unbounded_channel();
+    let (fork, forks) = mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -85,14 +96,70 @@ async fn serve(database: &str) {
         calls: Arc::default(),
         replica,
         end,
+        fork,
     };
     let service = ApiKeyLayer::new(ring).layer(service_fn(move |request| inner.answer(&request)));
     let service = TowerToHyperService::new(service);
+    let in_child = service.clone();
+    thread::spawn(move || {
+        if forks.recv().is_ok() {
+            fork_here(&socket, in_child);
+        }
+    });
+    accept(listener, service).await;
+}
+
+async fn accept<S, B>(listener: UnixListener, service: TowerToHyperService<S>) -> !
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Error + Send + Sync> + Send + 'static,
+{
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
         tokio::spawn(connection);
+    }
+}
+
+/// Where the child of the node at this socket serves.
+pub(super) fn socket_of_child(socket: &Path) -> PathBuf {
+    socket.with_extension("child")
+}
+
+/// Forks. The child has the memory of the node, and this thread alone: no other one follows or keeps time.
+fn fork_here<S, B>(socket: &Path, service: TowerToHyperService<S>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Error + Send + Sync> + Send + 'static,
+{
+    let listener = StdListener::bind(socket_of_child(socket)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let node = process::id();
+    // Held meanwhile, because the child has no thread that would unlock it.
+    let mut output = io::stdout().lock();
+    match fork::fork().unwrap() {
+        Fork::Parent(child) => writeln!(output, "forked {child}").unwrap(),
+        Fork::Child => {
+            drop(output);
+            thread::spawn(move || {
+                while parent_id() == node {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                process::exit(0);
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                accept(UnixListener::from_std(listener).unwrap(), service).await;
+            });
+        }
     }
 }
 
@@ -119,6 +186,7 @@ struct Inner {
     calls: Arc<AtomicUsize>,
     replica: Replica,
     end: UnboundedSender<String>,
+    fork: mpsc::Sender<()>,
 }
 
 impl Inner {
@@ -128,8 +196,10 @@ impl Inner {
     ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + use<> {
         let count = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let path = request.uri().path();
-        if path != "/" {
-            self.end.send(path.to_owned()).unwrap();
+        match path {
+            "/" => {}
+            FORK => self.fork.send(()).unwrap(),
+            _ => self.end.send(path.to_owned()).unwrap(),
         }
         let freshness = if self.replica.is_fresh() {
             FRESH

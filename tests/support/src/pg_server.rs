@@ -233,6 +233,22 @@ pub async fn execute(url: &str, sql: &str) -> Result<u64, sqlx::Error> {
     Ok(done.rows_affected())
 }
 
+/// Waits for this, a minute at the most: a test that waits for ever does not say why.
+pub async fn soon<T>(waiting: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
+    waited.expect("what the test waits for happens")
+}
+
+/// Asks until it is so, [soon].
+pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(asking).await;
+}
+
 pub fn binaries() -> Option<PathBuf> {
     let complete = |folder: &PathBuf| {
         ["initdb", "pg_ctl", "postgres"]

@@ -45,7 +45,25 @@ impl Running {
         test: &str,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
+        Self::again_through(&[], test, environment)
+    }
+
+    /// Like [`again`](Self::again), by a command that takes the program with its arguments as its last ones, and
+    /// becomes it.
+    pub fn again_through<'a>(
+        through: &[&str],
+        test: &str,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let tests = env::current_exe().unwrap();
+        let mut command = match through {
+            [] => Command::new(tests),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(tests);
+                command
+            }
+        };
         command
             .args([test, "--exact", "--ignored", "--nocapture"])
             .envs(environment);

@@ -7,7 +7,7 @@ use tower_api_key::RevocationReason;
 use tower_api_key::replica::Feed;
 
 use super::super::{connect, ring_over};
-use tower_api_key_test_support::pg_server::{database, execute};
+use tower_api_key_test_support::pg_server::{database, execute, soon};
 use tower_api_key_test_support::support::issue;
 
 #[tokio::test]
@@ -17,19 +17,19 @@ async fn a_hint_comes_after_a_revocation_by_another_process() {
     let ring = ring_over(writer);
     let issued = issue(&ring, "read").await;
     // The first one says that it hears from now on.
-    reader.hint().await;
+    soon(reader.hint()).await;
     let reason = RevocationReason::KeyCompromise;
     ring.revoke(issued.record().id(), reason).await.unwrap();
-    reader.hint().await;
+    soon(reader.hint()).await;
 
     // It goes on after its connection is lost.
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     assert_eq!(execute(&url, end).await.unwrap(), 1);
-    reader.hint().await;
+    soon(reader.hint()).await;
     let issued = issue(&ring, "read").await;
     ring.revoke(issued.record().id(), reason).await.unwrap();
-    reader.hint().await;
+    soon(reader.hint()).await;
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn what_gives_authority_does_not_notify() {
         .await
         .unwrap();
     for _ in 0..due {
-        assert_eq!(listener.recv().await.unwrap().payload(), "");
+        assert_eq!(soon(listener.recv()).await.unwrap().payload(), "");
     }
-    assert_eq!(listener.recv().await.unwrap().payload(), "last");
+    assert_eq!(soon(listener.recv()).await.unwrap().payload(), "last");
 }

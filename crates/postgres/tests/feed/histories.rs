@@ -11,7 +11,7 @@ use tower_api_key_postgres::PostgresStore;
 use super::super::{connect, ring_over};
 use super::copy::Copy;
 use tower_api_key_test_support::pg_server::{
-    PgServer, binaries, database, empty_database, execute,
+    PgServer, binaries, database, empty_database, execute, soon, until,
 };
 use tower_api_key_test_support::support::issue;
 
@@ -22,12 +22,15 @@ async fn one(connection: &mut PgConnection, sql: &str) -> String {
 
 /// Waits until a server accepts connections.
 async fn answering(url: &str) -> PgConnection {
-    loop {
-        if let Ok(connection) = PgConnection::connect(url).await {
-            return connection;
+    let connecting = async {
+        loop {
+            if let Ok(connection) = PgConnection::connect(url).await {
+                return connection;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    soon(connecting).await
 }
 
 /// The number of a transaction says nothing about another history: the new primary gives it out again.
@@ -48,24 +51,15 @@ async fn r22_a_failover_that_gives_a_number_out_twice_is_another_history() {
     // The standby has everything so far, and is cut off.
     let at = one(&mut before, "SELECT pg_current_wal_lsn()::text").await;
     let has = format!("SELECT (pg_last_wal_replay_lsn() >= '{at}')::text");
-    while one(&mut after, &has).await != "true" {
-        tokio::task::yield_now().await;
-    }
+    until(async || one(&mut after, &has).await == "true").await;
     for cut in [
         "ALTER SYSTEM SET primary_conninfo = ''",
         "SELECT pg_reload_conf()",
     ] {
         sqlx::raw_sql(cut).execute(&mut after).await.unwrap();
     }
-    while one(
-        &mut after,
-        "SELECT count(*)::text FROM pg_stat_wal_receiver",
-    )
-    .await
-        != "0"
-    {
-        tokio::task::yield_now().await;
-    }
+    let receivers = "SELECT count(*)::text FROM pg_stat_wal_receiver";
+    until(async || one(&mut after, receivers).await == "0").await;
 
     let number = "SELECT max(xid)::text FROM (SELECT xid::text::bigint AS xid FROM tower_api_key_changes) AS changes";
     let mut copy = Copy::of(&store).await;
@@ -80,9 +74,12 @@ async fn r22_a_failover_that_gives_a_number_out_twice_is_another_history() {
     let promoted = connect(&there).await;
     let mut after = answering(&there).await;
     let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text";
-    while one(&mut after, next).await.parse::<u64>().unwrap() < given.parse().unwrap() {
-        one(&mut after, "SELECT pg_current_xact_id()::text").await;
-    }
+    let reaching = async {
+        while one(&mut after, next).await.parse::<u64>().unwrap() < given.parse().unwrap() {
+            one(&mut after, "SELECT pg_current_xact_id()::text").await;
+        }
+    };
+    soon(reaching).await;
     ring_over(promoted.clone())
         .revoke(second.record().id(), reason)
         .await
@@ -111,12 +108,15 @@ async fn r22_a_failover_that_gives_a_number_out_twice_is_another_history() {
 
 /// Pulls until the server answers again.
 async fn pulled(copy: &mut Copy) -> Option<usize> {
-    loop {
-        if let Ok(pulled) = copy.try_pull().await {
-            return pulled;
+    let pulling = async {
+        loop {
+            if let Ok(pulled) = copy.try_pull().await {
+                return pulled;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    soon(pulling).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,11 +137,11 @@ async fn r22_a_crash_is_another_history() {
         .unwrap();
     assert!(killed.success());
     // All sessions end, and the server goes on by itself.
-    while sqlx::raw_sql("SELECT 1")
-        .execute(&mut connection)
-        .await
-        .is_ok()
-    {}
+    until(async || {
+        let asked = sqlx::raw_sql("SELECT 1").execute(&mut connection).await;
+        asked.is_err()
+    })
+    .await;
     assert_eq!(pulled(&mut copy).await, None);
     assert_eq!(one(&mut answering(&url).await, started).await, before);
 
@@ -233,9 +233,11 @@ async fn r22_a_restored_dump_is_another_home() {
         name(&url)
     );
     // A session that was ended may take a moment.
-    while execute(&server, &make).await.is_err() {
+    until(async || {
         execute(&server, &end).await.unwrap();
-    }
+        execute(&server, &make).await.is_ok()
+    })
+    .await;
     let clone = url.replace(&name(&url), &format!("clone_of_{}", name(&url)));
     is_elsewhere(&copy, &connect(&clone).await).await;
 }

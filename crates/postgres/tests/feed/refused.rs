@@ -7,7 +7,9 @@ use tower_api_key_postgres::PostgresStore;
 use super::super::errors::source;
 use super::super::{connect, ring_over};
 use super::rollout::FORMER;
-use tower_api_key_test_support::pg_server::{PgServer, database, empty_database, execute, patient};
+use tower_api_key_test_support::pg_server::{
+    PgServer, database, empty_database, execute, patient, soon,
+};
 use tower_api_key_test_support::support::issue;
 
 async fn refusal(store: &PostgresStore) -> (StoreErrorKind, String) {
@@ -247,12 +249,15 @@ async fn r22_a_standby_is_refused() {
     let there = standby.url(url.rsplit_once('/').unwrap().1);
     let options = patient().danger_read_from_standby();
     // It may not have the database yet.
-    let store = loop {
-        if let Ok(store) = options.connect(&there).await {
-            break store;
+    let connecting = async {
+        loop {
+            if let Ok(store) = options.connect(&there).await {
+                return store;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
+    let store = soon(connecting).await;
     assert_eq!(
         refusal(&store).await,
         (StoreErrorKind::ReadOnly, ANY_SERVER.to_owned())

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::super::builder;
 use super::super::errors::source;
 use super::{Application, REASON, REPLACED, REVOKED, UNKNOWN, editor, verdict};
+use tower_api_key_test_support::pg_server::until;
 use tower_api_key_test_support::support::{issue, poll_once};
 
 /// The number of the lock of alice in the realm `orders`.
@@ -31,16 +32,12 @@ async fn until_someone_waits(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    loop {
-        let count: i64 = sqlx::query_scalar(waiting)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        if count > 0 {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
+    until(async || {
+        let count = sqlx::query_scalar(waiting).fetch_one(&mut connection).await;
+        let count: i64 = count.unwrap();
+        count > 0
+    })
+    .await;
 }
 
 /// The rotation reads the key, and waits. Meanwhile the key loses a scope, and so does its successor.
