@@ -17,7 +17,8 @@ use crate::store::{BoxFuture, KeyStore, StoreError};
 ///   the answer, or was in the state at the position that was named. The same holds for the state that
 ///   [`page`](Self::page) shows after a [`head`](Self::head): whatever differs from the state at the position of that
 ///   head comes with the changes since it.
-/// - **State.** A record in an answer is as it was at one moment within the call. A digest that is
+/// - **State.** A record in an answer is as it was at one moment within the call, and one of a page as it was at one
+///   moment after the last head that was asked for. A digest that is
 ///   [gone](Batch::gone) had no record that can be read at that moment, in the realms that were asked for.
 /// - **Pages.** The position of an answer in several pages is that of its first page.
 /// - **One history.** A position of another history, or one whose changes are no longer all known, gets

@@ -22,8 +22,9 @@ const NONCE: &str = concat!("SELECT pg_catalog.pg_notify('", channel!(), "', $1)
 /// How long a nonce may take. A pooler of transactions takes a LISTEN and delivers nothing.
 const HEARING: Duration = Duration::from_secs(1);
 
-/// How long a silence lasts before the hearing is tested again.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long a silence lasts before the hearing is tested again. A test takes another connection, which costs the
+/// server as much as some hundred pulls, and wakes all that listen.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// The pause after a listener that heard nothing, or could not connect.
 const DEAF: Duration = Duration::from_mins(1);

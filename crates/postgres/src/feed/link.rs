@@ -1,10 +1,6 @@
 //! The connection over which a replica follows the database.
 
-use std::future::{Future, poll_fn};
-use std::mem;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Error as SqlError;
@@ -20,33 +16,16 @@ use crate::record::column;
 use crate::schema::{FEED, too_old};
 use crate::tables::{SEEN, Tables, seen};
 
-/// How old the connection becomes. A new one shows whether the URL leads to another server by now, and whether the
-/// triggers are in order.
-const LONGEST: Duration = Duration::from_secs(30);
-
-/// The connection, while no call uses it. It is outside the pool, so that no other caller can hold up a replica.
-#[derive(Default)]
-pub(crate) struct Slot(Mutex<State>);
-
-#[derive(Default)]
-enum State {
-    #[default]
-    Empty,
-    Idle(Box<Link>),
-    /// The call that began to open it is gone.
-    Opening(Opening),
-}
-
 /// A connection that is being opened in a task of its own. It takes more round trips than a pull, so it goes on if a
 /// caller gives up, and the next call has it. A replica on a slow link would otherwise never reach the database again.
-type Opening = oneshot::Receiver<Result<Link, StoreError>>;
+pub(super) type Opening = oneshot::Receiver<Result<Link, StoreError>>;
 
 /// A connection that is used by one call at a time, and given back only if the call succeeded. After an error, or if
 /// the call is dropped, an answer may still be on its way, so the connection is closed.
 pub(super) struct Link {
     pub(super) connection: PgConnection,
     pub(super) tables: Arc<Tables>,
-    opened_at: Duration,
+    pub(super) opened_at: Duration,
 }
 
 /// Whether the tables are those of the migration and in order, and whether they are at home.
@@ -68,69 +47,9 @@ const CHECK: &str = concat!(
 
 const INCARNATE: &str = "/* tower-api-key feed */ SELECT @.tower_api_key_incarnate()";
 
-impl Slot {
-    /// Takes the connection, or opens another one: if a new one is asked for, in any case.
-    pub(super) async fn take(
-        &self,
-        authority: &Arc<Authority>,
-        is_new: bool,
-    ) -> Result<Link, StoreError> {
-        let state = mem::take(&mut *self.lock());
-        match state {
-            State::Idle(link) if !is_new && link.counts(authority) => return Ok(*link),
-            State::Opening(opening) => {
-                let link = self.wait(opening).await?;
-                if link.counts(authority) {
-                    return Ok(link);
-                }
-            }
-            State::Idle(_) | State::Empty => {}
-        }
-        self.wait(Link::begin(authority)?).await
-    }
-
-    /// Keeps a connection for the next call.
-    pub(super) fn put(&self, link: Link) {
-        *self.lock() = State::Idle(Box::new(link));
-    }
-
-    async fn wait(&self, opening: Opening) -> Result<Link, StoreError> {
-        let mut waiting = Waiting {
-            slot: self,
-            opening: Some(opening),
-        };
-        let opened = poll_fn(|context| match &mut waiting.opening {
-            Some(opening) => Pin::new(opening).poll(context),
-            None => Poll::Pending,
-        })
-        .await;
-        waiting.opening = None;
-        opened.unwrap_or_else(|_| Err(StoreErrorKind::Unavailable.into()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A call that waits for a connection. If it is dropped, the next call has it.
-struct Waiting<'a> {
-    slot: &'a Slot,
-    opening: Option<Opening>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut state = self.slot.lock();
-        if let (Some(opening), State::Empty) = (self.opening.take(), &*state) {
-            *state = State::Opening(opening);
-        }
-    }
-}
-
 impl Link {
     /// Begins to open one, within the time that the store waits for connections.
-    fn begin(authority: &Arc<Authority>) -> Result<Opening, StoreError> {
+    pub(super) fn begin(authority: &Arc<Authority>) -> Result<Opening, StoreError> {
         let Ok(runtime) = Handle::try_current() else {
             let advice = "follow in a Tokio runtime: this thread has none";
             return Err(because(StoreErrorKind::Unavailable, advice));
@@ -142,12 +61,6 @@ impl Link {
             let _ = opened.send(Self::open(&authority).await);
         }));
         Ok(opening)
-    }
-
-    /// Whether it is young enough, and none was opened since that closes all others.
-    fn counts(&self, authority: &Authority) -> bool {
-        let age = now().saturating_sub(self.opened_at);
-        age < LONGEST && authority.keeps(age)
     }
 
     async fn open(authority: &Authority) -> Result<Self, StoreError> {

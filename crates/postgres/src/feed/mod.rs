@@ -1,9 +1,11 @@
 //! The change feed: what a replica follows.
 
+mod ahead;
 mod hint;
 mod link;
 mod place;
 mod read;
+mod slot;
 mod staleness;
 mod statements;
 
@@ -14,12 +16,13 @@ use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums}
 use tower_api_key::store::{BoxFuture, StoreError, StoreErrorKind};
 use tower_api_key::{KeyDigest, KeyRecord};
 
+use self::ahead::Asked;
 pub(super) use self::hint::Hints;
-pub(super) use self::link::Slot;
 use self::link::{Link, refused};
 use self::place::Place;
-use self::read::{KeyPage, State};
-use self::statements::{FORGET, HEAD, PAGE, PAGE_OF_KEYS, PULL, SUMS};
+use self::read::State;
+pub(super) use self::slot::Slot;
+use self::statements::{FORGET, HEAD, MOST_CHANGES, PAGE, PULL, SUMS, limit, names};
 use super::PostgresStore;
 use super::error::because;
 use super::record::column;
@@ -33,6 +36,8 @@ const STEPS: usize = 20;
 
 /// A replica follows the database over one connection of its own, outside the pool, which is opened anew every 30
 /// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`.
+///
+/// With each full page of keys, the next one is asked for: the server reads it while the replica takes the one before.
 ///
 /// The connection is closed if a call fails or is dropped. If a call is dropped while the connection is opened, the next
 /// call has it. No call has a time-out except the opening of the connection: drop its future.
@@ -63,20 +68,27 @@ impl Feed for PostgresStore {
         after: Option<&'a KeyDigest>,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         Box::pin(async move {
-            let mut link = self.link(false).await?;
-            let mut after = after.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+            let after = after.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+            let slot = self.0.feed();
+            let mut asked = match slot.take_page(self.0.authority(), realms, &after) {
+                Some(asked) => asked,
+                None => Asked::page(self.link(false).await?, realms, after),
+            };
             loop {
-                let query = link.tables.query(&PAGE_OF_KEYS).bind(after);
-                let query = query.bind(names(realms)).bind(limit(PAGE));
-                let rows = query.fetch_all(&mut link.connection).await;
-                let page = KeyPage::of(&rows.map_err(|error| refused(&error))?, realms)?;
-                match page.next {
-                    // None of them could be read. A page without a record would be the last.
-                    Some(next) if page.records.is_empty() => after = next,
-                    _ => {
-                        self.keep(link);
-                        return Ok(page.records);
-                    }
+                let (link, rows) = asked.answer().await;
+                let rows = rows.map_err(|error| refused(&error))?;
+                let Some(next) = read::next_page(&rows)? else {
+                    let records = read::page(&rows, realms)?;
+                    self.keep(link);
+                    return Ok(records);
+                };
+                asked = Asked::page(link, realms, next);
+                asked.send().await;
+                let records = read::page(&rows, realms)?;
+                // None of them could be read. A page without a record would be the last.
+                if !records.is_empty() {
+                    slot.put_page(asked);
+                    return Ok(records);
                 }
             }
         })
@@ -154,7 +166,9 @@ impl Link {
         let after = after.map_or(&[][..], |digest| digest.as_bytes());
         let ask = async |link: &mut Self| {
             let query = link.tables.query(&PULL).bind(snapshot.xmax.to_string());
-            let query = query.bind(in_progress).bind(after).bind(limit(PAGE + 1));
+            let query = query.bind(in_progress).bind(after);
+            let query = query.bind(limit(PAGE + 1)).bind(limit(MOST_CHANGES + 1));
+            let query = query.bind(snapshot.xmin.to_string());
             query.fetch_all(&mut link.connection).await
         };
         let realms_of_sums = (with_sums && after.is_empty()).then_some(realms);
@@ -206,16 +220,6 @@ impl Link {
         let row = row.map_err(|error| refused(&error))?;
         column(&row, SEEN)
     }
-}
-
-/// The names of the realms that are asked for. `None`: all.
-fn names(realms: &Realms) -> Option<Vec<String>> {
-    let named = realms.named()?;
-    Some(named.iter().map(ToString::to_string).collect())
-}
-
-fn limit(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn set_back() -> StoreError {

@@ -161,35 +161,27 @@ impl<'a> ReadColumns<'a> for Columns<'a> {
     }
 }
 
-/// A page of records, and the last digest that was looked at, if there may be more.
-pub(super) struct KeyPage {
-    pub(super) records: Vec<Arc<KeyRecord>>,
-    pub(super) next: Option<Vec<u8>>,
+/// The last digest of a page, if there may be more.
+pub(super) fn next_page(answer: &[PgRow]) -> Result<Option<Vec<u8>>, StoreError> {
+    let (mut count, mut last): (usize, &[u8]) = (0, &[]);
+    for row in rows(answer, "page")? {
+        count += 1;
+        last = last.max(column::<&[u8]>(row, SEEN + 1 + DIGEST)?);
+    }
+    Ok((count >= PAGE).then(|| last.to_vec()))
 }
 
-impl KeyPage {
-    pub(super) fn of(answer: &[PgRow], realms: &Realms) -> Result<Self, StoreError> {
-        let mut reader = Reader::default();
-        let mut page = Self {
-            records: Vec::with_capacity(answer.len()),
-            next: None,
-        };
-        let (mut count, mut last): (usize, &[u8]) = (0, &[]);
-        for row in rows(answer, "page")? {
-            count += 1;
-            last = last.max(column::<&[u8]>(row, SEEN + 1 + DIGEST)?);
-            page.records.extend(reader.record(row, SEEN, realms)?);
-        }
-        if !page
-            .records
-            .is_sorted_by_key(|record| *record.digest().as_bytes())
-        {
-            page.records
-                .sort_by_key(|record| *record.digest().as_bytes());
-        }
-        page.next = (count >= PAGE).then(|| last.to_vec());
-        Ok(page)
+/// The records of a page that can be read.
+pub(super) fn page(answer: &[PgRow], realms: &Realms) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
+    let mut reader = Reader::default();
+    let mut records = Vec::with_capacity(answer.len());
+    for row in rows(answer, "page")? {
+        records.extend(reader.record(row, SEEN, realms)?);
     }
+    if !records.is_sorted_by_key(|record| *record.digest().as_bytes()) {
+        records.sort_by_key(|record| *record.digest().as_bytes());
+    }
+    Ok(records)
 }
 
 /// The place of the digest among the columns of a record.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use tower_api_key::replica::Realms;
 use tower_api_key::store::sql::Row;
 
 use crate::tables::seen;
@@ -13,7 +14,7 @@ pub(super) const PAGE: usize = 5_000;
 pub(super) const STATE: usize = 8;
 
 /// How many changes a pull takes at most. After more, it is faster to load all keys: each page reads all changes.
-const MOST_CHANGES: usize = 200_000;
+pub(super) const MOST_CHANGES: usize = 200_000;
 
 /// Where the history is, how old a copy may be, and whether row-level security hides changes from this role. One
 /// statement has one snapshot, and the first column is its text. Without a token there is no answer.
@@ -46,26 +47,30 @@ pub(super) const HEAD: &str = concat!(
 );
 
 /// `$1` and `$2` say what the snapshot of the last answer did not show: the transactions from its `xmax` on, and those
-/// that were in progress. `$3` is the last digest of the page before, and `$4` is the most digests and one more. If
-/// there are more changes than a pull takes, there is no token.
+/// that were in progress, which are from its `xmin` on (`$6`). `$3` is the last digest of the page before, and `$4` is
+/// the most digests and one more. `$5` is the most changes and one more: if there are as many, there is no token.
 ///
-/// All transactions that are visible are before the present `xmax`. That bound tells the planner that the changes are
-/// few: it would otherwise count on a third of all.
+/// The server makes one plan for all values, and keeps it, if it seems to cost no more than to plan anew each time, which
+/// takes several times as long as an idle pull. So the bounds of the transactions are there, although the snapshots have
+/// them: all that are visible are before the present `xmax`. And so are the limits, by a parameter: of those that it does
+/// not know, the planner expects a tenth.
 pub(super) static PULL: LazyLock<String> = LazyLock::new(|| {
     let (nothing, names) = (nothing(), prefixed("keys"));
-    let (seen, of_feed, limit) = (seen!("pull"), of_feed!(), MOST_CHANGES + 1);
+    let (seen, of_feed) = (seen!("pull"), of_feed!());
     let state = state!(
-        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< {limit} THEN incarnation.token END)"
+        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< $5 THEN incarnation.token END)"
     );
-    let state = state.replace("{limit}", &limit.to_string());
     format!(
         "/* tower-api-key pull */ WITH logged AS MATERIALIZED (\
             SELECT parts.digest FROM (\
-                SELECT digest FROM @.tower_api_key_changes \
+                (SELECT digest FROM @.tower_api_key_changes \
                 WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
                     AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) \
-                UNION ALL SELECT digest FROM @.tower_api_key_changes \
-                WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[])) AS parts LIMIT {limit}), \
+                ORDER BY xid LIMIT $5) \
+                UNION ALL (SELECT digest FROM @.tower_api_key_changes \
+                WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) \
+                    AND xid @>= $6::pg_catalog.text::pg_catalog.xid8 \
+                    AND xid @< $1::pg_catalog.text::pg_catalog.xid8 LIMIT $5)) AS parts LIMIT $5), \
          changed AS (SELECT DISTINCT digest FROM logged WHERE digest @> $3 ORDER BY digest LIMIT $4) \
          SELECT {seen}, {state}, NULL::pg_catalog.bytea AS changed, NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
          UNION ALL SELECT {NO_HEAD}, changed.digest, keys.realm, {names} \
@@ -152,6 +157,16 @@ pub(super) const FORGET: &str = concat!(
     of_feed!()
 );
 
+/// The names of the realms that are asked for. `None`: all.
+pub(super) fn names(realms: &Realms) -> Option<Vec<String>> {
+    let named = realms.named()?;
+    Some(named.iter().map(ToString::to_string).collect())
+}
+
+pub(super) fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -185,11 +200,40 @@ mod tests {
         let compiled: f64 = compiled.parse().unwrap();
         for (statement, arguments) in [
             (HEAD, ""),
-            (PULL.as_str(), "('9', '{}', '', 5001)"),
+            (PULL.as_str(), PULLED),
             (FORGET, "('9', '', 1, '', 1)"),
         ] {
             let cost = cost(&mut connection, &tables.text(statement), arguments).await;
             assert!(cost < compiled / 10.0, "{cost}: {statement}");
         }
+    }
+
+    /// No change since a snapshot from which on all transactions are to come.
+    const PULLED: &str = "('9999999', '{}', '', 5001, 200001, '3')";
+
+    /// A plan takes several times as long to make as an idle pull to execute.
+    #[tokio::test]
+    async fn a_pull_is_planned_once_however_many_changes_there_are() {
+        let url = pg_server::database().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let fill = "INSERT INTO tower_api_key_changes (xid, digest)
+            SELECT pg_current_xact_id(), sha256(n::text::bytea) FROM generate_series(1, 50000) AS n;
+            ANALYZE tower_api_key_changes";
+        let filled = sqlx::raw_sql(fill).execute(&mut connection).await;
+        filled.unwrap();
+        let pull = Tables::new("public").text(&PULL);
+        let prepare = format!("PREPARE asked AS {pull}");
+        let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection);
+        prepared.await.unwrap();
+        for _ in 0..10 {
+            let execute = format!("EXECUTE asked{PULLED}");
+            let executed = sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut connection);
+            executed.await.unwrap();
+        }
+        // The first five are planned for their values.
+        let plans = "SELECT custom_plans FROM pg_prepared_statements WHERE name = 'asked'";
+        let plans = sqlx::query_scalar(plans).fetch_one(&mut connection);
+        let plans: i64 = plans.await.unwrap();
+        assert_eq!(plans, 5);
     }
 }
