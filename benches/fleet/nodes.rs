@@ -4,6 +4,8 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tower_api_key::KeyRing;
@@ -17,6 +19,7 @@ pub(crate) const PREFIX: &str = "acme";
 pub(crate) struct Nodes {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) rings: Vec<KeyRing>,
+    pub(crate) server: Processes,
     _end: oneshot::Sender<()>,
 }
 
@@ -54,6 +57,7 @@ impl Nodes {
         Self {
             replicas,
             rings,
+            server: Processes::of(url).await,
             _end: end,
         }
     }
@@ -88,24 +92,43 @@ pub(crate) fn percentiles(sample: &mut [Duration]) -> String {
     format!("p50 {}, p99 {}, most {} ms", at(0.5), at(0.99), at(1.0))
 }
 
-/// The processor time of all Postgres processes of this machine.
-pub(crate) fn processor_time_of_postgres() -> Duration {
-    let mut ticks = 0;
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        if let Some((before, after)) = stat.rsplit_once(") ")
-            && before.ends_with("(postgres")
-        {
-            let mut fields = after.split(' ').skip(11);
-            let two = [fields.next(), fields.next()];
-            ticks += two
-                .into_iter()
-                .filter_map(|field| field?.parse::<u64>().ok())
-                .sum::<u64>();
-        }
+/// The processes of a server, by the one that started the others.
+pub(crate) struct Processes(u32);
+
+impl Processes {
+    pub(crate) async fn of(url: &str) -> Self {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let session = sqlx::query_scalar("SELECT pg_backend_pid()");
+        let session: i32 = session.fetch_one(&mut connection).await.unwrap();
+        let parent = fields(&session.to_string()).unwrap()[1];
+        connection.close().await.unwrap();
+        Self(u32::try_from(parent).unwrap())
     }
-    // A hundred a second, on every Linux.
-    Duration::from_millis(ticks * 10)
+
+    /// The processor time of all that run, and of those that have ended.
+    pub(crate) fn time(&self) -> Duration {
+        let mut ticks = 0;
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let Some(fields) = fields(&name) else {
+                continue;
+            };
+            if name == self.0.to_string() {
+                ticks += fields[11..15].iter().sum::<u64>();
+            } else if fields[1] == u64::from(self.0) {
+                ticks += fields[11..13].iter().sum::<u64>();
+            }
+        }
+        // A hundred a second, on every Linux.
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+/// What stands after the name of a process: its state, its parent, and from the twelfth on its ticks and those of its
+/// children that have ended.
+fn fields(process: &str) -> Option<Vec<u64>> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(") ")?;
+    let number = |field: &str| field.parse().unwrap_or(0);
+    Some(after.split(' ').map(number).collect())
 }

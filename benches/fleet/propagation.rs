@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tower_api_key::{Grant, KeyRing, RevocationReason};
 use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
-use crate::nodes::{Nodes, PREFIX, fill, percentiles, processor_time_of_postgres};
+use crate::nodes::{Nodes, PREFIX, fill, percentiles};
 
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -32,30 +32,47 @@ pub(crate) async fn run(once: bool) {
                 "beside 100 changes a second",
             )
             .await;
-            changes.abort();
             let dead = if once { 100 } else { 100_000 };
-            fill(&url, 1, dead).await;
-            let end =
-                "UPDATE tower_api_keys SET expires_at = 2, version = 2 WHERE label IS NOT NULL";
-            execute(&url, end).await.unwrap();
-            let purging = ring.clone();
-            let purge = tokio::spawn(async move { purging.purge().await.unwrap() });
-            report(
-                &ring,
-                &nodes,
-                &url,
-                revocations,
-                "while 100 000 keys are purged",
-            )
-            .await;
-            println!("    (the purge removed {})", purge.await.unwrap());
+            let what = format!("beside 100 changes a second and a purge of {dead} keys");
+            purging(&ring, &nodes, &url, revocations, dead, &what).await;
+            changes.abort();
+            let what = format!("beside a purge of {dead} keys");
+            purging(&ring, &nodes, &url, revocations, dead, &what).await;
         }
     }
 }
 
+/// Reports while this many keys are purged that have ended.
+async fn purging(
+    ring: &KeyRing,
+    nodes: &Nodes,
+    url: &str,
+    revocations: usize,
+    dead: u64,
+    what: &str,
+) {
+    fill(url, 1, dead).await;
+    let end = "UPDATE tower_api_keys SET expires_at = 2, version = 2 WHERE label IS NOT NULL";
+    execute(url, end).await.unwrap();
+    let purging = ring.clone();
+    let purge = tokio::spawn(async move {
+        let begun = Instant::now();
+        (purging.purge().await.unwrap(), begun.elapsed())
+    });
+    report(ring, nodes, url, revocations, what).await;
+    let is_over = purge.is_finished();
+    let (removed, took) = purge.await.unwrap();
+    println!(
+        "    (the purge removed {removed} keys in {:.1} s, and ended {} the last revocation)",
+        took.as_secs_f64(),
+        if is_over { "before" } else { "after" }
+    );
+}
+
 /// Issues a key, waits until all nodes have it, revokes it, and looks at the nodes until all refuse it.
 async fn report(ring: &KeyRing, nodes: &Nodes, by_hand: &str, revocations: usize, what: &str) {
-    let (mut sample, begun, processor) = (Vec::new(), Instant::now(), processor_time_of_postgres());
+    let (mut sample, begun) = (Vec::new(), Instant::now());
+    let processor = nodes.server.time();
     for _ in 0..revocations {
         let issued = ring.issue(Grant::new("alice")).await.unwrap();
         let key = issued.secret().expose().as_bytes();
@@ -91,7 +108,7 @@ async fn report(ring: &KeyRing, nodes: &Nodes, by_hand: &str, revocations: usize
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
     }
-    let processor = processor_time_of_postgres().saturating_sub(processor);
+    let processor = nodes.server.time().saturating_sub(processor);
     println!(
         "{} nodes, {what}: {}; {:.2} processors of Postgres",
         nodes.rings.len(),

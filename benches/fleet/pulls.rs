@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tower_api_key::replica::{Changes, Feed, Realms};
 use tower_api_key_test_support::pg_server::{PgServer, patient};
 
-use crate::nodes::{Nodes, fill, percentiles, processor_time_of_postgres};
+use crate::nodes::{Nodes, Processes, fill, percentiles};
 
 pub(crate) async fn run(once: bool) {
     let (keys, pulls) = if once {
@@ -19,23 +19,23 @@ pub(crate) async fn run(once: bool) {
     let store = patient().connect(&url).await.unwrap();
     let (realms, mut sample) = (Realms::all(), Vec::new());
     let head = store.head(&realms, false).await.unwrap();
-    let processor = processor_time_of_postgres();
+    let server_processes = Processes::of(&url).await;
+    let processor = server_processes.time();
     for _ in 0..pulls {
         let begun = Instant::now();
         let changes = store.changes(&realms, &head.position, None, false).await;
         sample.push(begun.elapsed());
         assert!(matches!(changes.unwrap(), Changes::Since(batch) if batch.records.is_empty()));
     }
-    let processor = processor_time_of_postgres().saturating_sub(processor);
+    let processor = server_processes.time().saturating_sub(processor);
     println!(
         "\na pull that brings nothing, {keys} keys: {}",
         percentiles(&mut sample)
     );
     let each = processor.as_secs_f64() / f64::from(pulls);
     println!(
-        "processor time of the server for each: {:.0} µs, so a core serves {:.0} nodes that pull each 50 ms",
-        each * 1e6,
-        0.05 / each
+        "processor time of the server for each, one after the other: {:.0} µs",
+        each * 1e6
     );
 
     let nodes = Nodes::start(&url, 1, Duration::from_millis(50)).await;
