@@ -7,7 +7,7 @@ use tower_api_key::store::{
     BoxFuture, Change, Found, Freshness, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page,
     Revoked, StoreError, Target,
 };
-use tower_api_key::{Actor, KeyDigest, KeyId, KeyRing, Realm, Revocation, Timestamp};
+use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, KeyRing, Realm, Revocation, Timestamp};
 
 use crate::subject::now;
 
@@ -24,7 +24,8 @@ impl Copied {
         let asked = freshness.ask().unwrap();
         let index = Index::new(freshness);
         for record in now(ring.list(&ListQuery::new())).unwrap() {
-            index.put(record);
+            // Not the record of the store, of which another candidate has brought lines into the cache.
+            index.put(KeyRecord::clone(&record));
         }
         index.freshness().renew(asked, Duration::MAX);
         Self {

@@ -29,6 +29,9 @@ const WITH_EXTRAS: [Candidate; 7] = [
     Candidate::Replica,
 ];
 
+/// The same records in the store and in a copy.
+const COPIED: [Candidate; 2] = [Candidate::Default, Candidate::Replica];
+
 /// A part of the report. A number is one of keys.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
@@ -36,6 +39,8 @@ pub(crate) enum Part {
     Scopes(usize),
     Headers(usize),
     Extras(usize),
+    /// In no report: it answers how much more a replica costs, for many keys.
+    Replica(usize),
     Threads(usize),
     Memory(memory::Kind, usize),
 }
@@ -49,6 +54,7 @@ impl Part {
             "scopes" => Self::Scopes(keys),
             "headers" => Self::Headers(keys),
             "extras" => Self::Extras(keys),
+            "replica" => Self::Replica(keys),
             "threads" => Self::Threads(keys),
             _ => Self::Memory(memory::Kind::from_name(name)?, keys),
         })
@@ -65,6 +71,10 @@ impl Part {
                 let group = Group::valid(&WITH_EXTRAS);
                 print("", net(&setup, &group, once));
             }
+            Self::Replica(keys) => {
+                let setup = Setup::new(keys, SCOPES);
+                print("", net(&setup, &Group::valid(&COPIED), once));
+            }
             Self::Threads(keys) => threads::report(&Setup::new(keys, SCOPES), once),
             Self::Memory(kind, keys) => memory::report(kind, keys),
         }
@@ -78,6 +88,7 @@ impl fmt::Display for Part {
             Self::Scopes(keys) => write!(f, "scopes {keys}"),
             Self::Headers(keys) => write!(f, "headers {keys}"),
             Self::Extras(keys) => write!(f, "extras {keys}"),
+            Self::Replica(keys) => write!(f, "replica {keys}"),
             Self::Threads(keys) => write!(f, "threads {keys}"),
             Self::Memory(kind, keys) => write!(f, "{} {keys}", kind.name()),
         }
