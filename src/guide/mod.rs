@@ -10,7 +10,8 @@
 //!
 //! The other packages have guides too: `tower-api-key-cli` to managing keys from a shell,
 //! `tower-api-key-sqlite` to backup and restore, `tower-api-key-postgres` to changes of keys in a
-//! transaction of the application and to fleets that verify from memory, and `tower-api-key-contract` to a store of your own.
+//! transaction of the application and to fleets that verify from memory, and `tower-api-key-contract` to a store of your own
+//! (`guide::own_store`).
 
 pub mod moving;
 pub mod privilege;

@@ -40,12 +40,6 @@ impl Write {
         }
     }
 
-    /// Whether it sets the label or the metadata to other ones. If it does not, a store leaves them as they are: a
-    /// text that another hand has written may be in another form, and would else change with the authority.
-    pub const fn describes(&self) -> bool {
-        self.describes
-    }
-
     /// The next version of a record, revoked at this time.
     ///
     /// To revoke keys whatever other writers do, call [`KeyStore::revoke`](crate::store::KeyStore::revoke):
@@ -54,5 +48,11 @@ impl Write {
         Self::next(record, |parts| {
             parts.revocation = Some(Revocation { at: now, reason });
         })
+    }
+
+    /// Whether it sets the label or the metadata to other ones. If it does not, a store leaves them as they are: a
+    /// text that another hand has written may be in another form, and would else change with the authority.
+    pub const fn describes(&self) -> bool {
+        self.describes
     }
 }

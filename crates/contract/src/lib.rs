@@ -29,7 +29,7 @@
 //! It commits some hundred changes and runs some thousand look-ups, so a store that takes a millisecond
 //! for each is through in seconds.
 //!
-//! The [`guide`] has a store in two hundred lines.
+//! The guide [`own_store`](guide::own_store) has a store in a hundred lines.
 //!
 //! A store that replicas follow keeps the contract of [`Feed`](tower_api_key::replica::Feed) too:
 //! [`feed_contract`].

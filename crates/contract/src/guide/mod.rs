@@ -1,0 +1,3 @@
+//! How to write a store.
+
+pub mod own_store;
