@@ -65,7 +65,7 @@ impl KeyRing {
 impl Inner {
     fn judge_again(&self, found: Found, digest: &KeyDigest, facts: Facts) -> Judged {
         match found {
-            Ok(Some(record)) => self.judged(record.into(), digest, || facts),
+            Ok(Some(record)) => self.judged(record.into(), digest, self.reading(), || facts),
             other => self.judge(other, digest, || facts),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::KeyRing;
 use super::form::Form;
+use super::ring_clock::RingClock;
 use crate::access::caveat::CaveatKind;
 use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
@@ -17,7 +18,7 @@ use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
 use crate::ring::owners::{AskedOwners, Owners};
 use crate::ring::unknown_keys::{Asked, UnknownKeys};
-use crate::time::{Clock, SystemClock};
+use crate::time::Clock;
 
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
 /// up behind a sick one.
@@ -49,7 +50,7 @@ pub(super) enum Imports {
 pub struct KeyRingBuilder {
     pub(super) prefix: Result<KeyPrefix, ErrorKind>,
     pub(super) realm: Option<Realm>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: RingClock,
     pub(super) pepper: Option<Pepper>,
     pub(super) earlier_peppers: Vec<Pepper>,
     pub(super) max_lifetime: Option<Duration>,
@@ -98,7 +99,7 @@ impl KeyRingBuilder {
         Self {
             prefix,
             realm: None,
-            clock: Arc::new(SystemClock),
+            clock: RingClock::System,
             pepper: None,
             earlier_peppers: Vec::new(),
             max_lifetime: Some(DEFAULT_LIFETIME),
@@ -353,9 +354,9 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Sets the source of time. Default: [`SystemClock`].
+    /// Sets the source of time. Default: [`SystemClock`](crate::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = RingClock::Other(Arc::new(clock));
         self
     }
 }

@@ -24,6 +24,7 @@ mod owned;
 pub(crate) mod owners;
 mod pending;
 mod replace;
+mod ring_clock;
 mod shrink;
 #[cfg(feature = "testing")]
 mod trial;
@@ -45,6 +46,7 @@ use std::time::Duration;
 
 pub use builder::KeyRingBuilder;
 pub use issued::Issued;
+use ring_clock::RingClock;
 pub use unannounced::Unannounced;
 pub use verifier::{Verifier, VerifierBuilder};
 pub(crate) use verifying::Verifying;
@@ -63,9 +65,9 @@ use crate::observe::observed::Observed;
 use crate::record::{KeyRecord, KeyView};
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;
-use crate::store::{Index, KeyStore, ListQuery, Page, StoreErrorKind};
+use crate::store::{Index, KeyStore, ListQuery, Page, Proof, StoreErrorKind};
 use crate::support::sync;
-use crate::time::{Clock, Timestamp};
+use crate::time::Timestamp;
 use crate::verdict::{VerifiedKey, VerifyError};
 
 /// One realm over one store: it issues, imports, verifies, rotates, regrants, narrows, describes,
@@ -121,7 +123,7 @@ struct Inner {
     /// The store's records, if they are in memory: a look-up then needs no virtual call and nothing to
     /// catch.
     index: Option<Index>,
-    clock: Arc<dyn Clock>,
+    clock: RingClock,
     realm: Realm,
     format: Format,
     digester: Digester,
@@ -154,7 +156,20 @@ struct Inner {
 impl Inner {
     #[inline]
     fn reading(&self) -> Reading {
-        let now = self.clock.now();
+        self.reading_at(self.clock.now())
+    }
+
+    /// The same with the reading of the clock that has proven the index fresh, if it is of the same clock.
+    #[inline]
+    fn reading_by(&self, proof: &Proof) -> Reading {
+        match (&self.clock, proof.time()) {
+            (RingClock::System, Some(now)) => self.reading_at(now),
+            _ => self.reading(),
+        }
+    }
+
+    #[inline]
+    fn reading_at(&self, now: Timestamp) -> Reading {
         let latest_end = Timestamp::from_unix(self.latest_end.load(Ordering::Relaxed));
         Reading { now, latest: now }.or_later(latest_end)
     }

@@ -146,7 +146,7 @@ impl KeyRing {
         let view = Inner {
             store: Arc::new(view),
             index: None,
-            clock: Arc::clone(&inner.clock),
+            clock: inner.clock.clone(),
             realm: inner.realm.clone(),
             format: inner.format.clone(),
             digester: inner.digester.clone(),

@@ -10,7 +10,7 @@ use crate::key::foreign::is_importable;
 use crate::lifecycle::Reading;
 use crate::observe::event::{Event, EventKind};
 use crate::record::{Held, KeyRecord, KeyState, RevocationReason};
-use crate::store::{BoxFuture, Found, IndexAnswer, Lookup, StoreError, StoreErrorKind, Target};
+use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
 use crate::support::caught::caught;
 use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, VerifyError, VerifyErrorKind};
@@ -27,14 +27,18 @@ impl KeyRing {
         if !self.0.format.begins_as_key(presented) && !self.0.takes(presented) {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
+        // Before the hash, which the processor computes while the clock's reading is still on its way.
+        let Some(proof) = index.proof() else {
+            return self.begin_at_store(presented, &facts);
+        };
         let digest = self.0.digester.current(presented);
-        match index.look_up(&self.0.realm, &digest) {
-            IndexAnswer::Known(record) => match self.0.judge_record(record, &digest, &facts) {
-                Ok(record) => self.accept(record),
-                Err(error) => self.fail(error, presented, &facts),
-            },
-            IndexAnswer::Unknown => self.miss(presented, &facts),
-            IndexAnswer::Stale => self.begin_at_store(presented, &facts),
+        let Some(record) = index.look_up(&proof, &self.0.realm, &digest) else {
+            return self.miss(presented, &facts);
+        };
+        let at = self.0.reading_by(&proof);
+        match self.0.judge_record(record, &digest, at, &facts) {
+            Ok(record) => self.accept(record),
+            Err(error) => self.fail(error, presented, &facts),
         }
     }
 
@@ -264,7 +268,7 @@ impl Inner {
         facts: impl Fn() -> Facts,
     ) -> Judged {
         match found {
-            Ok(Some(record)) => self.judge_record(record.into(), digest, facts),
+            Ok(Some(record)) => self.judge_record(record.into(), digest, self.reading(), facts),
             Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
             Err(error) => Err(VerifyError::store_unavailable(error)),
         }
@@ -272,8 +276,14 @@ impl Inner {
 
     /// The judgement of a record that was presented. The end of a lineage is reported as a reuse.
     #[inline]
-    fn judge_record(&self, record: Held, digest: &KeyDigest, facts: impl Fn() -> Facts) -> Judged {
-        self.judged(record, digest, facts)
+    fn judge_record(
+        &self,
+        record: Held,
+        digest: &KeyDigest,
+        at: Reading,
+        facts: impl Fn() -> Facts,
+    ) -> Judged {
+        self.judged(record, digest, at, facts)
             .inspect_err(|error| self.report_reuse(error))
     }
 
@@ -293,12 +303,12 @@ impl Inner {
         &self,
         record: Held,
         digest: &KeyDigest,
+        at: Reading,
         facts: impl Fn() -> Facts,
     ) -> Judged {
         if record.digest() != digest {
             return Err(of_another_digest());
         }
-        let at = self.reading();
         if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
             if !record.caveats().is_empty()
                 && let Err(unmet) = record.caveats().check(&facts())

@@ -15,7 +15,7 @@ pub mod sql;
 mod store_id;
 mod table;
 
-pub(crate) use index::IndexAnswer;
+pub(crate) use index::Proof;
 pub use index::{Asked, Freshness, Index};
 pub use key_store::KeyStore;
 pub use listener::ChangeListener;

@@ -11,4 +11,5 @@ pub use clock::Clock;
 #[cfg(feature = "testing")]
 pub use manual_clock::ManualClock;
 pub use system_clock::SystemClock;
+pub(crate) use system_clock::WallOffset;
 pub use timestamp::Timestamp;

@@ -11,22 +11,86 @@ use super::{Clock, Timestamp};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
+const SECOND: u64 = 1_000_000_000;
+
+/// How far the wall clock is ahead of the elapsed time, in nanoseconds. It changes only if someone sets the clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WallOffset(u64);
+
+impl WallOffset {
+    /// Of a clock that fails: every sum is [`Timestamp::MAX`].
+    pub(crate) const BROKEN: Self = Self(u64::MAX);
+
+    /// Now, of the system.
+    pub(crate) fn now(elapsed: Duration) -> Self {
+        let wall = SystemClock::wall().and_then(|wall| wall.checked_sub(elapsed));
+        wall.map_or(Self::BROKEN, |ahead| {
+            u64::try_from(ahead.as_nanos()).map_or(Self::BROKEN, Self)
+        })
+    }
+
+    pub(crate) fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The wall clock at this much elapsed time, in nanoseconds.
+    #[inline]
+    pub(crate) fn at(self, elapsed: u64) -> Timestamp {
+        // At 0 the broken one would not overflow.
+        self.0
+            .checked_add(elapsed.max(1))
+            .map_or(Timestamp::MAX, |wall| Timestamp::from_unix(wall / SECOND))
+    }
+}
+
+impl SystemClock {
+    /// [`elapsed`](Clock::elapsed) in nanoseconds, which last for 584 years. Every verdict of a replica reads it.
+    #[inline]
+    pub(crate) fn elapsed_nanos() -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::time::{ClockId, clock_gettime};
+
+            let time = clock_gettime(ClockId::Boottime);
+            let seconds = u64::try_from(time.tv_sec).ok()?;
+            let nanoseconds = u64::try_from(time.tv_nsec).ok()?;
+            seconds.checked_mul(SECOND)?.checked_add(nanoseconds)
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
+    /// The wall clock, as fine as it is. `None` before 1970: it is broken.
+    fn wall() -> Option<Duration> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::time::{ClockId, clock_gettime};
+
+            let time = clock_gettime(ClockId::Realtime);
+            let seconds = u64::try_from(time.tv_sec).ok()?;
+            Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
+        }
+        #[cfg(not(target_os = "linux"))]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the one reading of the wall clock"
+        )]
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()
+    }
+}
+
 impl Clock for SystemClock {
     /// `CLOCK_BOOTTIME` on Linux, and `None` elsewhere, because the monotonic clock of the standard library
     /// may stop while the machine is suspended.
     #[inline]
     fn elapsed(&self) -> Option<Duration> {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::time::{ClockId, clock_gettime};
-
-            let since_boot = clock_gettime(ClockId::Boottime);
-            let seconds = u64::try_from(since_boot.tv_sec).ok()?;
-            let nanoseconds = u32::try_from(since_boot.tv_nsec).ok()?;
-            Some(Duration::new(seconds, nanoseconds))
-        }
-        #[cfg(not(target_os = "linux"))]
-        None
+        Self::elapsed_nanos().map(Duration::from_nanos)
     }
 
     #[inline]
@@ -40,14 +104,34 @@ impl Clock for SystemClock {
     }
 
     #[cfg(not(target_os = "linux"))]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one reading of the wall clock"
-    )]
     fn now(&self) -> Timestamp {
         // A clock that stands before 1970 is broken: no key is valid at MAX.
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(Timestamp::MAX, |elapsed| Timestamp(elapsed.as_secs()))
+        Self::wall().map_or(Timestamp::MAX, |wall| Timestamp::from_unix(wall.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_follows_from_the_elapsed_time() {
+        let offset = WallOffset::from_nanos(1_800_000_000_999_999_999);
+        assert_eq!(offset.at(1), Timestamp::from_unix(1_800_000_001));
+        assert_eq!(offset.at(0), Timestamp::from_unix(1_800_000_001));
+        assert_eq!(WallOffset::BROKEN.at(0), Timestamp::MAX);
+        assert_eq!(WallOffset::BROKEN.at(1), Timestamp::MAX);
+        // The wall clock stands before the start of the machine.
+        assert_eq!(WallOffset::now(Duration::MAX).at(1), Timestamp::MAX);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_derived_time_is_that_of_the_wall_clock() {
+        let elapsed = SystemClock.elapsed().unwrap();
+        let nanos = SystemClock::elapsed_nanos().unwrap();
+        let derived = WallOffset::now(elapsed).at(nanos);
+        let read = SystemClock.now();
+        assert!(derived.as_unix().abs_diff(read.as_unix()) <= 1);
     }
 }

@@ -19,14 +19,13 @@ pub(crate) const REQUIRED: usize = 10;
 const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Candidate::Layer];
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
 const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
-const WITH_EXTRAS: [Candidate; 7] = [
-    Candidate::Default,
+/// What the default layer is compared with, each alone: one that reads the same table would bring it into the cache.
+pub(crate) const EXTRAS: [Candidate; 5] = [
     Candidate::Tracked,
     Candidate::Observed,
     Candidate::Named,
     Candidate::Traced,
     Candidate::Measured,
-    Candidate::Replica,
 ];
 
 /// The same records in the store and in a copy.
@@ -68,8 +67,11 @@ impl Part {
             Self::Headers(keys) => headers(&Setup::new(keys, SCOPES), once),
             Self::Extras(keys) => {
                 let setup = Setup::new(keys, SCOPES);
-                let group = Group::valid(&WITH_EXTRAS);
-                print("", net(&setup, &group, once));
+                for extra in EXTRAS {
+                    let pair = [Candidate::Default, extra];
+                    let start = format!("{}/", extra.name());
+                    print(&start, net(&setup, &Group::valid(&pair), once));
+                }
             }
             Self::Replica(keys) => {
                 let setup = Setup::new(keys, SCOPES);

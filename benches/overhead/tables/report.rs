@@ -5,7 +5,7 @@ use std::fmt::Display;
 use tower_api_key_overhead::{Candidate, Figures, Presented};
 
 use crate::memory::Kind;
-use crate::part::{CHILD, HEADERS, Part, REQUIRED, SCOPE_COUNTS};
+use crate::part::{CHILD, EXTRAS, HEADERS, Part, REQUIRED, SCOPE_COUNTS};
 use crate::threads;
 
 /// How much is measured.
@@ -156,19 +156,14 @@ fn headers(options: &Options) {
 fn extras(options: &Options) {
     let keys = options.keys(10_000);
     let measured = options.measure(Part::Extras(keys));
-    head(&format!("{keys} keys"), &["ns", "/ layer"]);
-    for candidate in [
-        Candidate::Default,
-        Candidate::Tracked,
-        Candidate::Observed,
-        Candidate::Named,
-        Candidate::Traced,
-        Candidate::Measured,
-        Candidate::Replica,
-    ] {
-        let name = candidate.name();
-        let ratio = measured.ratio(name, Candidate::Default.name());
-        row(name, [whole(measured.of(name)), precise(ratio)]);
+    head(&format!("{keys} keys"), &["ns", "layer next to it", "ratio"]);
+    for extra in EXTRAS {
+        let name = extra.name();
+        let figure = |candidate: Candidate| format!("{name}/{}", candidate.name());
+        let (own, layer) = (figure(extra), figure(Candidate::Default));
+        let ratio = measured.ratio(&own, &layer);
+        let times = [&own, &layer].map(|it| whole(measured.of(it)));
+        row(name, times.into_iter().chain([precise(ratio)]));
     }
 }
 

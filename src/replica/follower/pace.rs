@@ -18,14 +18,16 @@ pub(crate) const SUMS_TIMEOUT: Duration = Duration::from_secs(15);
 const MOST_DOUBLINGS: u32 = 3;
 /// At most one pull in this time is because of hints.
 const HINT_INTERVAL: Duration = Duration::from_millis(10);
+/// From one audit to the next, and 24 times as long as from one that had no answer.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The times of one replica. Chance spreads those of a fleet.
 #[derive(Debug)]
 pub(crate) struct Pace {
     staleness: Duration,
     interval: Duration,
+    /// From one audit to the next.
+    audits: Duration,
     chance: u64,
     draws: u64,
     failures: u32,
@@ -40,10 +42,17 @@ impl Pace {
         Self {
             staleness,
             interval,
+            audits: DAY,
             chance,
             draws: 0,
             failures: 0,
         }
+    }
+
+    /// As often as this, instead of once a day.
+    #[cfg(test)]
+    pub(crate) fn audits_every(self, audits: Duration) -> Self {
+        Self { audits, ..self }
     }
 
     /// How long a lease lasts, under the staleness that the database states.
@@ -102,16 +111,16 @@ impl Pace {
 
     /// When the first audit is due. Replicas that were started together do not audit together.
     pub(crate) fn first_audit(&mut self, now: Duration) -> Duration {
-        now + self.some_of(DAY)
+        now + self.some_of(self.audits)
     }
 
     pub(crate) fn next_audit(&mut self, now: Duration) -> Duration {
-        now + self.about(DAY)
+        now + self.about(self.audits)
     }
 
     /// When to audit again if there was no answer.
     pub(crate) fn audit_again(&mut self, now: Duration) -> Duration {
-        now + self.about(HOUR)
+        now + self.about(self.audits / 24)
     }
 
     /// This long, or up to an eighth less or more.

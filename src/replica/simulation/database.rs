@@ -50,6 +50,8 @@ pub(super) struct Database {
     pruned: u64,
     xmins: Vec<(u64, u64)>,
     commits: Vec<Commit>,
+    /// Keys of which no trigger knows.
+    hidden: BTreeSet<[u8; 32]>,
 }
 
 /// A snapshot, as a position names it.
@@ -86,7 +88,27 @@ impl Database {
             pruned: 0,
             xmins: Vec::new(),
             commits: Vec::new(),
+            hidden: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn is_hidden(&self, row: &KeyRecord) -> bool {
+        self.hidden.contains(row.digest().as_bytes())
+    }
+
+    /// Commits without the triggers.
+    pub(super) fn commit_unseen(&mut self, xid: u64, writes: Writes, now: u64) {
+        self.running.remove(&xid);
+        for (key, row) in &writes {
+            let key = *digest(*key).as_bytes();
+            self.hidden.insert(key);
+            self.rows.extend(row.clone().map(|row| (key, row)));
+        }
+        self.commits.push(Commit {
+            visible_at: now,
+            xid,
+            writes,
+        });
     }
 
     pub(super) fn begin(&mut self) -> u64 {
@@ -161,7 +183,15 @@ impl Database {
     }
 
     pub(super) fn answer(&self, question: &Question, now: u64) -> Answered {
-        let head = self.head(matches!(question, Question::Head { with_sums: true }));
+        let head = self.head(matches!(
+            question,
+            Question::Head { with_sums: true }
+                | Question::Changes {
+                    with_sums: true,
+                    after: None,
+                    ..
+                }
+        ));
         let position = head.position.clone();
         let mut answered = Answered {
             answer: Answer::Forgotten,

@@ -77,6 +77,10 @@ impl World {
             | Happening::Arrives { .. }
             | Happening::Late { .. }) => self.message(happening),
             Happening::Compared { node, differing } => {
+                if self.nodes[node].follower.is_following() && !differing.is_empty() {
+                    self.nodes[node].differs = true;
+                    self.oracle.differing += 1;
+                }
                 self.event(node, Event::Compared(differing));
             }
             Happening::Verify(node) => self.verify(node),

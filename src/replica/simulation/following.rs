@@ -178,9 +178,13 @@ impl World {
         let node = &mut self.nodes[index];
         if let Question::Changes { since, .. } = &mut question
             && let Some(last) = node.last_page.take()
-            && self.mutant == Some(Mutant::PositionAfterPages)
         {
-            *since = last;
+            let is_of_audit = std::mem::take(&mut node.differs);
+            match self.mutant {
+                Some(Mutant::PositionAfterPages) => *since = last,
+                Some(Mutant::AuditSkips) if is_of_audit => *since = last,
+                _ => {}
+            }
         }
         node.open = Some((number, question.clone()));
         let within = node.true_length(u64::try_from(within.as_micros()).unwrap());
@@ -292,7 +296,9 @@ impl World {
             missing.extend((!is_right).then_some(key));
         }
         if let Some(rows) = &node.answered.rows {
-            for row in rows.values() {
+            // Of what no trigger has logged, nothing is promised before an audit.
+            let logged = rows.values().filter(|row| !self.database.is_hidden(row));
+            for row in logged {
                 let held = node.memory.held(row.digest());
                 let is_right = held.map_or(node.memory.is_gone(row.digest()), |held| {
                     held.is_within(row)

@@ -49,19 +49,21 @@ fn check(seeds: std::ops::RangeInclusive<u64>, nodes: usize, seconds: u64) {
         all.settled += oracle.settled;
         all.resets += oracle.resets;
         all.renewals += oracle.renewals;
+        all.differing += oracle.differing;
     }
     println!(
-        "seeds {seeds:?}, {nodes} nodes, {seconds} s: {} accepts, {} denials, {} unavailable, {} failovers, {} resets, {} renewals, {} settled, no violation",
+        "seeds {seeds:?}, {nodes} nodes, {seconds} s: {} accepts, {} denials, {} unavailable, {} failovers, {} resets, {} renewals, {} settled, {} audits that differ, no violation",
         all.accepts,
         all.denials,
         all.unavailable,
         all.failovers,
         all.resets,
         all.renewals,
-        all.settled
+        all.settled,
+        all.differing
     );
     assert!(all.accepts > 1_000 && all.denials > 1_000 && all.unavailable > 100);
-    assert!(all.failovers > 0 && all.resets > 0 && all.settled > 0);
+    assert!(all.failovers > 0 && all.resets > 0 && all.settled > 0 && all.differing > 0);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) enum Mutant {
     Cursor,
     /// The position is that of the time after the pages.
     PositionAfterPages,
+    /// After an audit that differs, the position is that of the time after the pages.
+    AuditSkips,
     /// The log is pruned by the time at which a transaction began.
     PruneByTime,
     /// A call that brings no changes renews the lease.
@@ -39,9 +41,11 @@ pub(super) enum Mutant {
     NoSweep,
     /// What was loaded of a history that is lost is held with the next one.
     OldSteps,
+    /// A key that a fresh node does not hold is asked for in the database.
+    AsksForUnknown,
 }
 
-pub(super) const ALL: [Mutant; 18] = [
+pub(super) const ALL: [Mutant; 20] = [
     Mutant::FromAnswer,
     Mutant::ServerClock,
     Mutant::ReadFirst,
@@ -50,6 +54,7 @@ pub(super) const ALL: [Mutant; 18] = [
     Mutant::KeepPosition,
     Mutant::Cursor,
     Mutant::PositionAfterPages,
+    Mutant::AuditSkips,
     Mutant::PruneByTime,
     Mutant::PingRenews,
     Mutant::ClockStops,
@@ -60,4 +65,5 @@ pub(super) const ALL: [Mutant; 18] = [
     Mutant::ReturnsEarly,
     Mutant::NoSweep,
     Mutant::OldSteps,
+    Mutant::AsksForUnknown,
 ];

@@ -19,6 +19,9 @@ use crate::time::Clock;
 /// From one pull to the next, in microseconds.
 pub(super) const INTERVAL: u64 = 200_000;
 
+/// From one audit to the next.
+const AUDITS: Duration = Duration::from_secs(3);
+
 /// Elapsed time of a node, which the run sets before the node does anything.
 #[derive(Debug, Clone, Default)]
 struct Local(Arc<AtomicU64>);
@@ -78,6 +81,8 @@ pub(super) struct Node {
     /// Changes of this node that have returned.
     pub(super) returned: HashMap<Key, Returning>,
     pub(super) last_page: Option<Position>,
+    /// Whether an audit has found a difference that is not loaded yet.
+    pub(super) differs: bool,
     /// Answers to former questions.
     pub(super) strays: HashSet<Number>,
 }
@@ -105,7 +110,7 @@ impl Node {
             Duration::from_micros(STALENESS),
             Duration::from_micros(INTERVAL),
         );
-        let pace = Pace::by_chance(staleness, interval, chance);
+        let pace = Pace::by_chance(staleness, interval, chance).audits_every(AUDITS);
         let patience = pace.patience().as_micros();
         Self {
             local,
@@ -133,6 +138,7 @@ impl Node {
             seen: HashMap::new(),
             returned: HashMap::new(),
             last_page: None,
+            differs: false,
             strays: HashSet::new(),
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Oracle {
     pub(super) settled: u32,
     pub(super) resets: u32,
     pub(super) renewals: u64,
+    /// Audits that have found a difference.
+    pub(super) differing: u32,
 }
 
 impl Oracle {

@@ -9,7 +9,6 @@ use super::mutant::Mutant;
 use super::node::{Returning, Seen};
 use super::world::World;
 use crate::record::KeyRecord;
-use crate::store::IndexAnswer;
 
 impl World {
     /// Threads lose the processor between two steps, and sometimes for long.
@@ -44,14 +43,10 @@ impl World {
                     format!("node {}", request.node)
                 });
             if is_fresh && mutant.is_none() && self.random.per_mille(500) {
-                // The function that a ring calls, which does both at once.
-                let node = &self.nodes[request.node];
-                let read = match node.memory.index().look_up(&realm(), &digest) {
-                    IndexAnswer::Known(record) => Some(record.into_record()),
-                    IndexAnswer::Unknown => None,
-                    IndexAnswer::Stale => unreachable!("the clock stands"),
-                };
-                return self.verdict(&request, read);
+                // The function that does both at once.
+                let index = self.nodes[request.node].memory.index();
+                let read = index.find(&realm(), &digest);
+                return self.verdict(&request, read.expect("the clock stands"));
             }
             request.has_passed = Some(is_fresh);
             return self.step_later(request);
@@ -63,11 +58,19 @@ impl World {
             Some(Read(read)) => read,
             None => node.memory.held(&digest),
         };
+        if read.is_none() && mutant == Some(Mutant::AsksForUnknown) {
+            return self.stale(request);
+        }
         self.verdict(&request, read);
     }
 
     /// What [`Replica::find`](crate::replica::Replica) does.
     fn stale(&mut self, request: Request) {
+        let has_passed = request.has_passed == Some(true);
+        self.oracle
+            .require("s12_unknown_keys_ask_nobody", !has_passed, || {
+                format!("node {}, key {}", request.node, request.key)
+            });
         let node = &self.nodes[request.node];
         let before = node.memory.held(&digest(request.key));
         if self.is_lost(request.node) {

@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     /// How many keys there were.
     pub(super) keys: Key,
+    /// How many there were that no trigger has seen.
+    pub(super) unseen: usize,
     /// When the faults end.
     pub(super) calm_from: u64,
 }
@@ -49,6 +51,7 @@ impl World {
             order: 0,
             oracle: Oracle::default(),
             keys: FIRST_KEYS,
+            unseen: 0,
             calm_from: seconds * SECOND,
         };
         for key in 0..FIRST_KEYS {

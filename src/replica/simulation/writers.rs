@@ -11,6 +11,8 @@ use crate::record::KeyRecord;
 
 /// How many keys a request or a transaction is about: the newest.
 const POPULAR: usize = 48;
+/// The number of the first key that no trigger has seen.
+const FIRST_UNSEEN: Key = 1 << 32;
 
 impl World {
     pub(super) fn popular(&mut self) -> Key {
@@ -44,6 +46,9 @@ impl World {
         if self.random.per_mille(50) {
             return self.database.roll_back(xid);
         }
+        if self.random.per_mille(20) {
+            return self.commit_unseen(xid);
+        }
         let deed = match self.random.below(100) {
             0..22 => Deed::Issue,
             22..34 => Deed::Regrant,
@@ -73,6 +78,14 @@ impl World {
             let node = self.random.index(self.nodes.len());
             self.after(1_000, Happening::Hint(node));
         }
+    }
+
+    /// A key that is issued while the triggers are disabled. No request is about it.
+    fn commit_unseen(&mut self, xid: u64) {
+        let key = FIRST_UNSEEN + self.unseen;
+        self.unseen += 1;
+        let writes = vec![(key, Some(issued(key)))];
+        self.database.commit_unseen(xid, writes, self.now);
     }
 
     /// What a deed writes, if its key is there and not revoked.

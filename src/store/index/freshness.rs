@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::asked::Asked;
+use super::proof::Proof;
 use crate::support::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, WallOffset};
 
 /// Whether an [`Index`](super::Index) may answer.
 ///
@@ -14,6 +15,9 @@ use crate::time::{Clock, SystemClock};
 /// fresh for as long as the replica can prove that they are no older than a bound: it
 /// [renews](Self::renew) the proof with each answer of the database. The time is [`Clock::elapsed`], which runs
 /// on while the machine is suspended. A proof that is not renewed ends by itself.
+///
+/// A ring with the clock of the system takes the time of a verdict from the same reading. Someone who sets the wall
+/// clock is therefore noticed at the next question, and at the end of the proof at the latest.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,6 +47,8 @@ enum Kind {
 struct Lease {
     /// The elapsed time, in nanoseconds, at which the proof ends. 0: there is none.
     end: AtomicU64,
+    /// How far the wall clock of the system was ahead of the elapsed time at the last question.
+    wall: AtomicU64,
     /// How often the proof was ended. Holding the lock is the right to write `end`. No reader takes it.
     history: Mutex<u64>,
     clock: LeaseClock,
@@ -74,6 +80,7 @@ impl Freshness {
     fn by(clock: LeaseClock) -> Self {
         Self(Kind::Lease(Arc::new(Lease {
             end: AtomicU64::new(0),
+            wall: AtomicU64::new(WallOffset::BROKEN.as_nanos()),
             history: Mutex::new(0),
             clock,
         })))
@@ -82,9 +89,15 @@ impl Freshness {
     /// Whether the proof holds now. A clock that does not count elapsed time proves nothing.
     #[inline]
     pub fn is_fresh(&self) -> bool {
+        self.proof().is_some()
+    }
+
+    /// The same for a verdict, which may take the time from the reading that proves it.
+    #[inline]
+    pub(super) fn proof(&self) -> Option<Proof> {
         match &self.0 {
-            Kind::Always => true,
-            Kind::Lease(lease) => lease.holds(),
+            Kind::Always => Some(Proof::without_time()),
+            Kind::Lease(lease) => lease.proof(),
         }
     }
 
@@ -93,10 +106,15 @@ impl Freshness {
     pub fn ask(&self) -> Option<Asked> {
         match &self.0 {
             Kind::Always => None,
-            Kind::Lease(lease) => Some(Asked {
-                history: *lease.history(),
-                at: lease.elapsed()?,
-            }),
+            Kind::Lease(lease) => {
+                let history = *lease.history();
+                let at = lease.elapsed()?;
+                if let LeaseClock::System = lease.clock {
+                    let wall = WallOffset::now(at).as_nanos();
+                    lease.wall.store(wall, Ordering::Relaxed);
+                }
+                Some(Asked { at, history })
+            }
         }
     }
 
@@ -131,11 +149,20 @@ impl Lease {
     }
 
     #[inline]
-    fn holds(&self) -> bool {
+    fn proof(&self) -> Option<Proof> {
         // The end first: a renewal in between counts from the next request on.
         let end = self.end.load(Ordering::Acquire);
-        let now = self.elapsed().map(|elapsed| elapsed.as_nanos());
-        now.is_some_and(|now| now < u128::from(end))
+        match &self.clock {
+            LeaseClock::System => {
+                let now = SystemClock::elapsed_nanos()?;
+                let wall = WallOffset::from_nanos(self.wall.load(Ordering::Relaxed));
+                (now < end).then(|| Proof::at(wall.at(now)))
+            }
+            LeaseClock::Other(clock) => {
+                let now = u64::try_from(clock.elapsed()?.as_nanos()).ok()?;
+                (now < end).then(Proof::without_time)
+            }
+        }
     }
 
     #[inline]
@@ -151,7 +178,7 @@ impl fmt::Debug for Freshness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Always => f.write_str("always fresh"),
-            Kind::Lease(lease) if lease.holds() => f.write_str("fresh"),
+            Kind::Lease(lease) if lease.proof().is_some() => f.write_str("fresh"),
             Kind::Lease(_) => f.write_str("stale"),
         }
     }

@@ -80,7 +80,7 @@ impl Slot {
 mod tests {
     use super::*;
     use crate::record::{KeyRecordParts, Revocation, RevocationReason};
-    use crate::store::{Freshness, Index, IndexAnswer};
+    use crate::store::{Freshness, Index};
     use crate::{KeyDigest, KeyId, Realm, Timestamp};
 
     fn parts(key: u8) -> KeyRecordParts {
@@ -97,12 +97,14 @@ mod tests {
         )
     }
 
+    fn answer(index: &Index, parts: &KeyRecordParts) -> Option<Held> {
+        let proof = index.proof().expect("it is fresh");
+        index.look_up(&proof, &parts.realm, &parts.digest)
+    }
+
     #[track_caller]
     fn found(index: &Index, parts: &KeyRecordParts) -> Held {
-        match index.look_up(&parts.realm, &parts.digest) {
-            IndexAnswer::Known(record) => record,
-            _ => panic!("the index holds it"),
-        }
+        answer(index, parts).expect("the index holds it")
     }
 
     #[test]
@@ -145,7 +147,6 @@ mod tests {
         assert_eq!(found(&index, &parts).revocation(), parts.revocation);
 
         assert!(index.remove(&parts.digest, parts.version));
-        let answer = index.look_up(&parts.realm, &parts.digest);
-        assert!(matches!(answer, IndexAnswer::Unknown));
+        assert!(answer(&index, &parts).is_none());
     }
 }

@@ -6,6 +6,7 @@ mod by_digest;
 mod copied;
 mod freshness;
 mod hot;
+mod proof;
 
 use std::fmt;
 use std::hash::BuildHasherDefault;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use self::asked::Asked;
 use self::by_digest::{ByDigest, DigestHasher};
 pub use self::freshness::Freshness;
+pub(crate) use self::proof::Proof;
 use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::{Gain, Held, KeyRecord, Pool, Revocation, RevocationReason};
@@ -55,14 +57,6 @@ struct Inner {
     pool: Apart<Mutex<Pool>>,
 }
 
-/// What an index says of a digest in a realm.
-pub(crate) enum IndexAnswer {
-    Known(Held),
-    Unknown,
-    /// It is not fresh, so nothing is known.
-    Stale,
-}
-
 impl Index {
     /// An empty index.
     pub fn new(freshness: Freshness) -> Self {
@@ -76,27 +70,22 @@ impl Index {
     /// The record of a digest in a realm, or that there is none. `None` if the index is not fresh: nothing
     /// is known then.
     pub fn find(&self, realm: &Realm, digest: &KeyDigest) -> Option<Option<Arc<KeyRecord>>> {
-        match self.look_up(realm, digest) {
-            IndexAnswer::Known(record) => Some(Some(record.into_record())),
-            IndexAnswer::Unknown => Some(None),
-            IndexAnswer::Stale => None,
-        }
+        let proof = self.proof()?;
+        Some(self.look_up(&proof, realm, digest).map(Held::into_record))
+    }
+
+    /// What a verdict needs before it [looks up](Self::look_up). `None`: it is not fresh, so nothing is known.
+    #[inline]
+    pub(crate) fn proof(&self) -> Option<Proof> {
+        self.0.freshness.proof()
     }
 
     /// The same for a verdict, which counts its reference where the fewest threads do.
     #[inline]
-    pub(crate) fn look_up(&self, realm: &Realm, digest: &KeyDigest) -> IndexAnswer {
-        // Before the look-up: what an accept relies on was proven when the accept began.
-        if !self.0.freshness.is_fresh() {
-            return IndexAnswer::Stale;
-        }
+    pub(crate) fn look_up(&self, _: &Proof, realm: &Realm, digest: &KeyDigest) -> Option<Held> {
         let by_digest = self.0.by_digest.pin();
-        match by_digest.get_key_value(digest) {
-            Some((ByDigest(record), ())) if record.realm() == realm => {
-                IndexAnswer::Known(hot::held(record))
-            }
-            _ => IndexAnswer::Unknown,
-        }
+        let (ByDigest(record), ()) = by_digest.get_key_value(digest)?;
+        (record.realm() == realm).then(|| hot::held(record))
     }
 
     /// Until when the index may be believed.
