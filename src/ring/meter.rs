@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use metrics::{Gauge, Histogram, Unit, describe_gauge, describe_histogram, gauge, histogram};
 
+use super::ring_clock::RingClock;
 use crate::access::realm::Realm;
 use crate::store::{Found, Lookup};
 use crate::support::caught::caught;
-use crate::time::Clock;
 
 const DURATION: &str = "api_key_lookup_duration_seconds";
 const IN_FLIGHT: &str = "api_key_lookups_in_flight";
@@ -18,7 +18,7 @@ const LIMIT: &str = "api_key_lookups_in_flight_limit";
 pub(super) struct Meter(Arc<Durations>);
 
 struct Durations {
-    clock: Arc<dyn Clock>,
+    clock: RingClock,
     found: Histogram,
     unknown: Histogram,
     failed: Histogram,
@@ -26,7 +26,7 @@ struct Durations {
 }
 
 impl Meter {
-    pub(super) fn new(realm: &Realm, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(realm: &Realm, clock: &RingClock) -> Self {
         let text = "How long the store took for a look-up. Those in memory are left out.";
         describe_histogram!(DURATION, Unit::Seconds, text);
         let of = |result: &'static str| {
@@ -34,7 +34,7 @@ impl Meter {
             histogram!(DURATION, "realm" => realm, "result" => result)
         };
         Self(Arc::new(Durations {
-            clock: Arc::clone(clock),
+            clock: clock.clone(),
             found: of("found"),
             unknown: of("unknown"),
             failed: of("failed"),

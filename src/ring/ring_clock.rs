@@ -23,6 +23,14 @@ impl RingClock {
         }
     }
 
+    #[cfg(feature = "metrics")]
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        match self {
+            Self::System => SystemClock.elapsed(),
+            Self::Other(clock) => clock.elapsed(),
+        }
+    }
+
     pub(super) fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self {
             Self::System => SystemClock.sleep(duration),

@@ -156,7 +156,10 @@ fn headers(options: &Options) {
 fn extras(options: &Options) {
     let keys = options.keys(10_000);
     let measured = options.measure(Part::Extras(keys));
-    head(&format!("{keys} keys"), &["ns", "layer next to it", "ratio"]);
+    head(
+        &format!("{keys} keys"),
+        &["ns", "layer next to it", "ratio"],
+    );
     for extra in EXTRAS {
         let name = extra.name();
         let figure = |candidate: Candidate| format!("{name}/{}", candidate.name());
