@@ -48,6 +48,7 @@ fn each_kind_of_error_has_a_class_and_each_class_a_status() {
                 ErrorKind::ScopeNotGrantable,
                 ErrorKind::TooManyKeys { limit: 1 },
                 ErrorKind::ImportRefused,
+                ErrorKind::OwnerRefused,
             ],
         ),
         (
