@@ -9,3 +9,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../docs/fastapi.md")]
 struct FastApi;
+
+/// The code of the page about traces and metrics compiles.
+#[cfg(all(doctest, feature = "axum", feature = "metrics", feature = "tracing"))]
+#[doc = include_str!("../docs/observability.md")]
+struct Observability;

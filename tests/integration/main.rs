@@ -52,6 +52,13 @@ mod locks;
 mod methods;
 mod misplaced;
 mod model;
+#[cfg(all(
+    feature = "axum",
+    feature = "metrics",
+    feature = "replica",
+    feature = "tracing"
+))]
+mod monitoring;
 mod moving;
 mod nginx;
 #[cfg(feature = "axum")]

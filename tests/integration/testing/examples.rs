@@ -27,6 +27,15 @@ mod events;
 #[allow(dead_code, reason = "its main serves it")]
 #[cfg(feature = "axum")]
 mod fastapi_port;
+#[path = "../../../examples/monitored.rs"]
+#[allow(dead_code, reason = "its main serves it")]
+#[cfg(all(
+    feature = "axum",
+    feature = "metrics",
+    feature = "replica",
+    feature = "tracing"
+))]
+mod monitored;
 #[path = "../../../examples/axum.rs"]
 #[allow(dead_code, reason = "its main serves it")]
 #[cfg(feature = "axum")]
@@ -152,6 +161,20 @@ mod on_axum {
             .post("/admin", "write")
             .get("/keys/rotate", Access::AnyKey);
         let app = fastapi_port::app(ring.clone());
+        check(&ring, table.build().unwrap(), app).await.unwrap();
+    }
+
+    #[cfg(all(feature = "metrics", feature = "replica", feature = "tracing"))]
+    #[tokio::test]
+    async fn the_monitored_service() {
+        let ring = ring("shop");
+        let both = Requirement::all(["orders:read", "orders:write"]).unwrap();
+        let table = RouteTable::builder()
+            .get("/metrics", Access::Public)
+            .get("/orders", "orders:read")
+            .post("/orders", both);
+        let metrics = metrics_exporter_prometheus::PrometheusBuilder::new();
+        let app = super::monitored::app(ring.clone(), metrics.build_recorder().handle());
         check(&ring, table.build().unwrap(), app).await.unwrap();
     }
 

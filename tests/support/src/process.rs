@@ -100,6 +100,17 @@ impl Running {
         Self::serving(example, Self::spawn(command))
     }
 
+    /// Like [`serve`](Self::serve), with variables of the environment.
+    pub fn serve_with<'a>(
+        example: &str,
+        arguments: &[&str],
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> (Self, String) {
+        let mut command = command(example, 0);
+        command.args(arguments).envs(environment);
+        Self::serving(example, Self::spawn(command))
+    }
+
     /// Starts the program of an example that cannot serve the keys of this file, and waits for its
     /// end.
     pub fn fail_on_keys_of(
