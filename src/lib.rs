@@ -47,7 +47,8 @@
 //!   describes the rights of a key, [`KeyRingBuilder`] limits the grants of a ring.
 //! - [`Verifier`] is a ring that only verifies, also over a table of tokens that a service has already. [`Owners`] limit keys to the
 //!   rights that their owner has now.
-//! - [`ApiKeyLayer`] authenticates requests. [`RequireScopeLayer`] requires scopes further in.
+//! - [`ApiKeyLayer`] authenticates requests. [`Authenticator`] does it as a call, in an extractor or a handler.
+//!   [`RequireScopeLayer`] requires scopes further in.
 //!   [`RouteTable`] says who may use each route of a service, and every other route is refused.
 //! - [`Source`] says where a key may be, by default in `x-api-key`.
 //! - [`rejection`] has the table of refusals, [`Rejection`] describes one to outer layers.
@@ -59,7 +60,8 @@
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
 //!   [restricting a key to a network or a certificate](guide::restricting),
-//!   [moving keys from elsewhere](guide::moving), [adopting a table of tokens](guide::table), [finding keys by their end or use](guide::reports) and
+//!   [moving keys from elsewhere](guide::moving), [adopting a table of tokens](guide::table), [adopting this crate in a
+//!   service with its own authentication](guide::adopting), [finding keys by their end or use](guide::reports) and
 //!   [testing a service](guide::testing)
 //!   are guides to the methods to call.
 //!
@@ -116,7 +118,8 @@
 //!
 //! None is on by default.
 //!
-//! - `axum`: [`VerifiedKey`], `Option<VerifiedKey>` and `Principal` as extractors, routes with handlers and a
+//! - `axum`: [`VerifiedKey`], `Option<VerifiedKey>` and `Principal` as extractors, `Authenticated` for services that
+//!   authenticate in an extractor, routes with handlers and a
 //!   [`RouteTable`] in one call ([`guard::routes`]), and keys in the part of a path that `Router::nest` strips
 //!   are found.
 //! - `metrics`: `KeyRingBuilder::metrics` counts outcomes, and measures look-ups, in the facade `metrics`.
@@ -193,7 +196,10 @@ pub use lifecycle::request::{Import, Imported, OldKey};
 #[doc(inline)]
 pub use lifecycle::{Description, Narrowing};
 #[doc(inline)]
-pub use middleware::auth::ApiKeyLayer;
+pub use middleware::auth::{ApiKeyLayer, Authenticator, ResponseGuardLayer};
+#[doc(inline)]
+#[cfg(feature = "axum")]
+pub use middleware::axum::Authenticated;
 #[doc(inline)]
 pub use middleware::body::ResponseBody;
 #[doc(inline)]
@@ -203,9 +209,9 @@ pub use middleware::credential::source::Source;
 #[doc(inline)]
 pub use middleware::drain::DrainLayer;
 #[doc(inline)]
-pub use middleware::guard::RequireScopeLayer;
-#[doc(inline)]
 pub use middleware::guard::routes::{Access, RouteTable};
+#[doc(inline)]
+pub use middleware::guard::{RequireKeyLayer, RequireScopeLayer};
 #[doc(inline)]
 #[cfg(feature = "openapi")]
 pub use middleware::openapi;
@@ -214,6 +220,8 @@ pub use middleware::openapi;
 pub use middleware::principal::Principal;
 #[doc(inline)]
 pub use middleware::rejection::{Rejection, RejectionKind, StatusProfile};
+#[doc(inline)]
+pub use middleware::same_body::{SameBody, SameBodyFuture, SameBodyLayer};
 #[doc(inline)]
 #[cfg(feature = "tracing")]
 pub use middleware::span::request_span;

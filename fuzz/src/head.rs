@@ -9,14 +9,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_api_key::store::MemoryStore;
-use tower_api_key::{ApiKeyLayer, Grant, KeyRing, RevocationReason, Source, VerifiedKey};
+use tower_api_key::{
+    ApiKeyLayer, Authenticator, Grant, KeyRing, RequireKeyLayer, RevocationReason, Source,
+    VerifiedKey,
+};
 
 use crate::{at_once, contains, filled, key};
 
 struct World {
-    ring: KeyRing,
     /// A key of the ring, one that is revoked, and one of another realm.
     keys: [String; 3],
+    /// What layers read of `Authorization`, whether they are optional, and the layers.
+    modes: Vec<(Reading, bool, ApiKeyLayer, Authenticator)>,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -33,7 +37,19 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         dead.secret().expose().to_owned(),
         key(&other, Grant::new("carol")),
     ];
-    World { ring, keys }
+    let readings = [Reading::Bearer, Reading::TokenOrRaw];
+    let modes = readings
+        .into_iter()
+        .flat_map(|it| [(it, false), (it, true)]);
+    let modes = modes.map(|(reading, optional)| {
+        let layer = ApiKeyLayer::new(ring.clone()).sources(reading.sources());
+        let layer = if optional { layer.optional() } else { layer };
+        // Nothing completes a response of the authenticator here.
+        let authenticator = layer.clone().danger_without_cache_guard().authenticator();
+        (reading, optional, layer, authenticator)
+    });
+    let modes = modes.collect();
+    World { keys, modes }
 });
 
 thread_local! {
@@ -74,14 +90,22 @@ pub fn head(input: &[u8]) {
     }
     let in_uri = contains(uri.to_string().as_bytes(), valid);
 
-    let modes = [Reading::Bearer, Reading::TokenOrRaw];
-    for (reading, optional) in modes.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+    for (reading, optional, layer, authenticator) in &WORLD.modes {
+        let (reading, optional) = (*reading, *optional);
         let presents = reading.presents(&headers, valid);
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = uri.clone();
         *request.method_mut() = method.clone();
         *request.headers_mut() = headers.clone();
-        let (status, calls, proven) = answer(request, reading, optional);
+        let sent = request.clone();
+        let called = call(authenticator, request.clone());
+        let (status, calls, proven) = answer(layer, request);
+        assert_eq!(called, (status, proven), "a call decides as the layer does");
+        // To prepare a stack takes longer than a request.
+        if matches!((reading, optional), (Reading::TokenOrRaw, false)) {
+            let guarded = guard(layer, sent);
+            assert_eq!(guarded, status, "a guard refuses what is handed on");
+        }
 
         let accepted = status == StatusCode::OK;
         assert_eq!(calls, usize::from(accepted), "{status}");
@@ -156,13 +180,33 @@ impl Reading {
     }
 }
 
-fn answer(
-    request: Request<Empty<Bytes>>,
-    reading: Reading,
-    optional: bool,
-) -> (StatusCode, usize, bool) {
-    let layer = ApiKeyLayer::new(WORLD.ring.clone()).sources(reading.sources());
-    let layer = if optional { layer.optional() } else { layer };
+/// The decision of the layer as a call: the status, and whether there is a proof.
+fn call(authenticator: &Authenticator, request: Request<Empty<Bytes>>) -> (StatusCode, bool) {
+    let mut parts = request.into_parts().0;
+    let decided = at_once(authenticator.authenticate_if_presented(&mut parts));
+    for (name, value) in &parts.headers {
+        let is_read = ["x-api-key", "authorization"].contains(&name.as_str());
+        assert!(!is_read || !contains(value.as_bytes(), &WORLD.keys[0]) || value.is_sensitive());
+    }
+    match decided {
+        Ok(key) => (StatusCode::OK, key.is_some()),
+        Err(rejection) => (rejection.status(), false),
+    }
+}
+
+/// The answer of a guard behind a layer that hands its refusals on.
+fn guard(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> StatusCode {
+    let inner = service_fn(async |request: Request<Empty<Bytes>>| {
+        assert!(request.extensions().get::<VerifiedKey>().is_some());
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let lenient = layer.clone().allow_missing_or_failed();
+    let stack = lenient.layer(RequireKeyLayer::new().layer(inner));
+    let Ok(response) = at_once(stack.oneshot(request));
+    response.status()
+}
+
+fn answer(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> (StatusCode, usize, bool) {
     let inner = service_fn(async |request: Request<Empty<Bytes>>| {
         let proof = request.extensions().get::<VerifiedKey>();
         assert!(proof.is_none_or(|key| key.subject() == "alice"));

@@ -1,5 +1,6 @@
 //! Guides: which method to call when, with examples that run. There is no code to use here.
 //!
+//! - [`adopting`]: a service that authenticates its own way.
 //! - [`moving`]: keys that another system minted keep working.
 //! - [`reports`]: keys that end soon, that are unused, or that have a scope.
 //! - [`rotating`]: rotating keys without an outage.
@@ -13,6 +14,7 @@
 //! transaction of the application and to fleets that verify from memory, and `tower-api-key-contract` to a store of your own
 //! (`guide::own_store`).
 
+pub mod adopting;
 pub mod moving;
 pub mod privilege;
 pub mod reports;

@@ -11,7 +11,8 @@ pin_project! {
     /// The body of every response that leaves a layer of this crate: the inner service's as it
     /// is, or a rejection's.
     ///
-    /// It requires only `Data = Bytes` of the inner body.
+    /// It requires only `Data = Bytes` of the inner body. [`SameBodyLayer`](crate::SameBodyLayer) turns it into that
+    /// again, which `option_layer` needs.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -33,6 +34,17 @@ impl<B> ResponseBody<B> {
     pub fn new(body: B) -> Self {
         Self {
             kind: Kind::Inner { body },
+        }
+    }
+
+    /// The body in the type of the inner service's.
+    pub(crate) fn into_same(self) -> B
+    where
+        B: From<Bytes>,
+    {
+        match self.kind {
+            Kind::Inner { body } => body,
+            Kind::Rejection { bytes } => B::from(bytes),
         }
     }
 

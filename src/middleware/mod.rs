@@ -9,11 +9,13 @@ pub(crate) mod client;
 pub(crate) mod credential;
 pub mod drain;
 pub mod guard;
+pub(crate) mod head;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 #[cfg(feature = "axum")]
 pub(crate) mod principal;
 pub(crate) mod problem;
 pub mod rejection;
+pub(crate) mod same_body;
 #[cfg(feature = "tracing")]
 pub(crate) mod span;

@@ -9,8 +9,12 @@
 
 mod actors;
 #[cfg(feature = "axum")]
+mod adopt;
+#[cfg(feature = "axum")]
 mod adopt_registry;
 mod ambiguity;
+#[cfg(feature = "axum")]
+mod authenticator;
 mod authorization;
 mod builders;
 mod cache_guard;
@@ -25,6 +29,8 @@ mod composition;
 #[cfg(unix)]
 mod crashes;
 mod customers;
+#[cfg(feature = "axum")]
+mod deferring;
 mod digests;
 mod drain;
 mod either;

@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::outcome::Outcome;
 use super::search::{Decision, Waiting};
 use crate::middleware::body::ResponseBody;
-use crate::verdict::Scheme;
+use crate::verdict::{Refusal, Scheme};
 
 pin_project! {
     /// The response future of [`ApiKeyAuth`](crate::auth::ApiKeyAuth). It holds the inner service's
@@ -72,6 +72,19 @@ where
             state: State::Pending {
                 call: Some(Box::new(call)),
             },
+        }
+    }
+
+    /// A request that is refused, or goes on with its refusal.
+    #[cold]
+    pub(super) fn deferred(
+        gate: &Arc<Gate>,
+        refusal: &Refusal,
+        request: Request<B>,
+        service: &mut S,
+    ) -> Self {
+        Self {
+            state: State::deferred(gate, refusal, request, service),
         }
     }
 
@@ -135,23 +148,40 @@ impl<S, B> PendingCall<S, B>
 where
     S: Service<Request<B>>,
 {
-    fn resume(mut self, (verdict, by): Decision) -> State<S, B> {
-        let gate = match by {
-            None => self.gate,
-            Some(place) => Arc::clone(&self.gate.others[place]),
-        };
-        match gate.check(verdict, self.scheme, &self.request) {
-            Ok(key) => {
-                self.request.extensions_mut().insert(key);
-                State::Pass {
-                    outcome: Outcome::of(&gate, &self.request),
-                    response: self.service.call(self.request),
-                    cache: self.cache,
-                }
-            }
-            Err(refusal) => State::Reject {
-                response: Some(gate.refuse(&refusal, &self.request)),
+    fn resume(mut self, decision: Decision) -> State<S, B> {
+        match self.gate.settle(decision, self.scheme, &mut self.request) {
+            (gate, Ok(())) => State::Pass {
+                outcome: Outcome::of(&gate, &self.request),
+                response: self.service.call(self.request),
+                cache: self.cache,
             },
+            (gate, Err(refusal)) => {
+                State::deferred(&gate, &refusal, self.request, &mut self.service)
+            }
+        }
+    }
+}
+
+impl<S, B> State<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn deferred(
+        gate: &Arc<Gate>,
+        refusal: &Refusal,
+        mut request: Request<B>,
+        service: &mut S,
+    ) -> Self {
+        if !gate.defers(refusal, &request) {
+            return Self::Reject {
+                response: Some(gate.refuse(refusal, &request)),
+            };
+        }
+        let deferred = gate.defer(refusal, &mut request);
+        Self::Pass {
+            outcome: Some(Outcome::deferred(gate, &request, deferred)),
+            response: service.call(request),
+            cache: CacheHeaders::private(gate.vary.clone()),
         }
     }
 }

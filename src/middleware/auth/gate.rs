@@ -4,22 +4,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
-use http::{Request, Response};
+use http::{Extensions, Response};
 
 use super::attribution::Attribution;
 use super::cache::CacheHeaders;
-use super::search::{self, Attempt, Waiting};
+use super::search::{self, Attempt, Decision, Waiting};
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
 use crate::middleware::credential::{Sighting, Sources, hide};
 use crate::middleware::guard::routes::RouteTable;
-use crate::middleware::rejection::{Anonymous, Required, Responses};
+use crate::middleware::head::RequestHead;
+use crate::middleware::rejection::{Anonymous, Deferred, Rejection, Required, Responses};
 use crate::observe::event::Event;
 use crate::observe::observed::Observed;
 use crate::ring::{KeyRing, Verifying};
+use crate::verdict::{InvalidCause, Scheme, VerifiedKey, VerifyError, VerifyErrorKind};
 use crate::verdict::{KeyPlace, Refusal};
-use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 /// Everything that a request is judged by, prepared when the layer wraps a service.
 pub(super) struct Gate {
@@ -30,6 +31,7 @@ pub(super) struct Gate {
     pub(super) routes: Option<RouteTable>,
     /// Whether any request may pass without a key.
     pub(super) optional: bool,
+    pub(super) on_refusal: OnRefusal,
     pub(super) forward: bool,
     /// The carriers of keys, unless accepted responses are left alone.
     pub(super) vary: Option<HeaderValue>,
@@ -45,6 +47,14 @@ pub(super) struct Gate {
     pub(super) strangers: Box<[Arc<Gate>]>,
 }
 
+/// What a layer does with a request whose key is missing or wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnRefusal {
+    Answer,
+    /// The request goes on, with its refusal.
+    HandOn,
+}
+
 /// The state of a request's authentication.
 pub(super) enum Step {
     Admitted(CacheHeaders),
@@ -57,14 +67,8 @@ pub(super) enum Step {
 impl Gate {
     /// Finds the credential, verifies and hides it.
     #[inline]
-    pub(super) fn authenticate<B>(&self, request: &mut Request<B>) -> Step {
-        // If it was there before, it is not the proof of this layer.
-        let extensions = request.extensions_mut();
-        if !extensions.is_empty() {
-            extensions.remove::<VerifiedKey>();
-            extensions.remove::<Anonymous>();
-        }
-
+    pub(super) fn authenticate(&self, request: &mut impl RequestHead) -> Step {
+        forget_earlier(request.extensions_mut());
         if !self.strangers.is_empty()
             && let Some(step) = self.find_keys_of_others(request)
         {
@@ -133,20 +137,66 @@ impl Gate {
         }
     }
 
+    /// The end of a request that waited for a store: the gate of the ring that decided, and whether the key that is
+    /// now attached is admitted.
+    pub(super) fn settle(
+        self: Arc<Self>,
+        (verdict, by): Decision,
+        scheme: Scheme,
+        request: &mut impl RequestHead,
+    ) -> (Arc<Self>, Result<(), Refusal>) {
+        let gate = match by {
+            None => self,
+            Some(place) => Arc::clone(&self.others[place]),
+        };
+        let admitted = gate.check(verdict, scheme, request).map(|key| {
+            request.extensions_mut().insert(key);
+        });
+        (gate, admitted)
+    }
+
     /// Hides the credential, and a reported key in `Referer`: in every other place, a reported key refuses
     /// the request.
     #[inline]
-    fn hide<B>(&self, request: &mut Request<B>, header: &HeaderName, is_reported: bool) {
+    fn hide(&self, request: &mut impl RequestHead, header: &HeaderName, is_reported: bool) {
         hide(request, header, self.forward);
         if is_reported {
             hide(request, &REFERER, true);
         }
     }
 
+    /// Hides the credential of a refused request that goes on. A text that has the form of no key may be for another
+    /// party, and stays in its header, marked sensitive. If keys may be in further headers, all are marked.
+    #[cold]
+    pub(super) fn hide_refused(&self, refusal: &Refusal, request: &mut impl RequestHead) {
+        let is_unknown = match refusal {
+            Refusal::Unverified(error) => matches!(
+                error.kind(),
+                VerifyErrorKind::Invalid(InvalidCause::Malformed | InvalidCause::Unknown)
+            ),
+            _ => false,
+        };
+        let others = self.others.iter().map(|other| &other.ring);
+        let rings: Vec<&KeyRing> = std::iter::once(&self.ring).chain(others).collect();
+        for (carrier, token) in self.sources.presented(request.headers()) {
+            let has_form = rings
+                .iter()
+                .any(|ring| ring.format().id_of(&token).is_some());
+            let stays = self.forward || (is_unknown && !has_form);
+            hide(request, carrier, stays);
+        }
+        if matches!(refusal, Refusal::Misplaced(..) | Refusal::Ambiguous(_)) {
+            for value in request.headers_mut().values_mut() {
+                value.set_sensitive(true);
+            }
+        }
+        hide(request, &REFERER, true);
+    }
+
     /// Finds the keys of the other rings that are in wrong places, and hides them in `Referer`. If the request
     /// is to be refused for one, its ring refuses it.
     #[cold]
-    fn find_keys_of_others<B>(&self, request: &mut Request<B>) -> Option<Step> {
+    fn find_keys_of_others(&self, request: &mut impl RequestHead) -> Option<Step> {
         let mut refused: Option<(&Arc<Self>, KeyPlace, KeyId)> = None;
         let mut is_reported = false;
         for other in &self.strangers {
@@ -181,7 +231,7 @@ impl Gate {
 
     /// The next step after an attempt at several rings.
     #[cold]
-    fn conclude<B>(&self, attempt: Attempt, scheme: Scheme, request: &mut Request<B>) -> Step {
+    fn conclude(&self, attempt: Attempt, scheme: Scheme, request: &mut impl RequestHead) -> Step {
         let cache = CacheHeaders::private(self.vary.clone());
         let (verdict, by) = match attempt {
             Attempt::Done(decision) => decision,
@@ -205,7 +255,7 @@ impl Gate {
 
     /// Whether this request may pass without a key.
     #[inline]
-    fn may_be_anonymous<B>(&self, request: &Request<B>) -> bool {
+    fn may_be_anonymous(&self, request: &impl RequestHead) -> bool {
         let is_public = |routes: &RouteTable| routes.is_public(request);
         self.optional && self.routes.as_ref().is_none_or(is_public)
     }
@@ -213,11 +263,11 @@ impl Gate {
     /// The one way to the inner service: a positive verdict on a key that meets the requirement of the layer and
     /// that of the route.
     #[inline]
-    pub(super) fn check<B>(
+    pub(super) fn check(
         &self,
         verdict: Result<VerifiedKey, VerifyError>,
         scheme: Scheme,
-        request: &Request<B>,
+        request: &impl RequestHead,
     ) -> Result<VerifiedKey, Refusal> {
         let key = verdict?.presented_as(scheme);
         match (&self.required, &self.routes) {
@@ -230,16 +280,8 @@ impl Gate {
     }
 
     #[cold]
-    pub(super) fn refuse<B>(&self, refusal: &Refusal, request: &Request<B>) -> Response<Bytes> {
-        let realm = self.ring.realm();
-        if let Refusal::Misplaced(place, key_id) = refusal {
-            self.report(*place, *key_id);
-        }
-        self.observer.tell(|| refusal.event(realm));
-        #[cfg(feature = "tracing")]
-        if let Some(fields) = self.attribution.in_span {
-            fields.refused(&refusal.event(realm));
-        }
+    pub(super) fn refuse(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
+        self.tell(refusal);
         let answer = || {
             let unmet = self.unmet(refusal, request);
             self.responses.refuse(refusal, unmet, request.into())
@@ -256,8 +298,55 @@ impl Gate {
         }
     }
 
+    /// The same refusal as a value, which can become that response later.
+    #[cold]
+    pub(super) fn reject(&self, refusal: &Refusal, request: &impl RequestHead) -> Rejection {
+        self.tell(refusal);
+        self.responses
+            .rejection(refusal, self.unmet(refusal, request))
+    }
+
+    /// Whether a refusal is left to the code further in. Not one for what the request is, nor one for its route.
+    #[cold]
+    pub(super) fn defers(&self, refusal: &Refusal, request: &impl RequestHead) -> bool {
+        let is_about_the_key = match refusal {
+            Refusal::Missing | Refusal::Unverified(_) | Refusal::InsufficientScope(_) => true,
+            Refusal::Ambiguous(_) | Refusal::Misplaced(..) | Refusal::UnknownRoute(_) => false,
+        };
+        let is_named = |routes: &RouteTable| routes.names(request);
+        self.on_refusal == OnRefusal::HandOn
+            && is_about_the_key
+            && self.routes.as_ref().is_none_or(is_named)
+    }
+
+    /// Leaves a refusal in the request. A missing key is reported once it refuses the request, because the client may not
+    /// need one. A wrong key is reported at once.
+    #[cold]
+    pub(super) fn defer(&self, refusal: &Refusal, request: &mut impl RequestHead) -> Deferred {
+        self.hide_refused(refusal, request);
+        let rejection = match refusal {
+            Refusal::Missing => self.responses.rejection(refusal, None).of_a_handler(),
+            _ => self.reject(refusal, request),
+        };
+        let deferred = Deferred::new(rejection, Arc::clone(&self.responses));
+        request.extensions_mut().insert(deferred.clone());
+        deferred
+    }
+
+    fn tell(&self, refusal: &Refusal) {
+        let realm = self.ring.realm();
+        if let Refusal::Misplaced(place, key_id) = refusal {
+            self.report(*place, *key_id);
+        }
+        self.observer.tell(|| refusal.event(realm));
+        #[cfg(feature = "tracing")]
+        if let Some(fields) = self.attribution.in_span {
+            fields.refused(&refusal.event(realm));
+        }
+    }
+
     /// The requirement that a refused key does not meet: that of the layer, or that of the route.
-    fn unmet<B>(&self, refusal: &Refusal, request: &Request<B>) -> Option<&Required> {
+    fn unmet(&self, refusal: &Refusal, request: &impl RequestHead) -> Option<&Required> {
         let Refusal::InsufficientScope(key) = refusal else {
             return None;
         };
@@ -274,5 +363,18 @@ impl Gate {
         let realm = self.ring.realm();
         self.observer
             .tell(|| Event::misplaced(place.event(), realm, place, key_id));
+    }
+}
+
+/// Removes what an earlier layer left. It is not the proof of this one.
+#[inline]
+pub(super) fn forget_earlier(extensions: &mut Extensions) {
+    if !extensions.is_empty() {
+        extensions.remove::<VerifiedKey>();
+        extensions.remove::<Anonymous>();
+        if let Some(deferred) = extensions.remove::<Deferred>() {
+            // This layer decides now.
+            deferred.see();
+        }
     }
 }

@@ -8,7 +8,8 @@ use http::{HeaderName, Response};
 use tower_layer::Layer;
 
 use super::attribution::Attribution;
-use super::gate::Gate;
+use super::authenticator::Authenticator;
+use super::gate::{Gate, OnRefusal};
 use super::other_ring::OtherRing;
 use super::service::ApiKeyAuth;
 use crate::access::caveat::CaveatKind;
@@ -51,6 +52,7 @@ pub struct ApiKeyLayer {
     required: Option<Requirement>,
     routes: Option<RouteTable>,
     optional: bool,
+    on_refusal: OnRefusal,
     forward: bool,
     guard_responses: bool,
     profile: StatusProfile,
@@ -73,6 +75,7 @@ impl ApiKeyLayer {
             required: None,
             routes: None,
             optional: false,
+            on_refusal: OnRefusal::Answer,
             forward: false,
             guard_responses: true,
             profile: StatusProfile::default(),
@@ -119,6 +122,29 @@ impl ApiKeyLayer {
     /// prefix. If a layer further in reads other headers, give its ring another prefix.
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// Lets requests without a valid key go on, each with its [`Rejection`], for a service in which something else may
+    /// authenticate a client: a session cookie, `Basic`. The layer alone then refuses no client.
+    ///
+    /// [`VerifiedKey::of`](crate::VerifiedKey::of) is the key of a request, or the rejection that was handed on. Guards and
+    /// extractors ([`RequireKeyLayer`](crate::RequireKeyLayer), [`RequireScopeLayer`](crate::RequireScopeLayer),
+    /// `VerifiedKey`) refuse the request as this layer would have. So does this layer if a handler succeeded
+    /// and neither it nor a guard has looked for the key: its response is not sent. [`guide::adopting`](crate::guide::adopting)
+    /// has an example.
+    ///
+    /// - What is refused for what the request is, not for its key, is refused at once: more than one credential, a key in a
+    ///   wrong place, a route that the [table](Self::routes) does not name. What the table requires holds for keys alone.
+    /// - A credential that has the form of a key is taken out of its header, and any other is left there, marked sensitive,
+    ///   because it may be for another party. If the store has to be asked, it is taken out before.
+    /// - Observers receive a wrong key at once. A missing key is no event, unless the request is refused for it.
+    /// - Responses are `private`, as those to keys are.
+    ///
+    /// A wrong key is never taken for no key: `Option<VerifiedKey>` refuses it. If the layer is also
+    /// [`optional`](Self::optional), a request without a credential is anonymous.
+    pub fn allow_missing_or_failed(mut self) -> Self {
+        self.on_refusal = OnRefusal::HandOn;
         self
     }
 
@@ -283,6 +309,33 @@ impl<S> Layer<S> for ApiKeyLayer {
     /// source of facts, so that the mistake shows at startup.
     #[track_caller]
     fn layer(&self, inner: S) -> ApiKeyAuth<S> {
+        ApiKeyAuth::new(inner, self.prepare())
+    }
+}
+
+impl ApiKeyLayer {
+    /// The layer's decision as a call, for a service that authenticates in an extractor or in a handler.
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
+    ///
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let authenticator = ApiKeyLayer::new(ring).require("orders:read").authenticator();
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
+    /// source of facts, as the layer does when it wraps a service.
+    #[track_caller]
+    pub fn authenticator(&self) -> Authenticator {
+        Authenticator::new(self.prepare())
+    }
+
+    /// Prepares everything that requests are judged by.
+    #[track_caller]
+    fn prepare(&self) -> Gate {
         for ring in self.rings() {
             let mut kinds = ring.grantable_caveats().iter();
             if let Some(kind) = kinds.find(|kind| !self.facts.cover(**kind)) {
@@ -300,12 +353,9 @@ impl<S> Layer<S> for ApiKeyLayer {
             Arc::new(self.gate(&other.ring, required, &responses, Box::default()))
         });
         let required = self.required.as_ref();
-        let gate = self.gate(&self.ring, required, &responses, others.collect());
-        ApiKeyAuth::new(inner, gate)
+        self.gate(&self.ring, required, &responses, others.collect())
     }
-}
 
-impl ApiKeyLayer {
     fn gate(
         &self,
         ring: &KeyRing,
@@ -332,6 +382,7 @@ impl ApiKeyLayer {
                 .map(|required| Required::new(required.clone(), self.responder.clone())),
             routes: self.routes.clone(),
             optional: is_optional && !needs_a_key && !self.sources.is_empty(),
+            on_refusal: self.on_refusal,
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::clone(responses),

@@ -35,18 +35,23 @@
 //! ```
 
 mod attribution;
+mod authenticator;
 mod cache;
+mod decisions;
 mod future;
 mod gate;
 mod layer;
 mod other_ring;
 mod outcome;
+mod response_guard;
 mod rings;
 mod search;
 mod service;
 
+pub use authenticator::Authenticator;
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
 #[cfg(feature = "openapi")]
 pub(crate) use layer::Documented;
+pub use response_guard::{ResponseGuard, ResponseGuardFuture, ResponseGuardLayer};
 pub use service::ApiKeyAuth;

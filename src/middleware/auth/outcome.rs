@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Response, StatusCode};
 
 use super::gate::Gate;
-use crate::middleware::rejection::{Rejection, RejectionKind};
+use crate::middleware::head::RequestHead;
+use crate::middleware::rejection::{Deferred, Head, Rejection, RejectionKind};
 use crate::observe::event::{Event, EventKind};
 #[cfg(feature = "tracing")]
 use crate::observe::span_fields::SpanFields;
@@ -21,6 +22,8 @@ pub(super) struct Outcome {
     key: Option<VerifiedKey>,
     is_head: bool,
     is_reported: bool,
+    /// The refusal that code further in was to look at.
+    deferred: Option<Deferred>,
     /// The span that the request began in. If the client hangs up, the current one is another.
     #[cfg(feature = "tracing")]
     span: Option<tracing::Span>,
@@ -29,11 +32,11 @@ pub(super) struct Outcome {
 impl Outcome {
     /// `None` if the layer has nothing to report or to add, which then costs a comparison.
     #[inline]
-    pub(super) fn of<B>(gate: &Arc<Gate>, request: &Request<B>) -> Option<Self> {
+    pub(super) fn of(gate: &Arc<Gate>, request: &impl RequestHead) -> Option<Self> {
         gate.follows.then(|| Self::begin(gate, request))
     }
 
-    fn begin<B>(gate: &Arc<Gate>, request: &Request<B>) -> Self {
+    fn begin(gate: &Arc<Gate>, request: &impl RequestHead) -> Self {
         let key = request.extensions().get::<VerifiedKey>();
         Self {
             #[cfg(feature = "tracing")]
@@ -42,27 +45,71 @@ impl Outcome {
             key: key.cloned(),
             is_head: *request.method() == Method::HEAD,
             is_reported: false,
+            deferred: None,
             gate: Arc::clone(gate),
         }
+    }
+
+    /// The outcome of a request that goes on although it has no valid key.
+    #[cold]
+    pub(super) fn deferred(
+        gate: &Arc<Gate>,
+        request: &impl RequestHead,
+        deferred: Deferred,
+    ) -> Self {
+        let mut outcome = Self::begin(gate, request);
+        #[cfg(feature = "tracing")]
+        if deferred.is_told() {
+            outcome.span = None;
+        }
+        outcome.deferred = Some(deferred);
+        outcome
     }
 
     /// Reports what the response says of a guard, an extractor or a handler, and returns the response
     /// of the layer's responder, if that answers it. Dropping the outcome reports the rest.
     pub(super) fn conclude<B>(mut self, response: &mut Response<B>) -> Option<Response<Bytes>> {
-        let mut answer = None;
-        if let Some(rejection) = Rejection::within(response)
-            && rejection.take_untold()
-        {
-            let kind = rejection.kind();
-            self.report_refusal(kind);
-            answer = self.gate.responses.answer_for(response, self.is_head);
-        }
+        let mut answer = match Rejection::within(response) {
+            Some(rejection) => {
+                let kind = rejection.kind();
+                let is_untold = rejection.take_untold();
+                if is_untold {
+                    self.report_refusal(kind);
+                }
+                // The observer was notified of a wrong key when the request went on.
+                let answers = is_untold || self.deferred.is_some();
+                answers
+                    .then(|| self.gate.responses.answer_for(response, self.is_head))
+                    .flatten()
+            }
+            None => self.unseen(response.status()),
+        };
         let (attribution, key) = (self.gate.attribution, self.key.as_ref());
         match &mut answer {
             Some(answer) => attribution.name_caller(key, answer),
             None => attribution.name_caller(key, response),
         }
         answer
+    }
+
+    /// The refusal of a request for which a handler has answered, and nobody has looked at its key.
+    fn unseen(&mut self, status: StatusCode) -> Option<Response<Bytes>> {
+        let deferred = self.deferred.clone()?;
+        let is_answered = status.is_success() || status.is_informational();
+        if !is_answered || deferred.is_seen() {
+            return None;
+        }
+        let mut rejection = deferred.rejection();
+        if rejection.take_untold() {
+            self.report_refusal(rejection.kind());
+        }
+        let method = if self.is_head {
+            Method::HEAD
+        } else {
+            Method::GET
+        };
+        let head = Head::plain(&method);
+        Some(self.gate.responses.respond(rejection, head))
     }
 
     fn report_refusal(&mut self, kind: RejectionKind) {

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::{PendingCall, ResponseFuture};
-use super::gate::{Gate, Step};
+use super::gate::{Gate, OnRefusal, Step};
 use super::outcome::Outcome;
 use crate::middleware::body::ResponseBody;
 
@@ -62,10 +62,17 @@ where
                 let outcome = Outcome::of(&self.gate, &request);
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
+            Step::Refused(refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
+                let gate = Arc::clone(&self.gate);
+                ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)
+            }
             Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
             Step::ByAnother(gate, Ok(cache)) => {
                 let outcome = Outcome::of(&gate, &request);
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
+            }
+            Step::ByAnother(gate, Err(refusal)) if gate.on_refusal == OnRefusal::HandOn => {
+                ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)
             }
             Step::ByAnother(gate, Err(refusal)) => {
                 ResponseFuture::reject(gate.refuse(&refusal, &request))

@@ -9,9 +9,9 @@ mod texts;
 pub use address::ClientAddress;
 pub use certificate::ClientCertificate;
 pub use forwarded::TrustedProxies;
-use http::Request;
 
 use crate::access::caveat::{CaveatKind, Facts};
+use crate::middleware::head::RequestHead;
 
 /// The sources of facts that a layer has.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ impl FactSources {
 
     /// The facts of a request. A fact that is not certain is missing.
     #[cold]
-    pub(crate) fn of<B>(&self, request: &Request<B>) -> Facts {
+    pub(crate) fn of(&self, request: &impl RequestHead) -> Facts {
         let (headers, extensions) = (request.headers(), request.extensions());
         let mut facts = Facts::none();
         if let Some(address) = &self.address

@@ -1,11 +1,12 @@
 //! Keys of the ring in wrong places: the URI, headers that hold a URL, other headers.
 
 use http::header::{self, HeaderMap, HeaderName};
-use http::{Extensions, Request, Uri};
+use http::{Extensions, Uri};
 use zeroize::Zeroizing;
 
 use crate::key::KeyId;
 use crate::key::format::Format;
+use crate::middleware::head::RequestHead;
 use crate::support::hex::hex_byte;
 use crate::verdict::{KeyPlace, Refusal};
 
@@ -84,7 +85,7 @@ pub(crate) fn in_any_header(headers: &HeaderMap, format: &Format) -> Option<Refu
 /// Whether a part of a request's target is long enough to hold a key. The length rules out almost every
 /// target before a byte of it is read.
 #[inline]
-pub(crate) fn may_hold_key<B>(request: &Request<B>, format: &Format) -> bool {
+pub(crate) fn may_hold_key(request: &impl RequestHead, format: &Format) -> bool {
     let uri = request.uri();
     let len = |uri: &Uri| path(uri).map_or(0, str::len);
     let authority = uri
@@ -95,7 +96,7 @@ pub(crate) fn may_hold_key<B>(request: &Request<B>, format: &Format) -> bool {
 }
 
 /// The parts of a request's target.
-pub(crate) fn target_parts<B>(request: &Request<B>) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn target_parts<R: RequestHead>(request: &R) -> impl Iterator<Item = &[u8]> {
     let uri = request.uri();
     let target = path(uri);
     let original = original_uri(request.extensions())

@@ -5,14 +5,15 @@ pub(crate) mod leak;
 pub(crate) mod source;
 mod strays;
 
-use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use crate::key::KeyId;
 use crate::key::format::Format;
 use crate::middleware::credential::authorization::Authorization;
 use crate::middleware::credential::leak::{holds_key, is_url_header, may_hold_key, target_parts};
 use crate::middleware::credential::source::{Kind, Source};
+use crate::middleware::head::RequestHead;
 use crate::support::kept::kept;
 use crate::verdict::Scheme;
 use crate::verdict::{Ambiguity, KeyPlace, Refusal};
@@ -92,6 +93,27 @@ impl Sources {
         places.join(" or ")
     }
 
+    /// Every credential of a request, with its carrier.
+    #[cold]
+    pub(crate) fn presented(&self, headers: &HeaderMap) -> Vec<(&HeaderName, Zeroizing<Vec<u8>>)> {
+        let mut presented = Vec::new();
+        for carrier in self.carriers() {
+            for value in headers.get_all(carrier) {
+                let value = value.as_bytes();
+                let token = if carrier == header::AUTHORIZATION {
+                    let credential = self.authorization.credential(value);
+                    credential.map(|credential| credential.token)
+                } else {
+                    Some(value)
+                };
+                if let Some(token) = token {
+                    presented.push((carrier, Zeroizing::new(token.to_vec())));
+                }
+            }
+        }
+        presented
+    }
+
     /// The carriers as the value of `Vary`, `*` if there are none. A clone does not write a reference
     /// count that requests share.
     pub(crate) fn vary(&self) -> HeaderValue {
@@ -117,9 +139,9 @@ impl Sources {
     /// Finds the one credential of a request, in one pass over its headers, and the keys that are in
     /// wrong places.
     #[inline]
-    pub(crate) fn find<'sources, 'request, B>(
+    pub(crate) fn find<'sources, 'request>(
         &'sources self,
-        request: &'request Request<B>,
+        request: &'request impl RequestHead,
         format: &Format,
     ) -> Sighting<'sources, 'request> {
         let mut stray = may_hold_key(request, format)
@@ -243,7 +265,7 @@ fn length_bit(name: &HeaderName) -> u64 {
 }
 
 /// Removes the credential from its header, or hides it there if it is to be forwarded.
-pub(crate) fn hide<B>(request: &mut Request<B>, header: &HeaderName, forward: bool) {
+pub(crate) fn hide(request: &mut impl RequestHead, header: &HeaderName, forward: bool) {
     if forward {
         for value in request
             .headers_mut()

@@ -1,19 +1,19 @@
 //! The keys of a request that are in wrong places.
 
-use http::Request;
 use http::header;
 
 use super::leak::{Strays, is_url_header, target_parts};
 use super::{Presented, Sighting, Sources};
 use crate::key::format::Format;
+use crate::middleware::head::RequestHead;
 use crate::verdict::{KeyPlace, Refusal};
 
 impl Sources {
     /// A leak is reported regardless of other errors in the request, and of their order.
     #[cold]
-    pub(super) fn with_strays<'sources, 'request, B>(
+    pub(super) fn with_strays<'sources, 'request>(
         &'sources self,
-        request: &'request Request<B>,
+        request: &'request impl RequestHead,
         format: &Format,
         credential: Result<Option<Presented<'sources, 'request>>, Refusal>,
     ) -> Sighting<'sources, 'request> {
@@ -34,7 +34,7 @@ impl Sources {
     /// The keys of a ring that are in wrong places, before the credential is found: for a layer of several
     /// rings.
     #[cold]
-    pub(crate) fn strays_of<B>(&self, request: &Request<B>, format: &Format) -> Strays {
+    pub(crate) fn strays_of(&self, request: &impl RequestHead, format: &Format) -> Strays {
         let headers = request.headers();
         self.strays(request, format, &|key| {
             headers.iter().any(|(name, value)| {
@@ -51,9 +51,9 @@ impl Sources {
 
     /// The keys of a ring that are in wrong places.
     #[cold]
-    fn strays<B>(
+    fn strays(
         &self,
-        request: &Request<B>,
+        request: &impl RequestHead,
         format: &Format,
         is_presented: &dyn Fn(&[u8]) -> bool,
     ) -> Strays {

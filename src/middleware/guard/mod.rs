@@ -32,11 +32,15 @@
 //! ```
 
 mod future;
+mod key_layer;
+mod key_service;
 mod layer;
 pub mod routes;
 mod service;
 
 pub use future::ResponseFuture;
+pub use key_layer::RequireKeyLayer;
+pub use key_service::RequireKey;
 pub use layer::RequireScopeLayer;
 pub use service::RequireScope;
 

@@ -1,9 +1,11 @@
 //! The part of a request that a refusal depends on.
 
+use std::sync::LazyLock;
+
 use http::header::HeaderMap;
-#[cfg(feature = "axum")]
-use http::request::Parts;
-use http::{Method, Request, Version};
+use http::{Method, Version};
+
+use crate::middleware::head::RequestHead;
 
 /// The head of the refused request, by which a gRPC client is distinguished from others.
 #[derive(Clone, Copy)]
@@ -13,24 +15,25 @@ pub(crate) struct Head<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
-impl<'a, B> From<&'a Request<B>> for Head<'a> {
-    #[inline]
-    fn from(request: &'a Request<B>) -> Self {
+impl<'a> Head<'a> {
+    /// That of a request without headers, which is not gRPC's.
+    pub(crate) fn plain(method: &'a Method) -> Self {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
         Self {
-            method: request.method(),
-            version: request.version(),
-            headers: request.headers(),
+            method,
+            version: Version::HTTP_11,
+            headers: &NONE,
         }
     }
 }
 
-#[cfg(feature = "axum")]
-impl<'a> From<&'a Parts> for Head<'a> {
-    fn from(parts: &'a Parts) -> Self {
+impl<'a, R: RequestHead> From<&'a R> for Head<'a> {
+    #[inline]
+    fn from(request: &'a R) -> Self {
         Self {
-            method: &parts.method,
-            version: parts.version,
-            headers: &parts.headers,
+            method: request.method(),
+            version: request.version(),
+            headers: request.headers(),
         }
     }
 }

@@ -24,6 +24,7 @@
 //! let a request pass, it reads a refusal as one.
 
 mod answer;
+mod deferred;
 mod grpc;
 mod head;
 mod mark;
@@ -38,10 +39,11 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode};
 
 pub(crate) use answer::Responder;
+pub(crate) use deferred::Deferred;
 pub(crate) use head::Head;
 pub use profile::StatusProfile;
-pub(crate) use proof::proof;
-pub(crate) use response::{Anonymous, Required, Responses, not_authenticated};
+pub(crate) use proof::{passes_otherwise, proof};
+pub(crate) use response::{Anonymous, Required, Responses, not_authenticated, without_layer};
 
 use crate::access::requirement::Requirement;
 use crate::key::KeyId;
@@ -135,7 +137,7 @@ impl Rejection {
     }
 
     /// Marks a rejection as made inside a handler.
-    fn of_a_handler(self) -> Self {
+    pub(crate) fn of_a_handler(self) -> Self {
         Self {
             untold: true,
             ..self

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Extensions, Response};
 
 use super::response::without_layer;
-use super::{Anonymous, Head, Rejection, not_authenticated};
+use super::{Anonymous, Deferred, Head, Rejection, not_authenticated};
 use crate::verdict::VerifiedKey;
 
 /// The proof that a request carries, or the response to a request without one.
@@ -14,11 +14,32 @@ pub(crate) fn proof<'a>(
     request: Head<'_>,
 ) -> Result<&'a VerifiedKey, Box<Response<Bytes>>> {
     extensions.get::<VerifiedKey>().ok_or_else(|| {
+        if let Some(deferred) = extensions.get::<Deferred>() {
+            return Box::new(deferred.refuse(request));
+        }
         Box::new(Rejection::of_a_guard(match extensions.get::<Anonymous>() {
             Some(anonymous) => anonymous.refuse(request),
             None => not_authenticated(request),
         }))
     })
+}
+
+/// Whether a request without a valid key passes, because something else has authenticated it. Nothing passes if there is
+/// no layer further out.
+pub(crate) fn passes_otherwise(
+    extensions: &Extensions,
+    otherwise: impl FnOnce(&Extensions) -> bool,
+) -> bool {
+    if extensions.get::<VerifiedKey>().is_some() {
+        return false;
+    }
+    let deferred = extensions.get::<Deferred>();
+    let is_known = deferred.is_some() || extensions.get::<Anonymous>().is_some();
+    let passes = is_known && otherwise(extensions);
+    if passes && let Some(deferred) = deferred {
+        deferred.see();
+    }
+    passes
 }
 
 impl VerifiedKey {
@@ -57,9 +78,14 @@ impl VerifiedKey {
     ///
     /// - [`Missing`](crate::RejectionKind::Missing) if an [optional](crate::ApiKeyLayer::optional) layer let
     ///   the request pass without a key. The rejection is the layer's own.
+    /// - The rejection that a layer handed on, because it
+    ///   [allows missing and failed keys](crate::ApiKeyLayer::allow_missing_or_failed).
     /// - [`NotAuthenticated`](crate::RejectionKind::NotAuthenticated) if there is no layer further out.
     pub fn of(extensions: &Extensions) -> Result<&Self, Rejection> {
         extensions.get().ok_or_else(|| {
+            if let Some(deferred) = extensions.get::<Deferred>() {
+                return deferred.rejection();
+            }
             let rejection = match extensions.get::<Anonymous>() {
                 Some(anonymous) => anonymous.rejection(),
                 None => without_layer(),

@@ -13,7 +13,7 @@ use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
 use crate::middleware::credential::Sources;
 use crate::verdict::{Ambiguity, Identity, KeyPlace, Refusal};
-use crate::verdict::{InvalidCause, VerifiedKey, VerifyErrorKind};
+use crate::verdict::{VerifiedKey, VerifyErrorKind};
 
 const MISSING: &str = "API key missing";
 const INVALID: &str = "Invalid API key";
@@ -88,46 +88,67 @@ impl Responses {
         required: Option<&Required>,
         request: Head<'_>,
     ) -> Response<Bytes> {
-        match refusal {
-            Refusal::Missing => self.answer(&self.missing, None, Identity::Unknown, request),
+        let responder = self.responder.as_deref();
+        match self.prepared(refusal) {
+            Ok((answer, rejection)) => answer.respond(rejection, &self.vary, responder, request),
+            Err(key) => match required {
+                Some(required) => required.refuse(key, &self.vary, responder, request),
+                // Nothing was required, so nothing can be lacking: a mistake in this crate.
+                None => not_authenticated(request),
+            },
+        }
+    }
+
+    /// The same refusal as a value. [`respond`](Self::respond) makes the same response of it.
+    #[cold]
+    pub(crate) fn rejection(&self, refusal: &Refusal, required: Option<&Required>) -> Rejection {
+        match (self.prepared(refusal), required) {
+            (Ok((_, rejection)), _) => rejection,
+            (Err(key), Some(required)) => required.rejection(key),
+            (Err(_), None) => without_layer(),
+        }
+    }
+
+    /// The response to a rejection of this layer.
+    #[cold]
+    pub(crate) fn respond(&self, rejection: Rejection, request: Head<'_>) -> Response<Bytes> {
+        let detail = rejection.detail.clone();
+        let answer = Answer::new(rejection.kind, detail, rejection.status, Vec::new());
+        let responder = self.responder.as_deref();
+        answer.respond(rejection, None, &self.vary, responder, request)
+    }
+
+    /// The prepared answer to a refusal, or the key that lacks a scope.
+    #[inline]
+    fn prepared<'a>(
+        &self,
+        refusal: &'a Refusal,
+    ) -> Result<(&Prepared, Rejection), &'a VerifiedKey> {
+        let (answer, cause, identity) = match refusal {
+            Refusal::Missing => (&self.missing, None, Identity::Unknown),
             Refusal::Ambiguous(ambiguity) => {
                 let answer = &self.ambiguous[*ambiguity as usize];
-                self.answer(answer, None, Identity::Unknown, request)
+                (answer, None, Identity::Unknown)
             }
-            Refusal::Misplaced(place, key_id) => self.answer(
-                &self.misplaced[*place as usize],
-                None,
-                Identity::Claimed(*key_id),
-                request,
-            ),
+            Refusal::Misplaced(place, key_id) => {
+                let answer = &self.misplaced[*place as usize];
+                (answer, None, Identity::Claimed(*key_id))
+            }
             Refusal::Unverified(error) => match error.kind() {
-                VerifyErrorKind::Invalid(cause) => {
-                    self.answer(&self.invalid, Some(cause), error.identity(), request)
-                }
+                VerifyErrorKind::Invalid(cause) => (&self.invalid, Some(cause), error.identity()),
                 VerifyErrorKind::StoreUnavailable => {
                     let answer = &self.store_unavailable;
                     let rejection = Rejection {
                         source: error.failure().cloned(),
                         ..answer.answer.rejection(None, error.identity())
                     };
-                    let responder = self.responder.as_deref();
-                    answer.respond(rejection, &self.vary, responder, request)
+                    return Ok((answer, rejection));
                 }
             },
-            Refusal::InsufficientScope(key) => match required {
-                Some(required) => {
-                    required.refuse(key, &self.vary, self.responder.as_deref(), request)
-                }
-                // Nothing was required, so nothing can be lacking: a mistake in this crate.
-                None => not_authenticated(request),
-            },
-            Refusal::UnknownRoute(key) => self.answer(
-                &self.unknown_route,
-                None,
-                Identity::Proven(key.id()),
-                request,
-            ),
-        }
+            Refusal::InsufficientScope(key) => return Err(key),
+            Refusal::UnknownRoute(key) => (&self.unknown_route, None, Identity::Proven(key.id())),
+        };
+        Ok((answer, answer.answer.rejection(cause, identity)))
     }
 
     /// The response to a refusal further in, if this layer's responder answers it: no other has, and
@@ -152,18 +173,6 @@ impl Responses {
         }
         response.extensions_mut().insert(rejection);
         Some(response)
-    }
-
-    fn answer(
-        &self,
-        answer: &Prepared,
-        cause: Option<InvalidCause>,
-        identity: Identity,
-        request: Head<'_>,
-    ) -> Response<Bytes> {
-        let rejection = answer.answer.rejection(cause, identity);
-        let responder = self.responder.as_deref();
-        answer.respond(rejection, &self.vary, responder, request)
     }
 }
 
@@ -224,14 +233,17 @@ impl Required {
         of_layer: Option<&Responder>,
         request: Head<'_>,
     ) -> Response<Bytes> {
-        let rejection = Rejection {
+        let responder = self.responder.as_deref().or(of_layer);
+        self.answer
+            .respond(self.rejection(key), None, vary, responder, request)
+    }
+
+    fn rejection(&self, key: &VerifiedKey) -> Rejection {
+        Rejection {
             challenges: Challenges::One(challenge(key, &self.scopes)),
             requirement: Some(Arc::clone(&self.requirement)),
             ..self.answer.rejection(None, Identity::Proven(key.id()))
-        };
-        let responder = self.responder.as_deref().or(of_layer);
-        self.answer
-            .respond(rejection, None, vary, responder, request)
+        }
     }
 }
 
@@ -250,7 +262,7 @@ pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
 }
 
 /// The same refusal, before it becomes a response.
-pub(super) fn without_layer() -> Rejection {
+pub(crate) fn without_layer() -> Rejection {
     without_layer_answer().rejection(None, Identity::Unknown)
 }
 

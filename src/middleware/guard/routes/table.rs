@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Extensions, Method, Request, Uri};
+use http::{Extensions, Method, Uri};
 
 use super::access::Access;
 use super::lookup::Lookup;
 use super::path::{self, Path};
 use super::route::Route;
+use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::Required;
 use crate::verdict::{Refusal, VerifiedKey};
 
@@ -76,17 +77,17 @@ impl RouteTable {
     }
 
     /// Whether this request may pass without a key.
-    pub(crate) fn is_public<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn is_public(&self, request: &impl RequestHead) -> bool {
         self.route_of(request)
             .is_some_and(|route| *route.access() == Access::Public)
     }
 
     /// Admits a key to the route of a request. A layer without a table is not to grow by it.
     #[inline(never)]
-    pub(crate) fn admit<B>(
+    pub(crate) fn admit(
         &self,
         key: VerifiedKey,
-        request: &Request<B>,
+        request: &impl RequestHead,
     ) -> Result<VerifiedKey, Refusal> {
         match self.route_of(request) {
             None => Err(Refusal::UnknownRoute(key)),
@@ -99,12 +100,18 @@ impl RouteTable {
 
     /// The scopes that the route of a request requires.
     #[cold]
-    pub(crate) fn required_of<B>(&self, request: &Request<B>) -> Option<&Required> {
+    pub(crate) fn required_of(&self, request: &impl RequestHead) -> Option<&Required> {
         self.route_of(request)?.required()
     }
 
+    /// Whether the table names the route of a request.
+    #[cold]
+    pub(crate) fn names(&self, request: &impl RequestHead) -> bool {
+        self.route_of(request).is_some()
+    }
+
     #[inline]
-    fn route_of<B>(&self, request: &Request<B>) -> Option<&Route> {
+    fn route_of(&self, request: &impl RequestHead) -> Option<&Route> {
         self.0
             .of_request(request.method(), request.uri(), request.extensions())
     }
