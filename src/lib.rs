@@ -164,6 +164,8 @@ pub use access::actor::Actor;
 #[doc(inline)]
 pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
 #[doc(inline)]
+pub use access::escaped::Escaped;
+#[doc(inline)]
 pub use access::label::Label;
 #[doc(inline)]
 pub use access::metadata::Metadata;
@@ -173,8 +175,6 @@ pub use access::realm::Realm;
 pub use access::requirement::{IntoRequirement, Requirement};
 #[doc(inline)]
 pub use access::subject::Subject;
-#[doc(inline)]
-pub use access::text::Escaped;
 #[doc(inline)]
 pub use access::{scope::Scope, scope_set::ScopeSet};
 #[doc(inline)]
@@ -241,7 +241,7 @@ pub use observe::observer_fn::{ObserverFn, observer_fn};
 pub use observe::span_fields::SpanFields;
 #[doc(inline)]
 #[cfg(feature = "tracing")]
-pub use observe::trace::TracingObserver;
+pub use observe::tracing_observer::TracingObserver;
 #[doc(inline)]
 pub use record::{
     Gain, KeyRecord, KeyRecordParts, KeyState, KeyView, Revocation, RevocationReason,

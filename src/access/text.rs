@@ -1,7 +1,5 @@
 //! Text that a terminal or a spreadsheet obeys instead of showing it.
 
-use std::fmt::{self, Write as _};
-
 /// The format characters of Unicode (general category `Cf`) and the two separators of lines and of
 /// paragraphs: they are not shown, and change how the text around them is.
 const FORMAT: [(char, char); 22] = [
@@ -48,40 +46,10 @@ pub(crate) fn is_plain(text: &str) -> bool {
     !text.starts_with('=') && (is_shown || !text.chars().any(is_obeyed))
 }
 
-/// A text that did not come from this program, as it may be shown on a terminal: each character that
-/// a terminal may obey is written as `\u{…}`.
-///
-/// Control characters (C0, DEL and C1), the format characters of Unicode, bidirectional controls among
-/// them, and the separators of lines and paragraphs are escaped. A `=` at the start, which makes a
-/// spreadsheet read a formula, is escaped too.
-///
-/// A [`Subject`](crate::Subject) and a [`Label`](crate::Label) hold none of them. Metadata may.
-///
-/// ```
-/// use tower_api_key::Escaped;
-///
-/// assert_eq!(Escaped("alice\u{1b}[2J").to_string(), r"alice\u{1b}[2J");
-/// assert_eq!(Escaped("Ålice").to_string(), "Ålice");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Escaped<'a>(pub &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, character) in self.0.char_indices() {
-            if is_obeyed(character) || (place == 0 && character == '=') {
-                write!(f, "{}", character.escape_unicode())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::escaped::Escaped;
 
     #[test]
     fn r36_what_a_terminal_or_a_spreadsheet_obeys_is_escaped() {

@@ -46,7 +46,7 @@ impl Write {
     /// this write fails as a conflict if the record has changed.
     pub fn revoked(record: &KeyRecord, reason: RevocationReason, now: Timestamp) -> Self {
         Self::next(record, |parts| {
-            parts.revocation = Some(Revocation { at: now, reason });
+            parts.revocation = Some(Revocation::new(now, reason));
         })
     }
 

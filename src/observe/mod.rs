@@ -12,4 +12,4 @@ mod refused;
 #[cfg(feature = "tracing")]
 pub(crate) mod span_fields;
 #[cfg(feature = "tracing")]
-pub(crate) mod trace;
+pub(crate) mod tracing_observer;

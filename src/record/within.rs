@@ -136,7 +136,7 @@ mod tests {
 
     fn revoked(seconds: u64, reason: RevocationReason) -> Revocation {
         let at = at(seconds);
-        Revocation { at, reason }
+        Revocation::new(at, reason)
     }
 
     fn id(text: &str) -> KeyId {

@@ -2,9 +2,8 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Position, Realms, Sums};
+use super::{Changes, Head, Position, Realms};
 use crate::key::digest::KeyDigest;
 use crate::record::KeyRecord;
 use crate::store::{BoxFuture, KeyStore, StoreError};
@@ -19,7 +18,7 @@ use crate::store::{BoxFuture, KeyStore, StoreError};
 ///   head comes with the changes since it.
 /// - **State.** A record in an answer is as it was at one moment within the call, and one of a page as it was at one
 ///   moment after the last head that was asked for. A digest that is
-///   [gone](Batch::gone) had no record that can be read at that moment, in the realms that were asked for.
+///   [gone](super::Batch::gone) had no record that can be read at that moment, in the realms that were asked for.
 /// - **Pages.** The position of an answer in several pages is that of its first page.
 /// - **One history.** A position of another history, or one whose changes are no longer all known, gets
 ///   [`Lost`](Changes::Lost), and never an answer.
@@ -63,68 +62,5 @@ pub trait Feed: KeyStore {
     /// depends on it. The default never completes.
     fn hint(&self) -> BoxFuture<'_, ()> {
         Box::pin(pending())
-    }
-}
-
-/// Where a history is.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Head {
-    /// The position now.
-    pub position: Position,
-    /// The staleness that the database states for all replicas: an accept begins no later than this after a
-    /// revocation was acknowledged.
-    pub staleness: Duration,
-    /// The longest staleness that was in force in the last twenty minutes, which is at least the one now. A replica that
-    /// has not heard of a change yet may still go by it.
-    pub longest_staleness: Duration,
-    /// The checksums of all records at this position, if they were asked for.
-    pub sums: Option<Sums>,
-}
-
-impl Head {
-    /// A head without sums, in a database whose staleness was not changed in the last twenty minutes.
-    pub fn new(position: Position, staleness: Duration) -> Self {
-        Self {
-            position,
-            staleness,
-            longest_staleness: staleness,
-            sums: None,
-        }
-    }
-}
-
-/// The answer to a question for changes.
-#[derive(Debug, Clone)]
-pub enum Changes {
-    /// A page of what differs.
-    Since(Batch),
-    /// It is another history, or one whose changes since then are not all known. The reader begins anew.
-    Lost,
-}
-
-/// A page of changes.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Batch {
-    /// Where the history was when the page was read.
-    pub head: Head,
-    /// Records that changed, as they are now.
-    pub records: Vec<Arc<KeyRecord>>,
-    /// Digests that have no record any more, or none that can be read.
-    pub gone: Vec<KeyDigest>,
-    /// After which digest the next page begins. `None`: this page is the last.
-    pub next: Option<KeyDigest>,
-}
-
-impl Batch {
-    /// A page without a change, which is the last.
-    pub fn new(head: Head) -> Self {
-        Self {
-            head,
-            records: Vec::new(),
-            gone: Vec::new(),
-            next: None,
-        }
     }
 }

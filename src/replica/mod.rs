@@ -33,10 +33,13 @@
 //! clock goes on while the process is stopped and while the machine is suspended. It does not while a virtual machine
 //! is paused as a whole: do not resume snapshots of machines that serve requests.
 
+mod batch;
+mod changes;
 mod comparison;
 mod feed;
 mod follow;
 mod follower;
+mod head;
 mod inbox;
 mod memory;
 mod options;
@@ -54,8 +57,11 @@ mod shared;
 mod simulation;
 mod sums;
 
-pub use feed::{Batch, Changes, Feed, Head};
+pub use batch::Batch;
+pub use changes::Changes;
+pub use feed::Feed;
 pub use follow::Follow;
+pub use head::Head;
 pub use options::{ReplicaOptions, STALENESS};
 pub use position::Position;
 pub use realms::Realms;

@@ -23,11 +23,19 @@ pub struct Sums(Box<[Sum; BUCKETS]>);
 
 /// The checksum of the records of one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Sum {
     /// How many records there are.
     pub count: u64,
     /// The sum of their checksums modulo 2⁶⁴.
     pub sum: u64,
+}
+
+impl Sum {
+    /// A checksum of this many records.
+    pub const fn new(count: u64, sum: u64) -> Self {
+        Self { count, sum }
+    }
 }
 
 impl Default for Sums {

@@ -151,7 +151,7 @@ impl KeyRing {
     ) -> Result<Revoked, Error> {
         let (realm, store) = (&self.0.realm, &self.0.store);
         let at = self.time_or_end();
-        let revocation = Revocation { at, reason };
+        let revocation = Revocation::new(at, reason);
         let revoked = store
             .revoke(realm, target, revocation, self.actor())
             .await?;

@@ -192,10 +192,9 @@ impl TableKey {
             lineage: self.id,
             generation: 0,
             version: 1,
-            revocation: self.revoked_at.map(|at| Revocation {
-                at,
-                reason: RevocationReason::Unspecified,
-            }),
+            revocation: self
+                .revoked_at
+                .map(|at| Revocation::new(at, RevocationReason::Unspecified)),
             label: self.label,
             metadata: self.metadata,
             prefix: None,

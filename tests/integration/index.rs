@@ -222,7 +222,7 @@ async fn r21_a_late_answer_overwrites_no_newer_version() {
     // A revocation of a record at its last version does not raise it.
     let revoked = edited(&narrowed, |parts| {
         let reason = RevocationReason::Unspecified;
-        parts.revocation = Some(Revocation { at: START, reason });
+        parts.revocation = Some(Revocation::new(START, reason));
     });
     index.put(revoked.clone());
     index.put(narrowed);

@@ -26,7 +26,7 @@ fn record(edit: impl FnOnce(&mut KeyRecordParts)) -> KeyRecord {
 
 fn revoked(parts: &mut KeyRecordParts, seconds: u64, reason: RevocationReason) {
     let at = at(seconds);
-    parts.revocation = Some(Revocation { at, reason });
+    parts.revocation = Some(Revocation::new(at, reason));
 }
 
 #[track_caller]

@@ -122,10 +122,10 @@ async fn revoking_is_seen_at_once_and_done_once() {
         .unwrap();
     assert_eq!(verdict(&ring, key).await, invalid(InvalidCause::Revoked));
     let revoked = ring.get(id).await.unwrap().unwrap();
-    let first = Revocation {
-        at: START.checked_add(DAY).unwrap(),
-        reason: RevocationReason::KeyCompromise,
-    };
+    let first = Revocation::new(
+        START.checked_add(DAY).unwrap(),
+        RevocationReason::KeyCompromise,
+    );
     assert_eq!((revoked.revocation(), revoked.version()), (Some(first), 2));
     assert_eq!(revoked.valid_until(), Timestamp::from_unix(0));
     assert_eq!(revoked.state_at(START), KeyState::Revoked);

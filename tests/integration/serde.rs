@@ -118,10 +118,10 @@ fn full() -> (KeyRecordParts, Value) {
     parts.lineage = "ABCDEFGHIJKL".parse().unwrap();
     parts.generation = 4;
     parts.version = 5;
-    parts.revocation = Some(Revocation {
-        at: Timestamp::from_unix(7),
-        reason: RevocationReason::Superseded,
-    });
+    parts.revocation = Some(Revocation::new(
+        Timestamp::from_unix(7),
+        RevocationReason::Superseded,
+    ));
     parts.label = Some("laptop".parse().unwrap());
     parts.metadata = [("tier", "gold")].try_into().unwrap();
     parts.prefix = Some("acme_live".parse().unwrap());

@@ -44,10 +44,7 @@ fn parts() -> KeyRecordParts {
 }
 
 fn revocation() -> Revocation {
-    Revocation {
-        at: Timestamp::from_unix(7),
-        reason: RevocationReason::KeyCompromise,
-    }
+    Revocation::new(Timestamp::from_unix(7), RevocationReason::KeyCompromise)
 }
 
 /// What a key allows: the scopes at each time, if no caveat is added to those of the other record.

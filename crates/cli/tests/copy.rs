@@ -141,10 +141,10 @@ async fn full(shell: &Shell) -> (Vec<String>, String) {
     let mut peppered = bare(450, "billing");
     peppered.pepper_version = Some(7);
     peppered.version = 40;
-    peppered.revocation = Some(Revocation {
-        at: Timestamp::from_unix(1_700_000_001),
-        reason: RevocationReason::CessationOfOperation,
-    });
+    peppered.revocation = Some(Revocation::new(
+        Timestamp::from_unix(1_700_000_001),
+        RevocationReason::CessationOfOperation,
+    ));
     put(&*store, [peppered]).await;
     let used = |number: u32| {
         (

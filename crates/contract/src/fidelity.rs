@@ -54,10 +54,7 @@ fn records<S: KeyStore>(trial: &Trial<S>) -> Vec<(String, KeyRecordParts)> {
     times.not_before = LAST;
     times.expires_at = Some(LAST);
     times.grace_ends_at = Some(Timestamp::from_unix(0));
-    times.revocation = Some(Revocation {
-        at: LAST,
-        reason: RevocationReason::Unspecified,
-    });
+    times.revocation = Some(Revocation::new(LAST, RevocationReason::Unspecified));
 
     let mut numbers = key("alice");
     numbers.generation = u32::MAX;
@@ -137,10 +134,7 @@ async fn every_field_changes<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violat
             parts.caveats = caveats("moon=full net=10.0.0.0/8");
             parts.expires_at = Some(after(3));
             parts.grace_ends_at = Some(after(4));
-            parts.revocation = Some(Revocation {
-                at: after(6),
-                reason: RevocationReason::Superseded,
-            });
+            parts.revocation = Some(Revocation::new(after(6), RevocationReason::Superseded));
         })
         .await?;
     trial
@@ -214,7 +208,7 @@ fn is_refusal(kind: StoreErrorKind) -> bool {
 async fn reasons<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     for reason in RevocationReason::ALL.iter().copied() {
         let mut parts = trial.key(&realm("reasons"), "alice");
-        parts.revocation = Some(Revocation { at: ISSUED, reason });
+        parts.revocation = Some(Revocation::new(ISSUED, reason));
         let record = trial.put(parts).await?;
         trial
             .shows(&record, &format!("of a key revoked as {reason}"))

@@ -47,10 +47,10 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
     .await?;
     let revoked = trial
         .edit(&second, |parts| {
-            parts.revocation = Some(Revocation {
-                at: parts.issued_at,
-                reason: RevocationReason::KeyCompromise,
-            });
+            parts.revocation = Some(Revocation::new(
+                parts.issued_at,
+                RevocationReason::KeyCompromise,
+            ));
         })
         .await?;
     answers(trial, "a revoked key", &[(&revoked, true), (&first, true)]).await?;

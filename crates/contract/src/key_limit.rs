@@ -58,10 +58,7 @@ async fn revoke<S: KeyStore>(
     realm: &Realm,
     target: &Target,
 ) -> Result<(), Violation> {
-    let revocation = Revocation {
-        at: after(1),
-        reason: REASON,
-    };
+    let revocation = Revocation::new(after(1), REASON);
     let revoked = trial.store.revoke(realm, target, revocation, None).await;
     revoked.map_err(|error| trial::failed("revoke", &error))?;
     Ok(())

@@ -107,11 +107,9 @@ async fn populate<S: KeyStore>(trial: &Trial<S>, realm: &Realm) -> Result<Vec<He
         };
         match place % 5 {
             1 => {
-                parts.revocation = Some(Revocation {
-                    // Also by a clock that is ahead of the others.
-                    at: offset(place),
-                    reason: RevocationReason::Superseded,
-                });
+                // Also by a clock that is ahead of the others.
+                let at = offset(place);
+                parts.revocation = Some(Revocation::new(at, RevocationReason::Superseded));
             }
             2 => parts.grace_ends_at = Some(after(NOW + place as u64 % 2)),
             3 if place % 2 == 0 => parts.grace_ends_at = Some(after(NOW + 86_400)),

@@ -29,10 +29,7 @@ pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
 }
 
 fn revoke(parts: &mut KeyRecordParts, at: Timestamp) {
-    parts.revocation = Some(Revocation {
-        at,
-        reason: RevocationReason::Superseded,
-    });
+    parts.revocation = Some(Revocation::new(at, RevocationReason::Superseded));
 }
 
 async fn boundary<S: KeyStore>(trial: &Trial<S>, orders: &Realm) -> Result<(), Violation> {

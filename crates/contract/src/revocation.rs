@@ -18,10 +18,7 @@ const DUELS: usize = 15;
 /// The last moment that every store holds.
 const LAST: Timestamp = Timestamp::from_unix(i64::MAX as u64);
 
-const REVOCATION: Revocation = Revocation {
-    at: after(7),
-    reason: RevocationReason::KeyCompromise,
-};
+const REVOCATION: Revocation = Revocation::new(after(7), RevocationReason::KeyCompromise);
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     a_key(trial).await?;
@@ -118,10 +115,7 @@ async fn a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         .shows(&bystander, "after another key was revoked")
         .await?;
 
-    let later = Revocation {
-        at: after(99),
-        reason: RevocationReason::Unspecified,
-    };
+    let later = Revocation::new(after(99), RevocationReason::Unspecified);
     let again = revoke(trial, &orders, &Target::Key(key.id()), later).await?;
     trial.require(
         again.found && again.ended.is_empty(),
@@ -146,10 +140,7 @@ async fn a_lineage<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         }
         let mut revoked = trial.key(&orders, "alice");
         revoked.lineage = lineage;
-        revoked.revocation = Some(Revocation {
-            at: after(1),
-            reason: RevocationReason::Superseded,
-        });
+        revoked.revocation = Some(Revocation::new(after(1), RevocationReason::Superseded));
         let revoked = trial.put(revoked).await?;
         let mut elsewhere = trial.key(&billing, "alice");
         elsewhere.lineage = lineage;
@@ -210,7 +201,7 @@ async fn a_subject<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 async fn at_any_time<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let orders = realm("times");
     for at in [Timestamp::from_unix(0), LAST, Timestamp::MAX] {
-        let revocation = Revocation { at, ..REVOCATION };
+        let revocation = Revocation::new(at, REVOCATION.reason);
         let key = trial.held(&orders, "alice").await?;
         let by_commit = trial.held(&orders, "bob").await?;
         revoke(trial, &orders, &Target::Key(key.id()), revocation).await?;

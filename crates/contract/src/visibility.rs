@@ -35,10 +35,7 @@ async fn life_of_a_key<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
 
     let revoked = trial
         .edit(&rotated, |parts| {
-            parts.revocation = Some(Revocation {
-                at: after(1),
-                reason: RevocationReason::KeyCompromise,
-            });
+            parts.revocation = Some(Revocation::new(after(1), RevocationReason::KeyCompromise));
         })
         .await?;
     trial.shows(&revoked, "after a key was revoked").await

@@ -59,6 +59,7 @@ mod connection;
 mod error;
 mod feed;
 mod home;
+mod in_transaction;
 mod list;
 mod open;
 mod options;
@@ -72,7 +73,6 @@ mod tables;
 mod task;
 mod transaction;
 mod url;
-mod within;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -89,12 +89,12 @@ use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use self::connection::Connections;
 #[doc(inline)]
+pub use self::in_transaction::InTransaction;
+#[doc(inline)]
 pub use self::options::PostgresOptions;
 use self::record::{column, to_record};
 use self::tables::{SEEN, SELECT_BY_ID, SELECT_BY_IDS, Tables, seen};
 use self::task::detached;
-#[doc(inline)]
-pub use self::within::InTransaction;
 
 /// The version of sqlx whose `PgPool` and `PgConnection` [`PostgresStore`] takes.
 #[doc(no_inline)]

@@ -77,11 +77,7 @@ pub(super) async fn list(
     realm: &Realm,
     query: &ListQuery,
 ) -> Result<Page, StoreError> {
-    let asked = ListStatements {
-        dialect: &DIALECT,
-        realm,
-        query,
-    };
+    let asked = ListStatements::new(&DIALECT, realm, query);
     // No text of Postgres holds NUL, so no key has one.
     let texts = [query.subject.as_deref(), query.id_prefix.as_deref()];
     let has_nul = texts.into_iter().flatten().any(|text| text.contains('\0'));
@@ -190,7 +186,7 @@ fn position(row: &PgRow) -> Result<Option<Position>, StoreError> {
     id.map(|id| {
         let issued_at: Option<i64> = column(row, SEEN + 5)?;
         let (id, issued_at) = (id.as_bytes().to_vec(), issued_at.unwrap_or(-1));
-        Ok(Position { id, issued_at })
+        Ok(Position::new(id, issued_at))
     })
     .transpose()
 }

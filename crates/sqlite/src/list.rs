@@ -71,11 +71,7 @@ pub(super) fn list(
     // One state of the store for all reads.
     let reading = connection.transaction()?;
     require_intact(&reading, place)?;
-    let asked = ListStatements {
-        dialect: &DIALECT,
-        realm,
-        query,
-    };
+    let asked = ListStatements::new(&DIALECT, realm, query);
     if asked.is_nothing() {
         return Ok(Page::default());
     }
@@ -101,7 +97,7 @@ pub(super) fn list(
 
 fn way(connection: &Connection, asked: &ListStatements<'_>) -> Result<Way, rusqlite::Error> {
     for (filter, few) in asked.filters() {
-        let Statement { sql, values } = asked.count(filter, few);
+        let Statement { sql, values, .. } = asked.count(filter, few);
         let mut counting = connection.prepare_cached(&sql)?;
         let found: i64 = counting.query_row(bound(&values), |row| row.get(0))?;
         if found <= few {
@@ -118,7 +114,7 @@ fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
     };
     // The column holds integers only.
     let issued_at = row.get_ref(5)?.as_i64().unwrap_or(-1);
-    Ok(Position { id, issued_at })
+    Ok(Position::new(id, issued_at))
 }
 
 /// An error of SQLite itself ends the list. An error in the row does not.

@@ -6,15 +6,15 @@
 )]
 mod caveat;
 mod caveats;
+mod certificate_thumbprint;
 mod facts;
 mod kind;
 mod networks;
-mod thumbprint;
 
 pub use caveat::Caveat;
 pub use caveats::Caveats;
 pub(crate) use caveats::Unmet;
+pub use certificate_thumbprint::CertificateThumbprint;
 pub use facts::Facts;
 pub use kind::CaveatKind;
 pub use networks::Networks;
-pub use thumbprint::CertificateThumbprint;

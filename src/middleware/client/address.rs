@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap};
 
-use super::forwarded::TrustedProxies;
 use super::peer::Peer;
+use super::trusted_proxies::TrustedProxies;
 
 /// How a layer finds the address of a request's client, for the caveat `net`.
 ///

@@ -2,13 +2,13 @@
 
 mod address;
 mod certificate;
-mod forwarded;
 mod peer;
 mod texts;
+mod trusted_proxies;
 
 pub use address::ClientAddress;
 pub use certificate::ClientCertificate;
-pub use forwarded::TrustedProxies;
+pub use trusted_proxies::TrustedProxies;
 
 use crate::access::caveat::{CaveatKind, Facts};
 use crate::middleware::head::RequestHead;

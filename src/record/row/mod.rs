@@ -217,10 +217,10 @@ impl<'a> Row<'a> {
     fn parse(&self, realm: &Realm) -> Result<Arc<KeyRecord>, StoreError> {
         let revocation = match (self.revoked_at, self.revocation_reason) {
             (None, None) => None,
-            (Some(at), Some(reason)) => Some(Revocation {
-                at: moment("revoked_at", at)?,
-                reason: parse("revocation_reason", reason)?,
-            }),
+            (Some(at), Some(reason)) => Some(Revocation::new(
+                moment("revoked_at", at)?,
+                parse("revocation_reason", reason)?,
+            )),
             _ => return Err(unfit("revocation_reason")),
         };
         Ok(Arc::from(KeyRecordParts {

@@ -139,10 +139,10 @@ mod tests {
         assert!(matches!(found(&index, &parts), Held::Hot(_)));
 
         parts.version += 1;
-        parts.revocation = Some(Revocation {
-            at: Timestamp::from_unix(10),
-            reason: RevocationReason::KeyCompromise,
-        });
+        parts.revocation = Some(Revocation::new(
+            Timestamp::from_unix(10),
+            RevocationReason::KeyCompromise,
+        ));
         index.put(KeyRecord::from(parts.clone()));
         assert_eq!(found(&index, &parts).revocation(), parts.revocation);
 

@@ -185,10 +185,10 @@ fn next(held: &Arc<KeyRecord>, record: Arc<KeyRecord>) -> Option<Arc<KeyRecord>>
 /// If no set can hold the caveats of both, or the secret was revoked as that of another key, no request may pass.
 fn ended(record: &KeyRecord) -> KeyRecord {
     let mut parts = record.to_parts();
-    parts.revocation = Some(Revocation {
-        at: record.issued_at(),
-        reason: RevocationReason::Unspecified,
-    });
+    parts.revocation = Some(Revocation::new(
+        record.issued_at(),
+        RevocationReason::Unspecified,
+    ));
     parts.into()
 }
 

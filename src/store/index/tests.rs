@@ -67,7 +67,7 @@ fn requests(order: Order) {
         let asked = copy.freshness().ask().expect("it counts");
         let reason = RevocationReason::KeyCompromise;
         let at = Timestamp::from_unix(10);
-        let revoked = record(Some(Revocation { at, reason }));
+        let revoked = record(Some(Revocation::new(at, reason)));
         if order == Order::DeadlineFirst {
             copy.freshness().renew(asked, LEASE);
             copy.put(revoked);

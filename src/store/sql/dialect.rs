@@ -6,6 +6,9 @@ use super::value::Value;
 ///
 /// The statements name the columns of [`Row`](super::Row), `realm`, and `last_used_at`, the time of the last
 /// use or NULL.
+///
+/// It is not `#[non_exhaustive]`: a difference that is found later has no value that is right for every database, so a
+/// store shall not compile until it has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
     /// The table of keys, as a statement names it.

@@ -33,7 +33,7 @@
 //!
 //! let query = ListQuery::new().subject("alice").limit(100);
 //! let realm = "orders".parse()?;
-//! let list = ListStatements { dialect: &DIALECT, realm: &realm, query: &query };
+//! let list = ListStatements::new(&DIALECT, &realm, &query);
 //! // A store counts what the filters find first. This query has none.
 //! assert!(list.filters().is_empty());
 //!

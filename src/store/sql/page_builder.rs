@@ -23,10 +23,9 @@ pub struct PageBuilder<'a> {
 impl<'a> PageBuilder<'a> {
     /// The beginning of the page that a query asks for.
     pub fn new(query: &'a ListQuery) -> Self {
-        let after = query.after.map(|after| Position {
-            id: after.id().as_str().into(),
-            issued_at: number(after.issued_at()),
-        });
+        let after = query
+            .after
+            .map(|after| Position::new(after.id().as_str().into(), number(after.issued_at())));
         Self {
             query,
             records: Vec::new(),

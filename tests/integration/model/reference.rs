@@ -148,7 +148,7 @@ impl Reference {
         for &key in keys {
             let parts = &mut self.keys[key].parts;
             if parts.revocation.is_none() {
-                parts.revocation = Some(Revocation { at, reason });
+                parts.revocation = Some(Revocation::new(at, reason));
                 parts.version += 1;
                 count += 1;
             }

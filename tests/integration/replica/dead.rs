@@ -272,10 +272,7 @@ async fn i09_an_audit_that_differs_misses_no_change_of_the_other_parts() {
             }
             edited(&row, |parts| {
                 parts.version += 1;
-                parts.revocation = Some(Revocation {
-                    at: START,
-                    reason: RevocationReason::KeyCompromise,
-                });
+                parts.revocation = Some(Revocation::new(START, RevocationReason::KeyCompromise));
             })
         });
         feed.edit(rows.collect());

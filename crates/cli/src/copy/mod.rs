@@ -114,10 +114,7 @@ impl Copying<'_> {
             .state(KeyState::Revoked);
         let revoked = self.source.list(realm, &revoked).await?;
         if revoked.unreadable().iter().any(|it| it.id() == Some(id)) {
-            let revocation = Revocation {
-                at: SystemClock.now(),
-                reason: RevocationReason::Unspecified,
-            };
+            let revocation = Revocation::new(SystemClock.now(), RevocationReason::Unspecified);
             self.target.revoke(realm, id, revocation).await?;
         }
         Ok(())

@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn invariant_2_a_revocation_of_either_side_is_for_good() {
         let revoked = |mut parts: KeyRecordParts| {
-            parts.revocation = Some(Revocation {
-                at: Timestamp::from_unix(7),
-                reason: RevocationReason::KeyCompromise,
-            });
+            parts.revocation = Some(Revocation::new(
+                Timestamp::from_unix(7),
+                RevocationReason::KeyCompromise,
+            ));
             parts
         };
         let there = revoked(parts(2, "r"));

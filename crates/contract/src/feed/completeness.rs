@@ -39,10 +39,7 @@ async fn life_of_a_key<S: Feed>(trial: &Trial<S>) -> Result<(), Violation> {
     copy.shows(&narrowed, "after a key was narrowed")?;
 
     let target = Target::Subject("alice".to_owned());
-    let revocation = Revocation {
-        at: after(7),
-        reason: RevocationReason::KeyCompromise,
-    };
+    let revocation = Revocation::new(after(7), RevocationReason::KeyCompromise);
     let revoked = trial.store.revoke(&orders, &target, revocation, None).await;
     revoked.map_err(|error| failed("revoke", &error))?;
     copy.pull().await?;

@@ -46,10 +46,8 @@ async fn every_field<S: Feed>(
                 1 => parts.expires_at = Some(after(500)),
                 2 => parts.grace_ends_at = Some(after(400)),
                 _ => {
-                    parts.revocation = Some(Revocation {
-                        at: after(3),
-                        reason: RevocationReason::Superseded,
-                    });
+                    parts.revocation =
+                        Some(Revocation::new(after(3), RevocationReason::Superseded));
                 }
             })
             .await?;

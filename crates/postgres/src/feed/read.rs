@@ -224,7 +224,7 @@ pub(super) fn sums(answer: &[PgRow]) -> Result<Sums, StoreError> {
         let sum: i128 = sum.parse().map_err(|_| unfit())?;
         // Postgres added signed numbers.
         let sum = u64::try_from(sum.rem_euclid(1 << 64)).map_err(|_| unfit())?;
-        sums.set(bucket, Sum { count, sum });
+        sums.set(bucket, Sum::new(count, sum));
     }
     Ok(sums)
 }

@@ -81,7 +81,7 @@ fn each_way_finds_what_the_query_matches() {
         let key = record(row, &realm).ok().expect("a record");
         held.push((key, used.map(|used| Timestamp::from_unix(used.into()))));
     }
-    let ids = |Statement { sql, values }: Statement| -> Vec<String> {
+    let ids = |Statement { sql, values, .. }: Statement| -> Vec<String> {
         let mut statement = connection.prepare(&sql).unwrap();
         let rows = statement.query_map(bound(&values), |row| row.get(0));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
@@ -91,11 +91,7 @@ fn each_way_finds_what_the_query_matches() {
         for query in queries() {
             let query = query.at(at);
             for query in [query.clone(), query.newest_first()] {
-                let asked = ListStatements {
-                    dialect: &DIALECT,
-                    realm: &realm,
-                    query: &query,
-                };
+                let asked = ListStatements::new(&DIALECT, &realm, &query);
                 let matching = held.iter().filter(|(key, used)| query.matches(key, *used));
                 let mut due: Vec<&KeyRecord> = matching.map(|(key, _)| &**key).collect();
                 due.sort_by_key(|key| Cursor::of(key).id());
@@ -106,9 +102,11 @@ fn each_way_finds_what_the_query_matches() {
                     assert!(due.is_empty(), "{query:?}");
                     continue;
                 }
-                let middle = due.get(due.len() / 2).map(|key| Position {
-                    id: key.id().as_str().into(),
-                    issued_at: i64::try_from(key.issued_at().as_unix()).unwrap(),
+                let middle = due.get(due.len() / 2).map(|key| {
+                    Position::new(
+                        key.id().as_str().into(),
+                        i64::try_from(key.issued_at().as_unix()).unwrap(),
+                    )
                 });
                 let due: Vec<String> = due.iter().map(|key| key.id().to_string()).collect();
                 let filters = asked.filters();
@@ -134,7 +132,7 @@ fn each_way_finds_what_the_query_matches() {
 #[allow(clippy::too_many_lines, reason = "one table of plans")]
 fn no_list_sorts_or_reads_everything() {
     let connection = connection();
-    let explain = |Statement { sql, values }: Statement| -> Vec<String> {
+    let explain = |Statement { sql, values, .. }: Statement| -> Vec<String> {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();
@@ -201,11 +199,7 @@ fn no_list_sorts_or_reads_everything() {
         ),
         by(Filter::Realm, "api_keys_by_"),
     ] {
-        let asked = ListStatements {
-            dialect: &DIALECT,
-            realm: &realm,
-            query: &query,
-        };
+        let asked = ListStatements::new(&DIALECT, &realm, &query);
         let plan = explain(asked.page(way, PageBuilder::new(&query).after(), query.limit));
         let text = plan.join("; ");
         assert!(text.contains(index), "{way:?} {query:?}: {text}");
@@ -229,7 +223,7 @@ fn no_list_sorts_or_reads_everything() {
                     };
                     alone.newest_first = query.newest_first;
                     for query in [&query, &alone] {
-                        let asked = ListStatements { query, ..asked };
+                        let asked = ListStatements::new(asked.dialect, asked.realm, query);
                         let plan =
                             explain(asked.page(way, PageBuilder::new(query).after(), Some(10)));
                         let outer =
@@ -250,10 +244,7 @@ fn no_list_sorts_or_reads_everything() {
         }
         if way == Way::Direct {
             let query = query.clone().newest_first();
-            let asked = ListStatements {
-                query: &query,
-                ..asked
-            };
+            let asked = ListStatements::new(asked.dialect, asked.realm, &query);
             let newest = explain(asked.page(way, PageBuilder::new(&query).after(), Some(10)));
             assert!(newest[0].contains(index), "{query:?}: {newest:?}");
         }
@@ -276,7 +267,7 @@ fn no_list_sorts_or_reads_everything() {
 #[test]
 fn a_filter_looks_at_no_row_that_it_does_not_show() {
     let connection = connection();
-    let seeks = |Statement { sql, values }: Statement| -> usize {
+    let seeks = |Statement { sql, values, .. }: Statement| -> usize {
         let mut statement = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
         let rows = statement.query_map(bound(&values), |row| row.get(1));
         let steps: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
@@ -298,11 +289,7 @@ fn a_filter_looks_at_no_row_that_it_does_not_show() {
         (all().state(KeyState::Revoked), Filter::State),
     ] {
         for query in [query.clone(), query.newest_first()] {
-            let asked = ListStatements {
-                dialect: &DIALECT,
-                realm: &realm,
-                query: &query,
-            };
+            let asked = ListStatements::new(&DIALECT, &realm, &query);
             assert_eq!(seeks(asked.count(filter, 10)), 0, "{query:?}");
             // One descent reads what is shown.
             let page = asked.page(Way::By(filter), None, Some(10));
