@@ -1,6 +1,7 @@
 //! Guides: which method to call when, with examples that run. There is no code to use here.
 //!
 //! - [`adopting`]: a service that authenticates its own way.
+//! - [`history`]: who changed which key, and who revoked that one.
 //! - [`moving`]: keys that another system minted keep working.
 //! - [`reports`]: keys that end soon, that are unused, or that have a scope.
 //! - [`rotating`]: rotating keys without an outage.
@@ -15,6 +16,7 @@
 //! (`guide::own_store`).
 
 pub mod adopting;
+pub mod history;
 pub mod moving;
 pub mod privilege;
 pub mod reports;

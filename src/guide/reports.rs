@@ -80,6 +80,7 @@
 //! | what was issued last? | `.newest_first().limit(20)` | `list --newest-first --limit 20` |
 //! | which old keys still work? | `.in_grace()` | `list --state in_grace` |
 //! | which key is the one in this log? | `.id_prefix("9fQ2")` | `list --id-prefix 9fQ2` |
+//! | who revoked that one? | [`HistoryQuery`](crate::store::HistoryQuery), see [`history`](super::history) | `history 9fQ2…` |
 //! | what was revoked? | `.state(KeyState::Revoked)` | `list --state revoked` |
 //!
 //! # Pages

@@ -15,8 +15,8 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
 use crate::store::{
-    BoxFuture, Change, ChangeListener, Found, Index, KeyStore, ListQuery, Lookup, Page, Revoked,
-    StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use crate::time::Timestamp;
 
@@ -250,6 +250,23 @@ impl KeyStore for Replica {
             self.follow_up().await;
             Ok(purged)
         })
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        self.0.source.history(realm, query)
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.0.source.forget_history(realm, before, by)
     }
 
     fn record_uses<'a>(

@@ -10,6 +10,7 @@ mod builder;
 mod change;
 mod describe;
 mod form;
+mod history;
 mod import;
 mod import_digests;
 mod import_many;

@@ -7,7 +7,8 @@ use std::sync::Weak;
 use super::lookup::{BoxFuture, Found, Lookup};
 use super::store_id::StoreId;
 use super::{
-    Change, ChangeListener, Index, ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target,
+    Change, ChangeListener, HistoryPage, HistoryQuery, Index, ListQuery, Page, Revoked, StoreError,
+    StoreErrorKind, Target,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -70,6 +71,13 @@ use crate::time::Timestamp;
 ///   else: no field of a record, no version, and no record that is gone. A call may name many keys, and
 ///   one several times. A time that an `i64` cannot hold may be refused. A store that keeps no last uses
 ///   refuses these calls as [`Unsupported`](StoreErrorKind::Unsupported).
+/// - **History.** [`history`](Self::history) has an entry for each record that a commit, a revocation or a purge
+///   has written or removed, from the moment at which look-ups see it, with the actor of the call. It has none of a
+///   change that was refused. Entries outlive the record, and none has a digest or the text of a label or of
+///   metadata. They are in the order of their times. Pages show each once, and no two entries have one
+///   place. [`forget_history`](Self::forget_history) removes those of one realm from before a time and adds one that
+///   says so. Nothing else removes or changes any. A store that keeps no history refuses these calls as
+///   [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
 ///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
 /// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, concurrently with others, or is
@@ -196,6 +204,29 @@ pub trait KeyStore: Send + Sync + 'static {
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let _ = (realm, uses);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
+
+    /// The entries of the history of a realm that the query asks for, in its order. The default fails as
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        let _ = (realm, query);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
+
+    /// Removes the entries of the history of a realm from before a time, and returns how many there were. `by` says
+    /// who asks for it, if that is known. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let _ = (realm, before, by);
         Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
     }
 

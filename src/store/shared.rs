@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use super::{
-    BoxFuture, Change, ChangeListener, Found, Index, KeyStore, ListQuery, Lookup, Page, Revoked,
-    StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -81,6 +81,23 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         (**self).purge(realm, ended_by, by)
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        (**self).history(realm, query)
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        (**self).forget_history(realm, before, by)
     }
 
     fn record_uses<'a>(

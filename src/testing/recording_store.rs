@@ -10,8 +10,8 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::Revocation;
 use crate::store::{
-    BoxFuture, Change, ChangeListener, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore,
-    Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
+    ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
 };
 use crate::time::Timestamp;
 
@@ -127,6 +127,23 @@ impl KeyStore for RecordingStore {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.inner.purge(realm, ended_by, by)
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        self.inner.history(realm, query)
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.inner.forget_history(realm, before, by)
     }
 
     fn record_uses<'a>(

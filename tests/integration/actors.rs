@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tower_api_key::store::MemoryStore;
+use tower_api_key::store::{HistoryKind, HistoryQuery, MemoryStore, StoreError, StoreErrorKind};
 use tower_api_key::{
-    Actor, Description, ErrorKind, Event, Grant, Import, KeyRing, OldKey, RevocationReason,
-    ScopeSet, Unannounced, observer_fn,
+    Actor, Description, ErrorKind, Event, Grant, Import, KeyRing, ManualClock, OldKey,
+    RevocationReason, ScopeSet, Timestamp, Unannounced, observer_fn,
 };
 
-use crate::support::IMPORTED;
+use crate::support::{IMPORTED, START};
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
 
@@ -110,5 +110,50 @@ fn r06_a_key_is_no_actor() {
         let error = ring.acting_as(text).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidActor, "{text:?}");
         assert!(!error.to_string().contains("0123456789AB"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_is_forgotten_by_age_and_not_by_a_clock_that_fails() {
+    let clock = ManualClock::new(START);
+    let store = MemoryStore::with_history(clock.clone());
+    let ring = KeyRing::builder("acme").clock(clock.clone());
+    let ring = ring.build(store.clone()).unwrap();
+    ring.issue(Grant::new("alice")).await.unwrap();
+    clock.advance(Duration::from_hours(1));
+    ring.issue(Grant::new("bob")).await.unwrap();
+    let ops = ring.acting_as("ops").unwrap();
+    assert_eq!(
+        ops.forget_history(Duration::from_hours(1)).await.unwrap(),
+        0
+    );
+    let minutes = Duration::from_mins(59);
+    assert_eq!(ops.forget_history(minutes).await.unwrap(), 1);
+    let left = ring.history(&HistoryQuery::new()).await.unwrap();
+    let left: Vec<_> = left.iter().map(|it| (it.kind(), it.actor())).collect();
+    let ops = Actor::new("ops").unwrap();
+    let due = [
+        (HistoryKind::Forgotten, Some(&ops)),
+        (HistoryKind::Added, None),
+    ];
+    assert_eq!(left, due);
+
+    let failing = KeyRing::builder("acme").clock(ManualClock::new(Timestamp::MAX));
+    let failing = failing.build(store).unwrap();
+    assert_eq!(failing.forget_history(Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(ring.history(&HistoryQuery::new()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_without_a_history_says_so() {
+    let ring = KeyRing::builder("acme").build(MemoryStore::new()).unwrap();
+    for error in [
+        ring.history(&HistoryQuery::new()).await.map(drop),
+        ring.forget_history(Duration::ZERO).await.map(drop),
+    ] {
+        let error = error.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        let source = source.downcast_ref::<StoreError>().unwrap();
+        assert_eq!(source.kind(), StoreErrorKind::Unsupported);
     }
 }

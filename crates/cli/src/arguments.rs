@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::description::DescriptionArguments;
 use crate::failure::EXIT_CODES;
 use crate::grant::{GrantArguments, RegrantArguments};
+use crate::history_arguments::HistoryArguments;
 use crate::import::arguments::ImportArguments;
 use crate::policy_arguments::PolicyArguments;
 
@@ -166,6 +167,11 @@ pub(crate) enum Command {
         /// prefix; - reads the key from standard input
         id: String,
     },
+    /// Show who changed which key, when and how
+    ///
+    /// The history outlives the records of the keys. A keys file has none. With --json, each entry is an object in a line
+    /// of its own (NDJSON).
+    History(HistoryArguments),
     /// Import a key that was minted elsewhere, from standard input, or a file of them
     ///
     /// An imported key has no default lifetime, so its expiry must be given.

@@ -35,6 +35,9 @@ pub(crate) fn restore(
     if present_is_lost {
         restore = restore.danger_present_is_lost();
     }
+    if let Some(actor) = common.actor()? {
+        restore = restore.acting_as(actor);
+    }
     let restored = restore.into(path)?;
     if !restored.present {
         output.warn(

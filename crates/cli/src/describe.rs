@@ -1,8 +1,10 @@
 //! Records for people and for programs. The digest is for neither.
 
 use serde_json::Value;
+use tower_api_key::store::HistoryEntry;
 use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, Label, SystemClock, Timestamp};
 
+use crate::history::author;
 use crate::output::columns;
 use crate::table::{Cell, Style, aligned, fitted};
 
@@ -74,7 +76,12 @@ pub(crate) fn list<'a>(
 }
 
 /// A line for each field.
-pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours: bool) -> String {
+pub(crate) fn details(
+    record: &KeyRecord,
+    last_used: Option<Timestamp>,
+    last_change: Option<&HistoryEntry>,
+    colours: bool,
+) -> String {
     let mut rows = Vec::new();
     let mut row = |name: &str, text: &str, style| {
         rows.push(vec![Cell::new(name, Style::Strong), Cell::new(text, style)]);
@@ -132,6 +139,14 @@ pub(crate) fn details(record: &KeyRecord, last_used: Option<Timestamp>, colours:
     }
     if let Some(at) = last_used {
         row("last used", &at.to_rfc3339(), plain);
+    }
+    if let Some(change) = last_change {
+        let (at, kind) = (change.at().to_rfc3339(), change.kind());
+        row(
+            "changed",
+            &format!("{at}, {kind} by {}", author(change)),
+            plain,
+        );
     }
     aligned(&rows, colours)
 }

@@ -39,7 +39,7 @@ struct Page {
     examples: &'static str,
 }
 
-const PAGES: [Page; 20] = [
+const PAGES: [Page; 21] = [
     Page {
         name: "issue",
         common: CHANGES,
@@ -111,6 +111,15 @@ const PAGES: [Page; 20] = [
   tower-api-key show - < leaked.txt",
     },
     Page {
+        name: "history",
+        common: CHANGES,
+        idle: &[],
+        examples: "
+  tower-api-key history 0123456789Ab
+  tower-api-key history --subject alice --since 7d
+  tower-api-key history --oldest-first --json > history.ndjson",
+    },
+    Page {
         name: "import",
         common: CHANGES,
         idle: &["max_grace"],
@@ -163,7 +172,7 @@ const PAGES: [Page; 20] = [
     },
     Page {
         name: "restore",
-        common: STORE,
+        common: &["store", "actor", "json"],
         idle: &[],
         examples: "
   tower-api-key restore keys-of-today.db",

@@ -13,6 +13,8 @@ mod durations;
 mod failure;
 mod grant;
 mod help;
+mod history;
+mod history_arguments;
 mod import;
 mod keys;
 mod lineage;

@@ -2,6 +2,7 @@
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
+use crate::history::history;
 use crate::output::{Output, print};
 use crate::{backup, check, copy, help, import, keys, list, mint, records, setup, staleness};
 
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             Command::List(filters) => list::list(common, output, &filters).await,
             Command::Show { id } => records::show(common, output, &id).await,
+            Command::History(arguments) => history(common, output, &arguments).await,
             Command::Import { import } => import::import(common, output, &import).await,
             Command::Check {
                 all,

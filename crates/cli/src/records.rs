@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-use tower_api_key::store::ListQuery;
+use serde_json::{Value, json};
+use tower_api_key::store::{HistoryEntry, HistoryQuery, ListQuery};
 use tower_api_key::{
-    Caveats, Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason, ScopeSet,
+    Actor, Caveats, Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason, ScopeSet,
 };
 
 use crate::arguments::{Common, Reason, Target};
@@ -167,8 +167,21 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;
-    let value = describe::json_of(&record, last_used);
-    let text = describe::details(&record, last_used, colours(&std::io::stdout()));
+    // Not every store keeps a history.
+    let newest = HistoryQuery::new().key(id).limit(1);
+    let history = ring.history(&newest).await.ok();
+    let last = history.as_deref().and_then(<[HistoryEntry]>::first);
+    let mut value = describe::json_of(&record, last_used);
+    value["last_change"] = last.map_or(Value::Null, |last| {
+        json!({
+            "at": last.at().to_rfc3339(),
+            "kind": last.kind().as_str(),
+            "actor": last.actor().map(Actor::as_str),
+            "role": last.role(),
+            "by_hand": last.is_by_hand(),
+        })
+    });
+    let text = describe::details(&record, last_used, last, colours(&std::io::stdout()));
     output.either(&value, &text)
 }
 

@@ -45,7 +45,8 @@ fn issue_writes_the_key_alone_to_standard_output() {
     assert_eq!(issued.stdout, format!("{key}\n"));
     assert_eq!(issued.named(&[(id, "ALICE")]).stderr, DETAILS);
     let shown = shell.run(&["show", id]);
-    assert_eq!(shown.named(&[(id, "ALICE")]), ran(0, DETAILS, ""));
+    let changed = format!("{DETAILS}changed     TIME, added by ops@example.com\n");
+    assert_eq!(shown.named(&[(id, "ALICE")]), ran(0, &changed, ""));
 
     let issued = shell.run(&["issue", "--subject", "bob", "--json", "--expires-in", "1h"]);
     assert_eq!((issued.code, issued.stderr.as_str()), (0, ""));
@@ -597,7 +598,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
 
     let listed = shell.run(&["list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "its schema has version 1, and this crate reads 8; migrate the store first";
+    let advice = "its schema has version 1, and this crate reads 9; migrate the store first";
     assert!(listed.stderr.contains(advice), "{listed:?}");
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
     let listed = shell.run(&["list"]).named(&[]);

@@ -6,7 +6,7 @@ use std::fs;
 use super::{Ran, Shell};
 use tower_api_key_test_support::support::IMPORTED;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "issue",
     "mint",
     "rotate",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 20] = [
     "revoke",
     "list",
     "show",
+    "history",
     "import",
     "check",
     "pattern",

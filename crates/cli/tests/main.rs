@@ -11,6 +11,7 @@ mod copies;
 mod copy;
 mod fleet;
 mod help;
+mod histories;
 mod lists;
 mod mistakes;
 mod moved;
@@ -70,6 +71,7 @@ impl Shell {
             .env("TOWER_API_KEY_STORE", &self.store)
             .env("TOWER_API_KEY_PREFIX", "acme")
             .env("TOWER_API_KEY_REALM", "orders")
+            .env("TOWER_API_KEY_ACTOR", "ops@example.com")
             .env_remove("NO_COLOR")
             .env_remove("COLUMNS")
             .stdin(Stdio::null());

@@ -34,6 +34,8 @@ pub enum Clause {
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
+    /// A history has an entry for each change that was applied, with its actor. It outlives the records.
+    History,
     /// Many records at once: one answer for each id, in their order.
     GetMany,
     /// A task that is taken runs to its end, whatever happens to its caller, concurrently with others.
@@ -70,6 +72,7 @@ impl Clause {
             Self::Listing => "listing",
             Self::Purge => "purge",
             Self::LastUse => "last use",
+            Self::History => "history",
             Self::GetMany => "get many",
             Self::Tasks => "tasks",
             Self::Identity => "identity",

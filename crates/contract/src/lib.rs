@@ -6,13 +6,13 @@
 //! test:
 //!
 //! ```
-//! use tower_api_key::store::MemoryStore;
+//! use tower_api_key::{SystemClock, store::MemoryStore};
 //! use tower_api_key_contract::{Violation, contract};
 //!
 //! # // In a test: #[tokio::test(flavor = "multi_thread")]
 //! # #[tokio::main(flavor = "multi_thread", worker_threads = 4)]
 //! # async fn main() -> Result<(), Violation> {
-//! let verdict = contract(async || MemoryStore::new()).await;
+//! let verdict = contract(async || MemoryStore::with_history(SystemClock)).await;
 //! assert!(verdict.is_ok());
 //! # verdict
 //! # }
@@ -55,6 +55,7 @@ mod compare_and_swap;
 mod feed;
 mod fidelity;
 mod get_many;
+mod history;
 mod identity;
 mod key_limit;
 mod last_use;
@@ -102,8 +103,8 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     contract_without(&[], empty_store).await
 }
 
-/// As [`contract`], for a store that removes no records or keeps no last uses: without
-/// [`Clause::Purge`], [`Clause::LastUse`] or both. The store must refuse those calls as
+/// As [`contract`], for a store that removes no records, keeps no last uses or keeps no history: without
+/// [`Clause::Purge`], [`Clause::LastUse`], [`Clause::History`] or several of them. The store must refuse those calls as
 /// [`Unsupported`](tower_api_key::store::StoreErrorKind::Unsupported), as the defaults of [`KeyStore`] do.
 ///
 /// # Errors
@@ -117,10 +118,10 @@ pub async fn contract_without<S: KeyStore>(
     left_out: &[Clause],
     empty_store: impl AsyncFn() -> S,
 ) -> Result<(), Violation> {
-    let optional = [Clause::Purge, Clause::LastUse];
+    let optional = [Clause::Purge, Clause::LastUse, Clause::History];
     assert!(
         left_out.iter().all(|clause| optional.contains(clause)),
-        "only the clauses purge and last use can be left out"
+        "only the clauses purge, last use and history can be left out"
     );
     assert_threads();
     let trial = async |clause| Trial::new(empty_store().await, clause);
@@ -146,6 +147,14 @@ pub async fn contract_without<S: KeyStore>(
             last_use::check_purged(&trial(Clause::LastUse).await).await?;
         }
         listing::check_unused(&trial(Clause::Listing).await).await?;
+    }
+    if left_out.contains(&Clause::History) {
+        history::check_refused(&trial(Clause::History).await).await?;
+    } else {
+        history::check(&trial(Clause::History).await).await?;
+        if !left_out.contains(&Clause::Purge) {
+            history::check_purged(&trial(Clause::History).await).await?;
+        }
     }
     get_many::check(&trial(Clause::GetMany).await).await?;
     tasks::check(&trial(Clause::Tasks).await).await?;

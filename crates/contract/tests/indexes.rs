@@ -84,7 +84,7 @@ impl KeyStore for Indexed {
     }
 }
 
-const OPTIONAL: [Clause; 2] = [Clause::Purge, Clause::LastUse];
+const OPTIONAL: [Clause; 3] = [Clause::Purge, Clause::LastUse, Clause::History];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_8_an_index_that_misses_revocations_is_caught() {

@@ -9,6 +9,7 @@ mod batches;
 mod broken;
 mod fault;
 mod feeds;
+mod histories;
 mod indexes;
 mod optional;
 mod revocations;
@@ -19,20 +20,24 @@ mod uses;
 
 use std::sync::Arc;
 
+use tower_api_key::SystemClock;
 use tower_api_key::store::{KeyStore, MemoryStore};
-use tower_api_key_contract::{Clause, contract};
+use tower_api_key_contract::{Clause, contract, contract_without};
 
 use broken::BrokenStore;
 use fault::{Fault, Field, Filter};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
-    contract(async || MemoryStore::new()).await.unwrap();
+    contract_without(&[Clause::History], async || MemoryStore::new())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shared_store_keeps_the_contract() {
-    contract(async || Arc::new(MemoryStore::new()) as Arc<dyn KeyStore>)
+    let with_history = || MemoryStore::with_history(SystemClock);
+    contract(async || Arc::new(with_history()) as Arc<dyn KeyStore>)
         .await
         .unwrap();
 }
@@ -40,7 +45,7 @@ async fn a_shared_store_keeps_the_contract() {
 /// The others fail because of their fault, and not because of how they are built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_without_a_fault_keeps_the_contract() {
-    contract(async || BrokenStore::new(Fault::None))
+    contract_without(&[Clause::History], async || BrokenStore::new(Fault::None))
         .await
         .unwrap();
 }
@@ -61,7 +66,9 @@ fn is_caught(fault: Fault, clause: Clause, seen: &str) {
         .build()
         .unwrap();
     let violation = runtime
-        .block_on(contract(async || BrokenStore::new(fault)))
+        .block_on(contract_without(&[Clause::History], async || {
+            BrokenStore::new(fault)
+        }))
         .expect_err("the suite passes a broken store");
     assert_eq!(violation.clause(), clause, "{violation}");
     assert!(violation.seen().contains(seen), "{violation}");

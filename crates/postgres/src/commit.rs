@@ -13,10 +13,18 @@ use tower_api_key::store::{Change, Expected, KeyLimit, StoreError, StoreErrorKin
 use super::columns::Rows;
 use super::connection::Connections;
 use super::error::{because, commit_failed};
+use super::history::{act, ring};
 use super::tables::Tables;
 
 /// In the order of the array, which is sorted, so that two commits never deadlock.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
+
+/// The same, and says for the history whose changes follow.
+const LOCK_AND_ACT: &str = concat!(
+    "SELECT pg_catalog.pg_advisory_xact_lock(number), ",
+    act!("$2"),
+    " FROM pg_catalog.unnest($1::bigint[]) AS number"
+);
 
 /// How many keys of a subject have not ended, and of how many lineages they are. At most `$4` are read, and all
 /// if that is null. In two parts, so that keys that have expired are not read.
@@ -92,8 +100,9 @@ impl Statements {
         connection: &mut PgConnection,
         change: &Change,
     ) -> Result<(), StoreError> {
-        sqlx::query(LOCK)
+        sqlx::query(LOCK_AND_ACT)
             .bind(&self.locks)
+            .bind(ring(change.actor()))
             .execute(&mut *connection)
             .await
             .map_err(|error| commit_failed(&error))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
-use tower_api_key::store::{StoreErrorKind, StoreId};
+use tower_api_key::store::{HistoryPage, HistoryQuery, StoreErrorKind, StoreId};
 use tower_api_key::{
     Description, Error, Grant, Issued, KeyDigest, KeyId, KeyRecord, KeyRing, Narrowing,
     RevocationReason, Unannounced,
@@ -67,6 +67,12 @@ use super::transaction::Borrowed;
 ///   (`idle_in_transaction_session_timeout`, unless the application's own is shorter). Do not call
 ///   another service in between. A change itself waits five seconds for a lock, or the application's
 ///   `lock_timeout` if that is shorter.
+///
+/// # The history
+///
+/// The changes of a ring that [acts](KeyRing::acting_as) as someone are in the history under that name. Other changes of
+/// the transaction, such as those of the application's triggers, are there under the name that
+/// `SELECT set_config('tower_api_key.actor', 'ops@example.com', true)` says.
 ///
 /// # What can fail
 ///
@@ -272,6 +278,16 @@ impl InTransaction<'_> {
         self.run(ring.describe(id, description)).await
     }
 
+    /// As [`KeyRing::history`], with the changes of this transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRing::history`].
+    pub async fn history(&mut self, query: &HistoryQuery) -> Result<HistoryPage, Error> {
+        let ring = self.ring.clone();
+        self.run(ring.history(query)).await
+    }
+
     /// As [`KeyRing::revoke`]. The key is dead from the commit on.
     ///
     /// # Errors
@@ -354,6 +370,9 @@ impl InTransaction<'_> {
             Call::List(realm, query, reply) => {
                 let _ = reply.send(self.borrowed.list(&realm, &query).await);
             }
+            Call::History(realm, query, reply) => {
+                let _ = reply.send(self.borrowed.history(&realm, &query).await);
+            }
             Call::Commit(change, reply) => {
                 let done = self.borrowed.commit(&change).await;
                 if done.is_ok() {
@@ -363,8 +382,9 @@ impl InTransaction<'_> {
                 }
                 let _ = reply.send(done);
             }
-            Call::Revoke(realm, target, revocation, reply) => {
-                let revoked = self.borrowed.revoke(&realm, &target, revocation).await;
+            Call::Revoke(realm, target, revocation, by, reply) => {
+                let by = by.as_ref();
+                let revoked = self.borrowed.revoke(&realm, &target, revocation, by).await;
                 let ended = revoked.iter().flat_map(|revoked| &revoked.ended);
                 for id in ended.filter_map(|ended| ended.id) {
                     self.unannounced.changed(id);

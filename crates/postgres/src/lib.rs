@@ -58,6 +58,7 @@ mod commit;
 mod connection;
 mod error;
 mod feed;
+mod history;
 mod home;
 mod in_transaction;
 mod list;
@@ -82,12 +83,13 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use tower_api_key::store::sql::{column_time, moment};
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
-    Target,
+    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
+    Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
 use self::connection::Connections;
+use self::history::act;
 #[doc(inline)]
 pub use self::in_transaction::InTransaction;
 #[doc(inline)]
@@ -188,7 +190,7 @@ pub use sqlx;
 /// it cannot read. Each look-up checks the first, and the newest connection the others.
 ///
 /// A migration states from which version on a service can read it, so that services are replaced one after
-/// the other. Versions 8 and 9 are read by services of version 7.
+/// the other. Versions 8 to 10 are read by services of version 7.
 ///
 /// # The change feed
 ///
@@ -217,6 +219,15 @@ pub use sqlx;
 /// changes, a database without unlogged tables or snapshots, and triggers that are disabled. It checks the
 /// triggers when it opens its connection, so what was changed while they were disabled is not in the feed.
 /// After more than 200 000 changes between two pulls, a replica begins anew.
+///
+/// # The history
+///
+/// Triggers of migration 0010 write who changed which key into `tower_api_key_history`, in the transaction of the change,
+/// with the role that is logged in: [`KeyRing::history`](tower_api_key::KeyRing::history). A role that has `SELECT` on
+/// `tower_api_keys` when the migration runs may read it, and nobody but the owner writes to it. An `UPDATE`, a `DELETE`
+/// and a `TRUNCATE` are refused. `tower_api_key_forget_history` removes old entries, for the owner and those to whom the
+/// owner grants `EXECUTE`. If a trigger is disabled, or a policy may hide entries from the role, a list of the history is
+/// refused.
 ///
 /// # Poolers
 ///
@@ -304,11 +315,12 @@ impl KeyStore for PostgresStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         let (connections, realm, target) = (Arc::clone(&self.0), realm.clone(), target.clone());
+        let by = by.cloned();
         Box::pin(detached(async move {
-            revoke::revoke(&connections, &realm, &target, revocation).await
+            revoke::revoke(&connections, &realm, &target, revocation, by.as_ref()).await
         }))
     }
 
@@ -377,7 +389,7 @@ impl KeyStore for PostgresStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             // No end in a column is later.
@@ -387,10 +399,12 @@ impl KeyStore for PostgresStore {
             while let Some(purge) = place {
                 // Each step separately: a purge whose caller is gone ends after the current one.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+                let ring = history::ring(by);
                 let step = detached(async move {
                     let step = |tables: &Tables| {
                         let step = tables.query(purge);
-                        step.bind(realm.as_str().to_owned()).bind(ended_by)
+                        let step = step.bind(realm.as_str().to_owned()).bind(ended_by);
+                        step.bind(ring)
                     };
                     connections.execute(step).await
                 });
@@ -401,6 +415,34 @@ impl KeyStore for PostgresStore {
             }
             Ok(purged)
         })
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        let connections = Arc::clone(&self.0);
+        let (realm, query) = (realm.clone(), query.clone());
+        Box::pin(detached(async move {
+            let Some(asked) = history::Statement::of(&realm, &query)? else {
+                return Ok(HistoryPage::default());
+            };
+            let rows = connections.rows("history", |tables| asked.query(tables));
+            history::page(&rows.await?, &realm, &query)
+        }))
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let (connections, realm, ring) = (Arc::clone(&self.0), realm.clone(), history::ring(by));
+        Box::pin(detached(async move {
+            history::forget(&connections, &realm, before, ring).await
+        }))
     }
 
     fn record_uses<'a>(
@@ -476,7 +518,10 @@ macro_rules! purge {
             $ended,
             "
     ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 2000 FOR UPDATE SKIP LOCKED
-) DELETE FROM @.tower_api_keys AS keys USING due WHERE keys.id @= due.id"
+), ring AS MATERIALIZED (SELECT ",
+            act!("$3"),
+            " AS name)
+DELETE FROM @.tower_api_keys AS keys USING due, ring WHERE keys.id @= due.id AND ring.name IS NOT NULL"
         )
     };
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
+    Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -18,7 +18,8 @@ pub(super) enum Call {
     Get(Realm, KeyId, Reply<Option<Arc<KeyRecord>>>),
     List(Realm, ListQuery, Reply<Page>),
     Commit(Change, Reply<()>),
-    Revoke(Realm, Target, Revocation, Reply<Revoked>),
+    Revoke(Realm, Target, Revocation, Option<Actor>, Reply<Revoked>),
+    History(Realm, HistoryQuery, Reply<HistoryPage>),
 }
 
 /// The store of a ring in a transaction: it sends every call to the connection.
@@ -62,10 +63,10 @@ impl KeyStore for Port {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        let (realm, target) = (realm.clone(), target.clone());
-        Box::pin(self.ask(move |reply| Call::Revoke(realm, target, revocation, reply)))
+        let (realm, target, by) = (realm.clone(), target.clone(), by.cloned());
+        Box::pin(self.ask(move |reply| Call::Revoke(realm, target, revocation, by, reply)))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -78,6 +79,23 @@ impl KeyStore for Port {
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(self.ask(move |reply| Call::List(realm.clone(), query.clone(), reply)))
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        Box::pin(self.ask(move |reply| Call::History(realm.clone(), query.clone(), reply)))
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: Timestamp,
+        _: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async { Err(not_here()) })
     }
 
     fn purge<'a>(

@@ -7,28 +7,32 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Error as SqlError, Row as _};
 use tower_api_key::store::sql::revocation_time;
 use tower_api_key::store::{Ended, Revoked, StoreError, StoreErrorKind, Target};
-use tower_api_key::{KeyId, Realm, Revocation};
+use tower_api_key::{Actor, KeyId, Realm, Revocation};
 
 use super::commit::{LOCK, lineage_lock, subject_lock};
 use super::connection::Connections;
 use super::error::{because, commit_failed};
+use super::history::{act, ring};
 use super::tables::Tables;
 
 /// How often a revocation is repeated if the database has ended it to resolve a deadlock.
 const ATTEMPTS: usize = 8;
 
 /// Rows are locked in the order of their ids, as last uses lock them, so that the two do not deadlock.
-/// The version rises by one, unless there is no higher one.
+/// The version rises by one, unless there is no higher one. The triggers of the history run at the end of the
+/// statement, after `ring` has said whose it is.
 macro_rules! end {
     ($condition:literal) => {
         concat!(
             "WITH due AS (SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND revoked_at IS NULL AND ",
             $condition,
-            " ORDER BY id FOR NO KEY UPDATE) \
+            " ORDER BY id FOR NO KEY UPDATE), ring AS MATERIALIZED (SELECT ",
+            act!("$5"),
+            " AS name) \
              UPDATE @.tower_api_keys AS keys SET revoked_at = $3, revocation_reason = $4, version = \
              CASE WHEN keys.version @< 1 THEN 1 \
              WHEN keys.version @< 9223372036854775807 THEN keys.version @+ 1 ELSE keys.version END \
-             FROM due WHERE keys.id @= due.id AND keys.revoked_at IS NULL \
+             FROM due, ring WHERE keys.id @= due.id AND keys.revoked_at IS NULL AND ring.name IS NOT NULL \
              RETURNING keys.id, keys.subject"
         )
     };
@@ -75,6 +79,7 @@ pub(super) async fn revoke(
     realm: &Realm,
     target: &Target,
     revocation: Revocation,
+    by: Option<&Actor>,
 ) -> Result<Revoked, StoreError> {
     // No text of Postgres holds NUL, so no key is of such a subject.
     if matches!(target, Target::Subject(subject) if subject.contains('\0')) {
@@ -83,7 +88,7 @@ pub(super) async fn revoke(
     for _ in 0..ATTEMPTS {
         let mut taken = connections.begun().await?;
         let tables = Arc::clone(&taken.tables);
-        let ended = end(&mut taken, &tables, realm, target, revocation).await;
+        let ended = end(&mut taken, &tables, realm, target, revocation, by).await;
         let ended = ended.map_err(|error| commit_failed(&error));
         let has_ended = |revoked: &Revoked| !revoked.ended.is_empty();
         let outcome = if ended.as_ref().is_ok_and(has_ended) {
@@ -108,6 +113,7 @@ pub(super) async fn end(
     realm: &Realm,
     target: &Target,
     revocation: Revocation,
+    by: Option<&Actor>,
 ) -> Result<Revoked, SqlError> {
     let (statements, name) = match target {
         Target::Key(id) => (BY_ID, id.to_string()),
@@ -126,6 +132,7 @@ pub(super) async fn end(
         .bind(&name)
         .bind(revocation_time(revocation.at))
         .bind(revocation.reason.as_str())
+        .bind(ring(by))
         .fetch_all(&mut *connection)
         .await?;
     let ended: Vec<Ended> = rows

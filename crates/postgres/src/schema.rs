@@ -9,7 +9,7 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0007_descriptions.sql"),
     include_str!("../migrations/0008_feed.sql"),
     include_str!("../migrations/0009_limits.sql"),
+    include_str!("../migrations/0010_history.sql"),
 ];
 
 /// The version that this crate creates.

@@ -6,8 +6,10 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 use tower_api_key::store::sql::Statement;
-use tower_api_key::store::{Change, ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target};
-use tower_api_key::{KeyId, KeyRecord, Realm, Revocation};
+use tower_api_key::store::{
+    Change, HistoryPage, HistoryQuery, ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target,
+};
+use tower_api_key::{Actor, KeyId, KeyRecord, Realm, Revocation};
 
 use super::authority::Authority;
 use super::commit::Statements;
@@ -17,7 +19,7 @@ use super::home::Seen;
 use super::list::{self, Source};
 use super::record::column;
 use super::tables::{SEEN, SELECT_BY_ID, Tables, home, seen};
-use super::{first, revoke};
+use super::{first, history, revoke};
 
 /// Outside a transaction, a savepoint is refused.
 const CHECK: &str = concat!(
@@ -151,6 +153,19 @@ impl<'c> Borrowed<'c> {
         list::list(self, realm, query).await
     }
 
+    pub(super) async fn history(
+        &mut self,
+        realm: &Realm,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, StoreError> {
+        let Some(asked) = history::Statement::of(realm, query)? else {
+            return Ok(HistoryPage::default());
+        };
+        let asked = asked.query(&self.tables);
+        let rows = self.rows("history", asked).await?;
+        history::page(&rows, realm, query)
+    }
+
     /// Applies a change, whole or not at all. If it is not applied, the transaction is as it was before.
     pub(super) async fn commit(&mut self, change: &Change) -> Result<(), StoreError> {
         let statements = Statements::of(change)?;
@@ -164,12 +179,14 @@ impl<'c> Borrowed<'c> {
         realm: &Realm,
         target: &Target,
         revocation: Revocation,
+        by: Option<&Actor>,
     ) -> Result<Revoked, StoreError> {
         if matches!(target, Target::Subject(subject) if subject.contains('\0')) {
             return Ok(Revoked::default());
         }
         let longest_wait = self.save().await?;
-        let ended = revoke::end(self.connection, &self.tables, realm, target, revocation).await;
+        let (connection, tables) = (&mut *self.connection, &self.tables);
+        let ended = revoke::end(connection, tables, realm, target, revocation, by).await;
         let ended = ended.map_err(|error| commit_failed(&error));
         self.settle(ended, longest_wait).await
     }
@@ -207,8 +224,10 @@ impl<'c> Borrowed<'c> {
     ) -> Result<T, StoreError> {
         match done {
             Ok(done) => {
+                // What the application does next is not the ring's.
                 let keep = format!(
-                    "SET LOCAL lock_timeout = {longest_wait}; RELEASE SAVEPOINT tower_api_key"
+                    "SET LOCAL lock_timeout = {longest_wait}; SET LOCAL tower_api_key.ring = ''; \
+                     RELEASE SAVEPOINT tower_api_key"
                 );
                 self.execute(keep).await?;
                 Ok(done)

@@ -89,12 +89,14 @@
 
 pub mod guide;
 
+mod acting;
 mod backup;
 mod checkpoint;
 mod connection;
 mod failure;
 mod feed;
 mod files;
+mod history;
 mod limit;
 mod list;
 mod open;
@@ -184,6 +186,13 @@ use tower_api_key::store::StoreError;
 /// are no authority, only change by themselves. A statement that revokes a key, and changes only `revoked_at`, `revocation_reason` and
 /// `version`, is never refused, whatever else the row holds. A key that is deleted is gone, and a user
 /// who may write to the file can add keys. The file is made readable by its owner alone.
+///
+/// # The history
+///
+/// Triggers write who changed which key, in the commit of the change: [`KeyRing::history`](tower_api_key::KeyRing::history). The
+/// database refuses a statement that updates or deletes an entry, except for
+/// [`KeyRing::forget_history`](tower_api_key::KeyRing::forget_history). SQLite has no roles, so an entry of a statement by hand
+/// says only that.
 ///
 /// # Files
 ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
+    Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -15,7 +15,7 @@ use super::place::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
-use super::{SqliteStore, list, purge, read, revoke, write};
+use super::{SqliteStore, history, list, purge, read, revoke, write};
 
 /// Up to this many records are read in the calling thread, as one is.
 const FEW: usize = 16;
@@ -43,11 +43,11 @@ impl KeyStore for SqliteStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        let (realm, target) = (realm.clone(), target.clone());
+        let (realm, target, by) = (realm.clone(), target.clone(), by.cloned());
         self.write(move |connection, place| {
-            revoke::revoke(connection, place, &realm, &target, revocation)
+            revoke::revoke(connection, place, &realm, &target, revocation, by.as_ref())
         })
     }
 
@@ -107,9 +107,29 @@ impl KeyStore for SqliteStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(purge::purge(self, realm, ended_by))
+        Box::pin(purge::purge(self, realm, ended_by, by))
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        let (realm, query) = (realm.clone(), query.clone());
+        self.read(&self.0.management, move |connection, place| {
+            history::list(connection, place, &realm, &query)
+        })
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(history::forget(self, realm, before, by))
     }
 
     fn record_uses<'a>(

@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_timer::Delay;
 use rusqlite::{Connection, params};
 use tower_api_key::store::StoreError;
-use tower_api_key::{Realm, Timestamp};
+use tower_api_key::{Actor, Realm, Timestamp};
 
 use super::SqliteStore;
+use super::acting::acting;
 use super::place::Place;
 use super::write::begin;
 
@@ -36,13 +37,14 @@ pub(super) async fn purge(
     store: &SqliteStore,
     realm: &Realm,
     ended_by: Timestamp,
+    by: Option<&Actor>,
 ) -> Result<u64, StoreError> {
     let ended_by = i64::try_from(ended_by.as_unix()).unwrap_or(i64::MAX);
     let mut purged = 0;
     loop {
-        let realm = realm.clone();
+        let (realm, by) = (realm.clone(), by.cloned());
         let job = move |connection: &mut Connection, place: &Place| {
-            step(connection, place, &realm, ended_by)
+            step(connection, place, &realm, ended_by, by.as_ref())
         };
         let removed = store.write(job).await?;
         purged += removed as u64;
@@ -58,15 +60,18 @@ fn step(
     place: &Place,
     realm: &Realm,
     ended_by: i64,
+    by: Option<&Actor>,
 ) -> Result<usize, StoreError> {
     let transaction = begin(connection, place)?;
-    let removed = transaction
-        .prepare_cached(DELETE)
-        .and_then(|mut statement| {
-            let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
-            statement.execute(params![realm.as_str(), ended_by, limit])
-        })
-        .map_err(|error| place.sqlite(error))?;
+    let removed = acting(&transaction, place, by, |transaction| {
+        transaction
+            .prepare_cached(DELETE)
+            .and_then(|mut statement| {
+                let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+                statement.execute(params![realm.as_str(), ended_by, limit])
+            })
+            .map_err(|error| place.sqlite(error))
+    })?;
     transaction.commit().map_err(|error| place.sqlite(error))?;
     Ok(removed)
 }

@@ -5,20 +5,26 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior, params};
+use tower_api_key::Actor;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::SqliteStore;
+use super::acting::acting;
 use super::backup::{copy, sync, sync_folder};
 use super::checkpoint::{checkpoint, leave_files_alone};
 use super::connection::{self, Access};
 use super::feed::carry;
 use super::files::{Files, with_suffix};
+use super::history;
 use super::place::Place;
 
 const SHRINK: &str = include_str!("shrink.sql");
 
 /// The first version of the schema that has caveats. No key of an earlier one has any.
 const FIRST_WITH_CAVEATS: i64 = 5;
+
+/// The first version of the schema with a history.
+const FIRST_WITH_HISTORY: i64 = 9;
 
 /// How long it waits for a lock.
 const BUSY: Duration = Duration::from_secs(5);
@@ -43,6 +49,7 @@ pub struct SqliteRestore {
     backup: PathBuf,
     newer: Vec<PathBuf>,
     present_is_lost: bool,
+    actor: Option<Actor>,
 }
 
 /// The result of a restoration.
@@ -65,6 +72,7 @@ impl SqliteStore {
             backup: backup.into(),
             newer: Vec::new(),
             present_is_lost: false,
+            actor: None,
         }
     }
 }
@@ -87,10 +95,18 @@ impl SqliteRestore {
         self
     }
 
+    /// Says who restores, for the [history](tower_api_key::KeyRing::history) of the keys.
+    #[must_use]
+    pub fn acting_as(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
     /// Puts the backup in the place of the store at `path`, or there if there is none. It blocks.
     ///
     /// Each key gets the smaller authority of all the files: it is revoked if it is revoked in one of
-    /// them, with the scopes that all of them have, and the earliest end. The present store is locked
+    /// them, with the scopes that all of them have, and the earliest end. The history is that of all the files, and
+    /// says that the backup was restored. The present store is locked
     /// against writes from when it is read until the backup is in its place. Servers that use it see the
     /// new file within [`check_interval`](super::SqliteOptions::check_interval), and answer 503 while
     /// they open it.
@@ -122,19 +138,22 @@ impl SqliteRestore {
             Err(error) if self.present_is_lost && error.kind() != StoreErrorKind::Busy => None,
             Err(error) => return Err(error),
         };
+        let actor = self.actor.as_ref();
         let mut shrunk = 0;
         for newer in &self.newer {
             drop(open_to_read(newer)?);
-            shrunk += shrink(&mut connection, &temporary, newer)?;
+            shrunk += shrink(&mut connection, &temporary, newer, actor)?;
         }
         if let Some(present) = &present {
-            shrunk += shrink(&mut connection, &temporary, present.files.real())?;
+            shrunk += shrink(&mut connection, &temporary, present.files.real(), actor)?;
         }
         let keys: i64 = connection
             .query_row("SELECT count(*) FROM api_keys", [], |row| row.get(0))
             .map_err(|error| temporary.sqlite(error))?;
         let present_connection = present.as_ref().map(|present| &present.connection);
-        carry(&connection, present_connection).map_err(|error| temporary.sqlite(error))?;
+        carry(&connection, present_connection)
+            .and_then(|()| history::note_restored(&connection, actor))
+            .map_err(|error| temporary.sqlite(error))?;
         // The last connection writes the log to the file and removes it.
         connection
             .close()
@@ -225,7 +244,12 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 
 /// Gives the keys of a store the smaller authority of theirs and of those of another. Returns how many
 /// it changed.
-fn shrink(connection: &mut Connection, place: &Place, newer: &Path) -> Result<u64, StoreError> {
+fn shrink(
+    connection: &mut Connection,
+    place: &Place,
+    newer: &Path,
+    actor: Option<&Actor>,
+) -> Result<u64, StoreError> {
     let fail = |error| place.sqlite(error);
     let name = newer.to_string_lossy();
     connection
@@ -242,7 +266,13 @@ fn shrink(connection: &mut Connection, place: &Place, newer: &Path) -> Result<u6
     } else {
         SHRINK.to_owned()
     };
-    transaction.execute_batch(&sql).map_err(fail)?;
+    // First what happened there, and then what it takes from the keys of the backup.
+    if version >= FIRST_WITH_HISTORY {
+        history::carry(&transaction).map_err(fail)?;
+    }
+    acting(&transaction, place, actor, |transaction| {
+        transaction.execute_batch(&sql).map_err(fail)
+    })?;
     let shrunk: i64 = transaction
         .query_row("SELECT count(*) FROM temp.shrunk", [], |row| row.get(0))
         .map_err(fail)?;

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, Row, Transaction, params};
 use tower_api_key::store::sql::revocation_time;
 use tower_api_key::store::{Ended, Revoked, StoreError, Target};
-use tower_api_key::{Realm, Revocation};
+use tower_api_key::{Actor, Realm, Revocation};
 
+use super::acting::acting;
 use super::place::Place;
 use super::write::begin;
 
@@ -50,6 +51,7 @@ pub(super) fn revoke(
     realm: &Realm,
     target: &Target,
     revocation: Revocation,
+    by: Option<&Actor>,
 ) -> Result<Revoked, StoreError> {
     let (statements, name) = match target {
         Target::Key(id) => (BY_ID, id.as_str()),
@@ -57,8 +59,9 @@ pub(super) fn revoke(
         Target::Subject(subject) => (BY_SUBJECT, subject.as_str()),
     };
     let transaction = begin(connection, place)?;
-    let revoked = run(&transaction, &statements, realm, name, revocation)
-        .map_err(|error| place.sqlite(error))?;
+    let revoked = acting(&transaction, place, by, |transaction| {
+        run(transaction, &statements, realm, name, revocation).map_err(|error| place.sqlite(error))
+    })?;
     transaction.commit().map_err(|error| place.sqlite(error))?;
     Ok(revoked)
 }

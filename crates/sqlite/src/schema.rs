@@ -11,7 +11,7 @@ use super::place::Place;
 pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -20,17 +20,18 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 
 /// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 
 /// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
 /// and indexes that others add: without its own index, a store is slow but correct.
 const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
      WHERE type IN ('table', 'view', 'trigger') \
      AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed', \
-     'api_key_subjects') \
+     'api_key_subjects', 'api_key_history', 'api_key_acting') \
      ORDER BY name";
 
 /// The name, the type and the statement of a part of the schema.
@@ -64,6 +65,8 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
                 "api_key_changes" => "log of changes",
                 "api_key_feed" => "table of the staleness",
                 "api_key_subjects" => "table of subjects",
+                "api_key_history" => "history",
+                "api_key_acting" => "table of those who act",
                 _ => "table of scopes",
             };
             Err(place.error(

@@ -8,6 +8,7 @@ use tower_api_key::store::sql::{Column, ColumnValue, Row, column_time};
 use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, Write};
 use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
 
+use super::acting::acting;
 use super::limit;
 use super::place::Place;
 use super::schema::require_intact;
@@ -59,16 +60,11 @@ pub(super) fn commit(
     change: &Change,
 ) -> Result<(), StoreError> {
     let transaction = begin(connection, place)?;
-    // New records come last, so that no write finds a record of another write of the change.
-    for write in change.writes() {
-        if let Expected::Version(version) = write.expected {
-            update(&transaction, place, write, version)?;
-        }
-    }
-    for write in change.writes() {
-        if write.expected == Expected::Absent {
-            insert(&transaction, place, &write.record)?;
-        }
+    // A change without writes is a question about its limits.
+    if !change.writes().is_empty() {
+        acting(&transaction, place, change.actor(), |transaction| {
+            apply(transaction, place, change)
+        })?;
     }
     for limit in change.limits() {
         if !limit::holds(&transaction, limit).map_err(|error| error.at(place))? {
@@ -76,6 +72,21 @@ pub(super) fn commit(
         }
     }
     transaction.commit().map_err(|error| place.sqlite(error))
+}
+
+/// New records come last, so that no write finds a record of another write of the change.
+fn apply(transaction: &Transaction<'_>, place: &Place, change: &Change) -> Result<(), StoreError> {
+    for write in change.writes() {
+        if let Expected::Version(version) = write.expected {
+            update(transaction, place, write, version)?;
+        }
+    }
+    for write in change.writes() {
+        if write.expected == Expected::Absent {
+            insert(transaction, place, &write.record)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves the last uses of keys forward.

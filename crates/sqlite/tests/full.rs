@@ -26,7 +26,7 @@ fn a_disk_that_is_full_is_told_and_loses_nothing_and_room_is_enough_to_go_on() {
         command
             .args(unshare)
             .args(["sh", "-c"])
-            .arg("mount -t tmpfs -o size=1400k none \"$FULL_DISK\" && exec \"$@\"")
+            .arg("mount -t tmpfs -o size=2000k none \"$FULL_DISK\" && exec \"$@\"")
             .arg("sh")
             .args(then)
             .env(DISK, folder.path());

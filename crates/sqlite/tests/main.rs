@@ -12,6 +12,7 @@ mod follower;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod full;
+mod histories;
 mod listing;
 mod locks;
 mod logs;

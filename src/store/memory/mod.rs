@@ -1,5 +1,6 @@
 //! Records in memory.
 
+mod history;
 mod ordered;
 mod records;
 mod tally;
@@ -9,10 +10,12 @@ use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::history::{History, Made};
 use self::records::Records;
 use super::{
-    BoxFuture, Change, Ended, Expected, Found, Freshness, Index, KeyStore, ListQuery, Lookup,
-    MOST_REALMS, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target, Write,
+    BoxFuture, Change, Ended, Expected, Found, Freshness, HistoryPage, HistoryQuery, Index,
+    KeyStore, ListQuery, Lookup, MOST_REALMS, Page, Revoked, StoreError, StoreErrorKind, StoreId,
+    Target, Write,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -20,7 +23,7 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
 use crate::support::apart::Apart;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// A store in memory, for tests, for keys that are imported at start-up, and as the measure of the
 /// others. Clones share their records. Rings of several realms can share one.
@@ -43,6 +46,8 @@ struct Shared {
     index: Index,
     /// The records that writers read. Holding the lock is the right to write to both.
     records: Apart<Mutex<Records>>,
+    /// By which the history is dated, if one is kept.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Default for MemoryStore {
@@ -57,7 +62,40 @@ impl MemoryStore {
         Self(Arc::new(Shared {
             index: Index::new(Freshness::always()),
             records: Apart::default(),
+            clock: None,
         }))
+    }
+
+    /// An empty store that keeps the [history](crate::KeyRing::history) of its records, dated by this clock. It takes
+    /// some hundred bytes for each change, until it is [forgotten](crate::KeyRing::forget_history).
+    ///
+    /// ```
+    /// use tower_api_key::store::{HistoryQuery, MemoryStore};
+    /// use tower_api_key::{Grant, KeyRing, SystemClock};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::with_history(SystemClock))?;
+    /// ring.issue(Grant::new("alice")).await?;
+    /// assert_eq!(ring.history(&HistoryQuery::new()).await?.len(), 1);
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn with_history(clock: impl Clock) -> Self {
+        let records = Records::with(History::default());
+        Self(Arc::new(Shared {
+            index: Index::new(Freshness::always()),
+            records: Apart(Mutex::new(records)),
+            clock: Some(Arc::new(clock)),
+        }))
+    }
+
+    /// When and by whom a change is made. The time is read before the lock is taken, because a clock is code of others.
+    fn made<'a>(&self, by: Option<&'a Actor>) -> Made<'a> {
+        let at = match &self.0.clock {
+            Some(clock) => clock.now(),
+            None => Timestamp::MAX,
+        };
+        Made { at, by }
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
@@ -86,6 +124,7 @@ impl MemoryStore {
     /// [`Duplicate`](StoreErrorKind::Duplicate) and [`TooManyKeys`](StoreErrorKind::TooManyKeys). A change by which a key would
     /// [gain](crate::Gain) authority is [`Unavailable`](StoreErrorKind::Unavailable).
     pub fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let made = self.made(change.actor());
         let mut records = self.records();
         let (mut ids, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for write in change.writes() {
@@ -109,16 +148,22 @@ impl MemoryStore {
             Expected::Absent => 2,
         });
         for write in writes {
-            self.put(&mut records, Arc::clone(&write.record));
+            self.put(&mut records, Arc::clone(&write.record), made);
         }
         Ok(())
     }
 
-    fn put(&self, records: &mut Records, record: Arc<KeyRecord>) {
-        records.put(&self.0.index.hold(record));
+    fn put(&self, records: &mut Records, record: Arc<KeyRecord>, made: Made<'_>) {
+        records.put(&self.0.index.hold(record), made);
     }
 
-    fn end(&self, realm: &Realm, target: &Target, revocation: Revocation) -> Revoked {
+    fn end(
+        &self,
+        realm: &Realm,
+        target: &Target,
+        revocation: Revocation,
+        made: Made<'_>,
+    ) -> Revoked {
         let mut records = self.records();
         let named = records.named(realm, target);
         let mut ended = Vec::new();
@@ -126,7 +171,7 @@ impl MemoryStore {
             let subject = record.subject().to_string();
             ended.push(Ended::new(Some(record.id()), Some(subject)));
             let write = Write::revoked(record, revocation.reason, revocation.at);
-            self.put(&mut records, write.record);
+            self.put(&mut records, write.record, made);
         }
         Revoked::new(!named.is_empty(), ended)
     }
@@ -156,7 +201,7 @@ impl MemoryStore {
         }
     }
 
-    fn remove_ended(&self, realm: &Realm, ended_by: Timestamp) -> u64 {
+    fn remove_ended(&self, realm: &Realm, ended_by: Timestamp, made: Made<'_>) -> u64 {
         let mut records = self.records();
         let ended: Vec<Arc<KeyRecord>> = records
             .iter()
@@ -166,7 +211,7 @@ impl MemoryStore {
             .collect();
         for record in &ended {
             self.0.index.remove(record.digest(), record.version());
-            records.remove(record);
+            records.remove(record, made);
         }
         ended.len() as u64
     }
@@ -195,9 +240,14 @@ impl KeyStore for MemoryStore {
         realm: &'a Realm,
         target: &'a Target,
         revocation: Revocation,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
-        Box::pin(ready(Ok(self.end(realm, target, revocation))))
+        Box::pin(ready(Ok(self.end(
+            realm,
+            target,
+            revocation,
+            self.made(by),
+        ))))
     }
 
     fn get<'a>(&'a self, realm: &'a Realm, id: KeyId) -> BoxFuture<'a, Found> {
@@ -222,9 +272,35 @@ impl KeyStore for MemoryStore {
         &'a self,
         realm: &'a Realm,
         ended_by: Timestamp,
-        _by: Option<&'a Actor>,
+        by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(ready(Ok(self.remove_ended(realm, ended_by))))
+        Box::pin(ready(Ok(self.remove_ended(realm, ended_by, self.made(by)))))
+    }
+
+    fn history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a HistoryQuery,
+    ) -> BoxFuture<'a, Result<HistoryPage, StoreError>> {
+        let page = match self.records().history() {
+            Some(history) => Ok(history.page(realm, query)),
+            None => Err(StoreErrorKind::Unsupported.into()),
+        };
+        Box::pin(ready(page))
+    }
+
+    fn forget_history<'a>(
+        &'a self,
+        realm: &'a Realm,
+        before: Timestamp,
+        by: Option<&'a Actor>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let made = self.made(by);
+        let forgotten = match self.records().history() {
+            Some(history) => Ok(history.forget(realm, before, made)),
+            None => Err(StoreErrorKind::Unsupported.into()),
+        };
+        Box::pin(ready(forgotten))
     }
 
     fn record_uses<'a>(

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::history::{History, Made};
 use super::ordered::{ById, ByLineage, BySubject, Ordered};
 use super::tally::Tallies;
 use crate::access::realm::Realm;
@@ -19,22 +20,41 @@ pub(super) struct Records {
     subjects: Ordered<BySubject>,
     last_uses: BTreeMap<KeyId, Timestamp>,
     tallies: Tallies,
+    history: Option<History>,
 }
 
 impl Records {
-    pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
+    /// No records, with a history.
+    pub(super) fn with(history: History) -> Self {
+        Self {
+            history: Some(history),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn history(&mut self) -> Option<&mut History> {
+        self.history.as_mut()
+    }
+
+    pub(super) fn put(&mut self, record: &Arc<KeyRecord>, made: Made<'_>) {
         let replaced = self.keys.put(record);
         self.lineages.put(record);
         self.subjects.put(record);
         self.tallies.put(replaced.as_deref(), record);
+        if let Some(history) = &mut self.history {
+            history.note(made, replaced.as_deref(), Some(record));
+        }
     }
 
-    pub(super) fn remove(&mut self, record: &KeyRecord) {
+    pub(super) fn remove(&mut self, record: &KeyRecord, made: Made<'_>) {
         self.keys.remove(record);
         self.lineages.remove(record);
         self.subjects.remove(record);
         self.last_uses.remove(&record.id());
         self.tallies.remove(record);
+        if let Some(history) = &mut self.history {
+            history.note(made, Some(record), None);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,6 +1,8 @@
 //! For stores in SQL: records as [rows](Row) of a table, and the [statements](ListStatements) of a list.
 //! Needs the feature `sql`.
 //!
+//! A store that keeps a history reads its entries as [`HistoryRow`]s.
+//!
 //! # Lists
 //!
 //! A page is read in one of three ways. The keys of a lineage or a subject have an index in which they
@@ -71,3 +73,4 @@ pub use crate::record::row::{
     Column, ColumnType, ColumnValue, ReadColumns, Row, column_time, moment, revocation_time,
 };
 pub use crate::record::unfit::unreadable;
+pub use crate::store::history::HistoryRow;
