@@ -104,12 +104,16 @@ mod path;
 mod pattern;
 mod route;
 #[cfg(feature = "axum")]
-mod router;
+#[allow(
+    clippy::module_inception,
+    reason = "the type is what the room is about"
+)]
+mod routes;
 mod table;
 
 pub use access::{Access, IntoAccess};
 pub use builder::RouteTableBuilder;
 pub use route::Route;
 #[cfg(feature = "axum")]
-pub use router::Routes;
+pub use routes::Routes;
 pub use table::RouteTable;
