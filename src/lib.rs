@@ -251,6 +251,8 @@ pub use ring::answer::Answer;
 #[doc(inline)]
 pub use ring::owners::{Owner, OwnerAnswer, Owners};
 #[doc(inline)]
+pub use ring::report;
+#[doc(inline)]
 pub use ring::unknown_keys::UnknownKeys;
 #[doc(inline)]
 pub use ring::{Issued, KeyRing, KeyRingBuilder, Unannounced, Verifier, VerifierBuilder, Watch};

@@ -1,8 +1,9 @@
 //! A page of a list from a million keys, for each filter. One filter matches few keys, and one
-//! matches many.
+//! matches many. And a report on all of them.
 
 use std::time::{Duration, Instant};
 
+use tower_api_key::report::ReportQuery;
 use tower_api_key::store::{KeyStore, ListQuery};
 use tower_api_key::{KeyRing, KeyState, ManualClock, Scope, Timestamp};
 
@@ -120,6 +121,28 @@ pub(crate) async fn report(name: &str, store: impl KeyStore + Clone, rounds: usi
         rounds,
     )
     .await;
+    println!("\n{name}: a report on every key");
+    let few = ReportQuery::new();
+    whole("few with findings", &ring("orders"), &few).await;
+    let all = few.unused_for(DAY).expiring_within(200 * DAY);
+    whole("all with findings", &ring("orders"), &all).await;
+}
+
+/// All pages of a report.
+async fn whole(what: &str, ring: &KeyRing, query: &ReportQuery) {
+    let start = Instant::now();
+    let (mut query, mut judged, mut found) = (query.clone(), 0, 0);
+    loop {
+        let page = ring.report(&query).await.unwrap();
+        judged += page.judged();
+        found += page.keys().len();
+        match page.next() {
+            Some(next) => query = query.after(next),
+            None => break,
+        }
+    }
+    let took = start.elapsed().as_secs_f64();
+    println!("  {what:<52} {judged} judged, {found} with findings, {took:.2} s");
 }
 
 async fn page(what: &str, ring: &KeyRing, query: &ListQuery, rounds: usize) {

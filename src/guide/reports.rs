@@ -1,4 +1,56 @@
-//! Reports for operators: keys that end soon, that are unused, or that have a scope.
+//! Reports for operators: keys that need attention, that end soon, that are unused, or that have a scope.
+//!
+//! # What needs attention
+//!
+//! [`KeyRing::report`](crate::KeyRing::report) judges every key that is not over, page by page. It needs the memory of one page,
+//! and blocks no writer, for any number of keys:
+//!
+//! ```
+//! use tower_api_key::report::{Finding, ReportQuery};
+//! use tower_api_key::{Error, KeyRing};
+//!
+//! async fn print_report(ring: &KeyRing) -> Result<(), Error> {
+//!     let mut query = ReportQuery::new();
+//!     loop {
+//!         let page = ring.report(&query).await?;
+//!         for key in page.keys() {
+//!             let record = key.view().record();
+//!             for finding in key.findings() {
+//!                 println!("{} of {}: {}", record.id(), record.subject(), finding.kind());
+//!             }
+//!         }
+//!         for unreadable in page.unreadable() {
+//!             eprintln!("{:?} cannot be read: {}", unreadable.id(), unreadable.error());
+//!         }
+//!         match page.next() {
+//!             Some(next) => query = query.after(next),
+//!             None => return Ok(()),
+//!         }
+//!     }
+//! }
+//! # use tower_api_key::{Grant, store::MemoryStore};
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let ring = KeyRing::builder("acme").unlimited_lifetime().build(MemoryStore::new())?;
+//! # ring.issue(Grant::new("alice").never_expires()).await?;
+//! # let page = ring.report(&ReportQuery::new()).await?;
+//! # assert_eq!(page.keys()[0].findings(), [Finding::NoExpiry]);
+//! # print_report(&ring).await
+//! # }).unwrap();
+//! ```
+//!
+//! From a shell, `tower-api-key audit` prints each finding and the command that mends it. Its exit code is 8 if there is a
+//! finding, so that it can be a step of CI:
+//!
+//! | [`Finding`](crate::report::Finding) | what mends it | command |
+//! |---|---|---|
+//! | `never_used`: no use is known within 30 days | end the key | `revoke ID` |
+//! | `unused`: the last use is 90 days ago | end the key, or leave it out (`--ignore unused`) | `revoke ID` |
+//! | `no_expiry` | a new key with the same rights, and with an end if the ring has a longest lifetime | `rotate ID` |
+//! | `expiring`: it ends within 14 days, and was not replaced | a new key with the same rights | `rotate ID` |
+//! | `used_after_replacement` | its holder has to take up the new key, which `--json` names. After that, end the old one | `revoke ID` |
+//!
+//! If the rights of the holder are to be others, [`regrant`](crate::KeyRing::regrant) takes the place of `rotate`, and
+//! [`narrow`](crate::KeyRing::narrow) takes scopes away from a key that stays.
 //!
 //! A ring lists its keys by state, by scope, by the start of their ids, by the time in which they end
 //! and by the time for which they were not used. In SQLite and Postgres each of these has an index: a

@@ -44,7 +44,7 @@ impl KeyRing {
     }
 
     /// Reports a change that this ring has made.
-    pub(super) fn report<'a>(&'a self, event: impl FnOnce() -> Event<'a>) {
+    pub(super) fn tell<'a>(&'a self, event: impl FnOnce() -> Event<'a>) {
         self.0.observer.tell(|| event().by(self.actor()));
     }
 

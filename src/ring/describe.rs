@@ -52,7 +52,7 @@ impl KeyRing {
             };
             if self.commit(&change).await? {
                 let event = || Event::about(EventKind::Described, &described);
-                self.report(event);
+                self.tell(event);
                 return Ok(described);
             }
         }

@@ -133,7 +133,7 @@ impl KeyRing {
                     Ok(true) => {
                         if let Some(write) = change.writes().first() {
                             let record = &write.record;
-                            self.report(|| Event::about(EventKind::Imported, record));
+                            self.tell(|| Event::about(EventKind::Imported, record));
                             return Ok(Imported::new(Arc::clone(record)));
                         }
                     }
@@ -211,7 +211,7 @@ impl KeyRing {
             let (record, change) =
                 lifecycle::import(minted.clone(), import.clone(), &policy, self.0.reading())?;
             if self.commit(&change).await? {
-                self.report(|| Event::about(kind, &record));
+                self.tell(|| Event::about(kind, &record));
                 return Ok(record);
             }
         }

@@ -125,7 +125,7 @@ impl KeyRing {
         if committed {
             for (&place, write) in group.places.iter().zip(group.change.writes()) {
                 let record = &write.record;
-                self.report(|| Event::about(EventKind::Imported, record));
+                self.tell(|| Event::about(EventKind::Imported, record));
                 results[place] = Some(Ok(Imported::new(Arc::clone(record))));
             }
             return Ok(());

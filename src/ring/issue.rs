@@ -78,7 +78,7 @@ impl KeyRing {
             )?;
             match self.commit(&change).await {
                 Ok(true) => {
-                    self.report(|| Event::about(EventKind::Issued, &record));
+                    self.tell(|| Event::about(EventKind::Issued, &record));
                     self.report_revoked(&change);
                     return Ok(Issued { secret, record });
                 }
@@ -116,7 +116,7 @@ impl KeyRing {
             let (record, change) =
                 lifecycle::issue(minted.clone(), grant.clone(), &policy, self.0.reading())?;
             if self.commit(&change).await? {
-                self.report(|| Event::about(kind, &record));
+                self.tell(|| Event::about(kind, &record));
                 return Ok(record);
             }
         }

@@ -25,6 +25,7 @@ mod owned;
 pub(crate) mod owners;
 mod pending;
 mod replace;
+pub mod report;
 mod ring_clock;
 mod shrink;
 #[cfg(feature = "testing")]

@@ -70,7 +70,7 @@ impl KeyRing {
             )?;
             if self.commit(&change).await? {
                 let kind = EventKind::Rotated { replaced: id };
-                self.report(|| Event::about(kind, &record));
+                self.tell(|| Event::about(kind, &record));
                 self.report_revoked(&change);
                 return Ok(Issued { secret, record });
             }
@@ -221,7 +221,7 @@ impl KeyRing {
 
     fn report_regranted(&self, replaced: KeyId, record: &KeyRecord) {
         let kind = EventKind::Regranted { replaced };
-        self.report(|| Event::about(kind, record));
+        self.tell(|| Event::about(kind, record));
     }
 
     fn shares_store_with(&self, other: &Self) -> bool {

@@ -57,7 +57,7 @@ impl KeyRing {
                 };
                 if !lineage.iter().any(is_as_before) {
                     let event = || Event::about(EventKind::Narrowed, &record);
-                    self.report(event);
+                    self.tell(event);
                 }
                 self.report_revoked(&change);
                 return Ok(record);
@@ -162,7 +162,7 @@ impl KeyRing {
         }
         for ended in &revoked.ended {
             let event = || Event::revoked(realm, ended, reason);
-            self.report(event);
+            self.tell(event);
         }
         Ok(revoked)
     }

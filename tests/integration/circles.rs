@@ -146,7 +146,9 @@ fn leaves(tree: &str) -> Vec<String> {
         depth += i32::from(it == '{') - i32::from(it == '}');
         it == ',' && depth == 0
     });
-    for branch in branches.map(|it| it.trim().trim_end_matches(',')) {
+    let branches = branches.map(|it| it.trim().trim_end_matches(','));
+    // After a comma at the end there is none.
+    for branch in branches.filter(|it| !it.is_empty()) {
         found.extend(leaves(branch).iter().map(|leaf| format!("{start}{leaf}")));
     }
     found

@@ -82,6 +82,7 @@ mod records;
 mod rejections;
 #[cfg(feature = "replica")]
 mod replica;
+mod reports;
 mod requiring;
 mod reuse;
 mod ring;

@@ -161,6 +161,12 @@ pub(crate) enum Command {
     },
     /// List the keys of the realm
     List(Filters),
+    /// Find the keys that need attention: unused ones, ones that end soon or never, and replaced ones that
+    /// are still used
+    ///
+    /// Each finding has the command that mends it, for the same store and realm. If there is a finding,
+    /// the exit code is 8. Keys that are over have none.
+    Audit(AuditArguments),
     /// Show the record of a key, and when it was last used
     Show {
         /// The id of the key, which is the 12 characters before its last _, with or without the
@@ -317,6 +323,33 @@ pub(crate) struct Filters {
     /// Continue after this place, which the previous page named
     #[arg(long, value_name = "PLACE")]
     pub(crate) after: Option<String>,
+}
+
+/// What counts as a finding. The defaults are those of the library.
+#[derive(Args)]
+pub(crate) struct AuditArguments {
+    /// A key is unused if its last use is at least this long ago
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    pub(crate) unused_for: String,
+    /// A key is never used if it is valid for at least this long, and no use of it is known
+    #[arg(long, value_name = "DURATION", default_value = "30d")]
+    pub(crate) never_used_for: String,
+    /// A key is expiring if it ends within this time, and was not replaced
+    #[arg(long, value_name = "DURATION", default_value = "14d")]
+    pub(crate) expiring_within: String,
+    /// Leave out the findings of this kind; can be given several times
+    #[arg(long = "ignore", value_enum, value_name = "KIND")]
+    pub(crate) ignored: Vec<Ignored>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Ignored {
+    NeverUsed,
+    Unused,
+    NoExpiry,
+    Expiring,
+    UsedAfterReplacement,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -30,7 +30,10 @@ fn state_in_words(view: &KeyView) -> String {
 }
 
 pub(crate) fn json_of(record: &KeyRecord, last_used: Option<Timestamp>) -> Value {
-    let view = view(record).last_used(last_used);
+    json_of_view(&view(record).last_used(last_used))
+}
+
+pub(crate) fn json_of_view(view: &KeyView) -> Value {
     // Texts, numbers and a map with keys of text: nothing in it can fail.
     serde_json::to_value(view).unwrap_or_default()
 }

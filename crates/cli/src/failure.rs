@@ -18,6 +18,7 @@ pub(crate) enum Exit {
     Store = 5,
     Output = 6,
     Partial = 7,
+    Findings = 8,
 }
 
 pub(crate) const EXIT_CODES: &str = "\
@@ -34,7 +35,8 @@ Exit codes:
   6  standard output cannot be written to; a new key was not made, or was
      revoked
   7  some lines of a batch were not imported, or some records were not copied;
-     all others were";
+     all others were
+  8  audit has findings";
 
 /// A line for standard error.
 #[derive(Debug)]
@@ -186,6 +188,7 @@ impl Exit {
             Self::Store => "store",
             Self::Output => "output",
             Self::Partial => "partial",
+            Self::Findings => "findings",
         }
     }
 }

@@ -39,7 +39,7 @@ struct Page {
     examples: &'static str,
 }
 
-const PAGES: [Page; 21] = [
+const PAGES: [Page; 22] = [
     Page {
         name: "issue",
         common: CHANGES,
@@ -101,6 +101,14 @@ const PAGES: [Page; 21] = [
         idle: &[],
         examples: "
   tower-api-key list --subject alice --unrevoked",
+    },
+    Page {
+        name: "audit",
+        common: RECORDS,
+        idle: &[],
+        examples: "
+  tower-api-key audit
+  tower-api-key audit --unused-for 30d --ignore no_expiry --json",
     },
     Page {
         name: "show",

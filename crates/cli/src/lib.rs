@@ -91,6 +91,21 @@
 //! tower-api-key describe "$ID" --label 'build server' --metadata team=blue
 //! ```
 //!
+//! # Keys that need attention
+//!
+//! `audit` finds keys that are unused, that end soon or never, and that were replaced and are still used
+//! ([guide](tower_api_key::guide::reports)). Under each finding is the command that mends it, to be run with the
+//! same store and realm. If there is a finding, the exit code is 8:
+//!
+//! ```sh
+//! tower-api-key audit
+//! tower-api-key audit --unused-for 30d --ignore no_expiry --json | jq -r '.[].findings[].command'
+//! ```
+//!
+//! With `--json`, standard output is an array of the records of such keys, each with `findings`: `kind`, `at`, `command`, and
+//! `replaced_by` for a replaced key. The array is written while the keys are read, so it is not complete if the exit code
+//! is 5 or 6. What is unused is known only if the service tracks uses.
+//!
 //! # What is a secret
 //!
 //! The plaintext of a new key is written to standard output, once, and nowhere else. The description of
@@ -214,6 +229,7 @@
 //! | 5 | the store cannot be used: it is unreachable, busy, read-only, damaged or of another version |
 //! | 6 | standard output cannot be written to; a new key was not made, or was revoked |
 //! | 7 | some lines of `import --batch` were not imported, or some records were not copied; all others were |
+//! | 8 | `audit` has findings |
 //!
 //! # A keys file
 //!

@@ -4,6 +4,7 @@
 //! fails says so in one line on standard error, with an exit code that tells what kind it was.
 
 mod arguments;
+mod audit;
 mod backup;
 mod check;
 mod copy;

@@ -4,7 +4,9 @@ use crate::arguments::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::history::history;
 use crate::output::{Output, print};
-use crate::{backup, check, copy, help, import, keys, list, mint, records, setup, staleness};
+use crate::{
+    audit, backup, check, copy, help, import, keys, list, mint, records, setup, staleness,
+};
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { common, command } = arguments;
@@ -55,6 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 records::revoke(common, output, &target, reason).await
             }
             Command::List(filters) => list::list(common, output, &filters).await,
+            Command::Audit(arguments) => audit::audit(common, output, &arguments).await,
             Command::Show { id } => records::show(common, output, &id).await,
             Command::History(arguments) => history(common, output, &arguments).await,
             Command::Import { import } => import::import(common, output, &import).await,

@@ -6,7 +6,7 @@ use std::fs;
 use super::{Ran, Shell};
 use tower_api_key_test_support::support::IMPORTED;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "issue",
     "mint",
     "rotate",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 21] = [
     "describe",
     "revoke",
     "list",
+    "audit",
     "show",
     "history",
     "import",
@@ -61,6 +62,7 @@ const IDLE: [(&str, &[&str]); 8] = [
         "--pepper",
         &[
             "list",
+            "audit",
             "purge",
             "pattern",
             "migrate",

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod audit;
 mod batch;
 mod commands;
 mod copies;
