@@ -13,20 +13,36 @@ pub struct SystemClock;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// Between two readings that belong together, no more time passes than this. A thread may lose the processor there.
+const APART: u64 = 1_000_000;
+
 /// How far the wall clock is ahead of the elapsed time, in nanoseconds. It changes only if someone sets the clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WallOffset(u64);
 
 impl WallOffset {
-    /// Of a clock that fails: every sum is [`Timestamp::MAX`].
-    pub(crate) const BROKEN: Self = Self(u64::MAX);
+    /// It is not known: whoever wants the time reads the wall clock.
+    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
 
     /// Now, of the system.
-    pub(crate) fn now(elapsed: Duration) -> Self {
-        let wall = SystemClock::wall().and_then(|wall| wall.checked_sub(elapsed));
-        wall.map_or(Self::BROKEN, |ahead| {
-            u64::try_from(ahead.as_nanos()).map_or(Self::BROKEN, Self)
-        })
+    pub(crate) fn now() -> Self {
+        let before = SystemClock::elapsed_nanos();
+        let wall = SystemClock::wall();
+        Self::between(before, wall, SystemClock::elapsed_nanos())
+    }
+
+    /// Of a wall clock that was read between two readings of the elapsed time.
+    fn between(before: Option<u64>, wall: Option<Duration>, after: Option<u64>) -> Self {
+        let (Some(before), Some(wall), Some(after)) = (before, wall, after) else {
+            return Self::UNKNOWN;
+        };
+        let ahead = u64::try_from(wall.as_nanos())
+            .ok()
+            .and_then(|wall| wall.checked_sub(before));
+        match ahead {
+            Some(ahead) if after.saturating_sub(before) <= APART => Self(ahead),
+            _ => Self::UNKNOWN,
+        }
     }
 
     pub(crate) fn from_nanos(nanos: u64) -> Self {
@@ -39,11 +55,10 @@ impl WallOffset {
 
     /// The wall clock at this much elapsed time, in nanoseconds.
     #[inline]
-    pub(crate) fn at(self, elapsed: u64) -> Timestamp {
-        // At 0 the broken one would not overflow.
-        self.0
-            .checked_add(elapsed.max(1))
-            .map_or(Timestamp::MAX, |wall| Timestamp::from_unix(wall / SECOND))
+    pub(crate) fn at(self, elapsed: u64) -> Option<Timestamp> {
+        // At 0 the unknown one would not overflow.
+        let wall = self.0.checked_add(elapsed.max(1))?;
+        Some(Timestamp::from_unix(wall / SECOND))
     }
 }
 
@@ -117,20 +132,34 @@ mod tests {
     #[test]
     fn the_wall_clock_follows_from_the_elapsed_time() {
         let offset = WallOffset::from_nanos(1_800_000_000_999_999_999);
-        assert_eq!(offset.at(1), Timestamp::from_unix(1_800_000_001));
-        assert_eq!(offset.at(0), Timestamp::from_unix(1_800_000_001));
-        assert_eq!(WallOffset::BROKEN.at(0), Timestamp::MAX);
-        assert_eq!(WallOffset::BROKEN.at(1), Timestamp::MAX);
+        let later = Some(Timestamp::from_unix(1_800_000_001));
+        assert_eq!(offset.at(1), later);
+        assert_eq!(offset.at(0), later);
+        assert_eq!(WallOffset::UNKNOWN.at(0), None);
+        assert_eq!(WallOffset::UNKNOWN.at(1), None);
+    }
+
+    #[test]
+    fn readings_that_are_apart_say_nothing() {
+        let wall = Some(Duration::from_secs(1_800_000_000));
+        let between = |after| WallOffset::between(Some(SECOND), wall, after);
+        let known = WallOffset(1_799_999_999 * SECOND);
+        assert_eq!(between(Some(SECOND + APART)), known);
+        assert_eq!(between(Some(SECOND + APART + 1)), WallOffset::UNKNOWN);
+        assert_eq!(between(None), WallOffset::UNKNOWN);
         // The wall clock stands before the start of the machine.
-        assert_eq!(WallOffset::now(Duration::MAX).at(1), Timestamp::MAX);
+        let early = WallOffset::between(Some(SECOND), Some(Duration::ZERO), Some(SECOND));
+        assert_eq!(early, WallOffset::UNKNOWN);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn the_derived_time_is_that_of_the_wall_clock() {
-        let elapsed = SystemClock.elapsed().unwrap();
         let nanos = SystemClock::elapsed_nanos().unwrap();
-        let derived = WallOffset::now(elapsed).at(nanos);
+        let known = (0..1_000)
+            .map(|_| WallOffset::now())
+            .find(|it| *it != WallOffset::UNKNOWN);
+        let derived = known.unwrap().at(nanos).unwrap();
         let read = SystemClock.now();
         assert!(derived.as_unix().abs_diff(read.as_unix()) <= 1);
     }

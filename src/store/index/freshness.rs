@@ -80,7 +80,7 @@ impl Freshness {
     fn by(clock: LeaseClock) -> Self {
         Self(Kind::Lease(Arc::new(Lease {
             end: AtomicU64::new(0),
-            wall: AtomicU64::new(WallOffset::BROKEN.as_nanos()),
+            wall: AtomicU64::new(WallOffset::UNKNOWN.as_nanos()),
             history: Mutex::new(0),
             clock,
         })))
@@ -110,7 +110,7 @@ impl Freshness {
                 let history = *lease.history();
                 let at = lease.elapsed()?;
                 if let LeaseClock::System = lease.clock {
-                    let wall = WallOffset::now(at).as_nanos();
+                    let wall = WallOffset::now().as_nanos();
                     lease.wall.store(wall, Ordering::Relaxed);
                 }
                 Some(Asked { at, history })

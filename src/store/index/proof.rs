@@ -13,12 +13,12 @@ impl Proof {
         Self(None)
     }
 
-    /// By a reading of the system's clock, at this time.
-    pub(super) const fn at(time: Timestamp) -> Self {
-        Self(Some(time))
+    /// By a reading of the system's clock, at this time if it is known.
+    pub(super) const fn at(time: Option<Timestamp>) -> Self {
+        Self(time)
     }
 
-    /// The time by the wall clock of the system, if the proof comes from a reading of its clock.
+    /// The time by the wall clock of the system, if the proof says it.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         self.0
     }

@@ -104,7 +104,7 @@ mod path;
 mod pattern;
 mod route;
 #[cfg(feature = "axum")]
-#[allow(
+#[expect(
     clippy::module_inception,
     reason = "the type is what the room is about"
 )]
