@@ -9,6 +9,7 @@ mod build;
 mod builder;
 mod change;
 mod describe;
+mod elsewhere;
 mod form;
 mod history;
 mod import;
@@ -16,9 +17,11 @@ mod import_digests;
 mod import_many;
 mod issue;
 mod issued;
+mod judge;
 #[cfg(feature = "metrics")]
 mod key_counts;
 pub(crate) mod last_use;
+mod list;
 #[cfg(feature = "metrics")]
 mod meter;
 mod owned;
@@ -58,16 +61,14 @@ pub use watch::Watch;
 use crate::access::actor::Actor;
 use crate::access::caveat::{CaveatKind, Facts};
 use crate::access::realm::Realm;
-use crate::error::Error;
-use crate::key::KeyId;
 use crate::key::digester::Digester;
 use crate::key::format::Format;
 use crate::lifecycle::{Policy, Reading};
 use crate::observe::observed::Observed;
-use crate::record::{KeyRecord, KeyView};
+use crate::record::KeyRecord;
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;
-use crate::store::{Index, KeyStore, ListQuery, Page, Proof, StoreErrorKind};
+use crate::store::{Index, KeyStore, Proof};
 use crate::support::sync;
 use crate::time::Timestamp;
 use crate::verdict::{VerifiedKey, VerifyError};
@@ -224,76 +225,6 @@ impl KeyRing {
         &self.0.policy.caveats
     }
 
-    /// The record of an id in this realm.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store failed.
-    pub async fn get(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Error> {
-        Ok(self.0.store.get(&self.0.realm, id).await?)
-    }
-
-    /// The records of this realm that the query asks for, in its order. Without a
-    /// [limit](ListQuery::limit) that is every one of them at once; in pages:
-    ///
-    /// ```
-    /// use tower_api_key::{Error, KeyRing, store::ListQuery};
-    ///
-    /// async fn print_all(ring: &KeyRing) -> Result<(), Error> {
-    ///     let mut query = ListQuery::new().limit(1_000);
-    ///     loop {
-    ///         let page = ring.list(&query).await?;
-    ///         for record in &page {
-    ///             println!("{} {}", record.id(), record.subject());
-    ///         }
-    ///         for unreadable in page.unreadable() {
-    ///             println!("{:?} cannot be read", unreadable.id());
-    ///         }
-    ///         match page.next() {
-    ///             Some(next) => query = query.after(next),
-    ///             None => return Ok(()),
-    ///         }
-    ///     }
-    /// }
-    /// ```
-    ///
-    /// States and durations are judged by one reading of the ring's clock for each page. A key that
-    /// is issued meanwhile moves no other to another page.
-    ///
-    /// A record that cannot be read keeps no other from being listed: it is in
-    /// [`Page::unreadable`]. Once it is [revoked](Self::revoke), a list of the
-    /// [unrevoked](ListQuery::unrevoked) goes past it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
-    pub async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
-        // A query that needs no time works with any clock: narrowing a key uses it.
-        if !query.is_about_time() {
-            return Ok(self.0.store.list(&self.0.realm, query).await?);
-        }
-        let query = query.clone().at(self.0.reading().latest);
-        Ok(self.0.store.list(&self.0.realm, &query).await?)
-    }
-
-    /// These records as people may see them, each with its last use, judged by the ring's clock. It
-    /// is one call of the store.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
-    pub async fn views(&self, records: &[Arc<KeyRecord>]) -> Result<Vec<KeyView>, Error> {
-        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
-        let uses = match self.0.store.last_uses(&self.0.realm, &ids).await {
-            // Such a store has no use to show.
-            Err(error) if error.kind() == StoreErrorKind::Unsupported => vec![None; ids.len()],
-            uses => uses?,
-        };
-        let views = records.iter().zip(uses);
-        let views = views.map(|(record, used)| self.view(Arc::clone(record)).last_used(used));
-        Ok(views.collect())
-    }
-
     /// The regular expression that matches this ring's keys, for secret scanners.
     ///
     /// It finds a key wherever it stands, whatever is glued to it: after the colour codes of a
@@ -320,24 +251,6 @@ impl KeyRing {
     /// The prefix of every key that this ring mints.
     pub fn prefix(&self) -> &str {
         self.0.format.prefix().as_str()
-    }
-
-    /// The record as people may see it, judged by the ring's clock.
-    ///
-    /// ```
-    /// use tower_api_key::{Grant, KeyRing, KeyView, store::{ListQuery, MemoryStore}};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// ring.issue(Grant::new("alice")).await?;
-    /// let listed = ring.list(&ListQuery::new().subject("alice")).await?;
-    /// let page: Vec<KeyView> = listed.into_iter().map(|record| ring.view(record)).collect();
-    /// assert_eq!(page[0].state_name(), "live");
-    /// # Ok::<(), tower_api_key::Error>(())
-    /// # }).unwrap();
-    /// ```
-    pub fn view(&self, record: impl Into<Arc<KeyRecord>>) -> KeyView {
-        KeyView::new(record, self.0.reading().latest)
     }
 
     pub(crate) fn format(&self) -> &Format {

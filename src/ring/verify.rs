@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::verifying::{Judged, Verifying};
+use super::verifying::Verifying;
 use super::{Inner, KeyRing};
-use crate::access::caveat::{Facts, Unmet};
+use crate::access::caveat::Facts;
 use crate::key::digest::KeyDigest;
 use crate::key::foreign::is_importable;
-use crate::lifecycle::Reading;
-use crate::observe::event::{Event, EventKind};
-use crate::record::{Held, KeyRecord, KeyState, RevocationReason};
-use crate::store::{BoxFuture, Found, Lookup, StoreError, StoreErrorKind, Target};
+use crate::record::RevocationReason;
+use crate::store::{BoxFuture, Found, Lookup, StoreError, Target};
 use crate::support::caught::caught;
 use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, VerifyError, VerifyErrorKind};
@@ -258,114 +256,6 @@ impl Inner {
         }
         ask()
     }
-
-    /// The verdict on what a look-up found.
-    #[inline]
-    pub(super) fn judge(
-        &self,
-        found: Found,
-        digest: &KeyDigest,
-        facts: impl Fn() -> Facts,
-    ) -> Judged {
-        match found {
-            Ok(Some(record)) => self.judge_record(record.into(), digest, self.reading(), facts),
-            Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
-            Err(error) => Err(VerifyError::store_unavailable(error)),
-        }
-    }
-
-    /// The judgement of a record that was presented. The end of a lineage is reported as a reuse.
-    #[inline]
-    fn judge_record(
-        &self,
-        record: Held,
-        digest: &KeyDigest,
-        at: Reading,
-        facts: impl Fn() -> Facts,
-    ) -> Judged {
-        self.judged(record, digest, at, facts)
-            .inspect_err(|error| self.report_reuse(error))
-    }
-
-    #[cold]
-    fn report_reuse(&self, error: &VerifyError) {
-        if error.kind() == VerifyErrorKind::Invalid(InvalidCause::Replaced)
-            && let Some(record) = error.record()
-        {
-            self.observer
-                .tell(|| Event::about(EventKind::Reuse, record));
-        }
-    }
-
-    /// The only function that judges a record. The facts are collected only for a key with caveats.
-    #[inline]
-    pub(super) fn judged(
-        &self,
-        record: Held,
-        digest: &KeyDigest,
-        at: Reading,
-        facts: impl Fn() -> Facts,
-    ) -> Judged {
-        if record.digest() != digest {
-            return Err(of_another_digest());
-        }
-        if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
-            if !record.caveats().is_empty()
-                && let Err(unmet) = record.caveats().check(&facts())
-            {
-                return Err(unmet_by(unmet, record.into_record()));
-            }
-            // With owners, it is not used yet.
-            if let Some(uses) = &self.uses
-                && self.owners.is_none()
-            {
-                uses.mark(record.id(), at.now);
-            }
-            return Ok(record);
-        }
-        Err(self.refused(record.into_record(), at))
-    }
-
-    /// Why a record is not accepted. The end of a key that is denied for its age is remembered,
-    /// so that a clock that is set back does not revive it.
-    #[cold]
-    fn refused(&self, record: Arc<KeyRecord>, at: Reading) -> VerifyError {
-        if *record.realm() != self.realm {
-            return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
-        }
-        let state = record.state_at(at.latest);
-        if matches!(state, KeyState::Expired | KeyState::Replaced) {
-            self.remember_end(&record);
-        }
-        let cause = match state {
-            // Live, except that the clock was set back.
-            KeyState::NotYetValid | KeyState::Live => InvalidCause::NotYetValid,
-            KeyState::Expired | KeyState::Replaced | KeyState::Revoked
-                if record.is_replaced_at(at.latest) =>
-            {
-                InvalidCause::Replaced
-            }
-            KeyState::Revoked => InvalidCause::Revoked,
-            KeyState::Expired | KeyState::Replaced => InvalidCause::Expired,
-        };
-        VerifyError::invalid(cause).of(record)
-    }
-}
-
-/// A store that answers with another key's record is out of order.
-#[cold]
-fn of_another_digest() -> VerifyError {
-    let answer = "the store returned the record of another digest";
-    VerifyError::store_unavailable(StoreError::new(StoreErrorKind::Corrupt, answer))
-}
-
-#[cold]
-fn unmet_by(unmet: Unmet, record: Arc<KeyRecord>) -> VerifyError {
-    VerifyError::invalid(match unmet {
-        Unmet::Unknown => InvalidCause::UnknownCaveat,
-        Unmet::ByFacts => InvalidCause::CaveatNotMet,
-    })
-    .of(record)
 }
 
 pub(super) fn is_unknown(error: &VerifyError) -> bool {

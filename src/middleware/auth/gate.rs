@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use http::Extensions;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
-use http::{Extensions, Response};
 
 use super::attribution::Attribution;
 use super::cache::CacheHeaders;
-use super::search::{self, Attempt, Decision, Waiting};
+use super::search::{self, Decision, Waiting};
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
 use crate::middleware::credential::{Sighting, Sources, hide};
 use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::head::RequestHead;
-use crate::middleware::rejection::{Anonymous, Deferred, Rejection, Required, Responses};
+use crate::middleware::rejection::{Anonymous, Deferred, Required, Responses};
 use crate::observe::event::Event;
 use crate::observe::observed::Observed;
 use crate::ring::{KeyRing, Verifying};
-use crate::verdict::{InvalidCause, Scheme, VerifiedKey, VerifyError, VerifyErrorKind};
 use crate::verdict::{KeyPlace, Refusal};
+use crate::verdict::{Scheme, VerifiedKey, VerifyError};
 
 /// Everything that a request is judged by, prepared when the layer wraps a service.
 pub(super) struct Gate {
@@ -165,94 +164,6 @@ impl Gate {
         }
     }
 
-    /// Hides the credential of a refused request that goes on. A text that has the form of no key may be for another
-    /// party, and stays in its header, marked sensitive. If keys may be in further headers, all are marked.
-    #[cold]
-    pub(super) fn hide_refused(&self, refusal: &Refusal, request: &mut impl RequestHead) {
-        let is_unknown = match refusal {
-            Refusal::Unverified(error) => matches!(
-                error.kind(),
-                VerifyErrorKind::Invalid(InvalidCause::Malformed | InvalidCause::Unknown)
-            ),
-            _ => false,
-        };
-        let others = self.others.iter().map(|other| &other.ring);
-        let rings: Vec<&KeyRing> = std::iter::once(&self.ring).chain(others).collect();
-        for (carrier, token) in self.sources.presented(request.headers()) {
-            let has_form = rings
-                .iter()
-                .any(|ring| ring.format().id_of(&token).is_some());
-            let stays = self.forward || (is_unknown && !has_form);
-            hide(request, carrier, stays);
-        }
-        if matches!(refusal, Refusal::Misplaced(..) | Refusal::Ambiguous(_)) {
-            for value in request.headers_mut().values_mut() {
-                value.set_sensitive(true);
-            }
-        }
-        hide(request, &REFERER, true);
-    }
-
-    /// Finds the keys of the other rings that are in wrong places, and hides them in `Referer`. If the request
-    /// is to be refused for one, its ring refuses it.
-    #[cold]
-    fn find_keys_of_others(&self, request: &mut impl RequestHead) -> Option<Step> {
-        let mut refused: Option<(&Arc<Self>, KeyPlace, KeyId)> = None;
-        let mut is_reported = false;
-        for other in &self.strangers {
-            let format = other.ring.format();
-            let strays = self.sources.strays_of(request, format);
-            for (place, key_id) in strays.reported {
-                other.report(place, key_id);
-                is_reported = true;
-            }
-            match strays.refused {
-                Some((place, key_id)) if refused.is_some() => other.report(place, key_id),
-                Some((place, key_id)) => refused = Some((other, place, key_id)),
-                None => {}
-            }
-        }
-        if is_reported {
-            hide(request, &REFERER, true);
-        }
-        let (other, place, key_id) = refused?;
-        // The keys of the first ring are reported too. If one of them refuses the request, that ring does.
-        let strays = self.sources.strays_of(request, self.ring.format());
-        if strays.refused.is_some() {
-            other.report(place, key_id);
-            return None;
-        }
-        for (place, key_id) in strays.reported {
-            self.report(place, key_id);
-        }
-        let refusal = Refusal::Misplaced(place, key_id);
-        Some(Step::ByAnother(Arc::clone(other), Err(refusal)))
-    }
-
-    /// The next step after an attempt at several rings.
-    #[cold]
-    fn conclude(&self, attempt: Attempt, scheme: Scheme, request: &mut impl RequestHead) -> Step {
-        let cache = CacheHeaders::private(self.vary.clone());
-        let (verdict, by) = match attempt {
-            Attempt::Done(decision) => decision,
-            Attempt::Pending(decision) => {
-                return Step::Pending(Waiting::SeveralRings(decision), scheme, cache);
-            }
-        };
-        let other = by.map(|place| &self.others[place]);
-        let checked = other
-            .map_or(self, |other| other)
-            .check(verdict, scheme, request);
-        let admitted = checked.map(|key| {
-            request.extensions_mut().insert(key);
-        });
-        match (other, admitted) {
-            (Some(other), admitted) => Step::ByAnother(Arc::clone(other), admitted.map(|()| cache)),
-            (None, Ok(())) => Step::Admitted(cache),
-            (None, Err(refusal)) => Step::Refused(refusal),
-        }
-    }
-
     /// Whether this request may pass without a key.
     #[inline]
     fn may_be_anonymous(&self, request: &impl RequestHead) -> bool {
@@ -279,87 +190,9 @@ impl Gate {
         }
     }
 
-    #[cold]
-    pub(super) fn refuse(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
-        self.tell(refusal);
-        let answer = || {
-            let unmet = self.unmet(refusal, request);
-            self.responses.refuse(refusal, unmet, request.into())
-        };
-        match refusal {
-            Refusal::InsufficientScope(key) | Refusal::UnknownRoute(key)
-                if self.attribution.in_response =>
-            {
-                let mut response = answer();
-                self.attribution.name_caller(Some(key), &mut response);
-                response
-            }
-            _ => answer(),
-        }
-    }
-
-    /// The same refusal as a value, which can become that response later.
-    #[cold]
-    pub(super) fn reject(&self, refusal: &Refusal, request: &impl RequestHead) -> Rejection {
-        self.tell(refusal);
-        self.responses
-            .rejection(refusal, self.unmet(refusal, request))
-    }
-
-    /// Whether a refusal is left to the code further in. Not one for what the request is, nor one for its route.
-    #[cold]
-    pub(super) fn defers(&self, refusal: &Refusal, request: &impl RequestHead) -> bool {
-        let is_about_the_key = match refusal {
-            Refusal::Missing | Refusal::Unverified(_) | Refusal::InsufficientScope(_) => true,
-            Refusal::Ambiguous(_) | Refusal::Misplaced(..) | Refusal::UnknownRoute(_) => false,
-        };
-        let is_named = |routes: &RouteTable| routes.names(request);
-        self.on_refusal == OnRefusal::HandOn
-            && is_about_the_key
-            && self.routes.as_ref().is_none_or(is_named)
-    }
-
-    /// Leaves a refusal in the request. A missing key is reported once it refuses the request, because the client may not
-    /// need one. A wrong key is reported at once.
-    #[cold]
-    pub(super) fn defer(&self, refusal: &Refusal, request: &mut impl RequestHead) -> Deferred {
-        self.hide_refused(refusal, request);
-        let rejection = match refusal {
-            Refusal::Missing => self.responses.rejection(refusal, None).of_a_handler(),
-            _ => self.reject(refusal, request),
-        };
-        let deferred = Deferred::new(rejection, Arc::clone(&self.responses));
-        request.extensions_mut().insert(deferred.clone());
-        deferred
-    }
-
-    fn tell(&self, refusal: &Refusal) {
-        let realm = self.ring.realm();
-        if let Refusal::Misplaced(place, key_id) = refusal {
-            self.report(*place, *key_id);
-        }
-        self.observer.tell(|| refusal.event(realm));
-        #[cfg(feature = "tracing")]
-        if let Some(fields) = self.attribution.in_span {
-            fields.refused(&refusal.event(realm));
-        }
-    }
-
-    /// The requirement that a refused key does not meet: that of the layer, or that of the route.
-    fn unmet(&self, refusal: &Refusal, request: &impl RequestHead) -> Option<&Required> {
-        let Refusal::InsufficientScope(key) = refusal else {
-            return None;
-        };
-        let of_route = || self.routes.as_ref()?.required_of(request);
-        let of_layer = self.required.as_ref();
-        of_layer
-            .filter(|required| !required.is_met_by(key))
-            .or_else(of_route)
-    }
-
     /// Reports a key in a wrong place to the observer.
     #[cold]
-    fn report(&self, place: KeyPlace, key_id: KeyId) {
+    pub(super) fn report(&self, place: KeyPlace, key_id: KeyId) {
         let realm = self.ring.realm();
         self.observer
             .tell(|| Event::misplaced(place.event(), realm, place, key_id));

@@ -5,20 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, Response};
-use tower_layer::Layer;
 
 use super::attribution::Attribution;
-use super::authenticator::Authenticator;
-use super::gate::{Gate, OnRefusal};
+use super::gate::OnRefusal;
 use super::other_ring::OtherRing;
-use super::service::ApiKeyAuth;
-use crate::access::caveat::CaveatKind;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::client::{ClientAddress, ClientCertificate, FactSources};
 use crate::middleware::credential::Sources;
 use crate::middleware::credential::source::Source;
 use crate::middleware::guard::routes::RouteTable;
-use crate::middleware::rejection::{Rejection, Required, Responder, Responses, StatusProfile};
+use crate::middleware::rejection::{Rejection, Responder, StatusProfile};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
 #[cfg(feature = "tracing")]
@@ -48,18 +44,18 @@ use crate::ring::{KeyRing, Verifier};
 pub struct ApiKeyLayer {
     pub(super) ring: KeyRing,
     pub(super) others: Vec<OtherRing>,
-    sources: Sources,
-    required: Option<Requirement>,
-    routes: Option<RouteTable>,
-    optional: bool,
-    on_refusal: OnRefusal,
-    forward: bool,
-    guard_responses: bool,
-    profile: StatusProfile,
-    responder: Option<Arc<Responder>>,
-    observer: Observed,
-    facts: FactSources,
-    attribution: Attribution,
+    pub(super) sources: Sources,
+    pub(super) required: Option<Requirement>,
+    pub(super) routes: Option<RouteTable>,
+    pub(super) optional: bool,
+    pub(super) on_refusal: OnRefusal,
+    pub(super) forward: bool,
+    pub(super) guard_responses: bool,
+    pub(super) profile: StatusProfile,
+    pub(super) responder: Option<Arc<Responder>>,
+    pub(super) observer: Observed,
+    pub(super) facts: FactSources,
+    pub(super) attribution: Attribution,
 }
 
 impl ApiKeyLayer {
@@ -298,146 +294,6 @@ impl ApiKeyLayer {
         self.guard_responses = false;
         self
     }
-}
-
-impl<S> Layer<S> for ApiKeyLayer {
-    type Service = ApiKeyAuth<S>;
-
-    /// # Panics
-    ///
-    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
-    /// source of facts, so that the mistake shows at startup.
-    #[track_caller]
-    fn layer(&self, inner: S) -> ApiKeyAuth<S> {
-        ApiKeyAuth::new(inner, self.prepare())
-    }
-}
-
-impl ApiKeyLayer {
-    /// The layer's decision as a call, for a service that authenticates in an extractor or in a handler.
-    ///
-    /// ```
-    /// use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
-    ///
-    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
-    /// let authenticator = ApiKeyLayer::new(ring).require("orders:read").authenticator();
-    /// # Ok::<(), tower_api_key::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
-    /// source of facts, as the layer does when it wraps a service.
-    #[track_caller]
-    pub fn authenticator(&self) -> Authenticator {
-        Authenticator::new(self.prepare())
-    }
-
-    /// Prepares everything that requests are judged by.
-    #[track_caller]
-    fn prepare(&self) -> Gate {
-        for ring in self.rings() {
-            let mut kinds = ring.grantable_caveats().iter();
-            if let Some(kind) = kinds.find(|kind| !self.facts.cover(**kind)) {
-                panic!("{}", without_source(*kind));
-            }
-        }
-        let responses = Arc::new(Responses::new(
-            self.ring.realm(),
-            &self.sources,
-            self.profile,
-            self.responder.clone(),
-        ));
-        let others = self.others.iter().map(|other| {
-            let required = other.required.as_ref().or(self.required.as_ref());
-            Arc::new(self.gate(&other.ring, required, &responses, Box::default()))
-        });
-        let required = self.required.as_ref();
-        self.gate(&self.ring, required, &responses, others.collect())
-    }
-
-    fn gate(
-        &self,
-        ring: &KeyRing,
-        required: Option<&Requirement>,
-        responses: &Arc<Responses>,
-        others: Box<[Arc<Gate>]>,
-    ) -> Gate {
-        let mut of_others = self.others.iter().map(|other| &other.required);
-        let needs_a_key = self.required.is_some() || of_others.any(Option::is_some);
-        let of_table = self.routes.as_ref().map(RouteTable::has_public);
-        let is_optional = of_table.unwrap_or(self.optional);
-        let mut prefixes = vec![ring.prefix()];
-        let mut strangers = Vec::new();
-        for other in &others {
-            if !prefixes.contains(&other.ring.prefix()) {
-                prefixes.push(other.ring.prefix());
-                strangers.push(Arc::clone(other));
-            }
-        }
-        Gate {
-            ring: ring.clone(),
-            sources: self.sources.clone(),
-            required: required
-                .map(|required| Required::new(required.clone(), self.responder.clone())),
-            routes: self.routes.clone(),
-            optional: is_optional && !needs_a_key && !self.sources.is_empty(),
-            on_refusal: self.on_refusal,
-            forward: self.forward,
-            vary: self.guard_responses.then(|| self.sources.vary()),
-            responses: Arc::clone(responses),
-            follows: self.follows(ring),
-            observer: ring.observer().and(&self.observer),
-            attribution: self.attribution,
-            facts: self.facts.clone(),
-            others,
-            strangers: strangers.into(),
-        }
-    }
-
-    /// Whether there is anything to do once an admitted request has been answered.
-    fn follows(&self, ring: &KeyRing) -> bool {
-        let is_observed = ring.observer().is_set() || self.observer.is_set();
-        is_observed || self.responder.is_some() || self.attribution.is_any()
-    }
-}
-
-/// What a document says of a layer.
-#[cfg(feature = "openapi")]
-pub(crate) struct Documented<'a> {
-    pub(crate) routes: Option<&'a RouteTable>,
-    pub(crate) sources: &'a Sources,
-    pub(crate) profile: StatusProfile,
-    pub(crate) has_responder: bool,
-    /// What each ring requires of its keys at every route.
-    pub(crate) required: Vec<Option<&'a Requirement>>,
-}
-
-#[cfg(feature = "openapi")]
-impl ApiKeyLayer {
-    pub(crate) fn documented(&self) -> Documented<'_> {
-        let of_layer = self.required.as_ref();
-        let others = self.others.iter();
-        let others = others.map(|other| other.required.as_ref().or(of_layer));
-        Documented {
-            routes: self.routes.as_ref(),
-            sources: &self.sources,
-            profile: self.profile,
-            has_responder: self.responder.is_some(),
-            required: std::iter::once(of_layer).chain(others).collect(),
-        }
-    }
-}
-
-fn without_source(kind: CaveatKind) -> String {
-    let call = match kind {
-        CaveatKind::Net => "client_address",
-        CaveatKind::Confirmation => "client_certificate",
-    };
-    format!(
-        "the ring grants the caveat {kind}, and this ApiKeyLayer cannot check it: call {call} on the layer, or \
-         do not name {kind} in grantable_caveats of the ring"
-    )
 }
 
 impl fmt::Debug for ApiKeyLayer {

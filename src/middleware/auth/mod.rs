@@ -38,20 +38,25 @@ mod attribution;
 mod authenticator;
 mod cache;
 mod decisions;
+#[cfg(feature = "openapi")]
+mod documented;
 mod future;
 mod gate;
 mod layer;
 mod other_ring;
 mod outcome;
+mod prepare;
+mod refusing;
 mod response_guard;
 mod rings;
 mod search;
 mod service;
+mod several;
 
 pub use authenticator::Authenticator;
+#[cfg(feature = "openapi")]
+pub(crate) use documented::Documented;
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
-#[cfg(feature = "openapi")]
-pub(crate) use layer::Documented;
 pub use response_guard::{ResponseGuard, ResponseGuardFuture, ResponseGuardLayer};
 pub use service::ApiKeyAuth;

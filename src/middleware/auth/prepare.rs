@@ -1,0 +1,128 @@
+//! From the settings of a layer to what requests are judged by.
+
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::authenticator::Authenticator;
+use super::gate::Gate;
+use super::layer::ApiKeyLayer;
+use super::service::ApiKeyAuth;
+use crate::access::caveat::CaveatKind;
+use crate::access::requirement::Requirement;
+use crate::middleware::guard::routes::RouteTable;
+use crate::middleware::rejection::{Required, Responses};
+use crate::ring::KeyRing;
+
+impl<S> Layer<S> for ApiKeyLayer {
+    type Service = ApiKeyAuth<S>;
+
+    /// # Panics
+    ///
+    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
+    /// source of facts, so that the mistake shows at startup.
+    #[track_caller]
+    fn layer(&self, inner: S) -> ApiKeyAuth<S> {
+        ApiKeyAuth::new(inner, self.prepare())
+    }
+}
+
+impl ApiKeyLayer {
+    /// The layer's decision as a call, for a service that authenticates in an extractor or in a handler.
+    ///
+    /// ```
+    /// use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
+    ///
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let authenticator = ApiKeyLayer::new(ring).require("orders:read").authenticator();
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
+    /// source of facts, as the layer does when it wraps a service.
+    #[track_caller]
+    pub fn authenticator(&self) -> Authenticator {
+        Authenticator::new(self.prepare())
+    }
+
+    /// Prepares everything that requests are judged by.
+    #[track_caller]
+    fn prepare(&self) -> Gate {
+        for ring in self.rings() {
+            let mut kinds = ring.grantable_caveats().iter();
+            if let Some(kind) = kinds.find(|kind| !self.facts.cover(**kind)) {
+                panic!("{}", without_source(*kind));
+            }
+        }
+        let responses = Arc::new(Responses::new(
+            self.ring.realm(),
+            &self.sources,
+            self.profile,
+            self.responder.clone(),
+        ));
+        let others = self.others.iter().map(|other| {
+            let required = other.required.as_ref().or(self.required.as_ref());
+            Arc::new(self.gate(&other.ring, required, &responses, Box::default()))
+        });
+        let required = self.required.as_ref();
+        self.gate(&self.ring, required, &responses, others.collect())
+    }
+
+    fn gate(
+        &self,
+        ring: &KeyRing,
+        required: Option<&Requirement>,
+        responses: &Arc<Responses>,
+        others: Box<[Arc<Gate>]>,
+    ) -> Gate {
+        let mut of_others = self.others.iter().map(|other| &other.required);
+        let needs_a_key = self.required.is_some() || of_others.any(Option::is_some);
+        let of_table = self.routes.as_ref().map(RouteTable::has_public);
+        let is_optional = of_table.unwrap_or(self.optional);
+        let mut prefixes = vec![ring.prefix()];
+        let mut strangers = Vec::new();
+        for other in &others {
+            if !prefixes.contains(&other.ring.prefix()) {
+                prefixes.push(other.ring.prefix());
+                strangers.push(Arc::clone(other));
+            }
+        }
+        Gate {
+            ring: ring.clone(),
+            sources: self.sources.clone(),
+            required: required
+                .map(|required| Required::new(required.clone(), self.responder.clone())),
+            routes: self.routes.clone(),
+            optional: is_optional && !needs_a_key && !self.sources.is_empty(),
+            on_refusal: self.on_refusal,
+            forward: self.forward,
+            vary: self.guard_responses.then(|| self.sources.vary()),
+            responses: Arc::clone(responses),
+            follows: self.follows(ring),
+            observer: ring.observer().and(&self.observer),
+            attribution: self.attribution,
+            facts: self.facts.clone(),
+            others,
+            strangers: strangers.into(),
+        }
+    }
+
+    /// Whether there is anything to do once an admitted request has been answered.
+    fn follows(&self, ring: &KeyRing) -> bool {
+        let is_observed = ring.observer().is_set() || self.observer.is_set();
+        is_observed || self.responder.is_some() || self.attribution.is_any()
+    }
+}
+
+fn without_source(kind: CaveatKind) -> String {
+    let call = match kind {
+        CaveatKind::Net => "client_address",
+        CaveatKind::Confirmation => "client_certificate",
+    };
+    format!(
+        "the ring grants the caveat {kind}, and this ApiKeyLayer cannot check it: call {call} on the layer, or \
+         do not name {kind} in grantable_caveats of the ring"
+    )
+}
