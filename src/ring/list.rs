@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyView};
 use crate::store::{ListQuery, Page, StoreErrorKind};
+use crate::time::Timestamp;
 
 impl KeyRing {
     /// The record of an id in this realm.
@@ -68,15 +69,24 @@ impl KeyRing {
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed.
     pub async fn views(&self, records: &[Arc<KeyRecord>]) -> Result<Vec<KeyView>, Error> {
-        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
-        let uses = match self.0.store.last_uses(&self.0.realm, &ids).await {
-            // Such a store has no use to show.
-            Err(error) if error.kind() == StoreErrorKind::Unsupported => vec![None; ids.len()],
-            uses => uses?,
-        };
+        let uses = self.known_uses(records).await?;
+        // A store that keeps none has no use to show.
+        let uses = uses.unwrap_or_else(|| vec![None; records.len()]);
         let views = records.iter().zip(uses);
         let views = views.map(|(record, used)| self.view(Arc::clone(record)).last_used(used));
         Ok(views.collect())
+    }
+
+    /// The last use of each of these keys, in their order. `None` if the store keeps none.
+    pub(super) async fn known_uses(
+        &self,
+        records: &[Arc<KeyRecord>],
+    ) -> Result<Option<Vec<Option<Timestamp>>>, Error> {
+        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
+        match self.0.store.last_uses(&self.0.realm, &ids).await {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
+            uses => Ok(Some(uses?)),
+        }
     }
 
     /// The record as people may see it, judged by the ring's clock.

@@ -8,8 +8,6 @@ mod judging;
 mod report_page;
 mod report_query;
 
-use std::sync::Arc;
-
 pub use finding::{Finding, FindingKind};
 use judging::{Found, findings};
 pub use report_page::{ReportPage, ReportedKey};
@@ -17,9 +15,8 @@ pub use report_query::ReportQuery;
 
 use super::KeyRing;
 use crate::error::Error;
-use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyView};
-use crate::store::{ListQuery, StoreErrorKind};
+use crate::store::ListQuery;
 use crate::time::Timestamp;
 
 impl KeyRing {
@@ -70,7 +67,10 @@ impl KeyRing {
         // Without a filter of time the store reads in order, and counts nothing before each page.
         let list = query.list();
         let page = self.list(&list).await?;
-        let uses = self.known_uses(&page).await?;
+        let uses = match page.last_uses() {
+            Some(uses) => Some(uses.to_vec()),
+            None => self.known_uses(&page).await?,
+        };
         let mut report = ReportPage::new(page.len(), uses.is_some(), page.next());
         report.unreadable = page.unreadable().to_vec();
         for (place, record) in page.into_iter().enumerate() {
@@ -90,18 +90,6 @@ impl KeyRing {
             }
         }
         Ok(report)
-    }
-
-    /// The last use of each of these keys, in their order. `None` if the store keeps none.
-    async fn known_uses(
-        &self,
-        records: &[Arc<KeyRecord>],
-    ) -> Result<Option<Vec<Option<Timestamp>>>, Error> {
-        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
-        match self.0.store.last_uses(&self.0.realm, &ids).await {
-            Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
-            uses => Ok(Some(uses?)),
-        }
     }
 
     /// A key in its grace period was used. It is a finding if that was after the issue of the key that took its place. If

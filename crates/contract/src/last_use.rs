@@ -2,7 +2,7 @@
 
 mod raced;
 
-use tower_api_key::store::{Change, KeyStore, Write};
+use tower_api_key::store::{Change, KeyStore, ListQuery, Write};
 use tower_api_key::{KeyId, KeyRecord, RevocationReason, Timestamp};
 
 use super::trial::{ISSUED, Trial, after, realm, scopes};
@@ -34,7 +34,12 @@ pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
         .await;
     trial.unsupported(recorded, "record_uses")?;
     let uses = trial.store.last_uses(&realm, &[held.id()]).await;
-    trial.unsupported(uses, "last_uses")
+    trial.unsupported(uses, "last_uses")?;
+    let page = trial.page(&realm, &ListQuery::new()).await?;
+    trial.require(
+        page.last_uses().is_none(),
+        "list gave last uses, which the store does not keep",
+    )
 }
 
 async fn forward<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {

@@ -75,7 +75,28 @@ pub(super) async fn check_unused<S: KeyStore>(trial: &Trial<S>) -> Result<(), Vi
             answers(trial, &realm, &records, &query).await?;
         }
     }
+    for query in [ListQuery::new(), ListQuery::new().newest_first().limit(5)] {
+        shows_uses(trial, &realm, &query).await?;
+    }
     Ok(())
+}
+
+/// A page may have the last uses of its records. It then has no others.
+async fn shows_uses<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    query: &ListQuery,
+) -> Result<(), Violation> {
+    let page = trial.page(realm, query).await?;
+    let Some(shown) = page.last_uses() else {
+        return Ok(());
+    };
+    let ids: Vec<KeyId> = page.iter().map(|record| record.id()).collect();
+    let uses = trial.last_uses(realm, &ids).await?;
+    trial.require(
+        shown == uses,
+        format!("the page of {query:?} has the last uses {shown:?}; last_uses gave {uses:?}"),
+    )
 }
 
 /// Keys of several subjects, lineages and scopes, in every state.

@@ -69,6 +69,7 @@ pub(crate) enum Fault {
     ListsTheRevoked,
     IgnoresTheFilter(Filter),
     NamesNoNextPage,
+    ListsTheUsesOfOthers,
     NamesANextPageAlways,
     NamesOtherRealms,
 

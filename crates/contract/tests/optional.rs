@@ -17,6 +17,8 @@ struct Plain {
     store: MemoryStore,
     /// Whether it answers that it has removed nothing, although it removes nothing ever.
     pretends: bool,
+    /// Whether its lists show that no key was ever used, although it does not know.
+    lists_uses: bool,
 }
 
 impl Plain {
@@ -24,6 +26,7 @@ impl Plain {
         Self {
             store: MemoryStore::new(),
             pretends: false,
+            lists_uses: false,
         }
     }
 }
@@ -60,7 +63,15 @@ impl KeyStore for Plain {
         realm: &'a Realm,
         query: &'a ListQuery,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
-        self.store.list(realm, query)
+        Box::pin(async move {
+            let page = self.store.list(realm, query).await?;
+            let uses = vec![None; page.len()];
+            Ok(if self.lists_uses {
+                page.with_last_uses(uses)
+            } else {
+                page
+            })
+        })
     }
 
     fn purge<'a>(
@@ -103,6 +114,16 @@ async fn a_store_that_leaves_a_part_out_says_so() {
     assert_eq!(
         violation.seen(),
         "purge was left out of the suite, but the store supports it"
+    );
+    let lists = async || Plain {
+        lists_uses: true,
+        ..Plain::new()
+    };
+    let violation = contract_without(&OPTIONAL, lists).await.unwrap_err();
+    assert_eq!(violation.clause(), Clause::LastUse);
+    assert_eq!(
+        violation.seen(),
+        "list gave last uses, which the store does not keep"
     );
     let whole = contract_without(&OPTIONAL, async || MemoryStore::new()).await;
     assert_eq!(whole.unwrap_err().clause(), Clause::Purge);

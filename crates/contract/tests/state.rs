@@ -297,6 +297,12 @@ impl State {
                 Page::new(records).with_next(page.next())
             }
             Fault::NamesNoNextPage => page.with_next(None),
+            Fault::ListsTheUsesOfOthers => {
+                let of = |record: &Arc<KeyRecord>| self.uses.get(&record.id()).copied();
+                let mut uses: Vec<_> = page.iter().map(of).collect();
+                uses.rotate_left(1.min(page.len()));
+                page.with_last_uses(uses)
+            }
             Fault::NamesANextPageAlways => {
                 let next = page.last().map(|record| Cursor::of(record));
                 page.with_next(next)

@@ -61,6 +61,11 @@ fn a_last_use_that_touches_records_is_caught() {
         Clause::LastUse,
         "of known and unknown keys",
     );
+    is_caught(
+        Fault::ListsTheUsesOfOthers,
+        Clause::Listing,
+        "has the last uses",
+    );
 }
 
 #[test]

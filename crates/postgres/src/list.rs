@@ -17,7 +17,6 @@ use super::tables::{SEEN, Tables, seen};
 
 const DIALECT: Dialect = Dialect {
     table: "@.tower_api_keys",
-    columns: Row::NAMES,
     // Hours, which change less often than uses do.
     unused: &["used_hour <= :hour"],
     unused_rest: " AND coalesce(last_used_at, issued_at) <= :since AND issued_at + 0 <= :since",
@@ -106,7 +105,7 @@ pub(super) async fn list(
         for (position, row) in read {
             let record = to_record(row, realm).transpose();
             if let Some(record) = record
-                && !page.take(position, record)
+                && !page.take(position, record, column(row, SEEN + Row::COLUMNS.len())?)
             {
                 return Ok(page.page());
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ParamsFromIter, Row, ToSql, params_from_iter};
 use tower_api_key::store::sql::{
-    Dialect, ListStatements, PageBuilder, Position, Statement, Value, Way,
+    Dialect, ListStatements, PageBuilder, Position, Row as Columns, Statement, Value, Way,
 };
 use tower_api_key::store::{ListQuery, MOST_REALMS, Page, StoreError};
 use tower_api_key::{KeyRecord, Realm};
@@ -16,7 +16,6 @@ use super::schema::require_intact;
 
 pub(super) const DIALECT: Dialect = Dialect {
     table: "api_keys",
-    columns: tower_api_key::store::sql::Row::NAMES,
     unused: &[
         "last_used_at <= :since AND issued_at + 0 <= :since",
         "last_used_at IS NULL AND issued_at <= :since",
@@ -85,7 +84,8 @@ pub(super) fn list(
         let mut read = 0;
         while let Some(row) = rows.next()? {
             read += 1;
-            if !page.take(position(row)?, readable(row, realm)?) {
+            let last_used = row.get(Columns::COLUMNS.len())?;
+            if !page.take(position(row)?, readable(row, realm)?, last_used) {
                 return Ok(page.page());
             }
         }

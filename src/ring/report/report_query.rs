@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | [`unused_for`](Self::unused_for) | 90 days | a job that runs once in three months is the rarest that most services have |
 /// | [`never_used_for`](Self::never_used_for) | 30 days | a key that nobody took up within a month is not missed |
 /// | [`expiring_within`](Self::expiring_within) | 14 days | the holder of the key needs time to replace it |
-/// | [`limit`](Self::limit) | 1000 keys | at most a few MB of memory |
+/// | [`limit`](Self::limit) | 10 000 keys | some 10 MB of memory, and a store finds its way once for many keys |
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,7 +49,7 @@ impl ReportQuery {
             expiring_within: 14 * DAY,
             without: Vec::new(),
             after: None,
-            limit: 1_000,
+            limit: 10_000,
         }
     }
 

@@ -28,6 +28,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     records: Vec<Arc<KeyRecord>>,
+    /// As many as there are records, or nothing is known.
+    last_uses: Option<Vec<Option<Timestamp>>>,
     unreadable: Vec<Unreadable>,
     next: Option<Cursor>,
 }
@@ -76,6 +78,13 @@ impl Page {
         &self.records
     }
 
+    /// When each of the records was last used, if the store read that with them. `None` says nothing of the uses: ask
+    /// [`KeyStore::last_uses`](crate::store::KeyStore::last_uses).
+    pub fn last_uses(&self) -> Option<&[Option<Timestamp>]> {
+        let known = self.last_uses.as_deref();
+        known.filter(|uses| uses.len() == self.records.len())
+    }
+
     /// The records that could not be read. They count towards the limit.
     pub fn unreadable(&self) -> &[Unreadable] {
         &self.unreadable
@@ -96,6 +105,13 @@ impl Page {
             Some(unreadable) => Err(unreadable.into_error()),
             None => Ok(self.records),
         }
+    }
+
+    /// Adds when each of the records was last used, in their order, for a store that has read that with them.
+    #[must_use]
+    pub fn with_last_uses(mut self, uses: Vec<Option<Timestamp>>) -> Self {
+        self.last_uses = Some(uses);
+        self
     }
 
     /// Adds the records that could not be read.

@@ -13,8 +13,6 @@ use super::value::Value;
 pub struct Dialect {
     /// The table of keys, as a statement names it.
     pub table: &'static str,
-    /// The columns that a page reads: [`Row::NAMES`](super::Row::NAMES), and others after them.
-    pub columns: &'static str,
     /// Conditions that find the keys that were not used after `:since`, in the hour `:hour`, in parts of
     /// which no two find the same key.
     pub unused: &'static [&'static str],

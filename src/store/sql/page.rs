@@ -1,7 +1,7 @@
 //! The way in which a page is read, and its statement.
 
+use super::Row;
 use super::conditions::Builder;
-use super::dialect::Dialect;
 use super::filter::Filter;
 use super::list_statements::{EPOCH, ListStatements};
 use super::position::Position;
@@ -74,10 +74,11 @@ impl ListStatements<'_> {
         ))
     }
 
-    /// Reads records after a place, as many as this and one more.
+    /// Reads records after a place, as many as this and one more: the columns of [`Row`], and after them the last use.
     pub fn page(&self, way: Way, after: Option<&Position>, count: Option<usize>) -> Statement {
         let mut builder = Builder::new(self);
-        let Dialect { table, columns, .. } = self.dialect;
+        let table = self.dialect.table;
+        let columns = format_args!("{}, last_used_at", Row::NAMES);
         let (query, plain_id) = (self.query, self.dialect.plain_id);
         // The keys found are put in order. A planner that would read all in order instead, because a
         // page is short, reads everything if few keys meet the filter.

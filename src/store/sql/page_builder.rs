@@ -6,6 +6,7 @@ use super::list_statements::number;
 use super::position::Position;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
+use crate::record::row::moment;
 use crate::store::StoreError;
 use crate::store::{Cursor, ListQuery, Page, Unreadable};
 use crate::time::Timestamp;
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 pub struct PageBuilder<'a> {
     query: &'a ListQuery,
     records: Vec<Arc<KeyRecord>>,
+    /// `None` if one could not be read.
+    last_uses: Option<Vec<Option<Timestamp>>>,
     unreadable: Vec<Unreadable>,
     last: Option<Position>,
     next: Option<Cursor>,
@@ -29,6 +32,7 @@ impl<'a> PageBuilder<'a> {
         Self {
             query,
             records: Vec::new(),
+            last_uses: Some(Vec::new()),
             unreadable: Vec::new(),
             last: after,
             next: None,
@@ -47,9 +51,15 @@ impl<'a> PageBuilder<'a> {
         Some(limit.saturating_sub(read))
     }
 
-    /// Takes the next row, and returns whether the page may have another. A page ends after a row whose
-    /// place can be named, even beyond the limit, because the next page begins after it.
-    pub fn take(&mut self, position: Position, record: Result<Arc<KeyRecord>, StoreError>) -> bool {
+    /// Takes the next row, with its record and its last use in seconds since the Unix epoch, and returns whether the
+    /// page may have another. A page ends after a row whose place can be named, even beyond the limit, because the next
+    /// page begins after it.
+    pub fn take(
+        &mut self,
+        position: Position,
+        record: Result<Arc<KeyRecord>, StoreError>,
+        last_used: Option<i64>,
+    ) -> bool {
         if self.missing() == Some(0)
             && let Some(next) = self.last.as_ref().and_then(Position::cursor)
         {
@@ -57,7 +67,10 @@ impl<'a> PageBuilder<'a> {
             return false;
         }
         match record {
-            Ok(record) => self.records.push(record),
+            Ok(record) => {
+                self.records.push(record);
+                self.note(last_used);
+            }
             Err(error) => {
                 let id = std::str::from_utf8(&position.id).ok();
                 let id = id.and_then(|id| id.parse().ok());
@@ -68,11 +81,25 @@ impl<'a> PageBuilder<'a> {
         true
     }
 
+    fn note(&mut self, last_used: Option<i64>) {
+        let last_used = last_used.map(|at| moment("last_used_at", at)).transpose();
+        match (&mut self.last_uses, last_used) {
+            (Some(uses), Ok(last_used)) => uses.push(last_used),
+            // Who asks for the uses hears of it.
+            (uses, Err(_)) => *uses = None,
+            (None, _) => {}
+        }
+    }
+
     /// The page.
     pub fn page(self) -> Page {
-        Page::new(self.records)
+        let page = Page::new(self.records)
             .with_unreadable(self.unreadable)
-            .with_next(self.next)
+            .with_next(self.next);
+        match self.last_uses {
+            Some(uses) => page.with_last_uses(uses),
+            None => page,
+        }
     }
 }
 
