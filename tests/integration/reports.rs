@@ -281,3 +281,70 @@ async fn without_last_uses_no_finding_is_about_them() {
     let found: Vec<_> = page.keys()[0].findings().to_vec();
     assert_eq!(found, [Finding::NoExpiry]);
 }
+
+/// A store whose keys are changed while a list is on its way.
+struct Beside<S> {
+    store: S,
+    writer: KeyRing,
+}
+
+impl<S: KeyStore + Clone> KeyStore for Beside<S> {
+    fn list<'a>(
+        &'a self,
+        realm: &'a Realm,
+        query: &'a ListQuery,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move {
+            let mut page = self.store.list(realm, query);
+            let early = crate::support::poll_once(&mut page);
+            let issued = long(&self.writer).await;
+            let rotated = self.writer.rotate(issued.id(), DAY).await.unwrap();
+            let reason = RevocationReason::KeyCompromise;
+            self.writer.revoke(rotated.id(), reason).await.unwrap();
+            match early {
+                std::task::Poll::Ready(page) => page,
+                std::task::Poll::Pending => page.await,
+            }
+        })
+    }
+
+    crate::support::forward!(store: find, commit, revoke, get, last_uses);
+}
+
+async fn a_report_blocks_no_writer(store: impl KeyStore + Clone) {
+    let (writer, clock) = ring_over(store.clone());
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(
+            issue(&writer, Grant::new("alice").never_expires())
+                .await
+                .id(),
+        );
+    }
+    ids.sort();
+    clock.advance(DAY);
+    let reader = ring_over(Beside { store, writer }).0;
+    let mut query = ReportQuery::new().limit(7);
+    let mut found_ids = Vec::new();
+    loop {
+        let page = page(&reader, &query).await;
+        found_ids.extend(found(&page).into_iter().map(|(id, _)| id));
+        match page.next() {
+            Some(next) => query = query.after(next),
+            None => break,
+        }
+    }
+    found_ids.retain(|id| ids.contains(id));
+    assert_eq!(found_ids, ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_commit_while_a_page_is_read() {
+    a_report_blocks_no_writer(MemoryStore::new()).await;
+    let folder = crate::folder::Folder::new();
+    let store = tower_api_key_sqlite::SqliteStore::open(folder.keys()).unwrap();
+    a_report_blocks_no_writer(store).await;
+    let url = crate::pg_server::database().await;
+    let store = tower_api_key_postgres::PostgresStore::connect(&url).await;
+    a_report_blocks_no_writer(store.unwrap()).await;
+}
