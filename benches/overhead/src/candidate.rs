@@ -32,6 +32,8 @@ pub enum Candidate {
     /// The layer with its defaults, which records three fields in the span of the request. The span and the subscriber
     /// are there for every candidate.
     Traced,
+    /// The inner service, which records the same three fields as a service would by itself: what `tracing` takes.
+    TracedByHand,
     /// The layer with its defaults, over a ring whose outcomes are counted by a recorder of atomics.
     Measured,
     /// The layer with its defaults, over a copy of the records that proves its age, as a replica does.
@@ -40,7 +42,7 @@ pub enum Candidate {
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
@@ -53,6 +55,7 @@ impl Candidate {
         Self::Observed,
         Self::Named,
         Self::Traced,
+        Self::TracedByHand,
         Self::Measured,
         Self::Replica,
     ];
@@ -72,6 +75,7 @@ impl Candidate {
             Self::Observed => "layer, observer",
             Self::Named => "layer, caller in response",
             Self::Traced => "layer, span",
+            Self::TracedByHand => "span by hand",
             Self::Measured => "layer, metrics",
             Self::Replica => "layer, replica",
         }
@@ -81,7 +85,7 @@ impl Candidate {
     /// key that it knows.
     pub const fn status(self, presented: Presented) -> Option<StatusCode> {
         match (self, presented) {
-            (Self::Bare, _) | (_, Presented::Valid) => Some(StatusCode::OK),
+            (Self::Bare | Self::TracedByHand, _) | (_, Presented::Valid) => Some(StatusCode::OK),
             (Self::Floor | Self::FloorGuard, _) => None,
             _ => Some(StatusCode::UNAUTHORIZED),
         }

@@ -20,11 +20,13 @@ const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Can
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
 const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
 /// What the default layer is compared with, each alone: one that reads the same table would bring it into the cache.
-pub(crate) const EXTRAS: [Candidate; 5] = [
+pub(crate) const EXTRAS: [Candidate; 7] = [
+    Candidate::Routed,
     Candidate::Tracked,
     Candidate::Observed,
     Candidate::Named,
     Candidate::Traced,
+    Candidate::TracedByHand,
     Candidate::Measured,
 ];
 

@@ -58,7 +58,7 @@ const BARE: &str = "bare";
 const BARE_WITHOUT_KEY: &str = "bare, no key";
 const BARE_MANY_HEADERS: &str = "bare, 60 headers";
 
-const CASES: [Case; 21] = [
+const CASES: [Case; 22] = [
     case(BARE, Candidate::Bare),
     case(BARE_WITHOUT_KEY, Candidate::Bare).presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case(BARE_MANY_HEADERS, Candidate::Bare).many_headers(),
@@ -76,6 +76,7 @@ const CASES: [Case; 21] = [
     case("layer, observer", Candidate::Observed),
     case("layer, caller in response", Candidate::Named),
     case("layer, span", Candidate::Traced),
+    case("span by hand", Candidate::TracedByHand),
     case("layer, metrics", Candidate::Measured),
     case("layer, replica", Candidate::Replica),
     case("layer, unknown key", Candidate::Default).presenting(Presented::Unknown, BARE),
