@@ -29,7 +29,7 @@
 //! # }).unwrap();
 //! ```
 //!
-//! From a shell, which acts as the user of the system unless `--as` names another:
+//! From a shell, which acts as the user of the system, by name or by number (`uid 0`), unless `--as` names another:
 //!
 //! ```sh
 //! tower-api-key history 4f9A7YqZr01m

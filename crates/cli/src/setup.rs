@@ -78,7 +78,8 @@ impl Common {
         }
         let users = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"].into_iter();
         let mut users = users.filter_map(|variable| std::env::var(variable).ok());
-        Ok(users.find_map(|user| Actor::new(&user).ok()))
+        let named = users.find_map(|user| Actor::new(&user).ok());
+        Ok(named.or_else(numbered_user))
     }
 
     /// Opens a store that is only read, which may be write-protected.
@@ -178,4 +179,16 @@ impl From<Reason> for RevocationReason {
             Reason::PrivilegeWithdrawn => Self::PrivilegeWithdrawn,
         }
     }
+}
+
+/// The user by number: jobs and containers often have no variable that names one.
+#[cfg(target_os = "linux")]
+fn numbered_user() -> Option<Actor> {
+    let number = rustix::process::getuid().as_raw();
+    Actor::new(&format!("uid {number}")).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn numbered_user() -> Option<Actor> {
+    None
 }
