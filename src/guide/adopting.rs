@@ -7,6 +7,8 @@
 //! | `adopt_sync` | 36 | 27 | a server of axum that takes `Authorization: Token …` in an extractor, with a login that mints tokens and keeps them as they are |
 //! | `adopt_web` | 29 | 15 | a web application of axum with a route for a session cookie or a key, switched by a setting |
 //!
+//! A third, a registry with a raw `Authorization` and its own tables, is in [`guide::table`](super::table).
+//!
 //! # The key is in `Authorization`, with a scheme of its own or without one
 //!
 //! [`Source::scheme("Token")`](crate::Source::scheme) reads `Authorization: Token …`, and

@@ -116,24 +116,28 @@
 //! # A registry, before and after
 //!
 //! `examples/adopt/registry` in the repository has a service in two forms: with the few lines of authentication that it had, and with
-//! this crate over the same tables. Its clients send a raw token in `Authorization`, its tokens are rows with a SHA-256, and
-//! its users have flags. The same tests pass over both.
+//! this crate over the same tables. An extractor authenticates, clients send a raw token in `Authorization`, tokens are rows with a
+//! SHA-256, and users have flags. The same tests pass over both. The second also passes
+//! `testing::Matrix`, with keys that the test [gives](super::testing#the-whole-stack).
 //!
-//! 58 lines are new, and 51 are gone:
+//! 58 lines are new, and 32 are gone:
 //!
 //! ```diff
 //! -//! A registry with its own authentication: an extractor reads the token from a raw `Authorization`, as the
 //! -//! protocol of its clients has it.
-//! +//! A registry with this crate, over the tables that it had. Its clients send what they sent before.
+//! +//! A registry with this crate, over the tables that it had: an extractor reads the token from a raw `Authorization`,
+//! +//! as its clients send it.
+//! +use std::sync::Arc;
 //!  use axum::Router;
-//! -use axum::extract::FromRequestParts;
-//! -use axum::http::request::Parts;
+//!  use axum::http::request::Parts;
 //! -use axum::http::{StatusCode, header};
+//! +use axum::response::Response;
+//!  use axum::routing::{delete, get, put};
 //! -use sha2::{Digest, Sha256};
 //! +use tower_api_key::store::TableKey;
 //! +use tower_api_key::{
-//! +    ApiKeyLayer, Error, KeyDigest, KeyId, Owner, Principal, RequireScopeLayer, Source, Subject,
-//! +    Verifier,
+//! +    ApiKeyLayer, Authenticated, Authenticator, Error, KeyDigest, KeyId, Owner, Principal,
+//! +    Rejection, Requirement, ResponseGuardLayer, Source, Subject, VerifiedKey, Verifier,
 //! +};
 //! -use super::tables::{Down, Tables, Token, User};
 //! +use super::tables::{Tables, User};
@@ -142,26 +146,20 @@
 //! +pub fn app(tables: Tables) -> Result<Router, Error> {
 //! +    let keys = ApiKeyLayer::new(verifier(tables)?).sources([Source::authorization_raw()]);
 //! +    Ok(Router::new()
-//! -        .route("/packages", put(publish))
-//! -        .route("/packages/{name}", delete(remove))
-//! -        .route("/summary", get(summary))
+//!          .route("/me", get(me))
+//!          .route("/summary", get(summary))
 //! -        .with_state(tables)
-//! +        .route(
-//! +            "/packages",
-//! +            put(publish).layer(RequireScopeLayer::new("publish")),
-//! +        )
-//! +        .route(
-//! +            "/packages/{name}",
-//! +            delete(remove).layer(RequireScopeLayer::new("remove")),
-//! +        )
-//! +        .layer(keys)
-//! +        .route("/summary", get(summary)))
-//! -struct Caller {
+//! +        .layer(ResponseGuardLayer::new())
+//! +        .with_state(keys.authenticator()))
+//!  struct Caller {
 //! -    token: Token,
 //! -    user: User,
-//! -}
+//! +    token: VerifiedKey,
+//! +    user: Arc<User>,
 //! -impl FromRequestParts<Tables> for Caller {
 //! -    type Rejection = StatusCode;
+//! +impl FromRequestParts<Authenticator> for Caller {
+//! +    type Rejection = Response;
 //! -    async fn from_request_parts(parts: &mut Parts, tables: &Tables) -> Result<Self, StatusCode> {
 //! -        let text = parts.headers.get(header::AUTHORIZATION);
 //! -        let text = text.ok_or(StatusCode::UNAUTHORIZED)?;
@@ -171,10 +169,11 @@
 //! -        let user = tables.user(token.user_id).await.map_err(unavailable)?;
 //! -        let user = user.filter(|user| !user.is_locked);
 //! -        let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
-//! -        Ok(Self { token, user })
-//! -    }
-//! -}
-//! -impl Caller {
+//! +    async fn from_request_parts(parts: &mut Parts, keys: &Authenticator) -> Result<Self, Response> {
+//! +        let Authenticated(token) = Authenticated::from_request_parts(parts, keys).await?;
+//! +        let Principal(user) = Principal::from_request_parts(parts, keys).await?;
+//!          Ok(Self { token, user })
+//!  impl Caller {
 //! -    fn require(&self, scope: &str) -> Result<(), StatusCode> {
 //! -        let is_granted = self.token.scopes.split(' ').any(|it| it == scope);
 //! -        let is_allowed = scope != "remove" || self.user.is_admin;
@@ -182,12 +181,12 @@
 //! -            return Ok(());
 //! -        }
 //! -        Err(StatusCode::FORBIDDEN)
-//! -    }
-//! -}
-//! +type Caller = Principal<User>;
+//! +    fn require(&self, scope: &str) -> Result<(), Rejection> {
+//! +        let scope = Requirement::scope(scope).expect("a scope");
+//! +        self.token.require(&scope)
 //! -fn unavailable(_: Down) -> StatusCode {
 //! -    StatusCode::SERVICE_UNAVAILABLE
-//! +fn verifier(tables: Tables) -> Result<Verifier, Error> {
+//! +pub fn verifier(tables: Tables) -> Result<Verifier, Error> {
 //! +    let tokens = tables.clone();
 //! +    Verifier::builder("registry")
 //! +        .owners(move |id: Subject| {
@@ -218,21 +217,12 @@
 //! +                }))
 //! +            }
 //! +        })
-//! -async fn me(caller: Caller) -> String {
-//! -    caller.user.name.to_owned()
-//! +async fn me(Principal(user): Caller) -> String {
-//! +    user.name.to_owned()
 //! -async fn publish(caller: Caller) -> Result<String, StatusCode> {
-//! -    caller.require("publish")?;
-//! -    Ok(format!("published by {}", caller.user.name))
-//! +async fn publish(Principal(user): Caller) -> String {
-//! +    format!("published by {}", user.name)
+//! +async fn publish(caller: Caller) -> Result<String, Rejection> {
+//!      caller.require("publish")?;
 //! -async fn remove(caller: Caller) -> Result<String, StatusCode> {
-//! -    caller.require("remove")?;
-//! -    Ok(format!("removed by {}", caller.user.name))
-//! +async fn remove(Principal(user): Caller) -> String {
-//! +    format!("removed by {}", user.name)
-//!  async fn summary() -> &'static str {
+//! +async fn remove(caller: Caller) -> Result<String, Rejection> {
+//!      caller.require("remove")?;
 //! ```
 //!
 //! What the lines bring: a token in two headers or under another scheme is refused, no cache answers one

@@ -97,6 +97,12 @@
 //! builds the stack takes the ring, so that the test builds it over a `MemoryStore`. A router of axum is checked as
 //! `router.into_service::<axum::body::Body>()`. `Matrix::with_cors` is for a stack with a `CorsLayer` outside.
 //!
+//! | the stack has | the keys of the matrix |
+//! |---|---|
+//! | a ring | the ring, which issues each key to a subject of its own |
+//! | a ring that knows its [owners](crate::KeyRingBuilder::owners) | `MatrixKeys::issued_to(ring, "alice")`, for an owner with all scopes |
+//! | a [`Verifier`](crate::Verifier) over a table | `MatrixKeys::given(verifier, …)`, new rows of a table that is made for the test |
+//!
 //! # Responders and outer layers
 //!
 //! `testing::rejection` makes a rejection of each kind, and `testing::invalid` one of each cause. A responder is to

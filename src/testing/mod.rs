@@ -46,7 +46,7 @@ mod recording_store;
 mod refusal;
 
 pub use event::{event, events};
-pub use matrix::{Fault, Matrix, MatrixError, Row};
+pub use matrix::{Fault, Matrix, MatrixError, MatrixKeys, Row, WantedKey};
 pub use proof::{anonymous, verified};
 pub use recorder::{Recorded, Recorder};
 pub use recording_store::RecordingStore;

@@ -1,9 +1,13 @@
 //! A registry that authenticates its own way, before and after it takes this crate: the same tests pass, and the
 //! difference is counted.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::Router;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
+use tower_api_key::testing::{Matrix, MatrixKeys, WantedKey};
+use tower_api_key::{Access, KeyState, RouteTable, Source};
 
 use self::tables::Tables;
 use crate::support::{Whole, send};
@@ -151,6 +155,42 @@ async fn r20_a_database_that_is_down_lets_no_one_in() {
         registry.tables.set_down(false);
         registry.answers(Method::GET, "/me", Some(ROOT), 200).await;
     }
+}
+
+#[tokio::test]
+async fn the_registry_passes_the_matrix() {
+    let tables = Tables::default();
+    let routes = RouteTable::builder()
+        .get("/summary", Access::Public)
+        .get("/me", Access::AnyKey)
+        .put("/packages", "publish")
+        .delete("/packages/{name}", "remove")
+        .build()
+        .unwrap();
+    let (of_test, count) = (tables.clone(), AtomicUsize::new(0));
+    let give = move |wanted: WantedKey| {
+        let user = of_test.add_user("root");
+        of_test.change_user(user, |user| user.is_admin = true);
+        let text = format!(
+            "reg4f9A7YqZr01mLw8Vx{}",
+            count.fetch_add(1, Ordering::Relaxed)
+        );
+        of_test.add_token(&text, user, wanted.scopes().as_str().to_owned().leak());
+        let text = match wanted.state() {
+            KeyState::Live => Some(text),
+            KeyState::Revoked => {
+                of_test.revoke_tokens(user);
+                Some(text)
+            }
+            // Its tokens have no end.
+            _ => None,
+        };
+        async move { Ok(text) }
+    };
+    let keys = MatrixKeys::given(after::verifier(tables.clone()).unwrap(), give);
+    let matrix = Matrix::new(keys, routes).sources([Source::authorization_raw()]);
+    let app = after::app(tables).unwrap().into_service::<Body>();
+    matrix.check(app).await.unwrap();
 }
 
 /// The lines that are only in the first text, and those that are only in the second, in their order.

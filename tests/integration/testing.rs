@@ -2,6 +2,7 @@
 
 mod examples;
 mod matrix;
+mod supplied;
 
 use std::panic::catch_unwind;
 

@@ -1,11 +1,17 @@
-//! A registry with this crate, over the tables that it had. Its clients send what they sent before.
+//! A registry with this crate, over the tables that it had: an extractor reads the token from a raw `Authorization`,
+//! as its clients send it.
+
+use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response;
 use axum::routing::{delete, get, put};
 use tower_api_key::store::TableKey;
 use tower_api_key::{
-    ApiKeyLayer, Error, KeyDigest, KeyId, Owner, Principal, RequireScopeLayer, Source, Subject,
-    Verifier,
+    ApiKeyLayer, Authenticated, Authenticator, Error, KeyDigest, KeyId, Owner, Principal,
+    Rejection, Requirement, ResponseGuardLayer, Source, Subject, VerifiedKey, Verifier,
 };
 
 use super::tables::{Tables, User};
@@ -14,22 +20,37 @@ pub fn app(tables: Tables) -> Result<Router, Error> {
     let keys = ApiKeyLayer::new(verifier(tables)?).sources([Source::authorization_raw()]);
     Ok(Router::new()
         .route("/me", get(me))
-        .route(
-            "/packages",
-            put(publish).layer(RequireScopeLayer::new("publish")),
-        )
-        .route(
-            "/packages/{name}",
-            delete(remove).layer(RequireScopeLayer::new("remove")),
-        )
-        .layer(keys)
-        .route("/summary", get(summary)))
+        .route("/packages", put(publish))
+        .route("/packages/{name}", delete(remove))
+        .route("/summary", get(summary))
+        .layer(ResponseGuardLayer::new())
+        .with_state(keys.authenticator()))
 }
 
 /// Who sends a request.
-type Caller = Principal<User>;
+struct Caller {
+    token: VerifiedKey,
+    user: Arc<User>,
+}
 
-fn verifier(tables: Tables) -> Result<Verifier, Error> {
+impl FromRequestParts<Authenticator> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, keys: &Authenticator) -> Result<Self, Response> {
+        let Authenticated(token) = Authenticated::from_request_parts(parts, keys).await?;
+        let Principal(user) = Principal::from_request_parts(parts, keys).await?;
+        Ok(Self { token, user })
+    }
+}
+
+impl Caller {
+    fn require(&self, scope: &str) -> Result<(), Rejection> {
+        let scope = Requirement::scope(scope).expect("a scope");
+        self.token.require(&scope)
+    }
+}
+
+pub fn verifier(tables: Tables) -> Result<Verifier, Error> {
     let tokens = tables.clone();
     Verifier::builder("registry")
         .owners(move |id: Subject| {
@@ -62,16 +83,18 @@ fn verifier(tables: Tables) -> Result<Verifier, Error> {
         })
 }
 
-async fn me(Principal(user): Caller) -> String {
-    user.name.to_owned()
+async fn me(caller: Caller) -> String {
+    caller.user.name.to_owned()
 }
 
-async fn publish(Principal(user): Caller) -> String {
-    format!("published by {}", user.name)
+async fn publish(caller: Caller) -> Result<String, Rejection> {
+    caller.require("publish")?;
+    Ok(format!("published by {}", caller.user.name))
 }
 
-async fn remove(Principal(user): Caller) -> String {
-    format!("removed by {}", user.name)
+async fn remove(caller: Caller) -> Result<String, Rejection> {
+    caller.require("remove")?;
+    Ok(format!("removed by {}", caller.user.name))
 }
 
 async fn summary() -> &'static str {

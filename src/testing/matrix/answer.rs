@@ -24,7 +24,8 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn of<R, E: fmt::Debug>(outcome: Result<Response<R>, E>) -> Self {
+    /// Its text has none of the keys that the test gave.
+    pub(super) fn of<R, E: fmt::Debug>(outcome: Result<Response<R>, E>, given: &[String]) -> Self {
         match outcome {
             Ok(response) => {
                 let code = response.headers().get(GRPC_STATUS);
@@ -35,7 +36,13 @@ impl Answer {
                 }
             }
             // The error of a client may contain the request, and a request of the matrix has keys in its URL.
-            Err(error) => Self::Failure(redact_keys(&format!("{error:?}")).into_owned()),
+            Err(error) => {
+                let text = redact_keys(&format!("{error:?}")).into_owned();
+                let hidden = given
+                    .iter()
+                    .fold(text, |text, key| text.replace(key, "(a key)"));
+                Self::Failure(hidden)
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod detours;
 mod error;
 mod judge;
 mod keys;
+mod matrix_keys;
 mod plan;
 mod presented;
 mod row;
@@ -22,13 +23,13 @@ use answer::Answer;
 use case::Case;
 pub use error::{Fault, MatrixError};
 use keys::Keys;
+pub use matrix_keys::{MatrixKeys, WantedKey};
 use plan::Plan;
 pub use row::Row;
 use settings::Settings;
 
 use crate::middleware::credential::source::{Kind, Source};
 use crate::middleware::guard::routes::RouteTable;
-use crate::ring::KeyRing;
 
 /// Sends every route of a stack each wrong request, and the right one, and says which were answered otherwise than
 /// its [`RouteTable`] says.
@@ -66,8 +67,9 @@ use crate::ring::KeyRing;
 /// # What is sent
 ///
 /// [`Row`] lists the requests. The keys are issued by the ring of the stack, which has to grant the scopes that the table
-/// names, and are revoked at the end. They live for an hour at most, in case the check is dropped before. The right requests reach the handlers, each with a key of its own, so give the
-/// stack a state that is made for the test.
+/// names, and are revoked at the end. They live for an hour at most, in case the check is dropped before. A
+/// [`Verifier`](crate::Verifier) over a table issues none, so the test [gives](MatrixKeys::given) them. The right requests reach
+/// the handlers, each with a key of its own, so give the stack a state that is made for the test.
 ///
 /// Requests have an empty body (`B::default()`) and no other headers. A service that needs more is wrapped, with
 /// [`map_request`] of tower. So is a server that the test reaches over a client, which needs the authority in the
@@ -102,11 +104,12 @@ use crate::ring::KeyRing;
 pub struct Matrix(Settings);
 
 impl Matrix {
-    /// The routes of a stack whose keys are those of this ring, presented in `x-api-key`.
-    pub fn new(ring: KeyRing, table: RouteTable) -> Self {
+    /// The routes of a stack with these keys, presented in `x-api-key`. The keys are those of a [`KeyRing`](crate::KeyRing), or
+    /// [given](MatrixKeys::given).
+    pub fn new(keys: impl Into<MatrixKeys>, table: RouteTable) -> Self {
         let x_api_key = HeaderName::from_static("x-api-key");
         Self(Settings {
-            rings: vec![ring],
+            keys: vec![keys.into()],
             table,
             sources: vec![Source(Kind::Header(x_api_key))],
             parameters: Vec::new(),
@@ -115,8 +118,8 @@ impl Matrix {
     }
 
     /// Tries the keys of another ring too, for a layer that [accepts](crate::ApiKeyLayer::or) them.
-    pub fn or(mut self, ring: KeyRing) -> Self {
-        self.0.rings.push(ring);
+    pub fn or(mut self, keys: impl Into<MatrixKeys>) -> Self {
+        self.0.keys.push(keys.into());
         self
     }
 
@@ -152,14 +155,14 @@ impl Matrix {
     /// # Errors
     ///
     /// [`MatrixError`] if any was answered otherwise than expected. It names them all. It is also returned
-    /// if the ring does not issue the keys, and if the table is empty.
+    /// if the ring does not issue the keys or the test does not give them, and if the table is empty.
     pub async fn check<S, B, R>(&self, service: S) -> Result<usize, MatrixError>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         S::Error: fmt::Debug,
         B: Default,
     {
-        let mut keys = Keys::new(&self.0.rings)?;
+        let mut keys = Keys::new(&self.0.keys)?;
         let tried = self.try_all(&mut keys, service).await;
         let ended = keys.revoke_all().await;
         let tried = tried?;
@@ -188,7 +191,7 @@ impl Matrix {
                 Ok(()) => service.call(request).await,
                 Err(error) => Err(error),
             };
-            tried.push((case, Answer::of(response)));
+            tried.push((case, Answer::of(response, keys.given())));
         }
         Ok(tried)
     }
@@ -197,7 +200,7 @@ impl Matrix {
 impl fmt::Debug for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Matrix")
-            .field("rings", &self.0.rings)
+            .field("keys", &self.0.keys)
             .field("table", &self.0.table)
             .finish_non_exhaustive()
     }

@@ -29,11 +29,3 @@ pub(super) fn place_of(source: &Source) -> &str {
         Kind::RawAuthorization => "Authorization without a scheme",
     }
 }
-
-/// A key with another last character, which its checksum does not fit.
-pub(super) fn altered(key: &str) -> String {
-    let mut text = key.to_owned();
-    let last = text.pop();
-    text.push(if last == Some('0') { '1' } else { '0' });
-    text
-}

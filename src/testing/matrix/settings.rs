@@ -1,12 +1,12 @@
 //! What a matrix knows of its stack.
 
+use super::matrix_keys::MatrixKeys;
 use crate::middleware::credential::source::Source;
 use crate::middleware::guard::routes::RouteTable;
-use crate::ring::KeyRing;
 
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) rings: Vec<KeyRing>,
+    pub(super) keys: Vec<MatrixKeys>,
     pub(super) table: RouteTable,
     pub(super) sources: Vec<Source>,
     pub(super) parameters: Vec<(String, String)>,

@@ -6,7 +6,7 @@ use http::header::HeaderMap;
 use super::case::Expected;
 use super::error::MatrixError;
 use super::plan::{Plan, Target};
-use super::presented::{altered, place_of, with_keys};
+use super::presented::{place_of, with_keys};
 use super::row::Row;
 use crate::access::scope_set::ScopeSet;
 use crate::middleware::guard::routes::Access;
@@ -22,19 +22,15 @@ impl Plan<'_, '_> {
         self.add(target, (Row::NoKey, ""), HeaderMap::new(), nobody);
         let ambiguous = target.refused(RejectionKind::Ambiguous);
         let sources = &self.settings.sources;
-        for (ring, of) in self.keys.rings().iter().enumerate() {
+        for (ring, of) in self.keys.all().iter().enumerate() {
             let valid = self.keys.valid(ring, &target.scopes).await?;
+            let expired = self.keys.expired(ring, &target.scopes).await?;
+            let revoked = self.keys.revoked(ring, &target.scopes).await?;
             let invalid = [
-                (Row::MalformedKey, altered(&valid)),
-                (Row::UnknownKey, self.keys.unknown(ring)?),
-                (
-                    Row::ExpiredKey,
-                    self.keys.expired(ring, &target.scopes).await?,
-                ),
-                (
-                    Row::RevokedKey,
-                    self.keys.revoked(ring, &target.scopes).await?,
-                ),
+                (Row::MalformedKey, Some(self.keys.malformed(ring, &valid))),
+                (Row::UnknownKey, Some(self.keys.unknown(ring, &valid)?)),
+                (Row::ExpiredKey, expired),
+                (Row::RevokedKey, revoked),
             ];
             for source in sources {
                 let detail = format!("realm {}, in {}", of.realm(), place_of(source));
@@ -44,6 +40,7 @@ impl Plan<'_, '_> {
                 let headers = with_keys([(source, &*valid), (source, &*valid)]);
                 self.add(target, (Row::TwoKeys, &detail), headers, ambiguous);
                 for (row, key) in &invalid {
+                    let Some(key) = key else { continue };
                     let headers = with_keys([(source, &**key)]);
                     let expected = target.refused(RejectionKind::Invalid);
                     self.add(target, (*row, &detail), headers, expected);
@@ -70,7 +67,7 @@ impl Plan<'_, '_> {
             } else {
                 scopes.as_str()
             };
-            for (ring, of) in self.keys.rings().iter().enumerate() {
+            for (ring, of) in self.keys.all().iter().enumerate() {
                 let (key, expected) = if is_met {
                     (self.keys.fresh(ring, &scopes).await?, Expected::Passes)
                 } else {
@@ -85,18 +82,27 @@ impl Plan<'_, '_> {
         Ok(())
     }
 
-    /// A valid key in the query, with and without the same key in its place.
+    /// A valid key in the query, with and without the same key in its place. Only a key with a shape is recognised there. Any
+    /// other is no credential, so nothing but a success is a fault.
     pub(super) async fn urls_to(&mut self, target: &Target<'_>) -> Result<(), MatrixError> {
-        let expected = target.refused(RejectionKind::KeyInUrl);
-        for (ring, of) in self.keys.rings().iter().enumerate() {
+        for (ring, of) in self.keys.all().iter().enumerate() {
+            let expected = match target.route.access() {
+                _ if of.have_a_shape() => target.refused(RejectionKind::KeyInUrl),
+                Access::Public => continue,
+                Access::AnyKey | Access::Scopes(_) => Expected::NoSuccess,
+            };
             let key = self.keys.valid(ring, &target.scopes).await?;
             let text = format!("{}?key={key}", target.path);
             let Ok(uri) = text.parse::<Uri>() else {
                 let problem = format!("{}: {} takes no query", target.route, target.path);
                 return Err(MatrixError::untried(problem));
             };
-            let both = with_keys([(&self.settings.sources[0], &*key)]);
-            for (place, headers) in [("by itself", HeaderMap::new()), ("and in its place", both)] {
+            let mut places = vec![("by itself", HeaderMap::new())];
+            if of.have_a_shape() {
+                let both = with_keys([(&self.settings.sources[0], &*key)]);
+                places.push(("and in its place", both));
+            }
+            for (place, headers) in places {
                 let detail = format!("realm {}, {place}", of.realm());
                 self.add_to(target, &uri, (Row::KeyInUrl, &detail), headers, expected);
             }
