@@ -105,6 +105,8 @@ mod text_types;
 mod uses;
 mod verifier;
 mod watch;
+#[cfg(feature = "axum")]
+mod ways_in;
 mod wire;
 mod within;
 
