@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
+use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_api_key::store::MemoryStore;
+use tower_api_key::store::{MemoryStore, TableKey};
 use tower_api_key::{
-    ApiKeyLayer, Authenticator, Grant, KeyRing, RequireKeyLayer, RevocationReason, Source,
-    VerifiedKey,
+    ApiKeyLayer, Authenticator, Grant, KeyDigest, KeyId, KeyRing, Owner, RequireKeyLayer,
+    ResponseBody, RevocationReason, SameBodyLayer, Source, Subject, Timestamp, VerifiedKey,
+    Verifier,
 };
 
 use crate::{at_once, contains, filled, key};
@@ -19,8 +21,35 @@ use crate::{at_once, contains, filled, key};
 struct World {
     /// A key of the ring, one that is revoked, and one of another realm.
     keys: [String; 3],
-    /// What layers read of `Authorization`, whether they are optional, and the layers.
-    modes: Vec<(Reading, bool, ApiKeyLayer, Authenticator)>,
+    modes: Vec<Mode>,
+}
+
+/// A layer.
+struct Mode {
+    reading: Reading,
+    optional: bool,
+    keys: Keys,
+    authenticator: Authenticator,
+    /// The layer over a handler that counts its calls.
+    stack: Stack<ResponseBody<Empty<Bytes>>>,
+    /// The same layer, which hands its refusals on to a guard.
+    guarded: Stack<GuardedBody>,
+    /// The same layer, if a setting switches it on.
+    switched: Stack<Full<Bytes>>,
+}
+
+type Stack<B> = BoxCloneSyncService<Request<Empty<Bytes>>, Response<B>, Infallible>;
+type GuardedBody = ResponseBody<ResponseBody<Empty<Bytes>>>;
+
+/// What a layer asks for its keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// A ring.
+    Ring,
+    /// A ring that asks for the owner of a key.
+    Owned,
+    /// The rows of a table, which have no shape by which a key in a wrong place is known.
+    Table,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -37,20 +66,59 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         dead.secret().expose().to_owned(),
         key(&other, Grant::new("carol")),
     ];
-    let readings = [Reading::Bearer, Reading::TokenOrRaw];
-    let modes = readings
-        .into_iter()
-        .flat_map(|it| [(it, false), (it, true)]);
-    let modes = modes.map(|(reading, optional)| {
-        let layer = ApiKeyLayer::new(ring.clone()).sources(reading.sources());
-        let layer = if optional { layer.optional() } else { layer };
-        // Nothing completes a response of the authenticator here.
-        let authenticator = layer.clone().danger_without_cache_guard().authenticator();
-        (reading, optional, layer, authenticator)
-    });
-    let modes = modes.collect();
+    let owned = KeyRing::builder("acme").realm("orders");
+    let owned =
+        owned.owners(async |owner: Subject| Ok((owner == "alice").then(Owner::unrestricted)));
+    let owned = owned.build(store.clone()).unwrap();
+    let verifiers = [
+        (Keys::Ring, Verifier::from(ring)),
+        (Keys::Owned, owned.into()),
+        (Keys::Table, table(&keys)),
+    ];
+    let readings = [Reading::Bearer, Reading::TokenOrRaw].map(|it| [(it, false), (it, true)]);
+    let mut modes = Vec::new();
+    for (keys, verifier) in verifiers {
+        // What the others change is behind the reading.
+        let some = if keys == Keys::Ring { 0.. } else { 2.. };
+        for (reading, optional) in &readings.as_flattened()[some] {
+            let layer = ApiKeyLayer::new(verifier.clone()).sources(reading.sources());
+            let layer = if *optional { layer.optional() } else { layer };
+            // Nothing completes a response of the authenticator here.
+            let authenticator = layer.clone().danger_without_cache_guard().authenticator();
+            let lenient = layer.clone().allow_missing_or_failed();
+            let switched = option_layer(Some(SameBodyLayer::new(layer.clone())));
+            modes.push(Mode {
+                reading: *reading,
+                optional: *optional,
+                keys,
+                authenticator,
+                guarded: BoxCloneSyncService::new(
+                    lenient.layer(RequireKeyLayer::new().layer(service_fn(proven))),
+                ),
+                switched: BoxCloneSyncService::new(switched.layer(service_fn(proven))),
+                stack: BoxCloneSyncService::new(layer.layer(service_fn(counting))),
+            });
+        }
+    }
     World { keys, modes }
 });
+
+/// A table with the keys, in which the second is revoked. It does not have that of the other realm.
+fn table([valid, dead, _]: &[String; 3]) -> Verifier {
+    let digest = |key: &String| KeyDigest::sha256(key.as_bytes());
+    let (valid, dead) = (digest(valid), digest(dead));
+    let row = |digest, owner| TableKey::new(KeyId::from_digest(&digest), digest, owner);
+    let rows = [
+        row(valid, "alice"),
+        row(dead, "bob").revoked_at(Timestamp::from_unix(1)),
+    ];
+    let table = move |asked: KeyDigest| {
+        let place = [valid, dead].iter().position(|digest| *digest == asked);
+        let found = place.map(|place| rows[place].clone());
+        async move { Ok(found) }
+    };
+    Verifier::builder("orders").build(table).unwrap()
+}
 
 thread_local! {
     /// How often the inner service was called for this request, and whether it saw a proof.
@@ -90,27 +158,33 @@ pub fn head(input: &[u8]) {
     }
     let in_uri = contains(uri.to_string().as_bytes(), valid);
 
-    for (reading, optional, layer, authenticator) in &WORLD.modes {
-        let (reading, optional) = (*reading, *optional);
+    for mode in &WORLD.modes {
+        let (reading, optional) = (mode.reading, mode.optional);
         let presents = reading.presents(&headers, valid);
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = uri.clone();
         *request.method_mut() = method.clone();
         *request.headers_mut() = headers.clone();
         let sent = request.clone();
-        let called = call(authenticator, request.clone());
-        let (status, calls, proven) = answer(layer, request);
+        let called = call(mode, request.clone());
+        let (status, calls, proven) = answer(&mode.stack, request);
         assert_eq!(called, (status, proven), "a call decides as the layer does");
-        // To prepare a stack takes longer than a request.
-        if matches!((reading, optional), (Reading::TokenOrRaw, false)) {
-            let guarded = guard(layer, sent);
-            assert_eq!(guarded, status, "a guard refuses what is handed on");
+        // An optional layer lets a request without a key pass, which the handlers of the others do not expect.
+        if !optional {
+            let Ok(guarded) = at_once(mode.guarded.clone().oneshot(sent.clone()));
+            assert_eq!(
+                guarded.status(),
+                status,
+                "a guard refuses what is handed on"
+            );
+            let Ok(switched) = at_once(mode.switched.clone().oneshot(sent));
+            assert_eq!(switched.status(), status, "the body makes no difference");
         }
 
         let accepted = status == StatusCode::OK;
         assert_eq!(calls, usize::from(accepted), "{status}");
         assert!(
-            !proven || (presents && !in_uri),
+            !proven || (presents && (!in_uri || mode.keys == Keys::Table)),
             "nobody gets in without the key"
         );
         assert!(proven || !accepted || (optional && !presents), "{status}");
@@ -181,11 +255,18 @@ impl Reading {
 }
 
 /// The decision of the layer as a call: the status, and whether there is a proof.
-fn call(authenticator: &Authenticator, request: Request<Empty<Bytes>>) -> (StatusCode, bool) {
+fn call(mode: &Mode, request: Request<Empty<Bytes>>) -> (StatusCode, bool) {
     let mut parts = request.into_parts().0;
-    let decided = at_once(authenticator.authenticate_if_presented(&mut parts));
+    let decided = at_once(mode.authenticator.authenticate_if_presented(&mut parts));
     for (name, value) in &parts.headers {
-        let is_read = ["x-api-key", "authorization"].contains(&name.as_str());
+        let is_read = match name.as_str() {
+            "x-api-key" => true,
+            // A key of a ring is known under any scheme.
+            "authorization" => {
+                mode.keys != Keys::Table || mode.reading.token(value.as_bytes()).is_some()
+            }
+            _ => false,
+        };
         assert!(!is_read || !contains(value.as_bytes(), &WORLD.keys[0]) || value.is_sensitive());
     }
     match decided {
@@ -194,28 +275,27 @@ fn call(authenticator: &Authenticator, request: Request<Empty<Bytes>>) -> (Statu
     }
 }
 
-/// The answer of a guard behind a layer that hands its refusals on.
-fn guard(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> StatusCode {
-    let inner = service_fn(async |request: Request<Empty<Bytes>>| {
-        assert!(request.extensions().get::<VerifiedKey>().is_some());
-        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-    });
-    let lenient = layer.clone().allow_missing_or_failed();
-    let stack = lenient.layer(RequireKeyLayer::new().layer(inner));
-    let Ok(response) = at_once(stack.oneshot(request));
-    response.status()
+/// A handler that is behind a guard.
+async fn proven<B: Default>(request: Request<Empty<Bytes>>) -> Result<Response<B>, Infallible> {
+    assert!(request.extensions().get::<VerifiedKey>().is_some());
+    Ok(Response::new(B::default()))
 }
 
-fn answer(layer: &ApiKeyLayer, request: Request<Empty<Bytes>>) -> (StatusCode, usize, bool) {
-    let inner = service_fn(async |request: Request<Empty<Bytes>>| {
-        let proof = request.extensions().get::<VerifiedKey>();
-        assert!(proof.is_none_or(|key| key.subject() == "alice"));
-        let (calls, _) = CALLS.get();
-        CALLS.set((calls + 1, proof.is_some()));
-        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-    });
+/// A handler that counts its calls.
+async fn counting<B: Default>(request: Request<Empty<Bytes>>) -> Result<Response<B>, Infallible> {
+    let proof = request.extensions().get::<VerifiedKey>();
+    assert!(proof.is_none_or(|key| key.subject() == "alice"));
+    let (calls, _) = CALLS.get();
+    CALLS.set((calls + 1, proof.is_some()));
+    Ok(Response::new(B::default()))
+}
+
+fn answer(
+    stack: &Stack<ResponseBody<Empty<Bytes>>>,
+    request: Request<Empty<Bytes>>,
+) -> (StatusCode, usize, bool) {
     CALLS.set((0, false));
-    let Ok(response) = at_once(layer.layer(inner).oneshot(request));
+    let Ok(response) = at_once(stack.clone().oneshot(request));
     let (parts, body) = response.into_parts();
     let body = at_once(body.collect()).map(http_body_util::Collected::to_bytes);
     for key in &WORLD.keys {
