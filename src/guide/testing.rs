@@ -95,7 +95,8 @@
 //!
 //! In a test, `unwrap` shows the error: a line for each kind of request that was answered otherwise. The function that
 //! builds the stack takes the ring, so that the test builds it over a `MemoryStore`. A router of axum is checked as
-//! `router.into_service::<axum::body::Body>()`. `Matrix::with_cors` is for a stack with a `CorsLayer` outside.
+//! `router.into_service::<axum::body::Body>()`. `Matrix::with_cors` is for a stack with a `CorsLayer` outside, and
+//! `Matrix::grpc` for one of tonic.
 //!
 //! | the stack has | the keys of the matrix |
 //! |---|---|

@@ -97,6 +97,14 @@ mod serde;
 #[cfg(feature = "axum")]
 mod signup;
 mod sources;
+#[cfg(all(
+    target_os = "linux",
+    feature = "axum",
+    feature = "metrics",
+    feature = "openapi",
+    feature = "tracing"
+))]
+mod stacks;
 mod stores;
 #[cfg(feature = "axum")]
 mod streams;

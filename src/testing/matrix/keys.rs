@@ -187,19 +187,17 @@ impl<'a> Keys<'a> {
 
     /// A grant to this subject, or to one of its own, because a ring may limit the keys of one.
     fn grant(&mut self, (ring, subject): (&'a KeyRing, Option<&str>), scopes: &ScopeSet) -> Grant {
-        let grant = match subject {
-            Some(subject) => Grant::new(subject),
-            None => {
-                let subject = format!("matrix-{}-{}", self.run, self.issued.len());
-                let grant = Grant::new(&subject);
-                // Before the key is issued: a store that fails may have it all the same.
-                self.issued.push((ring, Ended::WithSubject(subject)));
-                grant
-            }
+        let subject = if let Some(subject) = subject {
+            subject.to_owned()
+        } else {
+            let own = format!("matrix-{}-{}", self.run, self.issued.len());
+            // Before the key is issued: a store that fails may have it all the same.
+            self.issued.push((ring, Ended::WithSubject(own.clone())));
+            own
         };
         // If the check is dropped, nothing revokes its keys.
         let lifetime = ring.longest_lifetime().map_or(HOUR, |it| it.min(HOUR));
-        grant.scopes(scopes).expires_in(lifetime)
+        Grant::new(subject).scopes(scopes).expires_in(lifetime)
     }
 
     async fn give(

@@ -16,7 +16,7 @@ mod wrong_keys;
 use std::fmt;
 use std::future::poll_fn;
 
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use tower_service::Service;
 
 use answer::Answer;
@@ -71,21 +71,9 @@ use crate::middleware::guard::routes::RouteTable;
 /// [`Verifier`](crate::Verifier) over a table issues none, so the test [gives](MatrixKeys::given) them. The right requests reach
 /// the handlers, each with a key of its own, so give the stack a state that is made for the test.
 ///
-/// Requests have an empty body (`B::default()`) and no other headers. A service that needs more is wrapped, with
-/// [`map_request`] of tower. So is a server that the test reaches over a client, which needs the authority in the
-/// target, and a gRPC service:
-///
-/// ```
-/// use http::{HeaderValue, Request, Version, header};
-///
-/// fn as_grpc<B>(mut request: Request<B>) -> Request<B> {
-///     *request.version_mut() = Version::HTTP_2;
-///     let headers = request.headers_mut();
-///     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-///     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-///     request
-/// }
-/// ```
+/// Requests have an empty body (`B::default()`) and no other headers, except for [`grpc`](Self::grpc). A service that needs
+/// more is wrapped, with [`map_request`] of tower. So is a server that the test reaches over a client, which needs the
+/// authority in the target.
 ///
 /// A router of axum takes bodies of many types: `router.into_service::<axum::body::Body>()` names one.
 ///
@@ -114,6 +102,7 @@ impl Matrix {
             sources: vec![Source(Kind::Header(x_api_key))],
             parameters: Vec::new(),
             answers_preflights: false,
+            is_grpc: false,
         })
     }
 
@@ -147,6 +136,22 @@ impl Matrix {
     /// succeeds without a key is a fault, unless the table has a public route for it.
     pub fn with_cors(mut self) -> Self {
         self.0.answers_preflights = true;
+        self
+    }
+
+    /// Sends requests as gRPC clients do, for the services of a tonic server: over HTTP/2, with `te: trailers` and
+    /// `content-type: application/grpc`. A method that misses its message in the empty body is a handler that answers. If methods
+    /// require scopes by themselves, give them a message of five zeros with `map_request`.
+    ///
+    /// ```
+    /// # use tower_api_key::{KeyRing, RouteTable, store::MemoryStore, testing::Matrix};
+    /// # let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let table = RouteTable::builder().grpc("shop.Orders", "List", "orders:read").build()?;
+    /// let matrix = Matrix::new(ring, table).grpc();
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn grpc(mut self) -> Self {
+        self.0.is_grpc = true;
         self
     }
 
@@ -186,6 +191,9 @@ impl Matrix {
             *request.method_mut() = case.method.clone();
             *request.uri_mut() = case.target.clone();
             *request.headers_mut() = case.headers.clone();
+            if self.0.is_grpc {
+                as_grpc(&mut request);
+            }
             let mut service = service.clone();
             let response = match poll_fn(|context| service.poll_ready(context)).await {
                 Ok(()) => service.call(request).await,
@@ -195,6 +203,14 @@ impl Matrix {
         }
         Ok(tried)
     }
+}
+
+fn as_grpc<B>(request: &mut Request<B>) {
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    let content_type = HeaderValue::from_static("application/grpc");
+    headers.insert(header::CONTENT_TYPE, content_type);
 }
 
 impl fmt::Debug for Matrix {

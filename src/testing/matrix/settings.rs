@@ -12,6 +12,8 @@ pub(super) struct Settings {
     pub(super) parameters: Vec<(String, String)>,
     /// Whether a layer outside answers `OPTIONS`.
     pub(super) answers_preflights: bool,
+    /// Whether requests are those of gRPC clients.
+    pub(super) is_grpc: bool,
 }
 
 impl Settings {

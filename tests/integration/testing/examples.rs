@@ -1,7 +1,7 @@
 //! Every example that is a stack, by the matrix.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Version, header};
+use http::Request;
 use http_body_util::Full;
 use tower::{Layer, ServiceExt};
 use tower_api_key::store::MemoryStore;
@@ -65,15 +65,9 @@ async fn the_quickstart() {
 }
 
 /// A call of a method with an empty message, which is five zeros.
-fn as_grpc(request: Request<()>) -> Request<tonic::body::Body> {
+fn with_message(request: Request<()>) -> Request<tonic::body::Body> {
     let empty = Full::new(Bytes::from_static(&[0; 5]));
-    let mut request = request.map(|()| tonic::body::Body::new(empty));
-    *request.version_mut() = Version::HTTP_2;
-    let headers = request.headers_mut();
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    let content_type = HeaderValue::from_static("application/grpc");
-    headers.insert(header::CONTENT_TYPE, content_type);
-    request
+    request.map(|()| tonic::body::Body::new(empty))
 }
 
 #[tokio::test]
@@ -84,9 +78,9 @@ async fn the_services_of_tonic() {
         .grpc("demo.Greeter", "Greet", "greet")
         .grpc("demo.Greeter", "Rename", renaming)
         .grpc("demo.Admin", "Restart", "admin");
-    let matrix = Matrix::new(ring.clone(), table.build().unwrap());
+    let matrix = Matrix::new(ring.clone(), table.build().unwrap()).grpc();
     let stack = ApiKeyLayer::new(ring).layer(tonic_services::services());
-    matrix.check(stack.map_request(as_grpc)).await.unwrap();
+    matrix.check(stack.map_request(with_message)).await.unwrap();
 }
 
 #[cfg(feature = "axum")]
