@@ -459,3 +459,39 @@ fn a_route_that_cannot_be_does_not_build_and_is_named() {
         assert_eq!(error.to_string(), format!("invalid route {problem}"));
     }
 }
+
+/// The same spellings in a pattern and in a path, and the same methods in a route and in a request.
+#[tokio::test]
+async fn r13_bad_input_is_refused_at_build_with_its_place_or_at_run_time_by_the_table() {
+    let ring = ring();
+    let (everything, inner) = (key(&ring, "a").await, Inner::new());
+    let open = RouteTable::builder().get("/{*rest}", Access::Public);
+    let layer = ApiKeyLayer::new(ring).routes(open.build().unwrap());
+    let service = layer.layer(inner.clone());
+    let unreachable = "no request can match: a path starts with /, and has no empty segment, ., .., ; and no needless percent-encoding";
+    for path in [
+        "/a/../b", "/a//b", "//a", "/a%2fb", "/a%2Fb", "/a;b", "/a/./b",
+    ] {
+        let table = RouteTable::builder().get("/c", "a").get(path, "a");
+        let error = table.build().unwrap_err();
+        let said = format!("invalid route GET {path}: {unreachable}");
+        assert_eq!(error.to_string(), said);
+        let response = send(&service, at("GET", path, with_key(&everything))).await;
+        assert_eq!(refused(&response), UNKNOWN, "{path}");
+    }
+    for method in ["CONNECT", "PURGE", "get"] {
+        let name = Method::from_bytes(method.as_bytes()).unwrap();
+        let error = RouteTable::builder().route(name, "/a", "a").build();
+        let said = error.unwrap_err().to_string();
+        let start = format!("invalid route {method} /a: a table knows the methods ");
+        assert!(said.starts_with(&start), "{said}");
+        let response = send(&service, at(method, "/a", with_key(&everything))).await;
+        assert_eq!(refused(&response), UNKNOWN, "{method}");
+    }
+    assert_eq!(inner.calls(), 0);
+    let clash = RouteTable::builder()
+        .get("/a/{*rest}", "a")
+        .get("/a/{b}", "a");
+    let said = clash.build().unwrap_err().to_string();
+    assert_eq!(said, "invalid route GET /a/{b}: it clashes with /a/{*rest}");
+}
