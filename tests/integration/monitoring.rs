@@ -186,3 +186,20 @@ fn prometheus_reads_the_board_and_the_alert_rules_from_the_service() {
     plain.interrupt();
     replica.interrupt();
 }
+
+/// No Grafana can be installed where the tests run, so the board is held to the form that Grafana publishes.
+#[test]
+fn what_grafana_publishes_of_its_boards_accepts_the_board() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(root.join("integration/monitoring/board"))
+        .arg(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("grafana"))
+        .arg(root.join("../docs/monitoring/dashboard.json").canonicalize().unwrap())
+        .output()
+        .unwrap();
+    if output.status.code() == Some(3) {
+        return not_run(format_args!("the types of Grafana cannot be installed"));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{output:?}");
+    assert!(said.contains("a board of Grafana "), "{said}");
+}
