@@ -14,6 +14,16 @@ pub(crate) enum Refusal {
     UnknownRoute(VerifiedKey),
 }
 
+impl Refusal {
+    /// The key of the request, if it is valid.
+    pub(crate) fn valid_key(&self) -> Option<&VerifiedKey> {
+        match self {
+            Self::InsufficientScope(key) | Self::UnknownRoute(key) => Some(key),
+            Self::Missing | Self::Ambiguous(_) | Self::Misplaced(..) | Self::Unverified(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ambiguity {
     RepeatedHeader,

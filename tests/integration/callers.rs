@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_api_key::{
-    ApiKeyLayer, Caller, Grant, Issued, KeyRing, Rejection, RequireScopeLayer, RouteTable, Source,
-    store::MemoryStore,
+    ApiKeyLayer, Caller, Grant, Issued, KeyRing, Rejection, RequireKeyLayer, RequireScopeLayer,
+    ResponseGuardLayer, RouteTable, Source, store::MemoryStore,
 };
 
 use crate::events::Later;
@@ -112,6 +112,72 @@ async fn each_response_to_a_valid_key_names_it_and_no_other() {
 
         let untold = ApiKeyLayer::new(ring).layer(plain);
         assert!(answer(&untold, key()).await.1.is_none());
+    }
+}
+
+/// A layer that hands its refusals on, and a decision that is a call.
+#[tokio::test]
+async fn a_refusal_that_is_handed_on_or_called_names_a_valid_key_too() {
+    for later in [false, true] {
+        let (builder, store) = (KeyRing::builder("acme"), MemoryStore::new());
+        let ring = if later {
+            builder.build(Later { store }).unwrap()
+        } else {
+            builder.build(store).unwrap()
+        };
+        let reader = issue(&ring, "read").await;
+        let table = RouteTable::builder().get("/", "read").get("/all", "all");
+        let table = table.build().unwrap();
+        let layer = ApiKeyLayer::new(ring).routes(table).caller_in_response();
+        let answering = layer.clone().responder(|rejection: &Rejection| {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = rejection.status();
+            response
+        });
+        let session = |extensions: &http::Extensions| extensions.get::<&str>().is_some();
+        let at = |path: &str, mut request: Request<()>| {
+            *request.uri_mut() = path.parse().unwrap();
+            request
+        };
+        for layer in [layer, answering] {
+            let guard = RequireKeyLayer::new().or(session).layer(Inner::new());
+            let lenient = layer.clone().allow_missing_or_failed().layer(guard);
+            let authenticator = layer.authenticator();
+            let called = service_fn(move |request: Request<()>| {
+                let authenticator = authenticator.clone();
+                async move {
+                    let mut parts = request.into_parts().0;
+                    let key = authenticator.authenticate(&mut parts).await;
+                    let response = match key {
+                        Ok(_) => Response::new(Bytes::new()),
+                        Err(rejection) => rejection.into_response(),
+                    };
+                    Ok::<_, std::convert::Infallible>(response.map(Full::new))
+                }
+            });
+            let called = ResponseGuardLayer::new().layer(called);
+            for (path, expected) in [("/", 200), ("/all", 403), ("/unknown", 403)] {
+                let request = || at(path, with_key(reader.secret().expose()));
+                for (way, (status, caller)) in [
+                    ("handed on", answer(&lenient, request()).await),
+                    ("called", answer(&called, request()).await),
+                ] {
+                    assert_eq!(status, expected, "{way} {path}, later: {later}");
+                    assert_is(caller.as_ref(), &reader);
+                }
+                for wrong in [Request::new(()), with_key("nonsense")] {
+                    let wrong = at(path, wrong);
+                    assert!(answer(&called, wrong.clone()).await.1.is_none());
+                    assert!(answer(&lenient, wrong).await.1.is_none());
+                }
+            }
+            // A session answers, and whose key it was is said all the same.
+            let mut request = at("/all", with_key(reader.secret().expose()));
+            request.extensions_mut().insert("a session");
+            let (status, caller) = answer(&lenient, request).await;
+            assert_eq!(status, 200);
+            assert_is(caller.as_ref(), &reader);
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl Authenticator {
             return Err(self.without_guard());
         }
         let (gate, admitted) = self.judge(parts).await;
+        let mut caller = None;
         let (decided, cache, outcome) = match admitted {
             Ok(cache) => {
                 let key = parts.extensions.get().cloned();
@@ -134,6 +135,7 @@ impl Authenticator {
             Err(refusal) => {
                 self.0.hide_refused(&refusal, parts);
                 let cache = CacheHeaders::private(gate.vary.clone());
+                caller = refusal.valid_key().cloned();
                 (Err(gate.reject(&refusal, parts)), cache, None)
             }
         };
@@ -144,6 +146,7 @@ impl Authenticator {
                 decided,
                 cache,
                 outcome,
+                caller,
             });
         }
         decided

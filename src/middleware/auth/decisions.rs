@@ -25,6 +25,8 @@ pub(super) struct Decision {
     pub(super) decided: Decided,
     pub(super) cache: CacheHeaders,
     pub(super) outcome: Option<Outcome>,
+    /// Whose key was refused, if it is valid.
+    pub(super) caller: Option<VerifiedKey>,
 }
 
 impl Decisions {
@@ -48,10 +50,18 @@ impl Decisions {
         let decisions = std::mem::take(&mut *self.lock());
         let mut answer = None;
         for mut decision in decisions {
+            let (gate, caller) = (&decision.gate, decision.caller.as_ref());
             let answered = match (&decision.decided, decision.outcome.take()) {
                 (Ok(_), outcome) => outcome.and_then(|outcome| outcome.conclude(response)),
                 // The observer was notified when it was decided.
-                (Err(_), _) => decision.gate.responses.answer_for(response, is_head),
+                (Err(_), _) => {
+                    let mut answered = gate.responses.answer_for(response, is_head);
+                    match &mut answered {
+                        Some(answer) => gate.attribution.name_caller(caller, answer),
+                        None => gate.attribution.name_caller(caller, response),
+                    }
+                    answered
+                }
             };
             decision.cache.apply(response);
             answer = answer.or(answered);

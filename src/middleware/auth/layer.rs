@@ -232,7 +232,8 @@ impl ApiKeyLayer {
     }
 
     /// Puts a [`Caller`](crate::Caller) into the extensions of every response to a valid key, for layers further out
-    /// such as an access log. It costs a hash table in the extensions of the response, if they have none yet, and
+    /// such as an access log: also if the key lacks a scope, or the refusal is handed on. For an
+    /// [`Authenticator`](crate::Authenticator) the [`ResponseGuardLayer`](crate::ResponseGuardLayer) does it. It costs a hash table in the extensions of the response, if they have none yet, and
     /// nothing if it is not called.
     pub fn caller_in_response(mut self) -> Self {
         self.attribution.in_response = true;

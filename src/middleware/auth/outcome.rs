@@ -84,7 +84,8 @@ impl Outcome {
             }
             None => self.unseen(response.status()),
         };
-        let (attribution, key) = (self.gate.attribution, self.key.as_ref());
+        let refused = || self.deferred.as_ref()?.caller();
+        let (attribution, key) = (self.gate.attribution, self.key.as_ref().or_else(refused));
         match &mut answer {
             Some(answer) => attribution.name_caller(key, answer),
             None => attribution.name_caller(key, response),

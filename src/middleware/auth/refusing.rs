@@ -18,20 +18,10 @@ impl Gate {
     #[cold]
     pub(super) fn refuse(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
         self.tell(refusal);
-        let answer = || {
-            let unmet = self.unmet(refusal, request);
-            self.responses.refuse(refusal, unmet, request.into())
-        };
-        match refusal {
-            Refusal::InsufficientScope(key) | Refusal::UnknownRoute(key)
-                if self.attribution.in_response =>
-            {
-                let mut response = answer();
-                self.attribution.name_caller(Some(key), &mut response);
-                response
-            }
-            _ => answer(),
-        }
+        let unmet = self.unmet(refusal, request);
+        let mut response = self.responses.refuse(refusal, unmet, request.into());
+        (self.attribution).name_caller(refusal.valid_key(), &mut response);
+        response
     }
 
     /// The same refusal as a value, which can become that response later.
@@ -64,7 +54,8 @@ impl Gate {
             Refusal::Missing => self.responses.rejection(refusal, None).of_a_handler(),
             _ => self.reject(refusal, request),
         };
-        let deferred = Deferred::new(rejection, Arc::clone(&self.responses));
+        let key = refusal.valid_key().cloned();
+        let deferred = Deferred::new(rejection, key, Arc::clone(&self.responses));
         request.extensions_mut().insert(deferred.clone());
         deferred
     }

@@ -8,6 +8,7 @@ use http::Response;
 
 use super::response::Responses;
 use super::{Head, Rejection};
+use crate::verdict::VerifiedKey;
 
 /// Left in the extensions of a request that goes on although it has no valid key. With it, a guard or an extractor
 /// further in answers as the layer would have.
@@ -16,16 +17,23 @@ pub(crate) struct Deferred(Arc<Inner>);
 
 struct Inner {
     rejection: Rejection,
+    /// A valid key that does not meet the requirement.
+    key: Option<VerifiedKey>,
     responses: Arc<Responses>,
     /// Whether code further in has looked at it.
     is_seen: AtomicBool,
 }
 
 impl Deferred {
-    pub(crate) fn new(rejection: Rejection, responses: Arc<Responses>) -> Self {
+    pub(crate) fn new(
+        rejection: Rejection,
+        key: Option<VerifiedKey>,
+        responses: Arc<Responses>,
+    ) -> Self {
         let is_seen = AtomicBool::new(false);
         Self(Arc::new(Inner {
             rejection,
+            key,
             responses,
             is_seen,
         }))
@@ -41,6 +49,11 @@ impl Deferred {
     pub(crate) fn rejection(&self) -> Rejection {
         self.see();
         self.0.rejection.clone()
+    }
+
+    /// Whose key was refused, if it is valid. It proves nothing.
+    pub(crate) fn caller(&self) -> Option<&VerifiedKey> {
+        self.0.key.as_ref()
     }
 
     /// Notes that code further in has decided.
