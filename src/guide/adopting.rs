@@ -104,11 +104,13 @@
 //! # }).unwrap();
 //! ```
 //!
+//! An OpenAPI document of such a layer names the session too: `openapi::Security::or_scheme`.
+//!
 //! A service that takes cookies has to refuse requests that another site makes its users send (CSRF). A key needs no
 //! such check, so make it for requests with a session alone: those for which `VerifiedKey::of` is an error.
 //!
 //! # A setting switches authentication
 //!
 //! `option_layer` needs the same type of response with the layer and without it:
-//! [`SameBodyLayer`](crate::SameBodyLayer). The guards belong inside the same switch, because without a layer outside they
-//! refuse every request.
+//! [`SameBodyLayer`](crate::SameBodyLayer). Without that the compiler expects a `Response<ResponseBody<Body>>`. The guards
+//! belong inside the same switch, because without a layer outside they refuse every request.

@@ -226,6 +226,84 @@ fn a_document_says_what_the_layer_and_its_rings_require_too() {
     );
 }
 
+/// A layer that hands its refusals on says so, and accepts what is named instead.
+#[test]
+fn a_document_names_what_else_authenticates() {
+    let layer = layer().allow_missing_or_failed();
+    let document = apply(&layer, &written("3.1.0")).unwrap();
+    let security = security_of(&document, "/orders/{id}", "get");
+    assert_eq!(security, json!([{"x-api-key": ["read"]}, {}]));
+    let security = security_of(&document, "/me", "get");
+    assert_eq!(security, json!([{"x-api-key": []}, {}]));
+    assert_eq!(security_of(&document, "/health", "get"), json!([]));
+
+    let cookie = json!({"type": "apiKey", "in": "cookie", "name": "session"});
+    let named = || {
+        Security::of(&layer)
+            .unwrap()
+            .or_scheme("session", &cookie.to_string())
+    };
+    for version in ["3.0.3", "3.1.0"] {
+        let once = named()
+            .unwrap()
+            .apply(&written(version).to_string())
+            .unwrap();
+        assert_eq!(named().unwrap().apply(&once).unwrap(), once);
+        let document: Value = serde_json::from_str(&once).unwrap();
+        let scopes: &[&str] = if version == "3.1.0" { &["read"] } else { &[] };
+        assert_eq!(
+            security_of(&document, "/orders/{id}", "get"),
+            json!([{"x-api-key": scopes}, {"session": []}])
+        );
+        assert_eq!(document["components"]["securitySchemes"]["session"], cookie);
+        // That no key is needed is not what the layer says then.
+        let mut open = document;
+        open["paths"]["/me"]["get"]["security"] = json!([{"x-api-key": []}, {}]);
+        let error = named().unwrap().apply(&open.to_string()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid OpenAPI document: GET /me: its security is not that of the table, which is \
+             [{\"x-api-key\":[]},{\"session\":[]}]"
+        );
+    }
+
+    for (security, scheme, problem) in [
+        (
+            Security::of(&self::layer()),
+            "{\"type\": \"http\"}",
+            "session: the layer accepts keys alone, unless it allows missing and failed ones",
+        ),
+        (
+            Security::of(&layer),
+            "{}",
+            "session: a security scheme has a type",
+        ),
+        (
+            Security::of(&layer),
+            "[]",
+            "session: a security scheme has a type",
+        ),
+        (Security::of(&layer), "{", "it is not JSON"),
+    ] {
+        let error = security.unwrap().or_scheme("session", scheme).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidDocument);
+        assert_eq!(
+            error.to_string(),
+            format!("invalid OpenAPI document: {problem}")
+        );
+    }
+    // The name of a scheme of keys.
+    let taken = Security::of(&layer)
+        .unwrap()
+        .or_scheme("x-api-key", &cookie.to_string());
+    let error = taken.unwrap().document("Orders", "1").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("x-api-key: another has this name")
+    );
+}
+
 #[test]
 fn a_nested_requirement_has_a_normal_form_up_to_a_cap() {
     let any = |names: [&str; 2]| Requirement::any(names).unwrap();

@@ -1,5 +1,6 @@
 //! What a document says of a layer.
 
+use super::gate::OnRefusal;
 use super::layer::ApiKeyLayer;
 use crate::access::requirement::Requirement;
 use crate::middleware::credential::Sources;
@@ -12,6 +13,8 @@ pub(crate) struct Documented<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) profile: StatusProfile,
     pub(crate) has_responder: bool,
+    /// Whether something else may authenticate a client.
+    pub(crate) hands_on: bool,
     /// What each ring requires of its keys at every route.
     pub(crate) required: Vec<Option<&'a Requirement>>,
 }
@@ -26,6 +29,7 @@ impl ApiKeyLayer {
             sources: &self.sources,
             profile: self.profile,
             has_responder: self.responder.is_some(),
+            hands_on: self.on_refusal == OnRefusal::HandOn,
             required: std::iter::once(of_layer).chain(others).collect(),
         }
     }

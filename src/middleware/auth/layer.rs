@@ -136,6 +136,8 @@ impl ApiKeyLayer {
     ///   because it may be for another party. If the store has to be asked, it is taken out before.
     /// - Observers receive a wrong key at once. A missing key is no event, unless the request is refused for it.
     /// - Responses are `private`, as those to keys are.
+    /// - An OpenAPI document (feature `openapi`) says that an operation needs no key, or names what else authenticates
+    ///   (`Security::or_scheme`).
     ///
     /// A wrong key is never taken for no key: `Option<VerifiedKey>` refuses it. If the layer is also
     /// [`optional`](Self::optional), a request without a credential is anonymous.

@@ -45,6 +45,8 @@
 //! - Each operation has a `security`. It is empty for a public route. Otherwise it has an object for each carrier and each set
 //!   of scopes of which one is enough: `all` is one object with all scopes, and `any` is several objects. A nested
 //!   requirement is brought into this form. It may have 16 sets at most.
+//! - If the layer [hands its refusals on](crate::ApiKeyLayer::allow_missing_or_failed), `security` also has the schemes that are
+//!   [named](Security::or_scheme), or else `{}`: no key is needed. Required scopes are those of a key.
 //! - In OpenAPI 3.0, scopes are not allowed there. The operation has them in `x-required-scopes`, a list of such sets, and at the end
 //!   of its description.
 //! - Each operation has the responses of the layer, as references into `components`, except for a status

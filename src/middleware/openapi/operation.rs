@@ -21,31 +21,39 @@ pub(super) enum Form {
 /// What a route asks for: nothing, or one of several sets of scopes. The set may be empty.
 pub(super) type Asked = Option<Vec<Alternative>>;
 
+/// The names of the security schemes.
+pub(super) struct Schemes {
+    /// Those of keys.
+    pub(super) of_keys: Vec<String>,
+    /// Further security requirements, of which one is enough as well.
+    pub(super) otherwise: Vec<Value>,
+}
+
 fn scopes(set: &Alternative) -> Vec<&str> {
     set.iter().map(Scope::as_str).collect()
 }
 
 /// The `security` of an operation.
-pub(super) fn security(asked: &Asked, schemes: &[String], form: Form) -> Value {
+pub(super) fn security(asked: &Asked, schemes: &Schemes, form: Form) -> Value {
     let Some(alternatives) = asked else {
         return json!([]);
     };
     let object = |scheme: &String, scopes: Vec<&str>| json!({scheme.as_str(): scopes});
-    let each = schemes.iter().flat_map(|scheme| match form {
+    let each = schemes.of_keys.iter().flat_map(|scheme| match form {
         Form::WithoutScopes => vec![object(scheme, Vec::new())],
         Form::WithScopes => {
             let sets = alternatives.iter();
             sets.map(|set| object(scheme, scopes(set))).collect()
         }
     });
-    each.collect()
+    each.chain(schemes.otherwise.iter().cloned()).collect()
 }
 
 /// Writes into an operation what it asks for. `Err` says why the document is not that of the table.
 pub(super) fn write(
     operation: &mut Map<String, Value>,
     asked: &Asked,
-    schemes: &[String],
+    schemes: &Schemes,
     known: &BTreeSet<&str>,
     refusals: &[StatusCode],
     form: Form,

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::components::{self, PROBLEM, Refusals};
-use super::operation::{self, Asked, Form};
+use super::operation::{self, Asked, Form, Schemes};
 use crate::access::requirement::{Alternative, Requirement};
 use crate::access::scope::Scope;
 use crate::error::{Error, ErrorKind};
@@ -27,6 +27,9 @@ pub struct Security {
     schemes: Vec<(String, Value)>,
     refusals: Refusals,
     has_responder: bool,
+    hands_on: bool,
+    /// What else authenticates, if the layer hands its refusals on.
+    others: Vec<(String, Value)>,
 }
 
 impl Security {
@@ -54,7 +57,46 @@ impl Security {
             schemes: components::schemes(&layer),
             refusals: Refusals::new(layer.profile),
             has_responder: layer.has_responder,
+            hands_on: layer.hands_on,
+            others: Vec::new(),
         })
+    }
+
+    /// Names what else authenticates a client, for a layer that
+    /// [allows missing and failed keys](ApiKeyLayer::allow_missing_or_failed): a security scheme as OpenAPI has it, in JSON.
+    /// Each operation that needs a key then has it as another choice. If nothing is named, such a layer's operations have the
+    /// choice `{}`, which is to need nothing, because the layer alone refuses no client.
+    ///
+    /// ```
+    /// use tower_api_key::openapi::Security;
+    /// use tower_api_key::{ApiKeyLayer, KeyRing, RouteTable, store::MemoryStore};
+    ///
+    /// let table = RouteTable::builder().get("/orders", "orders:read").build()?;
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let layer = ApiKeyLayer::new(ring).routes(table).allow_missing_or_failed();
+    ///
+    /// let cookie = r#"{"type": "apiKey", "in": "cookie", "name": "session"}"#;
+    /// let document = Security::of(&layer)?.or_scheme("session", cookie)?.document("Orders", "1")?;
+    /// assert!(document.contains(r#""security":[{"x-api-key":["orders:read"]},{"session":[]}]"#));
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidDocument`] if the layer answers with its refusals, or if the text is no object in JSON with a `type`.
+    pub fn or_scheme(mut self, name: &str, scheme: &str) -> Result<Self, Error> {
+        if !self.hands_on {
+            return Err(invalid(&format!(
+                "{name}: the layer accepts keys alone, unless it allows missing and failed ones"
+            )));
+        }
+        let scheme: Value = serde_json::from_str(scheme)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidDocument, error))?;
+        if !scheme["type"].is_string() {
+            return Err(invalid(&format!("{name}: a security scheme has a type")));
+        }
+        self.others.push((name.to_owned(), scheme));
+        Ok(self)
     }
 
     /// Writes the security into a document, which is OpenAPI 3.0 or 3.1 in JSON. Applied again, it changes nothing.
@@ -111,7 +153,13 @@ impl Security {
         if document.get("security").is_some() {
             return Err("security: each operation has its own, so remove it".to_owned());
         }
-        let schemes: Vec<String> = self.schemes.iter().map(|(name, _)| name.clone()).collect();
+        let schemes = Schemes {
+            of_keys: self.schemes.iter().map(|(name, _)| name.clone()).collect(),
+            otherwise: match &self.others[..] {
+                [] if self.hands_on => vec![json!({})],
+                others => others.iter().map(|(name, _)| json!({name: []})).collect(),
+            },
+        };
         let sets = self.asked.iter().flatten().flatten();
         let known: BTreeSet<&str> = sets.flatten().map(Scope::as_str).collect();
         let routes = self.table.routes().iter();
@@ -156,7 +204,7 @@ impl Security {
     }
 
     fn write_components(&self, document: &mut Value) -> Result<(), String> {
-        let schemes = self.schemes.iter();
+        let schemes = self.schemes.iter().chain(&self.others);
         let schemes =
             schemes.map(|(name, scheme)| ("securitySchemes", name.clone(), scheme.clone()));
         let responses = self.refusals.all.iter().map(|status| {
