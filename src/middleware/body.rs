@@ -12,7 +12,8 @@ pin_project! {
     /// is, or a rejection's.
     ///
     /// It requires only `Data = Bytes` of the inner body. [`SameBodyLayer`](crate::SameBodyLayer) turns it into that
-    /// again, which `option_layer` needs.
+    /// again. If the compiler expects `Response<ResponseBody<Body>>` and has found `Response<Body>`, wrap the layer in
+    /// it: `option_layer` needs one type with the layer and without it.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]

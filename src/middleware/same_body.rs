@@ -17,8 +17,11 @@ use super::body::ResponseBody;
 /// refusal (`From<Bytes>`), as those of axum and `Full<Bytes>` can.
 ///
 /// A router of axum needs this for a layer that a setting switches: `option_layer` wants the same type of response with
-/// the layer and without it, and otherwise does not compile, because one has
-/// [`ResponseBody<Body>`](crate::ResponseBody) and the other `Body`.
+/// the layer and without it. Otherwise the compiler says
+///
+/// ```text
+/// expected `Response<ResponseBody<Body>>`, found `Response<Body>`
+/// ```
 ///
 /// Switched off, nothing authenticates: [`VerifiedKey::of`](crate::VerifiedKey::of), its extractors and the guards then
 /// refuse every request with 500.
