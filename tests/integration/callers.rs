@@ -143,7 +143,7 @@ async fn a_refusal_that_is_handed_on_or_called_names_a_valid_key_too() {
             let guard = RequireKeyLayer::new().or(session).layer(Inner::new());
             let lenient = layer.clone().allow_missing_or_failed().layer(guard);
             let authenticator = layer.authenticator();
-            let called = service_fn(move |request: Request<()>| {
+            let by_call = service_fn(move |request: Request<()>| {
                 let authenticator = authenticator.clone();
                 async move {
                     let mut parts = request.into_parts().0;
@@ -155,19 +155,19 @@ async fn a_refusal_that_is_handed_on_or_called_names_a_valid_key_too() {
                     Ok::<_, std::convert::Infallible>(response.map(Full::new))
                 }
             });
-            let called = ResponseGuardLayer::new().layer(called);
+            let by_call = ResponseGuardLayer::new().layer(by_call);
             for (path, expected) in [("/", 200), ("/all", 403), ("/unknown", 403)] {
                 let request = || at(path, with_key(reader.secret().expose()));
                 for (way, (status, caller)) in [
                     ("handed on", answer(&lenient, request()).await),
-                    ("called", answer(&called, request()).await),
+                    ("by_call", answer(&by_call, request()).await),
                 ] {
                     assert_eq!(status, expected, "{way} {path}, later: {later}");
                     assert_is(caller.as_ref(), &reader);
                 }
                 for wrong in [Request::new(()), with_key("nonsense")] {
                     let wrong = at(path, wrong);
-                    assert!(answer(&called, wrong.clone()).await.1.is_none());
+                    assert!(answer(&by_call, wrong.clone()).await.1.is_none());
                     assert!(answer(&lenient, wrong).await.1.is_none());
                 }
             }

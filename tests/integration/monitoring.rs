@@ -193,7 +193,11 @@ fn what_grafana_publishes_of_its_boards_accepts_the_board() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("integration/monitoring/board"))
         .arg(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("grafana"))
-        .arg(root.join("../docs/monitoring/dashboard.json").canonicalize().unwrap())
+        .arg(
+            root.join("../docs/monitoring/dashboard.json")
+                .canonicalize()
+                .unwrap(),
+        )
         .output()
         .unwrap();
     if output.status.code() == Some(3) {

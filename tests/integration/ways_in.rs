@@ -53,7 +53,7 @@ fn over_a_table(store: &MemoryStore, realm: &Realm) -> Verifier {
     builder.build(table).unwrap()
 }
 
-/// What a request presented and may not leave behind, or what it planted.
+/// What the handler saw last: the headers, and whose key it was.
 fn seen(inner: &Inner) -> Vec<(HeaderMap, Option<String>)> {
     let Some(parts) = (inner.calls() > 0).then(|| inner.last()) else {
         return Vec::new();
@@ -77,7 +77,7 @@ async fn r05_r09_r10_r11_r12_r25_r26_every_way_in_answers_as_a_layer_over_a_ring
         .get("/orders", Access::Public)
         .get("/admin", "admin");
     let table = table.build().unwrap();
-    let set: [(&str, &dyn Fn(ApiKeyLayer) -> ApiKeyLayer); 5] = [
+    let settings: [(&str, &dyn Fn(ApiKeyLayer) -> ApiKeyLayer); 5] = [
         ("bare", &|layer| layer),
         ("sources", &|layer| layer.sources(sources.clone())),
         ("optional", &|layer| layer.optional()),
@@ -101,13 +101,13 @@ async fn r05_r09_r10_r11_r12_r25_r26_every_way_in_answers_as_a_layer_over_a_ring
         ),
     ];
     let planted = testing::verified(Grant::new("mallory").scopes("admin"));
-    for (name, set) in set {
+    for (name, set) in settings {
         for request in requests(&ring).await {
             let of_ring = Inner::new();
             let plain = set(ApiKeyLayer::new(ring.clone())).layer(of_ring.clone());
             let one = send(&plain, request.clone()).await;
             for (way, layer) in &layers {
-                let sent = format!("{way}, {name}: {request:?}");
+                let what = format!("{way}, {name}: {request:?}");
                 // The keys of a table have no shape, by which they would be known in a wrong place.
                 let by_shape = [RejectionKind::KeyInUrl, RejectionKind::KeyMisplaced];
                 if *way == "a table" && one.kind().is_some_and(|it| by_shape.contains(&it)) {
@@ -116,12 +116,12 @@ async fn r05_r09_r10_r11_r12_r25_r26_every_way_in_answers_as_a_layer_over_a_ring
                 let (inner, mut request) = (Inner::new(), request.clone());
                 request.extensions_mut().insert(planted.clone());
                 let other = send(&switched(set(layer.clone()), &inner), request).await;
-                assert_eq!(other.status, one.status, "{sent}");
-                assert_eq!(other.headers, one.headers, "{sent}");
-                assert_eq!(other.body, one.body, "{sent}");
-                assert_eq!(other.kind(), one.kind(), "{sent}");
-                assert_eq!(inner.calls(), of_ring.calls(), "{sent}");
-                assert_eq!(seen(&inner), seen(&of_ring), "{sent}");
+                assert_eq!(other.status, one.status, "{what}");
+                assert_eq!(other.headers, one.headers, "{what}");
+                assert_eq!(other.body, one.body, "{what}");
+                assert_eq!(other.kind(), one.kind(), "{what}");
+                assert_eq!(inner.calls(), of_ring.calls(), "{what}");
+                assert_eq!(seen(&inner), seen(&of_ring), "{what}");
             }
         }
     }
