@@ -112,7 +112,6 @@ fn tried(guide: &Guide) -> Option<(String, String)> {
             sleep 0.1
         done
         KEY=$(sed -n 's/^x-api-key: //p' "$LOG")
-        set -e
         while read -r line; do
             eval "$line"
             echo
@@ -172,24 +171,14 @@ fn assert_observed(guide: &Guide, said: &str, log: &str, last: &str) {
         .lines()
         .filter(|line| line.contains(" close "))
         .collect();
-    // The last of the lines of axum and hyper is for the document.
-    for (span, (outcome, is_known)) in
-        closed
-            .iter()
-            .zip([("authenticated", true), ("missing", false), (last, true)])
-    {
-        assert!(
-            span.contains(&format!("api_key.outcome=\"{outcome}\"")),
-            "{span}"
-        );
-        assert_eq!(
-            span.contains(&format!("api_key.id=\"{id}\"")),
-            is_known,
-            "{span}"
-        );
+    for (outcome, is_known) in [("authenticated", true), ("missing", false), (last, true)] {
+        let outcome = format!("api_key.outcome=\"{outcome}\"");
+        let mut spans = closed.iter().filter(|span| span.contains(&outcome));
+        let span = spans.next().unwrap_or_else(|| panic!("{outcome}: {log}"));
+        let names = span.contains(&format!("api_key.id=\"{id}\""));
+        assert_eq!(names, is_known, "{span}");
         assert!(span.contains("api_key.realm=\"shop\""), "{span}");
     }
-    assert!(closed.len() >= 3, "{log}");
     assert!(!log.contains(" ERROR "), "{log}");
     assert!(!said.contains(&key.unwrap()[18..]), "{said}");
 }
