@@ -418,6 +418,42 @@ async fn keys_are_tried_under_any_scheme_and_without_one() {
     }
 }
 
+/// A refusal of a gRPC request is trailers-only, so it shows whether the layer took the request for one.
+#[tokio::test]
+async fn requests_are_those_of_grpc_clients_if_that_is_asked_for() {
+    let ring = ring();
+    let table = RouteTable::builder().grpc("shop.Orders", "List", "orders:read");
+    let table = table.build().unwrap();
+    let layer = ApiKeyLayer::new(ring.clone()).routes(table.clone());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let stack = without_body(layer.layer(crate::support::Inner::new()));
+    let of_stack = std::sync::Arc::clone(&seen);
+    let stack = stack.map_response(move |response: Response<()>| {
+        let is_grpc = response.headers().contains_key("grpc-status");
+        if response.extensions().get::<Rejection>().is_some() {
+            of_stack
+                .lock()
+                .unwrap()
+                .insert((is_grpc, response.status()));
+        }
+        response
+    });
+    let matrix = Matrix::new(ring, table);
+    matrix.check::<_, (), _>(stack.clone()).await.unwrap();
+    let of_http = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(of_http.contains(&(false, StatusCode::UNAUTHORIZED)));
+    assert!(of_http.iter().all(|(is_grpc, _)| !is_grpc));
+    matrix.grpc().check::<_, (), _>(stack).await.unwrap();
+    let of_grpc = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(of_grpc.contains(&(true, StatusCode::OK)));
+    // Another method than POST is none of a gRPC client.
+    assert!(
+        of_grpc
+            .iter()
+            .all(|(is_grpc, status)| *is_grpc || !status.is_success())
+    );
+}
+
 #[tokio::test]
 async fn a_handler_may_end_the_key_that_it_is_called_with() {
     let ring = ring();
