@@ -578,7 +578,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
     let shell = Shell::without_store();
     let path = shell.folder.keys();
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let schema = include_str!("../../sqlite/src/schema_1.sql");
+    let schema = include_str!("../../sqlite-schema/src/schema_1.sql");
     connection.execute_batch(schema).unwrap();
     let row = |id: &str, metadata: &str| {
         format!(

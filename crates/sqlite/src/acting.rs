@@ -3,10 +3,9 @@
 use rusqlite::{Connection, Transaction, params};
 use tower_api_key::Actor;
 use tower_api_key::store::StoreError;
+use tower_api_key_sqlite_schema::records::ACT;
 
 use super::place::Place;
-
-const ACT: &str = "UPDATE api_key_acting SET by_store = ?1, actor = ?2, forget_before = ?3";
 
 /// Writes in a transaction, with the actor that the triggers note. The statement is one of a page that every
 /// connection has in memory, and is undone before the commit, so that no other program acts as this one.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tower_api_key::store::{StoreError, StoreErrorKind};
+use tower_api_key_sqlite_schema::schema::{MIGRATIONS, VERSION};
 
 use super::failure::is_busy;
 use super::place::Place;
 use super::read;
-use super::schema::{MIGRATIONS, VERSION, migrate, require_intact, require_newest, version};
+use super::schema::{migrate, require_intact, require_newest, version};
 
 /// A pause between two attempts to switch to the write-ahead log, for which SQLite does not wait
 /// by itself.

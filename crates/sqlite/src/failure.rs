@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
 use tower_api_key::store::{StoreError, StoreErrorKind};
+use tower_api_key_sqlite_schema::failure::{self, OTHER_ADVICE, ROW_ADVICE, SCHEMA_ADVICE, judge};
 
 /// The file that errors name.
 #[derive(Debug)]
@@ -50,69 +50,28 @@ impl Origin {
 
     /// An error of SQLite.
     pub(super) fn sqlite(&self, error: rusqlite::Error) -> StoreError {
-        use StoreErrorKind::{Busy, Corrupt, ReadOnly, Schema, Unavailable};
+        use StoreErrorKind::{Busy, Corrupt, Schema, Unavailable};
 
+        if is_busy(&error) {
+            let waited = self.busy_timeout.as_millis();
+            let advice = format!(
+                "another process or connection held the lock for longer than {waited} ms; \
+                 let it end, and try again"
+            );
+            return self.failure(Busy, &advice, Some(error));
+        }
         let (kind, advice) = match &error {
-            rusqlite::Error::SqliteFailure(failure, message) => match failure.code {
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::FileLockingProtocolFailed => {
-                    let waited = self.busy_timeout.as_millis();
-                    let advice = format!(
-                        "another process or connection held the lock for longer than {waited} ms; \
-                         let it end, and try again"
-                    );
-                    return self.failure(Busy, &advice, Some(error));
-                }
-                ErrorCode::ReadOnly => (
-                    ReadOnly,
-                    "the file or its directory is write-protected; make both writable for this \
-                     user, or open it to read only",
-                ),
-                ErrorCode::NotADatabase => (
-                    Corrupt,
-                    "this is not a SQLite database; name another file, or restore it from a backup",
-                ),
-                ErrorCode::DatabaseCorrupt => {
-                    (Corrupt, "the file is damaged; restore it from a backup")
-                }
-                ErrorCode::DiskFull => (Unavailable, FULL_ADVICE),
-                // No room for the index of the log, which even a reader needs.
-                ErrorCode::SystemIoFailure
-                    if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
-                {
-                    (Unavailable, FULL_ADVICE)
-                }
-                ErrorCode::CannotOpen => (
-                    Unavailable,
-                    "the file cannot be opened; check that it exists, and that this user may \
-                     write to it and its directory",
-                ),
-                ErrorCode::ConstraintViolation => {
-                    let advice = format!(
-                        "the database refuses this change: {}",
-                        message.as_deref().unwrap_or("a constraint")
-                    );
-                    return self.failure(Unavailable, &advice, Some(error));
-                }
-                // The error of SQLite for a missing table or column.
-                ErrorCode::Unknown if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => {
-                    (Schema, SCHEMA_ADVICE)
-                }
-                ErrorCode::SchemaChanged => (Schema, SCHEMA_ADVICE),
-                _ => (Unavailable, "SQLite failed; its message is the source"),
-            },
-            rusqlite::Error::SqlInputError { .. } => (Schema, SCHEMA_ADVICE),
+            rusqlite::Error::SqliteFailure(failure, message) => {
+                judge(failure.extended_code, message.as_deref())
+            }
+            rusqlite::Error::SqlInputError { .. } => (Schema, SCHEMA_ADVICE.into()),
             rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..) => (
-                Corrupt,
-                "a row is not a valid key record; restore the file from a backup",
-            ),
-            _ => (Unavailable, "SQLite failed; its message is the source"),
+            | rusqlite::Error::Utf8Error(..) => (Corrupt, ROW_ADVICE.into()),
+            _ => (Unavailable, OTHER_ADVICE.into()),
         };
-        self.failure(kind, advice, Some(error))
+        self.failure(kind, &advice, Some(error))
     }
 
     fn failure(
@@ -129,21 +88,10 @@ impl Origin {
     }
 }
 
-const FULL_ADVICE: &str = "the disk is full, so nothing was changed; free some space";
-
-const SCHEMA_ADVICE: &str = "its table of keys differs from the one that this version of the \
-                             crate creates; restore the file from a backup";
-
 /// Whether a repetition may help.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::FileLockingProtocolFailed
-        )
-    )
+    let failed = error.sqlite_error();
+    failed.is_some_and(|failed| failure::is_busy(failed.extended_code))
 }
 
 impl fmt::Display for Failure {

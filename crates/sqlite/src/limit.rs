@@ -5,25 +5,9 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tower_api_key::store::KeyLimit;
 use tower_api_key::store::sql::column_time;
+use tower_api_key_sqlite_schema::limits::{FEW, FORGET, KEEP, KEPT, LIVING};
 
 use super::read::Unread;
-
-/// Up to this many keys of a subject are counted each time. Most subjects have fewer.
-const FEW: usize = 32;
-
-const KEPT: &str =
-    "SELECT counted_at, keys FROM api_key_subjects WHERE realm = ?1 AND subject = ?2";
-const KEEP: &str = "INSERT OR REPLACE INTO api_key_subjects (realm, subject, counted_at, keys) \
-     VALUES (?1, ?2, ?3, ?4)";
-const FORGET: &str = "DELETE FROM api_key_subjects WHERE realm = ?1 AND subject = ?2";
-
-/// In two parts, so that keys that have expired are not read.
-pub(super) const LIVING: &str = "SELECT lineage FROM api_keys \
-     WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL \
-     AND expires_at IS NULL AND (retire_at IS NULL OR retire_at > ?3) \
-     UNION ALL SELECT lineage FROM api_keys \
-     WHERE realm = ?1 AND subject = ?2 AND revoked_at IS NULL \
-     AND expires_at > ?3 AND (retire_at IS NULL OR retire_at > ?3)";
 
 /// Whether a limit holds in this transaction. It has the lock of the file, so no other writer changes the number.
 pub(super) fn holds(connection: &Connection, limit: &KeyLimit) -> Result<bool, Unread> {

@@ -5,44 +5,15 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ParamsFromIter, Row, ToSql, params_from_iter};
 use tower_api_key::store::sql::{
-    Dialect, ListStatements, PageBuilder, Position, Row as Columns, Statement, Value, Way,
+    ListStatements, PageBuilder, Position, Row as Columns, Statement, Value, Way,
 };
 use tower_api_key::store::{ListQuery, MOST_REALMS, Page, StoreError};
 use tower_api_key::{KeyRecord, Realm};
+use tower_api_key_sqlite_schema::lists::{DIALECT, REALMS};
 
 use super::place::Place;
 use super::read::{Unread, record};
 use super::schema::require_intact;
-
-pub(super) const DIALECT: Dialect = Dialect {
-    table: "api_keys",
-    unused: &[
-        "last_used_at <= :since AND issued_at + 0 <= :since",
-        "last_used_at IS NULL AND issued_at <= :since",
-    ],
-    unused_rest: "",
-    plain_unrevoked: "revoked_at + 0 IS NULL",
-    of_scope: "scopes IN (SELECT scopes FROM api_key_scope_sets WHERE realm = :realm \
-               AND scope = :scope)",
-    has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
-    plain_realm: "+realm",
-    plain_id: "+id",
-    few_in_index: 50_000,
-    few_in_table: 5_000,
-    place: |number, value| match value {
-        Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
-        Value::Number(_) | Value::Text(_) => format!("?{number}"),
-    },
-    among: |found| (String::new(), format!("id IN ({found})")),
-};
-
-/// Each step is one descent in an index.
-const REALMS: &str = "WITH RECURSIVE realms (realm, number) AS (
-    SELECT min(realm), 1 FROM api_keys
-    UNION ALL
-    SELECT (SELECT min(realm) FROM api_keys WHERE api_keys.realm > realms.realm), number + 1
-    FROM realms WHERE realm IS NOT NULL AND number < ?1
-) SELECT realm FROM realms WHERE realm IS NOT NULL";
 
 /// A value as rusqlite binds it.
 pub(super) struct Bound<'a>(&'a Value);

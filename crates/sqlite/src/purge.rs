@@ -1,35 +1,15 @@
 //! The removal of records that ended, in steps that let others write.
 
-use std::time::Duration;
-
 use futures_timer::Delay;
 use rusqlite::{Connection, params};
 use tower_api_key::store::StoreError;
 use tower_api_key::{Actor, Realm, Timestamp};
+use tower_api_key_sqlite_schema::purges::{AT_ONCE, DELETE, REST};
 
 use super::SqliteStore;
 use super::acting::acting;
 use super::place::Place;
 use super::write::begin;
-
-/// How many records a step removes: no commit waits for more than that, tenths of a second in a large
-/// file. A smaller step takes little less, because its records too are spread over the file.
-const AT_ONCE: usize = 5_000;
-
-/// The rest between two steps. The lock of SQLite has no queue: another process that waits for it checks
-/// after pauses of up to 100 ms, and would hardly find it free between a commit and the next step.
-const REST: Duration = Duration::from_millis(120);
-
-/// By the index of how keys end, which holds all that ended in four places.
-pub(super) const DELETE: &str = "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM (
-    SELECT digest FROM api_keys WHERE realm = ?1 AND revoked_at <= ?2
-    UNION ALL SELECT digest FROM api_keys
-        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at IS NULL AND expires_at <= ?2
-    UNION ALL SELECT digest FROM api_keys
-        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at <= ?2
-    UNION ALL SELECT digest FROM api_keys
-        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at > ?2 AND expires_at + 0 <= ?2
-) LIMIT ?3)";
 
 /// Removes the records that ended by this time, and returns how many there were. Each step is a separate
 /// job, so that the commits that this process has queued meanwhile come before the next.

@@ -1,6 +1,6 @@
 //! Statements that read.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::{FromSqlError, ValueRef};
@@ -8,14 +8,13 @@ use rusqlite::{Connection, StatementStatus, ToSql, params};
 use tower_api_key::store::sql::{ReadColumns, Row, moment, unreadable};
 use tower_api_key::store::{Found, StoreError, StoreErrorKind};
 use tower_api_key::{KeyDigest, KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key_sqlite_schema::records::{FIND, GET, LAST_USE};
 
 use super::failure::is_busy;
 use super::place::Place;
 use super::schema::require_intact;
 use super::stopwatch::Moment;
 
-static FIND: LazyLock<String> = LazyLock::new(|| select("digest = ?1 AND realm = ?2"));
-static GET: LazyLock<String> = LazyLock::new(|| select("id = ?1 AND realm = ?2"));
 /// How long one caller reads before others have their turn.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -50,10 +49,6 @@ impl From<StoreError> for Unread {
     fn from(error: StoreError) -> Self {
         Self::Row(error)
     }
-}
-
-fn select(condition: &str) -> String {
-    format!("SELECT {} FROM api_keys WHERE {condition}", Row::NAMES)
 }
 
 /// Prepares the statements of look-ups, which the connection then keeps.
@@ -133,8 +128,7 @@ pub(super) fn last_uses(
     // One state of the store for all of them.
     let reading = connection.transaction()?;
     require_intact(&reading, place)?;
-    let mut statement =
-        reading.prepare_cached("SELECT last_used_at FROM api_keys WHERE id = ?1 AND realm = ?2")?;
+    let mut statement = reading.prepare_cached(LAST_USE)?;
     let mut uses = Vec::with_capacity(ids.len());
     for id in ids {
         let mut rows = statement.query(params![id.as_str(), realm.as_str()])?;

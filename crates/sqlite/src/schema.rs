@@ -4,38 +4,11 @@ use std::sync::OnceLock;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tower_api_key::store::{StoreError, StoreErrorKind};
+use tower_api_key_sqlite_schema::schema::{
+    APPLICATION_ID, MIGRATIONS, PARTS, Part, VERSION, mark, require_parts, too_new,
+};
 
 use super::place::Place;
-
-/// `TKEY`: `file` and other tools recognise the database by it.
-pub(super) const APPLICATION_ID: i64 = 0x544b_4559;
-
-/// The migrations from each version of the schema to the next, from none to 1 first.
-pub(super) const MIGRATIONS: [&str; 9] = [
-    include_str!("schema_1.sql"),
-    include_str!("schema_2.sql"),
-    include_str!("schema_3.sql"),
-    include_str!("schema_4.sql"),
-    include_str!("schema_5.sql"),
-    include_str!("schema_6.sql"),
-    include_str!("schema_7.sql"),
-    include_str!("schema_8.sql"),
-    include_str!("schema_9.sql"),
-];
-
-/// The version of the schema that this crate reads and writes.
-pub(super) const VERSION: i64 = 9;
-
-/// The parts that the migrations make and the store relies on. Indexes are not included, nor triggers
-/// and indexes that others add: without its own index, a store is slow but correct.
-const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
-     WHERE type IN ('table', 'view', 'trigger') \
-     AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed', \
-     'api_key_subjects', 'api_key_history', 'api_key_acting') \
-     ORDER BY name";
-
-/// The name, the type and the statement of a part of the schema.
-type Part = (String, String, String);
 
 /// Refuses a schema of another version, the database of another application, and one in which a table or
 /// a guard is missing or not this crate's. An empty table in the place of the keys would otherwise be a
@@ -49,35 +22,11 @@ pub(super) fn require_intact(connection: &Connection, place: &Place) -> Result<(
     }
     require_newest(number(connection, "user_version", place)?, place)?;
     let found = parts(connection).map_err(|error| place.sqlite(error))?;
-    let missing = expected(place)?.iter().find(|part| !found.contains(part));
-    match missing {
-        None => Ok(()),
-        Some((name, kind, _)) if kind == "trigger" => Err(place.error(
-            StoreErrorKind::Schema,
-            &format!(
-                "its trigger {name} is missing, or differs from the one that this version of the \
-                 crate creates; put it back, or restore the file from a backup"
-            ),
-        )),
-        Some((name, _, _)) => {
-            let table = match name.as_str() {
-                "api_keys" => "table of keys",
-                "api_key_changes" => "log of changes",
-                "api_key_feed" => "table of the staleness",
-                "api_key_subjects" => "table of subjects",
-                "api_key_history" => "history",
-                "api_key_acting" => "table of those who act",
-                _ => "table of scopes",
-            };
-            Err(place.error(
-                StoreErrorKind::Schema,
-                &format!(
-                    "its {table} is missing, or differs from the one that this version of the \
-                     crate creates; restore the file from a backup"
-                ),
-            ))
-        }
-    }
+    require_parts(expected(place)?, &found).map_err(|advice| of_schema(place, &advice))
+}
+
+fn of_schema(place: &Place, advice: &str) -> StoreError {
+    place.error(StoreErrorKind::Schema, advice)
 }
 
 /// The parts that the migrations make, tried once in memory.
@@ -92,15 +41,16 @@ fn expected(place: &Place) -> Result<&'static [Part], StoreError> {
         }
         parts(&connection)
     });
-    let mut made = made.map_err(|error| place.sqlite(error))?;
-    // The tables first: if one is missing, its triggers are missing too.
-    made.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
+    let made = made.map_err(|error| place.sqlite(error))?;
     Ok(EXPECTED.get_or_init(|| made))
 }
 
 fn parts(connection: &Connection) -> Result<Vec<Part>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(PARTS)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement.query_map([], |row| {
+        let (name, kind, sql) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Part { name, kind, sql })
+    })?;
     rows.collect()
 }
 
@@ -124,35 +74,14 @@ pub(super) fn version(connection: &Connection, place: &Place) -> Result<i64, Sto
         ));
     }
     if version > VERSION {
-        return Err(too_new(version, place));
+        return Err(of_schema(place, &too_new(version)));
     }
     Ok(version)
 }
 
 pub(super) fn require_newest(version: i64, place: &Place) -> Result<(), StoreError> {
-    match version {
-        VERSION => Ok(()),
-        newer if newer > VERSION => Err(too_new(newer, place)),
-        0 => Err(place.error(
-            StoreErrorKind::Schema,
-            "the file holds no keys yet; create the store first",
-        )),
-        older => Err(place.error(
-            StoreErrorKind::Schema,
-            &format!(
-                "its schema has version {older}, and this crate reads {VERSION}; migrate the store \
-                 first"
-            ),
-        )),
-    }
-}
-
-fn too_new(version: i64, place: &Place) -> StoreError {
-    let advice = format!(
-        "its schema has version {version}, and this crate reads versions up to {VERSION}; upgrade \
-         tower-api-key"
-    );
-    place.error(StoreErrorKind::Schema, &advice)
+    tower_api_key_sqlite_schema::schema::require_newest(version)
+        .map_err(|advice| of_schema(place, &advice))
 }
 
 pub(super) fn number(
@@ -185,10 +114,7 @@ pub(super) fn migrate(
     }
     if seen < migrations.len() {
         transaction
-            .execute_batch(&format!(
-                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
-                migrations.len()
-            ))
+            .execute_batch(&mark(migrations.len()))
             .map_err(|error| place.sqlite(error))?;
     }
     transaction.commit().map_err(|error| place.sqlite(error))

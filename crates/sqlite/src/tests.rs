@@ -15,10 +15,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tower_api_key::store::{KeyStore, ListQuery, Lookup, StoreError, StoreErrorKind};
 use tower_api_key::{ErrorKind, Grant, KeyRing, ManualClock};
+use tower_api_key_sqlite_schema::schema::{APPLICATION_ID, MIGRATIONS};
 
 use super::SqliteStore;
 use super::place::Place;
-use super::schema::{APPLICATION_ID, MIGRATIONS, VERSION, migrate};
+use super::schema::migrate;
 use super::worker::{CROWDED, MOST_WAITING, Worker};
 
 /// Only a hang takes longer.
@@ -58,11 +59,6 @@ fn ring(store: &SqliteStore) -> KeyRing {
     let clock = ManualClock::new(tower_api_key::Timestamp::from_unix(1_800_000_000));
     let builder = KeyRing::builder("acme").clock(clock);
     builder.build(store.clone()).unwrap()
-}
-
-#[test]
-fn the_version_counts_the_migrations() {
-    assert_eq!(usize::try_from(VERSION), Ok(MIGRATIONS.len()));
 }
 
 fn numbers(connection: &Connection) -> (i64, i64) {

@@ -1,57 +1,17 @@
 //! Statements that write, each in a transaction that takes the write lock at once.
 
-use std::sync::LazyLock;
-
 use rusqlite::types::{Null, ToSqlOutput};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params, params_from_iter};
-use tower_api_key::store::sql::{Column, ColumnValue, Row, column_time};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter};
+use tower_api_key::store::sql::{ColumnValue, Row, column_time};
 use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, Write};
 use tower_api_key::{KeyId, KeyRecord, Realm, Timestamp};
+use tower_api_key_sqlite_schema::failure;
+use tower_api_key_sqlite_schema::records::{INSERT, UPDATE, UPDATE_UNDESCRIBED, USE};
 
 use super::acting::acting;
 use super::limit;
 use super::place::Place;
 use super::schema::require_intact;
-
-/// `realm` first, then the columns of a row.
-static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=WIDTH).map(|place| format!("?{place}")).collect();
-    let names = Row::NAMES;
-    format!(
-        "INSERT INTO api_keys (realm, {names}) VALUES ({})",
-        places.join(", ")
-    )
-});
-
-static UPDATE: LazyLock<String> = LazyLock::new(|| updating(&[]));
-static UPDATE_UNDESCRIBED: LazyLock<String> = LazyLock::new(|| updating(&["label", "metadata"]));
-
-/// It puts every column except these, even those that never change: the database then refuses a change that
-/// would otherwise be lost. Those that find the row are compared.
-fn updating(except: &[&str]) -> String {
-    let columns = Row::COLUMNS.iter().zip(2..);
-    let (found, set): (Vec<_>, Vec<_>) = columns
-        .filter(|(column, _)| !except.contains(&column.name))
-        .partition(|(column, _)| FIND_BY.contains(&column.name));
-    let equal = |columns: Vec<(&Column, usize)>, between| {
-        let equal = |(column, place): (&Column, usize)| format!("{} = ?{place}", column.name);
-        columns
-            .into_iter()
-            .map(equal)
-            .collect::<Vec<_>>()
-            .join(between)
-    };
-    format!(
-        "UPDATE api_keys SET {} WHERE realm = ?1 AND {} AND version = ?{}",
-        equal(set, ", "),
-        equal(found, " AND "),
-        WIDTH + 1
-    )
-}
-
-/// The realm and the columns of a row.
-const WIDTH: usize = 1 + Row::COLUMNS.len();
-const FIND_BY: [&str; 4] = ["digest", "id", "subject", "lineage"];
 
 /// Applies a change, whole or not at all.
 pub(super) fn commit(
@@ -100,10 +60,7 @@ pub(super) fn record_uses(
     for &(id, at) in uses {
         let at = column_time(at)?;
         transaction
-            .prepare_cached(
-                "UPDATE api_keys SET last_used_at = ?3 WHERE id = ?1 AND realm = ?2 \
-                 AND (last_used_at IS NULL OR last_used_at < ?3)",
-            )
+            .prepare_cached(USE)
             .and_then(|mut statement| statement.execute(params![id.as_str(), realm.as_str(), at]))
             .map_err(|error| place.sqlite(error))?;
     }
@@ -180,23 +137,12 @@ fn put(
         .and_then(|mut statement| statement.execute(params_from_iter(values))))
 }
 
-/// The message of the trigger against replacements.
-const TAKEN: &str = "api_keys: the id or the digest is taken";
-
-/// Whether an insertion met a row of the same id or digest: by the constraint, or by the trigger with
-/// that message.
+/// Whether an insertion met a row of the same id or digest.
 fn is_taken(error: &rusqlite::Error) -> bool {
-    use rusqlite::ffi::{
-        SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_TRIGGER, SQLITE_CONSTRAINT_UNIQUE,
-    };
-
-    let rusqlite::Error::SqliteFailure(failure, said) = error else {
-        return false;
-    };
-    failure.code == ErrorCode::ConstraintViolation
-        && match failure.extended_code {
-            SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE => true,
-            SQLITE_CONSTRAINT_TRIGGER => said.as_deref() == Some(TAKEN),
-            _ => false,
+    match error {
+        rusqlite::Error::SqliteFailure(it, said) => {
+            failure::is_taken(it.extended_code, said.as_deref())
         }
+        _ => false,
+    }
 }

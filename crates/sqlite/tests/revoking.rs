@@ -63,7 +63,7 @@ fn without_prefix(row: &str) -> String {
 /// A file as version 1 of the schema left it, with a healthy key and others.
 fn first_schema(path: &Path) {
     let connection = Connection::open(path).unwrap();
-    let schema = include_str!("../src/schema_1.sql");
+    let schema = tower_api_key_sqlite_schema::schema::MIGRATIONS[0];
     let mark = "PRAGMA journal_mode = WAL; PRAGMA application_id = 1414219097; \
                 PRAGMA user_version = 1;";
     connection.execute_batch(schema).unwrap();

@@ -8,8 +8,9 @@ use tower_api_key::store::{Change, KeyLimit, StoreErrorKind, Write};
 use tower_api_key::{
     KeyDigest, KeyId, KeyRecordParts, Realm, RevocationReason, Subject, Timestamp,
 };
+use tower_api_key_sqlite_schema::schema::MIGRATIONS;
 
-use super::super::schema::{MIGRATIONS, migrate};
+use super::super::schema::migrate;
 use super::super::write::commit;
 use super::place;
 
@@ -188,7 +189,7 @@ fn few_keys_are_counted_each_time_and_many_in_one_line_of_an_index() {
     let mut plan = connection
         .prepare(&format!(
             "EXPLAIN QUERY PLAN {}",
-            super::super::limit::LIVING
+            tower_api_key_sqlite_schema::limits::LIVING
         ))
         .unwrap();
     let plan = plan
@@ -198,7 +199,7 @@ fn few_keys_are_counted_each_time_and_many_in_one_line_of_an_index() {
         .map(Result::unwrap)
         .filter(|line| line.contains("api_keys"))
         .collect();
-    let covered = "SEARCH api_keys USING COVERING INDEX api_keys_by_holder (realm=? AND subject=? AND revoked_at=? AND expires_at";
+    let covered = "SEARCH main.api_keys USING COVERING INDEX api_keys_by_holder (realm=? AND subject=? AND revoked_at=? AND expires_at";
     assert!(
         reads.len() == 2 && reads.iter().all(|line| line.starts_with(covered)),
         "{reads:?}"

@@ -8,10 +8,12 @@ use rusqlite::Connection;
 use tower_api_key::store::sql::{Filter, ListStatements, PageBuilder, Position, Statement, Way};
 use tower_api_key::store::{Cursor, ListQuery};
 use tower_api_key::{KeyRecord, KeyState, Realm, Timestamp};
+use tower_api_key_sqlite_schema::lists::DIALECT;
+use tower_api_key_sqlite_schema::schema::MIGRATIONS;
 
-use super::super::list::{DIALECT, bound};
+use super::super::list::bound;
 use super::super::read::record;
-use super::super::schema::{MIGRATIONS, migrate};
+use super::super::schema::migrate;
 use super::place;
 
 /// Keys in every state, some of which were used before their issue, as a clock that was set back leaves
@@ -204,7 +206,7 @@ fn no_list_sorts_or_reads_everything() {
         let text = plan.join("; ");
         assert!(text.contains(index), "{way:?} {query:?}: {text}");
         // A scan is of the rows that a condition has found, and is cut.
-        let reads_all = |step: &String| step.starts_with("SCAN api_keys");
+        let reads_all = |step: &String| step.starts_with("SCAN main.api_keys");
         assert!(!plan.iter().any(reads_all), "{way:?} {query:?}: {text}");
         match way {
             Way::By(filter) => {
@@ -227,7 +229,7 @@ fn no_list_sorts_or_reads_everything() {
                         let plan =
                             explain(asked.page(way, PageBuilder::new(query).after(), Some(10)));
                         let outer =
-                            "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
+                            "SEARCH main.api_keys USING INDEX sqlite_autoindex_api_keys_1 (id=?)";
                         assert_eq!(plan[0], outer, "{way:?} {query:?}: {plan:?}");
                         let sorts = plan.iter().any(|step| step.contains("FOR ORDER BY"));
                         assert!(sorts, "{way:?} {query:?}: {plan:?}");
@@ -236,7 +238,7 @@ fn no_list_sorts_or_reads_everything() {
                 let counting = explain(asked.count(filter, 10)).join("; ");
                 assert!(counting.contains(index), "{filter:?}: {counting}");
                 assert!(
-                    !counting.contains("SCAN api_keys"),
+                    !counting.contains("SCAN main.api_keys"),
                     "{filter:?}: {counting}"
                 );
             }
@@ -302,7 +304,7 @@ fn explain_purge(connection: &Connection) -> String {
     let mut statement = connection
         .prepare(&format!(
             "EXPLAIN QUERY PLAN {}",
-            super::super::purge::DELETE
+            tower_api_key_sqlite_schema::purges::DELETE
         ))
         .unwrap();
     let rows = statement.query_map(rusqlite::params!["acme", 5, 10], |row| row.get(3));
