@@ -55,8 +55,8 @@
 //! - [`Observer`] receives the events of keys and requests. [`KeyRing::watch`] ends long-lived
 //!   connections with their key.
 //! - [`store::KeyStore`] is the port for records. [`store::MemoryStore`] is always there. The packages
-//!   `tower-api-key-sqlite`, `tower-api-key-postgres` and `tower-api-key-file` have stores, and
-//!   `tower-api-key-contract` checks a store of your own.
+//!   `tower-api-key-sqlite`, `tower-api-key-sqlite-sqlx`, `tower-api-key-postgres` and `tower-api-key-file` have stores,
+//!   and `tower-api-key-contract` checks a store of your own.
 //! - [Rotating keys without an outage](guide::rotating),
 //!   [when a user's privilege changes](guide::privilege),
 //!   [restricting a key to a network or a certificate](guide::restricting),

@@ -15,6 +15,11 @@
 //! [`Source::authorization_raw`](crate::Source::authorization_raw) a key without a scheme. Keys that were minted elsewhere
 //! are imported: [`guide::moving`](super::moving).
 //!
+//! # The pool is there already
+//!
+//! A service keeps its keys in its own database, over its own pool of sqlx, and changes them in its own transactions:
+//! `PostgresStore::from_pool` of `tower-api-key-postgres`, or `SqlxSqliteStore::from_pool` of `tower-api-key-sqlite-sqlx`.
+//!
 //! # Handlers authenticate in an extractor
 //!
 //! [`ApiKeyLayer::authenticator`](crate::ApiKeyLayer::authenticator) is the layer's decision as a call. Keep it in the

@@ -4,12 +4,27 @@ use std::borrow::Cow;
 
 use tower_api_key::store::StoreErrorKind;
 
-/// The result code of a lock that another connection holds.
+// Result codes of SQLite.
+const ERROR: i32 = 1;
 const BUSY: i32 = 5;
-/// The same, in a cache that connections share.
+/// In a cache that connections share.
 const LOCKED: i32 = 6;
-/// The same, while a log is recovered.
+const READONLY: i32 = 8;
+const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+/// While a log is recovered.
 const PROTOCOL: i32 = 15;
+const SCHEMA: i32 = 17;
+const CONSTRAINT: i32 = 19;
+const NOTADB: i32 = 26;
+
+// Extended ones.
+const IOERR_SHMSIZE: i32 = IOERR + (19 << 8);
+const CONSTRAINT_PRIMARYKEY: i32 = CONSTRAINT + (6 << 8);
+const CONSTRAINT_TRIGGER: i32 = CONSTRAINT + (7 << 8);
+const CONSTRAINT_UNIQUE: i32 = CONSTRAINT + (8 << 8);
 
 const FULL_ADVICE: &str = "the disk is full, so nothing was changed; free some space";
 
@@ -37,32 +52,32 @@ pub fn judge(code: i32, message: Option<&str>) -> (StoreErrorKind, Cow<'static, 
             Busy,
             "another process or connection held the lock for too long; let it end, and try again",
         ),
-        8 => (
+        READONLY => (
             ReadOnly,
             "the file or its directory is write-protected; make both writable for this \
              user, or open it to read only",
         ),
-        11 => (Corrupt, "the file is damaged; restore it from a backup"),
-        13 => (Unavailable, FULL_ADVICE),
-        // No room for the index of the log, which even a reader needs (SQLITE_IOERR_SHMSIZE).
-        10 if code == 10 | 19 << 8 => (Unavailable, FULL_ADVICE),
-        14 => (
+        CORRUPT => (Corrupt, "the file is damaged; restore it from a backup"),
+        FULL => (Unavailable, FULL_ADVICE),
+        // No room for the index of the log, which even a reader needs.
+        IOERR if code == IOERR_SHMSIZE => (Unavailable, FULL_ADVICE),
+        CANTOPEN => (
             Unavailable,
             "the file cannot be opened; check that it exists, and that this user may \
              write to it and its directory",
         ),
-        17 => (Schema, SCHEMA_ADVICE),
-        19 => {
+        SCHEMA => (Schema, SCHEMA_ADVICE),
+        CONSTRAINT => {
             let message = message.unwrap_or("a constraint");
             let advice = format!("the database refuses this change: {message}");
             return (Unavailable, advice.into());
         }
-        26 => (
+        NOTADB => (
             Corrupt,
             "this is not a SQLite database; name another file, or restore it from a backup",
         ),
         // The error of SQLite for a missing table or column.
-        _ if code == 1 => (Schema, SCHEMA_ADVICE),
+        ERROR if code == ERROR => (Schema, SCHEMA_ADVICE),
         _ => (Unavailable, OTHER_ADVICE),
     };
     (kind, advice.into())
@@ -74,13 +89,9 @@ const TAKEN: &str = "api_keys: the id or the digest is taken";
 /// Whether an insertion met a row of the same id or digest, by the constraint of the primary key, that of the id, or
 /// the trigger against replacements.
 pub fn is_taken(code: i32, message: Option<&str>) -> bool {
-    const TRIGGER: i32 = 19 | 7 << 8;
-    const PRIMARY_KEY: i32 = 19 | 6 << 8;
-    const UNIQUE: i32 = 19 | 8 << 8;
-
     match code {
-        PRIMARY_KEY | UNIQUE => true,
-        TRIGGER => message == Some(TAKEN),
+        CONSTRAINT_PRIMARYKEY | CONSTRAINT_UNIQUE => true,
+        CONSTRAINT_TRIGGER => message == Some(TAKEN),
         _ => false,
     }
 }

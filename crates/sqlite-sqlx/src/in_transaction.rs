@@ -65,7 +65,8 @@ use super::place::because;
 ///   dead from the commit on.
 /// - Observers and watches are notified of a change by [`Unannounced::announce`].
 /// - SQLite has one lock for all writers of the file. From the first change on, every other writer waits, for
-///   the `busy_timeout` of its connection. Keep the transaction short, and do not call another service in it.
+///   the `busy_timeout` of its connection. Keep the transaction short, and do not call another service in it. Nor the ring
+///   itself: it would wait for this very transaction.
 ///
 /// # Begin with `BEGIN IMMEDIATE`
 ///

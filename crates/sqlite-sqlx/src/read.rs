@@ -84,8 +84,8 @@ pub(super) async fn last_uses(
     let fail = |error| place.sqlx(error);
     let mut uses = Vec::with_capacity(ids.len());
     for id in ids {
-        let used = asked(LAST_USE).bind(id.to_string());
-        let row = first(connection, used.bind(realm.as_str().to_owned())).await;
+        let last = asked(LAST_USE).bind(id.to_string());
+        let row = first(connection, last.bind(realm.as_str().to_owned())).await;
         let at: Option<i64> = match row.map_err(fail)? {
             Some(row) => column(&row, 0).map_err(fail)?,
             None => None,

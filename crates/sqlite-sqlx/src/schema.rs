@@ -108,7 +108,7 @@ pub(super) async fn migrate(
 
 /// Refuses a database in which the application has something of these names.
 async fn require_free(connection: &mut SqliteConnection, place: &Place) -> Result<(), StoreError> {
-    let taken = "SELECT name FROM main.sqlite_schema WHERE name GLOB 'api_key*' LIMIT 1";
+    let taken = "SELECT name FROM main.sqlite_schema WHERE lower(name) GLOB 'api_key*' LIMIT 1";
     let taken = first(connection, asked(taken)).await;
     let Some(row) = taken.map_err(|error| place.sqlx(error))? else {
         return Ok(());

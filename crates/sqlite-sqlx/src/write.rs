@@ -92,7 +92,9 @@ async fn insert(
     let Err(error) = put(connection, &INSERT, record, None).await? else {
         return Ok(());
     };
-    let message = error.as_database_error().map(|failed| failed.message());
+    let message = error
+        .as_database_error()
+        .map(sqlx::error::DatabaseError::message);
     if code(&error).is_some_and(|code| is_taken(code, message)) {
         return Err(StoreErrorKind::Duplicate.into());
     }
@@ -236,9 +238,11 @@ pub(super) async fn record_uses(
     uses: &[(KeyId, Timestamp)],
 ) -> Result<(), StoreError> {
     for &(id, at) in uses {
-        let used = asked(USE).bind(id.to_string());
-        let used = used.bind(realm.as_str().to_owned()).bind(column_time(at)?);
-        done(used.execute(&mut *connection).await, place)?;
+        let forward = asked(USE).bind(id.to_string());
+        let forward = forward
+            .bind(realm.as_str().to_owned())
+            .bind(column_time(at)?);
+        done(forward.execute(&mut *connection).await, place)?;
     }
     Ok(())
 }

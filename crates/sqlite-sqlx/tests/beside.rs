@@ -6,7 +6,7 @@ use tower_api_key::{Grant, RevocationReason};
 use tower_api_key_sqlite::SqliteStore;
 use tower_api_key_sqlite_sqlx::{SqlxSqliteStore, sqlx};
 
-use super::{REVOKED, pool, ring, run, store, verdict};
+use super::{MIGRATIONS, REVOKED, pool, ring, run, store, verdict};
 use tower_api_key_test_support::folder::Folder;
 
 const REASON: RevocationReason = RevocationReason::KeyCompromise;
@@ -63,7 +63,7 @@ async fn the_migrations_of_an_application_stand_next_to_ours() {
         migrator.run(&pool).await.unwrap();
     };
     migrate("1_users.sql", "CREATE TABLE users (name TEXT PRIMARY KEY)").await;
-    assert_eq!(SqlxSqliteStore::migrate(&pool).await.unwrap(), 9);
+    assert_eq!(SqlxSqliteStore::migrate(&pool).await.unwrap(), MIGRATIONS);
     assert_eq!(SqlxSqliteStore::migrate(&pool).await.unwrap(), 0);
     let ring = ring(SqlxSqliteStore::from_pool(pool.clone()).await.unwrap());
     let issued = ring.issue(Grant::new("alice")).await.unwrap();

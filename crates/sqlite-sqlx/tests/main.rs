@@ -29,6 +29,9 @@ use tower_api_key_sqlite_sqlx::{SqlxSqliteStore, sqlx};
 
 use tower_api_key_test_support::folder::Folder;
 
+/// The number of files of the schema.
+const MIGRATIONS: u32 = tower_api_key_sqlite_schema::schema::MIGRATIONS.len() as u32;
+
 type Verdict = Result<(), VerifyErrorKind>;
 
 const REVOKED: Verdict = Err(VerifyErrorKind::Invalid(InvalidCause::Revoked));

@@ -3,9 +3,10 @@
 use sqlx::sqlite::SqlitePool;
 use tower_api_key::store::{StoreErrorKind, StoreErrorKind::Schema};
 use tower_api_key::{Grant, VerifyErrorKind};
+use tower_api_key_sqlite_schema::schema;
 use tower_api_key_sqlite_sqlx::{SqlxSqliteStore, sqlx};
 
-use super::{advice, over, pool, ring, run, store_error, verdict};
+use super::{MIGRATIONS, advice, over, pool, ring, run, store_error, verdict};
 use tower_api_key_test_support::folder::Folder;
 
 /// What making and opening the store say.
@@ -60,10 +61,10 @@ async fn a_database_that_another_application_has_marked_is_left_as_it_is() {
 async fn names_of_an_application_are_not_taken_for_ours() {
     let folder = Folder::new();
     let pool = pool(&folder.keys()).await;
-    run(&pool, "CREATE TABLE api_keys (id TEXT)").await;
+    run(&pool, "CREATE TABLE Api_Keys (id TEXT)").await;
     let (made, _) = refusals(&pool).await;
     let made = made.unwrap();
-    assert!(made.contains("of the name \"api_keys\""), "{made}");
+    assert!(made.contains("of the name \"Api_Keys\""), "{made}");
     assert!(
         made.ends_with("rename it, or keep the keys in a file of their own"),
         "{made}"
@@ -85,7 +86,7 @@ async fn a_newer_schema_is_refused_also_while_the_store_is_open() {
     let (made, opened) = refusals(&pool).await;
     let newer = format!(
         "its schema has version 1000, and this crate reads versions up to {}; upgrade tower-api-key",
-        tower_api_key_sqlite_schema::schema::VERSION
+        schema::VERSION
     );
     assert_eq!((made.as_deref(), &*opened), (Some(&*newer), &*newer));
     assert_eq!(
@@ -126,4 +127,40 @@ async fn r20_another_table_in_the_place_of_the_keys_is_no_answer() {
         assert!(made.is_none(), "{made:?}");
         assert!(opened.starts_with(cause), "{opened}");
     }
+}
+
+/// As an earlier version left it.
+#[tokio::test]
+async fn an_older_schema_is_migrated_on_request_alone() {
+    let folder = Folder::new();
+    let pool = pool(&folder.keys()).await;
+    for migration in &schema::MIGRATIONS[..5] {
+        run(&pool, *migration).await;
+    }
+    run(&pool, schema::mark(5)).await;
+    let error = SqlxSqliteStore::from_pool(pool.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), Schema);
+    let older = format!(
+        "its schema has version 5, and this crate reads {}; migrate the store first",
+        schema::VERSION
+    );
+    assert_eq!(advice(&error), older);
+    let missing = SqlxSqliteStore::migrate(&pool).await.unwrap();
+    assert_eq!(missing, MIGRATIONS - 5);
+    let ring = ring(SqlxSqliteStore::from_pool(pool).await.unwrap());
+    let issued = ring.issue(Grant::new("alice")).await.unwrap();
+    assert_eq!(verdict(&ring, &issued).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_services_that_start_at_once_one_migrates() {
+    let folder = Folder::new();
+    let (one, other) = (pool(&folder.keys()).await, pool(&folder.keys()).await);
+    let (one, other) = tokio::join!(
+        SqlxSqliteStore::migrate(&one),
+        SqlxSqliteStore::migrate(&other)
+    );
+    let mut taken = [one.unwrap(), other.unwrap()];
+    taken.sort_unstable();
+    assert_eq!(taken, [0, MIGRATIONS]);
 }

@@ -6,7 +6,7 @@ use tower_api_key::store::StoreErrorKind;
 use tower_api_key_contract::contract;
 use tower_api_key_sqlite_sqlx::{SqlxSqliteOptions, SqlxSqliteStore, sqlx};
 
-use super::{advice, over, pool_with, ring, run, settings, store_error, verdict};
+use super::{MIGRATIONS, advice, over, pool_with, ring, run, settings, store_error, verdict};
 use tower_api_key_test_support::folder::Folder;
 
 type Change = fn(SqliteConnectOptions) -> SqliteConnectOptions;
@@ -103,7 +103,7 @@ async fn a_pool_may_lose_commits_at_power_failure_if_the_options_say_so() {
     let settings = settings(&folder.keys()).synchronous(SqliteSynchronous::Normal);
     let pool = pool_with(settings, 2).await;
     let options = SqlxSqliteOptions::new().danger_lose_commits_at_power_failure();
-    assert_eq!(options.migrate(&pool).await.unwrap(), 9);
+    assert_eq!(options.migrate(&pool).await.unwrap(), MIGRATIONS);
     let ring = ring(options.with_pool(pool).await.unwrap());
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     assert_eq!(verdict(&ring, &issued).await, Ok(()));
