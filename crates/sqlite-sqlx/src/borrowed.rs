@@ -11,6 +11,7 @@ use tower_api_key::{Actor, KeyId, KeyRecord, Realm, Revocation};
 use super::connection::Connections;
 use super::place::{Place, is_within};
 use super::schema::{require_intact, require_marked};
+use super::settings::path;
 
 use super::{history, list, read, write};
 
@@ -31,7 +32,7 @@ impl<'c> Borrowed<'c> {
         place.require_current()?;
         let advice = "begin a transaction first, with BEGIN IMMEDIATE";
         require_begun(connection, place, advice).await?;
-        let found = super::path(connection, place).await?;
+        let found = path(connection, place).await?;
         if !place.is_at(&found) {
             let advice = "roll the transaction back, and begin it on a connection to the store's \
                           own database: this one is another";

@@ -47,8 +47,8 @@
 //! # This store, or the one over rusqlite
 //!
 //! `tower-api-key-sqlite` has connections of its own, and reads in the calling thread. Take it if the keys are in a file of
-//! their own. This one sends each statement to the thread of a connection, as sqlx does, which takes some ten
-//! microseconds more. Take it if the keys are to be in the service's own database.
+//! their own. This one sends each statement to the thread of a connection, as sqlx does, so a look-up costs a hop to another
+//! thread and back. Take it if the keys are to be in the service's own database.
 //!
 //! Both have the same tables, so each opens a file that the other has made, also at the same time in two programs.
 //! The command line `tower-api-key` manages the keys of the service in this way. In one program they link the same SQLite, if
@@ -58,8 +58,8 @@
 //! # Limits
 //!
 //! - No [`Replica`](https://docs.rs/tower-api-key/latest/tower_api_key/replica/) follows this store. A look-up reads the file, so a
-//!   revocation counts for the next request of every process, and a copy in memory would gain little. One in another program can
-//!   follow the same file by `tower-api-key-sqlite`.
+//!   revocation counts for the next request of every process. A replica in another program can follow the same file by
+//!   `tower-api-key-sqlite`.
 //! - One commit at a time, for all tables of the file.
 //! - Watches end at once if this ring changes a key, and at their interval if another process does.
 //! - Tokio, and sqlx of the version of [`sqlx`]. It needs Rust 1.94, because sqlx does.
@@ -72,6 +72,7 @@ mod connection;
 mod history;
 mod in_transaction;
 mod list;
+mod open;
 mod options;
 mod place;
 mod port;
@@ -86,16 +87,11 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tower_api_key::store::StoreError;
-
 use self::connection::Connections;
 #[doc(inline)]
 pub use self::in_transaction::InTransaction;
 #[doc(inline)]
 pub use self::options::SqlxSqliteOptions;
-use self::place::Place;
-use self::statement::{asked, column, first};
 
 /// The version of sqlx whose `SqlitePool` and `SqliteConnection` [`SqlxSqliteStore`] takes.
 #[doc(no_inline)]
@@ -154,56 +150,17 @@ pub use sqlx;
 /// every call fails until a new pool is opened. A file with several names (hard links) is refused.
 ///
 /// [Back up](https://www.sqlite.org/lang_vacuum.html#vacuuminto) the database as a whole. A backup that is put in its place revives keys that
-/// were revoked since. `SqliteStore::restore` of `tower-api-key-sqlite` keeps the revocations that the current file has, but brings the tables of the
-/// application back to those of the backup.
+/// were revoked since. `SqliteStore::restore` of `tower-api-key-sqlite` and the command `tower-api-key restore` keep the revocations that
+/// the current file has, but bring the tables of the application back to those of the backup.
 ///
-/// A database in memory is for tests. Give its pool one connection that is never closed (`max_connections(1)`, `idle_timeout(None)`,
-/// `max_lifetime(None)`).
+/// A database in memory is for tests, and ends with its last connection. Give its pool one that stays: `max_connections(1)`,
+/// `idle_timeout(None)`, `max_lifetime(None)` and `test_before_acquire(false)`, because sqlx closes a connection if the call
+/// that tests it is dropped.
 #[derive(Clone)]
 pub struct SqlxSqliteStore(Arc<Connections>);
-
-impl SqlxSqliteStore {
-    /// Makes the tables in the database of a pool, or migrates them to this version, and returns how many migrations that
-    /// took. All of them are one transaction.
-    ///
-    /// # Errors
-    ///
-    /// - [`Schema`](tower_api_key::store::StoreErrorKind::Schema) if another application has marked the database, if a newer
-    ///   version of this crate has migrated it, or if it has tables of the same names;
-    /// - [`Unavailable`](tower_api_key::store::StoreErrorKind::Unavailable) for settings that the store refuses, and if the pool
-    ///   has no connection;
-    /// - [`Busy`](tower_api_key::store::StoreErrorKind::Busy),
-    ///   [`ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly) and
-    ///   [`Corrupt`](tower_api_key::store::StoreErrorKind::Corrupt) as SQLite says.
-    ///
-    /// The error's source names the database, and gives the remedy in one line.
-    pub async fn migrate(pool: &SqlitePool) -> Result<u32, StoreError> {
-        SqlxSqliteOptions::new().migrate(pool).await
-    }
-
-    /// A store over a pool, whose database has the tables of this version.
-    ///
-    /// # Errors
-    ///
-    /// As [`migrate`](Self::migrate). [`Schema`](tower_api_key::store::StoreErrorKind::Schema) too if the tables are missing,
-    /// older, or not those of this crate.
-    pub async fn from_pool(pool: SqlitePool) -> Result<Self, StoreError> {
-        SqlxSqliteOptions::new().with_pool(pool).await
-    }
-}
 
 impl fmt::Debug for SqlxSqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlxSqliteStore").finish_non_exhaustive()
     }
-}
-
-/// The path of the database as SQLite names it, empty in memory.
-async fn path(connection: &mut SqliteConnection, place: &Place) -> Result<String, StoreError> {
-    let path = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'";
-    let row = first(connection, asked(path)).await;
-    let row = row.map_err(|error| place.sqlx(error))?;
-    let path = row.map(|row| column(&row, 0)).transpose();
-    path.map(Option::unwrap_or_default)
-        .map_err(|error| place.sqlx(error))
 }

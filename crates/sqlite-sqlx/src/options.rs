@@ -9,7 +9,7 @@ use super::SqlxSqliteStore;
 use super::connection::Connections;
 use super::place::Place;
 use super::schema;
-use super::settings::Durability;
+use super::settings::{Durability, path};
 
 /// How a [`SqlxSqliteStore`] uses a pool. The settings of the connections are those of the pool itself.
 ///
@@ -82,7 +82,7 @@ async fn place(pool: &SqlitePool) -> Result<Place, StoreError> {
     // A database that cannot be asked has no name.
     let unnamed = Place::new("");
     let mut connection = pool.acquire().await.map_err(|error| unnamed.sqlx(error))?;
-    let path = super::path(&mut connection, &unnamed).await?;
+    let path = path(&mut connection, &unnamed).await?;
     let place = Place::new(&path);
     place.require_one_name()?;
     Ok(place)

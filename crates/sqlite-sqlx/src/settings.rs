@@ -117,3 +117,16 @@ pub(super) const READS_UNCOMMITTED: &str = "the connection reads what is not com
 /// In the mode DELETE, the folder is written to the disk too, without which a journal can come back.
 const EXTRA: i64 = 3;
 const FULL: i64 = 2;
+
+/// The path of the database as SQLite names it, empty in memory.
+pub(super) async fn path(
+    connection: &mut SqliteConnection,
+    place: &Place,
+) -> Result<String, StoreError> {
+    let path = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'";
+    let row = first(connection, asked(path)).await;
+    let row = row.map_err(|error| place.sqlx(error))?;
+    let path = row.map(|row| column(&row, 0)).transpose();
+    path.map(Option::unwrap_or_default)
+        .map_err(|error| place.sqlx(error))
+}

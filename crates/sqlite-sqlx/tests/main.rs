@@ -30,6 +30,7 @@ use tower_api_key_sqlite_sqlx::{SqlxSqliteStore, sqlx};
 use tower_api_key_test_support::folder::Folder;
 
 /// The number of files of the schema.
+#[allow(clippy::cast_possible_truncation, reason = "they are few")]
 const MIGRATIONS: u32 = tower_api_key_sqlite_schema::schema::MIGRATIONS.len() as u32;
 
 type Verdict = Result<(), VerifyErrorKind>;
@@ -113,12 +114,19 @@ async fn the_store_over_a_pool_keeps_the_contract() {
         .unwrap();
 }
 
-/// As the tests of an application do.
+/// As the tests of an application do, over a connection that stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
-    contract(async || over(&pool_with("sqlite::memory:".parse().unwrap(), 1).await).await)
-        .await
-        .unwrap();
+    contract(async || {
+        let options = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        over(&options.connect("sqlite::memory:").await.unwrap()).await
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

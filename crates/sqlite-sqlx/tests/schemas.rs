@@ -4,7 +4,7 @@ use sqlx::sqlite::SqlitePool;
 use tower_api_key::store::{StoreErrorKind, StoreErrorKind::Schema};
 use tower_api_key::{Grant, VerifyErrorKind};
 use tower_api_key_sqlite_schema::schema;
-use tower_api_key_sqlite_sqlx::{SqlxSqliteStore, sqlx};
+use tower_api_key_sqlite_sqlx::{InTransaction, SqlxSqliteStore, sqlx};
 
 use super::{MIGRATIONS, advice, over, pool, ring, run, store_error, verdict};
 use tower_api_key_test_support::folder::Folder;
@@ -121,6 +121,12 @@ async fn r20_another_table_in_the_place_of_the_keys_is_no_answer() {
             verdict(&ring, &issued).await,
             Err(VerifyErrorKind::StoreUnavailable)
         );
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let error = InTransaction::join(&ring, &mut transaction)
+            .await
+            .unwrap_err();
+        assert_eq!(store_error(&error).kind(), Schema);
+        drop(transaction);
         let error = ring.get(issued.id()).await.unwrap_err();
         assert_eq!(store_error(&error).kind(), StoreErrorKind::Schema);
         let (made, opened) = refusals(&pool).await;
