@@ -1,12 +1,14 @@
 //! Events, for logs, counts and audit trails.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::lifecycle::Ended;
 use crate::record::{KeyRecord, RevocationReason};
+use crate::time::Timestamp;
 use crate::verdict::InvalidCause;
 use crate::verdict::{Identity, KeyPlace, RejectionKind};
 
@@ -79,6 +81,14 @@ pub enum EventKind {
         /// Why.
         reason: RevocationReason,
     },
+    /// A key expires soon, and nothing has replaced it: a step of the ring's
+    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was reached, which the upkeep of no other ring has told.
+    ExpiresSoon {
+        /// When the key expires.
+        expires_at: Timestamp,
+        /// The step: the expiry is no further away than this.
+        step: Duration,
+    },
     /// A part of [`KeyRing::upkeep`](crate::KeyRing::upkeep), or of the upkeep of a replica, failed, and will be
     /// tried again. The [failure](Event::failure) says why.
     UpkeepFailed,
@@ -128,6 +138,7 @@ impl EventKind {
             Self::Narrowed => "narrowed",
             Self::Described => "described",
             Self::Revoked { .. } => "revoked",
+            Self::ExpiresSoon { .. } => "expires_soon",
             Self::UpkeepFailed => "upkeep_failed",
             Self::StoreReloaded => "store_reloaded",
             Self::StoreReloadFailed => "store_reload_failed",
@@ -231,6 +242,20 @@ impl<'a> Event<'a> {
             identity: ended.id.map_or(Identity::Unknown, Identity::Proven),
             subject: ended.subject.as_deref(),
             ..Self::without_record(EventKind::Revoked { reason }, Some(realm), None)
+        }
+    }
+
+    /// The expiry of a key is near. The subject may be unreadable.
+    pub(crate) fn expires_soon(
+        realm: &'a Realm,
+        (id, subject): (KeyId, Option<&'a str>),
+        (expires_at, step): (Timestamp, Duration),
+    ) -> Self {
+        let kind = EventKind::ExpiresSoon { expires_at, step };
+        Self {
+            identity: Identity::Proven(id),
+            subject,
+            ..Self::without_record(kind, Some(realm), None)
         }
     }
 

@@ -7,6 +7,7 @@ use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::observe::event::{Event, EventKind};
 use crate::observe::observer::Observer;
+use crate::support::span::Span;
 use crate::verdict::InvalidCause;
 use crate::verdict::{KeyPlace, RejectionKind};
 
@@ -29,12 +30,14 @@ use crate::verdict::{KeyPlace, RejectionKind};
 /// | `cause` | [`InvalidCause::as_str`](crate::InvalidCause::as_str) of an invalid key |
 /// | `reason` | [`RevocationReason::as_str`](crate::RevocationReason::as_str) of a revocation |
 /// | `replaced` | the id of the key that was rotated, regranted or promoted |
+/// | `expires_at` | when a key expires soon, in the form of RFC 3339 |
+/// | `step` | the [step](crate::KeyRingBuilder::expiry_notices) that was reached, such as `7d` |
 /// | `failure` | the failure, with all its causes: for a 503 the store's error, for a store's file the line and the field |
 ///
 /// | level | events |
 /// |---|---|
 /// | ERROR | rejected as `store_unavailable` or `not_authenticated`, `move_failed`, `upkeep_failed`, `store_reload_failed`, `replica_stale`, `replica_diverged`: the service or its database is at fault |
-/// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have; `replica_reset` |
+/// | WARN | `key_in_url`, `key_misplaced`, `reuse`: a key has leaked, or may have; `expires_soon`; `replica_reset` |
 /// | INFO | all other rejections, and the changes of a key: issued, imported, moved, rotated, regranted, narrowed, revoked; `store_reloaded`, `replica_fresh` |
 /// | DEBUG | `authenticated`, because there is one for each request |
 ///
@@ -87,6 +90,13 @@ impl Observer for TracingObserver {
             EventKind::Rotated { replaced } | EventKind::Regranted { replaced } => Some(replaced),
             _ => None,
         };
+        let (expires_at, step) = match kind {
+            EventKind::ExpiresSoon { expires_at, step } => (
+                Some(tracing::field::display(expires_at)),
+                Some(tracing::field::display(Span(step))),
+            ),
+            _ => (None, None),
+        };
         let failure = event.failure().map(|failure| {
             let mut text = failure.to_string();
             let mut source = failure.source();
@@ -114,6 +124,8 @@ impl Observer for TracingObserver {
                     cause = cause.map(InvalidCause::as_str),
                     reason = reason,
                     replaced = replaced.map(KeyId::as_str),
+                    expires_at = expires_at,
+                    step = step,
                     failure = failure.as_deref(),
                 )
             };
@@ -142,6 +154,7 @@ fn level(kind: EventKind) -> Level {
         EventKind::KeyInUrl
         | EventKind::KeyMisplaced
         | EventKind::Reuse
+        | EventKind::ExpiresSoon { .. }
         | EventKind::ReplicaReset => Level::WARN,
         EventKind::Rejected { .. }
         | EventKind::Issued

@@ -15,8 +15,8 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
 use crate::store::{
-    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
+    HistoryQuery, Index, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use crate::time::Timestamp;
 
@@ -267,6 +267,18 @@ impl KeyStore for Replica {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.0.source.forget_history(realm, before, by)
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        self.0
+            .source
+            .claim_expiry_notices(realm, ladder, now, limit)
     }
 
     fn record_uses<'a>(

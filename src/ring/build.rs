@@ -33,13 +33,15 @@ impl KeyRingBuilder {
     /// [`InvalidScope`](crate::ErrorKind::InvalidScope) among the grantable scopes, or
     /// [`InvalidPolicy`](crate::ErrorKind::InvalidPolicy) for a lifetime or a grace period of under a
     /// second, a lifetime, a grace period or a retention of over 100 years, a limit of no key, no
-    /// pending look-up, or an interval of zero.
+    /// pending look-up, an interval of zero, or [steps](Self::expiry_notices) that are zero, over 100 years, no whole
+    /// seconds, there twice or more than ten.
     pub fn build(self, store: impl KeyStore) -> Result<KeyRing, Error> {
         let prefix = self.prefix?;
         if let Some(kind) = self.problem {
             return Err(kind.into());
         }
         self.check_limits()?;
+        let expiry_notices = self.expiry_notices?;
         let realm = match self.realm {
             Some(realm) => realm,
             None => Realm::new(prefix.as_str())?,
@@ -81,6 +83,7 @@ impl KeyRingBuilder {
             uses: self.tracks_last_use.then(Uses::default),
             upkeep_interval: self.upkeep_interval,
             retention: self.retention,
+            expiry_notices,
             lookup_timeout: self.lookup_timeout,
             waiting,
             #[cfg(feature = "metrics")]

@@ -18,6 +18,7 @@ use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
 use crate::ring::owners::AskedOwners;
 use crate::ring::unknown_keys::Asked;
+use crate::store::ExpiryLadder;
 use crate::time::Clock;
 
 /// Two seconds: longer than a healthy store ever takes, short enough that requests do not pile
@@ -68,6 +69,7 @@ pub struct KeyRingBuilder {
     pub(super) tracks_last_use: bool,
     pub(super) upkeep_interval: Duration,
     pub(super) retention: Duration,
+    pub(super) expiry_notices: Result<ExpiryLadder, Error>,
     pub(super) imports: Imports,
     pub(super) form: Option<Form>,
     pub(super) unknown_keys: Option<Asked>,
@@ -117,6 +119,7 @@ impl KeyRingBuilder {
             tracks_last_use: false,
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
             retention: DEFAULT_RETENTION,
+            expiry_notices: Ok(ExpiryLadder::default()),
             imports: Imports::Refused,
             form: None,
             unknown_keys: None,
@@ -243,6 +246,41 @@ impl KeyRingBuilder {
         self
     }
 
+    /// Sets how long before the expiry of a key [`KeyRing::upkeep`] reports
+    /// [`ExpiresSoon`](crate::EventKind::ExpiresSoon): up to ten steps in whole seconds, at most 100 years each. Default: 30
+    /// days, 7 days and 1 day. An empty list turns it off.
+    ///
+    /// Each key and step is reported once, by one process of all that share the store, however often they are restarted.
+    /// [`upkeep`](KeyRing::upkeep) has the details. A step counts for a key that was issued before the step began: a key that
+    /// is issued for 12 hours is not reported, and one that is issued for 30 days for the first time seven days before its
+    /// end. If several steps have passed unseen, only the nearest is reported. A key that is revoked or was replaced, by
+    /// a rotation or a regrant, is not reported.
+    ///
+    /// Without an [`observer`](Self::observer) nothing is claimed, so that another process may report it. Give all
+    /// processes over a store the same steps, or none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_api_key::{EventKind, KeyRing, observer_fn, store::MemoryStore};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    ///
+    /// let ring = KeyRing::builder("acme")
+    ///     .expiry_notices([14 * DAY, 3 * DAY])
+    ///     .observer(observer_fn(|event| {
+    ///         if let EventKind::ExpiresSoon { expires_at, .. } = event.kind() {
+    ///             let (id, subject) = (event.key_id(), event.subject());
+    ///             println!("write to {subject:?}: key {id:?} expires at {expires_at}");
+    ///         }
+    ///     }))
+    ///     .build(MemoryStore::new())?;
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn expiry_notices(mut self, steps: impl IntoIterator<Item = Duration>) -> Self {
+        self.expiry_notices = ExpiryLadder::new(steps);
+        self
+    }
+
     /// Collects when each key was last used, for [`KeyRing::upkeep`] to write to the store. A use
     /// is an accepted verification, whatever its scopes allow. A crash loses at most the uses
     /// since the last upkeep.
@@ -251,7 +289,7 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Sets how often [`KeyRing::upkeep`] writes last uses. Default: a minute.
+    /// Sets how often [`KeyRing::upkeep`] writes last uses, and looks for keys that expire soon. Default: a minute.
     pub fn upkeep_interval(mut self, interval: Duration) -> Self {
         self.upkeep_interval = interval;
         self

@@ -10,6 +10,7 @@ mod builder;
 mod change;
 mod describe;
 mod elsewhere;
+mod expiring;
 mod form;
 mod history;
 mod import;
@@ -68,7 +69,7 @@ use crate::observe::observed::Observed;
 use crate::record::KeyRecord;
 use crate::ring::last_use::Uses;
 use crate::ring::watchers::Watchers;
-use crate::store::{Index, KeyStore, Proof};
+use crate::store::{ExpiryLadder, Index, KeyStore, Proof};
 use crate::support::sync;
 use crate::time::Timestamp;
 use crate::verdict::{VerifiedKey, VerifyError};
@@ -154,6 +155,7 @@ struct Inner {
     uses: Option<Uses>,
     upkeep_interval: Duration,
     retention: Duration,
+    expiry_notices: ExpiryLadder,
 }
 
 impl Inner {

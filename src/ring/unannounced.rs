@@ -169,6 +169,7 @@ impl KeyRing {
             uses: None,
             upkeep_interval: inner.upkeep_interval,
             retention: inner.retention,
+            expiry_notices: inner.expiry_notices.clone(),
         };
         Self(Arc::new(view), self.1.clone())
     }

@@ -1,4 +1,4 @@
-//! The background work of a ring: last uses, and the removal of old records.
+//! The background work of a ring: last uses, notices of keys that expire soon, and the removal of old records.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -18,11 +18,28 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl KeyRing {
     /// The background work of a running service, as a future that never ends. It writes the last uses of
-    /// keys to the store at each [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), and
-    /// [purges](Self::purge) dead records at the start and then once an hour. Work that failed, or
+    /// keys to the store at each [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), reports keys that expire
+    /// soon, and [purges](Self::purge) dead records at the start and then once an hour. Work that failed, or
     /// panicked in the store, is tried again after an interval, and the ring's observer receives
-    /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). If the store refuses writes, the purge is left
-    /// to a process that may write, and the observer is notified once.
+    /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). If the store refuses writes, the purge and the notices are left
+    /// to a process that may write, and the observer is notified once of each.
+    ///
+    /// # Keys that expire soon
+    ///
+    /// At the start and then at each interval, it claims in the store which keys have reached a step of the ring's
+    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices), and the observer receives
+    /// [`ExpiresSoon`](crate::EventKind::ExpiresSoon) for each. A claim is one commit, which only one of any number of
+    /// processes makes, and it holds if the key is not revoked, not replaced and not expired in that commit. A key can be
+    /// revoked between the commit and the event.
+    ///
+    /// Each notice is told **at most once**: a process that dies between the commit and the event has told up to 100 keys
+    /// to nobody, and so has one whose database loses the connection in the commit. The next step of these keys is told
+    /// again. A database that loses a commit, in a crash or a failover, may have it told twice.
+    ///
+    /// No operation of a ring changes an expiry. If a statement by hand moves one closer, the key is told at the step that is
+    /// the nearest then, unless that step or a closer one was told before. Claims are kept with the record until it is [purged](Self::purge). They are not
+    /// copied to another store. By a clock that is ahead, notices come early. A clock that fails, and reads
+    /// [`Timestamp::MAX`], tells nothing.
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -35,10 +52,17 @@ impl KeyRing {
     pub fn upkeep(&self) -> impl Future<Output = Infallible> + Send + 'static {
         // Side by side: a purge that takes its time holds no use back.
         let mut recording = Box::pin(self.clone().record_for_ever());
+        let mut notifying = Box::pin(self.clone().notify_for_ever());
         let mut purging = Box::pin(self.clone().purge_for_ever());
-        poll_fn(move |context| match recording.as_mut().poll(context) {
-            Poll::Ready(never) => Poll::Ready(never),
-            Poll::Pending => purging.as_mut().poll(context),
+        poll_fn(move |context| {
+            if let Poll::Ready(never) = recording.as_mut().poll(context) {
+                return Poll::Ready(never);
+            }
+            // Before the purge, so that a key is told before it is gone.
+            if let Poll::Ready(never) = notifying.as_mut().poll(context) {
+                return Poll::Ready(never);
+            }
+            purging.as_mut().poll(context)
         })
     }
 

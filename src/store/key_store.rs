@@ -7,8 +7,8 @@ use std::sync::Weak;
 use super::lookup::{BoxFuture, Found, Lookup};
 use super::store_id::StoreId;
 use super::{
-    Change, ChangeListener, HistoryPage, HistoryQuery, Index, ListQuery, Page, Revoked, StoreError,
-    StoreErrorKind, Target,
+    Change, ChangeListener, ExpiryClaims, ExpiryLadder, HistoryPage, HistoryQuery, Index,
+    ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -78,6 +78,13 @@ use crate::time::Timestamp;
 ///   place. [`forget_history`](Self::forget_history) removes those of one realm from before a time and adds one that
 ///   says so. Nothing else removes or changes any. A store that keeps no history refuses these calls as
 ///   [`Unsupported`](StoreErrorKind::Unsupported).
+/// - **Expiry notices.** [`claim_expiry_notices`](Self::claim_expiry_notices) gives the notice of a key and a step to one
+///   call, however many ask at once, and never again. A key is due if, in the commit of the claim, it is not revoked, was
+///   not replaced, has not expired, and its expiry is within a step that is narrower than every step that was claimed
+///   before. The nearest step is claimed, and the wider ones with it. If that step does not
+///   [count](ExpiryLadder::counts), there is no notice, and whether the step is claimed makes no difference. Pages of a
+///   bounded number of keys reach all that are due. A claim changes no record, and is forgotten with it. A store that cannot
+///   keep claims refuses the call as [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
 ///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
 /// - **Tasks.** A [task](Self::spawn) that is taken runs to its end, concurrently with others, or is
@@ -227,6 +234,20 @@ pub trait KeyStore: Send + Sync + 'static {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         let _ = (realm, before, by);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
+
+    /// Claims the notices of the keys of a realm whose expiry has come within a step of the ladder by `now`, looking at
+    /// `limit` keys at most. The caller is to tell them: nobody else gets them. If the answer is lost, so are its notices. The
+    /// default fails as [`Unsupported`](StoreErrorKind::Unsupported).
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let _ = (realm, ladder, now, limit);
         Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
     }
 

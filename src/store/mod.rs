@@ -3,6 +3,7 @@
 //! A store holds records and applies changes. It knows no rule of the lifecycle. The contract is on
 //! [`KeyStore`].
 
+mod expiry;
 mod history;
 mod index;
 mod key_store;
@@ -16,6 +17,7 @@ pub mod sql;
 mod store_id;
 mod table;
 
+pub use expiry::{ExpiryClaims, ExpiryLadder, ExpiryNotice};
 pub use history::{HistoryEntry, HistoryKind, HistoryPage, HistoryPlace, HistoryQuery};
 pub(crate) use index::Proof;
 pub use index::{Asked, Freshness, Index};

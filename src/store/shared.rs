@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use super::{
-    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
+    HistoryQuery, Index, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -98,6 +98,16 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         (**self).forget_history(realm, before, by)
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        (**self).claim_expiry_notices(realm, ladder, now, limit)
     }
 
     fn record_uses<'a>(

@@ -1,6 +1,7 @@
 //! Events of each kind.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::proof::realm;
 use super::refusal::{alice, invalid_key, outage, refusal};
@@ -8,6 +9,7 @@ use crate::access::realm::Realm;
 use crate::observe::event::{Event, EventKind};
 use crate::record::RevocationReason;
 use crate::store::StoreError;
+use crate::time::Timestamp;
 use crate::verdict::{InvalidCause, KeyPlace, Refusal, RejectionKind, VerifiedKey};
 
 /// An event of this kind, as a ring, a layer or a store makes it. Its realm is `test`, and its key that of `alice`.
@@ -47,6 +49,7 @@ pub fn event(kind: EventKind) -> Event<'static> {
         | EventKind::Narrowed
         | EventKind::Described
         | EventKind::Revoked { .. }
+        | EventKind::ExpiresSoon { .. }
         | EventKind::ReplicaDiverged => about(),
         EventKind::MoveFailed | EventKind::UpkeepFailed => {
             of_realm().because_of(Some(&sample.failure))
@@ -70,6 +73,10 @@ pub fn event(kind: EventKind) -> Event<'static> {
 pub fn events() -> impl Iterator<Item = Event<'static>> {
     let replaced = Sample::get().key.id();
     let reason = RevocationReason::KeyCompromise;
+    let (expires_at, step) = (
+        Timestamp::from_unix(1_800_000_000),
+        Duration::from_secs(7 * 24 * 60 * 60),
+    );
     let others = [
         EventKind::Authenticated,
         EventKind::KeyInUrl,
@@ -84,6 +91,7 @@ pub fn events() -> impl Iterator<Item = Event<'static>> {
         EventKind::Narrowed,
         EventKind::Described,
         EventKind::Revoked { reason },
+        EventKind::ExpiresSoon { expires_at, step },
         EventKind::UpkeepFailed,
         EventKind::StoreReloaded,
         EventKind::StoreReloadFailed,

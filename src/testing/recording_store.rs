@@ -10,8 +10,9 @@ use crate::key::KeyId;
 use crate::key::digest::KeyDigest;
 use crate::record::Revocation;
 use crate::store::{
-    BoxFuture, Change, ChangeListener, Found, HistoryPage, HistoryQuery, Index, KeyStore,
-    ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
+    HistoryQuery, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
+    StoreId, Target,
 };
 use crate::time::Timestamp;
 
@@ -144,6 +145,16 @@ impl KeyStore for RecordingStore {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.inner.forget_history(realm, before, by)
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        self.inner.claim_expiry_notices(realm, ladder, now, limit)
     }
 
     fn record_uses<'a>(

@@ -122,7 +122,7 @@ impl<S: KeyStore> KeyStore for Later<S> {
         })
     }
 
-    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses, claim_expiry_notices);
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl KeyStore for ScriptedStore {
         self.records.commit(change)
     }
 
-    crate::support::forward!(records: revoke, get, list, purge, record_uses, last_uses);
+    crate::support::forward!(records: revoke, get, list, purge, record_uses, last_uses, claim_expiry_notices);
 }
 
 /// A ring `acme` with the realm `orders`, as [`support::ring`](crate::support::ring), over a

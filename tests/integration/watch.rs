@@ -384,7 +384,7 @@ impl KeyStore for Doubtful {
         self.store.identity()
     }
 
-    crate::support::forward!(store: get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: get, list, purge, record_uses, last_uses, claim_expiry_notices);
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub enum Clause {
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
+    /// A notice of expiry is claimed once, and only of a key that needs one.
+    ExpiryNotices,
     /// A history has an entry for each change that was applied, with its actor. It outlives the records.
     History,
     /// Many records at once: one answer for each id, in their order.
@@ -72,6 +74,7 @@ impl Clause {
             Self::Listing => "listing",
             Self::Purge => "purge",
             Self::LastUse => "last use",
+            Self::ExpiryNotices => "expiry notices",
             Self::History => "history",
             Self::GetMany => "get many",
             Self::Tasks => "tasks",

@@ -52,6 +52,7 @@ pub mod guide;
 mod atomicity;
 mod clause;
 mod compare_and_swap;
+mod expiry_notices;
 mod feed;
 mod fidelity;
 mod get_many;
@@ -103,8 +104,8 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     contract_without(&[], empty_store).await
 }
 
-/// As [`contract`], for a store that removes no records, keeps no last uses or keeps no history: without
-/// [`Clause::Purge`], [`Clause::LastUse`], [`Clause::History`] or several of them. The store must refuse those calls as
+/// As [`contract`], for a store that removes no records, keeps no last uses, keeps no claims of notices or keeps no history: without
+/// [`Clause::Purge`], [`Clause::LastUse`], [`Clause::ExpiryNotices`], [`Clause::History`] or several of them. The store must refuse those calls as
 /// [`Unsupported`](tower_api_key::store::StoreErrorKind::Unsupported), as the defaults of [`KeyStore`] do.
 ///
 /// # Errors
@@ -118,10 +119,15 @@ pub async fn contract_without<S: KeyStore>(
     left_out: &[Clause],
     empty_store: impl AsyncFn() -> S,
 ) -> Result<(), Violation> {
-    let optional = [Clause::Purge, Clause::LastUse, Clause::History];
+    let optional = [
+        Clause::Purge,
+        Clause::LastUse,
+        Clause::ExpiryNotices,
+        Clause::History,
+    ];
     assert!(
         left_out.iter().all(|clause| optional.contains(clause)),
-        "only the clauses purge, last use and history can be left out"
+        "only the clauses purge, last use, expiry notices and history can be left out"
     );
     assert_threads();
     let trial = async |clause| Trial::new(empty_store().await, clause);
@@ -147,6 +153,14 @@ pub async fn contract_without<S: KeyStore>(
             last_use::check_purged(&trial(Clause::LastUse).await).await?;
         }
         listing::check_unused(&trial(Clause::Listing).await).await?;
+    }
+    if left_out.contains(&Clause::ExpiryNotices) {
+        expiry_notices::check_refused(&trial(Clause::ExpiryNotices).await).await?;
+    } else {
+        expiry_notices::check(&trial(Clause::ExpiryNotices).await).await?;
+        if !left_out.contains(&Clause::Purge) {
+            expiry_notices::check_purged(&trial(Clause::ExpiryNotices).await).await?;
+        }
     }
     if left_out.contains(&Clause::History) {
         history::check_refused(&trial(Clause::History).await).await?;

@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
-    StoreError, StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, Index, KeyStore, ListQuery, Lookup,
+    MemoryStore, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -318,6 +318,26 @@ impl KeyStore for BrokenStore {
         _: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move { Ok(self.with(|state| state.purge(realm, ended_by))) })
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        Box::pin(async move {
+            if self.fault == Fault::ReadsWhatIsDueBeforeItLocks {
+                let due = self.with(|state| state.due(realm, ladder, now, limit));
+                gap().await;
+                return Ok(self.with(|state| state.claim(due, limit)));
+            }
+            Ok(self.with(|state| {
+                let due = state.due(realm, ladder, now, limit);
+                state.claim(due, limit)
+            }))
+        })
     }
 
     fn record_uses<'a>(

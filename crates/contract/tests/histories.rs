@@ -1,8 +1,8 @@
 //! Stores whose history is faulty.
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, MemoryStore,
-    Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
+    ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, SystemClock, Timestamp};
 use tower_api_key_contract::{Clause, contract, contract_without};
@@ -135,6 +135,16 @@ impl KeyStore for Faulty {
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         let by = by.filter(|_| self.fault != Fault::ForgetsWhoPurges);
         self.store.purge(realm, ended_by, by)
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        self.store.claim_expiry_notices(realm, ladder, now, limit)
     }
 
     fn record_uses<'a>(

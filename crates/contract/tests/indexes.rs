@@ -7,6 +7,8 @@ use tower_api_key::store::{
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation};
 use tower_api_key_contract::{Clause, contract_without};
 
+use super::optional::OPTIONAL;
+
 /// Its index follows each commit, and a revocation only if it is `followed`.
 struct Indexed {
     store: MemoryStore,
@@ -83,8 +85,6 @@ impl KeyStore for Indexed {
         self.store.list(realm, query)
     }
 }
-
-const OPTIONAL: [Clause; 3] = [Clause::Purge, Clause::LastUse, Clause::History];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invariant_8_an_index_that_misses_revocations_is_caught() {

@@ -7,10 +7,12 @@
 
 mod batches;
 mod broken;
+mod claims;
 mod fault;
 mod feeds;
 mod histories;
 mod indexes;
+mod notices;
 mod optional;
 mod revocations;
 mod state;

@@ -89,7 +89,12 @@ impl KeyStore for Plain {
     }
 }
 
-const OPTIONAL: [Clause; 3] = [Clause::Purge, Clause::LastUse, Clause::History];
+pub(super) const OPTIONAL: [Clause; 4] = [
+    Clause::Purge,
+    Clause::LastUse,
+    Clause::ExpiryNotices,
+    Clause::History,
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_may_leave_out_what_is_optional() {
@@ -130,7 +135,9 @@ async fn a_store_that_leaves_a_part_out_says_so() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "only the clauses purge, last use and history can be left out")]
+#[should_panic(
+    expected = "only the clauses purge, last use, expiry notices and history can be left out"
+)]
 async fn no_other_clause_can_be_left_out() {
     let _ = contract_without(&[Clause::Revocation], async || MemoryStore::new()).await;
 }

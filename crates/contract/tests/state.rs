@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_api_key::store::{
     Change, Cursor, Expected, KeyLimit, ListQuery, Page, StoreError, StoreErrorKind, Write,
@@ -15,6 +16,8 @@ pub(super) struct State {
     pub(super) fault: Fault,
     pub(super) keys: BTreeMap<KeyId, Arc<KeyRecord>>,
     pub(super) uses: BTreeMap<KeyId, Timestamp>,
+    /// The narrowest step that was claimed of a key, and the version of its record then.
+    pub(super) claims: BTreeMap<KeyId, (Duration, u64)>,
     /// The records that a look-up by digest does not see.
     pub(super) hidden: BTreeSet<KeyId>,
     pub(super) purged: BTreeMap<KeyId, Arc<KeyRecord>>,
@@ -30,6 +33,7 @@ impl Default for State {
             fault: Fault::None,
             keys: BTreeMap::new(),
             uses: BTreeMap::new(),
+            claims: BTreeMap::new(),
             hidden: BTreeSet::new(),
             purged: BTreeMap::new(),
             before: BTreeMap::new(),
@@ -389,6 +393,9 @@ impl State {
             self.keys.remove(&record.id());
             if self.fault != Fault::RemembersTheUsesOfThePurged {
                 self.uses.remove(&record.id());
+            }
+            if self.fault != Fault::RemembersTheClaimsOfThePurged {
+                self.claims.remove(&record.id());
             }
             self.purged.insert(record.id(), Arc::clone(record));
         }

@@ -40,7 +40,8 @@
 //!
 //! - Keys are managed by editing the file: issuing, rotating and revoking by a ring fail as
 //!   [`ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly).
-//! - Last uses, and which keys were revoked, are kept in memory. The next process knows only the file.
+//! - Last uses, which keys were revoked, and which notices of expiry were told, are kept in memory. The next process knows only the
+//!   file. So each process tells the [notices](tower_api_key::KeyRing::upkeep) of a key, and after a restart the nearest one again.
 //! - A change is noticed within two seconds, by a thread. It does not need notifications of the system.
 
 #![forbid(unsafe_code)]
@@ -66,8 +67,8 @@ use std::sync::Arc;
 pub use options::FileOptions;
 
 use tower_api_key::store::{
-    BoxFuture, Change, Found, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked,
-    StoreError, StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, Index, KeyStore, ListQuery, Lookup,
+    MemoryStore, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -248,6 +249,17 @@ impl KeyStore for FileStore {
         _actor: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.read_only()
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        self.records()
+            .claim_expiry_notices(realm, ladder, now, limit)
     }
 
     fn record_uses<'a>(

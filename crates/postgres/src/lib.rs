@@ -57,6 +57,7 @@ mod columns;
 mod commit;
 mod connection;
 mod error;
+mod expiring;
 mod feed;
 mod history;
 mod home;
@@ -83,8 +84,8 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use tower_api_key::store::sql::{column_time, moment};
 use tower_api_key::store::{
-    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
-    Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -190,7 +191,7 @@ pub use sqlx;
 /// it cannot read. Each look-up checks the first, and the newest connection the others.
 ///
 /// A migration states from which version on a service can read it, so that services are replaced one after
-/// the other. Versions 8 to 10 are read by services of version 7.
+/// the other. Versions 8 to 11 are read by services of version 7.
 ///
 /// # The change feed
 ///
@@ -228,6 +229,14 @@ pub use sqlx;
 /// and a `TRUNCATE` are refused. `tower_api_key_forget_history` removes old entries, for the owner and those to whom the
 /// owner grants `EXECUTE`. If a trigger is disabled, or a policy may hide entries from the role, a list of the history is
 /// refused.
+///
+/// # Notices of expiry
+///
+/// Migration 0011 adds the column `noticed_step` to `tower_api_keys`, in which a ring's
+/// [`upkeep`](tower_api_key::KeyRing::upkeep) notes which notice of a key it has claimed, and an index by which it finds the keys
+/// that are due. It needs no further grant. Until the migration has run, the upkeep of a ring that
+/// [notifies](tower_api_key::KeyRingBuilder::expiry_notices) reports once that it is missing. A dump has the column, and so has a
+/// logical replica. After a failover that lost commits, notices can be told again.
 ///
 /// # Poolers
 ///
@@ -442,6 +451,20 @@ impl KeyStore for PostgresStore {
         let (connections, realm, ring) = (Arc::clone(&self.0), realm.clone(), history::ring(by));
         Box::pin(detached(async move {
             history::forget(&connections, &realm, before, ring).await
+        }))
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ladder = ladder.clone();
+        Box::pin(detached(async move {
+            expiring::claim(&connections, &realm, &ladder, now, limit).await
         }))
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tower_api_key::store::{
-    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
-    Revoked, StoreError, StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -104,6 +104,16 @@ impl KeyStore for Port {
         _: Timestamp,
         _: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a ExpiryLadder,
+        _: Timestamp,
+        _: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
         Box::pin(async { Err(not_here()) })
     }
 

@@ -93,6 +93,7 @@ mod acting;
 mod backup;
 mod checkpoint;
 mod connection;
+mod expiring;
 mod failure;
 mod feed;
 mod files;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use tower_api_key::store::{
-    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
-    Revoked, StoreError, StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -15,7 +15,7 @@ use super::place::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
-use super::{SqliteStore, history, list, purge, read, revoke, write};
+use super::{SqliteStore, expiring, history, list, purge, read, revoke, write};
 
 /// Up to this many records are read in the calling thread, as one is.
 const FEW: usize = 16;
@@ -130,6 +130,19 @@ impl KeyStore for SqliteStore {
         by: Option<&'a Actor>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(history::forget(self, realm, before, by))
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let (realm, ladder) = (realm.clone(), ladder.clone());
+        self.write(move |connection, place| {
+            expiring::claim(connection, place, &realm, &ladder, (now, limit))
+        })
     }
 
     fn record_uses<'a>(

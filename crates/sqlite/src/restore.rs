@@ -13,6 +13,7 @@ use super::acting::acting;
 use super::backup::{copy, sync, sync_folder};
 use super::checkpoint::{checkpoint, leave_files_alone};
 use super::connection::{self, Access};
+use super::expiring;
 use super::feed::carry;
 use super::files::{Files, with_suffix};
 use super::history;
@@ -25,6 +26,9 @@ const FIRST_WITH_CAVEATS: i64 = 5;
 
 /// The first version of the schema with a history.
 const FIRST_WITH_HISTORY: i64 = 9;
+
+/// The first version of the schema that knows which notices were told.
+const FIRST_WITH_NOTICES: i64 = 10;
 
 /// How long it waits for a lock.
 const BUSY: Duration = Duration::from_secs(5);
@@ -273,6 +277,9 @@ fn shrink(
     acting(&transaction, place, actor, |transaction| {
         transaction.execute_batch(&sql).map_err(fail)
     })?;
+    if version >= FIRST_WITH_NOTICES {
+        expiring::carry(&transaction).map_err(fail)?;
+    }
     let shrunk: i64 = transaction
         .query_row("SELECT count(*) FROM temp.shrunk", [], |row| row.get(0))
         .map_err(fail)?;

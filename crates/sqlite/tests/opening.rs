@@ -49,7 +49,7 @@ fn a_file_is_created_for_its_owner_alone() {
     let connection = Connection::open(&path).unwrap();
     for (pragma, value) in [
         ("application_id", "1414219097"),
-        ("user_version", "9"),
+        ("user_version", "10"),
         ("journal_mode", "wal"),
         ("integrity_check", "ok"),
     ] {

@@ -16,7 +16,7 @@ use crate::access::realm::Realm;
 const EVENTS: &str = "api_key_events_total";
 
 /// The words of the kinds that are no outcome of a request.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
     "key_in_url",
     "key_misplaced",
     "reuse",
@@ -29,6 +29,7 @@ const WORDS: [&str; 20] = [
     "narrowed",
     "described",
     "revoked",
+    "expires_soon",
     "upkeep_failed",
     "store_reloaded",
     "store_reload_failed",

@@ -1,5 +1,6 @@
 //! Records in memory.
 
+mod expiring;
 mod history;
 mod ordered;
 mod records;
@@ -13,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::history::{History, Made};
 use self::records::Records;
 use super::{
-    BoxFuture, Change, Ended, Expected, Found, Freshness, HistoryPage, HistoryQuery, Index,
-    KeyStore, ListQuery, Lookup, MOST_REALMS, Page, Revoked, StoreError, StoreErrorKind, StoreId,
-    Target, Write,
+    BoxFuture, Change, Ended, Expected, ExpiryClaims, ExpiryLadder, Found, Freshness, HistoryPage,
+    HistoryQuery, Index, KeyStore, ListQuery, Lookup, MOST_REALMS, Page, Revoked, StoreError,
+    StoreErrorKind, StoreId, Target, Write,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -301,6 +302,18 @@ impl KeyStore for MemoryStore {
             None => Err(StoreErrorKind::Unsupported.into()),
         };
         Box::pin(ready(forgotten))
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let mut records = self.records();
+        let claims = records.claim_expiry_notices(realm, ladder, now, limit);
+        Box::pin(ready(Ok(claims)))
     }
 
     fn record_uses<'a>(

@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::expiring::Expiring;
 use super::history::{History, Made};
 use super::ordered::{ById, ByLineage, BySubject, Ordered};
 use super::tally::Tallies;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
-use crate::store::{Cursor, KeyLimit, ListQuery, Page, Target, Write};
+use crate::store::{Cursor, ExpiryClaims, ExpiryLadder, KeyLimit, ListQuery, Page, Target, Write};
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(super) struct Records {
     subjects: Ordered<BySubject>,
     last_uses: BTreeMap<KeyId, Timestamp>,
     tallies: Tallies,
+    expiring: Expiring,
     history: Option<History>,
 }
 
@@ -41,6 +43,7 @@ impl Records {
         self.lineages.put(record);
         self.subjects.put(record);
         self.tallies.put(replaced.as_deref(), record);
+        self.expiring.put(replaced.as_deref(), record);
         if let Some(history) = &mut self.history {
             history.note(made, replaced.as_deref(), Some(record));
         }
@@ -52,6 +55,7 @@ impl Records {
         self.subjects.remove(record);
         self.last_uses.remove(&record.id());
         self.tallies.remove(record);
+        self.expiring.remove(record);
         if let Some(history) = &mut self.history {
             history.note(made, Some(record), None);
         }
@@ -85,6 +89,20 @@ impl Records {
     pub(super) fn last_use(&self, realm: &Realm, id: KeyId) -> Option<Timestamp> {
         self.get(realm, id)?;
         self.last_uses.get(&id).copied()
+    }
+
+    /// Claims the notices that are due.
+    pub(super) fn claim_expiry_notices(
+        &mut self,
+        realm: &Realm,
+        ladder: &ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> ExpiryClaims {
+        let keys = &self.keys;
+        let get = |id| keys.get(b"", id);
+        let (of, until) = ((realm, ladder), (now, limit));
+        self.expiring.claim(of, until, keys.iter(), get)
     }
 
     /// The page that a query asks for, found by the narrowest index.
@@ -152,6 +170,11 @@ impl Records {
     #[cfg(test)]
     pub(super) fn tallies(&self) -> usize {
         self.tallies.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn expiring(&self) -> [usize; 2] {
+        self.expiring.sizes()
     }
 
     #[cfg(test)]

@@ -116,5 +116,5 @@ impl KeyStore for Noting {
         })
     }
 
-    crate::support::forward!(store: find, commit, revoke, get, list, last_uses);
+    crate::support::forward!(store: find, commit, revoke, get, list, last_uses, claim_expiry_notices);
 }

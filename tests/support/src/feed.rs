@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums};
 use tower_api_key::store::{
-    BoxFuture, Change, Found, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
-    StoreId, Target, Write,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, KeyStore, ListQuery, Lookup, MemoryStore,
+    Page, Revoked, StoreError, StoreId, Target, Write,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -408,6 +408,19 @@ impl KeyStore for MemoryFeed {
             let purged = store.purge(realm, ended_by, by).await?;
             self.log();
             Ok(purged)
+        })
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        Box::pin(async move {
+            let store = self.answers(false).await?;
+            store.claim_expiry_notices(realm, ladder, now, limit).await
         })
     }
 

@@ -85,6 +85,20 @@ macro_rules! forward {
             self.$inner.purge(realm, ended_by, by)
         }
     };
+    (@claim_expiry_notices $inner:ident) => {
+        fn claim_expiry_notices<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            ladder: &'a tower_api_key::store::ExpiryLadder,
+            now: tower_api_key::Timestamp,
+            limit: usize,
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<tower_api_key::store::ExpiryClaims, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.claim_expiry_notices(realm, ladder, now, limit)
+        }
+    };
     (@record_uses $inner:ident) => {
         fn record_uses<'a>(
             &'a self,

@@ -140,7 +140,7 @@
 //! # async fn main() {
 //! use tower_api_key_contract::{Clause, contract_without};
 //!
-//! let left_out = [Clause::Purge, Clause::LastUse, Clause::History];
+//! let left_out = [Clause::Purge, Clause::LastUse, Clause::ExpiryNotices, Clause::History];
 //! let verdict = contract_without(&left_out, async || OwnStore::default()).await;
 //! assert!(verdict.is_ok(), "{verdict:?}");
 //! # }

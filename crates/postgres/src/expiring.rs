@@ -1,0 +1,99 @@
+//! Notices of keys that expire soon: how they are claimed.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use tower_api_key::store::{ExpiryClaims, ExpiryLadder, ExpiryNotice, StoreError};
+use tower_api_key::{Realm, Timestamp};
+
+use super::connection::Connections;
+use super::error::commit_failed;
+
+/// `$1` is the realm, `$2` the steps, `$3` the last expiry within each, `$4` the time, `$5` how many.
+///
+/// There is one descent in the index for each claim that some key has, and each finds the keys of its claim whose expiry is
+/// within the next step. A row that another session has locked is passed over: it is claimed or ended there, and the
+/// next turn finds it if it is not. A condition holds in the row that was locked, so a revocation that returned before is
+/// seen. A claim that is lost would be told twice, so it is durable.
+const CLAIM: &str = "WITH RECURSIVE ladder (step, until) AS MATERIALIZED (
+    SELECT steps.step, steps.until FROM unnest($2::bigint[], $3::bigint[]) AS steps (step, until)
+), told (step) AS (
+    SELECT 0::bigint
+    UNION ALL
+    SELECT (SELECT coalesce(keys.noticed_step, 9223372036854775807) FROM @.tower_api_keys AS keys
+        WHERE keys.realm @= $1 AND keys.revoked_at IS NULL AND keys.retire_at IS NULL
+            AND keys.expires_at IS NOT NULL
+            AND coalesce(keys.noticed_step, 9223372036854775807) @> told.step
+        ORDER BY coalesce(keys.noticed_step, 9223372036854775807) LIMIT 1)
+    FROM told WHERE told.step IS NOT NULL
+), due AS MATERIALIZED (
+    SELECT found.id, found.step FROM told
+    CROSS JOIN LATERAL (
+        SELECT ladder.until FROM ladder WHERE ladder.step @< told.step ORDER BY ladder.step DESC LIMIT 1
+    ) AS next
+    CROSS JOIN LATERAL (
+        SELECT keys.id,
+            (SELECT pg_catalog.min(ladder.step) FROM ladder WHERE keys.expires_at @<= ladder.until) AS step
+        FROM @.tower_api_keys AS keys
+        WHERE keys.realm @= $1 AND keys.revoked_at IS NULL AND keys.retire_at IS NULL
+            AND coalesce(keys.noticed_step, 9223372036854775807) @= told.step
+            AND keys.expires_at @> $4 AND keys.expires_at @<= next.until
+        ORDER BY keys.expires_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS found
+    LIMIT $5
+), durable AS MATERIALIZED (
+    SELECT CASE
+        WHEN pg_catalog.current_setting('synchronous_commit') @= ANY (ARRAY['off', 'local', 'remote_write'])
+        THEN pg_catalog.set_config('synchronous_commit', 'on', true) ELSE '' END AS setting
+)
+UPDATE @.tower_api_keys AS keys SET noticed_step = due.step
+FROM due, durable WHERE keys.id @= due.id AND durable.setting IS NOT NULL
+RETURNING keys.id, keys.subject, keys.expires_at, keys.issued_at, keys.noticed_step";
+
+pub(super) async fn claim(
+    connections: &Connections,
+    realm: &Realm,
+    ladder: &ExpiryLadder,
+    now: Timestamp,
+    limit: usize,
+) -> Result<ExpiryClaims, StoreError> {
+    if ladder.is_empty() {
+        return Ok(ExpiryClaims::default());
+    }
+    // No expiry in a column is later.
+    let column = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    let now = now.as_unix();
+    let steps = ladder.steps().iter().map(Duration::as_secs);
+    let untils: Vec<i64> = steps
+        .clone()
+        .map(|step| column(now.saturating_add(step)))
+        .collect();
+    let steps: Vec<i64> = steps.map(column).collect();
+    let mut taken = connections.begun().await?;
+    let query = taken.tables.query(CLAIM);
+    let query = query
+        .bind(realm.as_str().to_owned())
+        .bind(steps)
+        .bind(untils);
+    let query = query
+        .bind(column(now))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let claimed = query.fetch_all(&mut **taken).await;
+    let claimed = claimed.map_err(|error| commit_failed(&error));
+    let rows = taken.end(claimed).await?;
+    let notices = rows.iter().filter_map(notice).collect();
+    Ok(ExpiryClaims::new(notices, rows.len() >= limit))
+}
+
+/// `None` if the step does not count, or the id is none.
+fn notice(row: &PgRow) -> Option<ExpiryNotice> {
+    let text = |place: usize| row.try_get::<&str, _>(place).ok();
+    let seconds = |place: usize| row.try_get::<i64, _>(place).ok().map(i64::unsigned_abs);
+    let expires_at = Timestamp::from_unix(seconds(2)?);
+    let issued_at = Timestamp::from_unix(seconds(3)?);
+    let step = Duration::from_secs(seconds(4)?);
+    let id = text(0)?.parse().ok()?;
+    ExpiryLadder::counts(step, issued_at, expires_at)
+        .then(|| ExpiryNotice::new(id, text(1).map(str::to_owned), expires_at, step))
+}
