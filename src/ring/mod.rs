@@ -255,6 +255,11 @@ impl KeyRing {
         self.0.format.prefix().as_str()
     }
 
+    /// The moment by which the end of a key is judged.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.reading().latest
+    }
+
     pub(crate) fn format(&self) -> &Format {
         &self.0.format
     }

@@ -115,7 +115,7 @@ fn days_of(year: u64, month: u64, day: u64) -> u64 {
 }
 
 /// The date that lies so many days after the Unix epoch.
-fn date_of(days: u64) -> (u64, u64, u64) {
+pub(super) fn date_of(days: u64) -> (u64, u64, u64) {
     const DAYS_OF_400_YEARS: u64 = 146_097;
 
     let days = days + DAYS_TO_EPOCH;

@@ -37,6 +37,7 @@ mod either;
 mod equal_work;
 mod events;
 mod examples;
+mod expiring;
 #[cfg(feature = "axum")]
 mod extractors;
 mod faults;
@@ -53,6 +54,7 @@ mod indistinguishable;
 mod keys;
 mod leaks;
 mod lifecycle;
+mod lifetime;
 mod lineages;
 mod locks;
 mod methods;

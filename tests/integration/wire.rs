@@ -25,11 +25,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(ring: KeyRing) -> Self {
+        let header = Source::header(X_API_KEY).unwrap();
+        let layer = ApiKeyLayer::new(ring).sources([header, Source::bearer()]);
+        Self::with(layer).await
+    }
+
+    /// A server with this layer.
+    pub(crate) async fn with(layer: ApiKeyLayer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Inner::new();
-        let header = Source::header(X_API_KEY).unwrap();
-        let layer = ApiKeyLayer::new(ring).sources([header, Source::bearer()]);
         let service = TowerToHyperService::new(layer.layer(inner.clone()));
         let accepting = tokio::spawn(async move {
             // Dropped with this task, which ends the connections too.

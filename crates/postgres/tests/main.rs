@@ -37,7 +37,7 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 10;
+const MIGRATIONS: u32 = 11;
 
 /// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {

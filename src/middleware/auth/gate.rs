@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 
 use super::attribution::Attribution;
 use super::cache::CacheHeaders;
+use super::lifetime::LifetimeHeaders;
 use super::search::{self, Decision, Waiting};
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
@@ -39,6 +40,8 @@ pub(super) struct Gate {
     /// Whether there is anything to do once an admitted request has been answered.
     pub(super) follows: bool,
     pub(super) attribution: Attribution,
+    /// `None` if responses say nothing of the end of a key.
+    pub(super) lifetime: Option<LifetimeHeaders>,
     pub(super) facts: FactSources,
     /// Those of the layer's other rings, in their order.
     pub(super) others: Box<[Arc<Gate>]>,

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Response};
 
 use super::attribution::Attribution;
 use super::gate::OnRefusal;
+use super::lifetime::LifetimeHeaders;
 use super::other_ring::OtherRing;
 use crate::access::requirement::{IntoRequirement, Requirement};
 use crate::middleware::client::{ClientAddress, ClientCertificate, FactSources};
@@ -56,6 +58,7 @@ pub struct ApiKeyLayer {
     pub(super) observer: Observed,
     pub(super) facts: FactSources,
     pub(super) attribution: Attribution,
+    pub(super) lifetime: Option<LifetimeHeaders>,
 }
 
 impl ApiKeyLayer {
@@ -77,6 +80,7 @@ impl ApiKeyLayer {
             profile: StatusProfile::default(),
             responder: None,
             attribution: Attribution::default(),
+            lifetime: None,
         }
     }
 
@@ -283,6 +287,40 @@ impl ApiKeyLayer {
     /// [grants](crate::KeyRingBuilder::grantable_caveats) them.
     pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
         self.facts.certificate = Some(certificate);
+        self
+    }
+
+    /// Tells the holder of a key in the response that the key ends soon, so that the client's operator can act. Default: no
+    /// response says so, which costs nothing.
+    ///
+    /// | key | field of the response |
+    /// |---|---|
+    /// | its expiry is no further away than `within`, such as a week | `Sunset: Fri, 15 Jan 2027 08:00:00 GMT`, the moment at which it ends (RFC 8594 §3) |
+    /// | it was [rotated](crate::KeyRing::rotate), and is in its grace period | `Sunset` with the end of that, or of the key if it is earlier, and `Deprecation: @1800000000` (RFC 9745 §2.1) |
+    ///
+    /// Both RFCs speak of a resource. Say in the documentation of your API that the scope of these fields is the key, as RFC
+    /// 9745 §2.2 and RFC 8594 §5 leave to it: requests *with this key* are refused from the sunset on, and the client is to take
+    /// up a new key before. The date of `Deprecation` is that of the response, by which the key has been replaced, because a
+    /// record does not say when that was. A `Link` to a page about it (RFC 8594 §6, RFC 9745 §3) is for the application to add.
+    ///
+    /// Only the response to an admitted request has the fields. A refusal and the response to an anonymous client are the
+    /// same as without, and so is the response of a guard or an extractor further in that refuses. If the inner service
+    /// itself has set one of the two fields, it speaks of the resource, and both are left as they are. In gRPC they are in the
+    /// headers, which are the initial metadata, and not in the trailers. The cache guard keeps such a response from other
+    /// clients. Without it, in a layer that is [without that guard](Self::danger_without_cache_guard), there are no such fields.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_api_key::{ApiKeyLayer, KeyRing, store::MemoryStore};
+    ///
+    /// const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    ///
+    /// let ring = KeyRing::builder("acme").build(MemoryStore::new())?;
+    /// let layer = ApiKeyLayer::new(ring).lifetime_headers(WEEK);
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn lifetime_headers(mut self, within: Duration) -> Self {
+        self.lifetime = Some(LifetimeHeaders { within });
         self
     }
 

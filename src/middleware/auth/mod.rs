@@ -43,6 +43,7 @@ mod documented;
 mod future;
 mod gate;
 mod layer;
+mod lifetime;
 mod other_ring;
 mod outcome;
 mod prepare;

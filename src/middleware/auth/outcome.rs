@@ -82,7 +82,15 @@ impl Outcome {
                     .then(|| self.gate.responses.answer_for(response, self.is_head))
                     .flatten()
             }
-            None => self.unseen(response.status()),
+            None => {
+                let answer = self.unseen(response.status());
+                if let (Some(lifetime), Some(key), None) = (self.gate.lifetime, &self.key, &answer)
+                {
+                    let now = self.gate.ring.now();
+                    lifetime.announce(key, now, response.headers_mut());
+                }
+                answer
+            }
         };
         let refused = || self.deferred.as_ref()?.caller();
         let (attribution, key) = (self.gate.attribution, self.key.as_ref().or_else(refused));

@@ -7,6 +7,7 @@ use tower_layer::Layer;
 use super::authenticator::Authenticator;
 use super::gate::Gate;
 use super::layer::ApiKeyLayer;
+use super::lifetime::LifetimeHeaders;
 use super::service::ApiKeyAuth;
 use crate::access::caveat::CaveatKind;
 use crate::access::requirement::Requirement;
@@ -103,6 +104,7 @@ impl ApiKeyLayer {
             follows: self.follows(ring),
             observer: ring.observer().and(&self.observer),
             attribution: self.attribution,
+            lifetime: self.announced(),
             facts: self.facts.clone(),
             others,
             strangers: strangers.into(),
@@ -112,7 +114,15 @@ impl ApiKeyLayer {
     /// Whether there is anything to do once an admitted request has been answered.
     fn follows(&self, ring: &KeyRing) -> bool {
         let is_observed = ring.observer().is_set() || self.observer.is_set();
-        is_observed || self.responder.is_some() || self.attribution.is_any()
+        is_observed
+            || self.responder.is_some()
+            || self.attribution.is_any()
+            || self.announced().is_some()
+    }
+
+    /// A response that is not guarded may be stored for others, and names no end.
+    pub(super) fn announced(&self) -> Option<LifetimeHeaders> {
+        self.lifetime.filter(|_| self.guard_responses)
     }
 }
 

@@ -150,6 +150,12 @@ async fn a_right_stack_passes() {
             .profile(profile);
         matrix.check(behind(&layer)).await.unwrap();
     }
+    // And if they tell the holders of its keys, which live for an hour, that these end.
+    let week = Duration::from_hours(7 * 24);
+    let layer = ApiKeyLayer::new(ring.clone())
+        .routes(table())
+        .lifetime_headers(week);
+    matrix.check(behind(&layer)).await.unwrap();
     let far = right(&ring).map_response(|mut response| {
         response.extensions_mut().clear();
         response
