@@ -124,6 +124,8 @@
 //! tower-api-key list --unused-for 90d --json | jq -r '.[].id'
 //! ```
 //!
+//! A service that runs reports keys that end soon by itself, as events: see [`rotating`](super::rotating#before-a-key-ends).
+//!
 //! # Other questions
 //!
 //! | question | [`ListQuery`](crate::store::ListQuery) | command |

@@ -57,6 +57,56 @@
 //!   failed one. It is also how long a stolen old secret still works, so no longer. A ring grants at
 //!   most 24 hours unless its [`max_grace`](crate::KeyRingBuilder::max_grace) says otherwise.
 //!
+//! # Before a key ends
+//!
+//! A key that nobody rotates ends, and its client with it. Two things help in time, for the two who can act.
+//!
+//! - **The operator of the service.** [`upkeep`](crate::KeyRing::upkeep) reports [`ExpiresSoon`](crate::EventKind::ExpiresSoon) to
+//!   the ring's observer 30 days, 7 days and 1 day before the expiry, or at the
+//!   [steps](crate::KeyRingBuilder::expiry_notices) that you choose: once for each key and step over all processes. It says
+//!   nothing of a key that was rotated or revoked. Send the holder a mail from there.
+//! - **The machine of the holder.** With [`lifetime_headers`](crate::ApiKeyLayer::lifetime_headers), the response to a key in its
+//!   last week has `Sunset`, and the response to a key in its grace period has `Deprecation` too. A client that logs them shows its
+//!   operator what no mail reaches. Document that both are about the key.
+//!
+//! ```
+//! use std::time::Duration;
+//! # use tower_api_key::{Grant, KeyRing, ManualClock, Timestamp, store::MemoryStore};
+//! use tower_api_key::{ApiKeyLayer, EventKind, observer_fn};
+//!
+//! # const HOUR: Duration = Duration::from_secs(60 * 60);
+//! const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! let (sender, mails) = std::sync::mpsc::channel();
+//! let ring = KeyRing::builder("acme")
+//!     .observer(observer_fn(move |event| {
+//!         if let (EventKind::ExpiresSoon { step, .. }, Some(subject)) = (event.kind(), event.subject()) {
+//!             let _ = sender.send(format!("{subject}: a key ends within {} days", step.as_secs() / 86_400));
+//!         }
+//!     }))
+//! #   .clock(clock.clone())
+//!     .build(MemoryStore::new())?;
+//! ring.issue(Grant::new("billing").expires_in(90 * DAY)).await?;
+//! // A service spawns it.
+//! let mut upkeep = Box::pin(ring.upkeep());
+//! let layer = ApiKeyLayer::new(ring).lifetime_headers(7 * DAY);
+//!
+//! # let mut turn = || drop(upkeep.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())));
+//! # turn();
+//! # clock.advance(60 * DAY);
+//! # turn();
+//! // Sixty days later:
+//! assert_eq!(mails.try_iter().collect::<Vec<_>>(), ["billing: a key ends within 30 days"]);
+//! # clock.advance(29 * DAY);
+//! # turn();
+//! // On the last day, after the service was down for a month:
+//! assert_eq!(mails.try_iter().collect::<Vec<_>>(), ["billing: a key ends within 1 days"]);
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
 //! # What the holder does
 //!
 //! 1. Ask for the new key: from an administrator, or at a route of yours that calls

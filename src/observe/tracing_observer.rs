@@ -91,10 +91,9 @@ impl Observer for TracingObserver {
             _ => None,
         };
         let (expires_at, step) = match kind {
-            EventKind::ExpiresSoon { expires_at, step } => (
-                Some(tracing::field::display(expires_at)),
-                Some(tracing::field::display(Span(step))),
-            ),
+            EventKind::ExpiresSoon { expires_at, step } => {
+                (Some(expires_at.to_string()), Some(Span(step).to_string()))
+            }
             _ => (None, None),
         };
         let failure = event.failure().map(|failure| {
@@ -124,8 +123,8 @@ impl Observer for TracingObserver {
                     cause = cause.map(InvalidCause::as_str),
                     reason = reason,
                     replaced = replaced.map(KeyId::as_str),
-                    expires_at = expires_at,
-                    step = step,
+                    expires_at = expires_at.as_deref(),
+                    step = step.as_deref(),
                     failure = failure.as_deref(),
                 )
             };

@@ -12,12 +12,15 @@ mod spans;
 mod trace;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tower_api_key::store::{BoxFuture, Change, KeyStore, Lookup, StoreError};
 use tower_api_key::{
     Event, EventKind, InvalidCause, KeyDigest, KeyId, KeyPlace, KeyRecord, Observer, Realm,
     RejectionKind,
 };
+
+use crate::support::START;
 
 /// One event, as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +145,13 @@ fn every_kind_has_a_word_of_its_own() {
         (EventKind::Narrowed, "narrowed"),
         (EventKind::Described, "described"),
         (EventKind::Revoked { reason }, "revoked"),
+        (
+            EventKind::ExpiresSoon {
+                expires_at: START,
+                step: Duration::from_secs(1),
+            },
+            "expires_soon",
+        ),
         (EventKind::UpkeepFailed, "upkeep_failed"),
         (EventKind::StoreReloaded, "store_reloaded"),
         (EventKind::StoreReloadFailed, "store_reload_failed"),

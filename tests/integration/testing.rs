@@ -163,7 +163,7 @@ fn there_is_an_event_of_each_kind_once() {
             "{event:?}"
         );
     }
-    assert_eq!(events.len(), 38);
+    assert_eq!(events.len(), 39);
     let cause = Some(InvalidCause::Expired);
     let kind = RejectionKind::Missing;
     assert!(catch_unwind(|| testing::event(EventKind::Rejected { kind, cause })).is_err());

@@ -15,6 +15,8 @@ pub(crate) struct Documented<'a> {
     pub(crate) has_responder: bool,
     /// Whether something else may authenticate a client.
     pub(crate) hands_on: bool,
+    /// Whether responses say when their key ends.
+    pub(crate) announces_ends: bool,
     /// What each ring requires of its keys at every route.
     pub(crate) required: Vec<Option<&'a Requirement>>,
 }
@@ -30,6 +32,7 @@ impl ApiKeyLayer {
             profile: self.profile,
             has_responder: self.responder.is_some(),
             hands_on: self.on_refusal == OnRefusal::HandOn,
+            announces_ends: self.announced().is_some(),
             required: std::iter::once(of_layer).chain(others).collect(),
         }
     }

@@ -17,15 +17,21 @@ const DESCRIPTION: &str = "An API key of this service. A request carries one key
     key. After a 503 the same request may be sent again.\n\n\
     A wrong key is refused with 401 also if the operation needs none.";
 
+const ANNOUNCED: &str = "\n\nThe response to a key that ends soon has the field `Sunset` with the moment from which the key is refused (RFC \
+    8594), and the response to a key that was replaced has `Deprecation` too (RFC 9745). Both are about the key, and not about the \
+    operation.";
+
 /// The security schemes, each with its name in the document.
 pub(super) fn schemes(layer: &Documented<'_>) -> Vec<(String, Value)> {
     let (headers, authorization) = layer.sources.kinds();
+    let announced = if layer.announces_ends { ANNOUNCED } else { "" };
+    let description = format!("{DESCRIPTION}{announced}");
     let in_header = |name: &str| {
         json!({
             "type": "apiKey",
             "in": "header",
             "name": name,
-            "description": DESCRIPTION,
+            "description": description,
         })
     };
     let headers = headers.iter();
@@ -37,7 +43,7 @@ pub(super) fn schemes(layer: &Documented<'_>) -> Vec<(String, Value)> {
         } else {
             scheme.as_str()
         };
-        let described = json!({"type": "http", "scheme": name, "description": DESCRIPTION});
+        let described = json!({"type": "http", "scheme": name, "description": description});
         (component(scheme.as_str()), described)
     });
     // A scheme of the type `http` would have clients write its name in front of the key.

@@ -11,7 +11,7 @@ use tower_api_key_sqlite::SqliteStore;
 use super::node::Gated;
 use super::{DAY, Heard, MINUTE};
 use crate::folder::Folder;
-use crate::pg_server::{database, patient, soon, until};
+use crate::pg_server::{database, patient, soon};
 use crate::support::START;
 
 const NODES: usize = 8;
@@ -43,13 +43,14 @@ async fn told_once<S: KeyStore + Clone>(open: impl AsyncFn() -> S) {
         keys.push(issued.id());
     }
     let gone = keys.split_off(KEYS - 2);
+    let mut fresh = None;
     let mut heard = BTreeMap::<(KeyId, Duration), usize>::new();
     for days in [30, 7, 1] {
         // Two keys are ended between two steps.
         if days == 7 {
             let reason = RevocationReason::CessationOfOperation;
             ring.revoke(gone[0], reason).await.unwrap();
-            ring.rotate(gone[1], MINUTE).await.unwrap();
+            fresh = Some(ring.rotate(gone[1], MINUTE).await.unwrap().id());
         }
         for _ in 0..2 {
             let at = START.checked_add(LIFE - days * DAY + MINUTE).unwrap();
@@ -72,6 +73,9 @@ async fn told_once<S: KeyStore + Clone>(open: impl AsyncFn() -> S) {
         expected.extend(keys.iter().map(|&id| ((id, days * DAY), 1)));
     }
     expected.extend(gone.iter().map(|&id| ((id, 30 * DAY), 1)));
+    // The new key expires with the others.
+    let fresh = fresh.unwrap();
+    expected.extend([7, 1].map(|days| ((fresh, days * DAY), 1)));
     assert_eq!(heard, expected);
 }
 
@@ -89,11 +93,13 @@ fn ring(store: impl KeyStore, clock: &ManualClock, heard: &Heard) -> KeyRing {
 async fn turn<S: KeyStore + Clone>(store: Gated<S>, clock: ManualClock) -> Heard {
     let heard = Heard::default();
     let upkeep = tokio::spawn(ring(store.clone(), &clock, &heard).upkeep());
-    until(async || {
-        clock.advance(Duration::from_secs(1));
-        store.is_over()
-    })
-    .await;
+    let turning = async {
+        while !store.is_over() {
+            clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(turning).await;
     upkeep.abort();
     heard
 }

@@ -62,6 +62,33 @@ async fn an_upkeep_that_fails_says_why() {
     }
 }
 
+#[tokio::test]
+async fn a_key_that_expires_soon_is_a_warning_with_its_end() {
+    let clock = ManualClock::new(START);
+    let ring = KeyRing::builder("acme")
+        .realm("orders")
+        .clock(clock.clone())
+        .observer(TracingObserver::new())
+        .build(Noting::new())
+        .unwrap();
+    let issued = issue(&ring, "read").await;
+    let id = issued.id();
+    clock.advance(Duration::from_hours(83 * 24));
+    let collector = Collector::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(collector.clone()));
+    assert!(poll_once(&mut pin!(ring.upkeep())).is_pending());
+    let fields = [
+        ("kind", "expires_soon"),
+        ("realm", "orders"),
+        ("key_id", id.as_str()),
+        ("subject", "alice"),
+        ("expires_at", "2027-04-15T08:00:00Z"),
+        ("step", "7d"),
+    ];
+    collector.assert(&[(Level::WARN, &fields)]);
+}
+
 /// A store's events differ from a ring's: they have no realm and no key, and name what failed.
 #[test]
 fn a_file_that_is_not_taken_says_why() {
