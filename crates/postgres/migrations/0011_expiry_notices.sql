@@ -13,8 +13,7 @@ SELECT pg_advisory_xact_lock(8387794199273235065);
 
 -- The narrowest step, in seconds before the expiry, whose notice was claimed. It is no field of the record: a claim
 -- changes no version, and nothing of it is in the history or in the feed, whose triggers name their columns.
-ALTER TABLE tower_api_keys ADD COLUMN noticed_step bigint
-    CONSTRAINT tower_api_keys_noticed_step_check CHECK (noticed_step > 0);
+ALTER TABLE tower_api_keys ADD COLUMN noticed_step bigint;
 
 -- The keys that can get a notice, those of each claim together, so that nothing is read of keys that are not due. The
 -- number stands for no claim: no step is as wide.

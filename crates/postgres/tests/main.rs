@@ -14,6 +14,7 @@ mod feed;
 mod guard;
 mod histories;
 mod listing;
+mod notices;
 mod poolers;
 mod pools;
 mod purging;

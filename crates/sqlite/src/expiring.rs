@@ -75,7 +75,7 @@ pub(super) fn claim(
 }
 
 /// The beginning of a statement about what is due. `None` without steps.
-fn with(ladder: &ExpiryLadder) -> Option<String> {
+pub(super) fn with(ladder: &ExpiryLadder) -> Option<String> {
     let mut with = String::new();
     for step in ladder.steps() {
         let separator = if with.is_empty() { "" } else { ", " };

@@ -3,6 +3,7 @@
 mod beside;
 mod limits;
 mod lists;
+mod notices;
 mod slow;
 
 use std::cell::RefCell;

@@ -21,6 +21,7 @@ mod mounted;
 mod moved;
 #[cfg(unix)]
 mod names;
+mod notices;
 mod opening;
 mod purging;
 mod revoking;

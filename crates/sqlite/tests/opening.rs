@@ -155,10 +155,10 @@ async fn a_newer_schema_is_refused_also_while_the_store_is_open() {
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 10")
+        .execute_batch("PRAGMA user_version = 11")
         .unwrap();
     let expected =
-        "its schema has version 10, and this crate reads versions up to 9; upgrade tower-api-key";
+        "its schema has version 11, and this crate reads versions up to 10; upgrade tower-api-key";
     fails(
         &[OPEN, EXISTING, READ_ONLY],
         &path,
