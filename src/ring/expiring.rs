@@ -28,7 +28,10 @@ impl KeyRing {
             let panicked = || Err(StoreErrorKind::Unavailable.into());
             let noticed = caught_in(self.notify()).await;
             let failed = noticed.unwrap_or_else(panicked).err();
-            let lasting = failed.as_ref().map(StoreError::kind).filter(is_lasting);
+            let lasting = failed
+                .as_ref()
+                .map(StoreError::kind)
+                .filter(|kind| is_lasting(*kind));
             if let Some(failure) = failed
                 && (lasting.is_none() || lasting != told)
             {
@@ -68,7 +71,7 @@ impl KeyRing {
 }
 
 /// Whether a failure stays until somebody acts: it is told once.
-fn is_lasting(kind: &StoreErrorKind) -> bool {
+fn is_lasting(kind: StoreErrorKind) -> bool {
     matches!(
         kind,
         StoreErrorKind::ReadOnly | StoreErrorKind::Unsupported | StoreErrorKind::Schema

@@ -256,7 +256,7 @@ impl KeyRing {
     }
 
     /// The moment by which the end of a key is judged.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub(crate) fn time_of_ends(&self) -> Timestamp {
         self.0.reading().latest
     }
 

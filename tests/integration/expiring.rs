@@ -15,8 +15,8 @@ use tower_api_key::{
 use self::node::Gated;
 use crate::support::{START, poll_once};
 
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 /// A notice that an observer has received.
 pub(crate) type Told = (KeyId, String, Timestamp, Duration);
@@ -163,7 +163,7 @@ async fn a_key_that_was_issued_for_less_than_a_step_is_not_told_of_it() {
 
 #[tokio::test]
 async fn a_key_that_is_revoked_or_was_replaced_is_not_told() {
-    let scene = Scene::with(|builder| builder.unlimited_lifetime());
+    let scene = Scene::with(KeyRingBuilder::unlimited_lifetime);
     let (revoked, rotated, regranted) = (
         scene.issue(90 * DAY).await,
         scene.issue(90 * DAY).await,
@@ -178,7 +178,7 @@ async fn a_key_that_is_revoked_or_was_replaced_is_not_told() {
     scene.set(DAY, expires_at);
     let reason = RevocationReason::KeyCompromise;
     scene.ring.revoke(revoked.id(), reason).await.unwrap();
-    let grace = Duration::from_secs(60 * 60);
+    let grace = Duration::from_hours(1);
     let fresh = scene.ring.rotate(rotated.id(), grace).await.unwrap();
     scene
         .ring

@@ -287,12 +287,12 @@ async fn pages<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
             break;
         }
     }
-    is_each_once(trial, seen, &due, "in pages of four")
+    is_each_once(trial, &seen, &due, "in pages of four")
 }
 
 fn is_each_once<S: KeyStore>(
     trial: &Trial<S>,
-    seen: Vec<KeyId>,
+    seen: &[KeyId],
     due: &BTreeSet<KeyId>,
     when: &str,
 ) -> Result<(), Violation> {
@@ -396,7 +396,7 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         let claims = claim(trial, &realm, &ladder(), before(step), MANY).await?;
         seen.extend(claims.notices.iter().map(|notice| notice.id));
         let when = format!("in {TASKS} tasks at once at the step of {step} days");
-        is_each_once(trial, seen, &due, &when)?;
+        is_each_once(trial, &seen, &due, &when)?;
     }
     trial.require(
         ISSUED < before(30),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{Error as SqlError, Row as _};
 use tower_api_key::store::{ExpiryClaims, ExpiryLadder, ExpiryNotice, StoreError};
@@ -160,7 +161,7 @@ impl Asked {
 /// Whether the database refuses what a row holds: a rule that is violated (class 23), or a value that a rule cannot read
 /// (class 22).
 fn is_about_a_row(error: &SqlError) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 

@@ -12,7 +12,7 @@ use tower_api_key::{Grant, KeyId, KeyRing, Realm, Timestamp};
 use tower_api_key_postgres::PostgresStore;
 
 use super::errors::source;
-use super::{MIGRATIONS, connect, ring_over};
+use super::{connect, ring_over};
 use tower_api_key_test_support::pg_server::{database, execute, patient, until};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -97,7 +97,6 @@ async fn a_service_is_told_that_the_migration_is_missing_and_goes_on() {
     issue(&ring).await;
     assert_eq!(patient().migrate(&url).await.unwrap(), 1);
     assert_eq!(u32::try_from(claimed(&store, before(1)).await).unwrap(), 3);
-    assert!(MIGRATIONS >= 11);
     // The column has a default, so a service that does not know it can write keys.
     execute(&url, &fill(10, 1, END)).await.unwrap();
     assert_eq!(claimed(&store, before(1)).await, 1);

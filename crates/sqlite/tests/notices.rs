@@ -28,7 +28,7 @@ async fn issue(ring: &KeyRing) -> KeyId {
 
 /// So many days before the end.
 fn before(days: u32) -> Timestamp {
-    START.checked_add(90 * DAY - days * DAY).unwrap()
+    START.checked_add((90 - days) * DAY).unwrap()
 }
 
 async fn claimed(store: &SqliteStore, days: u32) -> Vec<ExpiryNotice> {

@@ -69,28 +69,23 @@ impl Outcome {
     /// Reports what the response says of a guard, an extractor or a handler, and returns the response
     /// of the layer's responder, if that answers it. Dropping the outcome reports the rest.
     pub(super) fn conclude<B>(mut self, response: &mut Response<B>) -> Option<Response<Bytes>> {
-        let mut answer = match Rejection::within(response) {
-            Some(rejection) => {
-                let kind = rejection.kind();
-                let is_untold = rejection.take_untold();
-                if is_untold {
-                    self.report_refusal(kind);
-                }
-                // The observer was notified of a wrong key when the request went on.
-                let answers = is_untold || self.deferred.is_some();
-                answers
-                    .then(|| self.gate.responses.answer_for(response, self.is_head))
-                    .flatten()
+        let mut answer = if let Some(rejection) = Rejection::within(response) {
+            let kind = rejection.kind();
+            let is_untold = rejection.take_untold();
+            if is_untold {
+                self.report_refusal(kind);
             }
-            None => {
-                let answer = self.unseen(response.status());
-                if let (Some(lifetime), Some(key), None) = (self.gate.lifetime, &self.key, &answer)
-                {
-                    let now = self.gate.ring.now();
-                    lifetime.announce(key, now, response.headers_mut());
-                }
-                answer
+            // The observer was notified of a wrong key when the request went on.
+            let answers = is_untold || self.deferred.is_some();
+            answers
+                .then(|| self.gate.responses.answer_for(response, self.is_head))
+                .flatten()
+        } else {
+            let answer = self.unseen(response.status());
+            if answer.is_none() {
+                self.announce(response);
             }
+            answer
         };
         let refused = || self.deferred.as_ref()?.caller();
         let (attribution, key) = (self.gate.attribution, self.key.as_ref().or_else(refused));
@@ -99,6 +94,14 @@ impl Outcome {
             None => attribution.name_caller(key, response),
         }
         answer
+    }
+
+    /// Tells the holder of the key when it ends, if the layer is told to.
+    fn announce<B>(&self, response: &mut Response<B>) {
+        if let (Some(lifetime), Some(key)) = (self.gate.lifetime, &self.key) {
+            let now = self.gate.ring.time_of_ends();
+            lifetime.announce(key, now, response.headers_mut());
+        }
     }
 
     /// The refusal of a request for which a handler has answered, and nobody has looked at its key.

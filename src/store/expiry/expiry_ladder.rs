@@ -151,7 +151,7 @@ mod tests {
         refused([Duration::from_millis(1_500)], "whole number of seconds");
         refused([Duration::MAX], "whole number of seconds");
         refused([LONGEST_LIFETIME + SECOND], "over 100 years");
-        refused((1..).map(Duration::from_secs), "more than ten");
+        refused((1_u64..).map(Duration::from_secs), "more than ten");
         let longest = ExpiryLadder::new((1..=10).map(|n| n * SECOND)).unwrap();
         assert_eq!(longest.steps().len(), ExpiryLadder::MOST_STEPS);
         ExpiryLadder::new([LONGEST_LIFETIME]).unwrap();
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn steps_are_found_at_their_edges() {
         let ladder = ExpiryLadder::new([10 * SECOND, 3 * SECOND]).unwrap();
-        let nearest =
-            |left| ladder.nearest(Timestamp::from_unix(100 + left), Timestamp::from_unix(100));
+        let at = Timestamp::from_unix;
+        let nearest = |left: u64| ladder.nearest(at(100 + left), at(100));
         assert_eq!(nearest(11), None);
         assert_eq!(nearest(10), Some(10 * SECOND));
         assert_eq!(nearest(4), Some(10 * SECOND));

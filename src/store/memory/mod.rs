@@ -374,11 +374,16 @@ mod tests {
         let used = [(id, Timestamp::from_unix(1_800_000_000))];
         now(store.record_uses(ring.realm(), &used)).unwrap();
         assert_eq!(store.records().sizes(), [1; 4]);
+        let nearly = Timestamp::from_unix(1_800_000_000 + 89 * 24 * 60 * 60);
+        let ladder = ExpiryLadder::default();
+        now(store.claim_expiry_notices(ring.realm(), &ladder, nearly, 10)).unwrap();
+        assert_eq!(store.records().expiring(), [1; 2]);
         now(ring.revoke(id, RevocationReason::Unspecified)).unwrap();
         assert_eq!(now(ring.purge()).unwrap(), 1);
         assert_eq!(store.0.index.len(), 0);
         let records = store.records();
         assert_eq!(records.sizes(), [0; 4]);
+        assert_eq!(records.expiring(), [0; 2]);
     }
 
     #[test]
