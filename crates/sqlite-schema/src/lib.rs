@@ -15,6 +15,7 @@ pub mod failure;
 pub mod history;
 pub mod limits;
 pub mod lists;
+pub mod notices;
 pub mod purges;
 pub mod records;
 pub mod revocations;

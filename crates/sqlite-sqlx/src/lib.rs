@@ -69,6 +69,7 @@
 mod borrowed;
 mod calls;
 mod connection;
+mod expiring;
 mod history;
 mod in_transaction;
 mod list;

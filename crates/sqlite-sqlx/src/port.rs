@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use futures_timer::Delay;
 use tower_api_key::store::{
-    BoxFuture, Change, Found, HistoryPage, HistoryQuery, KeyStore, ListQuery, Lookup, Page,
-    Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
+    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
+use tower_api_key_sqlite_schema::notices::Notices;
 use tower_api_key_sqlite_schema::{history as history_steps, purges};
 
 use super::task::{self, detached};
-use super::{SqlxSqliteStore, history, list, read, write};
+use super::{SqlxSqliteStore, expiring, history, list, read, write};
 
 impl KeyStore for SqlxSqliteStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
@@ -183,6 +184,28 @@ impl KeyStore for SqlxSqliteStore {
                 Delay::new(history_steps::REST).await;
             }
         })
+    }
+
+    fn claim_expiry_notices<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ladder: &'a ExpiryLadder,
+        now: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let statements = Notices::new(ladder);
+        Box::pin(detached(async move {
+            let Some(statements) = statements else {
+                return Ok(ExpiryClaims::default());
+            };
+            let mut taken = connections.taken().await?;
+            let mut writing = connections.writing(&mut taken).await?;
+            let (place, until) = (&connections.place, (now, limit));
+            let claims = expiring::claim(&mut writing, place, &realm, &statements, until).await?;
+            connections.commit(writing).await?;
+            Ok(claims)
+        }))
     }
 
     fn record_uses<'a>(

@@ -1,36 +1,15 @@
 //! Notices of keys that expire soon: how they are claimed.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 use tower_api_key::store::{ExpiryClaims, ExpiryLadder, ExpiryNotice, StoreError};
 use tower_api_key::{Realm, Timestamp};
+use tower_api_key_sqlite_schema::notices::Notices;
 
 use super::place::Place;
 use super::schema::require_intact;
 use super::write::begin;
-
-/// The keys that are due: `?1` is the realm, `?2` the time, `?3` how many. There is one descent in the index for each claim
-/// that some key has, and each finds the keys of its claim whose expiry is within the next step. `CROSS JOIN` keeps
-/// SQLite from another order.
-const DUE: &str = "told (step) AS (
-    SELECT 0
-    UNION ALL
-    SELECT (SELECT coalesce(noticed_step, 9223372036854775807) FROM api_keys
-        WHERE realm = ?1 AND revoked_at IS NULL AND retire_at IS NULL AND expires_at IS NOT NULL
-            AND coalesce(noticed_step, 9223372036854775807) > told.step
-        ORDER BY coalesce(noticed_step, 9223372036854775807) LIMIT 1)
-    FROM told WHERE told.step IS NOT NULL
-), due (digest, step) AS (
-    SELECT keys.digest, (SELECT min(step) FROM ladder WHERE keys.expires_at - ladder.step <= ?2)
-    FROM told CROSS JOIN api_keys AS keys
-    WHERE keys.realm = ?1 AND keys.revoked_at IS NULL AND keys.retire_at IS NULL
-        AND coalesce(keys.noticed_step, 9223372036854775807) = told.step
-        AND keys.expires_at > ?2
-        AND keys.expires_at <= ?2 + (SELECT max(step) FROM ladder WHERE ladder.step < told.step)
-    LIMIT ?3
-)";
 
 /// Claims what is due, in one transaction. Only if something is due, it takes the lock of the writers.
 pub(super) fn claim(
@@ -40,7 +19,7 @@ pub(super) fn claim(
     ladder: &ExpiryLadder,
     (now, limit): (Timestamp, usize),
 ) -> Result<ExpiryClaims, StoreError> {
-    let Some(with) = with(ladder) else {
+    let Some(statements) = Notices::new(ladder) else {
         return Ok(ExpiryClaims::default());
     };
     // No expiry in a column is later.
@@ -49,7 +28,7 @@ pub(super) fn claim(
     let fail = |error| place.sqlite(error);
     require_intact(connection, place)?;
     let is_due: bool = connection
-        .prepare_cached(&format!("{with} SELECT EXISTS (SELECT 1 FROM due)"))
+        .prepare_cached(&statements.is_due)
         .and_then(|mut asked| asked.query_row(params![realm.as_str(), now, most], |row| row.get(0)))
         .map_err(fail)?;
     if !is_due {
@@ -57,10 +36,7 @@ pub(super) fn claim(
     }
     let transaction = begin(connection, place)?;
     let claimed = transaction
-        .prepare_cached(&format!(
-            "{with} UPDATE api_keys SET noticed_step = due.step FROM due WHERE api_keys.digest = due.digest \
-             RETURNING id, subject, expires_at, issued_at, noticed_step"
-        ))
+        .prepare_cached(&statements.claim)
         .and_then(|mut claiming| {
             let rows = claiming.query_map(params![realm.as_str(), now, most], notice)?;
             rows.collect::<Result<Vec<_>, _>>()
@@ -72,17 +48,6 @@ pub(super) fn claim(
         claimed.into_iter().flatten().collect(),
         more,
     ))
-}
-
-/// The beginning of a statement about what is due. `None` without steps.
-pub(super) fn with(ladder: &ExpiryLadder) -> Option<String> {
-    let mut with = String::new();
-    for step in ladder.steps() {
-        let separator = if with.is_empty() { "" } else { ", " };
-        // Writing to a `String` cannot fail.
-        let _ = write!(with, "{separator}({})", step.as_secs());
-    }
-    (!with.is_empty()).then(|| format!("WITH RECURSIVE ladder (step) AS (VALUES {with}), {DUE}"))
 }
 
 /// `None` if the step does not count, or the id is none.

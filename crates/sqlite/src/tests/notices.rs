@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, params};
 use tower_api_key::store::ExpiryLadder;
+use tower_api_key_sqlite_schema::notices::Notices;
+use tower_api_key_sqlite_schema::schema::MIGRATIONS;
 
-use super::super::expiring::with;
-use super::super::schema::{MIGRATIONS, migrate};
+use super::super::schema::migrate;
 use super::place;
 
 /// Only the index of claims, by each of its columns.
@@ -12,8 +13,8 @@ use super::place;
 fn a_turn_reads_keys_that_are_due_alone() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate(&mut connection, &place(), &MIGRATIONS).unwrap();
-    let with = with(&ExpiryLadder::default()).unwrap();
-    let explain = format!("EXPLAIN QUERY PLAN {with} SELECT EXISTS (SELECT 1 FROM due)");
+    let statements = Notices::new(&ExpiryLadder::default()).unwrap();
+    let explain = format!("EXPLAIN QUERY PLAN {}", statements.is_due);
     let mut explained = connection.prepare(&explain).unwrap();
     let rows = explained.query_map(params!["acme", 1, 100], |row| row.get(3));
     let steps: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
@@ -23,7 +24,7 @@ fn a_turn_reads_keys_that_are_due_alone() {
     assert_eq!(
         of_keys,
         [
-            format!("SEARCH api_keys {by} <expr>>?)"),
+            format!("SEARCH main.api_keys {by} <expr>>?)"),
             format!("SEARCH keys {by} <expr>=? AND expires_at>? AND expires_at<?)"),
         ]
     );
