@@ -15,11 +15,10 @@
 //!
 //! ```
 //! use tower_api_key::store::ListQuery;
-//! use tower_api_key::store::sql::{Dialect, ListStatements, PageBuilder, Row, Value};
+//! use tower_api_key::store::sql::{Dialect, ListStatements, PageBuilder, Value};
 //!
 //! const DIALECT: Dialect = Dialect {
 //!     table: "api_keys",
-//!     columns: Row::NAMES,
 //!     unused: &["coalesce(last_used_at, issued_at) <= :since"],
 //!     unused_rest: "",
 //!     plain_unrevoked: "revoked_at + 0 IS NULL",
@@ -43,7 +42,7 @@
 //! let statement = list.page(list.other_way(), page.after(), page.missing());
 //! assert!(statement.sql.ends_with("WHERE realm = ?1 AND subject = ?2 ORDER BY id LIMIT ?3"));
 //! assert_eq!(statement.values[1], Value::Text("alice".to_owned()));
-//! // Run it, and give each row to `page.take`.
+//! // Run it, and give each row to `page.take`: the columns of `Row`, and after them the last use.
 //! assert!(page.page().is_empty());
 //! # Ok::<(), tower_api_key::Error>(())
 //! ```
