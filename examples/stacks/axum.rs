@@ -1,24 +1,21 @@
 //! The code of `docs/stacks/axum.md`, as it stands there.
 #![allow(clippy::print_stdout, reason = "the guide shows its reader a key")]
 
-use std::error::Error;
-
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tower_api_key::{Access, ApiKeyLayer, Grant, KeyRing, RouteTable, VerifiedKey};
-use tower_api_key::{SpanFields, TracingObserver, request_span, store::MemoryStore};
-use tower_api_key::{guard::routes::Routes, openapi::Security};
+use tower_api_key::{
+    Access, ApiKeyLayer, Grant, KeyRing, RouteTable, SpanFields, TracingObserver, VerifiedKey,
+    guard::routes::Routes, openapi::Security, request_span, store::MemoryStore,
+};
 use tower_http::trace::TraceLayer;
 use tracing_subscriber::fmt::{fmt, format::FmtSpan};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     fmt().with_span_events(FmtSpan::CLOSE).init();
     // First, because the metrics of a ring belong to the recorder that is there when it is built.
-    let metrics = PrometheusBuilder::new();
-    metrics
-        .with_http_listener(([127, 0, 0, 1], 9000))
-        .install()?;
+    let metrics = PrometheusBuilder::new().with_http_listener(([127, 0, 0, 1], 9000));
+    metrics.install()?;
     let ring = KeyRing::builder("shop").observer(TracingObserver::new());
     let ring = ring.metrics().build(MemoryStore::new())?;
     let alice = Grant::new("alice").scopes("orders:read");
@@ -49,15 +46,11 @@ async fn orders(key: VerifiedKey) -> String {
     format!("orders of {}", key.subject())
 }
 
-#[cfg(test)]
-mod tests {
-    use tower_api_key::{KeyRing, store::MemoryStore, testing::Matrix};
-
-    #[tokio::test]
-    async fn every_wrong_request_is_refused() {
-        let ring = KeyRing::builder("shop").build(MemoryStore::new()).unwrap();
-        let (app, table) = super::app(ring.clone()).unwrap();
-        let app = app.into_service::<axum::body::Body>();
-        Matrix::new(ring, table).check(app).await.unwrap();
-    }
+#[tokio::test]
+async fn every_wrong_request_is_refused() {
+    let ring = KeyRing::builder("shop").build(MemoryStore::new()).unwrap();
+    let (app, table) = app(ring.clone()).unwrap();
+    let app = app.into_service::<axum::body::Body>();
+    let matrix = tower_api_key::testing::Matrix::new(ring, table);
+    matrix.check(app).await.unwrap();
 }
