@@ -164,6 +164,8 @@ pub use access::actor::Actor;
 #[doc(inline)]
 pub use access::caveat::{Caveat, CaveatKind, Caveats, CertificateThumbprint, Facts, Networks};
 #[doc(inline)]
+pub use access::client_network::ClientNetwork;
+#[doc(inline)]
 pub use access::escaped::Escaped;
 #[doc(inline)]
 pub use access::label::Label;

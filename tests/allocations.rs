@@ -22,7 +22,8 @@ use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    ApiKeyLayer, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey, observer_fn,
+    ApiKeyLayer, ClientAddress, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey,
+    observer_fn,
 };
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -182,6 +183,29 @@ fn a_valid_key_costs_the_extension_and_the_two_headers() {
         StatusCode::OK,
     );
     assert_eq!(counted, bare + needed, "with the credential forwarded");
+}
+
+/// A request whose scopes and network are marked already writes nothing.
+#[test]
+fn a_ring_that_tracks_what_keys_are_used_for_adds_no_allocation() {
+    let Fixture { verified, .. } = fixture();
+    let ring = KeyRing::builder("acme")
+        .track_scope_use()
+        .track_networks()
+        .build(MemoryStore::new())
+        .unwrap();
+    let issued = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(ring.issue(Grant::new("alice").scopes(["read"])))
+        .unwrap();
+    let address = |_: &Extensions| Some(std::net::Ipv4Addr::LOCALHOST.into());
+    let layer = ApiKeyLayer::new(ring)
+        .client_address(ClientAddress::peer(address))
+        .require("read");
+    let headers = [(X_API_KEY, issued.secret().expose())];
+    let counted = allocations(layer.layer(Inner), &headers, StatusCode::OK);
+    assert_eq!(counted, extension(&verified) + guard_headers());
 }
 
 #[test]

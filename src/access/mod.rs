@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod caveat;
+pub(crate) mod client_network;
 pub(crate) mod escaped;
 pub(crate) mod label;
 mod mark;

@@ -108,6 +108,24 @@ impl Requirement {
         self.is_met_by(scopes)
     }
 
+    /// Each scope by which scopes that meet this requirement do so. Of `any`, each part that they meet counts: without one
+    /// of them, another would have let the request pass, and which of them the key could do without is not known.
+    pub(crate) fn each_exercised(&self, scopes: &ScopeSet, note: &mut dyn FnMut(&Scope)) {
+        match &self.0 {
+            Node::Scope(scope) => note(scope),
+            Node::All(several) => {
+                for one in several {
+                    one.each_exercised(scopes, note);
+                }
+            }
+            Node::Any(several) => {
+                for one in several.iter().filter(|one| one.is_met_by(scopes)) {
+                    one.each_exercised(scopes, note);
+                }
+            }
+        }
+    }
+
     /// Every scope that is mentioned, for the `scope` attribute of RFC 6750 §3.
     pub(crate) fn mentioned(&self) -> ScopeSet {
         fn collect<'a>(requirement: &'a Requirement, into: &mut Vec<&'a Scope>) {

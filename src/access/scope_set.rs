@@ -118,9 +118,68 @@ impl ScopeSet {
     /// ```
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let both: Vec<&str> = self.iter().filter(|it| other.contains(it)).collect();
+        self.those(|scope| other.contains(scope))
+    }
+
+    /// The scopes that are in one of the sets.
+    ///
+    /// ```
+    /// use tower_api_key::ScopeSet;
+    ///
+    /// let read: ScopeSet = "orders:read".parse()?;
+    /// assert_eq!(read.union(&"invoices:read".parse()?).as_str(), "invoices:read orders:read");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        if other.is_subset(self) {
+            return self.clone();
+        }
+        let mut each: Vec<&str> = self.iter().chain(other.iter()).collect();
+        each.sort_unstable();
+        each.dedup();
+        Self::of(each.join(" ").into_boxed_str(), each.len())
+    }
+
+    /// The scopes of this set that are not in the other.
+    ///
+    /// ```
+    /// use tower_api_key::ScopeSet;
+    ///
+    /// let held: ScopeSet = "orders:read orders:write".parse()?;
+    /// assert_eq!(held.difference(&"orders:read".parse()?).as_str(), "orders:write");
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        self.those(|scope| !other.contains(scope))
+    }
+
+    fn those(&self, are_kept: impl Fn(&str) -> bool) -> Self {
+        let kept: Vec<&str> = self.iter().filter(|scope| are_kept(scope)).collect();
         // In the order of this set.
-        Self::of(both.join(" ").into_boxed_str(), both.len())
+        Self::of(kept.join(" ").into_boxed_str(), kept.len())
+    }
+
+    /// How many places there are, in each of which is at most one scope.
+    pub(crate) fn places(&self) -> usize {
+        self.0.as_deref().map_or(0, |held| held.places.len())
+    }
+
+    /// The place of a scope, if it is in the set.
+    pub(crate) fn place_of(&self, scope: &Scope) -> Option<usize> {
+        self.0.as_deref()?.place_of(scope.mark(), scope.as_str())
+    }
+
+    /// The scopes whose place is one of these.
+    pub(crate) fn at_places(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let Some(held) = self.0.as_deref() else {
+            return Self::empty();
+        };
+        self.those(|scope| {
+            let place = Mark::of(scope.as_bytes()).and_then(|mark| held.place_of(&mark, scope));
+            place.is_some_and(&is_kept)
+        })
     }
 
     /// Whether there is no scope in the set.
@@ -180,6 +239,19 @@ impl Held {
             at += 1;
         }
         false
+    }
+
+    /// As [`contains`](Self::contains), which requests read, and with the place.
+    fn place_of(&self, mark: &Mark, scope: &str) -> Option<usize> {
+        let last = self.places.len() - 1;
+        let mut at = mark.place() & last;
+        while let Some(Some(place)) = self.places.get(at) {
+            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope)) {
+                return Some(at);
+            }
+            at = (at + 1) & last;
+        }
+        None
     }
 
     #[cold]

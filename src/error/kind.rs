@@ -101,6 +101,8 @@ pub enum ErrorKind {
     InvalidPepper,
     /// The operating system's random generator failed, so there is no key.
     Generator,
+    /// The ring's clock failed, and reads [`Timestamp::MAX`](crate::Timestamp::MAX), by which every key is over.
+    Clock,
     /// The ring does not accept imported keys, which
     /// [`accept_imports`](crate::KeyRingBuilder::accept_imports) changes, or not as a bare digest,
     /// because it has a pepper.
@@ -168,7 +170,7 @@ impl ErrorKind {
             | Self::KeyRevoked => ErrorClass::State,
             Self::NotFound => ErrorClass::NotFound,
             Self::Conflict | Self::Duplicate | Self::ImportDiffers => ErrorClass::Conflict,
-            Self::Generator | Self::Store => ErrorClass::Store,
+            Self::Generator | Self::Clock | Self::Store => ErrorClass::Store,
         }
     }
 }

@@ -204,6 +204,7 @@ impl fmt::Display for Error {
                 "invalid pepper: use at least 32 random bytes, each version once, and earlier peppers only in addition to a current one"
             }
             ErrorKind::Generator => "the operating system's random generator failed",
+            ErrorKind::Clock => "the clock failed: it reads the end of time",
             ErrorKind::ImportRefused => {
                 "import refused: this ring does not accept imported keys, or it has a pepper and \
                  accepts only plaintext, not digests"

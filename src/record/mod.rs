@@ -3,8 +3,10 @@
 mod gain;
 mod held;
 mod history;
+pub(crate) mod key_usage;
 #[cfg(feature = "sql")]
 mod last_scopes;
+pub(crate) mod notes;
 mod origin;
 mod parts;
 mod pool;
@@ -15,6 +17,8 @@ pub(crate) mod row;
 mod state;
 #[cfg(feature = "sql")]
 pub(crate) mod unfit;
+#[cfg(feature = "sql")]
+pub(crate) mod usage_row;
 mod view;
 mod within;
 
@@ -23,7 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use gain::Gain;
-pub(crate) use held::Held;
+pub(crate) use held::{Held, Owned};
 use history::History;
 pub(crate) use origin::Origin;
 pub use parts::KeyRecordParts;

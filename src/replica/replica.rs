@@ -16,7 +16,8 @@ use crate::key::digest::KeyDigest;
 use crate::record::{KeyRecord, Revocation};
 use crate::store::{
     BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
-    HistoryQuery, Index, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    HistoryQuery, Index, KeyStore, KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
+    Target,
 };
 use crate::time::Timestamp;
 
@@ -295,6 +296,22 @@ impl KeyStore for Replica {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         self.0.source.last_uses(realm, ids)
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.source.record_usage(realm, usages)
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        self.0.source.usages(realm, ids)
     }
 }
 

@@ -42,14 +42,14 @@ impl KeyRing {
         let digest = *key.record().digest();
         let verifying = match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge_again(found, &digest, facts) {
-                Ok(record) => self.accept(record),
+                Ok(record) => self.accept(record, || facts),
                 Err(error) => Verifying::Done(Err(error)),
             },
             Lookup::Pending(found) => {
                 let ring = self.clone();
                 let verdict = async move {
                     let record = ring.0.judge_again(found.await, &digest, facts)?;
-                    ring.owned(record).await
+                    ring.owned(record, facts).await
                 };
                 self.wait_within_bound(Box::pin(verdict), VerifyError::store_unavailable)
             }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::acceptance::Acceptance;
 use super::asking::Asking;
 use super::builder::{Imports, KeyRingBuilder};
 #[cfg(feature = "metrics")]
 use super::meter::{self, Meter};
+use super::noting::Noting;
 use super::{Inner, KeyRing, Waiting};
 use crate::access::realm::Realm;
 use crate::error::{Error, ErrorKind};
@@ -16,6 +18,7 @@ use crate::key::format::Format;
 use crate::lifecycle::{LONGEST_LIFETIME, Policy};
 #[cfg(feature = "metrics")]
 use crate::observe::{metrics::MetricsObserver, observed::Observed};
+use crate::record::notes::Noted;
 use crate::ring::last_use::Uses;
 use crate::ring::unknown_keys::Asked;
 use crate::ring::watchers::Watchers;
@@ -81,6 +84,8 @@ impl KeyRingBuilder {
             watchers: sync::Arc::new(watchers),
             watch_interval: self.watch_interval,
             uses: self.tracks_last_use.then(Uses::default),
+            acceptance: Acceptance::of(self.owners.is_some() || self.noted != Noted::default()),
+            noting: (self.noted != Noted::default()).then(|| Noting::new(self.noted)),
             upkeep_interval: self.upkeep_interval,
             retention: self.retention,
             expiry_notices,

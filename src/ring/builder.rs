@@ -16,6 +16,7 @@ use crate::lifecycle::grant::{kept, parsed};
 use crate::lifecycle::{DEFAULT_GRACE, DEFAULT_LIFETIME};
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
+use crate::record::notes::Noted;
 use crate::ring::owners::AskedOwners;
 use crate::ring::unknown_keys::Asked;
 use crate::store::ExpiryLadder;
@@ -67,6 +68,7 @@ pub struct KeyRingBuilder {
     pub(super) max_pending_lookups: usize,
     pub(super) watch_interval: Duration,
     pub(super) tracks_last_use: bool,
+    pub(super) noted: Noted,
     pub(super) upkeep_interval: Duration,
     pub(super) retention: Duration,
     pub(super) expiry_notices: Result<ExpiryLadder, Error>,
@@ -117,6 +119,7 @@ impl KeyRingBuilder {
             max_pending_lookups: DEFAULT_MAX_PENDING_LOOKUPS,
             watch_interval: DEFAULT_WATCH_INTERVAL,
             tracks_last_use: false,
+            noted: Noted::default(),
             upkeep_interval: DEFAULT_UPKEEP_INTERVAL,
             retention: DEFAULT_RETENTION,
             expiry_notices: Ok(ExpiryLadder::default()),
@@ -278,20 +281,6 @@ impl KeyRingBuilder {
     /// ```
     pub fn expiry_notices(mut self, steps: impl IntoIterator<Item = Duration>) -> Self {
         self.expiry_notices = ExpiryLadder::new(steps);
-        self
-    }
-
-    /// Collects when each key was last used, for [`KeyRing::upkeep`] to write to the store. A use
-    /// is an accepted verification, whatever its scopes allow. A crash loses at most the uses
-    /// since the last upkeep.
-    pub fn track_last_use(mut self) -> Self {
-        self.tracks_last_use = true;
-        self
-    }
-
-    /// Sets how often [`KeyRing::upkeep`] writes last uses, and looks for keys that expire soon. Default: a minute.
-    pub fn upkeep_interval(mut self, interval: Duration) -> Self {
-        self.upkeep_interval = interval;
         self
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Uses(HashMap<Used, AtomicU64, BuildHasherDefault<MixingHasher>
 
 /// A used key. Its id is hashed as two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Used(KeyId);
+pub(super) struct Used(pub(super) KeyId);
 
 impl Hash for Used {
     #[inline]

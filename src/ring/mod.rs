@@ -1,5 +1,6 @@
 //! One realm over one store.
 
+mod acceptance;
 mod acting;
 mod again;
 pub(crate) mod answer;
@@ -25,6 +26,7 @@ pub(crate) mod last_use;
 mod list;
 #[cfg(feature = "metrics")]
 mod meter;
+mod noting;
 mod owned;
 pub(crate) mod owners;
 mod pending;
@@ -32,6 +34,7 @@ mod replace;
 pub mod report;
 mod ring_clock;
 mod shrink;
+mod tracking;
 #[cfg(feature = "testing")]
 mod trial;
 mod unannounced;
@@ -153,6 +156,9 @@ struct Inner {
     watch_interval: Duration,
     /// The uses that the store does not know yet, if they are tracked.
     uses: Option<Uses>,
+    /// What the keys were used for, if that is tracked.
+    noting: Option<noting::Noting>,
+    acceptance: acceptance::Acceptance,
     upkeep_interval: Duration,
     retention: Duration,
     expiry_notices: ExpiryLadder,
@@ -225,6 +231,12 @@ impl KeyRing {
     /// The caveats that this ring grants.
     pub fn grantable_caveats(&self) -> &[CaveatKind] {
         &self.0.policy.caveats
+    }
+
+    /// Whether the networks of clients are noted.
+    pub(crate) fn tracks_networks(&self) -> bool {
+        let noting = self.0.noting.as_ref();
+        noting.is_some_and(noting::Noting::is_of_networks)
     }
 
     /// The regular expression that matches this ring's keys, for secret scanners.

@@ -7,9 +7,11 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::KeyRing;
+use super::acceptance::Acceptance;
 use super::bounded::{Bounded, Missing};
 use super::owners::{AskedOwners, Owner};
 use super::verifying::{Verdict, Verifying};
+use crate::access::caveat::Facts;
 use crate::access::subject::Subject;
 use crate::error::{Error, ErrorKind};
 use crate::lifecycle::Policy;
@@ -28,37 +30,55 @@ const AT_A_TIME: usize = 32;
 impl KeyRing {
     /// The verdict on a key that its record does not refuse.
     #[inline]
-    pub(super) fn accept(&self, record: Held) -> Verifying {
-        match &self.0.owners {
-            None => Verifying::Done(Ok(VerifiedKey::new(record))),
-            Some(_) => self.accept_owned(record),
+    pub(super) fn accept(&self, record: Held, facts: impl Fn() -> Facts) -> Verifying {
+        match self.0.acceptance {
+            Acceptance::AsItIs => Verifying::Done(Ok(VerifiedKey::new(record))),
+            Acceptance::Otherwise => self.accept_otherwise(record, &facts),
         }
     }
 
     #[inline(never)]
-    fn accept_owned(&self, record: Held) -> Verifying {
-        let (ring, judged) = (self.clone(), record.clone());
-        let verdict = async move { ring.owned(record).await };
+    fn accept_otherwise(&self, record: Held, facts: &dyn Fn() -> Facts) -> Verifying {
+        if self.0.owners.is_none() {
+            return Verifying::Done(Ok(VerifiedKey::new(self.noted(record, facts))));
+        }
+        let (ring, judged, facts) = (self.clone(), record.clone(), facts());
+        let verdict = async move { ring.owned(record, facts).await };
         self.wait_within_bound(Box::pin(verdict), |why| no_answer(judged, why))
     }
 
     /// The same, in a look-up that waits already.
-    pub(super) async fn owned(&self, record: Held) -> Verdict {
+    pub(super) async fn owned(&self, record: Held, facts: Facts) -> Verdict {
         let Some(owners) = &self.0.owners else {
-            return Ok(VerifiedKey::new(record));
+            return Ok(VerifiedKey::new(self.noted(record, &|| facts)));
         };
         match ask(owners, record.subject()).await {
             Ok(Some(owner)) => {
                 if let Some(uses) = &self.0.uses {
                     uses.mark(record.id(), self.0.clock.now());
                 }
-                Ok(VerifiedKey::new(owner.limit(record)))
+                // The notes are on the scopes of the record, of which the owner may have fewer.
+                let record = self.noted(record, &|| facts);
+                let notes = record.notes().cloned();
+                let limited = owner.limit(record);
+                Ok(VerifiedKey::new(match notes {
+                    Some(notes) if limited.notes().is_none() => limited.with_notes(notes),
+                    _ => limited,
+                }))
             }
             Ok(None) => {
                 let refused = VerifyError::invalid(InvalidCause::OwnerRefused);
                 Err(refused.of(record.into_record()))
             }
             Err(why) => Err(no_answer(record, why)),
+        }
+    }
+
+    /// The record of a key that is accepted, with the notes on its uses if the ring takes any.
+    fn noted(&self, record: Held, facts: &dyn Fn() -> Facts) -> Held {
+        match &self.0.noting {
+            Some(noting) => noting.note(record, || self.0.clock.now(), facts),
+            None => record,
         }
     }
 

@@ -8,15 +8,18 @@ mod judging;
 mod report_page;
 mod report_query;
 
+use std::sync::Arc;
+
 pub use finding::{Finding, FindingKind};
-use judging::{Found, findings};
+use judging::{Found, findings, findings_on_usage};
 pub use report_page::{ReportPage, ReportedKey};
 pub use report_query::ReportQuery;
 
 use super::KeyRing;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::key::KeyId;
 use crate::record::{KeyRecord, KeyView};
-use crate::store::ListQuery;
+use crate::store::{KeyUsage, ListQuery, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
 impl KeyRing {
@@ -24,11 +27,14 @@ impl KeyRing {
     ///
     /// A page judges up to [`limit`](ReportQuery::limit) keys, so that it may have none with findings although more
     /// keys follow: the report ends if [`ReportPage::next`] is `None`. Keys that are over have no findings. All of a
-    /// page is judged by one reading of the ring's clock. By a clock that fails, and reads [`Timestamp::MAX`], every
-    /// key is over.
+    /// page is judged by one reading of the ring's clock.
     ///
     /// The uses are those that the store knows: see [`last_used`](Self::last_used). For a store that keeps none,
     /// [`ReportPage::knows_uses`] is `false`, and no finding is about uses.
+    ///
+    /// What the keys were used for is known from rings that track [scopes](crate::KeyRingBuilder::track_scope_use) or
+    /// [networks](crate::KeyRingBuilder::track_networks): see [`usages`](Self::usages). For a store that keeps none,
+    /// [`ReportPage::knows_usage`] is `false`.
     ///
     /// A page costs the store a list of the keys, a call for their last uses, and a list of its lineage for each used key
     /// in a grace period.
@@ -60,10 +66,14 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed. A record that cannot be read is no failure: it
-    /// is in [`ReportPage::unreadable`].
+    /// - [`ErrorKind::Clock`] if the clock failed: every key would be over, and none had a finding.
+    /// - [`ErrorKind::Store`] if the store failed. A record that cannot be read is no failure: it is in
+    ///   [`ReportPage::unreadable`].
     pub async fn report(&self, query: &ReportQuery) -> Result<ReportPage, Error> {
         let now = self.0.reading().latest;
+        if now == Timestamp::MAX {
+            return Err(ErrorKind::Clock.into());
+        }
         // Without a filter of time the store reads in order, and counts nothing before each page.
         let list = query.list();
         let page = self.list(&list).await?;
@@ -71,25 +81,50 @@ impl KeyRing {
             Some(uses) => Some(uses.to_vec()),
             None => self.known_uses(&page).await?,
         };
+        let mut usages = self.known_usages(&page, query).await?;
         let mut report = ReportPage::new(page.len(), uses.is_some(), page.next());
         report.unreadable = page.unreadable().to_vec();
+        report.knows_usage = usages.is_some();
         for (place, record) in page.into_iter().enumerate() {
             let last_used = uses.as_ref().and_then(|uses| uses[place]);
             report.used += usize::from(last_used.is_some());
-            let found = match findings(&record, last_used, uses.is_some(), query, now) {
+            let usage = usages
+                .as_mut()
+                .map(|usages| std::mem::take(&mut usages[place]));
+            let usage = usage.unwrap_or_default();
+            let mut found = match findings(&record, last_used, uses.is_some(), query, now) {
                 Found::All(findings) => findings,
                 Found::UsedInGrace { last_used } => {
                     let after = self.used_after_replacement(&record, last_used).await?;
                     after.into_iter().collect()
                 }
             };
-            let found: Vec<Finding> = found.into_iter().filter(|it| query.asks(*it)).collect();
+            found.extend(findings_on_usage(&record, &usage, query, now));
+            found.retain(|finding| query.asks(finding));
             if !found.is_empty() {
                 let view = KeyView::new(record, now).last_used(last_used);
-                report.keys.push(ReportedKey::new(view, found));
+                report.keys.push(ReportedKey::new(view, found, usage));
             }
         }
         Ok(report)
+    }
+
+    /// What each of these keys was used for, in their order. `None` if the store keeps none, or no one asks.
+    async fn known_usages(
+        &self,
+        records: &[Arc<KeyRecord>],
+        query: &ReportQuery,
+    ) -> Result<Option<Vec<KeyUsage>>, Error> {
+        if !query.asks_for_usage() {
+            return Ok(None);
+        }
+        let ids: Vec<KeyId> = records.iter().map(|record| record.id()).collect();
+        match self.0.store.usages(&self.0.realm, &ids).await {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
+            Ok(usages) if usages.len() == ids.len() => Ok(Some(usages)),
+            Ok(_) => Err(StoreError::unavailable("the store answered for other keys").into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A key in its grace period was used. It is a finding if that was after the issue of the key that took its place. If

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::acceptance::Acceptance;
 use super::{Inner, KeyRing};
 use crate::key::KeyId;
 use crate::observe::event::HeldEvent;
@@ -167,6 +168,8 @@ impl KeyRing {
             watchers: sync::Arc::new(Watchers::default()),
             watch_interval: inner.watch_interval,
             uses: None,
+            noting: None,
+            acceptance: Acceptance::of(inner.owners.is_some()),
             upkeep_interval: inner.upkeep_interval,
             retention: inner.retention,
             expiry_notices: inner.expiry_notices.clone(),

@@ -6,10 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::KeyRing;
+use super::noting::Noting;
 use crate::error::Error;
 use crate::key::KeyId;
 use crate::observe::event::Event;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{KeyUsage, StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
 use crate::time::Timestamp;
 
@@ -18,7 +19,7 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl KeyRing {
     /// The background work of a running service, as a future that never ends. It writes the last uses of
-    /// keys to the store at each [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), reports keys that expire
+    /// keys, and what they were used for, to the store at each [`upkeep_interval`](crate::KeyRingBuilder::upkeep_interval), reports keys that expire
     /// soon, and [purges](Self::purge) dead records at the start and then once an hour. Work that failed, or
     /// panicked in the store, is tried again after an interval, and the ring's observer receives
     /// [`UpkeepFailed`](crate::EventKind::UpkeepFailed). If the store refuses writes, the purge and the notices are left
@@ -133,14 +134,40 @@ impl KeyRing {
         store.purge(realm, ended_by, self.actor()).await
     }
 
-    /// Tells the store the uses that it does not know yet, as [`upkeep`](Self::upkeep) does at
-    /// each turn: for the end of a service, so that the last of them are not lost.
+    /// Tells the store the uses that it does not know yet, and what the keys were used for, as
+    /// [`upkeep`](Self::upkeep) does at each turn: for the end of a service, so that the last of them are not lost.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed. The uses are kept for the next
     /// time, unless the store is read-only.
     pub async fn record_uses(&self) -> Result<(), Error> {
+        // Either is recorded if the store does not take the other.
+        let last = self.record_last_uses().await;
+        let usage = self.record_usage().await;
+        last.and(usage)
+    }
+
+    async fn record_usage(&self) -> Result<(), Error> {
+        let Some(noting) = &self.0.noting else {
+            return Ok(());
+        };
+        let usages = noting.take();
+        if usages.is_empty() {
+            return Ok(());
+        }
+        let mut unrecorded = UnrecordedUsage { noting, usages };
+        let (store, usages) = (&self.0.store, &unrecorded.usages);
+        let recorded = store.record_usage(&self.0.realm, usages).await;
+        match &recorded {
+            Err(error) if !may_not(error.kind()) => {}
+            // A store that cannot be written to never takes them.
+            Err(_) | Ok(()) => unrecorded.usages.clear(),
+        }
+        Ok(recorded?)
+    }
+
+    async fn record_last_uses(&self) -> Result<(), Error> {
         let Some(collected) = &self.0.uses else {
             return Ok(());
         };
@@ -181,11 +208,55 @@ impl KeyRing {
     pub async fn last_used_many(&self, ids: &[KeyId]) -> Result<Vec<Option<Timestamp>>, Error> {
         Ok(self.0.store.last_uses(&self.0.realm, ids).await?)
     }
+
+    /// What each of these keys was used for, in their order, as far as the store knows: the scopes that requests needed
+    /// and the networks that they came from. It is known of the uses at rings that track
+    /// [scopes](crate::KeyRingBuilder::track_scope_use) or [networks](crate::KeyRingBuilder::track_networks), up to their
+    /// last [upkeep](Self::upkeep). It is one call of the store.
+    ///
+    /// ```
+    /// use tower_api_key::{Grant, KeyRing, Requirement, store::MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ring = KeyRing::builder("acme").track_scope_use().build(MemoryStore::new())?;
+    /// let issued = ring.issue(Grant::new("alice").scopes("orders:read orders:write")).await?;
+    /// let key = ring.verify(issued.secret().expose().as_bytes()).await?;
+    /// assert!(key.require(&Requirement::scope("orders:read")?).is_ok());
+    ///
+    /// ring.record_uses().await?;
+    /// let usages = ring.usages(&[issued.id()]).await?;
+    /// let exercised = usages[0].scopes().unwrap().scopes();
+    /// assert_eq!(exercised.as_str(), "orders:read");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the store failed, or keeps no usage.
+    pub async fn usages(&self, ids: &[KeyId]) -> Result<Vec<KeyUsage>, Error> {
+        Ok(self.0.store.usages(&self.0.realm, ids).await?)
+    }
 }
 
 /// Whether the store will never do what it was asked for.
 fn may_not(kind: StoreErrorKind) -> bool {
     matches!(kind, StoreErrorKind::ReadOnly | StoreErrorKind::Unsupported)
+}
+
+/// What keys were used for, on its way to the store. It is given back unless the store took it, also if the future is
+/// dropped meanwhile.
+struct UnrecordedUsage<'a> {
+    noting: &'a Noting,
+    usages: Vec<(KeyId, KeyUsage)>,
+}
+
+impl Drop for UnrecordedUsage<'_> {
+    fn drop(&mut self) {
+        if !self.usages.is_empty() {
+            self.noting.give_back(&self.usages);
+        }
+    }
 }
 
 /// Uses on their way to the store.

@@ -35,7 +35,7 @@ impl KeyRing {
         };
         let at = self.0.reading_by(&proof);
         match self.0.judge_record(record, &digest, at, &facts) {
-            Ok(record) => self.accept(record),
+            Ok(record) => self.accept(record, &facts),
             Err(error) => self.fail(error, presented, &facts),
         }
     }
@@ -48,7 +48,7 @@ impl KeyRing {
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
-                Ok(record) => self.accept(record),
+                Ok(record) => self.accept(record, facts),
                 Err(error) => self.fail(error, presented, facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
@@ -124,7 +124,7 @@ impl KeyRing {
                 }
             };
             match self.0.judge(found, &digest, facts) {
-                Ok(record) => return self.accept(record),
+                Ok(record) => return self.accept(record, facts),
                 Err(other) => error = other,
             }
         }
@@ -132,7 +132,7 @@ impl KeyRing {
             && let Some(asked) = self.question(presented)
         {
             let (ring, facts) = (self.clone(), facts());
-            let verdict = async move { ring.owned(ring.ask(asked, facts).await?).await };
+            let verdict = async move { ring.owned(ring.ask(asked, facts).await?, facts).await };
             return self.wait_within_bound(Box::pin(verdict), VerifyError::store_unavailable);
         }
         let error = error.claimed_by(|| self.0.format.id_of(presented));
@@ -200,7 +200,7 @@ impl KeyRing {
                 ring.answer_reuse(error).await;
             }
             let record = judged.map_err(|error| error.claimed_by(|| claimed))?;
-            ring.owned(record).await
+            ring.owned(record, facts).await
         };
         self.wait_within_bound(Box::pin(verdict), move |why| {
             let unavailable = || VerifyError::store_unavailable(why).claimed_by(|| claimed);

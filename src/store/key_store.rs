@@ -7,7 +7,7 @@ use std::sync::Weak;
 use super::lookup::{BoxFuture, Found, Lookup};
 use super::store_id::StoreId;
 use super::{
-    Change, ChangeListener, ExpiryClaims, ExpiryLadder, HistoryPage, HistoryQuery, Index,
+    Change, ChangeListener, ExpiryClaims, ExpiryLadder, HistoryPage, HistoryQuery, Index, KeyUsage,
     ListQuery, Page, Revoked, StoreError, StoreErrorKind, Target,
 };
 use crate::access::actor::Actor;
@@ -71,6 +71,11 @@ use crate::time::Timestamp;
 ///   else: no field of a record, no version, and no record that is gone. A call may name many keys, and
 ///   one several times. A time that an `i64` cannot hold may be refused. A store that keeps no last uses
 ///   refuses these calls as [`Unsupported`](StoreErrorKind::Unsupported).
+/// - **Usage.** [`record_usage`](Self::record_usage) [adds](super::KeyUsage::add) to what is known of the uses of a key, and
+///   changes nothing else: no field of a record, no version, no last use, and no record that is gone. Calls at the same
+///   time all count. A call may name many keys, and one several times. What is known ends with the record. A time that
+///   an `i64` cannot hold may be refused. A store that keeps no usage refuses these calls as
+///   [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **History.** [`history`](Self::history) has an entry for each record that a commit, a revocation or a purge
 ///   has written or removed, from the moment at which look-ups see it, with the actor of the call. It has none of a
 ///   change that was refused. Entries outlive the record, and none has a digest or the text of a label or of
@@ -211,6 +216,28 @@ pub trait KeyStore: Send + Sync + 'static {
         uses: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let _ = (realm, uses);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
+
+    /// Adds to what is known of the uses of keys of a realm. Keys that are gone are passed over. The default fails as
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = (realm, usages);
+        Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
+    }
+
+    /// What is known of the uses of these keys of a realm, in their order. Nothing, if a key is unknown or none of its
+    /// uses was tracked. The default fails as [`Unsupported`](StoreErrorKind::Unsupported).
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        let _ = (realm, ids);
         Box::pin(ready(Err(StoreErrorKind::Unsupported.into())))
     }
 

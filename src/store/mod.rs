@@ -31,6 +31,7 @@ pub use table::{KeyTable, TableAnswer, TableKey};
 
 pub use crate::error::store::{StoreError, StoreErrorKind};
 pub use crate::lifecycle::{Change, Ended, Expected, KeyLimit, Revoked, Target, Write};
+pub use crate::record::key_usage::{KeyUsage, NetworkUse, ScopeUse, UsedNetwork};
 pub use crate::support::caught::caught;
 
 /// How many realms a store names.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 
 use super::{
     BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
-    HistoryQuery, Index, KeyStore, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    HistoryQuery, Index, KeyStore, KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreId,
+    Target,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -124,5 +125,21 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         (**self).last_uses(realm, ids)
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).record_usage(realm, usages)
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        (**self).usages(realm, ids)
     }
 }

@@ -11,8 +11,8 @@ use crate::key::digest::KeyDigest;
 use crate::record::Revocation;
 use crate::store::{
     BoxFuture, Change, ChangeListener, ExpiryClaims, ExpiryLadder, Found, HistoryPage,
-    HistoryQuery, Index, KeyStore, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError,
-    StoreId, Target,
+    HistoryQuery, Index, KeyStore, KeyUsage, ListQuery, Lookup, MemoryStore, Page, Revoked,
+    StoreError, StoreId, Target,
 };
 use crate::time::Timestamp;
 
@@ -171,5 +171,21 @@ impl KeyStore for RecordingStore {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         self.inner.last_uses(realm, ids)
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.record_usage(realm, usages)
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        self.inner.usages(realm, ids)
     }
 }

@@ -8,6 +8,7 @@ use super::Scheme;
 use crate::access::label::Label;
 use crate::access::metadata::Metadata;
 use crate::access::realm::Realm;
+use crate::access::requirement::Requirement;
 use crate::access::scope_set::ScopeSet;
 use crate::access::subject::Subject;
 use crate::key::KeyId;
@@ -61,6 +62,14 @@ impl VerifiedKey {
 
     pub(crate) fn record(&self) -> &KeyRecord {
         &self.record
+    }
+
+    /// Notes that the key has met a requirement, if its ring tracks that.
+    #[inline]
+    pub(crate) fn exercise(&self, requirement: &Requirement) {
+        if let Some(notes) = self.record.notes() {
+            notes.exercise(requirement, self.scopes());
+        }
     }
 
     pub(crate) fn scheme(&self) -> Scheme {

@@ -112,6 +112,7 @@ mod stores;
 mod streams;
 mod testing;
 mod text_types;
+mod usage;
 mod uses;
 mod verifier;
 mod watch;

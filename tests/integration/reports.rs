@@ -8,7 +8,8 @@ use tower_api_key::store::{
     Unreadable, Write,
 };
 use tower_api_key::{
-    Grant, Issued, KeyId, KeyRing, KeyView, ManualClock, Realm, RevocationReason, Timestamp,
+    ClientNetwork, Clock, ErrorKind, Facts, Grant, Issued, KeyId, KeyRing, KeyView, ManualClock,
+    Realm, Requirement, RevocationReason, Timestamp,
 };
 
 use crate::support::START;
@@ -46,6 +47,29 @@ async fn issue(ring: &KeyRing, grant: Grant) -> Issued {
 /// A key of a year.
 async fn long(ring: &KeyRing) -> Issued {
     issue(ring, Grant::new("alice").expires_in(365 * DAY)).await
+}
+
+/// A ring that tracks what keys are used for, and the clock that it reads.
+fn tracking_ring() -> (KeyRing, ManualClock) {
+    let clock = ManualClock::new(START);
+    let builder = KeyRing::builder("acme")
+        .clock(clock.clone())
+        .unlimited_lifetime()
+        .max_grace(60 * DAY)
+        .track_scope_use()
+        .track_networks();
+    (builder.build(MemoryStore::new()).unwrap(), clock)
+}
+
+/// Uses a key from an address, for these scopes.
+async fn use_for(ring: &KeyRing, issued: &Issued, address: &str, scopes: &[&str]) {
+    let facts = Facts::none().client_address(address.parse().unwrap());
+    let key = issued.secret().expose().as_bytes();
+    let key = ring.verify_with(key, facts).await.unwrap();
+    for scope in scopes {
+        key.require(&Requirement::scope(scope).unwrap()).unwrap();
+    }
+    ring.record_uses().await.unwrap();
 }
 
 async fn present(ring: &KeyRing, issued: &Issued) {
@@ -347,4 +371,164 @@ async fn writers_commit_while_a_page_is_read() {
     let url = crate::pg_server::database().await;
     let store = tower_api_key_postgres::PostgresStore::connect(&url).await;
     a_report_blocks_no_writer(store.unwrap()).await;
+}
+
+const HOME: &str = "203.0.113.9";
+
+/// The findings on what keys were used for alone.
+fn on_usage() -> ReportQuery {
+    ReportQuery::new()
+        .without(FindingKind::NoExpiry)
+        .without(FindingKind::Unused)
+        .without(FindingKind::NeverUsed)
+        .without(FindingKind::Expiring)
+}
+
+#[tokio::test]
+async fn scopes_are_never_exercised_once_the_key_was_in_use_for_as_long_as_is_asked_for() {
+    let (ring, clock) = tracking_ring();
+    let query = on_usage().never_exercised_for(90 * DAY);
+    let issued = ring.issue(Grant::new("alice").scopes("a b c").never_expires());
+    let issued = issued.await.unwrap();
+    // Before the first use, nothing is tracked.
+    clock.advance(100 * DAY);
+    assert_eq!(on_the_key(&ring, &query).await, []);
+    use_for(&ring, &issued, HOME, &["b"]).await;
+    clock.advance(just_under(90 * DAY));
+    use_for(&ring, &issued, HOME, &[]).await;
+    assert_eq!(on_the_key(&ring, &query).await, []);
+    clock.advance(SECOND);
+    // Time alone says nothing of a key that is not in use.
+    assert_eq!(on_the_key(&ring, &query).await, []);
+    use_for(&ring, &issued, HOME, &[]).await;
+    let never = |scopes: &str| Finding::ScopesNeverExercised {
+        scopes: scopes.parse().unwrap(),
+        since: after(100 * DAY),
+    };
+    assert_eq!(on_the_key(&ring, &query).await, [never("a c")]);
+    use_for(&ring, &issued, HOME, &["a"]).await;
+    assert_eq!(on_the_key(&ring, &query).await, [never("c")]);
+    let without = query.clone().without(FindingKind::ScopesNeverExercised);
+    assert_eq!(on_the_key(&ring, &without).await, []);
+    // What mends it.
+    ring.narrow(issued.id(), &"a b".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(on_the_key(&ring, &query).await, []);
+}
+
+#[tokio::test]
+async fn a_rotated_key_begins_with_nothing_exercised_and_the_old_one_is_left_alone() {
+    let (ring, clock) = tracking_ring();
+    let query = on_usage().never_exercised_for(10 * DAY);
+    let issued = issue(
+        &ring,
+        Grant::new("alice").scopes("a b").expires_in(365 * DAY),
+    )
+    .await;
+    use_for(&ring, &issued, HOME, &["a"]).await;
+    clock.advance(10 * DAY);
+    use_for(&ring, &issued, HOME, &[]).await;
+    let page_before = page(&ring, &query).await;
+    assert_eq!(found(&page_before).len(), 1);
+    let new = ring.rotate(issued.id(), 60 * DAY).await.unwrap();
+    let page_after = page(&ring, &query).await;
+    assert_eq!((page_after.judged(), found(&page_after).len()), (2, 0));
+    use_for(&ring, &new, HOME, &["b"]).await;
+    clock.advance(10 * DAY);
+    use_for(&ring, &new, HOME, &[]).await;
+    let found = found(&page(&ring, &query).await);
+    let never = Finding::ScopesNeverExercised {
+        scopes: "a".parse().unwrap(),
+        since: after(10 * DAY),
+    };
+    assert_eq!(found, [(new.id(), vec![never])]);
+}
+
+#[tokio::test]
+async fn a_network_is_new_to_a_key_that_is_not() {
+    let (ring, clock) = tracking_ring();
+    let query = on_usage().new_network_within(30 * DAY);
+    let issued = long(&ring).await;
+    // What is new to a new key is no finding.
+    for address in [HOME, "198.51.100.7"] {
+        use_for(&ring, &issued, address, &[]).await;
+    }
+    clock.advance(just_under(30 * DAY));
+    use_for(&ring, &issued, "2001:db8:1::1", &[]).await;
+    assert_eq!(on_the_key(&ring, &query).await, []);
+    clock.advance(SECOND);
+    use_for(&ring, &issued, "192.0.2.1", &[]).await;
+    use_for(&ring, &issued, "203.0.113.77", &[]).await;
+    let new = |address: &str, time| Finding::NewNetwork {
+        network: ClientNetwork::of(address.parse().unwrap()),
+        first_used: after(time),
+    };
+    let (early, late) = (
+        new("2001:db8:1::", just_under(30 * DAY)),
+        new("192.0.2.0", 30 * DAY),
+    );
+    let seen = on_the_key(&ring, &query).await;
+    assert_eq!(seen, [late.clone(), early.clone()]);
+    // Also of a key that was replaced.
+    ring.rotate(issued.id(), 60 * DAY).await.unwrap();
+    let page_after = page(&ring, &query).await;
+    let expected = vec![(issued.id(), vec![late.clone(), early])];
+    assert_eq!(found(&page_after), expected);
+    clock.advance(just_under(30 * DAY));
+    let page_after = page(&ring, &query).await;
+    assert_eq!(found(&page_after), [(issued.id(), vec![late])]);
+    clock.advance(SECOND);
+    assert_eq!(found(&page(&ring, &query).await), []);
+}
+
+#[tokio::test]
+async fn without_usage_no_finding_is_about_it() {
+    let (ring, _) = ring_over(Bare {
+        store: MemoryStore::new(),
+    });
+    long(&ring).await;
+    assert!(!page(&ring, &ReportQuery::new()).await.knows_usage());
+    let (ring, _) = tracking_ring();
+    let issued = long(&ring).await;
+    use_for(&ring, &issued, HOME, &[]).await;
+    let query = ReportQuery::new().expiring_within(400 * DAY);
+    let known = page(&ring, &query).await;
+    assert!(known.knows_usage());
+    let networks = known.keys()[0].usage().networks().unwrap();
+    assert_eq!(networks.networks().len(), 1);
+    // It costs nothing if no one asks for it.
+    let query = query
+        .without(FindingKind::NewNetwork)
+        .without(FindingKind::ScopesNeverExercised);
+    assert!(!page(&ring, &query).await.knows_usage());
+}
+
+/// A clock that fails as `SystemClock` does.
+#[derive(Debug)]
+struct Broken;
+
+impl Clock for Broken {
+    fn now(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn r24_a_clock_that_fails_is_no_report_without_findings() {
+    let store = MemoryStore::new();
+    let (ring, _) = ring_over(store.clone());
+    issue(&ring, Grant::new("alice").never_expires()).await;
+    let ring = KeyRing::builder("acme").realm("orders").clock(Broken);
+    let ring = ring.build(store).unwrap();
+    let error = ring.report(&ReportQuery::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Clock);
+    assert_eq!(
+        error.to_string(),
+        "the clock failed: it reads the end of time"
+    );
 }

@@ -337,6 +337,12 @@ pub(crate) struct AuditArguments {
     /// A key is expiring if it ends within this time, and was not replaced
     #[arg(long, value_name = "DURATION", default_value = "14d")]
     pub(crate) expiring_within: String,
+    /// A scope is never exercised if no request needed it, and the tracked uses of the key span at least this
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    pub(crate) never_exercised_for: String,
+    /// A network is new if the key was first used from there within this time, and from others before
+    #[arg(long, value_name = "DURATION", default_value = "30d")]
+    pub(crate) new_network_within: String,
     /// Leave out the findings of this kind; can be given several times
     #[arg(long = "ignore", value_enum, value_name = "KIND")]
     pub(crate) ignored: Vec<Ignored>,
@@ -350,6 +356,8 @@ pub(crate) enum Ignored {
     NoExpiry,
     Expiring,
     UsedAfterReplacement,
+    ScopesNeverExercised,
+    NewNetwork,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

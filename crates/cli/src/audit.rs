@@ -1,11 +1,12 @@
 //! The keys that need attention, each with the command that mends it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tower_api_key::report::{Finding, FindingKind, ReportPage, ReportQuery, ReportedKey};
-use tower_api_key::{Escaped, KeyId, Timestamp};
+use tower_api_key::{Escaped, KeyRecord, ScopeSet, Timestamp};
 
 use crate::arguments::{AuditArguments, Common, Ignored};
 use crate::describe;
@@ -124,7 +125,7 @@ fn write_page(output: Output, page: &ReportPage, is_first: bool) -> Result<(), F
     for key in page.keys() {
         let record = key.view().record();
         for finding in key.findings() {
-            let at = Shown::of(*finding, record.id());
+            let at = Shown::of(finding, record);
             let when = at.when.map_or("-".to_owned(), Timestamp::to_rfc3339);
             let subject = Escaped(record.subject().as_str()).to_string();
             let (id, kind) = (record.id(), finding.kind().as_str());
@@ -147,14 +148,23 @@ fn json_of(key: &ReportedKey) -> Value {
         .findings()
         .iter()
         .map(|finding| {
-            let shown = Shown::of(*finding, record.id());
+            let shown = Shown::of(finding, record);
             let mut value = json!({
                 "kind": finding.kind().as_str(),
                 "at": shown.when.map(Timestamp::to_rfc3339),
                 "command": shown.command,
             });
-            if let Finding::UsedAfterReplacement { replaced_by, .. } = finding {
-                value["replaced_by"] = json!(replaced_by.map(|id| id.to_string()));
+            match finding {
+                Finding::UsedAfterReplacement { replaced_by, .. } => {
+                    value["replaced_by"] = json!(replaced_by.map(|id| id.to_string()));
+                }
+                Finding::ScopesNeverExercised { scopes, .. } => {
+                    value["scopes"] = json!(scopes.iter().collect::<Vec<_>>());
+                }
+                Finding::NewNetwork { network, .. } => {
+                    value["network"] = json!(network.to_string());
+                }
+                _ => {}
             }
             value
         })
@@ -171,22 +181,54 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(finding: Finding, id: KeyId) -> Self {
+    fn of(finding: &Finding, record: &KeyRecord) -> Self {
+        let id = record.id();
         let revoke = |reason| format!("tower-api-key revoke {id} --reason {reason}");
         let rotate = || format!("tower-api-key rotate {id}");
+        let show = || format!("tower-api-key show {id}");
         let (when, command) = match finding {
-            Finding::NeverUsed { since } => (Some(since), revoke("cessation_of_operation")),
-            Finding::Unused { last_used } => (Some(last_used), revoke("cessation_of_operation")),
+            Finding::NeverUsed { since } => (Some(*since), revoke("cessation_of_operation")),
+            Finding::Unused { last_used } => (Some(*last_used), revoke("cessation_of_operation")),
             Finding::NoExpiry => (None, rotate()),
-            Finding::Expiring { at } => (Some(at), rotate()),
+            Finding::Expiring { at } => (Some(*at), rotate()),
             Finding::UsedAfterReplacement { last_used, .. } => {
-                (Some(last_used), revoke("superseded"))
+                (Some(*last_used), revoke("superseded"))
             }
+            Finding::ScopesNeverExercised { scopes, since } => {
+                (Some(*since), narrowing(record, scopes))
+            }
+            // Whether its holder is there, only people know.
+            Finding::NewNetwork { first_used, .. } => (Some(*first_used), show()),
             // A kind that a later version of the library adds.
-            _ => (None, format!("tower-api-key show {id}")),
+            _ => (None, show()),
         };
         Self { when, command }
     }
+}
+
+/// The command that leaves the exercised scopes to a key. If it has exercised none, the code of the service may look at
+/// the scopes by itself, which is for people to find out.
+fn narrowing(record: &KeyRecord, never_exercised: &ScopeSet) -> String {
+    let kept = record.scopes().difference(never_exercised);
+    if kept.is_empty() {
+        return format!("tower-api-key show {}", record.id());
+    }
+    let mut command = format!("tower-api-key narrow {}", record.id());
+    for scope in kept.iter() {
+        // `=`, because a scope can begin with a hyphen.
+        command.push_str(" --scope=");
+        command.push_str(&in_shell(scope));
+    }
+    command
+}
+
+/// A text as one word of a shell, whatever is in it: a scope can have `$(…)` in it.
+fn in_shell(text: &str) -> Cow<'_, str> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-_.:/@+,%".contains(it);
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 impl AuditArguments {
@@ -194,7 +236,9 @@ impl AuditArguments {
         let mut query = ReportQuery::new()
             .unused_for(duration(&self.unused_for)?)
             .never_used_for(duration(&self.never_used_for)?)
-            .expiring_within(duration(&self.expiring_within)?);
+            .expiring_within(duration(&self.expiring_within)?)
+            .never_exercised_for(duration(&self.never_exercised_for)?)
+            .new_network_within(duration(&self.new_network_within)?);
         for ignored in &self.ignored {
             query = query.without(match ignored {
                 Ignored::NeverUsed => FindingKind::NeverUsed,
@@ -202,8 +246,31 @@ impl AuditArguments {
                 Ignored::NoExpiry => FindingKind::NoExpiry,
                 Ignored::Expiring => FindingKind::Expiring,
                 Ignored::UsedAfterReplacement => FindingKind::UsedAfterReplacement,
+                Ignored::ScopesNeverExercised => FindingKind::ScopesNeverExercised,
+                Ignored::NewNetwork => FindingKind::NewNetwork,
             });
         }
         Ok(query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_shell;
+
+    #[test]
+    fn r36_a_scope_is_one_word_of_a_shell() {
+        for (text, word) in [
+            ("orders:read", "orders:read"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("a;b", "'a;b'"),
+            ("it's", r"'it'\''s'"),
+            ("*", "'*'"),
+            ("~", "'~'"),
+            ("`id`", "'`id`'"),
+            ("a#b", "'a#b'"),
+        ] {
+            assert_eq!(in_shell(text), word);
+        }
     }
 }

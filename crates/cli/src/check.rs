@@ -235,7 +235,11 @@ impl Finding {
         let mut text = aligned(&rows, colours);
         if let Some(record) = record {
             text.push('\n');
-            text.push_str(&describe::details(record, None, None, colours));
+            text.push_str(&describe::details(
+                record,
+                &describe::Known::default(),
+                colours,
+            ));
         }
         output.either(&value, &text)
     }

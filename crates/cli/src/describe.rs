@@ -1,12 +1,13 @@
 //! Records for people and for programs. The digest is for neither.
 
 use serde_json::Value;
-use tower_api_key::store::HistoryEntry;
+use tower_api_key::store::{HistoryEntry, KeyUsage};
 use tower_api_key::{Clock, KeyRecord, KeyState, KeyView, Label, SystemClock, Timestamp};
 
 use crate::history::author;
 use crate::output::columns;
 use crate::table::{Cell, Style, aligned, fitted};
+use crate::usage;
 
 /// The record as it is now.
 fn view(record: &KeyRecord) -> KeyView {
@@ -78,13 +79,16 @@ pub(crate) fn list<'a>(
     fitted(rows, &ELASTIC, columns(), colours)
 }
 
+/// What is known of a key apart from its record.
+#[derive(Default)]
+pub(crate) struct Known<'a> {
+    pub(crate) last_used: Option<Timestamp>,
+    pub(crate) usage: KeyUsage,
+    pub(crate) last_change: Option<&'a HistoryEntry>,
+}
+
 /// A line for each field.
-pub(crate) fn details(
-    record: &KeyRecord,
-    last_used: Option<Timestamp>,
-    last_change: Option<&HistoryEntry>,
-    colours: bool,
-) -> String {
+pub(crate) fn details(record: &KeyRecord, known: &Known<'_>, colours: bool) -> String {
     let mut rows = Vec::new();
     let mut row = |name: &str, text: &str, style| {
         rows.push(vec![Cell::new(name, Style::Strong), Cell::new(text, style)]);
@@ -140,10 +144,13 @@ pub(crate) fn details(
     for (name, value) in record.metadata().iter() {
         row("metadata", &format!("{name}={value}"), plain);
     }
-    if let Some(at) = last_used {
+    if let Some(at) = known.last_used {
         row("last used", &at.to_rfc3339(), plain);
     }
-    if let Some(change) = last_change {
+    for (name, text) in usage::lines(&known.usage) {
+        row(name, &text, plain);
+    }
+    if let Some(change) = known.last_change {
         let (at, kind) = (change.at().to_rfc3339(), change.kind());
         row(
             "changed",

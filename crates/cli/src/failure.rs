@@ -110,7 +110,7 @@ impl From<Error> for Failure {
                 Exit::Conflict,
                 Some("nothing was imported, because a key can be imported only once"),
             ),
-            ErrorKind::Store | ErrorKind::Generator => (Exit::Store, None),
+            ErrorKind::Store | ErrorKind::Generator | ErrorKind::Clock => (Exit::Store, None),
             _ => (Exit::Usage, None),
         };
         let failure = match (error.kind(), error.source()) {

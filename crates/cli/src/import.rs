@@ -59,7 +59,11 @@ pub(crate) async fn import(
         (None, Some(plaintext)) => ring.import_plaintext(import, plaintext).await?,
         (None, None) => return Ok(()),
     };
-    let text = describe::details(&record, None, None, colours(&std::io::stdout()));
+    let text = describe::details(
+        &record,
+        &describe::Known::default(),
+        colours(&std::io::stdout()),
+    );
     output.either(
         &json!({ "record": describe::json_of(&record, None) }),
         &text,

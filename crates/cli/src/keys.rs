@@ -121,7 +121,11 @@ async fn hand_over(
     }
     if !output.json {
         let colours = colours(&std::io::stderr());
-        tell(&describe::details(record, None, None, colours));
+        tell(&describe::details(
+            record,
+            &describe::Known::default(),
+            colours,
+        ));
         if let Some(replaced) = replaced {
             replaced.note(output);
         }

@@ -93,7 +93,8 @@
 //!
 //! # Keys that need attention
 //!
-//! `audit` finds keys that are unused, that end soon or never, and that were replaced and are still used
+//! `audit` finds keys that are unused, that end soon or never, that were replaced and are still used, that have scopes which
+//! no request needs, and that are used from a new network
 //! ([guide](tower_api_key::guide::reports)). Under each finding is the command that mends it, to be run with the
 //! same store and realm. If there is a finding, the exit code is 8:
 //!
@@ -102,9 +103,10 @@
 //! tower-api-key audit --unused-for 30d --ignore no_expiry --json | jq -r '.[].findings[].command'
 //! ```
 //!
-//! With `--json`, standard output is an array of the records of such keys, each with `findings`: `kind`, `at`, `command`, and
-//! `replaced_by` for a replaced key. The array is written while the keys are read, so it is not complete if the exit code
-//! is 5 or 6. What is unused is known only if the service tracks uses.
+//! With `--json`, standard output is an array of the records of such keys, each with `findings`: `kind`, `at`, `command`,
+//! `replaced_by` for a replaced key, `scopes` for those that were never exercised, and `network` for a new one. The array is written while the keys are read, so it is not complete if the exit code
+//! is 5 or 6. What is unused is known only if the service tracks uses, and what is never exercised or new if it tracks
+//! that. `show` prints what is known of a key.
 //!
 //! # What is a secret
 //!

@@ -33,6 +33,7 @@ mod staleness;
 mod store_url;
 mod table;
 mod text;
+mod usage;
 
 use std::process::ExitCode;
 

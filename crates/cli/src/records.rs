@@ -16,6 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::lineage::{living_beside, note_living, warn_of_prefix};
 use crate::output::{Output, colours};
 use crate::paste::Named;
+use crate::usage;
 
 pub(crate) async fn narrow(
     common: &Common,
@@ -167,7 +168,9 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     let record = ring.get(id).await?;
     let record = record.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let last_used = ring.last_used(id).await?;
-    // Not every store keeps a history.
+    // Not every store keeps what keys were used for, or a history.
+    let usage = ring.usages(&[id]).await.unwrap_or_default().pop();
+    let usage = usage.unwrap_or_default();
     let newest = HistoryQuery::new().key(id).limit(1);
     let history = ring.history(&newest).await.ok();
     let last = history.as_deref().and_then(<[HistoryEntry]>::first);
@@ -181,7 +184,16 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
             "by_hand": last.is_by_hand(),
         })
     });
-    let text = describe::details(&record, last_used, last, colours(&std::io::stdout()));
+    if let Some(usage) = usage::json_of(&usage) {
+        value["usage"] = usage;
+    }
+    let colours = colours(&std::io::stdout());
+    let known = describe::Known {
+        last_used,
+        usage,
+        last_change: last,
+    };
+    let text = describe::details(&record, &known, colours);
     output.either(&value, &text)
 }
 

@@ -181,3 +181,106 @@ fn a_record_that_cannot_be_read_is_no_clean_report() {
     let said = "tower-api-key: 1 record cannot be read, and could not be judged";
     assert_eq!(last, said);
 }
+
+/// What is known of a key, in SQL: the exercised scopes since so many days ago, and the networks.
+fn use_for(shell: &Shell, id: &str, scopes: &str, since: u64, networks: &str) {
+    let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
+    let (first, last) = (now() - since * DAY, now() - 60);
+    let row = format!(
+        "INSERT INTO api_key_usage (realm, key_id, scopes, scopes_first, scopes_last, networks, \
+         networks_first, networks_further) VALUES \
+         ('orders', '{id}00000000', '{scopes}', {first}, {last}, '{networks}', {first}, 0)"
+    );
+    database.execute_batch(&row).unwrap();
+}
+
+fn with_scopes(shell: &Shell, id: &str, scopes: &str) {
+    let late = (now() + 60 * DAY).to_string();
+    insert(shell, id, "alice", &late, &(now() - 60).to_string());
+    let database = Connection::open(shell.folder.path().join("keys.db")).unwrap();
+    unguarded(&database, || {
+        let scopes = format!("UPDATE api_keys SET scopes = '{scopes}', version = version + 1");
+        let scopes = format!("{scopes} WHERE id = '{id}00000000'");
+        database.execute_batch(&scopes).unwrap();
+    });
+}
+
+#[test]
+fn scopes_that_no_request_needs_are_taken_away_by_the_command() {
+    let shell = Shell::new();
+    with_scopes(&shell, "AAAA", "orders:read orders:write");
+    with_scopes(&shell, "BBBB", "$(touch${IFS}hacked) -x a b");
+    // In use for too short a time, and one without a scope that was exercised.
+    with_scopes(&shell, "CCCC", "orders:read orders:write");
+    with_scopes(&shell, "DDDD", "orders:read");
+    use_for(&shell, "AAAA", "orders:read", 100, "");
+    use_for(&shell, "BBBB", "$(touch${IFS}hacked) -x", 100, "");
+    use_for(&shell, "CCCC", "orders:read", 80, "");
+    use_for(&shell, "DDDD", "", 100, "");
+    let audit = ["audit", "--json", "--ignore", "new_network"];
+    let Ran { code, stdout, .. } = shell.run(&audit);
+    assert_eq!(code, 8);
+    let keys: Value = serde_json::from_str(&stdout).unwrap();
+    let seen: Vec<(&str, &Value)> = keys
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| {
+            let finding = &key["findings"][0];
+            assert_eq!(finding["kind"], "scopes_never_exercised");
+            (finding["command"].as_str().unwrap(), &finding["scopes"])
+        })
+        .collect();
+    let expected = [
+        (
+            "tower-api-key narrow AAAA00000000 --scope=orders:read",
+            &json!(["orders:write"]),
+        ),
+        (
+            "tower-api-key narrow BBBB00000000 --scope='$(touch${IFS}hacked)' --scope=-x",
+            &json!(["a", "b"]),
+        ),
+        ("tower-api-key show DDDD00000000", &json!(["orders:read"])),
+    ];
+    assert_eq!(seen, expected);
+    for (command, _) in &expected {
+        let ran = shell.type_in(command);
+        assert_eq!(ran.code, 0, "{command}: {ran:?}");
+    }
+    assert!(!shell.folder.path().join("hacked").exists());
+    let later = ["--never-exercised-for", "101d"];
+    let ran = shell.run(&[&audit[..], &later].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // The first two are mended.
+    let kinds = "scopes_never_exercised";
+    let Ran { stdout, .. } = shell.run(&["audit"]);
+    assert_eq!(stdout.matches(kinds).count(), 1, "{stdout}");
+    let shown = shell.run(&["show", "AAAA00000000"]).stdout;
+    assert!(shown.contains("orders:read (tracked since "), "{shown}");
+}
+
+#[test]
+fn a_network_that_is_new_to_a_key_is_a_finding() {
+    let shell = Shell::new();
+    with_scopes(&shell, "AAAA", "a");
+    let (old, new) = (now() - 100 * DAY, now() - 2 * DAY);
+    let networks = format!("203.0.113.0/24 {old} {new},2001:db8::/48 {new} {new}");
+    use_for(&shell, "AAAA", "a", 100, &networks);
+    let Ran { code, stdout, .. } = shell.run(&["audit", "--json"]);
+    assert_eq!(code, 8);
+    let keys: Value = serde_json::from_str(&stdout).unwrap();
+    let finding = json!({
+        "kind": "new_network",
+        "at": rfc3339(new),
+        "command": "tower-api-key show AAAA00000000",
+        "network": "2001:db8::/48",
+    });
+    assert_eq!(keys[0]["findings"], json!([finding]));
+    let Ran { code, .. } = shell.run(&["audit", "--new-network-within", "1d"]);
+    assert_eq!(code, 0);
+    let Ran { stdout, .. } = shell.run(&["show", "AAAA00000000", "--json"]);
+    let shown: Value = serde_json::from_str(&stdout).unwrap();
+    let known = shown["usage"]["networks"]["known"].as_array().unwrap();
+    assert_eq!(known.len(), 2, "{stdout}");
+    assert_eq!(shown["usage"]["scopes"]["exercised"], "a");
+}

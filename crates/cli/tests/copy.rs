@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tower_api_key::store::{Change, KeyStore, ListQuery, Write};
+use tower_api_key::store::{
+    Change, KeyStore, KeyUsage, ListQuery, NetworkUse, ScopeUse, UsedNetwork, Write,
+};
 use tower_api_key::{
-    KeyDigest, KeyId, KeyRecordParts, Realm, Revocation, RevocationReason, Timestamp,
+    ClientNetwork, KeyDigest, KeyId, KeyRecordParts, Realm, Revocation, RevocationReason, Timestamp,
 };
 use tower_api_key_postgres::PostgresStore;
 use tower_api_key_sqlite::SqliteStore;
@@ -14,8 +16,8 @@ use super::{Ran, Shell, failed, ran};
 use tower_api_key_test_support::pg_server::{database, empty_database, execute};
 use tower_api_key_test_support::sqlite::unguarded;
 
-/// Every record of a store, in the order of realms and ids, with its last use.
-type Records = Vec<(KeyRecordParts, Option<Timestamp>)>;
+/// Every record of a store, in the order of realms and ids, with its last use and what it was used for.
+type Records = Vec<(KeyRecordParts, (Option<Timestamp>, KeyUsage))>;
 
 impl Shell {
     /// Makes another store in the folder, and returns its URL.
@@ -79,6 +81,8 @@ async fn records(store: &dyn KeyStore) -> Records {
         let page = page.complete().unwrap();
         let ids: Vec<KeyId> = page.iter().map(|record| record.id()).collect();
         let uses = store.last_uses(&realm, &ids).await.unwrap();
+        let usages = store.usages(&realm, &ids).await.unwrap();
+        let uses = uses.into_iter().zip(usages);
         all.extend(page.iter().map(|record| record.to_parts()).zip(uses));
     }
     all
@@ -161,6 +165,15 @@ async fn full(shell: &Shell) -> (Vec<String>, String) {
         Timestamp::from_unix(1_800_000_001),
     );
     store.record_uses(&realm, &[used]).await.unwrap();
+    let at = Timestamp::from_unix;
+    let scopes = ScopeUse::new(at(1_800_000_000), at(1_800_000_001), "a b".parse().unwrap());
+    let network = ClientNetwork::of("203.0.113.9".parse().unwrap());
+    let network = UsedNetwork::new(network, at(1_800_000_000), at(1_800_000_001));
+    let usage = KeyUsage::new()
+        .scope_use(scopes)
+        .network_use(NetworkUse::new(network.first, [network], 7));
+    let usage = [(first_id.parse().unwrap(), usage)];
+    store.record_usage(&realm, &usage).await.unwrap();
     (vec![first, second, third], dead)
 }
 
@@ -416,10 +429,10 @@ async fn different_records_of_one_id_or_digest_are_named_and_the_rest_is_copied(
         assert!(ran.stderr.contains(&counts), "{ran:?}");
         let after = records(&*store).await;
         for parts in held {
-            assert!(after.contains(&(parts, None)));
+            assert!(after.contains(&(parts, Default::default())));
         }
         for number in [0, 6, 7, 8, 9] {
-            assert!(after.contains(&(bare(number, "orders"), None)));
+            assert!(after.contains(&(bare(number, "orders"), Default::default())));
         }
         assert_eq!(after.len(), 9);
         let again = shell.copy(&shell.store, &target);
@@ -520,7 +533,7 @@ async fn a_realm_that_is_named_is_copied_alone_and_it_says_so() {
     );
     assert_eq!(
         records(&*sqlite(&target)).await,
-        [(bare(1, "orders"), None)]
+        [(bare(1, "orders"), Default::default())]
     );
     assert_eq!(shell.copy(&shell.store, &target), copied(1, 0, 1));
 

@@ -34,6 +34,8 @@ pub enum Clause {
     Purge,
     /// A last use moves forward and changes nothing else.
     LastUse,
+    /// What is known of the uses of a key grows, and changes nothing else.
+    Usage,
     /// A notice of expiry is claimed once, and only of a key that needs one.
     ExpiryNotices,
     /// A history has an entry for each change that was applied, with its actor. It outlives the records.
@@ -74,6 +76,7 @@ impl Clause {
             Self::Listing => "listing",
             Self::Purge => "purge",
             Self::LastUse => "last use",
+            Self::Usage => "usage",
             Self::ExpiryNotices => "expiry notices",
             Self::History => "history",
             Self::GetMany => "get many",

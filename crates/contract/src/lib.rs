@@ -69,6 +69,7 @@ mod table;
 mod tasks;
 mod trial;
 mod uniqueness;
+mod usage;
 mod violation;
 mod visibility;
 
@@ -104,8 +105,8 @@ pub async fn contract<S: KeyStore>(empty_store: impl AsyncFn() -> S) -> Result<(
     contract_without(&[], empty_store).await
 }
 
-/// As [`contract`], for a store that removes no records, keeps no last uses, keeps no claims of notices or keeps no history: without
-/// [`Clause::Purge`], [`Clause::LastUse`], [`Clause::ExpiryNotices`], [`Clause::History`] or several of them. The store must refuse those calls as
+/// As [`contract`], for a store that removes no records, keeps no last uses, keeps no usage, keeps no claims of notices or keeps no history: without
+/// [`Clause::Purge`], [`Clause::LastUse`], [`Clause::Usage`], [`Clause::ExpiryNotices`], [`Clause::History`] or several of them. The store must refuse those calls as
 /// [`Unsupported`](tower_api_key::store::StoreErrorKind::Unsupported), as the defaults of [`KeyStore`] do.
 ///
 /// # Errors
@@ -122,12 +123,13 @@ pub async fn contract_without<S: KeyStore>(
     let optional = [
         Clause::Purge,
         Clause::LastUse,
+        Clause::Usage,
         Clause::ExpiryNotices,
         Clause::History,
     ];
     assert!(
         left_out.iter().all(|clause| optional.contains(clause)),
-        "only the clauses purge, last use, expiry notices and history can be left out"
+        "only the clauses purge, last use, usage, expiry notices and history can be left out"
     );
     assert_threads();
     let trial = async |clause| Trial::new(empty_store().await, clause);
@@ -160,6 +162,14 @@ pub async fn contract_without<S: KeyStore>(
         expiry_notices::check(&trial(Clause::ExpiryNotices).await).await?;
         if !left_out.contains(&Clause::Purge) {
             expiry_notices::check_purged(&trial(Clause::ExpiryNotices).await).await?;
+        }
+    }
+    if left_out.contains(&Clause::Usage) {
+        usage::check_refused(&trial(Clause::Usage).await).await?;
+    } else {
+        usage::check(&trial(Clause::Usage).await).await?;
+        if !left_out.contains(&Clause::Purge) {
+            usage::check_purged(&trial(Clause::Usage).await).await?;
         }
     }
     if left_out.contains(&Clause::History) {

@@ -2,7 +2,7 @@
 
 use tower_api_key::store::{
     BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
+    KeyUsage, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, SystemClock, Timestamp};
 use tower_api_key_contract::{Clause, contract, contract_without};
@@ -161,6 +161,22 @@ impl KeyStore for Faulty {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         self.store.last_uses(realm, ids)
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.record_usage(realm, usages)
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        self.store.usages(realm, ids)
     }
 
     fn history<'a>(

@@ -18,6 +18,7 @@ mod revocations;
 mod state;
 mod tables;
 mod upkeep;
+mod usages;
 mod uses;
 
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use tower_api_key_contract::{Clause, contract, contract_without};
 
 use broken::BrokenStore;
 use fault::{Fault, Field, Filter};
+
+/// What a [`BrokenStore`] does not do.
+const LEFT_OUT: [Clause; 2] = [Clause::Usage, Clause::History];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_the_contract() {
@@ -47,7 +51,7 @@ async fn a_shared_store_keeps_the_contract() {
 /// The others fail because of their fault, and not because of how they are built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_without_a_fault_keeps_the_contract() {
-    contract_without(&[Clause::History], async || BrokenStore::new(Fault::None))
+    contract_without(&LEFT_OUT, async || BrokenStore::new(Fault::None))
         .await
         .unwrap();
 }
@@ -68,7 +72,7 @@ fn is_caught(fault: Fault, clause: Clause, seen: &str) {
         .build()
         .unwrap();
     let violation = runtime
-        .block_on(contract_without(&[Clause::History], async || {
+        .block_on(contract_without(&LEFT_OUT, async || {
             BrokenStore::new(fault)
         }))
         .expect_err("the suite passes a broken store");

@@ -89,9 +89,10 @@ impl KeyStore for Plain {
     }
 }
 
-pub(super) const OPTIONAL: [Clause; 4] = [
+pub(super) const OPTIONAL: [Clause; 5] = [
     Clause::Purge,
     Clause::LastUse,
+    Clause::Usage,
     Clause::ExpiryNotices,
     Clause::History,
 ];
@@ -136,7 +137,7 @@ async fn a_store_that_leaves_a_part_out_says_so() {
 
 #[tokio::test]
 #[should_panic(
-    expected = "only the clauses purge, last use, expiry notices and history can be left out"
+    expected = "only the clauses purge, last use, usage, expiry notices and history can be left out"
 )]
 async fn no_other_clause_can_be_left_out() {
     let _ = contract_without(&[Clause::Revocation], async || MemoryStore::new()).await;
@@ -155,6 +156,7 @@ async fn a_ring_denies_what_its_store_does_not_do() {
     };
     refused(ring.purge().await.unwrap_err());
     refused(ring.last_used(issued.id()).await.unwrap_err());
+    refused(ring.usages(&[issued.id()]).await.unwrap_err());
     // A list of keys has no use to show.
     let record = Arc::clone(issued.record());
     assert_eq!(ring.views(&[record]).await.unwrap().len(), 1);

@@ -40,7 +40,7 @@
 //!
 //! - Keys are managed by editing the file: issuing, rotating and revoking by a ring fail as
 //!   [`ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly).
-//! - Last uses, which keys were revoked, and which notices of expiry were told, are kept in memory. The next process knows only the
+//! - Last uses, what keys were used for, which keys were revoked, and which notices of expiry were told, are kept in memory. The next process knows only the
 //!   file. So each process tells the [notices](tower_api_key::KeyRing::upkeep) of a key, and after a restart the nearest one again.
 //! - A change is noticed within two seconds, by a thread. It does not need notifications of the system.
 
@@ -67,8 +67,8 @@ use std::sync::Arc;
 pub use options::FileOptions;
 
 use tower_api_key::store::{
-    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, Index, KeyStore, ListQuery, Lookup,
-    MemoryStore, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, Index, KeyStore, KeyUsage, ListQuery,
+    Lookup, MemoryStore, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -276,6 +276,22 @@ impl KeyStore for FileStore {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         self.records().last_uses(realm, ids)
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.records().record_usage(realm, usages)
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        self.records().usages(realm, ids)
     }
 }
 

@@ -75,6 +75,7 @@ mod tables;
 mod task;
 mod transaction;
 mod url;
+mod usage;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -85,7 +86,7 @@ use sqlx::postgres::PgRow;
 use tower_api_key::store::sql::{column_time, moment};
 use tower_api_key::store::{
     BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -237,6 +238,14 @@ pub use sqlx;
 /// that are due. It needs no further grant. Until the migration has run, the upkeep of a ring that
 /// [notifies](tower_api_key::KeyRingBuilder::expiry_notices) reports once that it is missing. A dump has the column, and so has a
 /// logical replica. After a failover that lost commits, notices can be told again.
+///
+/// # What keys were used for
+///
+/// Migration 0012 makes `tower_api_key_usage`, a row for each key whose uses are
+/// [tracked](tower_api_key::KeyRingBuilder::track_scope_use), and a trigger that removes it with the key. A role that has `SELECT`
+/// on `tower_api_keys` when the migration runs may read it, and one that has `UPDATE` may write it. Later roles need these
+/// rights on it too. With a schema from before, nothing of it is kept
+/// ([`Unsupported`](tower_api_key::store::StoreErrorKind::Unsupported)).
 ///
 /// # Poolers
 ///
@@ -489,6 +498,30 @@ impl KeyStore for PostgresStore {
                 query.bind(realm.as_str().to_owned()).bind(ids).bind(times)
             };
             connections.execute(query).await.map(drop)
+        }))
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let usages = usages.to_vec();
+        Box::pin(detached(async move {
+            usage::record(&connections, &realm, &usages).await
+        }))
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        let (connections, realm) = (Arc::clone(&self.0), realm.clone());
+        let ids = ids.to_vec();
+        Box::pin(detached(async move {
+            usage::list(&connections, &realm, &ids).await
         }))
     }
 

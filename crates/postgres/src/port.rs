@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tower_api_key::store::{
     BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
+    KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -122,6 +122,22 @@ impl KeyStore for Port {
         _: &'a Realm,
         _: &'a [(KeyId, Timestamp)],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn usages<'a>(
+        &'a self,
+        _: &'a Realm,
+        _: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
         Box::pin(async { Err(not_here()) })
     }
 

@@ -245,6 +245,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0009_limits.sql"),
         include_str!("../migrations/0010_history.sql"),
         include_str!("../migrations/0011_expiry_notices.sql"),
+        include_str!("../migrations/0012_usage.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

@@ -23,6 +23,7 @@ mod revoking;
 mod standstill;
 mod subjects;
 mod transactions;
+mod usage;
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 11;
+const MIGRATIONS: u32 = 12;
 
 /// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {

@@ -20,3 +20,4 @@ pub mod purges;
 pub mod records;
 pub mod revocations;
 pub mod schema;
+pub mod usages;

@@ -4,7 +4,7 @@
 pub const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub const MIGRATIONS: [&str; 10] = [
+pub const MIGRATIONS: [&str; 11] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -15,17 +15,18 @@ pub const MIGRATIONS: [&str; 10] = [
     include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
+    include_str!("schema_11.sql"),
 ];
 
 /// The version of the schema that the stores read and write.
-pub const VERSION: i64 = 10;
+pub const VERSION: i64 = 11;
 
 /// The parts that the migrations make and the stores rely on: name, type and statement. Indexes are not included, nor
 /// triggers and indexes that others add: without its own index, a store is slow but correct.
 pub const PARTS: &str = "SELECT name, type, sql FROM main.sqlite_schema \
      WHERE type IN ('table', 'view', 'trigger') \
      AND tbl_name IN ('api_keys', 'api_key_scope_sets', 'api_key_changes', 'api_key_feed', \
-     'api_key_subjects', 'api_key_history', 'api_key_acting') \
+     'api_key_subjects', 'api_key_history', 'api_key_acting', 'api_key_usage') \
      ORDER BY name";
 
 /// A row of [`PARTS`].
@@ -66,6 +67,7 @@ pub fn require_parts(expected: &[Part], found: &[Part]) -> Result<(), String> {
         "api_key_feed" => "table of the staleness",
         "api_key_subjects" => "table of subjects",
         "api_key_history" => "history",
+        "api_key_usage" => "table of usage",
         "api_key_acting" => "table of those who act",
         _ => "table of scopes",
     };

@@ -83,6 +83,7 @@ mod schema;
 mod settings;
 mod statement;
 mod task;
+mod usage;
 mod write;
 
 use std::fmt;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use futures_timer::Delay;
 use tower_api_key::store::{
     BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
+    KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 use tower_api_key_sqlite_schema::notices::Notices;
 use tower_api_key_sqlite_schema::{history as history_steps, purges};
 
 use super::task::{self, detached};
-use super::{SqlxSqliteStore, expiring, history, list, read, write};
+use super::{SqlxSqliteStore, expiring, history, list, read, usage, write};
 
 impl KeyStore for SqlxSqliteStore {
     fn find(&self, realm: &Realm, digest: &KeyDigest) -> Lookup {
@@ -219,6 +219,33 @@ impl KeyStore for SqlxSqliteStore {
             write::record_uses(&mut writing, &self.0.place, realm, uses).await?;
             self.0.commit(writing).await
         })
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut taken = self.0.taken().await?;
+            let mut writing = self.0.writing(&mut taken).await?;
+            usage::record(&mut writing, &self.0.place, realm, usages).await?;
+            self.0.commit(writing).await
+        })
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        let (connections, realm, ids) = (Arc::clone(&self.0), realm.clone(), ids.to_vec());
+        Box::pin(detached(async move {
+            let mut taken = connections.taken().await?;
+            let mut reading = connections.reading(&mut taken).await?;
+            let usages = usage::list(&mut reading, &connections.place, &realm, &ids).await;
+            connections.read(reading, usages).await
+        }))
     }
 
     fn last_uses<'a>(

@@ -113,6 +113,7 @@ mod schema;
 mod shared;
 mod state;
 mod stopwatch;
+mod usage;
 mod watcher;
 mod worker;
 mod write;

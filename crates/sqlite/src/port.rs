@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tower_api_key::store::{
     BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
+    KeyUsage, ListQuery, Lookup, Page, Revoked, StoreError, StoreErrorKind, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
@@ -15,7 +15,7 @@ use super::place::Place;
 use super::readers::SLOW;
 use super::stopwatch::Moment;
 use super::worker::Worker;
-use super::{SqliteStore, expiring, history, list, purge, read, revoke, write};
+use super::{SqliteStore, expiring, history, list, purge, read, revoke, usage, write};
 
 /// Up to this many records are read in the calling thread, as one is.
 const FEW: usize = 16;
@@ -152,6 +152,26 @@ impl KeyStore for SqliteStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let (realm, uses) = (realm.clone(), uses.to_vec());
         self.write(move |connection, place| write::record_uses(connection, place, &realm, &uses))
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (realm, usages) = (realm.clone(), usages.to_vec());
+        self.write(move |connection, place| usage::record(connection, place, &realm, &usages))
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        let (realm, ids) = (realm.clone(), ids.to_vec());
+        self.read(&self.0.management, move |connection, place| {
+            usage::list(connection, place, &realm, &ids)
+        })
     }
 
     fn last_uses<'a>(

@@ -28,6 +28,7 @@ mod revoking;
 mod server;
 mod sharing;
 mod triggers;
+mod usage;
 
 use std::error::Error;
 use std::time::Duration;

@@ -44,7 +44,7 @@ impl Facts {
         }
     }
 
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address
     }
 

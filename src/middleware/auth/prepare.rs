@@ -21,7 +21,8 @@ impl<S> Layer<S> for ApiKeyLayer {
     /// # Panics
     ///
     /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
-    /// source of facts, so that the mistake shows at startup.
+    /// source of facts, or [tracks networks](crate::KeyRingBuilder::track_networks) and the layer has no source of
+    /// addresses, so that the mistake shows at startup.
     #[track_caller]
     fn layer(&self, inner: S) -> ApiKeyAuth<S> {
         ApiKeyAuth::new(inner, self.prepare())
@@ -42,7 +43,8 @@ impl ApiKeyLayer {
     /// # Panics
     ///
     /// If a ring [grants](crate::KeyRingBuilder::grantable_caveats) a caveat for which the layer has no
-    /// source of facts, as the layer does when it wraps a service.
+    /// source of facts, or [tracks networks](crate::KeyRingBuilder::track_networks) and the layer has no source of
+    /// addresses, as the layer does when it wraps a service.
     #[track_caller]
     pub fn authenticator(&self) -> Authenticator {
         Authenticator::new(self.prepare())
@@ -56,6 +58,10 @@ impl ApiKeyLayer {
             if let Some(kind) = kinds.find(|kind| !self.facts.cover(**kind)) {
                 panic!("{}", without_source(*kind));
             }
+            assert!(
+                !ring.tracks_networks() || self.facts.cover(CaveatKind::Net),
+                "{NETWORKS_WITHOUT_SOURCE}"
+            );
         }
         let responses = Arc::new(Responses::new(
             self.ring.realm(),
@@ -125,6 +131,9 @@ impl ApiKeyLayer {
         self.lifetime.filter(|_| self.guard_responses)
     }
 }
+
+const NETWORKS_WITHOUT_SOURCE: &str = "the ring tracks the networks of clients, and this ApiKeyLayer does not know them: call client_address on the \
+     layer, or do not call track_networks on the ring";
 
 fn without_source(kind: CaveatKind) -> String {
     let call = match kind {

@@ -220,7 +220,11 @@ impl Required {
 
     #[inline]
     pub(crate) fn is_met_by(&self, key: &VerifiedKey) -> bool {
-        self.requirement.is_met_by(key.scopes())
+        let is_met = self.requirement.is_met_by(key.scopes());
+        if is_met {
+            key.exercise(&self.requirement);
+        }
+        is_met
     }
 
     /// The response to a key that does not meet the requirement. The layer's responder makes it if there is none

@@ -42,6 +42,7 @@ impl VerifiedKey {
     /// [requirement](Rejection::requirement).
     pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
         if requirement.is_met_by(self.scopes()) {
+            self.exercise(requirement);
             return Ok(());
         }
         let kind = RejectionKind::InsufficientScope;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use crate::access::client_network::ClientNetwork;
+use crate::access::scope_set::ScopeSet;
 use crate::key::KeyId;
 use crate::time::Timestamp;
 
 /// Why a key needs attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Finding {
     /// No use of the key is known, although it is valid for [long enough](super::ReportQuery::never_used_for).
@@ -34,17 +36,35 @@ pub enum Finding {
         /// The key that took its place. `None` if no later key of the lineage is in the store.
         replaced_by: Option<KeyId>,
     },
+    /// The key has scopes that no request needed for [long enough](super::ReportQuery::never_exercised_for), at rings that
+    /// [track](crate::KeyRingBuilder::track_scope_use) that.
+    ScopesNeverExercised {
+        /// These scopes, at least one. If they are all of the key, no request needed any.
+        scopes: ScopeSet,
+        /// The first use that was tracked.
+        since: Timestamp,
+    },
+    /// The key was used from a network for the first time, [not long](super::ReportQuery::new_network_within) ago, and was
+    /// used from others before. It is known from rings that [track](crate::KeyRingBuilder::track_networks) networks.
+    NewNetwork {
+        /// The network.
+        network: ClientNetwork,
+        /// The first use from there, as of the last upkeep.
+        first_used: Timestamp,
+    },
 }
 
 impl Finding {
     /// The kind of the finding.
-    pub const fn kind(self) -> FindingKind {
+    pub const fn kind(&self) -> FindingKind {
         match self {
             Self::NeverUsed { .. } => FindingKind::NeverUsed,
             Self::Unused { .. } => FindingKind::Unused,
             Self::NoExpiry => FindingKind::NoExpiry,
             Self::Expiring { .. } => FindingKind::Expiring,
             Self::UsedAfterReplacement { .. } => FindingKind::UsedAfterReplacement,
+            Self::ScopesNeverExercised { .. } => FindingKind::ScopesNeverExercised,
+            Self::NewNetwork { .. } => FindingKind::NewNetwork,
         }
     }
 }
@@ -63,6 +83,10 @@ pub enum FindingKind {
     Expiring,
     /// [`Finding::UsedAfterReplacement`].
     UsedAfterReplacement,
+    /// [`Finding::ScopesNeverExercised`].
+    ScopesNeverExercised,
+    /// [`Finding::NewNetwork`].
+    NewNetwork,
 }
 
 impl FindingKind {
@@ -74,6 +98,8 @@ impl FindingKind {
             Self::NoExpiry => "no_expiry",
             Self::Expiring => "expiring",
             Self::UsedAfterReplacement => "used_after_replacement",
+            Self::ScopesNeverExercised => "scopes_never_exercised",
+            Self::NewNetwork => "new_network",
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use super::report_query::ReportQuery;
 use crate::record::KeyRecord;
+use crate::store::{KeyUsage, UsedNetwork};
 use crate::time::Timestamp;
 
 /// What a record and its last use say by themselves.
@@ -55,4 +56,49 @@ pub(super) fn findings(
         Some(_) => {}
     }
     Found::All(found)
+}
+
+/// The findings on what a key was used for.
+pub(super) fn findings_on_usage(
+    record: &KeyRecord,
+    usage: &KeyUsage,
+    query: &ReportQuery,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if record.valid_until() <= now {
+        return found;
+    }
+    // A key that was replaced ends by itself, with its scopes.
+    if record.grace_ends_at().is_none() {
+        found.extend(never_exercised(record, usage, query));
+    }
+    found.extend(new_networks(usage, query, now));
+    found
+}
+
+/// In use for long enough, and not for these scopes.
+fn never_exercised(record: &KeyRecord, usage: &KeyUsage, query: &ReportQuery) -> Option<Finding> {
+    let used = usage.scopes()?;
+    let since = used.first();
+    let is_long = since.checked_add(query.never_exercised_for)? <= used.last();
+    let scopes = record.scopes().difference(used.scopes());
+    (is_long && !scopes.is_empty()).then_some(Finding::ScopesNeverExercised { scopes, since })
+}
+
+/// The networks that are new, of a key that is not.
+fn new_networks(usage: &KeyUsage, query: &ReportQuery, now: Timestamp) -> Vec<Finding> {
+    let is_before = |at: Timestamp| {
+        let end = at.checked_add(query.new_network_within);
+        end.is_some_and(|end| end <= now)
+    };
+    let Some(used) = usage.networks().filter(|used| is_before(used.first())) else {
+        return Vec::new();
+    };
+    let new = used.networks().iter().filter(|it| !is_before(it.first));
+    let finding = |it: &UsedNetwork| Finding::NewNetwork {
+        network: it.network,
+        first_used: it.first,
+    };
+    new.map(finding).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use crate::record::KeyView;
-use crate::store::{Cursor, Unreadable};
+use crate::store::{Cursor, KeyUsage, Unreadable};
 
 /// A part of a report: the keys with findings, in the order of their ids.
 #[derive(Debug, Clone)]
@@ -10,6 +10,7 @@ pub struct ReportPage {
     pub(super) keys: Vec<ReportedKey>,
     pub(super) unreadable: Vec<Unreadable>,
     pub(super) used: usize,
+    pub(super) knows_usage: bool,
     judged: usize,
     knows_uses: bool,
     next: Option<Cursor>,
@@ -21,6 +22,7 @@ impl ReportPage {
             keys: Vec::new(),
             unreadable: Vec::new(),
             used: 0,
+            knows_usage: false,
             judged,
             knows_uses,
             next,
@@ -53,6 +55,12 @@ impl ReportPage {
         self.knows_uses
     }
 
+    /// Whether the store keeps what keys were used for, and the report asked for it. If not, no finding is about scopes
+    /// that were never exercised, or about new networks.
+    pub fn knows_usage(&self) -> bool {
+        self.knows_usage
+    }
+
     /// Where the next page begins. `None` if no key comes after this page.
     pub fn next(&self) -> Option<Cursor> {
         self.next
@@ -64,16 +72,26 @@ impl ReportPage {
 pub struct ReportedKey {
     view: KeyView,
     findings: Vec<Finding>,
+    usage: KeyUsage,
 }
 
 impl ReportedKey {
-    pub(super) fn new(view: KeyView, findings: Vec<Finding>) -> Self {
-        Self { view, findings }
+    pub(super) fn new(view: KeyView, findings: Vec<Finding>, usage: KeyUsage) -> Self {
+        Self {
+            view,
+            findings,
+            usage,
+        }
     }
 
     /// The key, with its last use, at the moment at which it was judged.
     pub fn view(&self) -> &KeyView {
         &self.view
+    }
+
+    /// What the key was used for, if [that is known](ReportPage::knows_usage).
+    pub fn usage(&self) -> &KeyUsage {
+        &self.usage
     }
 
     /// The findings, at least one.

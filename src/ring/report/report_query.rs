@@ -14,6 +14,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | [`unused_for`](Self::unused_for) | 90 days | a job that runs once in three months is the rarest that most services have |
 /// | [`never_used_for`](Self::never_used_for) | 30 days | a key that nobody took up within a month is not missed |
 /// | [`expiring_within`](Self::expiring_within) | 14 days | the holder of the key needs time to replace it |
+/// | [`never_exercised_for`](Self::never_exercised_for) | 90 days | as for `unused_for`: a report of a quarter needs its scope four times a year |
+/// | [`new_network_within`](Self::new_network_within) | 30 days | a report of each month shows each new network once or twice |
 /// | [`limit`](Self::limit) | 10 000 keys | some 10 MB of memory, and a store finds its way once for many keys |
 ///
 /// ```
@@ -29,6 +31,8 @@ pub struct ReportQuery {
     pub(super) unused_for: Duration,
     pub(super) never_used_for: Duration,
     pub(super) expiring_within: Duration,
+    pub(super) never_exercised_for: Duration,
+    pub(super) new_network_within: Duration,
     without: Vec<FindingKind>,
     after: Option<Cursor>,
     limit: usize,
@@ -47,6 +51,8 @@ impl ReportQuery {
             unused_for: 90 * DAY,
             never_used_for: 30 * DAY,
             expiring_within: 14 * DAY,
+            never_exercised_for: 90 * DAY,
+            new_network_within: 30 * DAY,
             without: Vec::new(),
             after: None,
             limit: 10_000,
@@ -74,6 +80,22 @@ impl ReportQuery {
         self
     }
 
+    /// Scopes are [never exercised](Finding::ScopesNeverExercised) if no use of the key has exercised them, and the first
+    /// and the last use that were tracked are at least this long apart.
+    #[must_use]
+    pub fn never_exercised_for(mut self, time: Duration) -> Self {
+        self.never_exercised_for = time;
+        self
+    }
+
+    /// A network is [new](Finding::NewNetwork) if the key was first used from there within this time, and was used from
+    /// others earlier than that: what is new to a key that is new itself is no finding.
+    #[must_use]
+    pub fn new_network_within(mut self, time: Duration) -> Self {
+        self.new_network_within = time;
+        self
+    }
+
     /// Leaves out the findings of a kind. It can be called several times.
     #[must_use]
     pub fn without(mut self, kind: FindingKind) -> Self {
@@ -95,8 +117,17 @@ impl ReportQuery {
         self
     }
 
-    pub(super) fn asks(&self, finding: Finding) -> bool {
-        !self.without.contains(&finding.kind())
+    pub(super) fn asks(&self, finding: &Finding) -> bool {
+        self.asks_for(finding.kind())
+    }
+
+    /// Whether it asks what keys were used for.
+    pub(super) fn asks_for_usage(&self) -> bool {
+        self.asks_for(FindingKind::ScopesNeverExercised) || self.asks_for(FindingKind::NewNetwork)
+    }
+
+    fn asks_for(&self, kind: FindingKind) -> bool {
+        !self.without.contains(&kind)
     }
 
     /// The keys that are judged next.

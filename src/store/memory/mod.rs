@@ -15,8 +15,8 @@ use self::history::{History, Made};
 use self::records::Records;
 use super::{
     BoxFuture, Change, Ended, Expected, ExpiryClaims, ExpiryLadder, Found, Freshness, HistoryPage,
-    HistoryQuery, Index, KeyStore, ListQuery, Lookup, MOST_REALMS, Page, Revoked, StoreError,
-    StoreErrorKind, StoreId, Target, Write,
+    HistoryQuery, Index, KeyStore, KeyUsage, ListQuery, Lookup, MOST_REALMS, Page, Revoked,
+    StoreError, StoreErrorKind, StoreId, Target, Write,
 };
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
@@ -328,6 +328,28 @@ impl KeyStore for MemoryStore {
         Box::pin(ready(Ok(())))
     }
 
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let mut records = self.records();
+        for (id, usage) in usages {
+            records.use_for(realm, *id, usage);
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        let records = self.records();
+        let usages = ids.iter().map(|&id| records.usage(realm, id)).collect();
+        Box::pin(ready(Ok(usages)))
+    }
+
     fn last_uses<'a>(
         &'a self,
         realm: &'a Realm,
@@ -353,7 +375,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Grant, KeyRing, ManualClock, RevocationReason};
+    use crate::store::ScopeUse;
+    use crate::{Grant, KeyRing, ManualClock, RevocationReason, ScopeSet};
 
     fn now<T>(future: impl Future<Output = T>) -> T {
         match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -373,7 +396,10 @@ mod tests {
         let id = now(ring.issue(Grant::new("alice"))).unwrap().record().id();
         let used = [(id, Timestamp::from_unix(1_800_000_000))];
         now(store.record_uses(ring.realm(), &used)).unwrap();
-        assert_eq!(store.records().sizes(), [1; 4]);
+        let scopes = ScopeUse::new(used[0].1, used[0].1, ScopeSet::empty());
+        let usage = [(id, KeyUsage::new().scope_use(scopes))];
+        now(store.record_usage(ring.realm(), &usage)).unwrap();
+        assert_eq!(store.records().sizes(), [1; 5]);
         let nearly = Timestamp::from_unix(1_800_000_000 + 89 * 24 * 60 * 60);
         let ladder = ExpiryLadder::default();
         now(store.claim_expiry_notices(ring.realm(), &ladder, nearly, 10)).unwrap();
@@ -382,7 +408,7 @@ mod tests {
         assert_eq!(now(ring.purge()).unwrap(), 1);
         assert_eq!(store.0.index.len(), 0);
         let records = store.records();
-        assert_eq!(records.sizes(), [0; 4]);
+        assert_eq!(records.sizes(), [0; 5]);
         assert_eq!(records.expiring(), [0; 2]);
     }
 
@@ -419,7 +445,7 @@ mod tests {
         assert_eq!(store.records().looked_at(), few);
         now(ring.revoke_subject("alice", RevocationReason::Superseded)).unwrap();
         now(ring.purge()).unwrap();
-        assert_eq!(store.records().sizes(), [0; 4]);
+        assert_eq!(store.records().sizes(), [0; 5]);
         assert_eq!(store.records().tallies(), 0);
     }
 }

@@ -11,7 +11,9 @@ use super::tally::Tallies;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
-use crate::store::{Cursor, ExpiryClaims, ExpiryLadder, KeyLimit, ListQuery, Page, Target, Write};
+use crate::store::{
+    Cursor, ExpiryClaims, ExpiryLadder, KeyLimit, KeyUsage, ListQuery, Page, Target, Write,
+};
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -20,6 +22,7 @@ pub(super) struct Records {
     lineages: Ordered<ByLineage>,
     subjects: Ordered<BySubject>,
     last_uses: BTreeMap<KeyId, Timestamp>,
+    usages: BTreeMap<KeyId, KeyUsage>,
     tallies: Tallies,
     expiring: Expiring,
     history: Option<History>,
@@ -54,6 +57,7 @@ impl Records {
         self.lineages.remove(record);
         self.subjects.remove(record);
         self.last_uses.remove(&record.id());
+        self.usages.remove(&record.id());
         self.tallies.remove(record);
         self.expiring.remove(record);
         if let Some(history) = &mut self.history {
@@ -103,6 +107,18 @@ impl Records {
         let get = |id| keys.get(b"", id);
         let (of, until) = ((realm, ladder), (now, limit));
         self.expiring.claim(of, until, keys.iter(), get)
+    }
+
+    /// Adds to what is known of the uses of a key.
+    pub(super) fn use_for(&mut self, realm: &Realm, id: KeyId, usage: &KeyUsage) {
+        if self.get(realm, id).is_some() {
+            self.usages.entry(id).or_default().add(usage);
+        }
+    }
+
+    pub(super) fn usage(&self, realm: &Realm, id: KeyId) -> KeyUsage {
+        let usage = self.get(realm, id).and_then(|_| self.usages.get(&id));
+        usage.cloned().unwrap_or_default()
     }
 
     /// The page that a query asks for, found by the narrowest index.
@@ -178,13 +194,14 @@ impl Records {
     }
 
     #[cfg(test)]
-    pub(super) fn sizes(&self) -> [usize; 4] {
+    pub(super) fn sizes(&self) -> [usize; 5] {
         let uses = self.last_uses.len();
         [
             self.keys.len(),
             self.lineages.len(),
             self.subjects.len(),
             uses,
+            self.usages.len(),
         ]
     }
 }

@@ -1,7 +1,8 @@
 //! For stores in SQL: records as [rows](Row) of a table, and the [statements](ListStatements) of a list.
 //! Needs the feature `sql`.
 //!
-//! A store that keeps a history reads its entries as [`HistoryRow`]s.
+//! A store that keeps a history reads its entries as [`HistoryRow`]s, and one that keeps what keys were used for has
+//! [`UsageRow`]s.
 //!
 //! # Lists
 //!
@@ -72,4 +73,5 @@ pub use crate::record::row::{
     Column, ColumnType, ColumnValue, ReadColumns, Row, column_time, moment, revocation_time,
 };
 pub use crate::record::unfit::unreadable;
+pub use crate::record::usage_row::UsageRow;
 pub use crate::store::history::HistoryRow;

@@ -46,7 +46,7 @@ impl Drop for Followed {
 }
 
 impl KeyStore for Followed {
-    crate::support::forward!(replica: find, commit, revoke, get, list, record_uses, last_uses, claim_expiry_notices);
+    crate::support::forward!(replica: find, commit, revoke, get, list, record_uses, last_uses, record_usage, usages, claim_expiry_notices);
 
     fn index(&self, realm: &Realm) -> Option<&Index> {
         self.replica.index(realm)

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums};
 use tower_api_key::store::{
-    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, KeyStore, ListQuery, Lookup, MemoryStore,
-    Page, Revoked, StoreError, StoreId, Target, Write,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, KeyStore, KeyUsage, ListQuery, Lookup,
+    MemoryStore, Page, Revoked, StoreError, StoreId, Target, Write,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, Realm, Revocation, Timestamp};
 
@@ -438,5 +438,24 @@ impl KeyStore for MemoryFeed {
         ids: &'a [KeyId],
     ) -> BoxFuture<'a, Result<Vec<Option<Timestamp>>, StoreError>> {
         Box::pin(async move { self.answers(false).await?.last_uses(realm, ids).await })
+    }
+
+    fn record_usage<'a>(
+        &'a self,
+        realm: &'a Realm,
+        usages: &'a [(KeyId, KeyUsage)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let answers = self.answers(false).await?;
+            answers.record_usage(realm, usages).await
+        })
+    }
+
+    fn usages<'a>(
+        &'a self,
+        realm: &'a Realm,
+        ids: &'a [KeyId],
+    ) -> BoxFuture<'a, Result<Vec<KeyUsage>, StoreError>> {
+        Box::pin(async move { self.answers(false).await?.usages(realm, ids).await })
     }
 }

@@ -108,6 +108,27 @@ macro_rules! forward {
             self.$inner.record_uses(realm, uses)
         }
     };
+    (@record_usage $inner:ident) => {
+        fn record_usage<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            usages: &'a [(tower_api_key::KeyId, tower_api_key::store::KeyUsage)],
+        ) -> tower_api_key::store::BoxFuture<'a, Result<(), tower_api_key::store::StoreError>> {
+            self.$inner.record_usage(realm, usages)
+        }
+    };
+    (@usages $inner:ident) => {
+        fn usages<'a>(
+            &'a self,
+            realm: &'a tower_api_key::Realm,
+            ids: &'a [tower_api_key::KeyId],
+        ) -> tower_api_key::store::BoxFuture<
+            'a,
+            Result<Vec<tower_api_key::store::KeyUsage>, tower_api_key::store::StoreError>,
+        > {
+            self.$inner.usages(realm, ids)
+        }
+    };
     (@last_uses $inner:ident) => {
         fn last_uses<'a>(
             &'a self,
@@ -235,7 +256,7 @@ impl KeyStore for ObservedStore {
         self.store.commit(change)
     }
 
-    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses);
+    crate::support::forward!(store: revoke, get, list, purge, record_uses, last_uses, record_usage, usages);
 }
 
 /// An inner service that keeps its requests, and answers 200 with the body `inner` and the given

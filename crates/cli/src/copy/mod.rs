@@ -4,7 +4,9 @@ mod report;
 mod step;
 mod target;
 
-use tower_api_key::store::{KeyStore, ListQuery, MOST_REALMS, Unreadable};
+use tower_api_key::store::{
+    KeyStore, KeyUsage, ListQuery, MOST_REALMS, NetworkUse, StoreError, StoreErrorKind, Unreadable,
+};
 use tower_api_key::{Clock, KeyId, KeyState, Realm, Revocation, RevocationReason, SystemClock};
 
 use self::report::Report;
@@ -88,6 +90,7 @@ impl Copying<'_> {
                     .settle(realm, page.records(), self.is_file, report)
                     .await?;
                 self.last_uses(realm, &settled).await?;
+                self.usages(realm, &settled).await?;
                 report.progress(realm);
                 match next {
                     Some(next) => query = query.after(next),
@@ -135,4 +138,46 @@ impl Copying<'_> {
         }
         Ok(self.target.store().record_uses(realm, &later).await?)
     }
+
+    /// Adds what the source knows of the uses of keys, if both stores keep that.
+    async fn usages(&self, realm: &Realm, ids: &[KeyId]) -> Result<(), Failure> {
+        let target = self.target.store();
+        let Some(here) = kept(self.source.usages(realm, ids).await)? else {
+            return Ok(());
+        };
+        let Some(there) = kept(target.usages(realm, ids).await)? else {
+            return Ok(());
+        };
+        let news = ids.iter().zip(here.into_iter().zip(there));
+        let news = news.filter_map(|(&id, (here, there))| Some((id, news_of(here, &there)?)));
+        let news: Vec<_> = news.collect();
+        if news.is_empty() {
+            return Ok(());
+        }
+        Ok(target.record_usage(realm, &news).await?)
+    }
+}
+
+/// The answer of a store, if it keeps what it was asked for.
+fn kept<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
+    match answer {
+        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(None),
+        answer => Ok(Some(answer?)),
+    }
+}
+
+/// What the target is told of a key. The number of dropped networks is told once, so that another run adds none.
+fn news_of(mut here: KeyUsage, there: &KeyUsage) -> Option<KeyUsage> {
+    if let (Some(used), Some(_)) = (here.networks(), there.networks()) {
+        let networks = NetworkUse::new(used.first(), used.networks().iter().copied(), 0);
+        here = here.network_use(networks);
+    }
+    let mut after = there.clone();
+    after.add(&here);
+    let seen = |usage: &KeyUsage| {
+        let networks = usage.networks();
+        let networks = networks.map(|used| (used.first(), used.networks().to_vec()));
+        (usage.scopes().cloned(), networks)
+    };
+    (seen(&after) != seen(there)).then_some(here)
 }

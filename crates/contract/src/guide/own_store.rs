@@ -11,7 +11,7 @@
 //!   It knows no rule of the lifecycle.
 //! - [`revoke`](KeyStore::revoke) waits for others, and is never refused.
 //! - What it does not have is refused: [`purge`](KeyStore::purge), which removes the records that
-//!   [ended](tower_api_key::KeyRecord::ended_at) by a time, [last uses](KeyStore::record_uses), the
+//!   [ended](tower_api_key::KeyRecord::ended_at) by a time, [last uses](KeyStore::record_uses), [usage](KeyStore::record_usage), the
 //!   [history](KeyStore::history), and the list of its
 //!   [realms](KeyStore::realms). A store that has them passes [`contract`](crate::contract).
 //!
@@ -140,7 +140,7 @@
 //! # async fn main() {
 //! use tower_api_key_contract::{Clause, contract_without};
 //!
-//! let left_out = [Clause::Purge, Clause::LastUse, Clause::ExpiryNotices, Clause::History];
+//! let left_out = [Clause::Purge, Clause::LastUse, Clause::Usage, Clause::ExpiryNotices, Clause::History];
 //! let verdict = contract_without(&left_out, async || OwnStore::default()).await;
 //! assert!(verdict.is_ok(), "{verdict:?}");
 //! # }

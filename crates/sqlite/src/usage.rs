@@ -1,0 +1,128 @@
+//! What keys were used for.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use tower_api_key::store::sql::UsageRow;
+use tower_api_key::store::{KeyUsage, StoreError};
+use tower_api_key::{KeyId, Realm};
+use tower_api_key_sqlite_schema::usages::{IS_THERE, MANY, PUT, SELECT, SELECT_BETWEEN};
+
+use super::place::Place;
+use super::read::Unread;
+use super::schema::require_intact;
+use super::write::begin;
+
+/// Adds to what is known. The transaction has the write lock before it reads.
+pub(super) fn record(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    usages: &[(KeyId, KeyUsage)],
+) -> Result<(), StoreError> {
+    let transaction = begin(connection, place)?;
+    for (id, usage) in usages {
+        let known = known_of_key(&transaction, realm, *id);
+        let Some(before) = known.map_err(|error| place.sqlite(error))? else {
+            continue;
+        };
+        let mut after = before.clone();
+        after.add(usage);
+        if after != before {
+            let row = UsageRow::of(&after)?;
+            put(&transaction, realm, *id, &row).map_err(|error| place.sqlite(error))?;
+        }
+    }
+    transaction.commit().map_err(|error| place.sqlite(error))
+}
+
+pub(super) fn list(
+    connection: &mut Connection,
+    place: &Place,
+    realm: &Realm,
+    ids: &[KeyId],
+) -> Result<Vec<KeyUsage>, Unread> {
+    // One state of the store for all of them.
+    let reading = connection.transaction()?;
+    require_intact(&reading, place)?;
+    if ids.len() >= MANY && ids.is_sorted() {
+        return Ok(between(&reading, realm, ids)?);
+    }
+    let known = |id: &KeyId| Ok(known(&reading, realm, *id)?.unwrap_or_default());
+    ids.iter().map(known).collect()
+}
+
+/// What is known of these keys, which are in order: a page of a report reads the table once and not a thousand times.
+fn between(
+    reading: &Transaction<'_>,
+    realm: &Realm,
+    ids: &[KeyId],
+) -> Result<Vec<KeyUsage>, rusqlite::Error> {
+    let mut found: HashMap<String, KeyUsage> = HashMap::new();
+    if let [first, .., last] = ids {
+        let mut statement = reading.prepare_cached(SELECT_BETWEEN)?;
+        let range = params![realm.as_str(), first.as_str(), last.as_str()];
+        let rows = statement.query_map(range, |row| Ok((row.get(6)?, usage_of(row)?)))?;
+        found = rows.collect::<Result<_, _>>()?;
+    }
+    let known = |id: &KeyId| found.get(id.as_str()).cloned().unwrap_or_default();
+    Ok(ids.iter().map(known).collect())
+}
+
+/// `None` if there is no such key in the realm.
+fn known_of_key(
+    transaction: &Transaction<'_>,
+    realm: &Realm,
+    id: KeyId,
+) -> Result<Option<KeyUsage>, rusqlite::Error> {
+    let known = known(transaction, realm, id)?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    let mut statement = transaction.prepare_cached(IS_THERE)?;
+    let is_there = statement.exists(params![id.as_str(), realm.as_str()])?;
+    Ok(is_there.then(KeyUsage::new))
+}
+
+fn known(
+    transaction: &Transaction<'_>,
+    realm: &Realm,
+    id: KeyId,
+) -> Result<Option<KeyUsage>, rusqlite::Error> {
+    let mut statement = transaction.prepare_cached(SELECT)?;
+    let known = statement.query_row(params![realm.as_str(), id.as_str()], usage_of);
+    known.optional()
+}
+
+/// A row that another program has damaged says nothing. It is written anew at the next use: no verdict depends on it.
+fn usage_of(row: &Row<'_>) -> Result<KeyUsage, rusqlite::Error> {
+    let row = UsageRow {
+        scopes: row.get(0)?,
+        scopes_first: row.get(1)?,
+        scopes_last: row.get(2)?,
+        networks: row.get(3)?,
+        networks_first: row.get(4)?,
+        networks_further: row.get(5)?,
+    };
+    Ok(row.usage().unwrap_or_default())
+}
+
+fn put(
+    transaction: &Transaction<'_>,
+    realm: &Realm,
+    id: KeyId,
+    row: &UsageRow,
+) -> Result<(), rusqlite::Error> {
+    let mut statement = transaction.prepare_cached(PUT)?;
+    statement.execute(params![
+        realm.as_str(),
+        id.as_str(),
+        row.scopes,
+        row.scopes_first,
+        row.scopes_last,
+        row.networks,
+        row.networks_first,
+        row.networks_further,
+    ])?;
+    Ok(())
+}
