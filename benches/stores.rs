@@ -1,7 +1,8 @@
 //! The cost of the persistent stores, compared with the database that they use.
 //!
 //! `cargo bench -p tower-api-key-tests --bench stores --all-features` measures the stores that are built in. `-- --test`
-//! runs everything once, with few keys. `-- --lists` measures only the lists of a million keys, and
+//! runs everything once, with few keys. `-- --lists` measures only the lists of a million keys, with `--reports` only
+//! reports on them in Postgres, and
 //! `-- sqlite` or `-- postgres` only that store. Each store adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(

@@ -81,11 +81,19 @@ async fn lists_of(once: bool) {
     )
     .await
     .unwrap();
-    listing::report("Postgres without statistics", store.clone(), rounds.min(3)).await;
+    // Only the reports, of a database with statistics.
+    let reports = std::env::args().any(|argument| argument == "--reports");
+    if !reports {
+        listing::report("Postgres without statistics", store.clone(), rounds.min(3)).await;
+    }
     execute(&url, "VACUUM ANALYZE tower_api_keys")
         .await
         .unwrap();
-    listing::report("Postgres", store, rounds).await;
+    if reports {
+        listing::reports("Postgres", store).await;
+    } else {
+        listing::report("Postgres", store, rounds).await;
+    }
 }
 
 async fn measure(size: Size) {
