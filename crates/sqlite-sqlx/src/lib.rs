@@ -62,7 +62,7 @@
 //!   `tower-api-key-sqlite`.
 //! - One commit at a time, for all tables of the file.
 //! - Watches end at once if this ring changes a key, and at their interval if another process does.
-//! - Tokio, and sqlx of the version of [`sqlx`]. It needs Rust 1.94, because sqlx does.
+//! - Tokio, and the version of sqlx that the crate re-exports. It needs Rust 1.94, because sqlx does.
 
 #![forbid(unsafe_code)]
 
