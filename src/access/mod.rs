@@ -11,5 +11,6 @@ pub(crate) mod realm;
 pub(crate) mod requirement;
 pub(crate) mod scope;
 pub(crate) mod scope_set;
+mod scope_table;
 pub(crate) mod subject;
 pub(crate) mod text;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::mark::Mark;
 use super::scope::Scope;
+use super::scope_table::ScopeTable;
 use crate::error::Error;
 
 /// The scopes that a key carries. An empty set grants nothing.
@@ -24,21 +25,7 @@ use crate::error::Error;
 /// # Ok::<(), tower_api_key::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct ScopeSet(Option<Arc<Held>>);
-
-/// The scopes of a set that is not empty.
-struct Held {
-    text: Box<str>,
-    /// A table with open addressing, of a power of two of places, at least half of them free.
-    places: Box<[Option<Place>]>,
-}
-
-/// A scope of the text.
-#[derive(Clone, Copy)]
-struct Place {
-    mark: Mark,
-    start: u32,
-}
+pub struct ScopeSet(Option<Arc<ScopeTable>>);
 
 impl ScopeSet {
     /// The set that grants nothing.
@@ -67,7 +54,7 @@ impl ScopeSet {
         if text.is_empty() {
             return Self::empty();
         }
-        Self(Some(Arc::new(Held::of(text, count))))
+        Self(Some(Arc::new(ScopeTable::of(text, count))))
     }
 
     /// Whether exactly this scope is in the set.
@@ -168,7 +155,7 @@ impl ScopeSet {
 
     /// The place of a scope, if it is in the set.
     pub(crate) fn place_of(&self, scope: &Scope) -> Option<usize> {
-        self.0.as_deref()?.place_of(scope.mark(), scope.as_str())
+        self.0.as_deref()?.place_of(scope.mark(), || scope.as_str())
     }
 
     /// The scopes whose place is one of these.
@@ -177,7 +164,7 @@ impl ScopeSet {
             return Self::empty();
         };
         self.those(|scope| {
-            let place = Mark::of(scope.as_bytes()).and_then(|mark| held.place_of(&mark, scope));
+            let place = Mark::of(scope.as_bytes()).and_then(|mark| held.place_of(&mark, || scope));
             place.is_some_and(&is_kept)
         })
     }
@@ -202,64 +189,6 @@ impl ScopeSet {
     /// The scopes separated by single spaces.
     pub fn as_str(&self) -> &str {
         self.0.as_deref().map_or("", |held| &held.text)
-    }
-}
-
-impl Held {
-    fn of(text: Box<str>, count: usize) -> Self {
-        let mut places = vec![None; (2 * count).next_power_of_two()].into_boxed_slice();
-        let last = places.len() - 1;
-        let mut start = 0;
-        for scope in text.as_bytes().split(|&byte| byte == b' ') {
-            if let (Some(mark), Ok(start)) = (Mark::of(scope), u32::try_from(start)) {
-                let mut at = mark.place() & last;
-                while places[at].is_some() {
-                    at = (at + 1) & last;
-                }
-                places[at] = Some(Place { mark, start });
-            }
-            start += scope.len() + 1;
-        }
-        Self { text, places }
-    }
-
-    #[allow(
-        clippy::inline_always,
-        reason = "a call would cost more than the comparison"
-    )]
-    #[inline(always)]
-    fn contains<'a>(&self, mark: &Mark, scope: impl Fn() -> &'a str) -> bool {
-        let last = self.places.len() - 1;
-        let mut at = mark.place();
-        // Half of the places are free, so the search ends.
-        while let Some(Some(place)) = self.places.get(at & last) {
-            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope())) {
-                return true;
-            }
-            at += 1;
-        }
-        false
-    }
-
-    /// As [`contains`](Self::contains), which requests read, and with the place.
-    fn place_of(&self, mark: &Mark, scope: &str) -> Option<usize> {
-        let last = self.places.len() - 1;
-        let mut at = mark.place() & last;
-        while let Some(Some(place)) = self.places.get(at) {
-            if place.mark == *mark && (mark.is_whole() || self.reads(*place, scope)) {
-                return Some(at);
-            }
-            at = (at + 1) & last;
-        }
-        None
-    }
-
-    #[cold]
-    fn reads(&self, place: Place, scope: &str) -> bool {
-        self.text
-            .get(place.start as usize..)
-            .and_then(|text| text.get(..scope.len()))
-            == Some(scope)
     }
 }
 

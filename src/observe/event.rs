@@ -82,7 +82,7 @@ pub enum EventKind {
         reason: RevocationReason,
     },
     /// A key expires soon, and nothing has replaced it: a step of the ring's
-    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was reached, which the upkeep of no other ring has told.
+    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was reached, for which the upkeep of no other ring has sent a notice.
     ExpiresSoon {
         /// When the key expires.
         expires_at: Timestamp,

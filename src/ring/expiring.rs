@@ -11,9 +11,9 @@ use crate::store::{ExpiryClaims, StoreError, StoreErrorKind};
 use crate::support::caught::caught_in;
 use crate::time::Timestamp;
 
-/// As many as a process that dies between a claim and its events leaves untold.
+/// As many as are lost if a process dies between a claim and its events.
 const PAGE: usize = 100;
-/// So that the many keys of a store that is asked for the first time are told over minutes, and its writers go on.
+/// So that the many keys of a store that is asked for the first time have their notices over minutes, and its writers go on.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl KeyRing {
@@ -70,7 +70,7 @@ impl KeyRing {
     }
 }
 
-/// Whether a failure stays until somebody acts: it is told once.
+/// Whether a failure stays until somebody acts: it is reported once.
 fn is_lasting(kind: StoreErrorKind) -> bool {
     matches!(
         kind,

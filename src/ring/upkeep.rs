@@ -33,14 +33,14 @@ impl KeyRing {
     /// processes makes, and it holds if the key is not revoked, not replaced and not expired in that commit. A key can be
     /// revoked between the commit and the event.
     ///
-    /// Each notice is told **at most once**: a process that dies between the commit and the event has told up to 100 keys
-    /// to nobody, and so has one whose database loses the connection in the commit. The next step of these keys is told
-    /// again. A database that loses a commit, in a crash or a failover, may have it told twice.
+    /// Each notice is sent **at most once**: a process that dies between the commit and the event loses those of up to 100
+    /// keys, and so does one whose database loses the connection in the commit. These keys have a notice again at their next
+    /// step. If a database loses a commit, in a crash or a failover, a notice may be sent twice.
     ///
-    /// No operation of a ring changes an expiry. If a statement by hand moves one closer, the key is told at the step that is
-    /// the nearest then, unless that step or a closer one was told before. Claims are kept with the record until it is [purged](Self::purge). They are not
-    /// copied to another store. By a clock that is ahead, notices come early. A clock that fails, and reads
-    /// [`Timestamp::MAX`], tells nothing.
+    /// No operation of a ring changes an expiry. If a statement by hand moves one closer, the notice is that of the step that
+    /// is the nearest then, unless it or a closer one was sent before. Claims are kept with the record until it is
+    /// [purged](Self::purge). They are not copied to another store. By a clock that is ahead, notices come early. A clock that fails, and reads
+    /// [`Timestamp::MAX`], sends none.
     ///
     /// ```no_run
     /// # use tower_api_key::{KeyRing, store::MemoryStore};
@@ -59,7 +59,7 @@ impl KeyRing {
             if let Poll::Ready(never) = recording.as_mut().poll(context) {
                 return Poll::Ready(never);
             }
-            // Before the purge, so that a key is told before it is gone.
+            // Before the purge, so that a key has its notice before it is gone.
             if let Poll::Ready(never) = notifying.as_mut().poll(context) {
                 return Poll::Ready(never);
             }

@@ -83,7 +83,7 @@ async fn claim<S: KeyStore>(
     claimed.map_err(|error| failed("claim_expiry_notices", &error))
 }
 
-/// Requires that these keys, each with the days of its step, and no others are told at this time.
+/// Requires that these keys, each with the days of its step, and no others have notices at this time.
 async fn told<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
@@ -145,7 +145,7 @@ async fn once_for_each_step<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violati
     )
 }
 
-/// Of several steps that have passed unseen, only the nearest is told, and the wider ones never are.
+/// Of several steps that have passed unseen, only the nearest has a notice, and the wider ones never do.
 async fn nearest<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("nearest");
     let held = trial.held(&realm, "alice").await?;
@@ -319,7 +319,7 @@ async fn nothing_else<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     trial.shows(&held, "after a claim").await
 }
 
-/// A change of the record keeps its claims. An earlier expiry is told at the step that is the nearest then.
+/// A change of the record keeps its claims. After an earlier expiry the notice is that of the step that is the nearest then.
 async fn changed<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("changed");
     let held = trial.held(&realm, "alice").await?;

@@ -40,8 +40,9 @@
 //!
 //! - Keys are managed by editing the file: issuing, rotating and revoking by a ring fail as
 //!   [`ReadOnly`](tower_api_key::store::StoreErrorKind::ReadOnly).
-//! - Last uses, what keys were used for, which keys were revoked, and which notices of expiry were told, are kept in memory. The next process knows only the
-//!   file. So each process tells the [notices](tower_api_key::KeyRing::upkeep) of a key, and after a restart the nearest one again.
+//! - Last uses, what keys were used for, which keys were revoked, and which notices of expiry were sent, are kept in memory. The next
+//!   process knows only the file. So each process sends the [notices](tower_api_key::KeyRing::upkeep) of a key, and after a restart the
+//!   nearest one again.
 //! - A change is noticed within two seconds, by a thread. It does not need notifications of the system.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
--- The tables of tower-api-key's PostgresStore, version 11: which notices of its expiry were told of a key.
+-- The tables of tower-api-key's PostgresStore, version 11: which notices of its expiry a key has had.
 --
 -- `tower-api-key migrate` applies this file. By hand: psql -v ON_ERROR_STOP=1 -f 0011_expiry_notices.sql
 -- It is one transaction, and fails where it was applied before. It writes no row. Writers of tower_api_keys wait until the
--- index is there, seconds for a million keys. Services of version 7 can go on: they tell no notices.
+-- index is there, seconds for a million keys. Services of version 7 can go on: they send no notices.
 --
 -- A server needs no further grant: it claims a notice by an UPDATE of tower_api_keys.
 

@@ -52,7 +52,7 @@ macro_rules! due {
     };
 }
 
-/// A claim that is lost would be told twice, so it is durable.
+/// If a claim were lost, its notice would be sent twice, so a claim is durable.
 const CLAIM: &str = concat!(
     due!(),
     ", durable AS MATERIALIZED (
@@ -136,7 +136,7 @@ impl Asked {
     }
 
     /// One key after the other. A row that breaks a rule of the table, as an earlier version or its owner may have left it,
-    /// cannot be changed but by its revocation, and keeps no other from being told.
+    /// cannot be changed but by its revocation, and holds up no notice of another.
     #[cold]
     async fn each(
         &self,

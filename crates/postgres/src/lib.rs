@@ -237,7 +237,7 @@ pub use sqlx;
 /// [`upkeep`](tower_api_key::KeyRing::upkeep) notes which notice of a key it has claimed, and an index by which it finds the keys
 /// that are due. It needs no further grant. Until the migration has run, the upkeep of a ring that
 /// [notifies](tower_api_key::KeyRingBuilder::expiry_notices) reports once that it is missing. A dump has the column, and so has a
-/// logical replica. After a failover that lost commits, notices can be told again.
+/// logical replica. After a failover that lost commits, notices can be sent again.
 ///
 /// # What keys were used for
 ///

@@ -1,4 +1,4 @@
--- Version 10 of the keys of tower-api-key: which notices of its expiry were told of a key.
+-- Version 10 of the keys of tower-api-key: which notices of its expiry a key has had.
 --
 -- The narrowest step, in seconds before the expiry, whose notice was claimed. It is no field of the record: a claim
 -- changes no version, and nothing of it is in the history or in the log of changes. No constraint: nothing that a

@@ -62,7 +62,7 @@ fn notice(row: &Row<'_>) -> Result<Option<ExpiryNotice>, rusqlite::Error> {
     Ok(id.map(|id| ExpiryNotice::new(id, text(1).map(str::to_owned), expires_at, step)))
 }
 
-/// What was told of the keys in the attached file `newer` is not told again.
+/// Notices that were sent for the keys of the attached file `newer` are not sent again.
 pub(super) fn carry(connection: &Connection) -> Result<(), rusqlite::Error> {
     let carry = "UPDATE main.api_keys AS mine SET noticed_step = newer.noticed_step \
          FROM newer.api_keys AS newer WHERE newer.digest = mine.digest \

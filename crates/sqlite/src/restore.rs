@@ -27,7 +27,7 @@ const FIRST_WITH_CAVEATS: i64 = 5;
 /// The first version of the schema with a history.
 const FIRST_WITH_HISTORY: i64 = 9;
 
-/// The first version of the schema that knows which notices were told.
+/// The first version of the schema that knows which notices were sent.
 const FIRST_WITH_NOTICES: i64 = 10;
 
 /// How long it waits for a lock.

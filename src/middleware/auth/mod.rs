@@ -48,6 +48,7 @@ mod other_ring;
 mod outcome;
 mod prepare;
 mod refusing;
+mod reporting;
 mod response_guard;
 mod rings;
 mod search;

@@ -96,7 +96,7 @@ impl Outcome {
         answer
     }
 
-    /// Tells the holder of the key when it ends, if the layer is told to.
+    /// Tells the holder of the key when it ends, if the layer is set to.
     fn announce<B>(&self, response: &mut Response<B>) {
         if let (Some(lifetime), Some(key)) = (self.gate.lifetime, &self.key) {
             let now = self.gate.ring.time_of_ends();

@@ -166,7 +166,7 @@ fn kept<T>(answer: Result<T, StoreError>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// What the target is told of a key. The number of dropped networks is told once, so that another run adds none.
+/// What the target gets of a key. The number of dropped networks is sent once, so that another run adds none.
 fn news_of(mut here: KeyUsage, there: &KeyUsage) -> Option<KeyUsage> {
     if let (Some(used), Some(_)) = (here.networks(), there.networks()) {
         let networks = NetworkUse::new(used.first(), used.networks().iter().copied(), 0);
