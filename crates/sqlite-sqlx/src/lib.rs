@@ -62,6 +62,7 @@
 //!   `tower-api-key-sqlite`.
 //! - One commit at a time, for all tables of the file.
 //! - Watches end at once if this ring changes a key, and at their interval if another process does.
+//! - The SQLite that sqlx bundles, also in a program that asks sqlx for another one by `sqlite-unbundled`: cargo adds the two up.
 //! - Tokio, and the version of sqlx that the crate re-exports. It needs Rust 1.94, because sqlx does.
 
 #![forbid(unsafe_code)]
