@@ -37,16 +37,17 @@ pub fn request_span<B>(request: &Request<B>) -> Span {
     tracing::info_span!(
         target: "tower_api_key",
         "request",
+        // First, because `tracing` looks for the names of fields from the beginning when it records one.
+        api_key.id = Empty,
+        api_key.realm = Empty,
+        api_key.outcome = Empty,
+        enduser.id = Empty,
         otel.name = name(request),
         otel.kind = "server",
         http.request.method = method(request),
         http.route = route(request),
         url.path = &*redact_keys(request.uri().path()),
         http.response.status_code = Empty,
-        api_key.id = Empty,
-        api_key.realm = Empty,
-        api_key.outcome = Empty,
-        enduser.id = Empty,
     )
 }
 

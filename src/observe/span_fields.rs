@@ -54,19 +54,20 @@ impl SpanFields {
             }
             match key {
                 Some(key) => {
-                    let id = key.id();
-                    let (id, realm) = (id.as_str(), key.realm().as_str());
-                    if self.subject {
-                        let subject = key.subject().as_str();
-                        record_all!(
-                            span,
-                            api_key.id = id,
-                            api_key.realm = realm,
-                            enduser.id = subject
-                        );
-                    } else {
-                        record_all!(span, api_key.id = id, api_key.realm = realm);
-                    }
+                    let realm = key.realm().as_str();
+                    key.id().read(|id| {
+                        if self.subject {
+                            let subject = key.subject().as_str();
+                            record_all!(
+                                span,
+                                api_key.id = id,
+                                api_key.realm = realm,
+                                enduser.id = subject
+                            );
+                        } else {
+                            record_all!(span, api_key.id = id, api_key.realm = realm);
+                        }
+                    });
                 }
                 None => {
                     span.record("api_key.realm", realm.as_str());

@@ -29,16 +29,16 @@ pub(crate) fn enter() {
     // As `request_span` declares it.
     let span = info_span!(
         "request",
+        api_key.id = Empty,
+        api_key.realm = Empty,
+        api_key.outcome = Empty,
+        enduser.id = Empty,
         otel.name = "GET",
         otel.kind = "server",
         http.request.method = "GET",
         http.route = Empty,
         url.path = "/orders/1",
         http.response.status_code = Empty,
-        api_key.id = Empty,
-        api_key.realm = Empty,
-        api_key.outcome = Empty,
-        enduser.id = Empty,
     );
     mem::forget(span.entered());
 }
