@@ -44,8 +44,8 @@ use crate::key::KeyId;
 pub struct Caller(VerifiedKey);
 
 impl Caller {
-    pub(crate) fn of(key: &VerifiedKey) -> Self {
-        Self(key.clone())
+    pub(crate) fn of(key: VerifiedKey) -> Self {
+        Self(key)
     }
 
     /// The public id of the key.

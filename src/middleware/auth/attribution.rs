@@ -25,9 +25,14 @@ impl Attribution {
     }
 
     /// Says in a response whose key the request had, if the layer was told to.
-    pub(super) fn name_caller<B>(self, key: Option<&VerifiedKey>, response: &mut Response<B>) {
+    #[inline]
+    pub(super) fn name_caller<B>(
+        self,
+        response: &mut Response<B>,
+        key: impl FnOnce() -> Option<VerifiedKey>,
+    ) {
         if self.in_response
-            && let Some(key) = key
+            && let Some(key) = key()
         {
             response.extensions_mut().insert(Caller::of(key));
         }

@@ -130,7 +130,8 @@ impl Authenticator {
         let (decided, cache, outcome) = match admitted {
             Ok(cache) => {
                 let key = parts.extensions.get().cloned();
-                (Ok(key), cache, Outcome::of(&gate, parts))
+                let outcome = Outcome::of(&gate, parts, cache.is_private());
+                (Ok(key), cache, outcome)
             }
             Err(refusal) => {
                 self.0.hide_refused(&refusal, parts);

@@ -31,6 +31,12 @@ impl CacheHeaders {
         }
     }
 
+    /// Whether the response is that to the holder of a key.
+    #[inline]
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
     #[inline]
     pub(super) fn apply<B>(&mut self, response: &mut Response<B>) {
         let Some(vary) = self.vary.take() else {

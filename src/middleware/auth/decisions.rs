@@ -52,13 +52,17 @@ impl Decisions {
         for mut decision in decisions {
             let (gate, caller) = (&decision.gate, decision.caller.as_ref());
             let answered = match (&decision.decided, decision.outcome.take()) {
-                (Ok(_), outcome) => outcome.and_then(|outcome| outcome.conclude(response)),
+                (Ok(_), outcome) => {
+                    let answered = outcome.and_then(|mut outcome| outcome.conclude(response));
+                    answered.map(|answered| *answered)
+                }
                 // The observer was notified when it was decided.
                 (Err(_), _) => {
                     let mut answered = gate.responses.answer_for(response, is_head);
+                    let (attribution, caller) = (gate.attribution, || caller.cloned());
                     match &mut answered {
-                        Some(answer) => gate.attribution.name_caller(caller, answer),
-                        None => gate.attribution.name_caller(caller, response),
+                        Some(answer) => attribution.name_caller(answer, caller),
+                        None => attribution.name_caller(response, caller),
                     }
                     answered
                 }

@@ -114,10 +114,12 @@ where
                     outcome,
                 } => {
                     let mut response = ready!(response.poll(context))?;
-                    if let Some(outcome) = outcome.take()
-                        && let Some(answer) = outcome.conclude(&mut response)
-                    {
-                        return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
+                    if let Some(concluding) = outcome {
+                        let answer = concluding.conclude(&mut response);
+                        *outcome = None;
+                        if let Some(answer) = answer {
+                            return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
+                        }
                     }
                     cache.apply(&mut response);
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));
@@ -151,7 +153,7 @@ where
     fn resume(mut self, decision: Decision) -> State<S, B> {
         match self.gate.settle(decision, self.scheme, &mut self.request) {
             (gate, Ok(())) => State::Pass {
-                outcome: Outcome::of(&gate, &self.request),
+                outcome: Outcome::of(&gate, &self.request, self.cache.is_private()),
                 response: self.service.call(self.request),
                 cache: self.cache,
             },

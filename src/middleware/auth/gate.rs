@@ -37,8 +37,7 @@ pub(super) struct Gate {
     pub(super) vary: Option<HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
-    /// Whether there is anything to do once an admitted request has been answered.
-    pub(super) follows: bool,
+    pub(super) follow_up: FollowUp,
     pub(super) attribution: Attribution,
     /// `None` if responses say nothing of the end of a key.
     pub(super) lifetime: Option<LifetimeHeaders>,
@@ -47,6 +46,15 @@ pub(super) struct Gate {
     pub(super) others: Box<[Arc<Gate>]>,
     /// Those of them whose keys begin otherwise than those of every ring before: their keys are looked for too.
     pub(super) strangers: Box<[Arc<Gate>]>,
+}
+
+/// What is left to do once an admitted request has been answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FollowUp {
+    Nothing,
+    /// Something that needs no key. Two writes to the count of its record are saved.
+    OfOutcome,
+    OfKey,
 }
 
 /// What a layer does with a request whose key is missing or wrong.

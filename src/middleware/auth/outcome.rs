@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 
-use super::gate::Gate;
+use super::gate::{FollowUp, Gate};
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::{Deferred, Head, Rejection, RejectionKind};
 use crate::observe::event::{Event, EventKind};
@@ -18,7 +18,9 @@ use crate::verdict::VerifiedKey;
 /// it panicked, or the client hung up.
 pub(super) struct Outcome {
     gate: Arc<Gate>,
-    /// `None` for an anonymous request.
+    /// Whether it has a valid key. If not, it is anonymous.
+    has_key: bool,
+    /// `None` too if nothing is to be said of the key.
     key: Option<VerifiedKey>,
     is_head: bool,
     is_reported: bool,
@@ -32,17 +34,23 @@ pub(super) struct Outcome {
 impl Outcome {
     /// `None` if the layer has nothing to report or to add, which then costs a comparison.
     #[inline]
-    pub(super) fn of(gate: &Arc<Gate>, request: &impl RequestHead) -> Option<Self> {
-        gate.follows.then(|| Self::begin(gate, request))
+    pub(super) fn of(gate: &Arc<Gate>, request: &impl RequestHead, has_key: bool) -> Option<Self> {
+        (gate.follow_up != FollowUp::Nothing).then(|| Self::begin(gate, request, has_key))
     }
 
-    fn begin(gate: &Arc<Gate>, request: &impl RequestHead) -> Self {
-        let key = request.extensions().get::<VerifiedKey>();
+    fn begin(gate: &Arc<Gate>, request: &impl RequestHead, has_key: bool) -> Self {
+        let is_named = gate.follow_up == FollowUp::OfKey;
+        let key = if is_named || gate.attribution.is_any() {
+            request.extensions().get::<VerifiedKey>()
+        } else {
+            None
+        };
         Self {
             #[cfg(feature = "tracing")]
             span: (gate.attribution.in_span)
                 .and_then(|fields| fields.admitted(key, gate.ring.realm())),
-            key: key.cloned(),
+            has_key,
+            key: key.filter(|_| is_named).cloned(),
             is_head: *request.method() == Method::HEAD,
             is_reported: false,
             deferred: None,
@@ -57,7 +65,7 @@ impl Outcome {
         request: &impl RequestHead,
         deferred: Deferred,
     ) -> Self {
-        let mut outcome = Self::begin(gate, request);
+        let mut outcome = Self::begin(gate, request, false);
         #[cfg(feature = "tracing")]
         if deferred.is_told() {
             outcome.span = None;
@@ -66,10 +74,32 @@ impl Outcome {
         outcome
     }
 
-    /// Reports what the response says of a guard, an extractor or a handler, and returns the response
-    /// of the layer's responder, if that answers it. Dropping the outcome reports the rest.
-    pub(super) fn conclude<B>(mut self, response: &mut Response<B>) -> Option<Response<Bytes>> {
-        let mut answer = if let Some(rejection) = Rejection::within(response) {
+    /// Reports the outcome, and returns the response of the layer's responder, if that answers a refusal by a guard, an
+    /// extractor or a handler.
+    #[inline]
+    pub(super) fn conclude<B>(
+        &mut self,
+        response: &mut Response<B>,
+    ) -> Option<Box<Response<Bytes>>> {
+        if self.deferred.is_some() || Rejection::within(response).is_some() {
+            let mut answer = self.answer(response);
+            match &mut answer {
+                Some(answer) => self.name_caller(answer),
+                None => self.name_caller(response),
+            }
+            return answer;
+        }
+        self.announce(response);
+        self.report_admitted();
+        self.name_caller(response);
+        None
+    }
+
+    /// Reports what the response says of a refusal. It is not inlined, so that nothing else makes room for a response.
+    #[cold]
+    #[inline(never)]
+    fn answer<B>(&mut self, response: &mut Response<B>) -> Option<Box<Response<Bytes>>> {
+        let answer = if let Some(rejection) = Rejection::within(response) {
             let kind = rejection.kind();
             let is_untold = rejection.take_untold();
             if is_untold {
@@ -87,13 +117,18 @@ impl Outcome {
             }
             answer
         };
-        let refused = || self.deferred.as_ref()?.caller();
-        let (attribution, key) = (self.gate.attribution, self.key.as_ref().or_else(refused));
-        match &mut answer {
-            Some(answer) => attribution.name_caller(key, answer),
-            None => attribution.name_caller(key, response),
-        }
-        answer
+        self.report_admitted();
+        answer.map(Box::new)
+    }
+
+    /// Says in the response whose key it was. The outcome was reported, and needs the key no more.
+    #[inline]
+    fn name_caller<B>(&mut self, response: &mut Response<B>) {
+        let (key, deferred) = (&mut self.key, &self.deferred);
+        self.gate.attribution.name_caller(response, || {
+            let refused = || deferred.as_ref()?.caller().cloned();
+            key.take().or_else(refused)
+        });
     }
 
     /// Tells the holder of the key when it ends, if the layer is set to.
@@ -127,12 +162,16 @@ impl Outcome {
     fn report_refusal(&mut self, kind: RejectionKind) {
         self.is_reported = true;
         let event = EventKind::Rejected { kind, cause: None };
+        self.tell(event);
+        #[cfg(feature = "tracing")]
+        self.record(kind.as_str());
+    }
+
+    fn tell(&self, event: EventKind) {
         self.gate.observer.tell(|| match &self.key {
             Some(key) => Event::about(event, key.record()),
             None => Event::without_record(event, Some(self.gate.ring.realm()), None),
         });
-        #[cfg(feature = "tracing")]
-        self.record(kind.as_str());
     }
 
     #[cfg(feature = "tracing")]
@@ -141,20 +180,29 @@ impl Outcome {
             SpanFields::concluded(span, outcome);
         }
     }
-}
 
-impl Drop for Outcome {
-    fn drop(&mut self) {
-        if self.is_reported {
+    /// Reports that the request was admitted, if nothing else was reported.
+    fn report_admitted(&mut self) {
+        if std::mem::replace(&mut self.is_reported, true) {
             return;
         }
         let accepted = EventKind::Authenticated;
-        if let Some(key) = &self.key {
-            self.gate
-                .observer
-                .tell(|| Event::about(accepted, key.record()));
+        if self.has_key {
+            self.tell(accepted);
         }
         #[cfg(feature = "tracing")]
-        self.record(self.key.as_ref().map_or("anonymous", |_| accepted.as_str()));
+        self.record(if self.has_key {
+            accepted.as_str()
+        } else {
+            "anonymous"
+        });
+    }
+}
+
+/// There is no response.
+impl Drop for Outcome {
+    #[inline]
+    fn drop(&mut self) {
+        self.report_admitted();
     }
 }

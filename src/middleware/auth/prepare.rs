@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::authenticator::Authenticator;
-use super::gate::Gate;
+use super::gate::{FollowUp, Gate};
 use super::layer::ApiKeyLayer;
 use super::lifetime::LifetimeHeaders;
 use super::service::ApiKeyAuth;
@@ -13,6 +13,7 @@ use crate::access::caveat::CaveatKind;
 use crate::access::requirement::Requirement;
 use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::rejection::{Required, Responses};
+use crate::observe::observed::Observed;
 use crate::ring::KeyRing;
 
 impl<S> Layer<S> for ApiKeyLayer {
@@ -96,6 +97,7 @@ impl ApiKeyLayer {
                 strangers.push(Arc::clone(other));
             }
         }
+        let observer = ring.observer().and(&self.observer);
         Gate {
             ring: ring.clone(),
             sources: self.sources.clone(),
@@ -107,8 +109,8 @@ impl ApiKeyLayer {
             forward: self.forward,
             vary: self.guard_responses.then(|| self.sources.vary()),
             responses: Arc::clone(responses),
-            follows: self.follows(ring),
-            observer: ring.observer().and(&self.observer),
+            follow_up: self.follow_up(&observer),
+            observer,
             attribution: self.attribution,
             lifetime: self.announced(),
             facts: self.facts.clone(),
@@ -117,13 +119,14 @@ impl ApiKeyLayer {
         }
     }
 
-    /// Whether there is anything to do once an admitted request has been answered.
-    fn follows(&self, ring: &KeyRing) -> bool {
-        let is_observed = ring.observer().is_set() || self.observer.is_set();
-        is_observed
-            || self.responder.is_some()
-            || self.attribution.is_any()
-            || self.announced().is_some()
+    fn follow_up(&self, observer: &Observed) -> FollowUp {
+        if observer.reads_keys() || self.attribution.in_response || self.announced().is_some() {
+            FollowUp::OfKey
+        } else if observer.is_set() || self.responder.is_some() || self.attribution.is_any() {
+            FollowUp::OfOutcome
+        } else {
+            FollowUp::Nothing
+        }
     }
 
     /// A response that is not guarded may be stored for others, and names no end.

@@ -20,7 +20,7 @@ impl Gate {
         self.tell(refusal);
         let unmet = self.unmet(refusal, request);
         let mut response = self.responses.refuse(refusal, unmet, request.into());
-        (self.attribution).name_caller(refusal.valid_key(), &mut response);
+        (self.attribution).name_caller(&mut response, || refusal.valid_key().cloned());
         response
     }
 

@@ -59,7 +59,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.gate.authenticate(&mut request) {
             Step::Admitted(cache) => {
-                let outcome = Outcome::of(&self.gate, &request);
+                let outcome = Outcome::of(&self.gate, &request, cache.is_private());
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
             Step::Refused(refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
@@ -68,7 +68,7 @@ where
             }
             Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
             Step::ByAnother(gate, Ok(cache)) => {
-                let outcome = Outcome::of(&gate, &request);
+                let outcome = Outcome::of(&gate, &request, cache.is_private());
                 ResponseFuture::pass(self.inner.call(request), cache, outcome)
             }
             Step::ByAnother(gate, Err(refusal)) if gate.on_refusal == OnRefusal::HandOn => {

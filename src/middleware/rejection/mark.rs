@@ -96,8 +96,13 @@ impl Rejection {
 
     /// The rejection in a response: in its extensions, or marked by a status. A marked rejection is moved to
     /// the extensions, so that only the innermost layer recognises it.
+    #[inline]
     pub(crate) fn within<B>(response: &mut Response<B>) -> Option<&mut Self> {
         if response.extensions().get::<Self>().is_none() {
+            // A mark in this response was made before, and exists: then the count is not zero.
+            if COUNT.load(Ordering::Relaxed) == 0 {
+                return None;
+            }
             let marked = take_marked(response.headers_mut())?;
             response.extensions_mut().insert(marked);
         }
@@ -105,10 +110,10 @@ impl Rejection {
     }
 }
 
+#[cold]
 fn take_marked(headers: &mut HeaderMap) -> Option<Rejection> {
     let value = headers.get_mut(CACHE_CONTROL)?;
-    // A mark in this response was made before, and exists: then the count is not zero.
-    if value.as_bytes() != NO_STORE || COUNT.load(Ordering::Relaxed) == 0 {
+    if value.as_bytes() != NO_STORE {
         return None;
     }
     let rejection = marked().get(&address(value.as_bytes())).cloned()?;

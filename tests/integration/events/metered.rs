@@ -16,11 +16,12 @@ use tower_api_key::store::{
 use tower_api_key::testing;
 use tower_api_key::{
     ApiKeyLayer, EventKind, Grant, InvalidCause, KeyDigest, KeyRing, KeyRingBuilder, ManualClock,
-    MetricsObserver, Observer, Realm, RequireScopeLayer, RevocationReason, observer_fn,
+    MetricsObserver, Observer, Realm, RejectionKind, RequireScopeLayer, RevocationReason,
+    observer_fn,
 };
 
 use super::requests::{cases, fixture};
-use super::{Recorder, Told};
+use super::{Recorder, Told, about, nameless, rejected};
 use crate::floods::WellFormed;
 use crate::stores::{Outcome, scripted_ring_with};
 use crate::support::{Inner, START, issue, poll_once, send, with_key};
@@ -117,6 +118,52 @@ async fn each_outcome_is_counted_once_by_its_kind_and_cause() {
             counters(risen(&before, &samples(&handle))),
             [(lacking, 1.0)].into()
         );
+    }
+}
+
+#[tokio::test]
+async fn counters_by_themselves_count_the_same_and_an_observer_beside_them_hears_whose_key_it_was()
+{
+    let recorder = recorder();
+    let handle = recorder.handle();
+    let _guard: LocalRecorderGuard<'_> = metrics::set_default_local_recorder(&recorder);
+    let builder = KeyRing::builder("acme").realm("orders").metrics();
+    let ring = builder.build(MemoryStore::new()).unwrap();
+    let issued = issue(&ring, "read").await;
+    let key = || with_key(issued.secret().expose());
+    let observer = Recorder::default();
+    let alone = ApiKeyLayer::new(ring);
+    let counting = alone.clone().observer(MetricsObserver::new());
+    let beside = alone.clone().observer(observer.clone());
+    let accepted = || outcome("orders", "authenticated", "none");
+    let lacking = || outcome("orders", "insufficient_scope", "none");
+    let missing = outcome("orders", "missing", "none");
+
+    let admitted = EventKind::Authenticated;
+    let refused = rejected(RejectionKind::InsufficientScope);
+    for (name, layer, told) in [
+        ("alone", &alone, vec![]),
+        ("another counter", &counting, vec![]),
+        ("an observer", &beside, vec![admitted, refused]),
+    ] {
+        let before = samples(&handle);
+        let guarded = |scope| RequireScopeLayer::new(scope).layer(Inner::new());
+        send(&layer.layer(guarded("read")), key()).await;
+        send(&layer.layer(guarded("write")), key()).await;
+        let optional = layer.clone().optional();
+        send(&optional.layer(Inner::new()), Request::new(())).await;
+        send(&layer.layer(Inner::new()), Request::new(())).await;
+        let mut risen = risen(&before, &samples(&handle));
+        risen.retain(|name, _| name.contains(r#"requests_total{realm="orders""#));
+        let expected = [(accepted(), 1.0), (lacking(), 1.0), (missing.clone(), 1.0)];
+        assert_eq!(risen, expected.into(), "{name}");
+        let about = |kind| about(kind, issued.record());
+        let mut expected: Vec<Told> = told.into_iter().map(about).collect();
+        if !expected.is_empty() {
+            let missing = nameless(rejected(RejectionKind::Missing), None);
+            expected.push(missing);
+        }
+        assert_eq!(observer.take(), expected, "{name}");
     }
 }
 
