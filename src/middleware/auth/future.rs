@@ -114,12 +114,10 @@ where
                     outcome,
                 } => {
                     let mut response = ready!(response.poll(context))?;
-                    if let Some(concluding) = outcome {
-                        let answer = concluding.conclude(&mut response);
-                        *outcome = None;
-                        if let Some(answer) = answer {
-                            return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
-                        }
+                    if outcome.is_some()
+                        && let Some(answer) = Outcome::conclude_in(outcome, &mut response)
+                    {
+                        return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
                     }
                     cache.apply(&mut response);
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));

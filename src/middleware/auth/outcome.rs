@@ -74,6 +74,18 @@ impl Outcome {
         outcome
     }
 
+    /// Concludes an outcome where it is, because moving it costs as much as the rest. It is not inlined, so that a layer that
+    /// reports nothing does not grow by it.
+    #[inline(never)]
+    pub(super) fn conclude_in<B>(
+        place: &mut Option<Self>,
+        response: &mut Response<B>,
+    ) -> Option<Box<Response<Bytes>>> {
+        let answer = place.as_mut()?.conclude(response);
+        *place = None;
+        answer
+    }
+
     /// Reports the outcome, and returns the response of the layer's responder, if that answers a refusal by a guard, an
     /// extractor or a handler.
     #[inline]
