@@ -1,7 +1,5 @@
 //! One kind of refusal, prepared as far as requests do not differ.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -9,6 +7,7 @@ use http::{Method, Response, StatusCode};
 use super::value::{ascii, problem_headers};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::middleware::{caching, problem};
+use crate::support::kept::{kept, kept_value};
 use crate::verdict::{Identity, InvalidCause};
 
 pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
@@ -18,7 +17,7 @@ pub(super) struct Answer {
     kind: RejectionKind,
     status: StatusCode,
     detail: Detail,
-    challenges: Arc<[HeaderValue]>,
+    challenges: &'static [HeaderValue],
     problem: Bytes,
     length: HeaderValue,
     grpc_message: HeaderValue,
@@ -29,7 +28,7 @@ impl Answer {
         kind: RejectionKind,
         detail: Detail,
         status: StatusCode,
-        challenges: Vec<HeaderValue>,
+        challenges: &'static [HeaderValue],
     ) -> Self {
         let text = match &detail {
             Detail::Static(text) => text,
@@ -39,11 +38,25 @@ impl Answer {
         Self {
             kind,
             status,
-            challenges: challenges.into(),
+            challenges,
             length: problem.len().into(),
             problem,
             grpc_message: ascii(grpc::percent_encode(text)),
             detail,
+        }
+    }
+
+    /// The same, of texts that the process keeps: for what a layer prepares when it is built.
+    fn kept(self) -> Self {
+        let problem = String::from_utf8_lossy(&self.problem).into_owned();
+        Self {
+            length: kept_value(self.problem.len().to_string()),
+            problem: Bytes::from_static(kept(problem).as_bytes()),
+            detail: match self.detail {
+                Detail::Shared(text) => Detail::Static(kept(text.as_ref().to_owned())),
+                kept @ Detail::Static(_) => kept,
+            },
+            ..self
         }
     }
 
@@ -55,7 +68,7 @@ impl Answer {
             cause,
             identity,
             source: None,
-            challenges: Challenges::Shared(Arc::clone(&self.challenges)),
+            challenges: Challenges::Kept(self.challenges),
             requirement: None,
             untold: false,
             is_answered: false,
@@ -99,8 +112,9 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(answer: Answer, vary: &HeaderValue) -> Self {
+        let answer = answer.kept();
         Self {
-            headers: problem_headers(answer.kind, &answer.challenges, vary, &answer.length),
+            headers: problem_headers(answer.kind, answer.challenges, vary, &answer.length),
             answer,
         }
     }

@@ -192,14 +192,14 @@ enum Detail {
 /// The challenges of a 401 or 403.
 #[derive(Clone)]
 enum Challenges {
-    Shared(Arc<[HeaderValue]>),
+    Kept(&'static [HeaderValue]),
     One(HeaderValue),
 }
 
 impl Challenges {
     fn as_slice(&self) -> &[HeaderValue] {
         match self {
-            Self::Shared(several) => several,
+            Self::Kept(several) => several,
             Self::One(one) => std::slice::from_ref(one),
         }
     }

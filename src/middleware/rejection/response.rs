@@ -7,11 +7,12 @@ use http::Response;
 use http::header::HeaderValue;
 
 use super::answer::{Answer, Prepared, Responder, completed};
-use super::value::{ascii, challenge, lacking};
+use super::value::{challenge, lacking};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
 use crate::middleware::credential::Sources;
+use crate::support::kept::kept_values;
 use crate::verdict::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::verdict::{VerifiedKey, VerifyErrorKind};
 
@@ -42,12 +43,11 @@ impl Responses {
         profile: StatusProfile,
         responder: Option<Arc<Responder>>,
     ) -> Self {
-        let challenges = |error: &str| -> Vec<HeaderValue> {
-            sources
-                .schemes()
-                .into_iter()
-                .map(|scheme| ascii(format!("{} realm=\"{realm}\"{error}", scheme.as_str())))
-                .collect()
+        let challenges = |error: &str| {
+            let schemes = sources.schemes().into_iter();
+            let texts =
+                schemes.map(|scheme| format!("{} realm=\"{realm}\"{error}", scheme.as_str()));
+            kept_values(texts.collect())
         };
         let vary = sources.vary();
         let prepared = |kind, detail, challenges| {
@@ -62,18 +62,18 @@ impl Responses {
                 INVALID,
                 challenges(", error=\"invalid_token\""),
             ),
-            unknown_route: answer(RejectionKind::UnknownRoute, UNKNOWN_ROUTE, Vec::new()),
+            unknown_route: answer(RejectionKind::UnknownRoute, UNKNOWN_ROUTE, &[]),
             store_unavailable: answer(
                 RejectionKind::StoreUnavailable,
                 STORE_UNAVAILABLE,
-                Vec::new(),
+                &[],
             ),
             ambiguous: Ambiguity::ALL
-                .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), Vec::new())),
+                .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), &[])),
             misplaced: KeyPlace::ALL.map(|place| {
                 let detail = Detail::Shared(place.detail(&sources.instruction()).into());
                 let kind = place.rejection();
-                prepared(kind, detail, Vec::new())
+                prepared(kind, detail, &[])
             }),
             vary,
             responder,
@@ -113,7 +113,7 @@ impl Responses {
     #[cold]
     pub(crate) fn respond(&self, rejection: Rejection, request: Head<'_>) -> Response<Bytes> {
         let detail = rejection.detail.clone();
-        let answer = Answer::new(rejection.kind, detail, rejection.status, Vec::new());
+        let answer = Answer::new(rejection.kind, detail, rejection.status, &[]);
         let responder = self.responder.as_deref();
         answer.respond(rejection, None, &self.vary, responder, request)
     }
@@ -211,7 +211,7 @@ impl Required {
         let kind = RejectionKind::InsufficientScope;
         let detail = Detail::Shared(lacking(&requirement).into());
         Self {
-            answer: Answer::new(kind, detail, kind.status(), Vec::new()),
+            answer: Answer::new(kind, detail, kind.status(), &[]),
             scopes: requirement.mentioned().to_string(),
             requirement: Arc::new(requirement),
             responder,
@@ -273,5 +273,5 @@ pub(crate) fn without_layer() -> Rejection {
 fn without_layer_answer() -> Answer {
     let kind = RejectionKind::NotAuthenticated;
     let detail = Detail::Static(NOT_AUTHENTICATED);
-    Answer::new(kind, detail, kind.status(), Vec::new())
+    Answer::new(kind, detail, kind.status(), &[])
 }
