@@ -31,6 +31,11 @@ impl Realm {
         }
     }
 
+    /// Whether there is another reference to the text.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// The realm as text.
     pub fn as_str(&self) -> &str {
         &self.0

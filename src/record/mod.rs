@@ -1,5 +1,6 @@
 //! The records of keys in a store.
 
+mod flags;
 mod gain;
 mod held;
 mod history;
@@ -26,6 +27,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use flags::Flags;
+pub(crate) use flags::UseStamp;
 pub use gain::Gain;
 pub(crate) use held::{Held, Owned};
 use history::History;
@@ -65,8 +68,7 @@ pub struct KeyRecord {
     subject: Subject,
     label: Label,
     id: KeyId,
-    /// An optional label would take eight bytes more.
-    has_label: bool,
+    flags: Flags,
 }
 
 // With its two counts and what an allocator adds, 144 bytes.
@@ -230,9 +232,20 @@ impl KeyRecord {
         self.history.as_ref()?.revocation
     }
 
+    /// Whether a use at this second is noted already.
+    #[inline]
+    pub(crate) fn is_stamped(&self, stamp: UseStamp) -> bool {
+        self.flags.is_stamped(stamp)
+    }
+
+    /// Remembers, in this record alone, that a use at this second is noted.
+    pub(crate) fn stamp(&self, stamp: UseStamp) {
+        self.flags.stamp(stamp);
+    }
+
     /// A name for people.
     pub fn label(&self) -> Option<&Label> {
-        self.has_label.then_some(&self.label)
+        self.flags.has_label().then_some(&self.label)
     }
 
     /// The application's own data about the key.
@@ -317,7 +330,7 @@ impl From<KeyRecordParts> for KeyRecord {
             }),
             history: (history != none).then(|| Box::new(history)),
             subject: parts.subject,
-            has_label: parts.label.is_some(),
+            flags: Flags::new(parts.label.is_some()),
             label: parts.label.unwrap_or(Label::placeholder()),
             id: parts.id,
         }

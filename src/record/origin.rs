@@ -4,7 +4,7 @@ use crate::access::realm::Realm;
 use crate::key::KeyPrefix;
 
 /// Where a key comes from. The records in memory share it.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(super) realm: Realm,
     pub(super) prefix: Option<KeyPrefix>,

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{KeyRecord, Origin};
+use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
 
 /// The scope sets and the origins of many records, each once. There are few of them, and millions of keys.
@@ -12,6 +13,7 @@ use crate::access::scope_set::ScopeSet;
 pub(crate) struct Pool {
     scopes: Kept<ScopeSet>,
     origins: Kept<Arc<Origin>>,
+    realms: Kept<Realm>,
 }
 
 impl Pool {
@@ -19,8 +21,19 @@ impl Pool {
     pub(crate) fn share(&mut self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
         let shared = Arc::make_mut(&mut record);
         self.scopes.share(&mut shared.scopes);
-        self.origins.share(&mut shared.origin);
+        let Self {
+            origins, realms, ..
+        } = self;
+        origins.share_with(&mut shared.origin, |origin| {
+            realms.share(&mut Arc::make_mut(origin).realm);
+        });
         record
+    }
+
+    /// The same realm, as the records have it: two of one text are compared without reading it.
+    pub(crate) fn realm(&mut self, mut realm: Realm) -> Realm {
+        self.realms.share(&mut realm);
+        realm
     }
 }
 
@@ -43,6 +56,11 @@ impl<T> Default for Kept<T> {
 
 impl<T: Clone + Eq + Hash + Counted> Kept<T> {
     fn share(&mut self, value: &mut T) {
+        self.share_with(value, |_| {});
+    }
+
+    /// Prepares a value that none of the others has.
+    fn share_with(&mut self, value: &mut T, prepare: impl FnOnce(&mut T)) {
         if let Some(kept) = self.values.get(value) {
             *value = kept.clone();
             return;
@@ -51,6 +69,7 @@ impl<T: Clone + Eq + Hash + Counted> Kept<T> {
             self.values.retain(Counted::is_held_elsewhere);
             self.limit = LEAST_LIMIT.max(2 * self.values.len());
         }
+        prepare(value);
         self.values.insert(value.clone());
     }
 }
@@ -61,6 +80,12 @@ trait Counted {
 }
 
 impl Counted for ScopeSet {
+    fn is_held_elsewhere(&self) -> bool {
+        self.is_shared()
+    }
+}
+
+impl Counted for Realm {
     fn is_held_elsewhere(&self) -> bool {
         self.is_shared()
     }
@@ -98,6 +123,16 @@ mod tests {
         assert!(Arc::ptr_eq(&one.origin, &other.origin));
         assert_eq!(one, record(1, "read write"));
         assert_eq!(other, record(2, "read write"));
+
+        // Those of a ring, and of another origin, are one text.
+        let mut of_another_origin = record(4, "read").to_parts();
+        of_another_origin.pepper_version = Some(2);
+        let another = pool.share(of_another_origin.into());
+        let realm = pool.realm(Realm::new("acme").unwrap());
+        assert!(!Arc::ptr_eq(&one.origin, &another.origin));
+        for found in [one.realm(), another.realm()] {
+            assert!(std::ptr::eq(found.as_str(), realm.as_str()));
+        }
 
         for number in 0..10 * LEAST_LIMIT {
             pool.share(record(3, &format!("scope{number}")));

@@ -47,7 +47,7 @@ impl KeyRecord {
             id,
             subject,
             label: _,
-            has_label: _,
+            flags: _,
         } = self;
         let Origin {
             realm,

@@ -65,8 +65,13 @@ impl KeyRingBuilder {
         };
         let watchers = Watchers::default();
         store.on_change(watchers.listener());
+        let index = store.index(&realm).cloned();
+        let realm = match &index {
+            Some(index) => index.realm(realm),
+            None => realm,
+        };
         let inner = Inner {
-            index: store.index(&realm).cloned(),
+            index,
             store: Arc::new(store),
             clock: self.clock,
             realm,

@@ -73,7 +73,7 @@ impl Inner {
             if let Some(uses) = &self.uses
                 && self.owners.is_none()
             {
-                uses.mark(record.id(), at.now);
+                uses.note(&record, at.now);
             }
             return Ok(record);
         }

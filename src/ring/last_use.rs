@@ -1,8 +1,10 @@
 //! Last uses on their way to the store, collected without a lock.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::key::KeyId;
+use crate::record::{KeyRecord, UseStamp};
 use crate::support::mixing::MixingHasher;
 use crate::support::sync::{AtomicU64, HashMap, Ordering};
 use crate::time::Timestamp;
@@ -12,9 +14,23 @@ const TAKEN: u64 = u64::MAX;
 
 /// The latest use of each key since the uses were last [taken](Self::take).
 ///
-/// A key that is used often writes its entry once a second.
-#[derive(Debug, Default)]
-pub(crate) struct Uses(HashMap<Used, AtomicU64, BuildHasherDefault<MixingHasher>>);
+/// A key that is used often writes its entry once a second. If its record stays in memory, it says itself that it has.
+#[derive(Debug)]
+pub(crate) struct Uses {
+    marks: HashMap<Used, AtomicU64, BuildHasherDefault<MixingHasher>>,
+    /// By which the stamps of two rings over one store differ.
+    ring: u32,
+}
+
+impl Default for Uses {
+    fn default() -> Self {
+        static RINGS: AtomicU32 = AtomicU32::new(0);
+        Self {
+            marks: HashMap::default(),
+            ring: RINGS.fetch_add(1, Relaxed),
+        }
+    }
+}
 
 /// A used key. Its id is hashed as two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,10 +51,27 @@ impl Hash for Used {
 }
 
 impl Uses {
+    /// Remembers a use of the key of a record.
+    #[inline]
+    pub(crate) fn note(&self, record: &KeyRecord, at: Timestamp) {
+        let stamp = UseStamp::new(at, self.ring);
+        if !record.is_stamped(stamp) {
+            self.note_first(record, at, stamp);
+        }
+    }
+
+    /// The first use in a second, or one of several at once.
+    #[cold]
+    fn note_first(&self, record: &KeyRecord, at: Timestamp, stamp: UseStamp) {
+        self.mark(record.id(), at);
+        // Not before: who finds the stamp relies on the mark.
+        record.stamp(stamp);
+    }
+
     /// Remembers a use, unless a later one is known.
     pub(crate) fn mark(&self, id: KeyId, at: Timestamp) {
         let at = at.as_unix().min(TAKEN - 1);
-        let uses = self.0.pin();
+        let uses = self.marks.pin();
         loop {
             match uses.get(&Used(id)) {
                 None => {
@@ -56,7 +89,7 @@ impl Uses {
 
     /// Takes all uses out.
     pub(crate) fn take(&self) -> Vec<(KeyId, Timestamp)> {
-        let uses = self.0.pin();
+        let uses = self.marks.pin();
         let keys: Vec<Used> = uses.keys().copied().collect();
         keys.into_iter()
             .filter_map(|key| {

@@ -55,7 +55,7 @@ impl KeyRing {
         match ask(owners, record.subject()).await {
             Ok(Some(owner)) => {
                 if let Some(uses) = &self.0.uses {
-                    uses.mark(record.id(), self.0.clock.now());
+                    uses.note(&record, self.0.clock.now());
                 }
                 // The notes are on the scopes of the record, of which the owner may have fewer.
                 let record = self.noted(record, &|| facts);

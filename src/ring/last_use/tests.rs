@@ -18,6 +18,10 @@ mod with_threads {
     use std::thread;
 
     use super::*;
+    use crate::access::realm::Realm;
+    use crate::access::subject::Subject;
+    use crate::key::digest::KeyDigest;
+    use crate::record::KeyRecordParts;
 
     #[test]
     fn the_latest_use_is_kept_until_it_is_taken() {
@@ -32,6 +36,40 @@ mod with_threads {
         assert_eq!(uses.take(), []);
         uses.mark(id(1), at(2));
         assert_eq!(uses.take(), [(id(1), at(2))]);
+    }
+
+    fn record(index: u8) -> KeyRecord {
+        let realm = Realm::new("acme").unwrap();
+        let subject = Subject::new("alice").unwrap();
+        let digest = KeyDigest::from_bytes([index; 32]);
+        KeyRecordParts::new(id(index), realm, digest, subject, at(9)).into()
+    }
+
+    #[test]
+    fn a_record_in_memory_is_marked_once_a_second() {
+        let (uses, record) = (Uses::default(), record(1));
+        uses.note(&record, at(5));
+        assert_eq!(uses.take(), [(id(1), at(5))]);
+        uses.note(&record, at(5));
+        assert_eq!(uses.take(), [], "the store has been sent this second");
+        uses.note(&record, at(6));
+        uses.note(&record, at(6));
+        assert_eq!(uses.take(), [(id(1), at(6))]);
+        // The clock was set back.
+        uses.note(&record, at(3));
+        assert_eq!(uses.take(), [(id(1), at(3))]);
+    }
+
+    #[test]
+    fn each_ring_notes_the_uses_that_it_serves() {
+        let (first, second) = (Uses::default(), Uses::default());
+        let record = record(1);
+        for _ in 0..2 {
+            first.note(&record, at(5));
+            second.note(&record, at(5));
+        }
+        assert_eq!(first.take(), [(id(1), at(5))]);
+        assert_eq!(second.take(), [(id(1), at(5))]);
     }
 
     #[test]

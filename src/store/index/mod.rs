@@ -88,6 +88,11 @@ impl Index {
         (record.realm() == realm).then(|| hot::held(record))
     }
 
+    /// A realm as the records of the index have it, now and later.
+    pub(crate) fn realm(&self, realm: Realm) -> Realm {
+        self.pool().realm(realm)
+    }
+
     /// Until when the index may be believed.
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
