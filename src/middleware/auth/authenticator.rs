@@ -135,7 +135,7 @@ impl Authenticator {
             }
             Err(refusal) => {
                 self.0.hide_refused(&refusal, parts);
-                let cache = CacheHeaders::private(gate.vary.clone());
+                let cache = CacheHeaders::private(gate.vary);
                 caller = refusal.valid_key().cloned();
                 (Err(gate.reject(&refusal, parts)), cache, None)
             }

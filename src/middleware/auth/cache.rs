@@ -8,14 +8,14 @@ use crate::middleware::caching;
 /// The fields added to an accepted response, so that a cache does not hand it to others. `Authorization`
 /// gets them too, because caches in use do not implement the protection of RFC 9111 §3.5.
 pub(super) struct CacheHeaders {
-    vary: Option<HeaderValue>,
+    vary: Option<&'static HeaderValue>,
     private: bool,
 }
 
 impl CacheHeaders {
     /// For the response to a request without a key.
     #[inline]
-    pub(super) fn shared(vary: Option<HeaderValue>) -> Self {
+    pub(super) fn shared(vary: Option<&'static HeaderValue>) -> Self {
         Self {
             vary,
             private: false,
@@ -24,7 +24,7 @@ impl CacheHeaders {
 
     /// For the response to the holder of a key.
     #[inline]
-    pub(super) fn private(vary: Option<HeaderValue>) -> Self {
+    pub(super) fn private(vary: Option<&'static HeaderValue>) -> Self {
         Self {
             vary,
             private: true,
@@ -43,7 +43,7 @@ impl CacheHeaders {
             return;
         };
         let headers = response.headers_mut();
-        caching::vary_by(headers, vary);
+        caching::vary_by(headers, vary.clone());
         if self.private {
             caching::keep_private(headers);
         }

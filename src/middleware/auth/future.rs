@@ -181,7 +181,7 @@ where
         Self::Pass {
             outcome: Some(Outcome::deferred(gate, &request, deferred)),
             response: service.call(request),
-            cache: CacheHeaders::private(gate.vary.clone()),
+            cache: CacheHeaders::private(gate.vary),
         }
     }
 }

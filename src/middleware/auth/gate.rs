@@ -34,7 +34,7 @@ pub(super) struct Gate {
     pub(super) on_refusal: OnRefusal,
     pub(super) forward: bool,
     /// The carriers of keys, unless accepted responses are left alone.
-    pub(super) vary: Option<HeaderValue>,
+    pub(super) vary: Option<&'static HeaderValue>,
     pub(super) responses: Arc<Responses>,
     pub(super) observer: Observed,
     pub(super) follow_up: FollowUp,
@@ -123,13 +123,13 @@ impl Gate {
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
                 // The client is anonymous: the response may be shared, but not with holders of keys.
-                return Step::Admitted(CacheHeaders::shared(self.vary.clone()));
+                return Step::Admitted(CacheHeaders::shared(self.vary));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
         };
         let header = header.unwrap_or(&AUTHORIZATION);
-        let cache = CacheHeaders::private(self.vary.clone());
+        let cache = CacheHeaders::private(self.vary);
         match verifying {
             // A request that is refused goes nowhere: there is no one to hide the credential from.
             Verifying::Done(verdict) => match self.check(verdict, scheme, request) {

@@ -57,7 +57,7 @@ impl Gate {
         scheme: Scheme,
         request: &mut impl RequestHead,
     ) -> Step {
-        let cache = CacheHeaders::private(self.vary.clone());
+        let cache = CacheHeaders::private(self.vary);
         let (verdict, by) = match attempt {
             Attempt::Done(decision) => decision,
             Attempt::Pending(decision) => {

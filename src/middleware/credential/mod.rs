@@ -14,7 +14,7 @@ use crate::middleware::credential::authorization::Authorization;
 use crate::middleware::credential::leak::{holds_key, is_url_header, may_hold_key, target_parts};
 use crate::middleware::credential::source::{Kind, Source};
 use crate::middleware::head::RequestHead;
-use crate::support::kept::kept;
+use crate::support::kept::kept_values;
 use crate::verdict::Scheme;
 use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 
@@ -116,12 +116,14 @@ impl Sources {
 
     /// The carriers as the value of `Vary`, `*` if there are none. A clone does not write a reference
     /// count that requests share.
-    pub(crate) fn vary(&self) -> HeaderValue {
+    pub(crate) fn vary(&self) -> &'static HeaderValue {
+        static ANY: HeaderValue = HeaderValue::from_static("*");
         let carriers: Vec<&str> = self.carriers().map(HeaderName::as_str).collect();
-        match carriers.as_slice() {
-            [] => HeaderValue::from_static("*"),
-            carriers => HeaderValue::from_static(kept(carriers.join(", "))),
+        if carriers.is_empty() {
+            return &ANY;
         }
+        let kept = kept_values(vec![carriers.join(", ")]);
+        kept.first().unwrap_or(&ANY)
     }
 
     /// The schemes to challenge with. A key that stands alone, in a dedicated header or in `Authorization`,

@@ -32,7 +32,7 @@ pub(crate) struct Responses {
     ambiguous: [Prepared; Ambiguity::ALL.len()],
     /// One for each [`KeyPlace`], in its order.
     misplaced: [Prepared; KeyPlace::ALL.len()],
-    vary: HeaderValue,
+    vary: &'static HeaderValue,
     responder: Option<Arc<Responder>>,
 }
 
@@ -52,7 +52,7 @@ impl Responses {
         let vary = sources.vary();
         let prepared = |kind, detail, challenges| {
             let answer = Answer::new(kind, detail, profile.status(kind), challenges);
-            Prepared::new(answer, &vary)
+            Prepared::new(answer, vary)
         };
         let answer = |kind, detail, challenges| prepared(kind, Detail::Static(detail), challenges);
         Self {
@@ -90,9 +90,9 @@ impl Responses {
     ) -> Response<Bytes> {
         let responder = self.responder.as_deref();
         match self.prepared(refusal) {
-            Ok((answer, rejection)) => answer.respond(rejection, &self.vary, responder, request),
+            Ok((answer, rejection)) => answer.respond(rejection, self.vary, responder, request),
             Err(key) => match required {
-                Some(required) => required.refuse(key, &self.vary, responder, request),
+                Some(required) => required.refuse(key, self.vary, responder, request),
                 // Nothing was required, so nothing can be lacking: a mistake in this crate.
                 None => not_authenticated(request),
             },
@@ -115,7 +115,7 @@ impl Responses {
         let detail = rejection.detail.clone();
         let answer = Answer::new(rejection.kind, detail, rejection.status, &[]);
         let responder = self.responder.as_deref();
-        answer.respond(rejection, None, &self.vary, responder, request)
+        answer.respond(rejection, None, self.vary, responder, request)
     }
 
     /// The prepared answer to a refusal, or the key that lacks a scope.
@@ -167,7 +167,7 @@ impl Responses {
         let mut rejection = rejection.clone();
         rejection.is_answered = true;
         let challenges = rejection.challenges.as_slice();
-        let mut response = completed(responder(&rejection), challenges, &self.vary);
+        let mut response = completed(responder(&rejection), challenges, self.vary);
         if is_head {
             *response.body_mut() = Bytes::new();
         }
