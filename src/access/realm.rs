@@ -1,6 +1,7 @@
 //! Protection spaces.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,8 +10,7 @@ use crate::error::{Error, ErrorKind};
 /// A protection space (RFC 9110 §11.5): 1 to 64 printable ASCII characters without `"` and `\`.
 ///
 /// A key belongs to exactly one realm. In another, it is unknown, even if the store holds it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// Records share their ring's text, and `Arc` compares pointers before it reads any.
+#[derive(Clone, Eq, PartialOrd, Ord)]
 pub struct Realm(Arc<str>);
 
 impl Realm {
@@ -39,6 +39,20 @@ impl Realm {
     /// The realm as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The records in memory share their ring's text, which is then not read. `Arc<str>` compares texts at once.
+impl PartialEq for Realm {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Hash for Realm {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
