@@ -15,6 +15,8 @@ pub enum Candidate {
     FloorGuard,
     /// The strongest rival on tower-http's `ValidateRequestHeaderLayer::custom`.
     ByHand,
+    /// The same rival, with the refusals of the layer: five headers, a problem, and the reason in the extensions.
+    ByHandAlike,
     /// The layer without its response cache guard.
     Layer,
     /// The layer with its defaults.
@@ -42,11 +44,12 @@ pub enum Candidate {
 
 impl Candidate {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Bare,
         Self::Floor,
         Self::FloorGuard,
         Self::ByHand,
+        Self::ByHandAlike,
         Self::Layer,
         Self::Default,
         Self::AllScopes,
@@ -67,6 +70,7 @@ impl Candidate {
             Self::Floor => "floor",
             Self::FloorGuard => "floor + 2 headers",
             Self::ByHand => "hand-written",
+            Self::ByHandAlike => "hand-written, same refusal",
             Self::Layer => "layer without guard",
             Self::Default => "layer",
             Self::AllScopes => "layer, all scopes",

@@ -4,7 +4,9 @@ use std::fmt;
 use std::hint::black_box;
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     Access, ApiKeyLayer, Event, KeyRing, Requirement, RouteTable, SpanFields, observer_fn,
@@ -12,7 +14,7 @@ use tower_api_key::{
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 use tower_layer::Layer;
 
-use crate::by_hand::{self, Record};
+use crate::by_hand::{self, Record, Why};
 use crate::candidate::Candidate;
 use crate::copied::Copied;
 use crate::floor::{self, Floor};
@@ -98,10 +100,8 @@ impl Setup {
                 records: Arc::clone(self.floor()),
                 guard: candidate == Candidate::FloorGuard,
             }),
-            Candidate::ByHand => {
-                let check = by_hand::check(Arc::clone(self.by_hand()), required.to_owned());
-                subject(ValidateRequestHeaderLayer::custom(check).layer(Inner))
-            }
+            Candidate::ByHand => self.by_hand_with(required, by_hand::short),
+            Candidate::ByHandAlike => self.by_hand_with(required, by_hand::alike),
             Candidate::Layer => {
                 let layer = layer(&self.ring).danger_without_cache_guard();
                 subject(layer.require(required).layer(Inner))
@@ -137,6 +137,16 @@ impl Setup {
             }
             Candidate::Observed => subject(layer(&self.observed).require(required).layer(Inner)),
         }
+    }
+
+    fn by_hand_with(
+        &self,
+        required: &str,
+        refusal: fn(Why) -> Response<Full<Bytes>>,
+    ) -> Box<dyn Subject> {
+        let records = Arc::clone(self.by_hand());
+        let check = by_hand::check(records, required.to_owned(), refusal);
+        subject(ValidateRequestHeaderLayer::custom(check).layer(Inner))
     }
 
     fn records(&self) -> impl Iterator<Item = Arc<Record>> {
@@ -227,6 +237,25 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn one_rival_refuses_as_the_layer_does() {
+        let setup = Setup::new(20, 3);
+        for presented in [Presented::Unknown, Presented::Malformed, Presented::Missing] {
+            let refused = |candidate| {
+                let request = setup.request(presented, LEAST_HEADERS, &mut Draws::random(0));
+                setup.subject(candidate).answer(request)
+            };
+            let (layer, rival) = (refused(Candidate::Default), refused(Candidate::ByHandAlike));
+            assert_eq!(layer.status, rival.status, "{presented:?}");
+            assert_eq!(layer.headers, rival.headers, "{presented:?}");
+            assert_eq!(
+                rival.extensions.len(),
+                layer.extensions.len(),
+                "{presented:?}"
+            );
         }
     }
 

@@ -18,7 +18,11 @@ pub(crate) const REQUIRED: usize = 10;
 /// What no two candidates read in common.
 const LIKE_WITH_LIKE: [Candidate; 3] = [Candidate::Floor, Candidate::ByHand, Candidate::Layer];
 const WITH_GUARD: [Candidate; 2] = [Candidate::FloorGuard, Candidate::Default];
-const REFUSING: [Candidate; 2] = [Candidate::ByHand, Candidate::Default];
+const REFUSING: [Candidate; 3] = [
+    Candidate::ByHand,
+    Candidate::ByHandAlike,
+    Candidate::Default,
+];
 /// What the default layer is compared with, each alone: one that reads the same table would bring it into the cache.
 pub(crate) const EXTRAS: [Candidate; 7] = [
     Candidate::Routed,

@@ -105,14 +105,14 @@ fn requests(options: &Options) {
     for presented in [Presented::Unknown, Presented::Malformed, Presented::Missing] {
         let name = presented.name();
         let figure = |candidate: Candidate| format!("{name}/{}", candidate.name());
-        let (layer, by_hand) = (figure(Candidate::Default), figure(Candidate::ByHand));
+        let layer = figure(Candidate::Default);
         time(&format!("{name} key: layer"), &layer);
-        time(&format!("{name} key: hand-written"), &by_hand);
-        ratio(
-            &format!("{name} key: layer / hand-written"),
-            &layer,
-            &by_hand,
-        );
+        for rival in [Candidate::ByHand, Candidate::ByHandAlike] {
+            let by_hand = figure(rival);
+            time(&format!("{name} key: {}", rival.name()), &by_hand);
+            let title = format!("{name} key: layer / {}", rival.name());
+            ratio(&title, &layer, &by_hand);
+        }
     }
 }
 
