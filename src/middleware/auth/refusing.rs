@@ -12,15 +12,23 @@ use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::{Deferred, Rejection, Required};
 use crate::ring::KeyRing;
-use crate::verdict::{InvalidCause, Refusal, VerifyErrorKind};
+use crate::verdict::{InvalidCause, Refusal, VerifiedKey, VerifyErrorKind};
 
 impl Gate {
     #[cold]
     pub(super) fn refuse(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
         self.tell(refusal);
         let unmet = self.unmet(refusal, request);
-        let mut response = self.responses.refuse(refusal, unmet, request.into());
-        (self.attribution).name_caller(&mut response, || refusal.valid_key().cloned());
+        match refusal.valid_key() {
+            None => self.responses.refuse(refusal, unmet, request.into()),
+            Some(key) => self.naming(key, self.responses.refuse(refusal, unmet, request.into())),
+        }
+    }
+
+    #[cold]
+    fn naming(&self, key: &VerifiedKey, mut response: Response<Bytes>) -> Response<Bytes> {
+        self.attribution
+            .name_caller(&mut response, || Some(key.clone()));
         response
     }
 

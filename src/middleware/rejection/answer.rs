@@ -84,8 +84,7 @@ impl Answer {
         responder: Option<&Responder>,
         request: Head<'_>,
     ) -> Response<Bytes> {
-        let grpc = grpc::content_type(request);
-        let mut response = match (grpc, responder) {
+        let mut response = match (grpc::content_type(request), responder) {
             (Some(content_type), _) => {
                 grpc::trailers_only(content_type, self.kind, self.grpc_message.clone(), vary)
             }
@@ -93,14 +92,25 @@ impl Answer {
                 rejection.is_answered = true;
                 completed(responder(&rejection), rejection.challenges.as_slice(), vary)
             }
-            (None, None) => rejection.problem(self.problem.clone(), &self.length, headers, vary),
+            (None, None) => {
+                let problem = bodiless(self.problem.clone(), request);
+                return rejection.problem(problem, &self.length, headers, vary);
+            }
         };
-        // The headers are those of the response to `GET` (RFC 9110 §9.3.2). A client of HTTP/2 fails at a body.
-        if *request.method == Method::HEAD {
-            *response.body_mut() = Bytes::new();
-        }
+        *response.body_mut() = bodiless(std::mem::take(response.body_mut()), request);
         response.extensions_mut().insert(rejection);
         response
+    }
+}
+
+/// The body, unless the method is `HEAD`: the headers are those of the response to `GET` (RFC 9110 §9.3.2), and a client of
+/// HTTP/2 fails at a body.
+#[inline]
+fn bodiless(body: Bytes, request: Head<'_>) -> Bytes {
+    if *request.method == Method::HEAD {
+        Bytes::new()
+    } else {
+        body
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Extensions, Response};
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::{Challenges, Detail, Rejection, RejectionKind};
@@ -74,25 +74,30 @@ impl Rejection {
         let length = json.len().into();
         // Only the authenticating layer knows which headers carry keys.
         let vary = HeaderValue::from_static("*");
-        let mut response = self.problem(json.into(), &length, None, &vary);
-        response.extensions_mut().insert(self);
-        response
+        self.problem(json.into(), &length, None, &vary)
     }
 
-    /// `headers` are its own, if they were prepared.
+    /// The response, with this rejection in its extensions. `headers` are its own, if they were prepared.
+    #[inline]
     pub(super) fn problem(
-        &self,
+        self,
         problem: Bytes,
         length: &HeaderValue,
         headers: Option<&HeaderMap>,
         vary: &HeaderValue,
     ) -> Response<Bytes> {
-        let mut response = Response::new(problem);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = match headers {
+        // The parts come first, so that the response is made in its place and not copied there.
+        let status = self.status;
+        let headers = match headers {
             Some(prepared) => prepared.clone(),
             None => problem_headers(self.kind, self.challenges.as_slice(), vary, length),
         };
+        let mut extensions = Extensions::new();
+        extensions.insert(self);
+        let mut response = Response::new(problem);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        *response.extensions_mut() = extensions;
         response
     }
 }
