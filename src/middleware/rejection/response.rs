@@ -63,11 +63,7 @@ impl Responses {
                 challenges(", error=\"invalid_token\""),
             ),
             unknown_route: answer(RejectionKind::UnknownRoute, UNKNOWN_ROUTE, &[]),
-            store_unavailable: answer(
-                RejectionKind::StoreUnavailable,
-                STORE_UNAVAILABLE,
-                &[],
-            ),
+            store_unavailable: answer(RejectionKind::StoreUnavailable, STORE_UNAVAILABLE, &[]),
             ambiguous: Ambiguity::ALL
                 .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), &[])),
             misplaced: KeyPlace::ALL.map(|place| {

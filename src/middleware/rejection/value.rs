@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, Response};
 use http::header::{self, HeaderMap, HeaderValue};
+use http::{Extensions, Response};
 
 use super::{Challenges, Detail, Rejection, RejectionKind};
 use crate::access::requirement::Requirement;
