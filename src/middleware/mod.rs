@@ -10,6 +10,7 @@ pub(crate) mod credential;
 pub mod drain;
 pub mod guard;
 pub(crate) mod head;
+pub(crate) mod kept_values;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 #[cfg(feature = "axum")]

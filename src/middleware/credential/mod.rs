@@ -14,7 +14,7 @@ use crate::middleware::credential::authorization::Authorization;
 use crate::middleware::credential::leak::{holds_key, is_url_header, may_hold_key, target_parts};
 use crate::middleware::credential::source::{Kind, Source};
 use crate::middleware::head::RequestHead;
-use crate::support::kept::kept_values;
+use crate::middleware::kept_values::kept_values;
 use crate::verdict::Scheme;
 use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 

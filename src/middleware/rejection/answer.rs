@@ -6,8 +6,9 @@ use http::{Method, Response, StatusCode};
 
 use super::value::{ascii, problem_headers};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
+use crate::middleware::kept_values::kept_value;
 use crate::middleware::{caching, problem};
-use crate::support::kept::{kept, kept_value};
+use crate::support::kept::kept;
 use crate::verdict::{Identity, InvalidCause};
 
 pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;

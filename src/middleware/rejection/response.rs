@@ -12,7 +12,7 @@ use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, g
 use crate::access::realm::Realm;
 use crate::access::requirement::Requirement;
 use crate::middleware::credential::Sources;
-use crate::support::kept::kept_values;
+use crate::middleware::kept_values::kept_values;
 use crate::verdict::{Ambiguity, Identity, KeyPlace, Refusal};
 use crate::verdict::{VerifiedKey, VerifyErrorKind};
 
