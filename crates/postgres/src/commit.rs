@@ -4,39 +4,18 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use tower_api_key::Realm;
-use tower_api_key::store::sql::column_time;
-use tower_api_key::store::{Change, Expected, KeyLimit, StoreError, StoreErrorKind, Write};
+use tower_api_key::store::{Change, Expected, StoreError, StoreErrorKind, Write};
 
 use super::columns::Rows;
 use super::connection::Connections;
 use super::error::{because, commit_failed};
-use super::history::{act, ring};
+use super::limit;
 use super::tables::Tables;
 
 /// In the order of the array, which is sorted, so that two commits never deadlock.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(number) FROM pg_catalog.unnest($1::bigint[]) AS number";
-
-/// The same, and says for the history whose changes follow.
-const LOCK_AND_ACT: &str = concat!(
-    "SELECT pg_catalog.pg_advisory_xact_lock(number), ",
-    act!("$2"),
-    " FROM pg_catalog.unnest($1::bigint[]) AS number"
-);
-
-/// How many keys of a subject have not ended, and of how many lineages they are. At most `$4` are read, and all
-/// if that is null. In two parts, so that keys that have expired are not read.
-const LIVING: &str = "SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT living.lineage) FROM (
-    SELECT lineage FROM @.tower_api_keys
-    WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL
-        AND expires_at IS NULL AND (retire_at IS NULL OR retire_at @> $3)
-    UNION ALL
-    SELECT lineage FROM @.tower_api_keys
-    WHERE realm @= $1 AND subject @= $2 AND revoked_at IS NULL
-        AND expires_at @> $3 AND (retire_at IS NULL OR retire_at @> $3)
-    LIMIT $4) AS living";
 
 /// Applies a change whole, or not at all.
 pub(super) async fn apply(connections: &Connections, change: &Change) -> Result<(), StoreError> {
@@ -100,12 +79,8 @@ impl Statements {
         connection: &mut PgConnection,
         change: &Change,
     ) -> Result<(), StoreError> {
-        sqlx::query(LOCK_AND_ACT)
-            .bind(&self.locks)
-            .bind(ring(change.actor()))
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| commit_failed(&error))?;
+        let counting = limit::lock(tables, connection, &self.locks, change).await;
+        let counting = counting.map_err(|error| commit_failed(&error))?;
         if self.updates.len() > 0 {
             let expected = self.updates.len();
             let updated = self.updates.update(tables, connection).await;
@@ -122,45 +97,12 @@ impl Statements {
             }
         }
         for limit in change.limits() {
-            if !holds(tables, connection, limit).await? {
+            if !limit::holds(tables, connection, limit, counting).await? {
                 return Err(StoreErrorKind::TooManyKeys.into());
             }
         }
         Ok(())
     }
-}
-
-/// Whether a limit holds. No other session can give the subject a key, because the lock of the subject is held.
-async fn holds(
-    tables: &Tables,
-    connection: &mut PgConnection,
-    limit: &KeyLimit,
-) -> Result<bool, StoreError> {
-    let at = column_time(limit.at())?;
-    let most = i64::try_from(limit.most()).unwrap_or(i64::MAX);
-    // A lineage has at most two keys that have not ended, except if another hand wrote more.
-    let enough = most.checked_mul(2).and_then(|twice| twice.checked_add(1));
-    for limit_of_rows in [enough, None] {
-        let row = tables
-            .query(LIVING)
-            .bind(limit.realm().as_str())
-            .bind(limit.subject().as_str())
-            .bind(at)
-            .bind(limit_of_rows)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| commit_failed(&error))?;
-        let count = |place| row.try_get::<i64, _>(place);
-        let keys = count(0).map_err(|error| commit_failed(&error))?;
-        let lineages = count(1).map_err(|error| commit_failed(&error))?;
-        if lineages > most {
-            return Ok(false);
-        }
-        if limit_of_rows.is_none_or(|read| keys < read) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The number of a subject's advisory lock. Two subjects with the same number only take turns.

@@ -62,6 +62,7 @@ mod feed;
 mod history;
 mod home;
 mod in_transaction;
+mod limit;
 mod list;
 mod open;
 mod options;

@@ -9,7 +9,7 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0010_history.sql"),
     include_str!("../migrations/0011_expiry_notices.sql"),
     include_str!("../migrations/0012_usage.sql"),
+    include_str!("../migrations/0013_subjects_with_many_keys.sql"),
 ];
 
 /// The version that this crate creates.

@@ -246,6 +246,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0010_history.sql"),
         include_str!("../migrations/0011_expiry_notices.sql"),
         include_str!("../migrations/0012_usage.sql"),
+        include_str!("../migrations/0013_subjects_with_many_keys.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

@@ -13,6 +13,7 @@ mod faults;
 mod feed;
 mod guard;
 mod histories;
+mod limits;
 mod listing;
 mod notices;
 mod poolers;
@@ -39,7 +40,13 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 12;
+const MIGRATIONS: u32 = 13;
+
+/// Takes migration 0013 back, for a test of a schema from before.
+const UNDO_SUBJECTS: &str = "DROP FUNCTION tower_api_keys_counted() CASCADE; \
+    DROP FUNCTION tower_api_keys_discounted() CASCADE; DROP FUNCTION tower_api_key_subjects_gone() CASCADE; \
+    DROP FUNCTION tower_api_key_within(text, text, bigint, bigint); DROP TABLE tower_api_key_subjects; \
+    DELETE FROM tower_api_key_migrations WHERE version > 12";
 
 /// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {

@@ -5,7 +5,7 @@ use tower_api_key::store::{KeyStore, KeyUsage, ScopeUse, StoreError, StoreErrorK
 use tower_api_key::{Facts, Grant, KeyId, KeyRing, Realm, Requirement};
 use tower_api_key_postgres::{PostgresStore, sqlx};
 
-use super::{builder, connect};
+use super::{UNDO_SUBJECTS, builder, connect};
 use tower_api_key_test_support::pg_server::{database, execute};
 use tower_api_key_test_support::support::START;
 
@@ -98,6 +98,7 @@ async fn a_schema_from_before_the_migration_keeps_no_usage() {
     let url = database().await;
     let ring = tracking(connect(&url).await);
     let issued = ring.issue(Grant::new("alice").scopes("a")).await.unwrap();
+    execute(&url, UNDO_SUBJECTS).await.unwrap();
     execute(
         &url,
         "DROP FUNCTION tower_api_keys_usage_gone() CASCADE; DROP TABLE tower_api_key_usage;
@@ -121,6 +122,7 @@ async fn a_schema_from_before_the_migration_keeps_no_usage() {
 async fn the_migration_grants_what_a_server_needs() {
     let url = tower_api_key_test_support::pg_server::empty_database().await;
     super::patient().migrate(&url).await.unwrap();
+    execute(&url, UNDO_SUBJECTS).await.unwrap();
     let undo = "DROP FUNCTION tower_api_keys_usage_gone() CASCADE; DROP TABLE tower_api_key_usage;
          DELETE FROM tower_api_key_migrations WHERE version > 11;
          CREATE ROLE usage_server LOGIN; CREATE ROLE usage_reader LOGIN;
