@@ -76,7 +76,7 @@ CREATE FUNCTION @.tower_api_keys_discounted() RETURNS trigger
 AS $body$
 BEGIN
     PERFORM FROM @.tower_api_key_subjects AS kept
-    WHERE kept.realm = OLD.realm AND kept.subject = OLD.subject AND kept.keys > 0
+    WHERE kept.realm = OLD.realm AND kept.subject = OLD.subject
         AND coalesce(OLD.expires_at > kept.counted_at, kept.counted_at IS NOT NULL)
         AND coalesce(OLD.retire_at > kept.counted_at, true)
         AND (kept.changed_in <> pg_current_xact_id() OR kept.changes < 16)

@@ -20,14 +20,13 @@ async fn run(connection: &mut PgConnection, sql: &str) {
 /// A session has inserted keys and not committed while the first number of the subject is counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_count_waits_for_keys_that_are_not_committed() {
-    for is_new in [true, false] {
-        let (url, store) = if is_new {
-            let url = database().await;
-            (url.clone(), connect(&url).await)
-        } else {
-            forty().await
-        };
-        let before = usize::from(!is_new) * 40;
+    // A subject without keys, one with few, and one with a number.
+    for before in [0, 5, 40] {
+        let url = database().await;
+        let store = connect(&url).await;
+        execute(&url, &fill(0, before, "NULL")).await.unwrap();
+        assert!(holds(&store, 100, NOW).await);
+        let before = usize::try_from(before).unwrap();
         let mut other = PgConnection::connect(&url).await.unwrap();
         run(&mut other, "BEGIN").await;
         run(&mut other, &fill(100, 40, "NULL")).await;
