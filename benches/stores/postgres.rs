@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
 
-use crate::listing;
+use crate::{listing, subjects};
 use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
@@ -28,7 +28,7 @@ struct Size {
 }
 
 /// Prints the figures. `once` only shows that everything runs.
-pub(crate) fn run(once: bool, lists: bool) {
+pub(crate) fn run(once: bool, lists: bool, limits: bool) {
     let size = if once {
         Size {
             rows: 100,
@@ -50,6 +50,12 @@ pub(crate) fn run(once: bool, lists: bool) {
         .build()
         .unwrap();
     runtime.block_on(async {
+        if !lists {
+            tokio::spawn(subjects::report(once)).await.unwrap();
+        }
+        if limits {
+            return;
+        }
         tokio::spawn(lists_of(once)).await.unwrap();
         if !lists {
             tokio::spawn(measure(size)).await.unwrap();

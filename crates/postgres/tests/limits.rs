@@ -220,6 +220,32 @@ async fn a_transaction_with_many_changes_leaves_a_number_to_be_counted() {
     assert!(changes <= 18, "{changes}");
     assert!(has(&store, 70, NOW).await);
     assert_eq!(kept(&url).await, Some(70));
+    let reason = RevocationReason::Unspecified;
+    assert_eq!(ring.revoke_subject("alice", reason).await.unwrap(), 70);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let changes: i32 = sqlx::query_scalar(versions)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(changes <= 18, "{changes}");
+    assert!(holds(&store, 0, NOW).await);
+    assert_eq!(kept(&url).await, Some(0));
+}
+
+/// A ring gives a lineage two keys that have not ended at the most.
+#[tokio::test]
+async fn a_lineage_with_more_keys_hides_no_other() {
+    let url = database().await;
+    let store = connect(&url).await;
+    let end = NOW.as_unix() + 10;
+    let one = fill(0, 5, &end.to_string())
+        .replace("lpad(n::text, 12, '0'), 0, 1", "lpad('0', 12, '0'), 0, 1");
+    execute(&url, &one).await.unwrap();
+    assert!(has(&store, 1, NOW).await);
+    execute(&url, &fill(5, 1, &(end + 10).to_string()))
+        .await
+        .unwrap();
+    assert!(has(&store, 2, NOW).await);
 }
 
 /// Services of the former version write keys before the migration, and of this version after it.

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tower_api_key_postgres::sqlx;
 
 use super::{LATER, NOW, fill, forty, has, holds, id, kept};
-use tower_api_key_test_support::pg_server::{PgServer, execute};
+use tower_api_key_test_support::pg_server::{PgServer, execute, soon};
 
 const UNGUARDED: &str = "ALTER TABLE tower_api_keys DISABLE TRIGGER tower_api_keys_guard";
 
@@ -152,6 +152,7 @@ async fn what_came_while_triggers_were_disabled_is_counted() {
     // While one is not for every session, each limit counts.
     let ordinary = "ALTER TABLE tower_api_keys ENABLE TRIGGER tower_api_keys_count_new";
     execute(&url, ordinary).await.unwrap();
+    assert!(has(&store, 45, NOW).await);
     let replica = format!("{url}?options[session_replication_role]=replica");
     execute(&replica, &fill(300, 1, "NULL")).await.unwrap();
     assert_eq!(kept(&url).await, Some(45));
@@ -192,7 +193,7 @@ async fn a_transaction_that_was_prepared_before_a_crash_counts_after_it() {
     server.start_again();
 
     let store = super::connect(&url).await;
-    execute(&url, &fill(200, 1, "NULL")).await.unwrap();
+    soon(execute(&url, &fill(200, 1, "NULL"))).await.unwrap();
     assert!(has(&store, 41, NOW).await);
     assert_eq!(kept(&url).await, None);
     execute(&url, "COMMIT PREPARED 'held'").await.unwrap();

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tower_api_key::{Grant, RevocationReason};
 use tower_api_key_postgres::sqlx;
 
-use super::{A_WHILE, NOW, fill, forty, has, holds, id, kept, limited, truth, waits};
+use super::{A_WHILE, LATER, NOW, fill, forty, has, holds, id, kept, limited, truth, waits};
 use crate::connect;
 use tower_api_key_test_support::pg_server::{database, execute, soon, until};
 
@@ -38,6 +38,20 @@ async fn a_count_waits_for_keys_that_are_not_committed() {
         assert!(has(&store, before + 41, NOW).await);
         assert_eq!(kept(&url).await, Some(i64::try_from(before).unwrap() + 41));
     }
+}
+
+/// The same of a change that adds no key, and so has no lock of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_waits_for_keys_that_are_not_committed() {
+    let (url, store) = forty().await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    run(&mut other, "BEGIN").await;
+    run(&mut other, &fill(100, 5, "NULL")).await;
+    let asked = tokio::spawn(async move { holds(&store, 30, LATER).await });
+    until(async || waits(&url).await).await;
+    run(&mut other, "COMMIT").await;
+    assert!(asked.await.unwrap());
+    assert_eq!(kept(&url).await, Some(25));
 }
 
 /// A session inserts keys while a ring that has counted has not committed.
@@ -143,6 +157,29 @@ async fn a_revocation_by_hand_keeps_nobody_from_issuing() {
     assert!(has(&store, 40, NOW).await);
 }
 
+/// The session has the lock of the row and wants that of the subject, the ring has them the other way round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_adds_a_key_and_ends_its_subject_does_not_wait_for_ever() {
+    let (url, store) = forty().await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    run(&mut other, "BEGIN").await;
+    run(&mut other, &fill(100, 1, "NULL")).await;
+    let ring = limited(store.clone(), 100);
+    let issue = tokio::spawn(async move { ring.issue(Grant::new("alice")).await });
+    until(async || waits(&url).await).await;
+    let ended = sqlx::raw_sql("SELECT tower_api_key_end_subject('orders', 'alice'); COMMIT")
+        .execute(&mut other)
+        .await;
+    if let Err(error) = ended {
+        let error = error.into_database_error().unwrap();
+        assert_eq!(error.code().as_deref(), Some("40P01"));
+        run(&mut other, "ROLLBACK").await;
+    }
+    soon(issue).await.unwrap().unwrap();
+    let (keys, kept) = truth(&mut other).await;
+    assert!(kept.is_none_or(|kept| kept >= keys), "{kept:?} of {keys}");
+}
+
 /// Three rings and three hands, and a reader that compares the number with the keys in each snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_number_is_never_too_low_in_any_snapshot() {
@@ -207,6 +244,5 @@ async fn a_number_is_never_too_low_in_any_snapshot() {
     assert!(reader.await.unwrap() > 0);
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let (keys, _) = truth(&mut connection).await;
-    let later = super::LATER;
-    assert!(!holds(&store, usize::try_from(keys).unwrap() - 21, later).await);
+    assert!(!holds(&store, usize::try_from(keys).unwrap() - 21, LATER).await);
 }
