@@ -305,8 +305,10 @@ async fn a_transaction_that_stays_open_holds_nothing_back() {
             run(&mut open, "PREPARE TRANSACTION 'open'").await;
         }
         for number in 0..3 {
+            // Keys of one subject would take turns.
             let insert = OPEN
                 .replace("BEGIN;", "")
+                .replace("alice", "bob")
                 .replace("HHHHHHHHHHHH", &format!("00000000000{number}"));
             execute(
                 &url,
