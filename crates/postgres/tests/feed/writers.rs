@@ -265,16 +265,19 @@ impl Writer {
             *byte = u8::try_from(self.random.below(256)).unwrap();
         }
         let hex = hex(&digest);
+        // Keys of one subject would take turns.
+        let number = self.number;
         if copies {
             let copy = format!("COPY tower_api_keys ({COLUMNS}) FROM STDIN");
             let mut copy = connection.copy_in_raw(&copy).await.unwrap();
-            let row = format!("{id}\torders\t\\\\x{hex}\talice\tread\t1\t1\t{id}\t0\t1\t{{}}\n");
+            let row =
+                format!("{id}\torders\t\\\\x{hex}\talice{number}\tread\t1\t1\t{id}\t0\t1\t{{}}\n");
             copy.send(row.as_bytes()).await.unwrap();
             copy.finish().await.unwrap();
         } else {
             let insert = format!(
                 "INSERT INTO tower_api_keys ({COLUMNS}) VALUES \
-                 ('{id}', 'orders', '\\x{hex}', 'alice', 'read', 1, 1, '{id}', 0, 1, '{{}}')"
+                 ('{id}', 'orders', '\\x{hex}', 'alice{number}', 'read', 1, 1, '{id}', 0, 1, '{{}}')"
             );
             run(connection, &insert).await;
         }
