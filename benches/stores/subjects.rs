@@ -48,21 +48,21 @@ async fn measure(how: &str, store: PostgresStore, keys: usize, rounds: usize) {
     let ring = KeyRing::builder("acme").realm("orders");
     let ring = ring.max_keys_per_subject(keys + 1).build(store).unwrap();
     let grant = || Grant::new(format!("with-{keys}")).scopes(["orders:read"]);
-    let (mut issues, mut regrants, mut revocations) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut issue, mut regrant, mut revoke) = (Vec::new(), Vec::new(), Vec::new());
     // The first keeps the number.
     for _ in 0..=rounds {
         let begun = now();
-        let issued = ring.issue(grant()).await.unwrap();
-        issues.push(begun.elapsed());
+        let first = ring.issue(grant()).await.unwrap();
+        issue.push(begun.elapsed());
         let begun = now();
-        let regranted = ring.regrant(issued.id(), grant()).await.unwrap();
-        regrants.push(begun.elapsed());
+        let second = ring.regrant(first.id(), grant()).await.unwrap();
+        regrant.push(begun.elapsed());
         let begun = now();
         let reason = RevocationReason::Unspecified;
-        ring.revoke(regranted.id(), reason).await.unwrap();
-        revocations.push(begun.elapsed());
+        ring.revoke(second.id(), reason).await.unwrap();
+        revoke.push(begun.elapsed());
     }
-    let [issue, regrant, revoke] = [issues, regrants, revocations].map(median);
+    let [issue, regrant, revoke] = [issue, regrant, revoke].map(median);
     println!(
         "postgres  {how}, {keys:>6} keys   issue {issue:>8.2} ms   regrant {regrant:>6.2} ms   revoke {revoke:>6.2} ms"
     );
