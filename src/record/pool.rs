@@ -17,17 +17,20 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// The same record, with the scopes and the origin of the others that have them.
-    pub(crate) fn share(&mut self, mut record: Arc<KeyRecord>) -> Arc<KeyRecord> {
-        let shared = Arc::make_mut(&mut record);
-        self.scopes.share(&mut shared.scopes);
+    /// A copy of the record, with the scopes and the origin of the others that have them.
+    ///
+    /// It is always a new one, and the last thing that is allocated here. What the caller allocates next is then likely
+    /// to lie next to it.
+    pub(crate) fn share(&mut self, record: &KeyRecord) -> Arc<KeyRecord> {
+        let mut copy = record.clone();
+        self.scopes.share(&mut copy.scopes);
         let Self {
             origins, realms, ..
         } = self;
-        origins.share_with(&mut shared.origin, |origin| {
+        origins.share_with(&mut copy.origin, |origin| {
             realms.share(&mut Arc::make_mut(origin).realm);
         });
-        record
+        Arc::new(copy)
     }
 
     /// The same realm, as the records have it: two of one text are compared without reading it.
@@ -119,7 +122,7 @@ mod tests {
         let mut pool = Pool::default();
         let (one, other) = (record(1, "read write"), record(2, "read write"));
         assert!(!Arc::ptr_eq(&one.origin, &other.origin));
-        let (one, other) = (pool.share(one.clone()), pool.share(other));
+        let (one, other) = (pool.share(&one), pool.share(&other));
         assert!(Arc::ptr_eq(&one.origin, &other.origin));
         assert_eq!(one, record(1, "read write"));
         assert_eq!(other, record(2, "read write"));
@@ -127,7 +130,7 @@ mod tests {
         // Those of a ring, and of another origin, are one text.
         let mut of_another_origin = record(4, "read").to_parts();
         of_another_origin.pepper_version = Some(2);
-        let another = pool.share(of_another_origin.into());
+        let another = pool.share(&of_another_origin.into());
         let realm = pool.realm(Realm::new("acme").unwrap());
         assert!(!Arc::ptr_eq(&one.origin, &another.origin));
         for found in [one.realm(), another.realm()] {
@@ -135,7 +138,7 @@ mod tests {
         }
 
         for number in 0..10 * LEAST_LIMIT {
-            pool.share(record(3, &format!("scope{number}")));
+            pool.share(&record(3, &format!("scope{number}")));
         }
         assert!(pool.scopes.values.len() <= LEAST_LIMIT);
         let kept = pool.scopes.values.iter();

@@ -146,7 +146,7 @@ impl Driver {
             Action::StartOver => self.steps.start_over(),
             Action::Replace(buckets) => self.steps.replace(memory, &buckets),
             Action::Load { records, is_last } => {
-                let changed = self.steps.load(memory, records, is_last);
+                let changed = self.steps.load(memory, &records, is_last);
                 self.shared.announce(&changed);
             }
             Action::Apply { records, gone } => {

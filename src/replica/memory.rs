@@ -191,8 +191,10 @@ impl Steps {
     pub(crate) fn complete(&mut self, memory: &Memory) -> Changed {
         let mut changed = Changed::default();
         let new = self.loaded.drain().map(|(_, record)| record);
-        for record in new.chain(self.pulled.drain(..)) {
-            memory.put(record, &mut changed);
+        // Held until all are put, as those of a page of a load.
+        let new: Vec<_> = new.chain(self.pulled.drain(..)).collect();
+        for record in &new {
+            memory.put(Arc::clone(record), &mut changed);
         }
         changed
     }
@@ -209,10 +211,13 @@ impl Steps {
     }
 
     /// Takes a page of the load, in the order of the digests. What is held and not in it is gone.
+    ///
+    /// The caller holds the page until all of it is put. The index copies each record next to its entry, and would find
+    /// the place of the one before, which is next to nothing, if that were free already.
     pub(crate) fn load(
         &mut self,
         memory: &Memory,
-        records: Vec<Arc<KeyRecord>>,
+        records: &[Arc<KeyRecord>],
         is_last: bool,
     ) -> Changed {
         let mut changed = Changed::default();
@@ -228,9 +233,9 @@ impl Steps {
                 self.unseen.pop();
             }
             if is_fresh && !memory.index.contains(here) {
-                self.loaded.insert(name(here), record);
+                self.loaded.insert(name(here), Arc::clone(record));
             } else {
-                memory.put(record, &mut changed);
+                memory.put(Arc::clone(record), &mut changed);
             }
         }
         if is_last {

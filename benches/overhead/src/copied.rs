@@ -1,6 +1,7 @@
 //! A store that answers from a copy whose proof of freshness a clock ends, as a replica is.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tower_api_key::store::{
@@ -11,7 +12,11 @@ use tower_api_key::{Actor, KeyDigest, KeyId, KeyRecord, KeyRing, Realm, Revocati
 
 use crate::subject::now;
 
-/// The records of a ring, copied. Requests read what they would read of a replica, and nothing else is measured.
+/// The records of a page of a load.
+const PAGE: usize = 5_000;
+
+/// The records of a ring, copied in the order and in the pages in which a replica loads them. Requests read what they
+/// would read of a replica, and nothing else is measured.
 pub(crate) struct Copied {
     store: MemoryStore,
     index: Index,
@@ -23,9 +28,16 @@ impl Copied {
         let freshness = Freshness::leased();
         let asked = freshness.ask().unwrap();
         let index = Index::new(freshness);
-        for record in now(ring.list(&ListQuery::new())).unwrap() {
-            // Not the record of the store, of which another candidate has brought lines into the cache.
-            index.put(KeyRecord::clone(&record));
+        let mut records = now(ring.list(&ListQuery::new())).unwrap().to_vec();
+        records
+            .sort_unstable_by(|one, other| one.digest().as_bytes().cmp(other.digest().as_bytes()));
+        for page in records.chunks(PAGE) {
+            // Not the records of the store, of which another candidate has brought lines into the cache.
+            let page = page.iter().map(|record| Arc::new(KeyRecord::clone(record)));
+            let page: Vec<_> = page.collect();
+            for record in &page {
+                index.put(Arc::clone(record));
+            }
         }
         index.freshness().renew(asked, Duration::MAX);
         Self {

@@ -126,7 +126,7 @@ impl World {
                 }
                 let node = &mut self.nodes[index];
                 let is_last = is_last && mutant != Some(Mutant::NoSweep);
-                node.steps.load(&node.memory, records, is_last);
+                node.steps.load(&node.memory, &records, is_last);
             }
             Action::Apply { records, gone } => {
                 if mutant == Some(Mutant::Revives) {
