@@ -50,7 +50,7 @@ impl Service<Request<()>> for Floor {
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Inner.poll_ready(context)
+        Service::<Request<()>>::poll_ready(&mut Inner, context)
     }
 
     fn call(&mut self, mut request: Request<()>) -> Self::Future {

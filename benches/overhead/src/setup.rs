@@ -74,6 +74,11 @@ impl Setup {
         &self.keys.valid
     }
 
+    /// The ring that issued the keys.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
     /// The next request.
     pub fn request(&self, presented: Presented, headers: usize, draws: &mut Draws) -> Request<()> {
         let keys = match presented {

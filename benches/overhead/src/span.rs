@@ -52,7 +52,7 @@ impl Service<Request<()>> for ByHand {
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Inner.poll_ready(context)
+        Service::<Request<()>>::poll_ready(&mut Inner, context)
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {

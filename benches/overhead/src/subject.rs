@@ -16,7 +16,7 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub struct Inner;
 
-impl Service<Request<()>> for Inner {
+impl<B> Service<Request<B>> for Inner {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -25,7 +25,7 @@ impl Service<Request<()>> for Inner {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         drop(black_box(request));
         ready(Ok(Response::new(Full::new(Bytes::from_static(b"ok")))))
     }

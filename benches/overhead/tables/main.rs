@@ -3,7 +3,8 @@
 //! `cargo bench -p tower-api-key-overhead` measures, with `--profile bench-lto` as services that care build.
 //! After `--`: `--processes 5` is how many processes give the medians, `--large` adds ten million keys,
 //! `--test` runs everything once on few keys and checks the answers. `--part 'replica 1000000'` measures in this process
-//! the layer over a million keys in a store and in a copy that proves its age, as a replica is, in turns.
+//! the layer over a million keys in a store and in a copy that proves its age, as a replica is, in turns. `--instructions`
+//! only counts those of a server of hyper, with the valgrind that is installed.
 //!
 //! A time is net: that of the bare service is subtracted, which takes turns with the candidates of its
 //! group. Requests are built within the clock, the bare service's too.
@@ -14,6 +15,7 @@
     reason = "a bench that cannot go on shall stop"
 )]
 
+mod end_to_end;
 mod measure;
 mod memory;
 mod part;
@@ -31,6 +33,14 @@ fn main() {
     let once = position("--test").is_some();
     if let Some(name) = after(CHILD) {
         Part::from_name(name).expect("a part").run(once);
+        return;
+    }
+    if let Some(named) = after(end_to_end::SERVE) {
+        end_to_end::serve(named);
+        return;
+    }
+    if position("--instructions").is_some() {
+        end_to_end::count(10_000);
         return;
     }
     if once {

@@ -5,7 +5,7 @@ use std::fmt;
 use tower_api_key_overhead::{Candidate, LEAST_HEADERS, MOST_HEADERS, Presented, SCOPES, Setup};
 
 use crate::measure::{Group, net};
-use crate::{memory, threads};
+use crate::{end_to_end, memory, threads};
 
 /// The argument that makes a process measure one part.
 pub(crate) const CHILD: &str = "--part";
@@ -47,6 +47,7 @@ pub(crate) enum Part {
     /// In no report: it answers how much more a replica costs, for many keys.
     Replica(usize),
     Threads(usize),
+    EndToEnd(usize),
     Memory(memory::Kind, usize),
 }
 
@@ -61,6 +62,7 @@ impl Part {
             "extras" => Self::Extras(keys),
             "replica" => Self::Replica(keys),
             "threads" => Self::Threads(keys),
+            "hyper" => Self::EndToEnd(keys),
             _ => Self::Memory(memory::Kind::from_name(name)?, keys),
         })
     }
@@ -84,6 +86,7 @@ impl Part {
                 print("", net(&setup, &Group::valid(&COPIED), once));
             }
             Self::Threads(keys) => threads::report(&Setup::new(keys, SCOPES), once),
+            Self::EndToEnd(keys) => end_to_end::report(keys, once),
             Self::Memory(kind, keys) => memory::report(kind, keys),
         }
     }
@@ -98,6 +101,7 @@ impl fmt::Display for Part {
             Self::Extras(keys) => write!(f, "extras {keys}"),
             Self::Replica(keys) => write!(f, "replica {keys}"),
             Self::Threads(keys) => write!(f, "threads {keys}"),
+            Self::EndToEnd(keys) => write!(f, "hyper {keys}"),
             Self::Memory(kind, keys) => write!(f, "{} {keys}", kind.name()),
         }
     }

@@ -46,6 +46,7 @@ pub(crate) fn print(options: &Options) {
     headers(options);
     extras(options);
     threads(options);
+    end_to_end(options);
     memory(options);
 }
 
@@ -178,6 +179,19 @@ fn threads(options: &Options) {
     for candidate in threads::CANDIDATES {
         let figure = |keys: &str| precise(measured.of(&format!("{keys}/{}", candidate.name())));
         row(candidate.name(), [figure("random"), figure("hot")]);
+    }
+}
+
+fn end_to_end(options: &Options) {
+    let keys = options.keys(10_000);
+    let measured = options.measure(Part::EndToEnd(keys));
+    let name = format!("requests a second of hyper on one core, {keys} keys");
+    head(&name, &["bare", "layer", "layer / bare"]);
+    for by in ["clock", "processor"] {
+        let [bare, layer] = ["bare", "layer"].map(|name| format!("{by}/{name}"));
+        let ratio = format!("{:.3}", measured.ratio(&layer, &bare));
+        let rates = [&bare, &layer].map(|it| whole(measured.of(it)));
+        row(&format!("by the {by}"), rates.into_iter().chain([ratio]));
     }
 }
 
