@@ -2,9 +2,11 @@
 //!
 //! Prints a markdown table of nanoseconds, net of the bare service of each, and writes a plot of them to
 //! `docs/costs.svg`. `--processes 5` is how many processes give the medians. `--test` only checks the answers.
-//! Without the feature `modo` the tree is lighter.
+//! Without the features `composable` and `modo` the tree is lighter.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "composable")]
+mod composable;
 #[cfg(feature = "modo")]
 mod modo;
 mod plot;

@@ -25,6 +25,9 @@ pub(crate) enum Rival {
     /// modo-rs's layer and its guard for scopes, over a map in memory.
     #[cfg(feature = "modo")]
     Modo,
+    /// composable-tower-http's layer over a set of plaintext keys. It knows no scopes and no expiry.
+    #[cfg(feature = "composable")]
+    Composable,
     /// A list of plaintext keys, compared one after the other. It knows no scopes and no expiry.
     TsWebapi,
 }
@@ -36,6 +39,8 @@ impl Rival {
         Self::Rskit,
         #[cfg(feature = "modo")]
         Self::Modo,
+        #[cfg(feature = "composable")]
+        Self::Composable,
         Self::TsWebapi,
     ];
 
@@ -46,6 +51,8 @@ impl Rival {
             Self::Rskit => "rskit-auth",
             #[cfg(feature = "modo")]
             Self::Modo => "modo-rs",
+            #[cfg(feature = "composable")]
+            Self::Composable => "composable-tower-http",
             Self::TsWebapi => "ts-webapi",
         }
     }
@@ -82,6 +89,8 @@ impl<'a> Contest<'a> {
                 let (subject, own) = crate::modo::service(setup.size(), setup.scopes());
                 (subject, Some(own))
             }
+            #[cfg(feature = "composable")]
+            Rival::Composable => (crate::composable::service(setup.keys()), None),
             Rival::TsWebapi => {
                 let layer = ApiKeyAuth {
                     header: Arc::new(HeaderName::from_static("x-api-key")),
