@@ -130,7 +130,7 @@ mod tests {
         // Those of a ring, and of another origin, are one text.
         let mut of_another_origin = record(4, "read").to_parts();
         of_another_origin.pepper_version = Some(2);
-        let another = pool.share(&of_another_origin.into());
+        let another = pool.share(&KeyRecord::from(of_another_origin));
         let realm = pool.realm(Realm::new("acme").unwrap());
         assert!(!Arc::ptr_eq(&one.origin, &another.origin));
         for found in [one.realm(), another.realm()] {
