@@ -58,7 +58,7 @@ const BARE: &str = "bare";
 const BARE_WITHOUT_KEY: &str = "bare, no key";
 const BARE_MANY_HEADERS: &str = "bare, 60 headers";
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 24] = [
     case(BARE, Candidate::Bare),
     case(BARE_WITHOUT_KEY, Candidate::Bare).presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case(BARE_MANY_HEADERS, Candidate::Bare).many_headers(),
@@ -67,6 +67,13 @@ const CASES: [Case; 22] = [
     case("hand-written", Candidate::ByHand),
     case("hand-written, unknown key", Candidate::ByHand).presenting(Presented::Unknown, BARE),
     case("hand-written, no key", Candidate::ByHand)
+        .presenting(Presented::Missing, BARE_WITHOUT_KEY),
+    case(
+        "hand-written, same refusal, unknown key",
+        Candidate::ByHandAlike,
+    )
+    .presenting(Presented::Unknown, BARE),
+    case("hand-written, same refusal, no key", Candidate::ByHandAlike)
         .presenting(Presented::Missing, BARE_WITHOUT_KEY),
     case("layer without guard", Candidate::Layer),
     case("layer", Candidate::Default),
