@@ -130,6 +130,13 @@ async fn r10_an_underscore_twin_is_ambiguous_alone_and_beside_the_real_header() 
         let twin = pair("x-original-uri", "a".to_owned());
         check_both_orders(&named, vec![twin], TWIN).await;
 
+        // The names differ in their first character.
+        for (carrier, twin) in [("-key", "_key"), ("_key", "-key")] {
+            let source = Source::header(HeaderName::from_static(carrier)).unwrap();
+            let layer = dashed.clone().sources([source]);
+            check_both_orders(&layer, vec![pair(twin, key.clone())], TWIN).await;
+        }
+
         let real = pair("x-api-key", key.clone());
         for bystander in [
             "x-api-keys",

@@ -23,11 +23,11 @@ use crate::verdict::{Ambiguity, KeyPlace, Refusal};
 pub(crate) struct Sources {
     headers: Vec<HeaderName>,
     authorization: Authorization,
-    /// One bit for each length of a carrier's name, which is that of its twins too.
-    carrier_lengths: u64,
-    /// The same with the other names that are of interest, so that most headers are passed over
-    /// by their length alone.
-    lengths: u64,
+    /// The [bits](name_bit) of the carriers' names, which are those of their twins too.
+    carrier_bits: u64,
+    /// The same with the other names that are of interest, so that most headers are passed over by their length and
+    /// their first letter.
+    bits: u64,
 }
 
 /// A credential that was found, still in its header.
@@ -56,9 +56,9 @@ impl Sources {
                 Kind::RawAuthorization => these.authorization.read_raw(),
             }
         }
-        these.carrier_lengths = length_bits(&these.headers);
-        these.lengths = these.carrier_lengths
-            | length_bits(&[header::AUTHORIZATION, header::CONNECTION, header::REFERER]);
+        these.carrier_bits = name_bits(&these.headers);
+        these.bits = these.carrier_bits
+            | name_bits(&[header::AUTHORIZATION, header::CONNECTION, header::REFERER]);
         these
     }
 
@@ -170,7 +170,7 @@ impl Sources {
         let mut presented = None;
         let mut authorizations = 0;
         for (name, value) in headers {
-            if self.lengths & length_bit(name) == 0 {
+            if self.bits & name_bit(name) == 0 {
                 // Most values are too short for a key, which is known before their name is read.
                 if value.len() >= format.key_len() && is_url_header(name) {
                     *stray |= holds_key(value.as_bytes(), format);
@@ -203,7 +203,7 @@ impl Sources {
                 }
             } else if name == header::CONNECTION && self.is_named_in(value) {
                 return Err(Refusal::Ambiguous(Ambiguity::NamedInConnection));
-            } else if self.carrier_lengths & length_bit(name) != 0 && self.is_twin(name) {
+            } else if self.carrier_bits & name_bit(name) != 0 && self.is_twin(name) {
                 return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
             } else if name == header::REFERER || is_url_header(name) {
                 *stray |= holds_key(value.as_bytes(), format);
@@ -257,13 +257,20 @@ fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {
             .eq(name.iter().copied().map(folded))
 }
 
-fn length_bits(names: &[HeaderName]) -> u64 {
-    names.iter().fold(0, |bits, name| bits | length_bit(name))
+fn name_bits(names: &[HeaderName]) -> u64 {
+    names.iter().fold(0, |bits, name| bits | name_bit(name))
 }
 
+/// One of 64 bits, by the length and the first letter of a name. Twins have the same.
 #[inline]
-fn length_bit(name: &HeaderName) -> u64 {
-    1 << (name.as_str().len() & 63)
+fn name_bit(name: &HeaderName) -> u64 {
+    let name = name.as_str().as_bytes();
+    let first = match name.first() {
+        Some(b'_') => b'-',
+        Some(&letter) => letter,
+        None => 0,
+    };
+    1 << ((name.len() + usize::from(first)) & 63)
 }
 
 /// Removes the credential from its header, or hides it there if it is to be forwarded.
