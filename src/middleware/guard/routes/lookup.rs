@@ -7,23 +7,18 @@ use http::Method;
 use matchit::InsertError;
 
 use super::methods::{Methods, Refused};
-use super::{path, pattern};
+use super::path::Path;
+use super::pattern;
 use crate::support::mixing::MixingHasher;
 
 /// The places of routes in their table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lookup {
-    patterns: Vec<Pattern>,
+    /// One for each pattern.
+    methods: Vec<Methods>,
     by_path: matchit::Router<usize>,
     /// The author of a service chooses the patterns, never a client.
     by_pattern: HashMap<Box<str>, usize, BuildHasherDefault<MixingHasher>>,
-}
-
-#[derive(Debug, Clone)]
-struct Pattern {
-    methods: Methods,
-    /// How much of a path that it matches is its own text and need not be read again.
-    literal: usize,
 }
 
 impl Lookup {
@@ -35,7 +30,7 @@ impl Lookup {
         route: usize,
     ) -> Result<(), String> {
         let place = self.find_or_insert(pattern)?;
-        let inserted = self.patterns[place].methods.insert(method, route);
+        let inserted = self.methods[place].insert(method, route);
         inserted.map_err(|refused| match refused {
             Refused::Taken => "it is named twice".to_owned(),
             Refused::Unknown => {
@@ -51,17 +46,14 @@ impl Lookup {
             return Ok(*place);
         }
         pattern::check(pattern)?;
-        let place = self.patterns.len();
+        let place = self.methods.len();
         self.by_path
             .insert(pattern, place)
             .map_err(|error| match error {
                 InsertError::Conflict { with } => format!("it clashes with {with}"),
                 other => format!("it is no pattern: {other}"),
             })?;
-        self.patterns.push(Pattern {
-            methods: Methods::default(),
-            literal: pattern::literal(pattern),
-        });
+        self.methods.push(Methods::default());
         self.by_pattern.insert(pattern.into(), place);
         Ok(place)
     }
@@ -75,60 +67,26 @@ impl Lookup {
         reached.is_some() && reached == self.by_pattern.get(pattern).copied()
     }
 
-    /// The route of a path, if it is canonical. An alias has none if the path that it stands for is of another pattern,
-    /// because a program that decodes paths before it routes would take that.
+    /// The route of a canonical path. An alias has none if the path that it stands for is of another pattern, because
+    /// a program that decodes paths before it routes would take that.
     #[inline]
-    pub(super) fn of_path(&self, method: &Method, path: &str) -> Option<usize> {
-        let place = *self.by_path.at(path).ok()?.value;
-        let pattern = self.patterns.get(place)?;
-        let path = path::read_from(path, pattern.literal)?;
+    pub(super) fn of_path(&self, method: &Method, path: Path<'_>) -> Option<usize> {
+        let place = *self.by_path.at(path.text).ok()?.value;
         if path.is_alias && *self.by_path.at(&path.normal()).ok()?.value != place {
             return None;
         }
-        pattern.methods.of(method)
+        self.of_place(method, place)
     }
 
     /// The route of a pattern.
     #[cfg(any(feature = "axum", feature = "openapi"))]
     #[inline]
     pub(super) fn of_pattern(&self, method: &Method, pattern: &str) -> Option<usize> {
-        let place = *self.by_pattern.get(pattern)?;
-        self.patterns.get(place)?.methods.of(method)
+        self.of_place(method, *self.by_pattern.get(pattern)?)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATTERNS: [&str; 6] = ["/", "/a", "/a/{id}", "/a/{id}/a", "/{name}", "/a:/{*rest}"];
-    /// What paths are made of here, of as many as this.
-    const PARTS: [&str; 9] = ["/", "a", ".", ":", ";", "%3A", "%3a", "%2F", "%61"];
-    const MOST: u32 = 6;
-
-    #[test]
-    fn r13_a_path_is_read_as_if_it_were_read_before_it_is_matched() {
-        let mut lookup = Lookup::default();
-        for (place, pattern) in PATTERNS.into_iter().enumerate() {
-            lookup.insert(Some(&Method::GET), pattern, place).unwrap();
-        }
-        let at = |path: &str| lookup.by_path.at(path).ok().map(|found| *found.value);
-        let (mut found, mut refused) = (0, 0);
-        for number in 0..PARTS.len().pow(MOST) {
-            let mut rest = number;
-            let mut path = String::from("/");
-            while rest > 0 {
-                path.push_str(PARTS[rest % PARTS.len()]);
-                rest /= PARTS.len();
-            }
-            let expected = path::read(&path).and_then(|read| {
-                let route = at(read.text)?;
-                (!read.is_alias || at(&read.normal()) == Some(route)).then_some(route)
-            });
-            assert_eq!(lookup.of_path(&Method::GET, &path), expected, "{path}");
-            found += usize::from(expected.is_some());
-            refused += usize::from(expected.is_none() && at(&path).is_some());
-        }
-        assert!(found > 10_000 && refused > 10_000, "{found}, {refused}");
+    #[inline]
+    fn of_place(&self, method: &Method, place: usize) -> Option<usize> {
+        self.methods.get(place)?.of(method)
     }
 }

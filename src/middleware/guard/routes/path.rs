@@ -38,21 +38,15 @@ impl Path<'_> {
 ///
 /// An authority with user information is refused with it, because such a target is made to be read in two
 /// ways (RFC 9110 §4.2.4).
-#[cfg(any(feature = "axum", test))]
-pub(super) fn canonical(target: &Uri) -> Option<Path<'_>> {
-    read(text_of(target)?)
-}
-
-/// The path of a target, canonical or not. `None` if the target has user information.
 #[inline]
-pub(super) fn text_of(target: &Uri) -> Option<&str> {
+pub(super) fn canonical(target: &Uri) -> Option<Path<'_>> {
     // `CONNECT` has an authority and no path, and the path of `OPTIONS *` has no slash.
     if let Some(authority) = target.authority()
         && authority.as_str().contains('@')
     {
         return None;
     }
-    Some(target.path())
+    read(target.path())
 }
 
 /// The bytes that stand for themselves in a segment: those of RFC 3986 §3.3 without `;`, at which some programs cut
@@ -82,19 +76,14 @@ const fn is_unreserved(byte: u8) -> bool {
 ///
 /// A character of [`PLAIN`] that is not unreserved, such as `:`, may be encoded: clients encode it in the value of a
 /// parameter. Then the path is an alias.
+#[inline]
 pub(super) fn read(text: &str) -> Option<Path<'_>> {
-    if !text.starts_with('/') {
+    let path = text.as_bytes();
+    if path.first() != Some(&b'/') {
         return None;
     }
-    read_from(text, 0)
-}
-
-/// The same for a path that begins as a pattern does, up to a slash at this place, which is read again because of what
-/// follows it. What the pattern says of it holds: it is canonical, and no alias.
-#[inline]
-pub(super) fn read_from(text: &str, mut at: usize) -> Option<Path<'_>> {
-    let path = text.as_bytes();
     let mut is_alias = false;
+    let mut at = 0;
     while let Some(&byte) = path.get(at) {
         at += 1;
         if PLAIN[usize::from(byte)] {

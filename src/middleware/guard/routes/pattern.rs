@@ -73,12 +73,6 @@ fn parse(segment: &str) -> Result<Segment<'_>, Problem> {
     }
 }
 
-/// How long the beginning is that every path of this pattern has: up to the slash before the first parameter.
-pub(super) fn literal(pattern: &str) -> usize {
-    let before = pattern.split_once('{').map(|(before, _)| before);
-    before.map_or(pattern.len(), |before| before.rfind('/').unwrap_or(0))
-}
-
 /// A path that the pattern matches, with these values for each parameter and for the rest.
 pub(super) fn sample(pattern: &str, value: &str, rest: &str) -> String {
     let segments = pattern.split('/').map(|segment| match parse(segment) {
@@ -92,21 +86,6 @@ pub(super) fn sample(pattern: &str, value: &str, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn r13_what_is_no_literal_is_read() {
-        for (pattern, literal) in [
-            ("/", "/"),
-            ("/orders/", "/orders/"),
-            ("/{id}", ""),
-            ("/orders/{id}", "/orders"),
-            ("/orders/{id}/items/{item}", "/orders"),
-            ("/orders/v-{id}", "/orders"),
-            ("/files/{*path}", "/files"),
-        ] {
-            assert_eq!(super::literal(pattern), literal.len(), "{pattern}");
-        }
-    }
 
     #[test]
     fn patterns_are_those_that_a_canonical_path_can_match() {

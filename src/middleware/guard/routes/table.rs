@@ -7,9 +7,7 @@ use http::{Extensions, Method, Uri};
 
 use super::access::Access;
 use super::lookup::Lookup;
-use super::path;
-#[cfg(feature = "axum")]
-use super::path::Path;
+use super::path::{self, Path};
 use super::route::Route;
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::Required;
@@ -56,7 +54,7 @@ impl RouteTable {
     /// This is the decision of a layer, except that a layer takes the pattern that a router of axum has
     /// matched, if there is one.
     pub fn find(&self, method: &Method, target: &Uri) -> Option<&Route> {
-        self.0.of_target(method, target)
+        self.0.of_path(method, path::canonical(target)?)
     }
 
     /// The place of the route of a pattern.
@@ -125,22 +123,16 @@ impl Inner {
     fn of_request(&self, method: &Method, target: &Uri, extensions: &Extensions) -> Option<&Route> {
         use axum::extract::{MatchedPath, OriginalUri};
 
-        // Most requests have neither, and are read once.
-        let (original, matched) = if extensions.is_empty() {
-            (None, None)
-        } else {
-            (extensions.get(), extensions.get::<MatchedPath>())
-        };
-        if original.is_none() && matched.is_none() {
-            return self.of_target(method, target);
+        if extensions.is_empty() {
+            return self.of_path(method, path::canonical(target)?);
         }
         let path = path::canonical(target)?;
         // A router strips a part of the path, and every pattern is that of a whole path.
-        let whole = match original {
+        let whole = match extensions.get() {
             Some(OriginalUri(original)) => path::canonical(original)?,
             None => path,
         };
-        match matched {
+        match extensions.get::<MatchedPath>() {
             Some(matched) => self.of_matched(method, matched.as_str(), whole, path),
             None => self.of_whole(method, whole, path),
         }
@@ -173,7 +165,7 @@ impl Inner {
     fn of_whole(&self, method: &Method, whole: Path<'_>, path: Path<'_>) -> Option<&Route> {
         // A router that strips everything leaves a slash.
         if path.text == "/" || whole.text.ends_with(path.text) {
-            self.of_path(method, whole.text)
+            self.of_path(method, whole)
         } else {
             None
         }
@@ -182,16 +174,11 @@ impl Inner {
     #[cfg(not(feature = "axum"))]
     #[inline]
     fn of_request(&self, method: &Method, target: &Uri, _: &Extensions) -> Option<&Route> {
-        self.of_target(method, target)
+        self.of_path(method, path::canonical(target)?)
     }
 
     #[inline]
-    fn of_target(&self, method: &Method, target: &Uri) -> Option<&Route> {
-        self.of_path(method, path::text_of(target)?)
-    }
-
-    #[inline]
-    fn of_path(&self, method: &Method, path: &str) -> Option<&Route> {
+    fn of_path(&self, method: &Method, path: Path<'_>) -> Option<&Route> {
         self.routes.get(self.lookup.of_path(method, path)?)
     }
 }
