@@ -19,8 +19,9 @@ const TIME: u32 = IS_USED - 1;
 pub(crate) struct UseStamp(u32);
 
 impl UseStamp {
-    /// Two rings, of which fewer than 1 024 were made one after the other, never write the same stamp in the same second.
-    /// One ring writes a stamp again after 34 years.
+    /// Two rings whose numbers differ by less than 1 024 never write the same stamp in the same second. They do in seconds that
+    /// differ by certain multiples of 2^20, twelve days: a use in that one second is then not noted. One ring writes a stamp again
+    /// after 34 years.
     #[inline]
     pub(crate) fn new(at: Timestamp, ring: u32) -> Self {
         let [.., a, b, c, d] = at.as_unix().to_be_bytes();
@@ -52,7 +53,7 @@ impl Flags {
     }
 }
 
-/// A copy is a record whose uses nobody has noted.
+/// A copy is a record of which no use is noted.
 impl Clone for Flags {
     fn clone(&self) -> Self {
         Self::new(self.has_label())

@@ -212,8 +212,8 @@ impl Steps {
 
     /// Takes a page of the load, in the order of the digests. What is held and not in it is gone.
     ///
-    /// The caller holds the page until all of it is put. The index copies each record next to its entry, and would find
-    /// the place of the one before, which is next to nothing, if that were free already.
+    /// The caller holds the page until all of it is put. The index copies each record next to its entry. If a record were
+    /// freed before the next is copied, the copy would take its place, away from the entry.
     pub(crate) fn load(
         &mut self,
         memory: &Memory,

@@ -134,6 +134,7 @@ impl KeyRingBuilder {
 
     /// Sets the realm, the protection space of RFC 9110 §11.5: 1 to 64 printable ASCII characters
     /// without `"` and `\`. Default: the prefix. A key of one realm is unknown in every other.
+    /// The challenges of a layer keep some hundred bytes for each realm until the process ends.
     pub fn realm<R>(mut self, realm: R) -> Self
     where
         R: TryInto<Realm>,

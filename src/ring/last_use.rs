@@ -64,7 +64,7 @@ impl Uses {
     #[cold]
     fn note_first(&self, record: &KeyRecord, at: Timestamp, stamp: UseStamp) {
         self.mark(record.id(), at);
-        // Not before: who finds the stamp relies on the mark.
+        // Not before: a thread that finds the stamp relies on the mark.
         record.stamp(stamp);
     }
 

@@ -9,8 +9,8 @@
 -- The number of a subject may be too high, and never is too low: then its keys are counted, and it is exact again.
 -- It is only believed while the triggers that raise it are ENABLE ALWAYS and have been since it was counted.
 --
--- Whoever gives a subject a key has the lock of its row until the end of the transaction, and so has whoever counts.
--- So a count shows each key that is not added to it afterwards. The changes of a ring take turns for each subject
+-- A session that gives a subject a key has the lock of its row until the end of the transaction, and so has one that
+-- counts. So a count shows each key that is not added to it afterwards. The changes of a ring take turns for each subject
 -- anyway. Statements by hand now take turns with them, except those that take keys away: they leave a number that is
 -- too high, and wait for nothing.
 
@@ -83,7 +83,7 @@ BEGIN
     FOR NO KEY UPDATE SKIP LOCKED;
     IF FOUND THEN
         UPDATE @.tower_api_key_subjects AS kept SET
-            keys = kept.keys - 1,
+            keys = greatest(kept.keys, 1) - 1,
             changes = CASE WHEN kept.changed_in = pg_current_xact_id() THEN kept.changes + 1 ELSE 1 END,
             changed_in = pg_current_xact_id()
         WHERE kept.realm = OLD.realm AND kept.subject = OLD.subject;
@@ -129,10 +129,14 @@ DECLARE
     -- A lineage has at most two keys that have not ended, except if another hand wrote more.
     enough bigint := CASE WHEN $4 < 4611686018427387903 THEN 2 * $4 + 1 END;
     counting text;
+    is_prepared boolean;
     kept record;
     living record;
 BEGIN
-    IF row_security_active(@literal::regclass) THEN
+    -- A snapshot would miss keys that others have added since.
+    IF row_security_active(@literal::regclass)
+        OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')
+    THEN
         RETURN NULL;
     END IF;
     -- A trigger that was disabled and enabled again has another xmin.
@@ -147,6 +151,9 @@ BEGIN
     IF kept.keys <= $4 AND kept.counted_at <= $3 AND kept.counted_by = counting THEN
         RETURN true;
     END IF;
+    -- After a crash a prepared transaction lives on, and has no lock of a row here. One that commits from here on is
+    -- counted.
+    is_prepared := EXISTS (SELECT FROM pg_prepared_xacts AS prepared WHERE prepared.database = current_database());
     LOOP
         -- In two parts, so that keys that have expired are not read.
         SELECT count(*) AS keys, count(DISTINCT counted.lineage) AS lineages INTO living FROM (
@@ -165,9 +172,9 @@ BEGIN
         EXIT WHEN enough IS NULL OR living.keys < enough;
         enough := NULL;
     END LOOP;
-    -- After a crash a prepared transaction lives on, and has no lock of a row here.
-    IF counting IS NOT NULL AND (living.keys > few OR kept.counted_at IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM pg_prepared_xacts AS prepared WHERE prepared.database = current_database())
+    -- Only of a row whose lock this session had before it counted.
+    IF counting IS NOT NULL AND kept.realm IS NOT NULL AND NOT is_prepared
+        AND (living.keys > few OR kept.counted_at IS NOT NULL)
     THEN
         UPDATE @.tower_api_key_subjects AS numbers SET
             keys = living.keys,
@@ -191,7 +198,7 @@ $function$,
         definition := replace(definition, '@literal', quote_literal(space || '.tower_api_keys'));
         EXECUTE replace(definition, '@.', space || '.');
     END LOOP;
-    -- Whatever the default privileges of the schema's owner are, nobody else reads or writes a number.
+    -- No other role reads or writes a number, unless the default privileges of the schema's owner name it.
     EXECUTE 'REVOKE ALL ON tower_api_key_subjects FROM PUBLIC';
     -- Who gives subjects keys may ask whether there is room.
     FOR role IN
@@ -216,8 +223,8 @@ CREATE TRIGGER tower_api_keys_count_revived AFTER UPDATE ON tower_api_keys
             OR (OLD.retire_at IS NOT NULL AND coalesce(NEW.retire_at > OLD.retire_at, true)))
     )
     EXECUTE FUNCTION tower_api_keys_counted();
--- Only for a ring, which has the lock of the subject anyway. A session that has not would keep the row from others,
--- and could wait for their lock while they wait for the row.
+-- Only for a ring. A session by hand that stays open would keep the row from others. A ring that ends one key has the row
+-- until it commits, and no lock of the subject.
 CREATE TRIGGER tower_api_keys_discount AFTER UPDATE ON tower_api_keys
     FOR EACH ROW WHEN (
         OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL

@@ -250,17 +250,19 @@ pub use sqlx;
 ///
 /// # Limits on the keys of a subject
 ///
-/// With migration 0013, a [limit](tower_api_key::KeyRingBuilder::max_keys_per_subject) costs the same for any number of keys.
+/// With migration 0013, a [limit](tower_api_key::KeyRingBuilder::max_keys_per_subject) that leaves room costs the same for any number
+/// of keys. A key that is refused at the limit costs a count of all keys of the subject.
 /// Triggers keep the number of a subject with more than 32 keys in `tower_api_key_subjects`, an unlogged table with a row for
 /// each subject that was given a key since. The number may be too high, and never is too low: if it leaves no room, the keys are
 /// counted. They are also counted after a crash, a failover, a restored dump, and while a trigger is not `ENABLE ALWAYS`.
 ///
-/// The row of a subject is locked by whoever gives it a key, until the transaction ends. The changes of rings take turns for each
+/// A session that gives a subject a key locks its row until the transaction ends. The changes of rings take turns for each
 /// subject anyway. An `INSERT` into `tower_api_keys` by hand takes turns with them too. So does a `DELETE` of the last key of the
-/// subject. A transaction that does one of them and stays open keeps rings from issuing to that subject, and no key from being
-/// revoked. With a snapshot from before another session gave the subject a key (`REPEATABLE READ`), an `INSERT` is refused
-/// (`40001`). To insert keys and end those of the same subject in one transaction, call `tower_api_key_end_subject` first: else the
-/// server may end the transaction (`40P01`).
+/// subject. A transaction that does one of them and stays open keeps rings from issuing to that subject. It delays no revocation.
+/// With a snapshot from before another session gave the subject a key (`REPEATABLE READ`), an `INSERT` can be refused
+/// (`40001`). To insert keys and end those of the same subject in one transaction, call `tower_api_key_end_subject` first, and insert
+/// keys of several subjects in the order of the subjects: otherwise the server may end one of two transactions (`40P01`). The same holds for an
+/// application's transaction that revokes a key by its id and then issues one to the same subject.
 ///
 /// A server needs no right on the table. It calls `tower_api_key_within`, whose `EXECUTE` the migration grants to each role that
 /// has `INSERT` on `tower_api_keys` at that time. For a later role without that right, and with a schema from before, each limit
