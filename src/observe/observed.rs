@@ -19,9 +19,14 @@ pub(crate) struct Observed {
 
 impl Observed {
     pub(crate) fn by<O: Observer>(observer: O) -> Self {
+        // Counters have no labels of keys. Any other observer may read whose key it was.
+        #[cfg(feature = "metrics")]
+        let reads_keys = TypeId::of::<O>() != TypeId::of::<MetricsObserver>();
+        #[cfg(not(feature = "metrics"))]
+        let reads_keys = true;
         Self {
             observer: Some(Arc::new(observer)),
-            reads_keys: reads_keys::<O>(),
+            reads_keys,
         }
     }
 
@@ -54,17 +59,6 @@ impl Observed {
             tell(&**observer, event());
         }
     }
-}
-
-/// Counters have no labels of keys. Any other observer may read whose key it was.
-#[cfg(feature = "metrics")]
-fn reads_keys<O: Observer>() -> bool {
-    TypeId::of::<O>() != TypeId::of::<MetricsObserver>()
-}
-
-#[cfg(not(feature = "metrics"))]
-fn reads_keys<O: Observer>() -> bool {
-    true
 }
 
 impl fmt::Debug for Observed {
