@@ -198,7 +198,7 @@ mod shuttle_ {
                         let uses = Arc::clone(&uses);
                         thread::spawn(move || {
                             uses.mark(id(1), at(mark));
-                            let known = uses.0.get(&Used(id(1))).expect("nobody takes");
+                            let known = uses.marks.get(&Used(id(1))).expect("nobody takes");
                             assert!(known.load(Ordering::SeqCst) >= mark);
                         })
                     })
