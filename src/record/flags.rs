@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// Whether a record has a label, and when a use of it was noted last. A field of its own for either would make every
 /// record in memory 16 bytes larger.
 #[derive(Debug)]
-pub(super) struct Flags(AtomicU32);
+pub(crate) struct Flags(AtomicU32);
 
 const HAS_LABEL: u32 = 1 << 31;
 /// In each stamp, and not in that of a record that was never used.
@@ -42,11 +42,12 @@ impl Flags {
 
     /// Whether this stamp was written last. Then all that its writer did before is seen too.
     #[inline]
-    pub(super) fn is_stamped(&self, stamp: UseStamp) -> bool {
+    pub(crate) fn is_stamped(&self, stamp: UseStamp) -> bool {
         self.0.load(Ordering::Acquire) & !HAS_LABEL == stamp.0
     }
 
-    pub(super) fn stamp(&self, stamp: UseStamp) {
+    /// Remembers that a use at this second is noted.
+    pub(crate) fn stamp(&self, stamp: UseStamp) {
         let label = self.0.load(Ordering::Relaxed) & HAS_LABEL;
         // Between the two, no other thread changes whether there is a label.
         self.0.store(label | stamp.0, Ordering::Release);

@@ -27,8 +27,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use flags::Flags;
-pub(crate) use flags::UseStamp;
+pub(crate) use flags::{Flags, UseStamp};
 pub use gain::Gain;
 pub(crate) use held::{Held, Owned};
 use history::History;
@@ -232,15 +231,10 @@ impl KeyRecord {
         self.history.as_ref()?.revocation
     }
 
-    /// Whether a use at this second is noted already.
+    /// When a use was noted last, in this record alone.
     #[inline]
-    pub(crate) fn is_stamped(&self, stamp: UseStamp) -> bool {
-        self.flags.is_stamped(stamp)
-    }
-
-    /// Remembers, in this record alone, that a use at this second is noted.
-    pub(crate) fn stamp(&self, stamp: UseStamp) {
-        self.flags.stamp(stamp);
+    pub(crate) fn flags(&self) -> &Flags {
+        &self.flags
     }
 
     /// A name for people.

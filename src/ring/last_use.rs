@@ -55,7 +55,7 @@ impl Uses {
     #[inline]
     pub(crate) fn note(&self, record: &KeyRecord, at: Timestamp) {
         let stamp = UseStamp::new(at, self.ring);
-        if !record.is_stamped(stamp) {
+        if !record.flags().is_stamped(stamp) {
             self.note_first(record, at, stamp);
         }
     }
@@ -65,7 +65,7 @@ impl Uses {
     fn note_first(&self, record: &KeyRecord, at: Timestamp, stamp: UseStamp) {
         self.mark(record.id(), at);
         // Not before: a thread that finds the stamp relies on the mark.
-        record.stamp(stamp);
+        record.flags().stamp(stamp);
     }
 
     /// Remembers a use, unless a later one is known.
