@@ -59,7 +59,7 @@
 //! page of a hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or
 //! few (`cargo bench -p tower-api-key-tests --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum
 //! has analysed the table, within a minute of an import of many keys.
-//! A report on a million keys takes 4 to 5 s in either, in pages that block no writer.
+//! A report on a million keys takes some five seconds in either, in pages that block no writer.
 //!
 //! # What keys are used for
 //!
