@@ -18,7 +18,7 @@ use crate::key::shape::redact_keys;
 /// | `http.route` | the pattern of the route, with the feature `axum`, if the `TraceLayer` stands inside the router (`Router::layer`) |
 /// | `url.path` | the path, in which a text in the shape of a key is replaced ([`redact_keys`](crate::redact_keys)). The query is left out, because it may hold secrets of any kind |
 /// | `http.response.status_code` | empty, for `TraceLayer::on_response` |
-/// | `api_key.id`, `api_key.realm`, `api_key.outcome`, `enduser.id` | empty, for the layer |
+/// | `api_key.id`, `api_key.realm`, `api_key.outcome`, `enduser.id`, `api_key.refusal` | empty, for the layer |
 /// | `otel.name`, `otel.kind` | the name and kind of the span in OpenTelemetry, which `tracing-opentelemetry` reads: the method with the route, and `server` |
 ///
 /// ```
@@ -42,6 +42,7 @@ pub fn request_span<B>(request: &Request<B>) -> Span {
         api_key.realm = Empty,
         api_key.outcome = Empty,
         enduser.id = Empty,
+        api_key.refusal = Empty,
         otel.name = name(request),
         otel.kind = "server",
         http.request.method = method(request),

@@ -1,12 +1,15 @@
 //! The fields of a request's span.
 
-use tracing::{Span, record_all};
+use tracing::dispatcher::{Dispatch, get_default};
+use tracing::field::ValueSet;
+use tracing::span::{Id, Record};
+use tracing::{Metadata, Span, record_all};
 
 use super::event::{Event, EventKind};
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::support::caught::caught;
-use crate::verdict::VerifiedKey;
+use crate::verdict::{RejectionKind, VerifiedKey};
 
 /// What a layer records in the span of a request: see
 /// [`ApiKeyLayer::span_fields`](crate::ApiKeyLayer::span_fields). Needs the feature `tracing`.
@@ -16,10 +19,16 @@ use crate::verdict::VerifiedKey;
 /// | `api_key.id` | the public id of the key, proven by a digest | before the inner service is called |
 /// | `api_key.realm` | the realm of the key, or of the layer if there is no record of a key | the same |
 /// | `enduser.id` | the subject of the key, if [`enduser_id`](Self::enduser_id) is called | the same |
-/// | `api_key.outcome` | `authenticated`, `anonymous`, or [`RejectionKind::as_str`](crate::RejectionKind::as_str) | once the outcome is known |
+/// | `api_key.outcome` | what the layer has decided: `authenticated`, `anonymous`, or the [kind](crate::RejectionKind::as_str) of its refusal | the same |
+/// | `api_key.refusal` | the kind of the refusal, of this layer or of a guard, an extractor or a handler further in. Nothing if the request was not refused for its key | with the refusal |
 ///
-/// The outcome is that of the [event](crate::EventKind::Authenticated): a refusal of a guard or an extractor further in
-/// counts, and a request whose client hangs up was authenticated.
+/// So `api_key.refusal` finds every request that was refused, and a valid key that a guard refuses is `authenticated`.
+/// If the layer [hands on](crate::ApiKeyLayer::allow_missing_or_failed) a missing key, the outcome comes with the response, because it
+/// depends on what the handler does.
+///
+/// Each field is recorded once. A refusal further in is recorded if the span of the request is the current one when the response is
+/// ready, as it is in a `TraceLayer` and an instrumented future: to keep the span until then would cost more than all the
+/// fields.
 ///
 /// `enduser.id` is the attribute of OpenTelemetry's semantic conventions for the user of a service: "Unique identifier
 /// of an end user in the system" (registry, namespace `enduser`, stability "development"). `user.id` is there too, for
@@ -44,17 +53,13 @@ impl SpanFields {
         self
     }
 
-    /// Records whose key it is, or the realm of an anonymous request, and returns the span for the outcome. `None` if
-    /// no span is recorded.
-    pub(crate) fn admitted(self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Span> {
-        caught(|| {
-            let span = Span::current();
-            if span.is_disabled() {
-                return None;
-            }
+    /// Records that a request was admitted, and returns the span in which it was. `None` if no span is recorded.
+    pub(crate) fn admitted(self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Id> {
+        in_current(|span| {
             match key {
                 Some(key) => {
-                    let realm = key.realm().as_str();
+                    let (realm, outcome) =
+                        (key.realm().as_str(), EventKind::Authenticated.as_str());
                     key.id().read(|id| {
                         if self.subject {
                             let subject = key.subject().as_str();
@@ -62,19 +67,26 @@ impl SpanFields {
                                 span,
                                 api_key.id = id,
                                 api_key.realm = realm,
+                                api_key.outcome = outcome,
                                 enduser.id = subject
                             );
                         } else {
-                            record_all!(span, api_key.id = id, api_key.realm = realm);
+                            record_all!(
+                                span,
+                                api_key.id = id,
+                                api_key.realm = realm,
+                                api_key.outcome = outcome
+                            );
                         }
                     });
                 }
                 None => {
-                    span.record("api_key.realm", realm.as_str());
+                    let realm = realm.as_str();
+                    record_all!(span, api_key.realm = realm, api_key.outcome = ANONYMOUS);
                 }
             }
-            Some(span)
-        })?
+            span.id.clone()
+        })
     }
 
     /// Records a refusal by the layer itself.
@@ -82,22 +94,82 @@ impl SpanFields {
         let EventKind::Rejected { kind, .. } = event.kind() else {
             return;
         };
-        caught(|| {
-            let (span, id) = (Span::current(), event.key_id());
+        in_current(|span| {
+            let id = event.key_id();
             record_all!(
                 span,
                 api_key.id = id.as_ref().map(KeyId::as_str),
                 api_key.realm = event.realm().map(Realm::as_str),
                 api_key.outcome = kind.as_str(),
-                enduser.id = event.subject().filter(|_| self.subject)
+                enduser.id = event.subject().filter(|_| self.subject),
+                api_key.refusal = kind.as_str()
             );
         });
     }
 
-    /// Records the outcome of a request that was admitted.
-    pub(crate) fn concluded(span: &Span, outcome: &'static str) {
-        caught(|| {
-            span.record("api_key.outcome", outcome);
+    /// Records a refusal by the code further in of a request that was admitted in this span.
+    #[cold]
+    pub(crate) fn refused_within(admitted_in: &Id, kind: RejectionKind) {
+        in_current(|span| {
+            if span.id == admitted_in {
+                record_all!(span, api_key.refusal = kind.as_str());
+            }
         });
     }
+
+    /// Records the realm of a request whose outcome is not known yet, and returns its span. `None` if no span is recorded.
+    pub(crate) fn undecided(realm: &Realm) -> Option<Span> {
+        caught(|| {
+            let span = Span::current();
+            span.record("api_key.realm", realm.as_str());
+            (!span.is_disabled()).then_some(span)
+        })?
+    }
+
+    /// Records the outcome of such a request. `None`: it was not refused.
+    pub(crate) fn decided(span: &Span, refusal: Option<RejectionKind>) {
+        let refusal = refusal.map(RejectionKind::as_str);
+        caught(|| {
+            record_all!(
+                span,
+                api_key.outcome = refusal.unwrap_or(ANONYMOUS),
+                api_key.refusal = refusal
+            );
+        });
+    }
+}
+
+const ANONYMOUS: &str = "anonymous";
+
+/// The current span, which lives as long as it is current. A [`Span`] would count a reference to it.
+struct CurrentSpan<'a> {
+    dispatch: &'a Dispatch,
+    id: &'a Id,
+    metadata: &'static Metadata<'static>,
+}
+
+/// The methods that `record_all!` calls.
+impl CurrentSpan<'_> {
+    fn metadata(&self) -> Option<&'static Metadata<'static>> {
+        Some(self.metadata)
+    }
+
+    fn record_all(&self, values: &ValueSet<'_>) {
+        self.dispatch.record(self.id, &Record::new(values));
+    }
+}
+
+/// `None` if there is no span, or its subscriber panics.
+fn in_current<T>(record: impl Fn(&CurrentSpan<'_>) -> T) -> Option<T> {
+    caught(|| {
+        get_default(|dispatch| {
+            let current = dispatch.current_span();
+            let (id, metadata) = (current.id()?, current.metadata()?);
+            Some(record(&CurrentSpan {
+                dispatch,
+                id,
+                metadata,
+            }))
+        })
+    })?
 }

@@ -109,7 +109,8 @@ async fn r06_a_collector_receives_who_called_over_otlp_and_no_key() {
     let expected = [
         ("GET /orders", "authenticated", Some("alice"), "200"),
         ("POST /orders", "authenticated", Some("bob"), "202"),
-        ("POST /orders", "insufficient_scope", Some("alice"), "403"),
+        // By the guard of the route.
+        ("POST /orders", "authenticated", Some("alice"), "403"),
         ("GET /orders", "missing", None, "401"),
         ("GET /orders", "invalid", None, "401"),
         ("GET /orders", "key_in_url", None, "400"),
@@ -124,6 +125,11 @@ async fn r06_a_collector_receives_who_called_over_otlp_and_no_key() {
         assert_eq!(span.kind, SpanKind::Server as i32);
         let of = |name| attribute(span, name);
         assert_eq!(of("api_key.outcome").as_deref(), Some(outcome));
+        let refusal = match status {
+            "403" => Some("insufficient_scope"),
+            _ => Some(outcome).filter(|outcome| *outcome != "authenticated"),
+        };
+        assert_eq!(of("api_key.refusal").as_deref(), refusal);
         assert_eq!(of("api_key.realm").as_deref(), Some("shop"));
         assert_eq!(of("enduser.id").as_deref(), subject);
         assert_eq!(of("http.route").as_deref(), Some("/orders"));

@@ -33,6 +33,7 @@ pub(crate) fn enter() {
         api_key.realm = Empty,
         api_key.outcome = Empty,
         enduser.id = Empty,
+        api_key.refusal = Empty,
         otel.name = "GET",
         otel.kind = "server",
         http.request.method = "GET",

@@ -2,6 +2,10 @@
 
 use http::Response;
 
+use crate::access::realm::Realm;
+use crate::middleware::head::RequestHead;
+#[cfg(feature = "tracing")]
+use crate::middleware::rejection::Rejection;
 #[cfg(feature = "tracing")]
 use crate::observe::span_fields::SpanFields;
 use crate::verdict::{Caller, VerifiedKey};
@@ -15,13 +19,19 @@ pub(super) struct Attribution {
 }
 
 impl Attribution {
-    /// Whether the layer says it anywhere.
-    pub(super) fn is_any(self) -> bool {
-        #[cfg(feature = "tracing")]
-        if self.in_span.is_some() {
-            return true;
+    /// Says in the current span that a request was admitted, if the layer was told to.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, clippy::unused_self, reason = "there are no spans")
+    )]
+    pub(super) fn in_span(self, request: &impl RequestHead, realm: &Realm) -> AdmittedIn {
+        AdmittedIn {
+            #[cfg(feature = "tracing")]
+            span: self.in_span.and_then(|fields| {
+                fields.admitted(request.extensions().get::<VerifiedKey>(), realm)
+            }),
         }
-        self.in_response
     }
 
     /// Says in a response whose key the request had, if the layer was told to.
@@ -35,6 +45,31 @@ impl Attribution {
             && let Some(key) = key()
         {
             response.extensions_mut().insert(Caller::of(key));
+        }
+    }
+}
+
+/// The span in which a request was admitted.
+#[derive(Default)]
+pub(super) struct AdmittedIn {
+    #[cfg(feature = "tracing")]
+    span: Option<tracing::span::Id>,
+}
+
+impl AdmittedIn {
+    /// Says in the span that the code further in has refused the request, if it has.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, clippy::unused_self, reason = "there are no spans")
+    )]
+    pub(super) fn note_refusal<B>(&self, response: &mut Response<B>) {
+        #[cfg(feature = "tracing")]
+        if let Some(span) = &self.span
+            && let Some(rejection) = Rejection::within(response)
+            && rejection.is_untold()
+        {
+            SpanFields::refused_within(span, rejection.kind());
         }
     }
 }

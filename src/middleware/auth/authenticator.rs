@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
+use super::attribution::AdmittedIn;
 use super::cache::CacheHeaders;
 use super::decisions::{Decided, Decision, Decisions};
 use super::gate::{Gate, Step, forget_earlier};
@@ -127,17 +128,19 @@ impl Authenticator {
         }
         let (gate, admitted) = self.judge(parts).await;
         let mut caller = None;
-        let (decided, cache, outcome) = match admitted {
+        let (decided, cache, span, outcome) = match admitted {
             Ok(cache) => {
                 let key = parts.extensions.get().cloned();
+                let span = gate.attribution.in_span(parts, gate.ring.realm());
                 let outcome = Outcome::of(&gate, parts, cache.is_private());
-                (Ok(key), cache, outcome)
+                (Ok(key), cache, span, outcome)
             }
             Err(refusal) => {
                 self.0.hide_refused(&refusal, parts);
                 let cache = CacheHeaders::private(gate.vary);
                 caller = refusal.valid_key().cloned();
-                (Err(gate.reject(&refusal, parts)), cache, None)
+                let rejection = gate.reject(&refusal, parts);
+                (Err(rejection), cache, AdmittedIn::default(), None)
             }
         };
         if let Some(decisions) = decisions {
@@ -146,6 +149,7 @@ impl Authenticator {
                 gate: Arc::clone(&self.0),
                 decided,
                 cache,
+                span,
                 outcome,
                 caller,
             });

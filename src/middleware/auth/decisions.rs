@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http::Response;
 
+use super::attribution::AdmittedIn;
 use super::cache::CacheHeaders;
 use super::gate::Gate;
 use super::outcome::Outcome;
@@ -24,6 +25,7 @@ pub(super) struct Decision {
     pub(super) gate: Arc<Gate>,
     pub(super) decided: Decided,
     pub(super) cache: CacheHeaders,
+    pub(super) span: AdmittedIn,
     pub(super) outcome: Option<Outcome>,
     /// Whose key was refused, if it is valid.
     pub(super) caller: Option<VerifiedKey>,
@@ -50,6 +52,7 @@ impl Decisions {
         let decisions = std::mem::take(&mut *self.lock());
         let mut answer = None;
         for mut decision in decisions {
+            decision.span.note_refusal(response);
             let (gate, caller) = (&decision.gate, decision.caller.as_ref());
             let answered = match (&decision.decided, decision.outcome.take()) {
                 (Ok(_), outcome) => {

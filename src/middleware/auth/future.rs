@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::cache::CacheHeaders;
+use super::completion::Completion;
 use super::gate::Gate;
-use super::outcome::Outcome;
 use super::search::{Decision, Waiting};
 use crate::middleware::body::ResponseBody;
 use crate::verdict::{Refusal, Scheme};
@@ -36,7 +36,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Pass { #[pin] response: S::Future, cache: CacheHeaders, outcome: Option<Outcome> },
+        Pass { #[pin] response: S::Future, completion: Completion },
         Pending { call: Option<Box<PendingCall<S, B>>> },
         Reject { response: Option<Response<Bytes>> },
     }
@@ -57,12 +57,11 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(super) fn pass(response: S::Future, cache: CacheHeaders, outcome: Option<Outcome>) -> Self {
+    pub(super) fn pass(response: S::Future, completion: Completion) -> Self {
         Self {
             state: State::Pass {
                 response,
-                cache,
-                outcome,
+                completion,
             },
         }
     }
@@ -110,17 +109,13 @@ where
             let next = match state.as_mut().project() {
                 StateProjection::Pass {
                     response,
-                    cache,
-                    outcome,
+                    completion,
                 } => {
                     let mut response = ready!(response.poll(context))?;
-                    if outcome.is_some()
-                        && let Some(answer) = Outcome::conclude_in(outcome, &mut response)
-                    {
-                        return Poll::Ready(Ok(answer.map(ResponseBody::rejection)));
-                    }
-                    cache.apply(&mut response);
-                    return Poll::Ready(Ok(response.map(ResponseBody::new)));
+                    return Poll::Ready(Ok(match completion.complete(&mut response) {
+                        Some(answer) => answer.map(ResponseBody::rejection),
+                        None => response.map(ResponseBody::new),
+                    }));
                 }
                 StateProjection::Pending { call } => {
                     let Some(waiting) = call else {
@@ -151,9 +146,8 @@ where
     fn resume(mut self, decision: Decision) -> State<S, B> {
         match self.gate.settle(decision, self.scheme, &mut self.request) {
             (gate, Ok(())) => State::Pass {
-                outcome: Outcome::of(&gate, &self.request, self.cache.is_private()),
+                completion: Completion::of(&gate, &self.request, self.cache),
                 response: self.service.call(self.request),
-                cache: self.cache,
             },
             (gate, Err(refusal)) => {
                 State::deferred(&gate, &refusal, self.request, &mut self.service)
@@ -179,9 +173,8 @@ where
         }
         let deferred = gate.defer(refusal, &mut request);
         Self::Pass {
-            outcome: Some(Outcome::deferred(gate, &request, deferred)),
+            completion: Completion::deferred(gate, &request, deferred),
             response: service.call(request),
-            cache: CacheHeaders::private(gate.vary),
         }
     }
 }

@@ -37,6 +37,7 @@
 mod attribution;
 mod authenticator;
 mod cache;
+mod completion;
 mod decisions;
 #[cfg(feature = "openapi")]
 mod documented;

@@ -26,7 +26,8 @@ pub(super) struct Outcome {
     is_reported: bool,
     /// The refusal that code further in was to look at.
     deferred: Option<Deferred>,
-    /// The span that the request began in. If the client hangs up, the current one is another.
+    /// The span that the request began in, if that does not have the outcome yet. If the client hangs up, the current one
+    /// is another.
     #[cfg(feature = "tracing")]
     span: Option<tracing::Span>,
 }
@@ -40,20 +41,16 @@ impl Outcome {
 
     fn begin(gate: &Arc<Gate>, request: &impl RequestHead, has_key: bool) -> Self {
         let is_named = gate.follow_up == FollowUp::OfKey;
-        let key = if is_named || gate.attribution.is_any() {
-            request.extensions().get::<VerifiedKey>()
-        } else {
-            None
-        };
         Self {
-            #[cfg(feature = "tracing")]
-            span: (gate.attribution.in_span)
-                .and_then(|fields| fields.admitted(key, gate.ring.realm())),
             has_key,
-            key: key.filter(|_| is_named).cloned(),
+            key: is_named
+                .then(|| request.extensions().get::<VerifiedKey>().cloned())
+                .flatten(),
             is_head: *request.method() == Method::HEAD,
             is_reported: false,
             deferred: None,
+            #[cfg(feature = "tracing")]
+            span: None,
             gate: Arc::clone(gate),
         }
     }
@@ -67,8 +64,8 @@ impl Outcome {
     ) -> Self {
         let mut outcome = Self::begin(gate, request, false);
         #[cfg(feature = "tracing")]
-        if deferred.is_told() {
-            outcome.span = None;
+        if gate.attribution.in_span.is_some() && !deferred.is_told() {
+            outcome.span = SpanFields::undecided(gate.ring.realm());
         }
         outcome.deferred = Some(deferred);
         outcome
@@ -176,7 +173,7 @@ impl Outcome {
         let event = EventKind::Rejected { kind, cause: None };
         self.tell(event);
         #[cfg(feature = "tracing")]
-        self.record(kind.as_str());
+        self.record(Some(kind));
     }
 
     fn tell(&self, event: EventKind) {
@@ -187,9 +184,9 @@ impl Outcome {
     }
 
     #[cfg(feature = "tracing")]
-    fn record(&self, outcome: &'static str) {
+    fn record(&self, refusal: Option<RejectionKind>) {
         if let Some(span) = &self.span {
-            SpanFields::concluded(span, outcome);
+            SpanFields::decided(span, refusal);
         }
     }
 
@@ -198,16 +195,11 @@ impl Outcome {
         if std::mem::replace(&mut self.is_reported, true) {
             return;
         }
-        let accepted = EventKind::Authenticated;
         if self.has_key {
-            self.tell(accepted);
+            self.tell(EventKind::Authenticated);
         }
         #[cfg(feature = "tracing")]
-        self.record(if self.has_key {
-            accepted.as_str()
-        } else {
-            "anonymous"
-        });
+        self.record(None);
     }
 }
 

@@ -122,7 +122,7 @@ impl ApiKeyLayer {
     fn follow_up(&self, observer: &Observed) -> FollowUp {
         if observer.reads_keys() || self.attribution.in_response || self.announced().is_some() {
             FollowUp::OfKey
-        } else if observer.is_set() || self.responder.is_some() || self.attribution.is_any() {
+        } else if observer.is_set() || self.responder.is_some() {
             FollowUp::OfOutcome
         } else {
             FollowUp::Nothing

@@ -48,6 +48,7 @@ impl ApiKeyLayer {
     ///     api_key.realm = Empty,
     ///     api_key.outcome = Empty,
     ///     enduser.id = Empty,
+    ///     api_key.refusal = Empty,
     /// );
     /// # Ok::<(), tower_api_key::Error>(())
     /// ```

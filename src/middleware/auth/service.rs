@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::completion::Completion;
 use super::future::{PendingCall, ResponseFuture};
 use super::gate::{Gate, OnRefusal, Step};
-use super::outcome::Outcome;
 use crate::middleware::body::ResponseBody;
 
 /// The service that [`ApiKeyLayer`](crate::ApiKeyLayer) makes.
@@ -59,8 +59,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.gate.authenticate(&mut request) {
             Step::Admitted(cache) => {
-                let outcome = Outcome::of(&self.gate, &request, cache.is_private());
-                ResponseFuture::pass(self.inner.call(request), cache, outcome)
+                let completion = Completion::of(&self.gate, &request, cache);
+                ResponseFuture::pass(self.inner.call(request), completion)
             }
             Step::Refused(refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
                 let gate = Arc::clone(&self.gate);
@@ -68,8 +68,8 @@ where
             }
             Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
             Step::ByAnother(gate, Ok(cache)) => {
-                let outcome = Outcome::of(&gate, &request, cache.is_private());
-                ResponseFuture::pass(self.inner.call(request), cache, outcome)
+                let completion = Completion::of(&gate, &request, cache);
+                ResponseFuture::pass(self.inner.call(request), completion)
             }
             Step::ByAnother(gate, Err(refusal)) if gate.on_refusal == OnRefusal::HandOn => {
                 ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)

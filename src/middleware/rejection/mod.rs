@@ -145,6 +145,10 @@ impl Rejection {
     }
 
     /// Whether the layer is to notify its observer of it. The layers further out are not.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.untold
+    }
+
     pub(crate) fn take_untold(&mut self) -> bool {
         std::mem::take(&mut self.untold)
     }

@@ -13,7 +13,7 @@ use tower::{Layer, Service, service_fn};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
     ApiKeyLayer, EventKind, KeyId, KeyRing, RequireScopeLayer, SpanFields, TracingObserver,
-    request_span,
+    VerifiedKey, request_span,
 };
 use tower_http::trace::{HttpMakeClassifier, TraceLayer};
 use tracing::Span;
@@ -121,15 +121,16 @@ fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Fields {
 /// What the span of a request has whose last event is this.
 fn expected(told: &[Told], with_subject: bool) -> Fields {
     let told = told.last().unwrap();
-    let outcome = match told.kind {
-        EventKind::Rejected { kind, .. } => kind.as_str(),
-        kind => kind.as_str(),
+    let refusal = match told.kind {
+        EventKind::Rejected { kind, .. } => Some(kind.as_str()),
+        _ => None,
     };
     let subject = told.subject.as_deref().filter(|_| with_subject);
     let there = [
         ("api_key.id", told.key_id.as_ref().map(KeyId::as_str)),
-        ("api_key.outcome", Some(outcome)),
+        ("api_key.outcome", refusal.or(Some(told.kind.as_str()))),
         ("api_key.realm", told.realm.as_deref()),
+        ("api_key.refusal", refusal),
         ("enduser.id", subject),
     ];
     let there = there.into_iter();
@@ -160,7 +161,7 @@ async fn each_outcome_is_in_the_span_and_no_claimed_id() {
 
 /// What a guard refuses, and a request without a key that passes.
 #[tokio::test]
-async fn the_outcome_is_that_of_the_whole_stack() {
+async fn a_refusal_of_a_guard_is_in_the_span_too() {
     let (spans, ring) = (Spans::default(), ring());
     let issued = issue(&ring, "read").await;
     let (id, secret) = (issued.record().id(), issued.secret().expose());
@@ -172,22 +173,73 @@ async fn the_outcome_is_that_of_the_whole_stack() {
     let realm = ("api_key.realm", "orders");
 
     spans.hear(&guarded, with_key(secret)).await;
-    let lacking = ("api_key.outcome", "insufficient_scope");
-    let of_key = ("api_key.id", id.as_str());
-    assert_eq!(spans.caller(), fields([of_key, lacking, realm]));
+    let (outcome, refusal) = ("api_key.outcome", "api_key.refusal");
+    let of_key = fields([
+        ("api_key.id", id.as_str()),
+        (outcome, "authenticated"),
+        realm,
+        (refusal, "insufficient_scope"),
+    ]);
+    assert_eq!(spans.caller(), of_key);
     spans.hear(&guarded, Request::new(())).await;
+    let anonymous = (outcome, "anonymous");
     assert_eq!(
         spans.caller(),
-        fields([("api_key.outcome", "missing"), realm])
+        fields([anonymous, realm, (refusal, "missing")])
     );
     spans.hear(&open, Request::new(())).await;
-    let anonymous = ("api_key.outcome", "anonymous");
     assert_eq!(spans.caller(), fields([anonymous, realm]));
+}
+
+/// What becomes of a missing key is known when the handler has answered.
+#[tokio::test]
+async fn a_missing_key_that_is_handed_on_has_the_outcome_that_the_handler_makes_of_it() {
+    let spans = Spans::default();
+    let layer = ApiKeyLayer::new(ring()).span_fields(SpanFields::new());
+    let layer = layer.allow_missing_or_failed();
+    let (outcome, refusal) = ("api_key.outcome", "api_key.refusal");
+    let realm = ("api_key.realm", "orders");
+
+    let looking = service_fn(|request: Request<Body>| {
+        let is_anonymous = VerifiedKey::of(request.extensions()).is_err();
+        assert!(is_anonymous);
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let service = trace().layer(layer.clone().layer(looking));
+    assert_eq!(spans.hear(&service, Request::new(())).await.status, 200);
+    assert_eq!(spans.caller(), fields([(outcome, "anonymous"), realm]));
+
+    let heedless = trace().layer(layer.layer(Inner::new()));
+    assert_eq!(spans.hear(&heedless, Request::new(())).await.status, 401);
+    let missing = [(outcome, "missing"), (refusal, "missing"), realm];
+    assert_eq!(spans.caller(), fields(missing));
+}
+
+/// A response that is ready in another span, or in none, has lost its own.
+#[tokio::test]
+async fn a_refusal_is_recorded_in_the_span_of_its_request_or_nowhere() {
+    let (spans, ring) = (Spans::default(), ring());
+    let key = key(&ring, "read").await;
+    let layer = ApiKeyLayer::new(ring).span_fields(SpanFields::new());
+    let mut service = layer.layer(RequireScopeLayer::new("write").layer(Inner::new()));
+    let subscriber = tracing_subscriber::registry().with(spans.clone());
+    tracing::subscriber::with_default(subscriber, || {
+        let span = request_span(&Request::new(()));
+        let mut call = span.in_scope(|| Box::pin(service.call(with_body(with_key(&key)))));
+        drop(span);
+        let other = request_span(&Request::new(()));
+        assert!(other.in_scope(|| poll_once(&mut call)).is_ready());
+    });
+    let kept = spans.0.lock().unwrap();
+    assert_eq!(kept.fields[0]["api_key.outcome"], "authenticated");
+    for fields in &kept.fields {
+        assert!(!fields.contains_key("api_key.refusal"), "{fields:?}");
+    }
 }
 
 /// The key is in the span before the handler runs, so that what the handler writes is of this key.
 #[tokio::test]
-async fn a_request_that_hangs_is_known_and_told_when_its_client_hangs_up() {
+async fn a_request_that_hangs_is_known() {
     let (spans, ring) = (Spans::default(), ring());
     let issued = issue(&ring, "read").await;
     let layer = ApiKeyLayer::new(ring).span_fields(SpanFields::new());
@@ -204,10 +256,10 @@ async fn a_request_that_hangs_is_known_and_told_when_its_client_hangs_up() {
         assert!(poll_once(&mut call).is_pending());
         let before = spans.0.lock().unwrap().fields[0].clone();
         assert_eq!(before["api_key.id"], id.as_str());
-        assert!(!before.contains_key("api_key.outcome"));
+        assert_eq!(before["api_key.outcome"], "authenticated");
         drop(call);
     });
-    assert_eq!(spans.caller()["api_key.outcome"], "authenticated");
+    assert!(!spans.caller().contains_key("api_key.refusal"));
 }
 
 #[tokio::test]
