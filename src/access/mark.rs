@@ -1,27 +1,26 @@
 //! What two texts are compared by before they are read.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 
 use crate::support::mixing::mixed;
 
 /// The first sixteen bytes of a text and its length, which are the whole text of most scopes, and a hash
 /// of all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     head: [u64; 2],
-    /// Never 0, so that an optional mark takes no more room.
-    len: NonZeroU32,
-    hash: u32,
+    /// The length above the hash. Never 0, so that an optional mark takes no more room.
+    rest: NonZeroU64,
 }
 
 /// The longest text that its mark says in full. No scope has U+0000, with which a head is filled up.
-const HEAD_LEN: u32 = 16;
+const HEAD_LEN: u64 = 16;
 
 impl Mark {
     /// `None` for the empty text, which is no scope.
     #[inline]
     pub(super) fn of(text: &[u8]) -> Option<Self> {
-        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let len = u64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
         let (words, last) = text.as_chunks::<8>();
         let mut words = words
             .iter()
@@ -30,24 +29,37 @@ impl Mark {
         let head = [0; 2].map(|_: u64| words.next().unwrap_or(0));
         let start = mixed(mixed(0, head[0]), head[1]);
         let hash = words.fold(start, mixed);
+        if len == 0 {
+            return None;
+        }
         Some(Self {
             head,
-            len: NonZeroU32::new(len)?,
-            // The upper half, which every bit of the text has reached.
-            hash: (hash >> 32) as u32,
+            // The upper half of the hash, which every bit of the text has reached.
+            rest: NonZeroU64::new(len << 32 | hash >> 32)?,
         })
     }
 
     /// The place at which a search for the text begins, modulo the number of places.
     #[inline]
     pub(super) fn place(&self) -> usize {
-        self.hash as usize
+        // The length is above all numbers of places.
+        self.rest.get() as usize
     }
 
     /// Whether two texts with this mark are the same without being read.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
-        self.len.get() <= HEAD_LEN
+        self.rest.get() >> 32 <= HEAD_LEN
+    }
+}
+
+/// By one branch. Those of a requirement that is met are nearly always the same.
+impl PartialEq for Mark {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let [first, second] = [0, 1].map(|at| self.head[at] ^ other.head[at]);
+        let rest = self.rest.get() ^ other.rest.get();
+        first | second | rest == 0
     }
 }
 
