@@ -40,6 +40,7 @@ impl Mark {
     }
 
     /// The place at which a search for the text begins, modulo the number of places.
+    #[expect(clippy::cast_possible_truncation, reason = "a hash")]
     #[inline]
     pub(super) fn place(&self) -> usize {
         // The length is above all numbers of places.

@@ -56,34 +56,30 @@ impl SpanFields {
     /// Records that a request was admitted, and returns the span in which it was. `None` if no span is recorded.
     pub(crate) fn admitted(self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Id> {
         in_current(|span| {
-            match key {
-                Some(key) => {
-                    let (realm, outcome) =
-                        (key.realm().as_str(), EventKind::Authenticated.as_str());
-                    key.id().read(|id| {
-                        if self.subject {
-                            let subject = key.subject().as_str();
-                            record_all!(
-                                span,
-                                api_key.id = id,
-                                api_key.realm = realm,
-                                api_key.outcome = outcome,
-                                enduser.id = subject
-                            );
-                        } else {
-                            record_all!(
-                                span,
-                                api_key.id = id,
-                                api_key.realm = realm,
-                                api_key.outcome = outcome
-                            );
-                        }
-                    });
-                }
-                None => {
-                    let realm = realm.as_str();
-                    record_all!(span, api_key.realm = realm, api_key.outcome = ANONYMOUS);
-                }
+            if let Some(key) = key {
+                let (realm, outcome) = (key.realm().as_str(), EventKind::Authenticated.as_str());
+                key.id().read(|id| {
+                    if self.subject {
+                        let subject = key.subject().as_str();
+                        record_all!(
+                            span,
+                            api_key.id = id,
+                            api_key.realm = realm,
+                            api_key.outcome = outcome,
+                            enduser.id = subject
+                        );
+                    } else {
+                        record_all!(
+                            span,
+                            api_key.id = id,
+                            api_key.realm = realm,
+                            api_key.outcome = outcome
+                        );
+                    }
+                });
+            } else {
+                let realm = realm.as_str();
+                record_all!(span, api_key.realm = realm, api_key.outcome = ANONYMOUS);
             }
             span.id.clone()
         })
@@ -150,6 +146,7 @@ struct CurrentSpan<'a> {
 
 /// The methods that `record_all!` calls.
 impl CurrentSpan<'_> {
+    #[expect(clippy::unnecessary_wraps, reason = "as that of a `Span`")]
     fn metadata(&self) -> Option<&'static Metadata<'static>> {
         Some(self.metadata)
     }

@@ -145,10 +145,12 @@ impl Rejection {
     }
 
     /// Whether the layer is to notify its observer of it. The layers further out are not.
+    #[cfg(feature = "tracing")]
     pub(crate) fn is_untold(&self) -> bool {
         self.untold
     }
 
+    /// The same, for the one that does.
     pub(crate) fn take_untold(&mut self) -> bool {
         std::mem::take(&mut self.untold)
     }
