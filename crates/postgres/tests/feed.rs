@@ -8,6 +8,8 @@ mod rollout;
 mod staleness;
 mod writers;
 
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use tower_api_key::replica::{Changes, Feed, Position, Realms};
 use tower_api_key::{KeyRing, RevocationReason};
 use tower_api_key_contract::feed_contract;
@@ -48,6 +50,34 @@ async fn a_copy_is_brought_up_to_date_by_what_changed() {
             .all(|record| record.revocation().is_some())
     );
     assert_eq!(copy.pull().await, 0);
+}
+
+/// What an idle fleet asks all the time is small.
+#[tokio::test]
+async fn after_a_pull_that_brought_nothing_the_next_asks_whether_there_are_changes() {
+    let url = database().await;
+    let store = connect(&url).await;
+    let ring = ring_over(store.clone());
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let asked = "SELECT split_part(query, ' ', 3) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE '/* tower-api-key %'";
+    let mut copy = Copy::of(&store).await;
+    for (changes, statement) in [
+        (0, "news"),
+        (1, "pull"),
+        (1, "pull"),
+        (0, "pull"),
+        (0, "news"),
+    ] {
+        for _ in 0..changes {
+            issue(&ring, "read").await;
+        }
+        assert_eq!(copy.pull().await, changes);
+        let asked = sqlx::query_scalar(asked).fetch_all(&mut connection);
+        let asked: Vec<String> = asked.await.unwrap();
+        assert_eq!(asked, [statement]);
+    }
+    assert_eq!(copy.sums(), copy.sums_there().await);
 }
 
 /// Each page of an answer reads all changes, so many of them would be too late for ever.
@@ -314,8 +344,10 @@ async fn a_position_of_another_history_is_lost() {
         other[place].pop();
         other[place].push_str(changed);
         let position = Position::new(other.join(" "));
-        let asked = store.changes(&copy.realms, &position, None, false).await;
-        assert!(matches!(asked.unwrap(), Changes::Lost), "{position}");
+        for with_sums in [false, true] {
+            let asked = store.changes(&copy.realms, &position, None, with_sums);
+            assert!(matches!(asked.await.unwrap(), Changes::Lost), "{position}");
+        }
     }
     let asked = store
         .changes(&copy.realms, &Position::new("17"), None, false)

@@ -26,6 +26,8 @@ pub(super) struct Link {
     pub(super) connection: PgConnection,
     pub(super) tables: Arc<Tables>,
     pub(super) opened_at: Duration,
+    /// Whether the next pull asks first whether there are changes.
+    pub(super) is_quiet: bool,
 }
 
 /// Whether the tables are those of the migration and in order, and whether they are at home.
@@ -77,6 +79,7 @@ impl Link {
             connection,
             tables,
             opened_at,
+            is_quiet: true,
         };
         in_time(authority.timeout(), link.check()).await?;
         Ok(link)

@@ -22,7 +22,7 @@ use self::link::{Link, refused};
 use self::place::Place;
 use self::read::State;
 pub(super) use self::slot::Slot;
-use self::statements::{FORGET, HEAD, MOST_CHANGES, PAGE, PULL, SUMS, limit, names};
+use self::statements::{FORGET, HEAD, MOST_CHANGES, NEWS, PAGE, PULL, STATE, SUMS, limit, names};
 use super::PostgresStore;
 use super::error::because;
 use super::record::column;
@@ -35,7 +35,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const STEPS: usize = 20;
 
 /// A replica follows the database over one connection of its own, outside the pool, which is opened anew every 30
-/// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`.
+/// seconds. A question is one statement, with a comment that names it: `/* tower-api-key pull */`. After a pull that brought
+/// nothing, the next asks first whether there are changes, in a smaller statement: `/* tower-api-key news */`.
 ///
 /// With each full page of keys, the next one is asked for: the server reads it while the replica takes the one before.
 ///
@@ -160,30 +161,50 @@ impl Link {
         after: Option<&KeyDigest>,
         with_sums: bool,
     ) -> Result<Option<Batch>, StoreError> {
-        let snapshot = &since.snapshot;
-        let in_progress = snapshot.in_progress.iter().map(u64::to_string);
-        let in_progress: Vec<String> = in_progress.collect();
+        let is_first_page = after.is_none();
+        if self.is_quiet && is_first_page && !with_sums {
+            let Some((head, is_news)) = self.news(since).await? else {
+                return Ok(None);
+            };
+            if !is_news {
+                return Ok(Some(Batch::new(head)));
+            }
+            // The answer is that of the next statement alone, which has a snapshot of its own.
+        }
         let after = after.map_or(&[][..], |digest| digest.as_bytes());
         let ask = async |link: &mut Self| {
-            let query = link.tables.query(&PULL).bind(snapshot.xmax.to_string());
-            let query = query.bind(in_progress).bind(after);
+            let query = since.snapshot.bind(link.tables.query(&PULL)).bind(after);
             let query = query.bind(limit(PAGE + 1)).bind(limit(MOST_CHANGES + 1));
-            let query = query.bind(snapshot.xmin.to_string());
             query.fetch_all(&mut link.connection).await
         };
-        let realms_of_sums = (with_sums && after.is_empty()).then_some(realms);
+        let realms_of_sums = (with_sums && is_first_page).then_some(realms);
         let (rows, sums) = self.with_sums(realms_of_sums, ask).await?;
         let mut states = rows.iter().filter_map(|row| match column(row, SEEN - 1) {
             Ok(None::<&str>) => None,
             _ => Some(State::of(row, "pull")),
         });
         let state = states.next().transpose()?.flatten();
-        let is_whole =
-            |state: &State| state.place.history == since.history && snapshot.xmin >= state.pruned;
-        let Some(state) = state.filter(is_whole) else {
+        let Some(state) = state.filter(|state| state.continues(since)) else {
             return Ok(None);
         };
-        read::batch(&rows, realms, state.head(sums)).map(Some)
+        let batch = read::batch(&rows, realms, state.head(sums))?;
+        if is_first_page {
+            self.is_quiet = batch.records.is_empty() && batch.gone.is_empty();
+        }
+        Ok(Some(batch))
+    }
+
+    /// Where the history is, and whether there are changes. `None`: it is another history, or one that is not whole since
+    /// then.
+    async fn news(&mut self, since: &Place) -> Result<Option<(Head, bool)>, StoreError> {
+        let query = since.snapshot.bind(self.tables.query(NEWS));
+        let row = query.fetch_one(&mut self.connection).await;
+        let row = row.map_err(|error| refused(&error))?;
+        let state = State::of(&row, "news")?;
+        let Some(state) = state.filter(|state| state.continues(since)) else {
+            return Ok(None);
+        };
+        Ok(Some((state.head(None), column(&row, SEEN + STATE)?)))
     }
 
     /// An answer, and the sums of the state that it is of, if they are asked for.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use tower_api_key::replica::Position;
 
 /// Which history of which database: after a failover, a crash or a restored dump it is another one, in which the
@@ -81,6 +84,17 @@ impl Snapshot {
             xmax,
             in_progress: in_progress.collect::<Option<_>>()?,
         })
+    }
+
+    /// Binds what a statement for the changes since then begins with.
+    pub(super) fn bind<'q>(
+        &self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        let in_progress = self.in_progress.iter().map(u64::to_string);
+        let in_progress: Vec<String> = in_progress.collect();
+        let query = query.bind(self.xmax.to_string()).bind(in_progress);
+        query.bind(self.xmin.to_string())
     }
 }
 

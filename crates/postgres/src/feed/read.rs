@@ -19,9 +19,9 @@ use crate::tables::SEEN;
 
 /// The first row of an answer.
 pub(super) struct State {
-    pub(super) place: Place,
+    place: Place,
     /// Changes by transactions before this one may be missing.
-    pub(super) pruned: u64,
+    pruned: u64,
     staleness: Duration,
     longest_staleness: Duration,
 }
@@ -64,6 +64,11 @@ impl State {
                 snapshot,
             },
         }))
+    }
+
+    /// Whether it is of the same history, and all changes since then are known.
+    pub(super) fn continues(&self, since: &Place) -> bool {
+        self.place.history == since.history && since.snapshot.xmin >= self.pruned
     }
 
     pub(super) fn head(&self, sums: Option<Sums>) -> Head {

@@ -46,9 +46,39 @@ pub(super) const HEAD: &str = concat!(
     of_feed!()
 );
 
-/// `$1` and `$2` say what the snapshot of the last answer did not show: the transactions from its `xmax` on, and those
-/// that were in progress, which are from its `xmin` on (`$6`). `$3` is the last digest of the page before, and `$4` is
-/// the most digests and one more. `$5` is the most changes and one more: if there are as many, there is no token.
+/// The changes that the snapshot of the last answer did not show are those of two kinds of transactions: those from its
+/// `xmax` on (`$1`), and those that were in progress (`$2`), which are from its `xmin` on (`$3`).
+macro_rules! of_later {
+    () => {
+        "FROM @.tower_api_key_changes WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
+         AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+    };
+}
+
+macro_rules! of_in_progress {
+    () => {
+        "FROM @.tower_api_key_changes WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) \
+         AND xid @>= $3::pg_catalog.text::pg_catalog.xid8 AND xid @< $1::pg_catalog.text::pg_catalog.xid8"
+    };
+}
+
+/// Whether there are changes since the last answer. [`PULL`] says it too, and takes longer, because the server sets up all
+/// of it each time. If there are none, this is the whole answer to a pull: it has one snapshot, and the same state.
+pub(super) const NEWS: &str = concat!(
+    "/* tower-api-key news */ SELECT ",
+    seen!("news"),
+    ", ",
+    state!("incarnation.token"),
+    ", EXISTS (SELECT ",
+    of_later!(),
+    ") OR EXISTS (SELECT ",
+    of_in_progress!(),
+    ")",
+    of_feed!()
+);
+
+/// The changes since the last answer. `$4` is the last digest of the page before, and `$5` is
+/// the most digests and one more. `$6` is the most changes and one more: if there are as many, there is no token.
 ///
 /// The server makes one plan for all values, and keeps it, if it seems to cost no more than to plan anew each time, which
 /// takes several times as long as an idle pull. So the bounds of the transactions are there, although the snapshots have
@@ -58,20 +88,15 @@ pub(super) static PULL: LazyLock<String> = LazyLock::new(|| {
     let (nothing, names) = (nothing(), prefixed("keys"));
     let (seen, of_feed) = (seen!("pull"), of_feed!());
     let state = state!(
-        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< $5 THEN incarnation.token END)"
+        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< $6 THEN incarnation.token END)"
     );
+    let (later, in_progress) = (of_later!(), of_in_progress!());
     format!(
         "/* tower-api-key pull */ WITH logged AS MATERIALIZED (\
             SELECT parts.digest FROM (\
-                (SELECT digest FROM @.tower_api_key_changes \
-                WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
-                    AND xid @< pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()) \
-                ORDER BY xid LIMIT $5) \
-                UNION ALL (SELECT digest FROM @.tower_api_key_changes \
-                WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) \
-                    AND xid @>= $6::pg_catalog.text::pg_catalog.xid8 \
-                    AND xid @< $1::pg_catalog.text::pg_catalog.xid8 LIMIT $5)) AS parts LIMIT $5), \
-         changed AS (SELECT DISTINCT digest FROM logged WHERE digest @> $3 ORDER BY digest LIMIT $4) \
+                (SELECT digest {later} ORDER BY xid LIMIT $6) \
+                UNION ALL (SELECT digest {in_progress} LIMIT $6)) AS parts LIMIT $6), \
+         changed AS (SELECT DISTINCT digest FROM logged WHERE digest @> $4 ORDER BY digest LIMIT $5) \
          SELECT {seen}, {state}, NULL::pg_catalog.bytea AS changed, NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
          UNION ALL SELECT {NO_HEAD}, changed.digest, keys.realm, {names} \
          FROM changed LEFT JOIN @.tower_api_keys AS keys ON keys.digest @= changed.digest"
@@ -172,7 +197,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
     use tower_api_key_test_support::pg_server;
 
-    use super::{FORGET, HEAD, PULL};
+    use super::{FORGET, HEAD, NEWS, PULL};
     use crate::tables::Tables;
 
     /// The highest cost of the plan of a statement whose parameters are not known.
@@ -200,6 +225,7 @@ mod tests {
         let compiled: f64 = compiled.parse().unwrap();
         for (statement, arguments) in [
             (HEAD, ""),
+            (NEWS, ASKED),
             (PULL.as_str(), PULLED),
             (FORGET, "('9', '', 1, '', 1)"),
         ] {
@@ -209,7 +235,8 @@ mod tests {
     }
 
     /// No change since a snapshot from which on all transactions are to come.
-    const PULLED: &str = "('9999999', '{}', '', 5001, 200001, '3')";
+    const ASKED: &str = "('9999999', '{}', '3')";
+    const PULLED: &str = "('9999999', '{}', '3', '', 5001, 200001)";
 
     /// A plan takes several times as long to make as an idle pull to execute.
     #[tokio::test]
@@ -221,19 +248,23 @@ mod tests {
             ANALYZE tower_api_key_changes";
         let filled = sqlx::raw_sql(fill).execute(&mut connection).await;
         filled.unwrap();
-        let pull = Tables::new("public").text(&PULL);
-        let prepare = format!("PREPARE asked AS {pull}");
-        let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection);
-        prepared.await.unwrap();
-        for _ in 0..10 {
-            let execute = format!("EXECUTE asked{PULLED}");
-            let executed = sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut connection);
-            executed.await.unwrap();
+        for (name, statement, arguments) in [("news", NEWS, ASKED), ("pull", &PULL, PULLED)] {
+            let statement = Tables::new("public").text(statement);
+            let prepare = format!("PREPARE {name} AS {statement}");
+            let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection);
+            prepared.await.unwrap();
+            for _ in 0..10 {
+                let execute = format!("EXECUTE {name}{arguments}");
+                let executed = sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut connection);
+                executed.await.unwrap();
+            }
+            // The first five are planned for their values.
+            let plans = "SELECT custom_plans FROM pg_prepared_statements WHERE name = $1";
+            let plans = sqlx::query_scalar(plans)
+                .bind(name)
+                .fetch_one(&mut connection);
+            let plans: i64 = plans.await.unwrap();
+            assert_eq!(plans, 5, "{name}");
         }
-        // The first five are planned for their values.
-        let plans = "SELECT custom_plans FROM pg_prepared_statements WHERE name = 'asked'";
-        let plans = sqlx::query_scalar(plans).fetch_one(&mut connection);
-        let plans: i64 = plans.await.unwrap();
-        assert_eq!(plans, 5);
     }
 }

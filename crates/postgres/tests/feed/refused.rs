@@ -154,10 +154,11 @@ async fn r22_rows_that_a_policy_hides_are_no_answer() {
         .unwrap();
     let advice = "give the role BYPASSRLS, or disable row-level security on tower_api_keys: a policy may hide rows \
                   from it";
-    let asked = store
-        .changes(&Realms::all(), &head.position, None, false)
-        .await;
-    assert_eq!(source(&asked.unwrap_err()), advice);
+    let realms = Realms::all();
+    for with_sums in [false, true] {
+        let asked = store.changes(&realms, &head.position, None, with_sums);
+        assert_eq!(source(&asked.await.unwrap_err()), advice);
+    }
     assert_eq!(
         source(&store.page(&Realms::all(), None).await.unwrap_err()),
         advice
@@ -182,10 +183,11 @@ async fn r22_changes_that_a_policy_hides_are_no_answer() {
     execute(&url, hide).await.unwrap();
     let advice = "give the role BYPASSRLS, or disable row-level security on tower_api_key_changes: a policy may hide \
                   changes from it";
-    let asked = store
-        .changes(&Realms::all(), &head.position, None, false)
-        .await;
-    assert_eq!(source(&asked.unwrap_err()), advice);
+    let realms = Realms::all();
+    for with_sums in [false, true] {
+        let asked = store.changes(&realms, &head.position, None, with_sums);
+        assert_eq!(source(&asked.await.unwrap_err()), advice);
+    }
     assert_eq!(
         refusal(&store).await,
         (StoreErrorKind::Unavailable, advice.to_owned())

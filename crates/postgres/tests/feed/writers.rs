@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::super::connect;
 use super::copy::Copy;
-use tower_api_key::replica::Feed as _;
+use tower_api_key::replica::{Changes, Feed as _, Realms};
 use tower_api_key_test_support::pg_server::{PgServer, execute};
 
 const WRITERS: u64 = 6;
@@ -322,6 +322,7 @@ async fn a_transaction_that_stays_open_holds_nothing_back() {
             assert_eq!(copy.pull().await, 1);
             store.forget(&copy.position).await.unwrap();
         }
+        assert_eq!(copy.pull().await, 0);
         let end = if prepares {
             "COMMIT PREPARED 'open'"
         } else {
@@ -337,6 +338,9 @@ async fn a_transaction_that_stays_open_holds_nothing_back() {
         store.forget(&late.position).await.unwrap();
         copy.position = early;
         assert_eq!(copy.try_pull().await.unwrap(), None);
+        let realms = Realms::all();
+        let with_sums = store.changes(&realms, &copy.position, None, true);
+        assert!(matches!(with_sums.await.unwrap(), Changes::Lost));
         assert_eq!(late.records.len(), 0);
     }
 }
