@@ -1,8 +1,8 @@
 //! What a fleet of replicas costs, and how soon a revocation reaches it, with a Postgres that the bench starts itself.
 //!
 //! `cargo bench -p tower-api-key-tests --bench fleet --all-features` measures all of it. `-- --test` runs everything
-//! once, with few keys. `-- --large` loads ten million keys too. `-- propagation`, `commits`, `pulls`, `idle` and
-//! `bootstrap` are the parts.
+//! once, with few keys. `-- --large` loads ten million keys too. `-- propagation`, `purge`, `commits`, `pulls`, `idle`
+//! and `bootstrap` are the parts.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +28,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let is_given = |word: &str| arguments.iter().any(|argument| argument == word);
     let once = is_given("--test");
-    let parts = ["propagation", "commits", "pulls", "idle", "bootstrap"];
+    let parts = [
+        "propagation",
+        "purge",
+        "commits",
+        "pulls",
+        "idle",
+        "bootstrap",
+    ];
     let is_any = parts.into_iter().any(is_given);
     let is_asked = |part: &str| !is_any || is_given(part);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,6 +46,9 @@ fn main() {
     runtime.block_on(async {
         if is_asked("propagation") {
             propagation::run(once).await;
+        }
+        if is_asked("purge") {
+            propagation::purge(once).await;
         }
         if is_asked("commits") {
             commits::run(once).await;

@@ -1,10 +1,12 @@
 //! How soon every node refuses a revoked key.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tower_api_key::{Grant, KeyRing, RevocationReason};
 use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
@@ -16,54 +18,48 @@ const MOST_WAITING: usize = 8;
 
 pub(crate) async fn run(once: bool) {
     let (most, revocations) = if once { (3, 2) } else { (100, 100) };
-    println!("\nrevocation acknowledged until refused by a node, a pull each {INTERVAL:?}");
-    let server = PgServer::start("on");
-    let url = server.database().await;
-    let ring = KeyRing::builder(PREFIX)
-        .build(patient().connect(&url).await.unwrap())
-        .unwrap();
+    let (url, ring, _server) = start().await;
     for count in [most.min(10), most] {
         let nodes = Nodes::start(&url, count, INTERVAL).await;
+        let enough = |count: usize| count >= revocations;
         // A statement by hand notifies nobody, so the nodes hear of it by their pulls alone.
-        report(&ring, &nodes, &url, revocations, "by SQL, polling alone").await;
-        report(&ring, &nodes, "", revocations, "by the crate").await;
+        report(&ring, &nodes, &url, enough, "by SQL, polling alone").await;
+        report(&ring, &nodes, "", enough, "by the crate").await;
         if count == most {
-            let committed = Arc::new(AtomicU64::new(0));
-            let changing = Instant::now();
-            let changes = tokio::spawn(change_for_ever(ring.clone(), Arc::clone(&committed)));
-            report(
-                &ring,
-                &nodes,
-                &url,
-                revocations,
-                "beside 100 changes a second",
-            )
-            .await;
-            let dead = if once { 100 } else { 100_000 };
-            let what = format!("beside 100 changes a second and a purge of {dead} keys");
-            purging(&ring, &nodes, &url, revocations, dead, &what).await;
-            changes.abort();
-            let seconds = changing.elapsed().as_secs().max(1);
-            println!(
-                "    ({} changes a second were committed)",
-                committed.load(Ordering::Relaxed) / seconds
-            );
-            let what = format!("beside a purge of {dead} keys");
-            purging(&ring, &nodes, &url, revocations, dead, &what).await;
+            let changes = Changes::begin(&ring);
+            let what = "beside 100 changes a second";
+            report(&ring, &nodes, &url, enough, what).await;
+            changes.end();
         }
     }
 }
 
-/// Reports while this many keys are purged that have ended.
-async fn purging(
-    ring: &KeyRing,
-    nodes: &Nodes,
-    url: &str,
-    revocations: usize,
-    dead: u64,
-    what: &str,
-) {
-    fill(url, 1, dead).await;
+/// The same while a large purge goes on.
+pub(crate) async fn purge(once: bool) {
+    let (count, dead) = if once { (3, 100) } else { (100, 100_000) };
+    let (url, ring, _server) = start().await;
+    let nodes = Nodes::start(&url, count, INTERVAL).await;
+    let what = format!("beside a purge of {dead} keys");
+    purging(&ring, &nodes, &url, 1..=dead, &what).await;
+    let changes = Changes::begin(&ring);
+    let what = format!("beside 100 changes a second and a purge of {dead} keys");
+    // Others: a digest that died on a node stays dead there.
+    purging(&ring, &nodes, &url, dead + 1..=2 * dead, &what).await;
+    changes.end();
+}
+
+async fn start() -> (String, KeyRing, PgServer) {
+    println!("\nrevocation acknowledged until refused by a node, a pull each {INTERVAL:?}");
+    let server = PgServer::start("on");
+    let url = server.database().await;
+    let store = patient().connect(&url).await.unwrap();
+    let ring = KeyRing::builder(PREFIX).build(store).unwrap();
+    (url, ring, server)
+}
+
+/// Reports while these keys are purged, which have ended.
+async fn purging(ring: &KeyRing, nodes: &Nodes, url: &str, dead: RangeInclusive<u64>, what: &str) {
+    fill(url, *dead.start(), *dead.end()).await;
     let end = "UPDATE tower_api_keys SET expires_at = 2, version = 2 WHERE label IS NOT NULL";
     execute(url, end).await.unwrap();
     // What was written for the purge is no part of it.
@@ -74,21 +70,28 @@ async fn purging(
         let begun = Instant::now();
         (purging.purge().await.unwrap(), begun.elapsed())
     });
-    report(ring, nodes, url, revocations, what).await;
-    let is_over = purge.is_finished();
+    report(ring, nodes, url, |_| purge.is_finished(), what).await;
     let (removed, took) = purge.await.unwrap();
     println!(
-        "    (the purge removed {removed} keys in {:.1} s, and ended {} the last revocation)",
-        took.as_secs_f64(),
-        if is_over { "before" } else { "after" }
+        "    (the purge removed {removed} keys in {:.1} s)",
+        took.as_secs_f64()
     );
 }
 
-/// Issues a key, waits until all nodes have it, revokes it, and looks at the nodes until all refuse it.
-async fn report(ring: &KeyRing, nodes: &Nodes, by_hand: &str, revocations: usize, what: &str) {
+/// Issues a key, waits until all nodes have it, revokes it, and looks at the nodes until all refuse it. Once at the least,
+/// until there were enough.
+async fn report(
+    ring: &KeyRing,
+    nodes: &Nodes,
+    by_hand: &str,
+    is_enough: impl Fn(usize) -> bool,
+    what: &str,
+) {
     let (mut sample, begun) = (Vec::new(), Instant::now());
     let processor = nodes.server.time();
-    for _ in 0..revocations {
+    let mut revocations = 0;
+    while revocations == 0 || !is_enough(revocations) {
+        revocations += 1;
         let issued = ring.issue(Grant::new("alice")).await.unwrap();
         let key = issued.secret().expose().as_bytes();
         accepted(nodes, key).await;
@@ -121,7 +124,7 @@ async fn report(ring: &KeyRing, nodes: &Nodes, by_hand: &str, revocations: usize
     }
     let processor = nodes.server.time().saturating_sub(processor);
     println!(
-        "{} nodes, {what}: {}; {:.2} processors of Postgres",
+        "{} nodes, {what}: {}; {revocations} revocations, {:.2} processors of Postgres",
         nodes.rings.len(),
         percentiles(&mut sample),
         processor.as_secs_f64() / begun.elapsed().as_secs_f64()
@@ -134,6 +137,31 @@ async fn accepted(nodes: &Nodes, key: &[u8]) {
         while node.verify(key).await.is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+}
+
+/// Changes of other subjects that go on until they are ended.
+struct Changes {
+    committed: Arc<AtomicU64>,
+    begun: Instant,
+    task: JoinHandle<()>,
+}
+
+impl Changes {
+    fn begin(ring: &KeyRing) -> Self {
+        let committed = Arc::new(AtomicU64::new(0));
+        Self {
+            begun: Instant::now(),
+            task: tokio::spawn(change_for_ever(ring.clone(), Arc::clone(&committed))),
+            committed,
+        }
+    }
+
+    fn end(self) {
+        self.task.abort();
+        let seconds = self.begun.elapsed().as_secs().max(1);
+        let committed = self.committed.load(Ordering::Relaxed) / seconds;
+        println!("    ({committed} changes a second were committed)");
     }
 }
 

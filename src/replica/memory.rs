@@ -111,15 +111,16 @@ impl Memory {
 
     fn remove(&self, digest: &KeyDigest, changed: &mut Changed) {
         let mut dead = self.dead();
-        if let Some(held) = self.index.held(digest) {
-            self.bury(&mut dead, digest);
-            changed.ids.push(held.id());
+        if let Some(taken) = self.bury(&mut dead, digest) {
+            changed.ids.push(taken.id());
         }
     }
 
-    fn bury(&self, dead: &mut Dead, digest: &KeyDigest) {
+    /// What was never held is not dead.
+    fn bury(&self, dead: &mut Dead, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let taken = self.index.take(digest)?;
         dead.gone.insert(name(digest));
-        self.index.remove(digest, u64::MAX);
+        Some(taken)
     }
 
     #[cfg(test)]

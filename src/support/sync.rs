@@ -76,9 +76,17 @@ mod stand_in {
         }
 
         pub(crate) fn remove<Q: Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&'static V> {
+            Some(self.remove_entry(key)?.1)
+        }
+
+        pub(crate) fn remove_entry<Q: Equivalent<K> + ?Sized>(
+            &self,
+            key: &Q,
+        ) -> Option<(&'static K, &'static V)> {
             let mut entries = self.entries();
             let place = entries.iter().position(|(held, _)| key.equivalent(held))?;
-            Some(&entries.remove(place).1)
+            let (key, value) = entries.remove(place);
+            Some((key, value))
         }
 
         pub(crate) fn keys(&self) -> impl Iterator<Item = &'static K> {

@@ -82,7 +82,9 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_timer::Delay;
 use sqlx::postgres::PgRow;
 use tower_api_key::store::sql::{column_time, moment};
 use tower_api_key::store::{
@@ -91,6 +93,7 @@ use tower_api_key::store::{
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, Timestamp};
 
+use self::authority::now;
 use self::connection::Connections;
 use self::history::act;
 #[doc(inline)]
@@ -193,11 +196,11 @@ pub use sqlx;
 /// it cannot read. Each look-up checks the first, and the newest connection the others.
 ///
 /// A migration states from which version on a service can read it, so that services are replaced one after
-/// the other. Versions 8 to 13 are read by services of version 7.
+/// the other. Versions 8 to 14 are read by services of version 7.
 ///
 /// # The change feed
 ///
-/// The store is a [`Feed`](tower_api_key::replica::Feed): a replica follows it, and needs migration 0008.
+/// The store is a [`Feed`](tower_api_key::replica::Feed): a replica follows it, and needs migration 0014.
 /// Triggers write which key changed in which transaction, however it is changed: by hand, with `COPY`, in a
 /// prepared transaction, or as `session_replication_role = replica`. A replica asks for the keys of the
 /// transactions that its last snapshot did not show. So nothing is missed, in whatever order transactions
@@ -295,8 +298,8 @@ pub use sqlx;
 /// connection is lost, and a commit that has begun is finished. A call whose caller is gone is given up
 /// after six seconds. Outside a Tokio runtime a call runs in its caller.
 ///
-/// A purge removes some thousand records at a time, each time in a separate transaction, so that
-/// revocations go on during a large one.
+/// A purge removes 500 records at a time, each time in a separate transaction, and then pauses for as long as that took, a
+/// second at the most. So revocations go on during a large one, and [replicas](guide::fleet) stay up to date.
 ///
 /// A write waits five seconds for each lock of another session, and then fails as
 /// [`StoreErrorKind::Busy`](tower_api_key::store::StoreErrorKind::Busy). If a process stalls in the middle of a commit,
@@ -439,6 +442,7 @@ impl KeyStore for PostgresStore {
                 // Each step separately: a purge whose caller is gone ends after the current one.
                 let (connections, realm) = (Arc::clone(&self.0), realm.clone());
                 let ring = history::ring(by);
+                let begun = now();
                 let step = detached(async move {
                     let step = |tables: &Tables| {
                         let step = tables.query(purge);
@@ -449,7 +453,11 @@ impl KeyStore for PostgresStore {
                 });
                 match step.await? {
                     0 => place = places.next(),
-                    count => purged += count,
+                    count => {
+                        purged += count;
+                        let took = now().saturating_sub(begun);
+                        Delay::new(took.min(LONGEST_PAUSE)).await;
+                    }
                 }
             }
             Ok(purged)
@@ -583,8 +591,11 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
     Ok(row.transpose()?.flatten())
 }
 
+/// How long a purge pauses at the most between two steps.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A step of a purge. It is short because a revocation writes records that ended too, and waits for
-/// their locks. Rows that another session has locked are passed over, and do not count for the limit: if
+/// their locks, and because all replicas take at once what it has removed. Rows that another session has locked are passed over, and do not count for the limit: if
 /// a step removes nothing, nothing else is left, and the next purge finds them. The order is that of the
 /// index, so that a step reads no more than it removes.
 macro_rules! purge {
@@ -594,7 +605,7 @@ macro_rules! purge {
     SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND ",
             $ended,
             "
-    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 2000 FOR UPDATE SKIP LOCKED
+    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
 ), ring AS MATERIALIZED (SELECT ",
             act!("$3"),
             " AS name)

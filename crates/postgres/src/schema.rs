@@ -9,7 +9,7 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0011_expiry_notices.sql"),
     include_str!("../migrations/0012_usage.sql"),
     include_str!("../migrations/0013_subjects_with_many_keys.sql"),
+    include_str!("../migrations/0014_removals.sql"),
 ];
 
 /// The version that this crate creates.
@@ -32,8 +33,8 @@ const VERSION: usize = MIGRATIONS.len();
 /// the migration.
 const OLDEST: usize = 7;
 
-/// The first version with the change feed.
-pub(super) const FEED: usize = 8;
+/// The first version with the change feed as this crate reads it.
+pub(super) const FEED: usize = 14;
 
 /// The lock in the files. It belongs to the transaction, so that no pooler can hand it to another.
 const BEGIN: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(8387794199273235065)";

@@ -247,6 +247,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0011_expiry_notices.sql"),
         include_str!("../migrations/0012_usage.sql"),
         include_str!("../migrations/0013_subjects_with_many_keys.sql"),
+        include_str!("../migrations/0014_removals.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

@@ -4,6 +4,7 @@ mod copy;
 mod hints;
 mod histories;
 mod refused;
+mod removals;
 mod rollout;
 mod staleness;
 mod writers;

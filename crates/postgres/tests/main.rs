@@ -40,13 +40,33 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 13;
+const MIGRATIONS: u32 = 14;
 
-/// Takes migration 0013 back, for a test of a schema from before.
-const UNDO_SUBJECTS: &str = "DROP FUNCTION tower_api_keys_counted() CASCADE; \
+/// Takes migration 0014 back, for a test of a schema from before.
+macro_rules! undo_removals {
+    () => {
+        "CREATE OR REPLACE FUNCTION tower_api_keys_removed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            PERFORM tower_api_key_commit_durably();
+            INSERT INTO tower_api_key_changes (xid, digest)
+            SELECT pg_current_xact_id(), removed.digest FROM removed
+            WHERE octet_length(removed.digest) = 32 ON CONFLICT DO NOTHING;
+            RETURN NULL;
+        END $$;
+        ALTER TABLE tower_api_key_changes DROP COLUMN removed_too;
+        DELETE FROM tower_api_key_migrations WHERE version > 13"
+    };
+}
+const UNDO_REMOVALS: &str = undo_removals!();
+
+/// Takes migrations 0013 and 0014 back.
+const UNDO_SUBJECTS: &str = concat!(
+    undo_removals!(),
+    "; DROP FUNCTION tower_api_keys_counted() CASCADE; \
     DROP FUNCTION tower_api_keys_discounted() CASCADE; DROP FUNCTION tower_api_key_subjects_gone() CASCADE; \
     DROP FUNCTION tower_api_key_within(text, text, bigint, bigint); DROP TABLE tower_api_key_subjects; \
-    DELETE FROM tower_api_key_migrations WHERE version > 12";
+    DELETE FROM tower_api_key_migrations WHERE version > 12"
+);
 
 /// A ring `acme` with the realm `orders`, whose look-ups may be slow on a loaded machine.
 fn builder() -> KeyRingBuilder {

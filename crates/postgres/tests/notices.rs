@@ -97,7 +97,7 @@ async fn a_service_is_told_that_the_migration_is_missing_and_goes_on() {
     );
     let ring = ring_over(store.clone());
     issue(&ring).await;
-    assert_eq!(patient().migrate(&url).await.unwrap(), 3);
+    assert_eq!(patient().migrate(&url).await.unwrap(), 4);
     assert_eq!(u32::try_from(claimed(&store, before(1)).await).unwrap(), 3);
     // The column has a default, so a service that does not know it can write keys.
     execute(&url, &fill(10, 1, END)).await.unwrap();

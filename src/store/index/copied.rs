@@ -15,6 +15,14 @@ impl Index {
         held.map(|(ByDigest(held), ())| Arc::clone(held))
     }
 
+    /// Removes the record of a digest, of any realm and version, and returns it.
+    pub(crate) fn take(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let _pool = self.pool();
+        let by_digest = self.0.by_digest.pin();
+        let taken = by_digest.remove_entry(digest);
+        taken.map(|(ByDigest(taken), ())| Arc::clone(taken))
+    }
+
     /// The record that would be there if this one was [put](Self::put). Nothing is put.
     pub(crate) fn met(&self, record: Arc<KeyRecord>) -> Arc<KeyRecord> {
         match self.held(record.digest()) {

@@ -171,9 +171,9 @@ impl Link {
             }
             // The answer is that of the next statement alone, which has a snapshot of its own.
         }
-        let after = after.map_or(&[][..], |digest| digest.as_bytes());
+        let bytes = after.map_or(&[][..], |digest| digest.as_bytes());
         let ask = async |link: &mut Self| {
-            let query = since.snapshot.bind(link.tables.query(&PULL)).bind(after);
+            let query = since.snapshot.bind(link.tables.query(&PULL)).bind(bytes);
             let query = query.bind(limit(PAGE + 1)).bind(limit(MOST_CHANGES + 1));
             query.fetch_all(&mut link.connection).await
         };
@@ -187,7 +187,7 @@ impl Link {
         let Some(state) = state.filter(|state| state.continues(since)) else {
             return Ok(None);
         };
-        let batch = read::batch(&rows, realms, state.head(sums))?;
+        let batch = read::batch(&rows, realms, state.head(sums), after)?;
         if is_first_page {
             self.is_quiet = batch.records.is_empty() && batch.gone.is_empty();
         }

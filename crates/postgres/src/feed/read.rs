@@ -192,13 +192,25 @@ pub(super) fn page(answer: &[PgRow], realms: &Realms) -> Result<Vec<Arc<KeyRecor
 /// The place of the digest among the columns of a record.
 const DIGEST: usize = 1;
 
-/// A page of changes.
-pub(super) fn batch(answer: &[PgRow], realms: &Realms, head: Head) -> Result<Batch, StoreError> {
+/// A page of changes, after a digest.
+pub(super) fn batch(
+    answer: &[PgRow],
+    realms: &Realms,
+    head: Head,
+    after: Option<&KeyDigest>,
+) -> Result<Batch, StoreError> {
     let mut reader = Reader::default();
     let mut batch = Batch::new(head);
-    let mut changed = Vec::with_capacity(answer.len());
+    let (mut changed, mut removed) = (Vec::with_capacity(answer.len()), Vec::new());
     for row in rows(answer, "pull")? {
-        let digest: &[u8] = column(row, SEEN + STATE)?;
+        if let Some(digests) = column::<Option<&[u8]>>(row, SEEN + STATE)? {
+            let (digests, []) = digests.as_chunks() else {
+                return Err(unfit());
+            };
+            removed.extend(digests.iter().copied().map(KeyDigest::from_bytes));
+            continue;
+        }
+        let digest: &[u8] = column(row, SEEN + STATE + 1)?;
         let digest = digest.try_into().map_err(|_| unfit())?;
         changed.push((KeyDigest::from_bytes(digest), row));
     }
@@ -207,8 +219,21 @@ pub(super) fn batch(answer: &[PgRow], realms: &Realms, head: Head) -> Result<Bat
         changed.truncate(PAGE);
         batch.next = changed.last().map(|(digest, _)| *digest);
     }
+    // Each digest is of one page. One that was inserted again has changed, and its record may be that of another page.
+    let is_of_page = |digest: &KeyDigest| {
+        let [here, after, next] = [Some(digest), after, batch.next.as_ref()]
+            .map(|digest| digest.map(KeyDigest::as_bytes));
+        here > after && (next.is_none() || here <= next)
+    };
+    let has_changed = |digest: &KeyDigest| {
+        let place =
+            changed.binary_search_by_key(&digest.as_bytes(), |(changed, _)| changed.as_bytes());
+        place.is_ok()
+    };
+    removed.retain(|digest| is_of_page(digest) && !has_changed(digest));
+    batch.gone = removed;
     for (digest, row) in changed {
-        match reader.record(row, SEEN + STATE + 1, realms)? {
+        match reader.record(row, SEEN + STATE + 2, realms)? {
             Some(record) => batch.records.push(record),
             None => batch.gone.push(digest),
         }

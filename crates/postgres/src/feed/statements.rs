@@ -80,6 +80,9 @@ pub(super) const NEWS: &str = concat!(
 /// The changes since the last answer. `$4` is the last digest of the page before, and `$5` is
 /// the most digests and one more. `$6` is the most changes and one more: if there are as many, there is no token.
 ///
+/// The rows after the first have a digest that changed, with the record of that digest, or digests that were removed
+/// together, each time all of them. One of these may have been inserted again since: then it is among those that changed.
+///
 /// The server makes one plan for all values, and keeps it, if it seems to cost no more than to plan anew each time, which
 /// takes several times as long as an idle pull. So the bounds of the transactions are there, although the snapshots have
 /// them: all that are visible are before the present `xmax`. And so are the limits, by a parameter: of those that it does
@@ -87,19 +90,23 @@ pub(super) const NEWS: &str = concat!(
 pub(super) static PULL: LazyLock<String> = LazyLock::new(|| {
     let (nothing, names) = (nothing(), prefixed("keys"));
     let (seen, of_feed) = (seen!("pull"), of_feed!());
-    let state = state!(
-        "(CASE WHEN (SELECT pg_catalog.count(*) FROM logged) @< $6 THEN incarnation.token END)"
-    );
+    let state =
+        state!("(CASE WHEN (SELECT changes FROM counted) @< $6 THEN incarnation.token END)");
     let (later, in_progress) = (of_later!(), of_in_progress!());
     format!(
         "/* tower-api-key pull */ WITH logged AS MATERIALIZED (\
-            SELECT parts.digest FROM (\
-                (SELECT digest {later} ORDER BY xid LIMIT $6) \
-                UNION ALL (SELECT digest {in_progress} LIMIT $6)) AS parts LIMIT $6), \
+            SELECT parts.* FROM (\
+                (SELECT digest, removed_too {later} ORDER BY xid LIMIT $6) \
+                UNION ALL (SELECT digest, removed_too {in_progress} LIMIT $6)) AS parts LIMIT $6), \
+         counted AS (SELECT pg_catalog.count(*) \
+            @+ coalesce(pg_catalog.sum(pg_catalog.octet_length(removed_too)) @/ 32, 0) AS changes FROM logged), \
          changed AS (SELECT DISTINCT digest FROM logged WHERE digest @> $4 ORDER BY digest LIMIT $5) \
-         SELECT {seen}, {state}, NULL::pg_catalog.bytea AS changed, NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
-         UNION ALL SELECT {NO_HEAD}, changed.digest, keys.realm, {names} \
-         FROM changed LEFT JOIN @.tower_api_keys AS keys ON keys.digest @= changed.digest"
+         SELECT {seen}, {state}, NULL::pg_catalog.bytea AS removed, NULL::pg_catalog.bytea AS changed, \
+            NULL::pg_catalog.text AS realm, {nothing}{of_feed} \
+         UNION ALL SELECT {NO_HEAD}, NULL::pg_catalog.bytea, changed.digest, keys.realm, {names} \
+         FROM changed LEFT JOIN @.tower_api_keys AS keys ON keys.digest @= changed.digest \
+         UNION ALL SELECT {NO_HEAD}, removed_too, NULL::pg_catalog.bytea, NULL::pg_catalog.text, {nothing} \
+         FROM logged WHERE removed_too IS NOT NULL AND (SELECT changes FROM counted) @< $6"
     )
 });
 

@@ -31,7 +31,7 @@ async fn a_schema_without_the_feed_serves_requests_and_no_replica() {
     let error = store.head(&Realms::all(), false).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema);
     let advice = "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres: the schema is of \
-                  version 7, and 8 is needed";
+                  version 7, and 14 is needed";
     assert_eq!(source(&error), advice);
 
     // The store goes on, and so does the feed after the migration.

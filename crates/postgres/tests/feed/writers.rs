@@ -158,7 +158,8 @@ struct Writer {
     pulls: watch::Receiver<usize>,
 }
 
-const COLUMNS: &str = "id, realm, digest, subject, scopes, issued_at, not_before, lineage, generation, version, metadata";
+const COLUMNS: &str = "id, realm, digest, subject, scopes, issued_at, not_before, expires_at, lineage, generation, version, \
+     metadata";
 
 fn hex(digest: &Digest) -> String {
     digest
@@ -252,8 +253,17 @@ impl Writer {
             );
             run(connection, &used).await;
         } else {
-            run(connection, &format!("DELETE FROM tower_api_keys {key}")).await;
-            changed.insert(digest, None);
+            // Some of them have expired, and some have not.
+            let others = self.own.range(digest..).map(|(digest, _)| *digest);
+            let there = others.filter(|digest| changed.get(digest) != Some(&None));
+            let removed: Vec<Digest> = there
+                .take([1, 2, 5, 70][usize::try_from(kind % 4).unwrap()])
+                .collect();
+            let names = removed.iter().map(|digest| format!("'\\x{}'", hex(digest)));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let remove = format!("DELETE FROM tower_api_keys WHERE digest IN ({names})");
+            run(connection, &remove).await;
+            changed.extend(removed.into_iter().map(|digest| (digest, None)));
         }
     }
 
@@ -267,17 +277,23 @@ impl Writer {
         let hex = hex(&digest);
         // Keys of one subject would take turns.
         let number = self.number;
+        let expiry = if self.random.percent(50) {
+            2
+        } else {
+            4_000_000_000_u64
+        };
         if copies {
             let copy = format!("COPY tower_api_keys ({COLUMNS}) FROM STDIN");
             let mut copy = connection.copy_in_raw(&copy).await.unwrap();
-            let row =
-                format!("{id}\torders\t\\\\x{hex}\talice{number}\tread\t1\t1\t{id}\t0\t1\t{{}}\n");
+            let row = format!(
+                "{id}\torders\t\\\\x{hex}\talice{number}\tread\t1\t1\t{expiry}\t{id}\t0\t1\t{{}}\n"
+            );
             copy.send(row.as_bytes()).await.unwrap();
             copy.finish().await.unwrap();
         } else {
             let insert = format!(
                 "INSERT INTO tower_api_keys ({COLUMNS}) VALUES \
-                 ('{id}', 'orders', '\\x{hex}', 'alice{number}', 'read', 1, 1, '{id}', 0, 1, '{{}}')"
+                 ('{id}', 'orders', '\\x{hex}', 'alice{number}', 'read', 1, 1, {expiry}, '{id}', 0, 1, '{{}}')"
             );
             run(connection, &insert).await;
         }
