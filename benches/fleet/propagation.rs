@@ -50,7 +50,9 @@ pub(crate) async fn purge(once: bool) {
 
 async fn start() -> (String, KeyRing, PgServer) {
     println!("\nrevocation acknowledged until refused by a node, a pull each {INTERVAL:?}");
-    let server = PgServer::start("on");
+    // A node has two connections, and for a moment more.
+    let server =
+        PgServer::start_with_options("-c fsync=on -c max_connections=500 -c shared_buffers=128MB");
     let url = server.database().await;
     let store = patient().connect(&url).await.unwrap();
     let ring = KeyRing::builder(PREFIX).build(store).unwrap();

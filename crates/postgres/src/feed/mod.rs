@@ -22,7 +22,9 @@ use self::link::{Link, refused};
 use self::place::Place;
 use self::read::State;
 pub(super) use self::slot::Slot;
-use self::statements::{FORGET, HEAD, MOST_CHANGES, NEWS, PAGE, PULL, STATE, SUMS, limit, names};
+use self::statements::{
+    FORGET, HEAD, MOST_CHANGES, NEWS, NEWS_OF_OPEN, PAGE, PULL, STATE, SUMS, limit, names,
+};
 use super::PostgresStore;
 use super::error::because;
 use super::record::column;
@@ -197,7 +199,12 @@ impl Link {
     /// Where the history is, and whether there are changes. `None`: it is another history, or one that is not whole since
     /// then.
     async fn news(&mut self, since: &Place) -> Result<Option<(Head, bool)>, StoreError> {
-        let query = since.snapshot.bind(self.tables.query(NEWS));
+        let query = if since.snapshot.in_progress.is_empty() {
+            let query = self.tables.query(NEWS);
+            query.bind(since.snapshot.xmax.to_string())
+        } else {
+            since.snapshot.bind(self.tables.query(NEWS_OF_OPEN))
+        };
         let row = query.fetch_one(&mut self.connection).await;
         let row = row.map_err(|error| refused(&error))?;
         let state = State::of(&row, "news")?;

@@ -47,7 +47,8 @@ pub(super) const HEAD: &str = concat!(
 );
 
 /// The changes that the snapshot of the last answer did not show are those of two kinds of transactions: those from its
-/// `xmax` on (`$1`), and those that were in progress (`$2`), which are from its `xmin` on (`$3`).
+/// `xmax` on (`$1`), and those that were in progress (`$2`), which are from its `xmin` on (`$3`). Those that still are have
+/// nothing to show, and may have written many rows.
 macro_rules! of_later {
     () => {
         "FROM @.tower_api_key_changes WHERE xid @>= $1::pg_catalog.text::pg_catalog.xid8 \
@@ -57,24 +58,40 @@ macro_rules! of_later {
 
 macro_rules! of_in_progress {
     () => {
-        "FROM @.tower_api_key_changes WHERE xid @= ANY ($2::pg_catalog.text[]::pg_catalog.xid8[]) \
+        "FROM @.tower_api_key_changes WHERE xid @= ANY (ARRAY(\
+            SELECT open.xid FROM pg_catalog.unnest($2::pg_catalog.text[]::pg_catalog.xid8[]) AS open (xid) \
+            WHERE pg_catalog.pg_visible_in_snapshot(open.xid, pg_catalog.pg_current_snapshot()))) \
          AND xid @>= $3::pg_catalog.text::pg_catalog.xid8 AND xid @< $1::pg_catalog.text::pg_catalog.xid8"
+    };
+}
+
+macro_rules! news {
+    ($($is_news:expr),*) => {
+        concat!(
+            "/* tower-api-key news */ SELECT ",
+            seen!("news"),
+            ", ",
+            state!("incarnation.token"),
+            ", ",
+            $($is_news,)*
+            of_feed!()
+        )
     };
 }
 
 /// Whether there are changes since the last answer. [`PULL`] says it too, and takes longer, because the server sets up all
 /// of it each time. If there are none, this is the whole answer to a pull: it has one snapshot, and the same state.
-pub(super) const NEWS: &str = concat!(
-    "/* tower-api-key news */ SELECT ",
-    seen!("news"),
-    ", ",
-    state!("incarnation.token"),
-    ", EXISTS (SELECT ",
+///
+/// This one is for a snapshot with no transaction in progress.
+pub(super) const NEWS: &str = news!("EXISTS (SELECT ", of_later!(), ")");
+
+/// The same for a snapshot with some.
+pub(super) const NEWS_OF_OPEN: &str = news!(
+    "EXISTS (SELECT ",
     of_later!(),
     ") OR EXISTS (SELECT ",
     of_in_progress!(),
-    ")",
-    of_feed!()
+    ")"
 );
 
 /// The changes since the last answer. `$4` is the last digest of the page before, and `$5` is
@@ -204,7 +221,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
     use tower_api_key_test_support::pg_server;
 
-    use super::{FORGET, HEAD, NEWS, PULL};
+    use super::{FORGET, HEAD, NEWS, NEWS_OF_OPEN, PULL};
     use crate::tables::Tables;
 
     /// The highest cost of the plan of a statement whose parameters are not known.
@@ -232,7 +249,8 @@ mod tests {
         let compiled: f64 = compiled.parse().unwrap();
         for (statement, arguments) in [
             (HEAD, ""),
-            (NEWS, ASKED),
+            (NEWS, "('9999999')"),
+            (NEWS_OF_OPEN, ASKED),
             (PULL.as_str(), PULLED),
             (FORGET, "('9', '', 1, '', 1)"),
         ] {
@@ -255,7 +273,11 @@ mod tests {
             ANALYZE tower_api_key_changes";
         let filled = sqlx::raw_sql(fill).execute(&mut connection).await;
         filled.unwrap();
-        for (name, statement, arguments) in [("news", NEWS, ASKED), ("pull", &PULL, PULLED)] {
+        for (name, statement, arguments) in [
+            ("news", NEWS, "('9999999')"),
+            ("open", NEWS_OF_OPEN, ASKED),
+            ("pull", &PULL, PULLED),
+        ] {
             let statement = Tables::new("public").text(statement);
             let prepare = format!("PREPARE {name} AS {statement}");
             let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection);
@@ -272,6 +294,50 @@ mod tests {
                 .fetch_one(&mut connection);
             let plans: i64 = plans.await.unwrap();
             assert_eq!(plans, 5, "{name}");
+        }
+    }
+
+    /// A large import takes a while, and all nodes pull meanwhile.
+    #[tokio::test]
+    async fn a_pull_reads_nothing_of_a_transaction_that_is_still_open() {
+        let url = pg_server::database().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let mut other = PgConnection::connect(&url).await.unwrap();
+        let open = "BEGIN; INSERT INTO tower_api_key_changes (xid, digest)
+            SELECT pg_current_xact_id(), sha256(n::text::bytea) FROM generate_series(1, 10000) AS n";
+        sqlx::raw_sql(open).execute(&mut other).await.unwrap();
+        // A later one ends, so that it is among those in progress.
+        let later = sqlx::raw_sql("SELECT pg_current_xact_id()");
+        later.execute(&mut connection).await.unwrap();
+        let snapshot = "SELECT pg_current_snapshot()::text";
+        let snapshot: String = sqlx::query_scalar(snapshot)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let [xmin, xmax, open] = snapshot.split(':').collect::<Vec<_>>()[..] else {
+            panic!("{snapshot}");
+        };
+        assert_ne!(open, "");
+        let asked = format!("'{xmax}', '{{{open}}}', '{xmin}'");
+        for (name, statement, arguments) in [
+            ("open", NEWS_OF_OPEN, asked.clone()),
+            ("pull", &PULL, format!("{asked}, '', 5001, 200001")),
+        ] {
+            let statement = Tables::new("public").text(statement);
+            let prepare = format!("PREPARE {name} AS {statement}");
+            let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection);
+            prepared.await.unwrap();
+            let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE {name}({arguments})");
+            let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection);
+            let plan = plan.await.unwrap();
+            let lines = plan.iter().map(|row| row.get::<String, _>(0));
+            let read = lines.filter_map(|line| {
+                let (_, read) = line.split_once("Buffers: shared hit=")?;
+                read.split(' ').next()?.parse::<u64>().ok()
+            });
+            // The first is that of the whole plan.
+            let read = read.take(1).sum::<u64>();
+            assert!((1..50).contains(&read), "{name}: {read}");
         }
     }
 }
