@@ -207,6 +207,9 @@ pub use sqlx;
 /// commit, and a transaction that stays open holds nothing back. It makes the list of changes longer,
 /// because no change is removed before the transactions that began earlier have ended.
 ///
+/// If a statement removes many dead keys, as a purge does, up to 60 of them are one row of the list. A removal that takes
+/// authority away has a row to itself, so that replicas of schema versions 8 to 13 hear of it during a rollout.
+///
 /// The feed has a connection of its own outside the pool, which it opens anew every 30 seconds. A position
 /// counts in the history that it is of. After a failover, a crash, a restart, a restored backup or a
 /// `TRUNCATE`, it is another one, and the replica compares its records with the database.
@@ -224,7 +227,7 @@ pub use sqlx;
 /// The feed refuses a standby, a store that may read one, a role from which row-level security hides rows or
 /// changes, a database without unlogged tables or snapshots, and triggers that are disabled. It checks the
 /// triggers when it opens its connection, so what was changed while they were disabled is not in the feed.
-/// After more than 200 000 changes between two pulls, a replica begins anew.
+/// After more than 200 000 changes between two pulls, each removed key counted, a replica begins anew.
 ///
 /// # The history
 ///
@@ -298,8 +301,9 @@ pub use sqlx;
 /// connection is lost, and a commit that has begun is finished. A call whose caller is gone is given up
 /// after six seconds. Outside a Tokio runtime a call runs in its caller.
 ///
-/// A purge removes 500 records at a time, each time in a separate transaction, and then pauses for as long as that took, a
-/// second at the most. So revocations go on during a large one, and [replicas](guide::fleet) stay up to date.
+/// A purge removes 100 records at a time, each time in a separate transaction, and then pauses for as long as that took: 25
+/// milliseconds at the least, and a second at the most. So it removes some thousand a second, revocations go on during a
+/// large one, and [replicas](guide::fleet) stay up to date.
 ///
 /// A write waits five seconds for each lock of another session, and then fails as
 /// [`StoreErrorKind::Busy`](tower_api_key::store::StoreErrorKind::Busy). If a process stalls in the middle of a commit,
@@ -456,7 +460,7 @@ impl KeyStore for PostgresStore {
                     count => {
                         purged += count;
                         let took = now().saturating_sub(begun);
-                        Delay::new(took.min(LONGEST_PAUSE)).await;
+                        Delay::new(took.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
                     }
                 }
             }
@@ -591,11 +595,12 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
     Ok(row.transpose()?.flatten())
 }
 
-/// How long a purge pauses at the most between two steps.
+/// The least and the most that a purge pauses between two steps.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A step of a purge. It is short because a revocation writes records that ended too, and waits for
-/// their locks, and because all replicas take at once what it has removed. Rows that another session has locked are passed over, and do not count for the limit: if
+/// their locks, and because each replica takes at once what it has removed. Rows that another session has locked are passed over, and do not count for the limit: if
 /// a step removes nothing, nothing else is left, and the next purge finds them. The order is that of the
 /// index, so that a step reads no more than it removes.
 macro_rules! purge {
@@ -605,7 +610,7 @@ macro_rules! purge {
     SELECT id FROM @.tower_api_keys WHERE realm @= $1 AND ",
             $ended,
             "
-    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
+    ORDER BY realm, revoked_at, retire_at, expires_at LIMIT 100 FOR UPDATE SKIP LOCKED
 ), ring AS MATERIALIZED (SELECT ",
             act!("$3"),
             " AS name)
