@@ -210,7 +210,7 @@ pub use sqlx;
 /// If a statement removes many dead keys, as a purge does, up to 60 of them are one row of the list. A removal that takes
 /// authority away has a row to itself, so that replicas of schema versions 8 to 13 hear of it during a rollout.
 ///
-/// The feed has a connection of its own outside the pool, which it opens anew every 30 seconds. A position
+/// The feed has a connection of its own outside the pool, which it opens anew after 30 seconds at the most. A position
 /// counts in the history that it is of. After a failover, a crash, a restart, a restored backup or a
 /// `TRUNCATE`, it is another one, and the replica compares its records with the database.
 ///

@@ -2,21 +2,20 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
 
 use sqlx::Error as SqlError;
 use sqlx::postgres::PgRow;
 use tower_api_key::replica::Realms;
 use tower_api_key::store::BoxFuture;
 
-use super::link::Link;
+use super::link::{Age, Link};
 use super::statements::{PAGE, PAGE_OF_KEYS, limit, names};
 
 /// A page that was asked for, and the connection that it comes over. If it is dropped, so is the connection.
 pub(super) struct Asked {
     realms: Realms,
     after: Vec<u8>,
-    pub(super) opened_at: Duration,
+    pub(super) age: Age,
     answer: BoxFuture<'static, Answer>,
     /// The answer, if it came at once.
     early: Option<Answer>,
@@ -30,7 +29,7 @@ impl Asked {
         Self {
             realms: realms.clone(),
             after,
-            opened_at: link.opened_at,
+            age: link.age,
             answer: Box::pin(async move {
                 let query = link.tables.query(&PAGE_OF_KEYS).bind(from);
                 let query = query.bind(names).bind(limit(PAGE));

@@ -1,5 +1,6 @@
 //! The connection over which a replica follows the database.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,38 @@ pub(super) type Opening = oneshot::Receiver<Result<Link, StoreError>>;
 pub(super) struct Link {
     pub(super) connection: PgConnection,
     pub(super) tables: Arc<Tables>,
-    pub(super) opened_at: Duration,
+    pub(super) age: Age,
     /// Whether the next pull asks first whether there are changes.
     pub(super) is_quiet: bool,
+}
+
+/// When a connection was opened, and how old it becomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Age {
+    opened_at: Duration,
+    longest: Duration,
+}
+
+/// The oldest that a connection becomes. A new one shows whether the URL leads to another server by now, and whether the
+/// triggers are in order.
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Age {
+    /// Up to a tenth less than the longest: nodes that were started together would open theirs together ever after.
+    fn of_new() -> Self {
+        let chance = RandomState::new().build_hasher().finish() % 1024;
+        let less = LONGEST / 10 / 1024 * u32::try_from(chance).unwrap_or(0);
+        Self {
+            opened_at: now(),
+            longest: LONGEST.saturating_sub(less),
+        }
+    }
+
+    /// Whether it is young enough, and no connection was opened since that closes all others.
+    pub(super) fn counts(self, authority: &Authority) -> bool {
+        let age = now().saturating_sub(self.opened_at);
+        age < self.longest && authority.keeps(age)
+    }
 }
 
 /// Whether the tables are those of the migration and in order, and whether they are at home.
@@ -69,7 +99,7 @@ impl Link {
         if authority.reads_any_server() {
             return Err(because(StoreErrorKind::ReadOnly, ANY_SERVER));
         }
-        let opened_at = now();
+        let age = Age::of_new();
         let (connection, home, tables) = authority.connection().await?;
         primary(home.seen)?;
         if home.version < FEED {
@@ -78,7 +108,7 @@ impl Link {
         let mut link = Self {
             connection,
             tables,
-            opened_at,
+            age,
             is_quiet: true,
         };
         in_time(authority.timeout(), link.check()).await?;

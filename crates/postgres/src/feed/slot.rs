@@ -5,18 +5,13 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use tower_api_key::replica::Realms;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::ahead::Asked;
 use super::link::{Link, Opening};
-use crate::authority::{Authority, now};
-
-/// How old the connection becomes. A new one shows whether the URL leads to another server by now, and whether the
-/// triggers are in order.
-const LONGEST: Duration = Duration::from_secs(30);
+use crate::authority::Authority;
 
 /// The connection, while no call uses it. It is outside the pool, so that no other caller can hold up a replica.
 #[derive(Default)]
@@ -42,16 +37,16 @@ impl Slot {
     ) -> Result<Link, StoreError> {
         let state = mem::take(&mut *self.lock());
         match state {
-            State::Idle(link) if !is_new && counts(link.opened_at, authority) => return Ok(*link),
+            State::Idle(link) if !is_new && link.age.counts(authority) => return Ok(*link),
             // The page is not wanted any more.
-            State::Asked(asked) if !is_new && counts(asked.opened_at, authority) => {
+            State::Asked(asked) if !is_new && asked.age.counts(authority) => {
                 if let (link, Ok(_)) = asked.answer().await {
                     return Ok(link);
                 }
             }
             State::Opening(opening) => {
                 let link = self.wait(opening).await?;
-                if counts(link.opened_at, authority) {
+                if link.age.counts(authority) {
                     return Ok(link);
                 }
             }
@@ -74,9 +69,7 @@ impl Slot {
     ) -> Option<Asked> {
         let mut state = self.lock();
         match mem::take(&mut *state) {
-            State::Asked(asked)
-                if asked.is_for(realms, after) && counts(asked.opened_at, authority) =>
-            {
+            State::Asked(asked) if asked.is_for(realms, after) && asked.age.counts(authority) => {
                 Some(*asked)
             }
             other => {
@@ -123,10 +116,4 @@ impl Drop for Waiting<'_> {
             *state = State::Opening(opening);
         }
     }
-}
-
-/// Whether a connection is young enough, and none was opened since that closes all others.
-fn counts(opened_at: Duration, authority: &Authority) -> bool {
-    let age = now().saturating_sub(opened_at);
-    age < LONGEST && authority.keeps(age)
 }
