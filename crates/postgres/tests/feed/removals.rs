@@ -95,7 +95,6 @@ async fn r22_each_removal_that_takes_authority_away_is_a_change_by_itself() {
     assert!(copy.records.is_empty());
 }
 
-/// The row of the first of them is there already.
 #[tokio::test]
 async fn r22_keys_that_one_transaction_revokes_and_removes_are_gone() {
     let url = database().await;
@@ -120,6 +119,27 @@ async fn r22_keys_that_one_transaction_revokes_and_removes_are_gone() {
     let again = format!("BEGIN; {remove}; {}; {remove}; COMMIT", dead("201, 270"));
     execute(&url, &again).await.unwrap();
     copy.pull().await;
+    assert!(copy.records.is_empty());
+}
+
+/// The row of the first of many keys is there already, and takes the others.
+#[tokio::test]
+async fn r22_keys_that_are_removed_after_a_change_of_the_first_are_gone() {
+    let url = database().await;
+    let store = connect(&url).await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    execute(&url, &dead("1, 50")).await.unwrap();
+    let mut copy = Copy::of(&store).await;
+    execute(&url, EMPTY_THE_LOG).await.unwrap();
+    let remove = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+        UPDATE tower_api_keys SET label = 'a', version = 2 WHERE id = '000000000001';
+        DELETE FROM tower_api_keys WHERE id > '0'; COMMIT";
+    execute(&url, remove).await.unwrap();
+    let first = "SELECT count(*) FROM tower_api_key_changes
+        WHERE digest = sha256('1') AND octet_length(removed_too) = 49 * 32";
+    assert_eq!(number(&mut connection, first).await, 1);
+    assert_eq!(number(&mut connection, ROWS).await, 1);
+    assert_eq!(copy.pull().await, 50);
     assert!(copy.records.is_empty());
 }
 
