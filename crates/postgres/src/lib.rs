@@ -301,9 +301,9 @@ pub use sqlx;
 /// connection is lost, and a commit that has begun is finished. A call whose caller is gone is given up
 /// after six seconds. Outside a Tokio runtime a call runs in its caller.
 ///
-/// A purge removes 100 records at a time, each time in a separate transaction, and then pauses for as long as that took: 25
-/// milliseconds at the least, and a second at the most. So it removes some thousand a second, revocations go on during a
-/// large one, and [replicas](guide::fleet) stay up to date.
+/// A purge removes 100 records at a time, each time in a separate transaction, and then pauses for as long as that took: 50
+/// milliseconds at the least, and a second at the most. So it removes up to 2 000 records a second, revocations go on during
+/// a large one, and [replicas](guide::fleet) stay up to date.
 ///
 /// A write waits five seconds for each lock of another session, and then fails as
 /// [`StoreErrorKind::Busy`](tower_api_key::store::StoreErrorKind::Busy). If a process stalls in the middle of a commit,
@@ -596,7 +596,7 @@ fn first(rows: &[PgRow], realm: &Realm) -> Found {
 }
 
 /// The least and the most that a purge pauses between two steps.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A step of a purge. It is short because a revocation writes records that ended too, and waits for
