@@ -102,13 +102,6 @@ fn is_read_only(connection: &Connection, version: i64) -> bool {
     written.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
 }
 
-/// Lets a connection keep 16 MiB of pages in memory, in the place of 2. A list reads the rows of a large table in the order of an
-/// index. With less, it would read the upper pages of the table's tree from the file again and again.
-pub(super) fn keep_more_pages(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    let done = connection.execute_batch("PRAGMA cache_size = -16384");
-    done.map_err(|error| place.sqlite(error))
-}
-
 /// A connection that reads, and waits this long for a lock.
 pub(super) fn reader(place: &Place, real: &Path, wait: Duration) -> Result<Connection, StoreError> {
     let connection = open(place, real, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

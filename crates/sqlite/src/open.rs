@@ -116,7 +116,6 @@ impl Core {
                 .map_err(|error| without_index(place, access, &before, error))
         };
         let (waiting, management, feed, checking) = (reader()?, reader()?, reader()?, reader()?);
-        connection::keep_more_pages(&management, place)?;
         let log_was_there = before.has_log();
         // From here on the log and its index exist.
         let files = Files::look(place)?;
