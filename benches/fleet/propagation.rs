@@ -176,8 +176,10 @@ async fn change_for_ever(ring: KeyRing, committed: Arc<AtomicU64>) {
         let permit = Arc::clone(&waiting).acquire_owned().await.unwrap();
         tokio::spawn(async move {
             let subject = format!("bob-{number}");
-            ring.issue(Grant::new(subject.as_str())).await.unwrap();
-            committed.fetch_add(1, Ordering::Relaxed);
+            // The last of them may find no server any more.
+            if ring.issue(Grant::new(subject.as_str())).await.is_ok() {
+                committed.fetch_add(1, Ordering::Relaxed);
+            }
             drop(permit);
         });
     }

@@ -28,9 +28,9 @@ impl Attribution {
     pub(super) fn in_span(self, request: &impl RequestHead, realm: &Realm) -> AdmittedIn {
         AdmittedIn {
             #[cfg(feature = "tracing")]
-            span: self.in_span.and_then(|fields| {
-                fields.admitted(request.extensions().get::<VerifiedKey>(), realm)
-            }),
+            span: self
+                .in_span
+                .and_then(|fields| admitted(fields, request, realm)),
         }
     }
 
@@ -47,6 +47,17 @@ impl Attribution {
             response.extensions_mut().insert(Caller::of(key));
         }
     }
+}
+
+/// It is not inlined, so that a layer without fields does not grow by it.
+#[cfg(feature = "tracing")]
+#[inline(never)]
+fn admitted(
+    fields: SpanFields,
+    request: &impl RequestHead,
+    realm: &Realm,
+) -> Option<tracing::span::Id> {
+    fields.admitted(request.extensions().get::<VerifiedKey>(), realm)
 }
 
 /// The span in which a request was admitted.

@@ -21,7 +21,11 @@ pub(super) struct Completion {
 
 impl Completion {
     /// For a request that was admitted.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "without fields and reports, all that is left is two comparisons"
+    )]
+    #[inline(always)]
     pub(super) fn of(gate: &Arc<Gate>, request: &impl RequestHead, cache: CacheHeaders) -> Self {
         Self {
             span: gate.attribution.in_span(request, gate.ring.realm()),
