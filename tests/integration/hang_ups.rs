@@ -55,12 +55,12 @@ async fn warm(url: &str, lookup_timeout: Duration) -> (KeyRing, PostgresStore, B
     (ring, store, before)
 }
 
-/// The sessions of this database, except the one that asks.
+/// The sessions of this database, except the one that asks. Autovacuum has no session, and comes after a minute.
 async fn sessions(url: &str) -> BTreeSet<i32> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let pids = sqlx::query_scalar(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-         AND pid <> pg_backend_pid()",
+         AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
     );
     let pids: Vec<i32> = pids.fetch_all(&mut connection).await.unwrap();
     connection.close().await.unwrap();
