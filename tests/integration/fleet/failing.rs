@@ -17,7 +17,7 @@ use crate::process::run;
 async fn backend(home: &Home) -> i32 {
     let mut connection = PgConnection::connect(&home.url).await.unwrap();
     let pulls = "SELECT pid FROM pg_stat_activity
-        WHERE query LIKE '/* tower-api-key pull%' AND datname = current_database()";
+        WHERE query SIMILAR TO '/\\* tower-api-key (pull|news) %' AND datname = current_database()";
     let end = now() + PATIENCE;
     loop {
         let pid = sqlx::query_scalar(pulls).fetch_optional(&mut connection);
