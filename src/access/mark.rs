@@ -54,7 +54,7 @@ impl Mark {
     }
 }
 
-/// By one branch. Those of a requirement that is met are nearly always the same.
+/// Word by word: the derived comparison takes three instructions more for each scope.
 impl PartialEq for Mark {
     #[inline]
     fn eq(&self, other: &Self) -> bool {

@@ -23,12 +23,13 @@ use crate::verdict::{RejectionKind, VerifiedKey};
 /// | `api_key.refusal` | the kind of the refusal, of this layer or of a guard, an extractor or a handler further in. Nothing if the request was not refused for its key | with the refusal |
 ///
 /// So `api_key.refusal` finds every request that was refused, and a valid key that a guard refuses is `authenticated`.
-/// If the layer [hands on](crate::ApiKeyLayer::allow_missing_or_failed) a missing key, the outcome comes with the response, because it
-/// depends on what the handler does.
+/// If the layer [hands on](crate::ApiKeyLayer::allow_missing_or_failed) a missing key, the outcome comes with the
+/// response, because it depends on what the handler does. A wrong key that is handed on is recorded as refused, as in the
+/// event, whatever the handler does.
 ///
-/// Each field is recorded once. A refusal further in is recorded if the span of the request is the current one when the response is
-/// ready, as it is in a `TraceLayer` and an instrumented future: to keep the span until then would cost more than all the
-/// fields.
+/// Each field is recorded once. A refusal further in is recorded if the span of the request is the current one when the
+/// response is ready, as it is in a `TraceLayer` and an instrumented future. To keep the span until then would cost more
+/// than all the fields.
 ///
 /// `enduser.id` is the attribute of OpenTelemetry's semantic conventions for the user of a service: "Unique identifier
 /// of an end user in the system" (registry, namespace `enduser`, stability "development"). `user.id` is there too, for

@@ -600,9 +600,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A step of a purge. It is short because a revocation writes records that ended too, and waits for
-/// their locks, and because each replica takes at once what it has removed. Rows that another session has locked are passed over, and do not count for the limit: if
-/// a step removes nothing, nothing else is left, and the next purge finds them. The order is that of the
-/// index, so that a step reads no more than it removes.
+/// their locks, and because each replica takes at once what it has removed. Rows that another session has
+/// locked are passed over, and do not count for the limit: if a step removes nothing, nothing else is left,
+/// and the next purge finds them. The order is that of the index, so that a step reads no more than it
+/// removes.
 macro_rules! purge {
     ($ended:literal) => {
         concat!(

@@ -19,7 +19,7 @@ pub(super) struct Attribution {
 }
 
 impl Attribution {
-    /// Says in the current span that a request was admitted, if the layer was told to.
+    /// Says in the current span that a request was admitted, if the layer is set to.
     #[inline]
     #[cfg_attr(
         not(feature = "tracing"),

@@ -48,7 +48,7 @@ impl Completion {
         }
     }
 
-    /// Completes a response, where it is. Returns the response of the layer's responder, if that answers instead.
+    /// Completes a response in its place. Returns the response of the layer's responder, if that answers instead.
     #[inline]
     pub(super) fn complete<B>(
         &mut self,

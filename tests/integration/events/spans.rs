@@ -12,8 +12,8 @@ use http_body_util::{Empty, Full};
 use tower::{Layer, Service, service_fn};
 use tower_api_key::store::MemoryStore;
 use tower_api_key::{
-    ApiKeyLayer, EventKind, KeyId, KeyRing, RequireScopeLayer, SpanFields, TracingObserver,
-    VerifiedKey, request_span,
+    ApiKeyLayer, EventKind, KeyId, KeyRing, RequireScopeLayer, Requirement, ResponseGuardLayer,
+    SpanFields, TracingObserver, VerifiedKey, request_span,
 };
 use tower_http::trace::{HttpMakeClassifier, TraceLayer};
 use tracing::Span;
@@ -208,11 +208,53 @@ async fn a_missing_key_that_is_handed_on_has_the_outcome_that_the_handler_makes_
     let service = trace().layer(layer.clone().layer(looking));
     assert_eq!(spans.hear(&service, Request::new(())).await.status, 200);
     assert_eq!(spans.caller(), fields([(outcome, "anonymous"), realm]));
+    let wrong = spans.hear(&service, with_key("orders_wrong")).await;
+    assert_eq!(wrong.status, 200);
+    let invalid = [(outcome, "invalid"), (refusal, "invalid"), realm];
+    assert_eq!(spans.caller(), fields(invalid));
 
     let heedless = trace().layer(layer.layer(Inner::new()));
     assert_eq!(spans.hear(&heedless, Request::new(())).await.status, 401);
     let missing = [(outcome, "missing"), (refusal, "missing"), realm];
     assert_eq!(spans.caller(), fields(missing));
+}
+
+/// An authenticator is called further in than a layer, and its guard completes the response.
+#[tokio::test]
+async fn what_a_call_has_decided_is_in_the_span_too() {
+    let (spans, ring) = (Spans::default(), ring());
+    let issued = issue(&ring, "read").await;
+    let layer = ApiKeyLayer::new(ring).span_fields(SpanFields::new());
+    let authenticator = layer.authenticator();
+    let by_call = service_fn(move |request: Request<Body>| {
+        let authenticator = authenticator.clone();
+        async move {
+            let mut parts = request.into_parts().0;
+            let write = Requirement::scope("write").unwrap();
+            let key = authenticator.authenticate(&mut parts).await;
+            let response = match key.and_then(|key| key.require(&write)) {
+                Ok(()) => Response::new(Bytes::new()),
+                Err(rejection) => rejection.into_response(),
+            };
+            Ok::<_, Infallible>(response.map(Full::new))
+        }
+    });
+    let service = trace().layer(ResponseGuardLayer::new().layer(by_call));
+    let (outcome, refusal) = ("api_key.outcome", "api_key.refusal");
+    let realm = ("api_key.realm", "orders");
+
+    let lacking = with_key(issued.secret().expose());
+    assert_eq!(spans.hear(&service, lacking).await.status, 403);
+    let of_key = fields([
+        ("api_key.id", issued.record().id().as_str()),
+        (outcome, "authenticated"),
+        realm,
+        (refusal, "insufficient_scope"),
+    ]);
+    assert_eq!(spans.caller(), of_key);
+    assert_eq!(spans.hear(&service, Request::new(())).await.status, 401);
+    let missing = fields([(outcome, "missing"), realm, (refusal, "missing")]);
+    assert_eq!(spans.caller(), missing);
 }
 
 /// A response that is ready in another span, or in none, has lost its own.

@@ -37,8 +37,9 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const STEPS: usize = 20;
 
 /// A replica follows the database over one connection of its own, outside the pool, which is opened anew after 30
-/// seconds at the most. A question is one statement, with a comment that names it: `/* tower-api-key pull */`. After a pull that brought
-/// nothing, the next asks first whether there are changes, in a smaller statement: `/* tower-api-key news */`.
+/// seconds at the most. A question is one statement, with a comment that names it: `/* tower-api-key pull */`. After a
+/// pull that brought nothing, the next asks first whether there are changes, in a smaller statement:
+/// `/* tower-api-key news */`.
 ///
 /// With each full page of keys, the next one is asked for: the server reads it while the replica takes the one before.
 ///

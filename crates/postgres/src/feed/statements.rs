@@ -94,8 +94,8 @@ pub(super) const NEWS_OF_OPEN: &str = news!(
     ")"
 );
 
-/// The changes since the last answer. `$4` is the last digest of the page before, and `$5` is
-/// the most digests and one more. `$6` is the most changes and one more: if there are as many, there is no token.
+/// The changes since the last answer. `$4` is the last digest of the page before, and `$5` is the most digests and one
+/// more. `$6` is the most changes and one more: if there are as many, there is no token.
 ///
 /// The rows after the first have a digest that changed, with the record of that digest, or digests that were removed
 /// together, each time all of them. One of these may have been inserted again since: then it is among those that changed.

@@ -117,7 +117,8 @@
 //! | the event [`ReplicaDiverged`]: the database would revive a key | each: revoke the key again |
 //! | the rows of `tower_api_key_changes`, which nodes remove after 15 minutes | above a million: a transaction has been open for long, or no node follows |
 //!
-//! Statements of a node begin with a comment, such as `/* tower-api-key pull */` and `/* tower-api-key news */`, by which `pg_stat_statements` finds them.
+//! Statements of a node begin with a comment, such as `/* tower-api-key pull */` and `/* tower-api-key news */`, by which
+//! `pg_stat_statements` finds them.
 //!
 //! # What it needs
 //!
