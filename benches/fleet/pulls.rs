@@ -18,12 +18,12 @@ pub(crate) async fn run(once: bool) {
     fill(&url, 1, keys).await;
     let store = patient().connect(&url).await.unwrap();
     let (realms, mut sample) = (Realms::all(), Vec::new());
-    let head = store.head(&realms, false).await.unwrap();
+    let head = store.head().await.unwrap();
     let server_processes = Processes::of(&url).await;
     let processor = server_processes.time();
     for _ in 0..pulls {
         let begun = Instant::now();
-        let changes = store.changes(&realms, &head.position, None, false).await;
+        let changes = store.changes(&realms, &head.position, None, None).await;
         sample.push(begun.elapsed());
         assert!(matches!(changes.unwrap(), Changes::Since(batch) if batch.records.is_empty()));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Head;
+use super::{Head, Sums};
 use crate::key::digest::KeyDigest;
 use crate::record::KeyRecord;
 
@@ -18,6 +18,9 @@ pub struct Batch {
     pub gone: Vec<KeyDigest>,
     /// After which digest the next page begins. `None`: this page is the last.
     pub next: Option<KeyDigest>,
+    /// The checksums that were asked for, of the state that this page belongs to. Those of all other buckets are of no
+    /// record.
+    pub sums: Option<Sums>,
 }
 
 impl Batch {
@@ -28,6 +31,7 @@ impl Batch {
             records: Vec::new(),
             gone: Vec::new(),
             next: None,
+            sums: None,
         }
     }
 }

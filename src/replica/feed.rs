@@ -1,6 +1,7 @@
 //! What a replica follows.
 
 use std::future::pending;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Changes, Head, Position, Realms};
@@ -30,11 +31,7 @@ use crate::store::{BoxFuture, KeyStore, StoreError};
 /// A replica calls one method at a time, and [`hint`](Self::hint) at the same time.
 pub trait Feed: KeyStore {
     /// Where the history is now.
-    fn head<'a>(
-        &'a self,
-        realms: &'a Realms,
-        with_sums: bool,
-    ) -> BoxFuture<'a, Result<Head, StoreError>>;
+    fn head(&self) -> BoxFuture<'_, Result<Head, StoreError>>;
 
     /// Some of the records that have a digest after `after`, in the order of the digests, each as it is at some moment
     /// after the last [`head`](Self::head) that was asked for. If there are none, the page is the last.
@@ -44,14 +41,17 @@ pub trait Feed: KeyStore {
         after: Option<&'a KeyDigest>,
     ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
 
-    /// What differs from the state at `since`, as it is now, in pages by digest. With sums, if that is the first page:
-    /// they are of the very state that this page belongs to.
+    /// What differs from the state at `since`, as it is now, in pages by digest. The first page has the checksums of all
+    /// records whose digests begin with a byte of `sums_of`, which are of the very state that the page belongs to.
+    ///
+    /// A replica asks for a few of the 256 buckets at a time, so that the answer takes no longer than that part of the
+    /// records.
     fn changes<'a>(
         &'a self,
         realms: &'a Realms,
         since: &'a Position,
         after: Option<&'a KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> BoxFuture<'a, Result<Changes, StoreError>>;
 
     /// Forgets what no reader needs any more that holds `position`, or a later one of its history. The caller held it

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::comparison::Comparison;
 use super::follower::{Action, Answer, Event, Follower, Notice, Number, Question};
-use super::memory::Steps;
+use super::memory::{Roster, Steps};
 use super::shared::Shared;
 use crate::observe::event::EventKind;
 use crate::store::{BoxFuture, StoreError};
@@ -70,6 +70,8 @@ struct Driver {
     open: Option<Open>,
     /// One for each pull at the most, so that a source that always hints is not asked always.
     hint: Option<BoxFuture<'static, ()>>,
+    /// Of the comparisons of all buckets, of which one is open at the most.
+    roster: Option<Roster>,
     comparison: Option<Comparison>,
     /// They wait for the next pull.
     waiting: Vec<Sender<()>>,
@@ -95,6 +97,7 @@ impl Driver {
             follower,
             steps: Steps::default(),
             open: None,
+            roster: None,
             comparison: None,
             waiting: Vec::new(),
             covered: Vec::new(),
@@ -140,8 +143,16 @@ impl Driver {
                 }
                 self.ask(number, question, within);
             }
-            Action::Compare(theirs) => {
-                self.comparison = Some(Comparison::new(memory.index().records(), theirs));
+            Action::Compare(buckets, theirs) => {
+                let roster = self.roster.get_or_insert_with(|| memory.roster());
+                let records = memory.records(roster, &buckets);
+                self.comparison = Some(Comparison::new(records, *buckets.end(), theirs));
+            }
+            Action::EndComparisons => {
+                self.comparison = None;
+                if let Some(roster) = self.roster.take() {
+                    memory.forget(roster);
+                }
             }
             Action::StartOver => self.steps.start_over(),
             Action::Replace(buckets) => self.steps.replace(memory, &buckets),
@@ -191,18 +202,16 @@ impl Driver {
         let (source, realms) = (Arc::clone(&self.shared.source), self.shared.realms.clone());
         let asking = async move {
             Ok(match question {
-                Question::Head { with_sums } => {
-                    Answer::Head(source.head(&realms, with_sums).await?)
-                }
+                Question::Head => Answer::Head(source.head().await?),
                 Question::Page { after } => {
                     Answer::Page(source.page(&realms, after.as_ref()).await?)
                 }
                 Question::Changes {
                     since,
                     after,
-                    with_sums,
+                    sums_of,
                 } => {
-                    let changes = source.changes(&realms, &since, after.as_ref(), with_sums);
+                    let changes = source.changes(&realms, &since, after.as_ref(), sums_of);
                     Answer::Changes(changes.await?)
                 }
                 Question::Forget { position } => {
@@ -271,9 +280,9 @@ impl Driver {
             return Poll::Ready(Event::Hint);
         }
         if let Some(comparison) = &mut self.comparison {
-            if let Some(differing) = comparison.step() {
+            if let Some((upto, differing)) = comparison.step() {
                 self.comparison = None;
-                return Poll::Ready(Event::Compared(differing));
+                return Poll::Ready(Event::Compared(upto, differing));
             }
             // The rest has its turn after others.
             context.waker().wake_by_ref();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Position, Sums};
+use super::Position;
 
 /// Where a history is.
 #[derive(Debug, Clone)]
@@ -16,18 +16,15 @@ pub struct Head {
     /// The longest staleness that was in force in the last twenty minutes, which is at least the one now. A replica that
     /// has not heard of a change yet may still go by it.
     pub longest_staleness: Duration,
-    /// The checksums of all records at this position, if they were asked for.
-    pub sums: Option<Sums>,
 }
 
 impl Head {
-    /// A head without sums, in a database whose staleness was not changed in the last twenty minutes.
+    /// A head in a database whose staleness was not changed in the last twenty minutes.
     pub fn new(position: Position, staleness: Duration) -> Self {
         Self {
             position,
             staleness,
             longest_staleness: staleness,
-            sums: None,
         }
     }
 }

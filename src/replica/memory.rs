@@ -25,6 +25,19 @@ struct Dead {
     gone: HashSet<Name, Mixing>,
     /// Those of which an observer heard that the database would revive them.
     told: HashSet<Name, Mixing>,
+    /// The digests that came to be held since a roster was made.
+    arrived: Option<Vec<KeyDigest>>,
+}
+
+/// What is held, by bucket, so that not all of it is gone through to find some of it.
+pub(crate) struct Roster(Vec<Vec<Arc<KeyRecord>>>);
+
+impl Dead {
+    fn arrived(&mut self, digest: &KeyDigest) {
+        if let Some(arrived) = &mut self.arrived {
+            arrived.push(*digest);
+        }
+    }
 }
 
 /// The first half of a digest. No two keys share it.
@@ -84,7 +97,10 @@ impl Memory {
                 Some(self.index.hold(record))
             }
             // A key that was refused here once is remembered, too.
-            (Some(record), None) if record.revocation().is_some() => Some(self.index.hold(record)),
+            (Some(record), None) if record.revocation().is_some() => {
+                dead.arrived(digest);
+                Some(self.index.hold(record))
+            }
             (Some(record), _) => Some(self.index.met(record)),
             (None, _) => None,
         }
@@ -95,6 +111,7 @@ impl Memory {
         let name = name(record.digest());
         changed.ids.push(record.id());
         let held = self.index.held(record.digest());
+        let is_new = held.is_none();
         let gain = held.and_then(|held| record.gain_over(&held));
         if gain.is_some_and(Gain::is_another_key) {
             // The row of the one that is held is gone, because the other has its digest.
@@ -104,9 +121,13 @@ impl Memory {
         if (is_gone || gain.is_some()) && dead.told.insert(name) {
             changed.diverged.push(Arc::clone(&record));
         }
-        if !is_gone {
-            self.index.put(record);
+        if is_gone {
+            return;
         }
+        if is_new {
+            dead.arrived(record.digest());
+        }
+        self.index.put(record);
     }
 
     fn remove(&self, digest: &KeyDigest, changed: &mut Changed) {
@@ -121,6 +142,43 @@ impl Memory {
         let taken = self.index.take(digest)?;
         dead.gone.insert(name(digest));
         Some(taken)
+    }
+
+    /// From now on until it is [forgotten](Self::forget), what arrives is noted.
+    pub(crate) fn roster(&self) -> Roster {
+        // Before it is gone through, so that what arrives meanwhile is in one of the two, or in both.
+        self.dead().arrived = Some(Vec::new());
+        let mut buckets = vec![Vec::new(); 1 << u8::BITS];
+        for record in self.index.records() {
+            buckets[usize::from(record.digest().as_bytes()[0])].push(record);
+        }
+        Roster(buckets)
+    }
+
+    pub(crate) fn forget(&self, _: Roster) {
+        self.dead().arrived = None;
+    }
+
+    /// All that is held of these buckets now.
+    pub(crate) fn records(
+        &self,
+        roster: &Roster,
+        buckets: &RangeInclusive<u8>,
+    ) -> Vec<Arc<KeyRecord>> {
+        let dead = self.dead();
+        let arrived = dead.arrived.iter().flatten();
+        let arrived = arrived.filter(|digest| buckets.contains(&digest.as_bytes()[0]));
+        let arrived: HashMap<Name, &KeyDigest, Mixing> =
+            arrived.map(|digest| (name(digest), digest)).collect();
+        let listed = buckets.clone().flat_map(|bucket| {
+            let records = roster.0.get(usize::from(bucket));
+            records.into_iter().flatten().map(|record| record.digest())
+        });
+        let listed = listed.filter(|digest| !arrived.contains_key(&name(digest)));
+        let digests = listed.chain(arrived.values().copied());
+        digests
+            .filter_map(|digest| self.index.held(digest))
+            .collect()
     }
 
     #[cfg(test)]

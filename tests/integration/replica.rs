@@ -1,5 +1,6 @@
 //! A replica: a ring that verifies from memory, and fails closed (rules 21 and 22, invariant 9).
 
+mod audit;
 mod contract;
 mod dead;
 mod faults;

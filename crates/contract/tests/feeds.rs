@@ -1,6 +1,7 @@
 //! A small feed with a selectable fault: the suite names each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -32,6 +33,7 @@ enum Fault {
     SumsWithoutVersions,
     SumsEveryRealm,
     SumsTheStateBefore,
+    SumsEveryBucket,
     SumsUnasked,
     AnswersTheDropped,
     Fails,
@@ -109,13 +111,16 @@ impl FaultyFeed {
         answer
     }
 
-    fn sums(&self, state: &State, realms: &Realms) -> Sums {
+    fn sums(&self, state: &State, realms: &Realms, buckets: &RangeInclusive<u8>) -> Sums {
         let mut sums = Sums::new();
         let records = match self.fault {
             Fault::SumsTheStateBefore => &state.records_before,
             _ => &state.records,
         };
-        for record in records.values() {
+        let is_asked = |digest: &[u8; 32]| {
+            buckets.contains(&digest[0]) || self.fault == Fault::SumsEveryBucket
+        };
+        for (_, record) in records.iter().filter(|(digest, _)| is_asked(digest)) {
             if self.fault == Fault::SumsWithoutVersions {
                 let mut parts = record.to_parts();
                 parts.version = 1;
@@ -127,13 +132,10 @@ impl FaultyFeed {
         sums
     }
 
-    fn head_of(&self, state: &State, realms: &Realms, with_sums: bool) -> Head {
+    fn head_of(&self, state: &State) -> Head {
         let at = state.forgotten + state.log.len();
         let position = Position::new(format!("{}:{at}", self.history));
-        let mut head = Head::new(position, Duration::from_secs(5));
-        let with_sums = with_sums || self.fault == Fault::SumsUnasked;
-        head.sums = with_sums.then(|| self.sums(state, realms));
-        head
+        Head::new(position, Duration::from_secs(5))
     }
 
     fn place(&self, position: &Position) -> Option<usize> {
@@ -152,7 +154,7 @@ impl FaultyFeed {
         realms: &Realms,
         since: &Position,
         after: Option<&KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> Changes {
         let state = self.state();
         let place = self
@@ -169,7 +171,10 @@ impl FaultyFeed {
             digests.retain(is_after);
         }
         let count = digests.iter().filter(|digest| is_after(digest)).count();
-        let mut batch = Batch::new(self.head_of(&state, realms, with_sums && after.is_none()));
+        let mut batch = Batch::new(self.head_of(&state));
+        let unasked = (self.fault == Fault::SumsUnasked).then_some(0..=u8::MAX);
+        let sums_of = sums_of.filter(|_| after.is_none()).or(unasked);
+        batch.sums = sums_of.map(|buckets| self.sums(&state, realms, &buckets));
         for digest in digests.into_iter().take(PAGE) {
             let key = KeyDigest::from_bytes(*digest);
             match state
@@ -230,14 +235,11 @@ impl FaultyFeed {
 }
 
 impl Feed for FaultyFeed {
-    fn head<'a>(
-        &'a self,
-        realms: &'a Realms,
-        with_sums: bool,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        Box::pin(self.asked(realms, move |realms| {
-            self.head_of(&self.state(), realms, with_sums)
-        }))
+    fn head(&self) -> BoxFuture<'_, Result<Head, StoreError>> {
+        Box::pin(async {
+            let head = |_: &Realms| self.head_of(&self.state());
+            self.asked(&Realms::all(), head).await
+        })
     }
 
     fn page<'a>(
@@ -253,10 +255,10 @@ impl Feed for FaultyFeed {
         realms: &'a Realms,
         since: &'a Position,
         after: Option<&'a KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> BoxFuture<'a, Result<Changes, StoreError>> {
         Box::pin(self.asked(realms, move |realms| {
-            self.changes_since(realms, since, after, with_sums)
+            self.changes_since(realms, since, after, sums_of)
         }))
     }
 

@@ -60,7 +60,7 @@ async fn a_claim_is_no_change_of_the_key() {
     let store = connect(&url).await;
     let ring = ring_over(store.clone());
     let (id, expires_at) = issue(&ring).await;
-    let head = store.head(&Realms::all(), false).await.unwrap();
+    let head = store.head().await.unwrap();
     let now = Timestamp::from_unix(expires_at.as_unix() - 5 * DAY);
     assert_eq!(claimed(&store, now).await, 1);
     let record = ring.get(id).await.unwrap().unwrap();
@@ -68,7 +68,7 @@ async fn a_claim_is_no_change_of_the_key() {
     let entries = ring.history(&HistoryQuery::new()).await.unwrap();
     assert_eq!(entries.len(), 1, "that of its issue");
     let changes = store
-        .changes(&Realms::all(), &head.position, None, false)
+        .changes(&Realms::all(), &head.position, None, None)
         .await
         .unwrap();
     let Changes::Since(batch) = changes else {

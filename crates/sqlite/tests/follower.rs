@@ -36,7 +36,7 @@ impl Copy {
     }
 
     async fn of_realms(store: &SqliteStore, realms: Realms) -> Self {
-        let head = store.head(&realms, false).await.unwrap();
+        let head = store.head().await.unwrap();
         let mut copy = Self {
             store: store.clone(),
             realms,
@@ -71,9 +71,10 @@ impl Copy {
     async fn try_pull(&mut self) -> Result<Pulled, StoreError> {
         let (mut first, mut after, mut keys) = (None, None, 0);
         loop {
-            let with_sums = after.is_none();
+            let is_first = after.is_none();
+            let sums_of = Some(0..=u8::MAX);
             let (realms, since) = (&self.realms, &self.position);
-            let changes = self.store.changes(realms, since, after.as_ref(), with_sums);
+            let changes = self.store.changes(realms, since, after.as_ref(), sums_of);
             let Changes::Since(batch) = changes.await? else {
                 return Ok(Pulled::Lost);
             };
@@ -82,9 +83,9 @@ impl Copy {
             for digest in batch.gone {
                 self.records.remove(digest.as_bytes());
             }
-            assert_eq!(batch.head.sums.is_some(), with_sums);
+            assert_eq!(batch.sums.is_some(), is_first);
             // The sums are of the very state of the answer.
-            if let (Some(sums), None) = (batch.head.sums, batch.next) {
+            if let (Some(sums), None) = (batch.sums, batch.next) {
                 assert_eq!(self.sums().differing(&sums), [] as [u8; 0]);
             }
             first.get_or_insert(batch.head.position);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tower_api_key::replica::{Feed, Realms};
+use tower_api_key::replica::Feed;
 use tower_api_key::store::{ExpiryLadder, ExpiryNotice, HistoryQuery, KeyStore, StoreErrorKind};
 use tower_api_key::{Grant, KeyId, KeyRing, ManualClock, Realm, Timestamp};
 use tower_api_key_sqlite::SqliteStore;
@@ -43,13 +43,13 @@ async fn a_claim_is_no_change_of_the_key() {
     let (ring, store) = ring(&folder.keys());
     let id = issue(&ring).await;
     let entries = ring.history(&HistoryQuery::new()).await.unwrap().len();
-    let head = store.head(&Realms::all(), false).await.unwrap();
+    let head = store.head().await.unwrap();
     assert_eq!(claimed(&store, 7).await.len(), 1);
     let record = ring.get(id).await.unwrap().unwrap();
     assert_eq!(record.version(), 1);
     let after = ring.history(&HistoryQuery::new()).await.unwrap();
     assert_eq!(after.len(), entries);
-    let position = store.head(&Realms::all(), false).await.unwrap().position;
+    let position = store.head().await.unwrap().position;
     assert_eq!(position, head.position, "replicas have nothing to read");
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::Follower;
 use super::question::{Action, Notice};
-use super::state::{Load, Purpose, State, is_after};
+use super::state::{Comparing, Load, Purpose, State, is_after};
+use super::walk::Walk;
 use crate::key::digest::KeyDigest;
 use crate::record::KeyRecord;
-use crate::replica::{Head, Position};
+use crate::replica::{Batch, Position};
 use crate::store::{Asked, StoreError, StoreErrorKind};
 
 /// After as many failures, all records are loaded without a comparison.
@@ -23,21 +24,37 @@ impl Follower {
         }
         actions.push(Action::StartOver);
         if self.holds_records && self.failed_sums < MOST_FAILED_SUMS {
-            self.state = State::Begun;
+            self.state = State::Comparing(Comparing {
+                since: position,
+                walk: Walk::default(),
+            });
             self.due = now.at();
         } else {
             self.load_all(position, now, actions);
         }
     }
 
-    pub(super) fn sums(&mut self, head: Head, now: Asked, actions: &mut Vec<Action>) {
-        self.failed_sums = 0;
-        match head.sums {
+    /// The checksums of some buckets. What has changed since the position comes with the first pull.
+    pub(super) fn sums(
+        &mut self,
+        buckets: RangeInclusive<u8>,
+        batch: Batch,
+        now: Asked,
+        actions: &mut Vec<Action>,
+    ) {
+        let State::Comparing(comparing) = &mut self.state else {
+            return;
+        };
+        match batch.sums {
             Some(sums) => {
-                self.state = State::Comparing(head.position);
-                actions.push(Action::Compare(sums));
+                comparing.walk.is_comparing = true;
+                actions.push(Action::Compare(buckets, sums));
             }
-            None => self.load_all(head.position, now, actions),
+            None => {
+                let since = comparing.since.clone();
+                actions.push(Action::EndComparisons);
+                self.load_all(since, now, actions);
+            }
         }
     }
 
@@ -46,18 +63,50 @@ impl Follower {
         self.load(since, &all, now, actions);
     }
 
-    pub(super) fn compared(&mut self, differing: Vec<u8>, now: Asked, actions: &mut Vec<Action>) {
-        match &self.state {
-            // Another history, of which this much is the same.
-            State::Comparing(position) => {
-                let position = position.clone();
-                self.load(position, &differing, now, actions);
+    /// The buckets up to this one were compared, and these differ.
+    pub(super) fn compared(
+        &mut self,
+        upto: u8,
+        differing: Vec<u8>,
+        now: Asked,
+        actions: &mut Vec<Action>,
+    ) {
+        match &mut self.state {
+            State::Comparing(Comparing { since, walk }) if walk.is_comparing => {
+                self.due = now.at();
+                if let Some(differing) = walk.compared(upto, differing) {
+                    // Another history, of which the rest is the same.
+                    let since = since.clone();
+                    self.failed_sums = 0;
+                    actions.push(Action::EndComparisons);
+                    self.load(since, &differing, now, actions);
+                }
             }
-            State::Following(_) if !differing.is_empty() => {
-                actions.push(Action::Tell(Notice::Diverged(differing.len())));
-                self.differing = differing;
+            State::Following(_) if self.audit.is_comparing => {
+                match self.audit.compared(upto, differing) {
+                    Some(differing) => {
+                        self.audit_due = Some(self.pace.next_audit(now.at()));
+                        self.end_audit(differing, actions);
+                    }
+                    None => self.audit_due = Some(self.pace.next_part_of_audit(now.at())),
+                }
             }
             _ => {}
+        }
+    }
+
+    /// The audit goes on later, where it was.
+    pub(super) fn stop_audit(&mut self, now: Asked, actions: &mut Vec<Action>) {
+        self.audit_due = Some(self.pace.audit_again(now.at()));
+        let differing = self.audit.stop();
+        self.end_audit(differing, actions);
+    }
+
+    fn end_audit(&mut self, differing: Vec<u8>, actions: &mut Vec<Action>) {
+        actions.push(Action::EndComparisons);
+        if !differing.is_empty() {
+            actions.push(Action::Tell(Notice::Diverged(differing.len())));
+            self.differing = differing;
         }
     }
 

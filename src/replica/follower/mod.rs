@@ -16,15 +16,17 @@ mod positions;
 mod pull;
 mod question;
 mod state;
+mod walk;
 
 use std::mem;
 use std::time::Duration;
 
 pub(crate) use pace::Pace;
-use pace::{HEAD_TIMEOUT, PAGE_TIMEOUT, SUMS_TIMEOUT};
+use pace::{BUCKETS_AT_RESET, HEAD_TIMEOUT, PAGE_TIMEOUT, SUMS_TIMEOUT};
 use positions::Positions;
 pub(crate) use question::{Action, Answer, Event, Notice, Number, Question};
-use state::{Open, Pull, Purpose, State, Wish};
+use state::{Comparing, Open, Pull, Purpose, State, Wish};
+use walk::Walk;
 
 use crate::replica::Changes;
 use crate::store::{Asked, StoreError, StoreErrorKind};
@@ -44,7 +46,9 @@ pub(crate) struct Follower {
     wish: Wish,
     /// Whether anything is held, that checksums can be compared of.
     holds_records: bool,
+    /// When the next part of the audit is due.
     audit_due: Option<Duration>,
+    audit: Walk,
     /// The buckets in which an audit has found a difference.
     differing: Vec<u8>,
     positions: Positions,
@@ -65,6 +69,7 @@ impl Follower {
             wish: Wish::None,
             holds_records: false,
             audit_due: None,
+            audit: Walk::default(),
             differing: Vec::new(),
             positions: Positions::default(),
             has_told_failure: false,
@@ -74,8 +79,11 @@ impl Follower {
 
     /// When to come back, if nothing else happens. `None` while a question is open or checksums are compared.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let waits = self.open.is_some() || matches!(self.state, State::Comparing(_));
-        (!waits).then_some(self.due)
+        let waits = match &self.state {
+            State::Comparing(comparing) => comparing.walk.is_comparing,
+            _ => false,
+        };
+        (self.open.is_none() && !waits).then_some(self.due)
     }
 
     /// Whether the next pull can prove that the records are fresh.
@@ -103,7 +111,7 @@ impl Follower {
                     self.failed(purpose, error, now, &mut actions);
                 }
             }
-            Event::Compared(differing) => self.compared(differing, now, &mut actions),
+            Event::Compared(upto, differing) => self.compared(upto, differing, now, &mut actions),
         }
         if self.open.is_none() && self.is_following() {
             self.due = match self.wish {
@@ -136,26 +144,28 @@ impl Follower {
             self.load(since, &differing, now, actions);
         }
         let (purpose, question, within) = match &self.state {
-            State::Beginning => {
-                let with_sums = false;
-                (Purpose::Head, Question::Head { with_sums }, HEAD_TIMEOUT)
+            State::Beginning => (Purpose::Head, Question::Head, HEAD_TIMEOUT),
+            State::Comparing(Comparing { since, walk }) => {
+                let buckets = walk.next(BUCKETS_AT_RESET);
+                let question = Question::Changes {
+                    since: since.clone(),
+                    after: None,
+                    sums_of: Some(buckets.clone()),
+                };
+                (Purpose::Sums(buckets), question, SUMS_TIMEOUT)
             }
-            State::Begun => {
-                let with_sums = true;
-                (Purpose::Sums, Question::Head { with_sums }, SUMS_TIMEOUT)
-            }
-            State::Comparing(_) => return,
             State::Loading(load) => {
                 let after = load.after;
                 (Purpose::Page, Question::Page { after }, PAGE_TIMEOUT)
             }
             State::Following(_) => {
                 let is_audit_due = self.audit_due.is_some_and(|due| now.at() >= due);
-                let with_sums = is_audit_due && !is_wanted;
+                let audits = is_audit_due && !is_wanted && !self.audit.is_comparing;
+                let sums_of = audits.then(|| self.audit.next(self.pace.buckets_of_audit()));
                 self.last_pull = now.at();
                 let pull = Pull {
                     asked: now,
-                    with_sums,
+                    sums_of,
                     position: None,
                     after: None,
                     staleness: Duration::MAX,
@@ -195,7 +205,14 @@ impl Follower {
     ) {
         match (purpose, answer) {
             (Purpose::Head, Answer::Head(head)) => self.head(head.position, now, actions),
-            (Purpose::Sums, Answer::Head(head)) => self.sums(head, now, actions),
+            (Purpose::Sums(buckets), Answer::Changes(Changes::Since(batch))) => {
+                self.sums(buckets, batch, now, actions);
+            }
+            (Purpose::Sums(_), Answer::Changes(Changes::Lost)) => {
+                actions.push(Action::EndComparisons);
+                self.state = State::Beginning;
+                self.due = self.pace.after_loss(now.at());
+            }
             (Purpose::Page, Answer::Page(records)) => self.page(records, now, actions),
             (Purpose::Pull(pull), Answer::Changes(Changes::Since(batch))) => {
                 self.batch(pull, batch, now, actions);
@@ -211,7 +228,13 @@ impl Follower {
     }
 
     fn lost(&mut self, now: Asked, actions: &mut Vec<Action>) {
-        actions.extend([Action::Tell(Notice::Reset), Action::Miss]);
+        actions.extend([
+            Action::EndComparisons,
+            Action::Tell(Notice::Reset),
+            Action::Miss,
+        ]);
+        // All buckets are compared now.
+        (self.audit, self.audit_due) = (Walk::default(), None);
         self.wish = Wish::None;
         self.differing.clear();
         self.positions.clear();
@@ -229,14 +252,15 @@ impl Follower {
         match purpose {
             // The next pull is due as before.
             Purpose::Forget => return self.tell_failure(error, actions),
-            Purpose::Sums => {
+            Purpose::Sums(_) => {
                 self.failed_sums += 1;
+                actions.push(Action::EndComparisons);
                 self.state = State::Beginning;
             }
             Purpose::Head | Purpose::Page => {}
             Purpose::Pull(pull) => {
-                if pull.with_sums {
-                    self.audit_due = Some(self.pace.audit_again(now.at()));
+                if pull.sums_of.is_some() {
+                    self.stop_audit(now, actions);
                     self.tell_failure(error, actions);
                 }
                 actions.push(Action::Miss);

@@ -14,12 +14,16 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const HEAD_TIMEOUT: Duration = LONGEST_TIMEOUT;
 pub(crate) const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const SUMS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How many buckets one answer has the checksums of: if all of them are waited for, and if a lease goes on.
+pub(crate) const BUCKETS_AT_RESET: u8 = 32;
+const BUCKETS_OF_AUDIT: u8 = 1;
 /// How often the time for a pull is doubled.
 const MOST_DOUBLINGS: u32 = 3;
 /// At most one pull in this time is because of hints.
 const HINT_INTERVAL: Duration = Duration::from_millis(10);
 /// From one audit to the next, and 24 times as long as from one that had no answer.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const SECONDS_OF_DAY: u32 = 24 * 60 * 60;
+const DAY: Duration = Duration::from_secs(SECONDS_OF_DAY as u64);
 
 /// The times of one replica. Chance spreads those of a fleet.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Pace {
     interval: Duration,
     /// From one audit to the next.
     audits: Duration,
+    buckets_of_audit: u8,
     chance: u64,
     draws: u64,
     failures: u32,
@@ -43,16 +48,21 @@ impl Pace {
             staleness,
             interval,
             audits: DAY,
+            buckets_of_audit: BUCKETS_OF_AUDIT,
             chance,
             draws: 0,
             failures: 0,
         }
     }
 
-    /// As often as this, instead of once a day.
+    /// As often as this, instead of once a day, and in parts of so many buckets.
     #[cfg(test)]
-    pub(crate) fn audits_every(self, audits: Duration) -> Self {
-        Self { audits, ..self }
+    pub(crate) fn audits_every(self, audits: Duration, buckets_of_audit: u8) -> Self {
+        Self {
+            audits,
+            buckets_of_audit,
+            ..self
+        }
     }
 
     /// How long a lease lasts, under the staleness that the database states.
@@ -116,6 +126,15 @@ impl Pace {
 
     pub(crate) fn next_audit(&mut self, now: Duration) -> Duration {
         now + self.about(self.audits)
+    }
+
+    /// When the next part of an audit is due: after a second, so that few pulls wait for checksums.
+    pub(crate) fn next_part_of_audit(&mut self, now: Duration) -> Duration {
+        now + self.about(self.audits / SECONDS_OF_DAY)
+    }
+
+    pub(crate) fn buckets_of_audit(&self) -> u8 {
+        self.buckets_of_audit
     }
 
     /// When to audit again if there was no answer.

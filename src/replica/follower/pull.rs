@@ -16,16 +16,15 @@ impl Follower {
         if begins {
             self.wish = Wish::None;
         }
-        let with_sums = begins && pull.with_sums;
-        let within = if with_sums {
-            self.pace.audit_timeout()
-        } else {
-            self.pace.timeout()
+        let sums_of = pull.sums_of.clone().filter(|_| begins);
+        let within = match sums_of {
+            Some(_) => self.pace.audit_timeout(),
+            None => self.pace.timeout(),
         };
         let question = Question::Changes {
             since: position.clone(),
             after: pull.after,
-            with_sums,
+            sums_of,
         };
         self.open(Purpose::Pull(pull), question, within, actions);
     }
@@ -42,6 +41,7 @@ impl Follower {
             records,
             gone,
             next,
+            sums,
         } = batch;
         if next.is_some() && !is_after(next.as_ref(), pull.after.as_ref()) {
             let error = StoreError::new(StoreErrorKind::Corrupt, "the page does not go on");
@@ -64,14 +64,16 @@ impl Follower {
             longest: pull.longest,
         });
         self.due = self.pace.next_pull(pull.asked.at());
-        let audited = head.sums.filter(|_| pull.with_sums && is_only_page);
-        match (audited, self.audit_due) {
-            (Some(sums), _) => {
-                actions.push(Action::Compare(sums));
-                self.audit_due = Some(self.pace.next_audit(now.at()));
-            }
-            (None, None) => self.audit_due = Some(self.pace.first_audit(now.at())),
-            (None, Some(_)) => {}
+        // After several pages, what is held is a later state than that of the first one's checksums.
+        if let Some(buckets) = pull.sums_of
+            && let Some(sums) = sums
+            && is_only_page
+        {
+            self.audit.is_comparing = true;
+            actions.push(Action::Compare(buckets, sums));
+        }
+        if self.audit_due.is_none() {
+            self.audit_due = Some(self.pace.first_audit(now.at()));
         }
         self.positions.hold(&position, now.at());
         let old = self.positions.take_old(now.at());

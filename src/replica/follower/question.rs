@@ -12,16 +12,14 @@ use crate::store::{Asked, StoreError};
 /// A call of a [`Feed`](crate::replica::Feed).
 #[derive(Debug, Clone)]
 pub(crate) enum Question {
-    Head {
-        with_sums: bool,
-    },
+    Head,
     Page {
         after: Option<KeyDigest>,
     },
     Changes {
         since: Position,
         after: Option<KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     },
     Forget {
         position: Position,
@@ -52,8 +50,8 @@ pub(crate) enum Event {
     Answered(Number, Answer),
     /// There is no answer, and none will come.
     Failed(Number, StoreError),
-    /// The checksums were compared: the buckets in which they differ.
-    Compared(Vec<u8>),
+    /// The checksums of the buckets up to this one were compared: those in which they differ.
+    Compared(u8, Vec<u8>),
 }
 
 /// What a follower wants done, in this order.
@@ -67,8 +65,10 @@ pub(crate) enum Action {
         /// Whether it is the first question of a pull.
         begins: bool,
     },
-    /// Compares the checksums of what is held at this moment with those of the database.
-    Compare(Sums),
+    /// Compares the checksums of what is held of these buckets at this moment with those of the database.
+    Compare(RangeInclusive<u8>, Sums),
+    /// Forgets what comparisons were made with. The next ones are others.
+    EndComparisons,
     /// Forgets the steps of what was loaded before: it may be of another history.
     StartOver,
     /// Begins to hold what pages show of these buckets, instead of what is held.

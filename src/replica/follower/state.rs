@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::question::Number;
+use super::walk::Walk;
 use crate::key::digest::KeyDigest;
 use crate::replica::Position;
 use crate::store::Asked;
@@ -13,12 +14,17 @@ use crate::store::Asked;
 pub(super) enum State {
     /// Nothing is known of the history.
     Beginning,
-    /// The history has answered. Next it is asked for checksums.
-    Begun,
-    /// The checksums at this position are compared.
-    Comparing(Position),
+    /// The checksums of what is held are compared with those of another history.
+    Comparing(Comparing),
     Loading(Load),
     Following(Position),
+}
+
+/// What is compared is as it is at this position or later.
+#[derive(Debug)]
+pub(super) struct Comparing {
+    pub(super) since: Position,
+    pub(super) walk: Walk,
 }
 
 /// The records of some buckets, page by page, each as it is at this position or later.
@@ -39,7 +45,8 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) enum Purpose {
     Head,
-    Sums,
+    /// Checksums of these buckets.
+    Sums(RangeInclusive<u8>),
     Page,
     Pull(Pull),
     Forget,
@@ -50,7 +57,8 @@ pub(super) enum Purpose {
 pub(super) struct Pull {
     /// The moment before the first page was asked for.
     pub(super) asked: Asked,
-    pub(super) with_sums: bool,
+    /// The buckets whose checksums come with the first page.
+    pub(super) sums_of: Option<RangeInclusive<u8>>,
     /// The first page's.
     pub(super) position: Option<Position>,
     pub(super) after: Option<KeyDigest>,

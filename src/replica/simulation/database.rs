@@ -1,6 +1,7 @@
 //! A model of Postgres: snapshots, xids in progress, a log by trigger, an asynchronous standby.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,15 +184,7 @@ impl Database {
     }
 
     pub(super) fn answer(&self, question: &Question, now: u64) -> Answered {
-        let head = self.head(matches!(
-            question,
-            Question::Head { with_sums: true }
-                | Question::Changes {
-                    with_sums: true,
-                    after: None,
-                    ..
-                }
-        ));
+        let head = self.head();
         let position = head.position.clone();
         let mut answered = Answered {
             answer: Answer::Forgotten,
@@ -202,7 +195,7 @@ impl Database {
             has_missed: false,
         };
         match question {
-            Question::Head { .. } => answered.answer = Answer::Head(head),
+            Question::Head => answered.answer = Answer::Head(head),
             Question::Page { after } => {
                 let after = after.as_ref().map(KeyDigest::as_bytes);
                 let rows = self.rows.iter();
@@ -210,8 +203,13 @@ impl Database {
                 let page = rows.take(PAGE).map(|(_, row)| Arc::clone(row));
                 answered.answer = Answer::Page(page.collect());
             }
-            Question::Changes { since, after, .. } => {
-                self.changes(since, after.as_ref(), head, &mut answered);
+            Question::Changes {
+                since,
+                after,
+                sums_of,
+            } => {
+                let sums = sums_of.clone().map(|buckets| self.sums(&buckets));
+                self.changes(since, after.as_ref(), head, sums, &mut answered);
             }
             Question::Forget { .. } => {}
         }
@@ -223,6 +221,7 @@ impl Database {
         since: &Position,
         after: Option<&KeyDigest>,
         head: Head,
+        sums: Option<Sums>,
         answered: &mut Answered,
     ) {
         let since = Snapshot::read(since);
@@ -253,6 +252,7 @@ impl Database {
         let keys = new(&self.log);
         answered.has_missed = new(&self.whole_log) != keys;
         let mut batch = Batch::new(head);
+        batch.sums = sums;
         for key in keys.iter().take(PAGE) {
             match self.rows.get(key) {
                 Some(row) => batch.records.push(Arc::clone(row)),
@@ -268,7 +268,7 @@ impl Database {
         answered.answer = Answer::Changes(Changes::Since(batch));
     }
 
-    fn head(&self, with_sums: bool) -> Head {
+    fn head(&self) -> Head {
         let last_seen = self.log.iter().map(|logged| logged.xid).max().unwrap_or(0);
         let xip: Vec<String> = self.running.iter().map(u64::to_string).collect();
         let position = format!(
@@ -277,13 +277,15 @@ impl Database {
             self.next_xid,
             xip.join(",")
         );
-        let mut head = Head::new(Position::new(position), Duration::from_micros(STALENESS));
-        head.sums = with_sums.then(|| {
-            let mut sums = Sums::new();
-            self.rows.values().for_each(|row| sums.add(row));
-            sums
-        });
-        head
+        Head::new(Position::new(position), Duration::from_micros(STALENESS))
+    }
+
+    fn sums(&self, buckets: &RangeInclusive<u8>) -> Sums {
+        let mut sums = Sums::new();
+        let rows = self.rows.iter();
+        let rows = rows.filter(|(key, _)| buckets.contains(&key[0]));
+        rows.for_each(|(_, row)| sums.add(row));
+        sums
     }
 }
 

@@ -76,12 +76,20 @@ impl World {
             happening @ (Happening::AtDatabase { .. }
             | Happening::Arrives { .. }
             | Happening::Late { .. }) => self.message(happening),
-            Happening::Compared { node, differing } => {
+            Happening::Compared {
+                node,
+                number,
+                upto,
+                differing,
+            } => {
+                if self.nodes[node].comparison != number {
+                    return;
+                }
                 if self.nodes[node].follower.is_following() && !differing.is_empty() {
                     self.nodes[node].differs = true;
                     self.oracle.differing += 1;
                 }
-                self.event(node, Event::Compared(differing));
+                self.event(node, Event::Compared(upto, differing));
             }
             Happening::Verify(node) => self.verify(node),
             Happening::Step(request) => self.step(request),

@@ -106,16 +106,31 @@ impl World {
                 }
                 self.ask(index, number, question, within);
             }
-            Action::Compare(theirs) => {
-                let mut comparison = Comparison::new(node.memory.index().records(), theirs);
-                let differing = loop {
-                    if let Some(differing) = comparison.step() {
-                        break differing;
+            Action::Compare(buckets, theirs) => {
+                let roster = node.roster.get_or_insert_with(|| node.memory.roster());
+                let records = node.memory.records(roster, &buckets);
+                let mut comparison = Comparison::new(records, *buckets.end(), theirs);
+                let (upto, differing) = loop {
+                    if let Some(compared) = comparison.step() {
+                        break compared;
                     }
                 };
+                node.comparison += 1;
+                let number = node.comparison;
                 let later = self.random.about(20_000);
-                let node = index;
-                self.after(later, Happening::Compared { node, differing });
+                let compared = Happening::Compared {
+                    node: index,
+                    number,
+                    upto,
+                    differing,
+                };
+                self.after(later, compared);
+            }
+            Action::EndComparisons => {
+                node.comparison += 1;
+                if let Some(roster) = node.roster.take() {
+                    node.memory.forget(roster);
+                }
             }
             Action::StartOver if mutant == Some(Mutant::OldSteps) => {}
             Action::StartOver => node.steps.start_over(),

@@ -43,6 +43,8 @@ pub(super) enum Happening {
     },
     Compared {
         node: usize,
+        number: u64,
+        upto: u8,
         differing: Vec<u8>,
     },
     Verify(usize),

@@ -12,7 +12,7 @@ use crate::Timestamp;
 use crate::record::KeyRecord;
 use crate::replica::Position;
 use crate::replica::follower::{Action, Event, Follower, Number, Pace, Question};
-use crate::replica::memory::{Memory, Steps};
+use crate::replica::memory::{Memory, Roster, Steps};
 use crate::store::{Asked, Freshness, Index};
 use crate::time::Clock;
 
@@ -21,6 +21,8 @@ pub(super) const INTERVAL: u64 = 200_000;
 
 /// From one audit to the next.
 const AUDITS: Duration = Duration::from_secs(3);
+/// An audit is in three parts, with changes between them.
+const BUCKETS_OF_AUDIT: u8 = 100;
 
 /// Elapsed time of a node, which the run sets before the node does anything.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +59,9 @@ pub(super) struct Node {
     pub(super) wall_skew: i64,
     pub(super) memory: Memory,
     pub(super) steps: Steps,
+    pub(super) roster: Option<Roster>,
+    /// The number of the last comparison. The outcome of another one is of no use.
+    pub(super) comparison: u64,
     pub(super) follower: Follower,
     /// What is left to do of an event, and the events that wait for it.
     pub(super) todo: VecDeque<Action>,
@@ -110,7 +115,8 @@ impl Node {
             Duration::from_micros(STALENESS),
             Duration::from_micros(INTERVAL),
         );
-        let pace = Pace::by_chance(staleness, interval, chance).audits_every(AUDITS);
+        let pace =
+            Pace::by_chance(staleness, interval, chance).audits_every(AUDITS, BUCKETS_OF_AUDIT);
         let patience = pace.patience().as_micros();
         Self {
             local,
@@ -121,6 +127,8 @@ impl Node {
             wall_skew,
             memory: Memory::new(Index::new(freshness)),
             steps: Steps::default(),
+            roster: None,
+            comparison: 0,
             follower: Follower::new(pace),
             todo: VecDeque::new(),
             events: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -35,6 +36,8 @@ pub struct Calls {
     pub head: AtomicUsize,
     pub page: AtomicUsize,
     pub changes: AtomicUsize,
+    /// Those of changes that asked for checksums.
+    pub sums: AtomicUsize,
     pub forget: AtomicUsize,
 }
 
@@ -62,6 +65,8 @@ pub enum Failing {
     Hanging,
     /// The calls of the feed fail, and no other.
     FeedDown,
+    /// The calls of the feed that ask for the checksums of this bucket or a later one fail, and no other.
+    SumsFrom(u8),
     /// The calls of the feed panic, and no other.
     FeedPanics,
     /// The calls of the feed fail. A look-up finds what was there when it was called, and answers after this has
@@ -194,18 +199,21 @@ impl State {
         }
     }
 
-    fn head(&self, realms: &Realms, with_sums: bool) -> Head {
+    fn head(&self) -> Head {
         let position = Position::new(format!("{}:{}", self.history, self.last));
         let mut head = Head::new(position, self.staleness);
         head.longest_staleness = self.longest;
-        head.sums = with_sums.then(|| {
-            let mut sums = Sums::new();
-            let rows = self.known.values();
-            rows.filter(|row| realms.contains(row.realm()))
-                .for_each(|row| sums.add(row));
-            sums
-        });
         head
+    }
+
+    fn sums(&self, realms: &Realms, buckets: &RangeInclusive<u8>) -> Sums {
+        let mut sums = Sums::new();
+        let rows = self.known.iter();
+        let rows = rows.filter(|(digest, _)| buckets.contains(&digest[0]));
+        for (_, row) in rows.filter(|(_, row)| realms.contains(row.realm())) {
+            sums.add(row);
+        }
+        sums
     }
 
     fn changes(
@@ -213,7 +221,7 @@ impl State {
         realms: &Realms,
         since: &Position,
         after: Option<&KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<&RangeInclusive<u8>>,
     ) -> Changes {
         let (history, since) = since.as_str().split_once(':').unwrap();
         let since: u64 = since.parse().unwrap();
@@ -224,7 +232,9 @@ impl State {
         let mut digests: BTreeSet<_> = self.log.iter().filter(|(at, _)| *at > since).collect();
         digests.retain(|(_, digest)| after.is_none_or(|after| digest > after));
         let digests: BTreeSet<[u8; 32]> = digests.into_iter().map(|(_, digest)| *digest).collect();
-        let mut batch = Batch::new(self.head(realms, with_sums && after.is_none()));
+        let mut batch = Batch::new(self.head());
+        let sums_of = sums_of.filter(|_| after.is_none());
+        batch.sums = sums_of.map(|buckets| self.sums(realms, buckets));
         for digest in digests.iter().take(self.page_size) {
             let row = self.known.get(digest);
             match row.filter(|row| realms.contains(row.realm())) {
@@ -265,16 +275,12 @@ fn count(calls: &AtomicUsize) {
 }
 
 impl Feed for MemoryFeed {
-    fn head<'a>(
-        &'a self,
-        realms: &'a Realms,
-        with_sums: bool,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    fn head(&self) -> BoxFuture<'_, Result<Head, StoreError>> {
         count(&self.0.calls.head);
         Box::pin(async move {
             self.answers(true).await?;
             self.meanwhile();
-            Ok(self.state().head(realms, with_sums))
+            Ok(self.state().head())
         })
     }
 
@@ -303,12 +309,19 @@ impl Feed for MemoryFeed {
         realms: &'a Realms,
         since: &'a Position,
         after: Option<&'a KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> BoxFuture<'a, Result<Changes, StoreError>> {
         count(&self.0.calls.changes);
         Box::pin(async move {
             self.answers(true).await?;
-            Ok(self.state().changes(realms, since, after, with_sums))
+            let state = self.state();
+            if let Some(buckets) = &sums_of {
+                count(&self.0.calls.sums);
+                if matches!(state.failing, Failing::SumsFrom(first) if *buckets.end() >= first) {
+                    return Err(StoreError::unavailable("the feed counts no sums"));
+                }
+            }
+            Ok(state.changes(realms, since, after, sums_of.as_ref()))
         })
     }
 

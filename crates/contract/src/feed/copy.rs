@@ -1,9 +1,10 @@
 //! A copy of the records of a feed, kept as a replica keeps one.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tower_api_key::replica::{Batch, Changes, Feed, Head, Position, Realms, Sums};
+use tower_api_key::replica::{Batch, Changes, Feed, Position, Realms, Sums};
 use tower_api_key::{KeyDigest, KeyRecord};
 
 use crate::trial::{Trial, failed};
@@ -27,7 +28,8 @@ impl<S: Feed> Copy<S> {
 
     /// An empty copy at the present position.
     pub(super) async fn at_head(trial: &Trial<S>, realms: Realms) -> Result<Self, Violation> {
-        let head = head(trial, &realms, false).await?;
+        let head = trial.store.head().await;
+        let head = head.map_err(|error| failed("head", &error))?;
         trial.require(
             head.longest_staleness >= head.staleness,
             "the longest staleness of late was shorter than the one now",
@@ -68,7 +70,7 @@ impl<S: Feed> Copy<S> {
     pub(super) async fn pull(&mut self) -> Result<usize, Violation> {
         let (mut first, mut after, mut count) = (None, None, 0);
         loop {
-            let batch = self.ask(after.as_ref(), false).await?;
+            let batch = self.ask(after.as_ref(), None).await?;
             count += 1;
             let next = batch.next;
             let position = self.apply(batch, after.as_ref())?;
@@ -84,13 +86,13 @@ impl<S: Feed> Copy<S> {
         Ok(count)
     }
 
-    /// The page of changes after this digest.
+    /// The page of changes after this digest, with the checksums of these buckets.
     pub(super) async fn ask(
         &self,
         after: Option<&KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> Result<Batch, Violation> {
-        let asked = changes(&self.trial, &self.realms, &self.position, after, with_sums);
+        let asked = changes(&self.trial, &self.realms, &self.position, after, sums_of);
         match asked.await? {
             Changes::Since(batch) => Ok(batch),
             Changes::Lost => self
@@ -159,8 +161,14 @@ impl<S: Feed> Copy<S> {
     }
 
     pub(super) fn sums(&self) -> Sums {
+        self.sums_of(&(0..=u8::MAX))
+    }
+
+    pub(super) fn sums_of(&self, buckets: &RangeInclusive<u8>) -> Sums {
         let mut sums = Sums::new();
-        self.records.values().for_each(|record| sums.add(record));
+        let records = self.records.iter();
+        let records = records.filter(|(digest, _)| buckets.contains(&digest[0]));
+        records.for_each(|(_, record)| sums.add(record));
         sums
     }
 
@@ -182,22 +190,13 @@ impl<S: Feed> Copy<S> {
     }
 }
 
-pub(super) async fn head<S: Feed>(
-    trial: &Trial<S>,
-    realms: &Realms,
-    with_sums: bool,
-) -> Result<Head, Violation> {
-    let head = trial.store.head(realms, with_sums).await;
-    head.map_err(|error| failed("head", &error))
-}
-
 pub(super) async fn changes<S: Feed>(
     trial: &Trial<S>,
     realms: &Realms,
     since: &Position,
     after: Option<&KeyDigest>,
-    with_sums: bool,
+    sums_of: Option<RangeInclusive<u8>>,
 ) -> Result<Changes, Violation> {
-    let changes = trial.store.changes(realms, since, after, with_sums).await;
+    let changes = trial.store.changes(realms, since, after, sums_of).await;
     changes.map_err(|error| failed("changes", &error))
 }

@@ -17,7 +17,7 @@ pub(super) async fn check<S: Feed>([trial, other]: &[Trial<S>; 2]) -> Result<(),
         Position::new(""),
         Position::new("no feed writes this"),
     ] {
-        let answer = changes(trial, &Realms::all(), &foreign, None, false).await?;
+        let answer = changes(trial, &Realms::all(), &foreign, None, None).await?;
         trial.require(
             matches!(answer, Changes::Lost),
             "a position of another history was answered with changes",
@@ -40,7 +40,7 @@ pub(super) async fn check<S: Feed>([trial, other]: &[Trial<S>; 2]) -> Result<(),
     let mut behind = Copy::new(trial, Realms::all()).await?;
     let now = behind.sums();
     behind.go_to(early.clone());
-    if let Changes::Since(batch) = changes(trial, &Realms::all(), &early, None, false).await? {
+    if let Changes::Since(batch) = changes(trial, &Realms::all(), &early, None, None).await? {
         behind.apply(batch, None)?;
         trial.require(
             behind.sums() == now,

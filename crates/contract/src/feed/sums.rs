@@ -1,12 +1,13 @@
 //! Checksums are those of the state that they come with.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tower_api_key::KeyRecord;
 use tower_api_key::replica::{Feed, Realms, Sums};
 use tower_api_key::{Revocation, RevocationReason};
 
-use super::copy::{Copy, head};
+use super::copy::Copy;
 use crate::race::race;
 use crate::trial::{Trial, after, realm, scopes};
 use crate::violation::Violation;
@@ -14,6 +15,10 @@ use crate::violation::Violation;
 const WRITERS: usize = 4;
 const KEYS_PER_WRITER: usize = 12;
 const PULLS: usize = 20;
+/// How many other keys there are, so that some are in each part but the smallest.
+const KEYS: usize = 8;
+/// Some of the buckets each, and together all of them.
+const PARTS: [RangeInclusive<u8>; 4] = [0..=0, 1..=99, 100..=254, 255..=255];
 
 pub(super) async fn check<S: Feed>(trial: &Trial<S>) -> Result<(), Violation> {
     for (realms, name) in [
@@ -33,12 +38,16 @@ async fn every_field<S: Feed>(
 ) -> Result<(), Violation> {
     let orders = realm("orders");
     let mut record: Arc<KeyRecord> = trial.held(&orders, "alice \u{1f511}").await?;
-    trial.held(&realm(name), "bob").await?;
+    for _ in 0..KEYS {
+        trial.held(&realm(name), "bob").await?;
+    }
     for step in 0..4 {
         let copy = Copy::new(trial, realms.clone()).await?;
-        let seen = head(trial, realms, true).await?;
-        agree(trial, seen.sums.as_ref(), &copy.sums())?;
-        let none = head(trial, realms, false).await?;
+        for buckets in PARTS.into_iter().chain([0..=u8::MAX]) {
+            let seen = copy.ask(None, Some(buckets.clone())).await?;
+            agree(trial, seen.sums.as_ref(), &copy.sums_of(&buckets))?;
+        }
+        let none = copy.ask(None, None).await?;
         trial.require(none.sums.is_none(), "sums came that were not asked for")?;
         record = trial
             .edit(&record, |parts| match step {
@@ -81,16 +90,16 @@ impl<S: Feed> Role<S> {
             }
             Self::Reader(trial) => {
                 let mut copy = Copy::new(&trial, Realms::all()).await?;
-                for _ in 0..PULLS {
-                    let batch = copy.ask(None, true).await?;
+                for buckets in PARTS.iter().chain([&(0..=u8::MAX)]).cycle().take(PULLS) {
+                    let batch = copy.ask(None, Some(buckets.clone())).await?;
                     trial.require(
                         batch.next.is_none(),
                         "a page with few changes was not the last",
                     )?;
-                    let sums = batch.head.sums.clone();
+                    let sums = batch.sums.clone();
                     let position = copy.apply(batch, None)?;
                     copy.go_to(position);
-                    agree(&trial, sums.as_ref(), &copy.sums())?;
+                    agree(&trial, sums.as_ref(), &copy.sums_of(buckets))?;
                 }
                 Ok(())
             }

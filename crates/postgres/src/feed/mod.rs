@@ -9,6 +9,7 @@ mod slot;
 mod staleness;
 mod statements;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
@@ -23,7 +24,7 @@ use self::place::Place;
 use self::read::State;
 pub(super) use self::slot::Slot;
 use self::statements::{
-    FORGET, HEAD, MOST_CHANGES, NEWS, NEWS_OF_OPEN, PAGE, PULL, STATE, SUMS, limit, names,
+    FORGET, HEAD, MOST_CHANGES, NEWS, NEWS_OF_OPEN, PAGE, PULL, STATE, SUMS, bounds, limit, names,
 };
 use super::PostgresStore;
 use super::error::because;
@@ -46,23 +47,15 @@ const STEPS: usize = 20;
 /// The connection is closed if a call fails or is dropped. If a call is dropped while the connection is opened, the next
 /// call has it. No call has a time-out except the opening of the connection: drop its future.
 impl Feed for PostgresStore {
-    fn head<'a>(
-        &'a self,
-        realms: &'a Realms,
-        with_sums: bool,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    fn head(&self) -> BoxFuture<'_, Result<Head, StoreError>> {
         Box::pin(async move {
             let mut link = self.link(true).await?;
-            let (rows, sums) = link
-                .with_sums(with_sums.then_some(realms), async |link| {
-                    let query = link.tables.query(HEAD);
-                    query.fetch_all(&mut link.connection).await
-                })
-                .await?;
-            let state = rows.first().map(|row| State::of(row, "head"));
-            let state = state.transpose()?.flatten().ok_or_else(set_back)?;
+            let query = link.tables.query(HEAD);
+            let row = query.fetch_one(&mut link.connection).await;
+            let row = row.map_err(|error| refused(&error))?;
+            let state = State::of(&row, "head")?.ok_or_else(set_back)?;
             self.keep(link);
-            Ok(state.head(sums))
+            Ok(state.head())
         })
     }
 
@@ -103,14 +96,14 @@ impl Feed for PostgresStore {
         realms: &'a Realms,
         since: &'a Position,
         after: Option<&'a KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> BoxFuture<'a, Result<Changes, StoreError>> {
         Box::pin(async move {
             let Some(since) = Place::read(since) else {
                 return Ok(Changes::Lost);
             };
             let mut link = self.link(false).await?;
-            let answer = link.pull(realms, &since, after, with_sums).await?;
+            let answer = link.pull(realms, &since, after, sums_of).await?;
             let Some(batch) = answer else {
                 // The connection is not kept: the next one sees to the tables.
                 return Ok(Changes::Lost);
@@ -162,10 +155,11 @@ impl Link {
         realms: &Realms,
         since: &Place,
         after: Option<&KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> Result<Option<Batch>, StoreError> {
         let is_first_page = after.is_none();
-        if self.is_quiet && is_first_page && !with_sums {
+        let sums_of = sums_of.filter(|_| is_first_page);
+        if self.is_quiet && is_first_page && sums_of.is_none() {
             let Some((head, is_news)) = self.news(since).await? else {
                 return Ok(None);
             };
@@ -180,8 +174,7 @@ impl Link {
             let query = query.bind(limit(PAGE + 1)).bind(limit(MOST_CHANGES + 1));
             query.fetch_all(&mut link.connection).await
         };
-        let realms_of_sums = (with_sums && is_first_page).then_some(realms);
-        let (rows, sums) = self.with_sums(realms_of_sums, ask).await?;
+        let (rows, sums) = self.with_sums(realms, sums_of, ask).await?;
         let mut states = rows.iter().filter_map(|row| match column(row, SEEN - 1) {
             Ok(None::<&str>) => None,
             _ => Some(State::of(row, "pull")),
@@ -190,7 +183,8 @@ impl Link {
         let Some(state) = state.filter(|state| state.continues(since)) else {
             return Ok(None);
         };
-        let batch = read::batch(&rows, realms, state.head(sums), after)?;
+        let mut batch = read::batch(&rows, realms, state.head(), after)?;
+        batch.sums = sums;
         if is_first_page {
             self.is_quiet = batch.records.is_empty() && batch.gone.is_empty();
         }
@@ -212,22 +206,25 @@ impl Link {
         let Some(state) = state.filter(|state| state.continues(since)) else {
             return Ok(None);
         };
-        Ok(Some((state.head(None), column(&row, SEEN + STATE)?)))
+        Ok(Some((state.head(), column(&row, SEEN + STATE)?)))
     }
 
-    /// An answer, and the sums of the state that it is of, if they are asked for.
+    /// An answer, and the sums of these buckets in the state that it is of.
     async fn with_sums(
         &mut self,
-        realms: Option<&Realms>,
+        realms: &Realms,
+        sums_of: Option<RangeInclusive<u8>>,
         ask: impl AsyncFnOnce(&mut Self) -> Result<Vec<PgRow>, sqlx::Error>,
     ) -> Result<(Vec<PgRow>, Option<Sums>), StoreError> {
         let answer = async {
-            let Some(realms) = realms else {
+            let Some(buckets) = sums_of else {
                 return Ok((ask(self).await?, None));
             };
             sqlx::raw_sql(BEGIN).execute(&mut self.connection).await?;
             let rows = ask(self).await?;
+            let (from, until) = bounds(&buckets);
             let query = self.tables.query(SUMS).bind(names(realms));
+            let query = query.bind(from).bind(until);
             let sums = query.fetch_all(&mut self.connection).await?;
             sqlx::raw_sql("COMMIT")
                 .execute(&mut self.connection)

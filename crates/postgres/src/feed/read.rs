@@ -71,10 +71,9 @@ impl State {
         self.place.history == since.history && since.snapshot.xmin >= self.pruned
     }
 
-    pub(super) fn head(&self, sums: Option<Sums>) -> Head {
+    pub(super) fn head(&self) -> Head {
         let mut head = Head::new(self.place.position(), self.staleness);
         head.longest_staleness = self.longest_staleness;
-        head.sums = sums;
         head
     }
 }

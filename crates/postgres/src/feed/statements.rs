@@ -1,5 +1,6 @@
 //! The statements of the feed. Each has a comment with its name, by which it is found in `pg_stat_statements`.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use tower_api_key::replica::Realms;
@@ -171,7 +172,7 @@ fn prefixed(table: &str) -> String {
 }
 
 /// The sums that [`Sums`](tower_api_key::replica::Sums) defines, by the first byte of the digests. `$1` has the realms
-/// or is NULL. Scopes and caveats may be in any order, and more than once, in a row that was written by hand.
+/// or is NULL, `$2` and `$3` are the [`bounds`] of the buckets. Scopes and caveats may be in any order, and more than once, in a row that was written by hand.
 pub(super) const SUMS: &str = concat!(
     "/* tower-api-key sums */ SELECT ",
     seen!("sums"),
@@ -191,6 +192,7 @@ pub(super) const SUMS: &str = concat!(
             ), 'UTF8')), 1, 8), 'hex'))::pg_catalog.bit(64)::pg_catalog.int8)::pg_catalog.text AS sum
     FROM @.tower_api_keys AS keys
     WHERE pg_catalog.octet_length(keys.digest) @= 32
+        AND keys.digest @>= $2 AND keys.digest @< $3
         AND ($1::pg_catalog.text[] IS NULL OR keys.realm @= ANY ($1))
     GROUP BY 1
 ) AS found ON true"
@@ -210,6 +212,15 @@ pub(super) const FORGET: &str = concat!(
 pub(super) fn names(realms: &Realms) -> Option<Vec<String>> {
     let named = realms.named()?;
     Some(named.iter().map(ToString::to_string).collect())
+}
+
+/// Below the first digest of some buckets, and above the last of 32 bytes.
+pub(super) fn bounds(buckets: &RangeInclusive<u8>) -> (Vec<u8>, Vec<u8>) {
+    let after = match buckets.end().checked_add(1) {
+        Some(next) => vec![next],
+        None => vec![u8::MAX; 33],
+    };
+    (vec![*buckets.start()], after)
 }
 
 pub(super) fn limit(count: usize) -> i64 {

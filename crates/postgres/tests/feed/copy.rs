@@ -22,7 +22,7 @@ impl Copy {
     }
 
     pub(super) async fn of_realms(feed: &PostgresStore, realms: Realms) -> Self {
-        let head = feed.head(&realms, false).await.unwrap();
+        let head = feed.head().await.unwrap();
         let mut copy = Self {
             feed: feed.clone(),
             realms,
@@ -56,7 +56,7 @@ impl Copy {
         loop {
             let asked = self
                 .feed
-                .changes(&self.realms, &self.position, after.as_ref(), false);
+                .changes(&self.realms, &self.position, after.as_ref(), None);
             let Changes::Since(batch) = asked.await? else {
                 return Ok(None);
             };
@@ -86,12 +86,14 @@ impl Copy {
 
     /// The sums of the database, at the state to which the copy is brought up.
     pub(super) async fn sums_there(&mut self) -> Sums {
-        let asked = self.feed.changes(&self.realms, &self.position, None, true);
+        let asked = self
+            .feed
+            .changes(&self.realms, &self.position, None, Some(0..=u8::MAX));
         let Changes::Since(batch) = asked.await.unwrap() else {
             panic!("it is another history");
         };
         assert!(batch.next.is_none());
-        let sums = batch.head.sums.clone().expect("they were asked for");
+        let sums = batch.sums.clone().expect("they were asked for");
         let head = batch.head.position;
         for record in batch.records {
             self.records.insert(*record.digest().as_bytes(), record);

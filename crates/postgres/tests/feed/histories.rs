@@ -175,7 +175,7 @@ async fn a_session_that_ends_ends_no_history() {
 
 async fn is_elsewhere(copy: &Copy, there: &PostgresStore) {
     let asked = there
-        .changes(&Realms::all(), &copy.position, None, false)
+        .changes(&Realms::all(), &copy.position, None, None)
         .await;
     assert!(matches!(asked.unwrap(), Changes::Lost));
     assert_eq!(Copy::of(there).await.records, copy.records);
@@ -204,7 +204,7 @@ async fn r22_a_restored_dump_is_another_home() {
     let restored = connect(&there).await;
     is_elsewhere(&copy, &restored).await;
     // Copies of the database that was there before may count on any staleness.
-    let head = restored.head(&Realms::all(), false).await.unwrap();
+    let head = restored.head().await.unwrap();
     assert_eq!(head.longest_staleness, std::time::Duration::from_mins(10));
     // The numbers of transactions that ran elsewhere are gone.
     let mut connection = PgConnection::connect(&there).await.unwrap();

@@ -148,7 +148,7 @@ async fn pages(store: &PostgresStore, copy: &Copy) -> (usize, BTreeSet<[u8; 32]>
     let (mut after, mut gone, mut records, mut count) = (None, BTreeSet::new(), 0, 0);
     loop {
         let realms = Realms::all();
-        let asked = store.changes(&realms, &copy.position, after.as_ref(), false);
+        let asked = store.changes(&realms, &copy.position, after.as_ref(), None);
         let Changes::Since(batch) = asked.await.unwrap() else {
             panic!("it is the same history");
         };
@@ -210,7 +210,7 @@ async fn r22_after_more_removals_than_a_pull_takes_a_reader_begins_anew() {
     let one = "INSERT INTO tower_api_key_changes (xid, digest) VALUES (pg_current_xact_id(), sha256('one'))";
     execute(&url, one).await.unwrap();
     let realms = Realms::all();
-    let asked = store.changes(&realms, &copy.position, None, false).await;
+    let asked = store.changes(&realms, &copy.position, None, None).await;
     assert!(matches!(asked.unwrap(), Changes::Lost));
 }
 
@@ -221,7 +221,7 @@ async fn a_schema_from_before_is_migrated() {
     execute(&url, UNDO_REMOVALS).await.unwrap();
     execute(&url, &dead("1, 70")).await.unwrap();
     let store = connect(&url).await;
-    let error = store.head(&Realms::all(), false).await.unwrap_err();
+    let error = store.head().await.unwrap_err();
     let advice = "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres: the schema is of \
                   version 13, and 14 is needed";
     assert_eq!(super::super::errors::source(&error), advice);

@@ -28,7 +28,7 @@ async fn a_schema_without_the_feed_serves_requests_and_no_replica() {
     let store = connect(&url).await;
     let ring = ring_over(store.clone());
     let issued = issue(&ring, "read").await;
-    let error = store.head(&Realms::all(), false).await.unwrap_err();
+    let error = store.head().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema);
     let advice = "run `tower-api-key migrate`, or apply the migrations of tower-api-key-postgres: the schema is of \
                   version 7, and 14 is needed";
@@ -40,7 +40,7 @@ async fn a_schema_without_the_feed_serves_requests_and_no_replica() {
     ring.verify(issued.secret().expose().as_bytes())
         .await
         .unwrap();
-    store.head(&Realms::all(), false).await.unwrap();
+    store.head().await.unwrap();
     assert_eq!(store.page(&Realms::all(), None).await.unwrap().len(), 1);
 }
 
@@ -58,7 +58,7 @@ async fn a_newer_schema_is_read_if_it_says_that_it_can_be() {
         .unwrap();
     let store = connect(&url).await;
     issue(&ring_over(store.clone()), "read").await;
-    store.head(&Realms::all(), false).await.unwrap();
+    store.head().await.unwrap();
     // A service that migrates as it starts goes on too.
     assert_eq!(patient().migrate(&url).await.unwrap(), 0);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgPool};
 use tower_api_key::RevocationReason;
-use tower_api_key::replica::{Feed, Head, Realms};
+use tower_api_key::replica::{Feed, Head};
 use tower_api_key::store::StoreErrorKind;
 use tower_api_key_postgres::{InTransaction, PostgresStore};
 
@@ -16,7 +16,7 @@ use tower_api_key_test_support::support::issue;
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn head(store: &PostgresStore) -> Head {
-    store.head(&Realms::all(), false).await.unwrap()
+    store.head().await.unwrap()
 }
 
 #[tokio::test]

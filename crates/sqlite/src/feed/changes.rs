@@ -1,5 +1,6 @@
 //! Records in pages, in the order of their digests.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::{Connection, Row, params};
@@ -16,10 +17,10 @@ const PAGE: usize = 5_000;
 const REALM: usize = sql::Row::COLUMNS.len();
 const CHANGED: usize = REALM + 1;
 
-/// `?1` names the realms as a JSON array, or is NULL for all of them.
+/// `?1` names the realms as a JSON array, or is NULL for all of them. The digests are between `?2` and `?4`.
 static RECORDS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {}, realm FROM api_keys WHERE digest > ?2
+        "SELECT {}, realm FROM api_keys WHERE digest > ?2 AND digest < ?4
             AND (?1 IS NULL OR +realm IN (SELECT value FROM json_each(?1)))
         ORDER BY digest LIMIT ?3",
         sql::Row::NAMES
@@ -37,6 +38,9 @@ static SINCE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Above each digest.
+const END: [u8; 33] = [u8::MAX; 33];
+
 /// The records that can be read, in any number of which the first is after `after`.
 pub(super) fn page(
     reading: &Connection,
@@ -49,7 +53,7 @@ pub(super) fn page(
     let mut page = Vec::new();
     loop {
         let mut last = Vec::new();
-        let read = each(reading, realms, &after, PAGE, |row, record| {
+        let read = each(reading, realms, (&after, &END), PAGE, |row, record| {
             if page.is_empty() && record.is_none() {
                 last = row
                     .get_ref(1)?
@@ -68,18 +72,34 @@ pub(super) fn page(
     }
 }
 
-/// Calls `take` for each row of these realms after a digest, up to a number of them, with its record if it can be
-/// read. Returns how many there were.
-pub(super) fn each(
+/// Calls `take` for each row of these buckets and realms, with its record if it can be read.
+pub(super) fn each_of(
     reading: &Connection,
     realms: &Realms,
-    after: &[u8],
+    buckets: &RangeInclusive<u8>,
+    mut take: impl FnMut(Option<Arc<KeyRecord>>) -> Result<(), Unread>,
+) -> Result<(), Unread> {
+    let after = [*buckets.start()];
+    let until = buckets.end().checked_add(1).map(|next| [next]);
+    let until = until.as_ref().map_or(&END[..], |next| next);
+    each(reading, realms, (&after, until), usize::MAX, |_, record| {
+        take(record)
+    })?;
+    Ok(())
+}
+
+/// Calls `take` for each row of these realms between two digests, up to a number of them, with its record if it can be
+/// read. Returns how many there were.
+fn each(
+    reading: &Connection,
+    realms: &Realms,
+    (after, until): (&[u8], &[u8]),
     most: usize,
     mut take: impl FnMut(&Row<'_>, Option<Arc<KeyRecord>>) -> Result<(), Unread>,
 ) -> Result<usize, Unread> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut statement = reading.prepare_cached(&RECORDS)?;
-    let mut rows = statement.query(params![names(realms), after, most])?;
+    let mut rows = statement.query(params![names(realms), after, most, until])?;
     let mut of = RealmOf::default();
     let mut read = 0;
     while let Some(row) = rows.next()? {

@@ -8,6 +8,7 @@ mod staleness;
 mod sums;
 
 use std::future::{pending, ready};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
@@ -35,18 +36,11 @@ const MOST_CHANGES: i64 = 200_000;
 /// thread looks at the end of the log each millisecond. Each call compares the files at the path with those that are
 /// open, before and after it reads. If they differ, the call is an error, and the store opens the files at the path.
 impl Feed for SqliteStore {
-    fn head<'a>(
-        &'a self,
-        realms: &'a Realms,
-        with_sums: bool,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        let (realms, hints) = (realms.clone(), Arc::clone(&self.0.hints));
-        self.follow(move |reading, place, asked| {
+    fn head(&self) -> BoxFuture<'_, Result<Head, StoreError>> {
+        let hints = Arc::clone(&self.0.hints);
+        self.follow(move |reading, place, _| {
             require_intact(reading, place)?;
-            let (mark, mut head) = position::now(reading, place)?;
-            if with_sums {
-                head.sums = Some(sums::of(reading, place, &realms, asked)?);
-            }
+            let (mark, head) = position::now(reading, place)?;
             hints.told(mark.seq);
             Ok(head)
         })
@@ -69,22 +63,22 @@ impl Feed for SqliteStore {
         realms: &'a Realms,
         since: &'a Position,
         after: Option<&'a KeyDigest>,
-        with_sums: bool,
+        sums_of: Option<RangeInclusive<u8>>,
     ) -> BoxFuture<'a, Result<Changes, StoreError>> {
         let Some(since) = Mark::of(since) else {
             return Box::pin(ready(Ok(Changes::Lost)));
         };
         let (realms, after, hints) = (realms.clone(), after.copied(), Arc::clone(&self.0.hints));
         self.follow(move |reading, place, asked| {
-            let (mark, mut head) = position::now(reading, place)?;
+            let (mark, head) = position::now(reading, place)?;
             let is_much = mark.seq.saturating_sub(since.seq) > MOST_CHANGES;
             if is_much || !since.is_before(&mark, reading)? {
                 return Ok(Changes::Lost);
             }
-            if with_sums && after.is_none() {
-                head.sums = Some(sums::of(reading, place, &realms, asked)?);
-            }
             let mut batch = Batch::new(head);
+            if let Some(buckets) = sums_of.filter(|_| after.is_none()) {
+                batch.sums = Some(sums::of(reading, place, &realms, &buckets, asked)?);
+            }
             if mark.seq != since.seq {
                 changes::since(reading, &realms, since.seq, after, &mut batch)?;
             }

@@ -1,5 +1,6 @@
-//! The checksums of all records, by going through them.
+//! The checksums of some buckets, by going through their records.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 
 use rusqlite::Connection;
@@ -33,11 +34,12 @@ pub(super) fn of(
     reading: &Connection,
     place: &Place,
     realms: &Realms,
+    buckets: &RangeInclusive<u8>,
     asked: &Asked,
 ) -> Result<Sums, Unread> {
     let mut sums = Sums::new();
     let mut rows = 0_u32;
-    changes::each(reading, realms, &[], usize::MAX, |_, record| {
+    changes::each_of(reading, realms, buckets, |record| {
         if let Some(record) = record {
             sums.add(&record);
         }

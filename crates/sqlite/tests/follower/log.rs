@@ -211,7 +211,7 @@ async fn an_answer_of_many_keys_has_pages() {
 async fn r22_after_more_changes_than_a_pull_takes_a_reader_begins_anew() {
     let folder = Folder::new();
     let (store, _, other) = all(&folder);
-    let head = store.head(&Realms::all(), false).await.unwrap();
+    let head = store.head().await.unwrap();
     let log = |rows: u32| {
         let log = "WITH RECURSIVE number (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < ?1)
             INSERT INTO api_key_changes (token, digest) SELECT random(), randomblob(32) FROM number";
@@ -219,7 +219,7 @@ async fn r22_after_more_changes_than_a_pull_takes_a_reader_begins_anew() {
     };
     let asked = async || {
         let realms = Realms::all();
-        let asked = store.changes(&realms, &head.position, None, false);
+        let asked = store.changes(&realms, &head.position, None, None);
         asked.await.unwrap()
     };
     log(200_000);
@@ -235,7 +235,7 @@ async fn r22_after_more_changes_than_a_pull_takes_a_reader_begins_anew() {
 async fn a_position_of_another_kind_is_lost() {
     let folder = Folder::new();
     let (store, ..) = all(&folder);
-    let position = store.head(&Realms::all(), false).await.unwrap().position;
+    let position = store.head().await.unwrap().position;
     for text in [
         "",
         "1",
@@ -247,7 +247,7 @@ async fn a_position_of_another_kind_is_lost() {
     ] {
         let asked = Position::new(text);
         let changes = store
-            .changes(&Realms::all(), &asked, None, false)
+            .changes(&Realms::all(), &asked, None, None)
             .await
             .unwrap();
         assert!(matches!(changes, Changes::Lost), "{text}");

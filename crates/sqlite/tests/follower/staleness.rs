@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tower_api_key::replica::{Feed, Realms};
+use tower_api_key::replica::Feed;
 use tower_api_key::store::StoreErrorKind;
 use tower_api_key_sqlite::SqliteStore;
 
@@ -15,7 +15,7 @@ const fn milliseconds(number: u64) -> Duration {
 
 /// The staleness now, and the longest one of the last twenty minutes.
 async fn stated(store: &SqliteStore) -> (Duration, Duration) {
-    let head = store.head(&Realms::all(), false).await.unwrap();
+    let head = store.head().await.unwrap();
     assert_eq!(store.staleness().await.unwrap(), head.staleness);
     (head.staleness, head.longest_staleness)
 }
