@@ -422,6 +422,7 @@ fn sums_of_something_else_are_caught() {
     );
     is_caught(Fault::SumsEveryRealm, clause, "the sums of the buckets");
     is_caught(Fault::SumsTheStateBefore, clause, "the sums of the buckets");
+    is_caught(Fault::SumsEveryBucket, clause, "the sums of the buckets");
     is_caught(
         Fault::SumsUnasked,
         clause,

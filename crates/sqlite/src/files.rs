@@ -45,8 +45,13 @@ impl Files {
     pub(super) fn look_before_opening(place: &Origin) -> Result<Self, StoreError> {
         let files = Self::look(place)?;
         refuse_mount(place, &files.real)?;
-        refuse_deleted(place, &files)?;
+        files.refuse_deleted(place)?;
         Ok(files)
+    }
+
+    /// Refuses a file that this process has open with a log that was deleted.
+    pub(super) fn refuse_deleted(&self, place: &Origin) -> Result<(), StoreError> {
+        refuse_deleted(place, self)
     }
 
     /// The name by which SQLite opens the file.

@@ -125,6 +125,11 @@ impl Core {
         if !files.same_main(&before) || Files::look(place)? != files {
             return Ok(false);
         }
+        // Another store of this process may have opened the file with a log that was removed since. SQLite has one index
+        // for all of them, which no other process would see.
+        if files.refuse_deleted(place).is_err() {
+            return Ok(false);
+        }
         self.readers.put(readers);
         self.waiting.put(waiting);
         self.management.put(management);

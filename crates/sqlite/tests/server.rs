@@ -119,13 +119,29 @@ pub(super) fn mv(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// Opens the file as soon as no store of this process holds a deleted log.
-pub(super) async fn opens(path: &Path) -> KeyRing {
+/// A key, as soon as the store can issue one: it opens its file again if the server has taken the log of the replaced
+/// one away.
+pub(super) async fn issued_in_time(ring: &KeyRing) -> Issued {
+    let mut last = None;
     for _ in 0..6_000 {
-        if let Ok(store) = SqliteStore::open_existing(path) {
-            return ring_over(store);
+        match ring.issue(Grant::new("bob")).await {
+            Ok(issued) => return issued,
+            Err(error) => last = Some(error),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("the file cannot be opened");
+    panic!("no key can be issued: {last:?}");
+}
+
+/// Opens the file as soon as no store of this process holds a deleted log.
+pub(super) async fn opens(path: &Path) -> KeyRing {
+    let mut last = None;
+    for _ in 0..6_000 {
+        match SqliteStore::open_existing(path) {
+            Ok(store) => return ring_over(store),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the file cannot be opened: {last:?}");
 }

@@ -13,7 +13,7 @@ use tower_api_key_sqlite::SqliteStore;
 
 use crate::backups::settled;
 use crate::server::{
-    REVOKED, becomes, mv, opens, revoke, server as store_and_ring, vacuum, verdict,
+    REVOKED, becomes, issued_in_time, mv, opens, revoke, server as store_and_ring, vacuum, verdict,
 };
 use crate::sharing::ring_over;
 use tower_api_key_test_support::folder::Folder;
@@ -99,7 +99,7 @@ async fn r22_a_key_that_was_refused_stays_refused_if_an_older_file_takes_the_pla
     let other = opens(&path).await;
     assert_eq!(verdict(&other, &issued).await, Ok(()));
     // The replica has read the new file once it knows a key that only this has.
-    let later = other.issue(Grant::new("bob")).await.unwrap();
+    let later = issued_in_time(&other).await;
     becomes(&server, &later, Ok(())).await;
     assert_eq!(verdict(&server, &issued).await, REVOKED);
 }
