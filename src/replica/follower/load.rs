@@ -45,16 +45,13 @@ impl Follower {
         let State::Comparing(comparing) = &mut self.state else {
             return;
         };
-        match batch.sums {
-            Some(sums) => {
-                comparing.walk.is_comparing = true;
-                actions.push(Action::Compare(buckets, sums));
-            }
-            None => {
-                let since = comparing.since.clone();
-                actions.push(Action::EndComparisons);
-                self.load_all(since, now, actions);
-            }
+        if let Some(sums) = batch.sums {
+            comparing.walk.is_comparing = true;
+            actions.push(Action::Compare(buckets, sums));
+        } else {
+            let since = comparing.since.clone();
+            actions.push(Action::EndComparisons);
+            self.load_all(since, now, actions);
         }
     }
 
