@@ -131,9 +131,11 @@ pub(crate) async fn reports(name: &str, store: impl KeyStore) {
     let ring = builder.build(store).unwrap();
     println!("\n{name}: a report on every key");
     let few = ReportQuery::new();
-    whole("few with findings", &ring, &few).await;
-    let all = few.unused_for(DAY).expiring_within(200 * DAY);
-    whole("all with findings", &ring, &all).await;
+    let all = few.clone().unused_for(DAY).expiring_within(200 * DAY);
+    for (what, query) in [("few with findings", few), ("all with findings", all)] {
+        whole(&format!("{what}, by id"), &ring, &query).await;
+        whole(what, &ring, &query.in_any_order()).await;
+    }
 }
 
 /// All pages of a report.

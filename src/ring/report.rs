@@ -23,7 +23,8 @@ use crate::store::{KeyUsage, ListQuery, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
 impl KeyRing {
-    /// Judges the next keys of this realm, in the order of their ids, and returns those that have findings.
+    /// Judges the next keys of this realm, in the order of their ids or in
+    /// [any](ReportQuery::in_any_order), and returns those that have findings.
     ///
     /// A page judges up to [`limit`](ReportQuery::limit) keys, so that it may have none with findings although more
     /// keys follow: the report ends if [`ReportPage::next`] is `None`. Keys that are over have no findings. All of a
@@ -105,6 +106,10 @@ impl KeyRing {
                 let view = KeyView::new(record, now).last_used(last_used);
                 report.keys.push(ReportedKey::new(view, found, usage));
             }
+        }
+        let id = |key: &ReportedKey| key.view().record().id();
+        if !report.keys.is_sorted_by_key(id) {
+            report.keys.sort_by_cached_key(id);
         }
         Ok(report)
     }

@@ -56,10 +56,11 @@ use crate::time::Timestamp;
 ///   If a write does not [describe](super::Write::describes) the key, both are left as they are.
 /// - **Listing.** A list holds the records that the query [matches](ListQuery::matches), up to its
 ///   limit. It is in the order of the ids, which is that of their bytes, or, if the query says so, in
-///   that of the times of issue, the newest first. It compares texts to the byte, and begins after
+///   that of the times of issue, the newest first. If the query is [in any order](ListQuery::in_any_order), the store may
+///   choose another, and ends a page before the limit for it. A list compares texts to the byte, and begins after
 ///   [`after`](ListQuery::after) whether that record exists or not. [`Page::next`] is the place of the
-///   last record if others come after it, so that pages show everything once, even if keys are issued
-///   meanwhile. A record that cannot be read keeps no other from the list: it is in
+///   last record, or one after it in an order of the store's, if others come after it, so that pages show everything once, even if keys are issued
+///   or removed meanwhile. A record that cannot be read keeps no other from the list: it is in
 ///   [`Page::unreadable`], with its id, and counts towards the limit. If it is unknown whether it meets
 ///   a filter, it may be left out.
 /// - **Purge.** [`purge`](Self::purge) removes all records that ended by its time and nothing else. A

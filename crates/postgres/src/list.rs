@@ -26,10 +26,13 @@ const DIALECT: Dialect = Dialect {
     has_scope: ":scope = ANY (string_to_array(scopes, ' '))",
     plain_realm: "realm",
     plain_id: "(id || '')",
+    // A table of Postgres has no order that stays.
+    stored_by: None,
     few_in_index: 20_000,
     few_in_table: 20_000,
     place: |number, value| match value {
         Value::Number(_) => format!("${number}::pg_catalog.int8"),
+        Value::Bytes(_) => format!("${number}::pg_catalog.bytea"),
         Value::Text(_) | Value::Raw(_) => format!("${number}::pg_catalog.text"),
     },
     // Materialised, so that the planner does not find the ids again in another way.
@@ -145,6 +148,7 @@ pub(super) fn bound(
         query = match value {
             Value::Number(number) => query.bind(number),
             Value::Text(text) => query.bind(text),
+            Value::Bytes(bytes) => query.bind(bytes),
             Value::Raw(bytes) => query.bind(String::from_utf8_lossy(&bytes).into_owned()),
         };
     }

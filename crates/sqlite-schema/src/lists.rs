@@ -16,11 +16,12 @@ pub const DIALECT: Dialect = Dialect {
     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
     plain_realm: "+realm",
     plain_id: "+id",
+    stored_by: Some("digest"),
     few_in_index: 50_000,
     few_in_table: 5_000,
     place: |number, value| match value {
         Value::Raw(_) => format!("CAST(?{number} AS TEXT)"),
-        Value::Number(_) | Value::Text(_) => format!("?{number}"),
+        Value::Number(_) | Value::Text(_) | Value::Bytes(_) => format!("?{number}"),
     },
     among: |found| (String::new(), format!("id IN ({found})")),
 };

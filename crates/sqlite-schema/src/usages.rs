@@ -1,7 +1,7 @@
 //! What keys were used for: rows of their own, which no verdict reads.
 
-/// From this many keys in their order on, the rows between the first and the last are read in one go.
-pub const MANY: usize = 500;
+use tower_api_key::KeyId;
+use tower_api_key::store::KeyUsage;
 
 macro_rules! select {
     ($condition:literal) => {
@@ -16,8 +16,8 @@ macro_rules! select {
 /// What is known of a key: of this realm `?1` and this id `?2`.
 pub const SELECT: &str = select!("key_id = ?2");
 
-/// The same of the keys from one id `?2` to another `?3`.
-pub const SELECT_BETWEEN: &str = select!("key_id BETWEEN ?2 AND ?3");
+/// The same of the first `?4` keys from one id `?2` to another `?3`.
+pub const SELECT_BETWEEN: &str = select!("key_id BETWEEN ?2 AND ?3 ORDER BY key_id LIMIT ?4");
 
 /// A row if there is a key of this id `?1` in this realm `?2`.
 pub const IS_THERE: &str = "SELECT 1 FROM main.api_keys WHERE id = ?1 AND realm = ?2";
@@ -30,3 +30,67 @@ pub const PUT: &str = "INSERT INTO main.api_key_usage (realm, key_id, scopes, sc
      scopes_first = excluded.scopes_first, scopes_last = excluded.scopes_last, \
      networks = excluded.networks, networks_first = excluded.networks_first, \
      networks_further = excluded.networks_further";
+
+/// Finds what is known of many keys, in few statements: if the rows of these keys are next to each other, it reads many
+/// at a time, and if others are between them, it passes those over.
+#[derive(Debug)]
+pub struct Walk {
+    /// In order, each with its place.
+    ids: Vec<(KeyId, usize)>,
+    /// The first that is not found yet.
+    next: usize,
+    most: usize,
+    found: Vec<KeyUsage>,
+}
+
+impl Walk {
+    const FIRST: usize = 64;
+    const LEAST: usize = 2;
+    const MOST: usize = 16_384;
+
+    /// Of these keys, in any order.
+    pub fn of(ids: &[KeyId]) -> Self {
+        let mut ids: Vec<_> = ids.iter().copied().zip(0..).collect();
+        ids.sort_unstable();
+        Self {
+            next: 0,
+            most: Self::FIRST.min(ids.len()),
+            found: vec![KeyUsage::new(); ids.len()],
+            ids,
+        }
+    }
+
+    /// The next [`SELECT_BETWEEN`]: the ids from which and to which it reads, and how many rows. `None` if all is found.
+    pub fn next(&self) -> Option<(KeyId, KeyId, usize)> {
+        let ((first, _), (last, _)) = (self.ids.get(self.next)?, self.ids.last()?);
+        Some((*first, *last, self.most))
+    }
+
+    /// Takes the rows that it read, in order.
+    pub fn take(&mut self, rows: &[(String, KeyUsage)]) {
+        let mut asked_for = 0;
+        for (row, usage) in rows {
+            let ids = &self.ids[self.next..];
+            self.next += ids.partition_point(|(id, _)| id.as_str() < row.as_str());
+            while let Some((id, place)) = self.ids.get(self.next)
+                && id.as_str() == row
+            {
+                self.found[*place] = usage.clone();
+                self.next += 1;
+                asked_for += 1;
+            }
+        }
+        if rows.len() < self.most {
+            self.next = self.ids.len();
+        } else if asked_for * 2 > rows.len() {
+            self.most = (self.most * 4).min(Self::MOST);
+        } else {
+            self.most = (self.most / 8).max(Self::LEAST);
+        }
+    }
+
+    /// What is known of the keys, in the order in which they were given.
+    pub fn found(self) -> Vec<KeyUsage> {
+        self.found
+    }
+}

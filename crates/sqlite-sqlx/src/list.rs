@@ -29,7 +29,7 @@ pub(super) async fn list(
         let rows = rows.map_err(|error| place.sqlx(error))?;
         for row in &rows {
             let last_used = column(row, Row::COLUMNS.len()).map_err(|error| place.sqlx(error))?;
-            if !page.take(position(row), record(row, 0, realm, place), last_used) {
+            if !page.take(position(row, way), record(row, 0, realm, place), last_used) {
                 return Ok(page.page());
             }
         }
@@ -56,11 +56,16 @@ async fn way(
     Ok(asked.other_way())
 }
 
-fn position(row: &SqliteRow) -> Position {
+fn position(row: &SqliteRow, way: Way) -> Position {
     // Whatever the column holds: a text is its bytes.
-    let id = column::<Option<&[u8]>>(row, 0).ok().flatten();
+    let bytes = |place| column::<Option<&[u8]>>(row, place).ok().flatten();
+    let bytes = |place| bytes(place).unwrap_or_default().to_vec();
     let issued_at = column::<i64>(row, 5).unwrap_or(-1);
-    Position::new(id.unwrap_or_default().to_vec(), issued_at)
+    let position = Position::new(bytes(0), issued_at);
+    match way {
+        Way::Stored => position.stored_by(bytes(1)),
+        _ => position,
+    }
 }
 
 pub(super) async fn realms(

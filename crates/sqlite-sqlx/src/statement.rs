@@ -19,7 +19,7 @@ pub(super) fn composed(statement: Statement) -> Asked<'static> {
         asked = match value {
             Value::Number(number) => asked.bind(number),
             Value::Text(text) => asked.bind(text),
-            Value::Raw(bytes) => asked.bind(bytes),
+            Value::Raw(bytes) | Value::Bytes(bytes) => asked.bind(bytes),
         };
     }
     asked

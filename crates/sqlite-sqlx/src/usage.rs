@@ -1,13 +1,11 @@
 //! What keys were used for.
 
-use std::collections::HashMap;
-
 use sqlx::Error as SqlError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tower_api_key::store::sql::UsageRow;
 use tower_api_key::store::{KeyUsage, StoreError};
 use tower_api_key::{KeyId, Realm};
-use tower_api_key_sqlite_schema::usages::{IS_THERE, MANY, PUT, SELECT, SELECT_BETWEEN};
+use tower_api_key_sqlite_schema::usages::{IS_THERE, PUT, SELECT, SELECT_BETWEEN, Walk};
 
 use super::place::Place;
 use super::statement::{asked, column, first};
@@ -42,35 +40,25 @@ pub(super) async fn list(
     realm: &Realm,
     ids: &[KeyId],
 ) -> Result<Vec<KeyUsage>, StoreError> {
-    if ids.len() >= MANY && ids.is_sorted() {
-        let found = between(connection, realm, ids).await;
-        return found.map_err(|error| place.sqlx(error));
-    }
-    let mut usages = Vec::with_capacity(ids.len());
-    for &id in ids {
-        let known = known(connection, realm, id).await;
-        let known = known.map_err(|error| place.sqlx(error))?;
-        usages.push(known.unwrap_or_default());
-    }
-    Ok(usages)
+    let found = walked(connection, realm, ids).await;
+    found.map_err(|error| place.sqlx(error))
 }
 
-/// What is known of these keys, which are in order.
-async fn between(
+async fn walked(
     connection: &mut SqliteConnection,
     realm: &Realm,
     ids: &[KeyId],
 ) -> Result<Vec<KeyUsage>, SqlError> {
-    let mut found: HashMap<String, KeyUsage> = HashMap::new();
-    if let [first, .., last] = ids {
+    let mut walk = Walk::of(ids);
+    while let Some((first, last, most)) = walk.next() {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let query = asked(SELECT_BETWEEN).bind(realm.as_str().to_owned());
         let query = query.bind(first.to_string()).bind(last.to_string());
-        for row in query.fetch_all(connection).await? {
-            found.insert(column(&row, 6)?, usage_of(&row)?);
-        }
+        let rows = query.bind(most).fetch_all(&mut *connection).await?;
+        let rows = rows.iter().map(|row| Ok((column(row, 6)?, usage_of(row)?)));
+        walk.take(&rows.collect::<Result<Vec<_>, SqlError>>()?);
     }
-    let known = |id: &KeyId| found.get(id.as_str()).cloned().unwrap_or_default();
-    Ok(ids.iter().map(known).collect())
+    Ok(walk.found())
 }
 
 /// `None` if there is no such key in the realm.

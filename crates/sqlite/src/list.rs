@@ -23,7 +23,7 @@ impl ToSql for Bound<'_> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Number(number) => ValueRef::Integer(*number),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Raw(bytes) => ValueRef::Blob(bytes),
+            Value::Raw(bytes) | Value::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn list(
         while let Some(row) = rows.next()? {
             read += 1;
             let last_used = row.get(Columns::COLUMNS.len())?;
-            if !page.take(position(row)?, readable(row, realm)?, last_used) {
+            if !page.take(position(row, way)?, readable(row, realm)?, last_used) {
                 return Ok(page.page());
             }
         }
@@ -78,14 +78,20 @@ fn way(connection: &Connection, asked: &ListStatements<'_>) -> Result<Way, rusql
     Ok(asked.other_way())
 }
 
-fn position(row: &Row<'_>) -> Result<Position, rusqlite::Error> {
-    let id = match row.get_ref(0)? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
-        _ => Vec::new(),
+fn position(row: &Row<'_>, way: Way) -> Result<Position, rusqlite::Error> {
+    let bytes = |column| {
+        Ok::<_, rusqlite::Error>(match row.get_ref(column)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+            _ => Vec::new(),
+        })
     };
     // The column holds integers only.
     let issued_at = row.get_ref(5)?.as_i64().unwrap_or(-1);
-    Ok(Position::new(id, issued_at))
+    let position = Position::new(bytes(0)?, issued_at);
+    Ok(match way {
+        Way::Stored => position.stored_by(bytes(1)?),
+        _ => position,
+    })
 }
 
 /// An error of SQLite itself ends the list. An error in the row does not.

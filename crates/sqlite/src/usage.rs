@@ -1,12 +1,10 @@
 //! What keys were used for.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tower_api_key::store::sql::UsageRow;
 use tower_api_key::store::{KeyUsage, StoreError};
 use tower_api_key::{KeyId, Realm};
-use tower_api_key_sqlite_schema::usages::{IS_THERE, MANY, PUT, SELECT, SELECT_BETWEEN};
+use tower_api_key_sqlite_schema::usages::{IS_THERE, PUT, SELECT, SELECT_BETWEEN, Walk};
 
 use super::place::Place;
 use super::read::Unread;
@@ -45,28 +43,15 @@ pub(super) fn list(
     // One state of the store for all of them.
     let reading = connection.transaction()?;
     require_intact(&reading, place)?;
-    if ids.len() >= MANY && ids.is_sorted() {
-        return Ok(between(&reading, realm, ids)?);
-    }
-    let known = |id: &KeyId| Ok(known(&reading, realm, *id)?.unwrap_or_default());
-    ids.iter().map(known).collect()
-}
-
-/// What is known of these keys, which are in order: a page of a report reads the table once and not a thousand times.
-fn between(
-    reading: &Transaction<'_>,
-    realm: &Realm,
-    ids: &[KeyId],
-) -> Result<Vec<KeyUsage>, rusqlite::Error> {
-    let mut found: HashMap<String, KeyUsage> = HashMap::new();
-    if let [first, .., last] = ids {
-        let mut statement = reading.prepare_cached(SELECT_BETWEEN)?;
-        let range = params![realm.as_str(), first.as_str(), last.as_str()];
+    let mut statement = reading.prepare_cached(SELECT_BETWEEN)?;
+    let mut walk = Walk::of(ids);
+    while let Some((first, last, most)) = walk.next() {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let range = params![realm.as_str(), first.as_str(), last.as_str(), most];
         let rows = statement.query_map(range, |row| Ok((row.get(6)?, usage_of(row)?)))?;
-        found = rows.collect::<Result<_, _>>()?;
+        walk.take(&rows.collect::<Result<Vec<_>, _>>()?);
     }
-    let known = |id: &KeyId| found.get(id.as_str()).cloned().unwrap_or_default();
-    Ok(ids.iter().map(known).collect())
+    Ok(walk.found())
 }
 
 /// `None` if there is no such key in the realm.

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::stored_place::StoredPlace;
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::time::Timestamp;
 
 /// A place in a list: after a record. It stays the same when that record is gone.
+///
+/// In a list [in any order](super::ListQuery::in_any_order) it may be a place of the store's own instead. It then has the
+/// first of all ids, and a list in another order begins at its beginning.
 ///
 /// As a text, to be kept between two requests, it is the id and the second of issue of that record:
 ///
@@ -24,17 +28,35 @@ use crate::time::Timestamp;
 pub struct Cursor {
     issued_at: Timestamp,
     id: KeyId,
+    stored: Option<StoredPlace>,
 }
 
 impl Cursor {
     /// After the record of this id, which was issued at this time.
     pub fn new(id: KeyId, issued_at: Timestamp) -> Self {
-        Self { issued_at, id }
+        Self {
+            issued_at,
+            id,
+            stored: None,
+        }
     }
 
     /// After this record.
     pub fn of(record: &KeyRecord) -> Self {
         Self::new(record.id(), record.issued_at())
+    }
+
+    /// A place in the order in which the store keeps the keys.
+    pub(crate) const fn in_store(place: StoredPlace) -> Self {
+        Self {
+            issued_at: Timestamp::MAX,
+            id: KeyId::FIRST,
+            stored: Some(place),
+        }
+    }
+
+    pub(crate) const fn stored(self) -> Option<StoredPlace> {
+        self.stored
     }
 
     /// The id of the record.
@@ -52,6 +74,9 @@ impl FromStr for Cursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Ok(place) = text.parse() {
+            return Ok(Self::in_store(place));
+        }
         let invalid = || Error::from(ErrorKind::InvalidCursor);
         let (id, seconds) = text.split_once('-').ok_or_else(invalid)?;
         let is_number = seconds.bytes().all(|byte| byte.is_ascii_digit());
@@ -63,7 +88,10 @@ impl FromStr for Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.id, self.issued_at.as_unix())
+        match self.stored {
+            Some(place) => write!(f, "{place}"),
+            None => write!(f, "{}-{}", self.id, self.issued_at.as_unix()),
+        }
     }
 }
 

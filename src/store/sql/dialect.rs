@@ -28,6 +28,10 @@ pub struct Dialect {
     pub plain_realm: &'static str,
     /// The id, so that no index is taken for it.
     pub plain_id: &'static str,
+    /// The column of bytes in whose order the database keeps the rows of the table, if there is one, and its values never
+    /// change. A list in any order then reads each page of the table once. It is `digest` or `None`: the columns of a row
+    /// have no other of bytes.
+    pub stored_by: Option<&'static str>,
     /// How many keys are put in order for a page, if the index has everything that the query needs. With
     /// a page of 100 of a million keys, a filter that this many meet costs about the same both ways.
     pub few_in_index: i64,

@@ -6,11 +6,12 @@
 //!
 //! # Lists
 //!
-//! A page is read in one of three ways. The keys of a lineage or a subject have an index in which they
+//! A page is read in one of four ways. The keys of a lineage or a subject have an index in which they
 //! are in order. A filter that few keys meet has an index that finds those: their ids are put in order,
 //! and the first of them are read. Everything else is read in order, and passed over if a filter is not
 //! met: a filter that many keys meet fills a page soon. To choose between the last two, the store first
-//! counts, up to a few, because the planner of a database without statistics would guess.
+//! counts, up to a few, because the planner of a database without statistics would guess. A list in any order that would
+//! read everything in order reads it in the order of the table itself, if the database has one.
 //!
 //! A column of numbers that stands with `+ 0` fits no index.
 //!
@@ -27,6 +28,7 @@
 //!     has_scope: "instr(' ' || scopes || ' ', ' ' || :scope || ' ') > 0",
 //!     plain_realm: "realm || ''",
 //!     plain_id: "id || ''",
+//!     stored_by: None,
 //!     few_in_index: 50_000,
 //!     few_in_table: 5_000,
 //!     place: |number, _| format!("?{number}"),

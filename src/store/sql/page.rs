@@ -21,7 +21,10 @@ impl ListStatements<'_> {
     /// way is known to be as good.
     pub fn filters(&self) -> Vec<(Filter, i64)> {
         let query = self.query;
-        if query.lineage.is_some() || query.subject.is_some() {
+        let (is_direct, is_stored) = (self.other_way() == Way::Direct, self.query.after);
+        // Pages of one list are in one order. A place says which.
+        let is_stored = is_stored.is_some_and(|after| after.stored().is_some());
+        if is_direct || is_stored && self.other_way() == Way::Stored {
             return Vec::new();
         }
         let filters = [
@@ -59,9 +62,18 @@ impl ListStatements<'_> {
     pub fn other_way(&self) -> Way {
         if self.query.lineage.is_some() || self.query.subject.is_some() {
             Way::Direct
+        } else if self.may_be_as_stored() {
+            Way::Stored
         } else {
             Way::InOrder
         }
+    }
+
+    /// Whether the order is free, and no page of the list was in that of the ids.
+    fn may_be_as_stored(&self) -> bool {
+        let query = self.query;
+        let is_by_id = query.after.is_some_and(|after| after.stored().is_none());
+        query.any_order && !query.newest_first && !is_by_id && self.dialect.stored_by.is_some()
     }
 
     /// Counts the keys that a filter finds, up to one more than a few.
@@ -76,6 +88,9 @@ impl ListStatements<'_> {
 
     /// Reads records after a place, as many as this and one more: the columns of [`Row`], and after them the last use.
     pub fn page(&self, way: Way, after: Option<&Position>, count: Option<usize>) -> Statement {
+        if let (Way::Stored, Some(column)) = (way, self.dialect.stored_by) {
+            return self.page_as_stored(column, after, count);
+        }
         let mut builder = Builder::new(self);
         let table = self.dialect.table;
         let columns = format_args!("{}, last_used_at", Row::NAMES);
@@ -112,10 +127,7 @@ impl ListStatements<'_> {
             builder.conditions(after, &mut conditions);
             conditions.join(" AND ")
         };
-        let limit = count.map_or_else(String::new, |count| {
-            let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);
-            format!(" LIMIT {}", builder.value(Value::Number(count)))
-        });
+        let limit = limit(&mut builder, count);
         if matches!(way, Way::By(_)) {
             let first = format!("SELECT id FROM ({found}) AS found ORDER BY {order}{limit}");
             let (before, condition) = (self.dialect.among)(&first);
@@ -127,4 +139,39 @@ impl ListStatements<'_> {
             "SELECT {columns} FROM {table} WHERE {found} ORDER BY {order}{limit}"
         ))
     }
+
+    /// The same, in the order of the table.
+    fn page_as_stored(
+        &self,
+        column: &str,
+        after: Option<&Position>,
+        count: Option<usize>,
+    ) -> Statement {
+        let (mut builder, dialect) = (Builder::new(self), self.dialect);
+        let realm = builder.text(self.realm.as_str());
+        let mut conditions = vec![format!("{} = {realm}", dialect.plain_realm)];
+        builder.conditions(
+            Some(("issued_at + 0", dialect.plain_id, None)),
+            &mut conditions,
+        );
+        if let Some(after) = after.and_then(|after| after.stored.clone()) {
+            let after = builder.value(Value::Bytes(after));
+            conditions.push(format!("{column} > {after}"));
+        }
+        let limit = limit(&mut builder, count);
+        builder.end(format!(
+            "SELECT {}, last_used_at FROM {} WHERE {} ORDER BY {column}{limit}",
+            Row::NAMES,
+            dialect.table,
+            conditions.join(" AND ")
+        ))
+    }
+}
+
+/// One row more than are wanted says whether there are others.
+fn limit(builder: &mut Builder<'_>, count: Option<usize>) -> String {
+    count.map_or_else(String::new, |count| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);
+        format!(" LIMIT {}", builder.value(Value::Number(count)))
+    })
 }

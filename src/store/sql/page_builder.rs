@@ -8,6 +8,7 @@ use crate::key::KeyId;
 use crate::record::KeyRecord;
 use crate::record::row::moment;
 use crate::store::StoreError;
+use crate::store::listing::StoredPlace;
 use crate::store::{Cursor, ListQuery, Page, Unreadable};
 use crate::time::Timestamp;
 
@@ -20,21 +21,33 @@ pub struct PageBuilder<'a> {
     last_uses: Option<Vec<Option<Timestamp>>>,
     unreadable: Vec<Unreadable>,
     last: Option<Position>,
+    cut: Option<Cut>,
     next: Option<Cursor>,
+}
+
+/// Where a page in the order of the table may end.
+#[derive(Debug)]
+struct Cut {
+    place: StoredPlace,
+    records: usize,
+    unreadable: usize,
 }
 
 impl<'a> PageBuilder<'a> {
     /// The beginning of the page that a query asks for.
     pub fn new(query: &'a ListQuery) -> Self {
-        let after = query
-            .after
-            .map(|after| Position::new(after.id().as_str().into(), number(after.issued_at())));
+        let after = query.after.map(|after| match after.stored() {
+            // The beginning of every other order.
+            Some(place) => Position::new(Vec::new(), i64::MAX).stored_by(place.as_bytes().into()),
+            None => Position::new(after.id().as_str().into(), number(after.issued_at())),
+        });
         Self {
             query,
             records: Vec::new(),
             last_uses: Some(Vec::new()),
             unreadable: Vec::new(),
             last: after,
+            cut: None,
             next: None,
         }
     }
@@ -54,16 +67,17 @@ impl<'a> PageBuilder<'a> {
     /// Takes the next row, with its record and its last use in seconds since the Unix epoch, and returns whether the
     /// page may have another. A page ends after a row whose place can be named, even beyond the limit, because the next
     /// page begins after it.
+    ///
+    /// If the list is in the order of the table, each position has the value that it is [stored by](Position::stored_by).
+    /// The page may then end before its limit, at a place that says little of that value.
     pub fn take(
         &mut self,
         position: Position,
         record: Result<Arc<KeyRecord>, StoreError>,
         last_used: Option<i64>,
     ) -> bool {
-        if self.missing() == Some(0)
-            && let Some(next) = self.last.as_ref().and_then(Position::cursor)
-        {
-            self.next = Some(next);
+        self.note_cut(&position);
+        if self.missing() == Some(0) && self.end() {
             return false;
         }
         match record {
@@ -79,6 +93,52 @@ impl<'a> PageBuilder<'a> {
         }
         self.last = Some(position);
         true
+    }
+
+    /// Notes the place before this row, if the page may end there: the best of the last eighth of a page.
+    fn note_cut(&mut self, next: &Position) {
+        let Some(limit) = self.query.limit else {
+            return;
+        };
+        let (records, unreadable) = (self.records.len(), self.unreadable.len());
+        let read = records + unreadable;
+        if read == 0 || read < limit - limit / 8 {
+            return;
+        }
+        let last = self.last.as_ref().and_then(|last| last.stored.as_deref());
+        let Some((last, next)) = last.zip(next.stored.as_deref()) else {
+            return;
+        };
+        let Some(place) = StoredPlace::between(last, next) else {
+            return;
+        };
+        let best = self.cut.as_ref().map_or(u32::MAX, |cut| cut.place.bits());
+        if place.bits() <= best {
+            self.cut = Some(Cut {
+                place,
+                records,
+                unreadable,
+            });
+        }
+    }
+
+    /// Ends the page, if the place of the next can be named.
+    fn end(&mut self) -> bool {
+        let last = self.last.as_ref();
+        if last.is_some_and(|last| last.stored.is_some()) {
+            let Some(cut) = &self.cut else {
+                return false;
+            };
+            self.records.truncate(cut.records);
+            self.unreadable.truncate(cut.unreadable);
+            if let Some(uses) = &mut self.last_uses {
+                uses.truncate(cut.records);
+            }
+            self.next = Some(Cursor::in_store(cut.place));
+        } else {
+            self.next = last.and_then(Position::cursor);
+        }
+        self.next.is_some()
     }
 
     fn note(&mut self, last_used: Option<i64>) {

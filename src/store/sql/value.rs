@@ -9,4 +9,6 @@ pub enum Value {
     Text(String),
     /// A text that may be none.
     Raw(Vec<u8>),
+    /// Bytes, for a column of bytes.
+    Bytes(Vec<u8>),
 }

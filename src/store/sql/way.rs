@@ -11,4 +11,6 @@ pub enum Way {
     By(Filter),
     /// All in order.
     InOrder,
+    /// All in the order in which the database [keeps](super::Dialect::stored_by) them.
+    Stored,
 }
