@@ -47,8 +47,17 @@ pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation
             pages(trial, &realm, &records, &query, size).await?;
         }
     }
+    for size in [1, 3, records.len()] {
+        for query in [ListQuery::new(), ListQuery::new().unrevoked()] {
+            pages_in_any_order(trial, &realm, &records, &query, size).await?;
+        }
+    }
     realms(trial).await?;
-    for query in [ListQuery::new(), ListQuery::new().newest_first()] {
+    for query in [
+        ListQuery::new(),
+        ListQuery::new().newest_first(),
+        ListQuery::new().in_any_order(),
+    ] {
         pages_beside_new_keys(trial, &realm, &query).await?;
     }
     Ok(())
@@ -314,6 +323,37 @@ async fn pages<S: KeyStore>(
     trial.require(
         seen == due,
         format!("pages of {size} for {query:?} gave {seen:?}; expected {due:?}"),
+    )
+}
+
+/// Reads pages in an order of the store's, and sees everything once.
+async fn pages_in_any_order<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    records: &[Held],
+    query: &ListQuery,
+    size: usize,
+) -> Result<(), Violation> {
+    let (due, _) = due(records, query);
+    let query = query.clone().in_any_order();
+    let mut seen: Vec<Arc<KeyRecord>> = Vec::new();
+    let mut page = query.clone().limit(size);
+    // A page that is not the last has a key.
+    for _ in 0..=records.len() {
+        let listed = trial.page(realm, &page).await?;
+        let (count, next) = (listed.len(), listed.next());
+        trial.require(
+            count <= size && (count > 0 || next.is_none()),
+            format!("a page of {size} for {query:?} had {count} records, and {next:?} after it"),
+        )?;
+        seen.extend(listed);
+        let Some(next) = next else { break };
+        page = page.after(next);
+    }
+    seen.sort_by_key(|record| record.id());
+    trial.require(
+        seen == due,
+        format!("pages of {size} for {query:?} gave {seen:?}; expected {due:?} in any order"),
     )
 }
 

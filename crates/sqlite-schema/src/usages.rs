@@ -94,3 +94,73 @@ impl Walk {
         self.found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tower_api_key::store::{KeyUsage, ScopeUse};
+    use tower_api_key::{KeyId, Timestamp};
+
+    use super::Walk;
+
+    fn usage(number: u64) -> KeyUsage {
+        let at = Timestamp::from_unix(number);
+        KeyUsage::new().scope_use(ScopeUse::new(at, at, "read".parse().unwrap()))
+    }
+
+    /// How many statements and rows it takes to find what is known of these keys in a table.
+    fn walk(asked: &[u64], table: &BTreeSet<u64>) -> (usize, usize) {
+        let ids: Vec<KeyId> = asked.iter().map(|it| KeyId::from_number(*it)).collect();
+        let (mut walk, mut statements, mut read) = (Walk::of(&ids), 0, 0);
+        while let Some((first, last, most)) = walk.next() {
+            let number = |id: KeyId| {
+                (0..40_000)
+                    .find(|it| KeyId::from_number(*it) == id)
+                    .unwrap()
+            };
+            let rows = table.range(number(first)..=number(last)).take(most);
+            let rows: Vec<_> = rows
+                .map(|it| (KeyId::from_number(*it).to_string(), usage(*it)))
+                .collect();
+            walk.take(&rows);
+            (statements, read) = (statements + 1, read + rows.len());
+        }
+        let due: Vec<KeyUsage> = asked
+            .iter()
+            .map(|it| {
+                if table.contains(it) {
+                    usage(*it)
+                } else {
+                    KeyUsage::new()
+                }
+            })
+            .collect();
+        assert_eq!(walk.found(), due);
+        (statements, read)
+    }
+
+    #[test]
+    fn a_walk_finds_each_key_and_reads_little_else() {
+        let all: BTreeSet<u64> = (0..40_000).collect();
+        let some: BTreeSet<u64> = (0..40_000).step_by(400).collect();
+        let neighbours: Vec<u64> = (10_000..20_000).collect();
+        let scattered: Vec<u64> = (0..40_000).rev().step_by(100).collect();
+        for (asked, table, statements, rows) in [
+            (&neighbours, &all, 6, 10_000),
+            (&neighbours, &some, 12, 64),
+            (&scattered, &all, 400, 1_000),
+            (&scattered, &some, 60, 164),
+            (&neighbours, &BTreeSet::new(), 1, 0),
+            (&vec![], &all, 0, 0),
+            (&vec![7, 3, 7, 50_000 - 20_000], &some, 2, 80),
+            (&vec![400, 3, 400], &some, 3, 10),
+        ] {
+            let (did, read) = walk(asked, table);
+            assert!(
+                did <= statements && read <= rows,
+                "{did} statements, {read} rows"
+            );
+        }
+    }
+}

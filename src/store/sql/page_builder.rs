@@ -171,3 +171,74 @@ impl Position {
         Some(Cursor::new(id, Timestamp::from_unix(issued_at)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PageBuilder, Position};
+    use crate::key::KeyDigest;
+    use crate::store::{ListQuery, Page, StoreError};
+
+    /// The page of rows with these values, which cannot be read.
+    fn page(values: &[Vec<u8>], query: &ListQuery) -> Page {
+        let mut page = PageBuilder::new(query);
+        for value in values {
+            let position = Position::new(b"AAAAAAAAAAAA".to_vec(), 0).stored_by(value.clone());
+            if !page.take(position, Err(StoreError::unavailable("unread")), None) {
+                break;
+            }
+        }
+        page.page()
+    }
+
+    fn digests() -> Vec<Vec<u8>> {
+        let digest = |number: u32| KeyDigest::sha256(&number.to_be_bytes());
+        let mut digests: Vec<_> = (0..100_000)
+            .map(|number| digest(number).as_bytes().to_vec())
+            .collect();
+        digests.sort_unstable();
+        digests
+    }
+
+    #[test]
+    fn r35_a_place_in_the_order_of_digests_says_little_of_one() {
+        let digests = digests();
+        let query = ListQuery::new().in_any_order().limit(10_000);
+        for begin in (0..90_000).step_by(1_000) {
+            let place = page(&digests[begin..], &query).next().unwrap();
+            // An exact end would say seventeen bits and more of the digest that comes next.
+            assert!(place.stored().unwrap().bits() <= 8, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_page_ends_at_the_last_digest_before_its_place() {
+        let digests = digests();
+        for limit in [1, 2, 7, 8, 9, 1_000] {
+            let query = ListQuery::new().in_any_order().limit(limit);
+            let page = page(&digests, &query);
+            let (count, place) = (page.unreadable().len(), page.next().unwrap());
+            let place = place.stored().unwrap().as_bytes();
+            assert!(count <= limit && count >= limit - limit / 8, "{count}");
+            assert!(digests[count - 1].as_slice() < &place[..], "{limit}");
+            assert!(&place[..] < digests[count].as_slice(), "{limit}");
+            let rest = ListQuery::new().after(page.next().unwrap());
+            let rest = PageBuilder::new(&rest).after().cloned().unwrap();
+            assert_eq!(rest.stored.unwrap(), place);
+        }
+    }
+
+    #[test]
+    fn a_page_goes_on_while_no_place_parts_two_rows() {
+        let alike: Vec<Vec<u8>> = (0..10)
+            .map(|last| [[7; 31].as_slice(), &[last]].concat())
+            .collect();
+        let query = ListQuery::new().in_any_order().limit(3);
+        let page = |rows: &[Vec<u8>]| {
+            let page = page(rows, &query);
+            (page.unreadable().len(), page.next().is_some())
+        };
+        assert_eq!(page(&alike), (10, false));
+        let other = [alike, vec![vec![9; 32]]].concat();
+        assert_eq!(page(&other), (10, true));
+    }
+}

@@ -113,6 +113,11 @@ fn each_way_finds_what_the_query_matches() {
                 let due: Vec<String> = due.iter().map(|key| key.id().to_string()).collect();
                 let filters = asked.filters();
                 let ways = filters.into_iter().map(|(filter, _)| Way::By(filter));
+                let mut stored = ids(asked.page(Way::Stored, None, None));
+                stored.sort_unstable();
+                let mut any = due.clone();
+                any.sort_unstable();
+                assert_eq!(stored, any, "{query:?}");
                 for way in ways.chain([Way::InOrder]) {
                     assert_eq!(ids(asked.page(way, None, None)), due, "{way:?} {query:?}");
                     if let Some(middle) = &middle {
@@ -155,6 +160,8 @@ fn no_list_sorts_or_reads_everything() {
         .state(KeyState::NotYetValid)
         .state(KeyState::Revoked)
         .id_prefix("AA");
+    let stored: Cursor = "any-8000000000000000".parse().unwrap();
+    let from_within = || ListQuery::new().at(now).after(stored).limit(10);
     let by = |filter, index| (everything.clone(), Way::By(filter), index);
     let realm = Realm::new("acme").unwrap();
     for (query, way, index) in [
@@ -168,6 +175,16 @@ fn no_list_sorts_or_reads_everything() {
             everything.clone(),
             Way::InOrder,
             "sqlite_autoindex_api_keys_1 (id>? AND id<?)",
+        ),
+        (
+            from_within().unrevoked(),
+            Way::Stored,
+            "USING PRIMARY KEY (digest>?)",
+        ),
+        (
+            everything.clone().after(stored),
+            Way::Stored,
+            "USING PRIMARY KEY (digest>?)",
         ),
         (page().newest_first(), Way::InOrder, "api_keys_by_issue"),
         (
@@ -310,4 +327,40 @@ fn explain_purge(connection: &Connection) -> String {
     let rows = statement.query_map(rusqlite::params!["acme", 5, 10], |row| row.get(3));
     let plan: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
     plan.join("; ")
+}
+
+/// Pages of one list are in one order, whatever is issued or removed meanwhile.
+#[test]
+fn a_place_says_in_which_order_the_list_goes_on() {
+    let realm = Realm::new("acme").unwrap();
+    let by_id: Cursor = "AAAAAAAAAAAA-1800000000".parse().unwrap();
+    let stored: Cursor = "any-8000000000000000".parse().unwrap();
+    let any = || ListQuery::new().unrevoked().in_any_order();
+    let few = vec![Filter::Realm];
+    for (query, way, counted) in [
+        (any(), Way::Stored, few.clone()),
+        (any().after(by_id), Way::InOrder, few.clone()),
+        (any().after(stored), Way::Stored, Vec::new()),
+        (ListQuery::new().after(stored), Way::InOrder, few.clone()),
+        (any().newest_first(), Way::InOrder, Vec::new()),
+        (any().newest_first().after(stored), Way::InOrder, Vec::new()),
+        (any().subject("alice"), Way::Direct, Vec::new()),
+    ] {
+        let asked = ListStatements::new(&DIALECT, &realm, &query);
+        assert_eq!(asked.other_way(), way, "{query:?}");
+        let filters: Vec<Filter> = asked.filters().into_iter().map(|(it, _)| it).collect();
+        assert_eq!(filters, counted, "{query:?}");
+    }
+    // Any other list begins at its beginning.
+    let connection = connection();
+    connection.execute_batch(KEYS).unwrap();
+    for query in [ListQuery::new(), ListQuery::new().newest_first()] {
+        let query = query.after(stored);
+        let asked = ListStatements::new(&DIALECT, &realm, &query);
+        let page = PageBuilder::new(&query);
+        let Statement { sql, values, .. } = asked.page(Way::InOrder, page.after(), None);
+        let count = format!("SELECT count(*) FROM ({sql})");
+        let count = connection.query_row(&count, bound(&values), |row| row.get::<_, i64>(0));
+        assert_eq!(count.unwrap(), 400);
+    }
 }
