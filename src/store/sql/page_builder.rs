@@ -175,7 +175,7 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::{PageBuilder, Position};
-    use crate::key::KeyDigest;
+    use crate::KeyDigest;
     use crate::store::{ListQuery, Page, StoreError};
 
     /// The page of rows with these values, which cannot be read.
