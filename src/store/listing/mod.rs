@@ -39,6 +39,7 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct ListQuery {
     /// Only keys of this subject.
     pub subject: Option<String>,
