@@ -374,7 +374,12 @@ async fn pages_beside_new_keys<S: KeyStore>(
         let Some(next) = listed.next() else { break };
         page = page.after(next);
         let mut parts = trial.key(realm, "newcomer");
-        let id = number * 997 + if query.newest_first { 500_000 } else { 200_000 };
+        let first = match (query.newest_first, query.any_order) {
+            (true, _) => 500_000,
+            (_, true) => 800_000,
+            _ => 200_000,
+        };
+        let id = number * 997 + first;
         (parts.id, parts.lineage) = (numbered(id), numbered(id));
         parts.digest = KeyDigest::sha256(parts.id.as_str().as_bytes());
         parts.issued_at = after(number * 86_400);
