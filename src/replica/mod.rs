@@ -25,6 +25,10 @@
 //! # }
 //! ```
 //!
+//! Once a day, and if the history of the database is another one, a replica compares checksums of its keys with those of
+//! the database, one of 256 parts a second. What differs is loaded anew, and
+//! [`ReplicaDiverged`](crate::EventKind::ReplicaDiverged) says so.
+//!
 //! # What is proven
 //!
 //! The answer to a question contains all that was acknowledged before the question was sent. So a node that has
