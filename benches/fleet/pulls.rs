@@ -1,4 +1,4 @@
-//! What a pull costs that brings nothing, and how long it takes to settle.
+//! What a pull costs that brings nothing, with checksums and without, and how long it takes to settle.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,29 @@ pub(crate) async fn run(once: bool) {
         "processor time of the server for each, one after the other: {:.0} µs",
         each * 1e6
     );
+
+    // An audit asks for one bucket of checksums a second; a node that begins anew for all of them, 32 at a time.
+    for count in [1_u8, 32] {
+        let (mut sample, begun) = (Vec::new(), Instant::now());
+        let mut checked = 0;
+        for first in (0..=u8::MAX).step_by(usize::from(count)) {
+            let buckets = first..=first.saturating_add(count - 1);
+            let begun = Instant::now();
+            let changes = store.changes(&realms, &head.position, None, Some(buckets.clone()));
+            let Changes::Since(batch) = changes.await.unwrap() else {
+                panic!("the history goes on");
+            };
+            sample.push(begun.elapsed());
+            let sums = batch.sums.unwrap();
+            checked += buckets.map(|bucket| sums.get(bucket).count).sum::<u64>();
+        }
+        assert_eq!(checked, keys);
+        println!(
+            "a pull with the checksums of {count} of 256 buckets: {}, of all {:.1} s",
+            percentiles(&mut sample),
+            begun.elapsed().as_secs_f64()
+        );
+    }
 
     let nodes = Nodes::start(&url, 1, Duration::from_millis(50)).await;
     let begun = Instant::now();
