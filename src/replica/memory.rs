@@ -165,20 +165,24 @@ impl Memory {
         roster: &Roster,
         buckets: &RangeInclusive<u8>,
     ) -> Vec<Arc<KeyRecord>> {
-        let dead = self.dead();
-        let arrived = dead.arrived.iter().flatten();
-        let arrived = arrived.filter(|digest| buckets.contains(&digest.as_bytes()[0]));
-        let arrived: HashMap<Name, &KeyDigest, Mixing> =
-            arrived.map(|digest| (name(digest), digest)).collect();
+        let arrived = self.arrived_in(buckets);
         let listed = buckets.clone().flat_map(|bucket| {
             let records = roster.0.get(usize::from(bucket));
             records.into_iter().flatten().map(|record| record.digest())
         });
         let listed = listed.filter(|digest| !arrived.contains_key(&name(digest)));
-        let digests = listed.chain(arrived.values().copied());
+        let digests = listed.chain(arrived.values());
         digests
             .filter_map(|digest| self.index.held(digest))
             .collect()
+    }
+
+    /// Copied, so that no look-up waits for the lock while many are looked up.
+    fn arrived_in(&self, buckets: &RangeInclusive<u8>) -> HashMap<Name, KeyDigest, Mixing> {
+        let dead = self.dead();
+        let arrived = dead.arrived.iter().flatten().copied();
+        let arrived = arrived.filter(|digest| buckets.contains(&digest.as_bytes()[0]));
+        arrived.map(|digest| (name(&digest), digest)).collect()
     }
 
     #[cfg(test)]

@@ -25,9 +25,10 @@
 //! # }
 //! ```
 //!
-//! Once a day, and if the history of the database is another one, a replica compares checksums of its keys with those of
-//! the database, one of 256 parts a second. What differs is loaded anew, and
-//! [`ReplicaDiverged`](crate::EventKind::ReplicaDiverged) says so.
+//! Once a day, a replica compares checksums of its keys with those of the database, one of 256 parts a second, while it
+//! answers requests. The parts that differ are loaded anew, and
+//! [`ReplicaDiverged`](crate::EventKind::ReplicaDiverged) says how many they are. After a
+//! [`ReplicaReset`](crate::EventKind::ReplicaReset) it compares all parts before it is fresh again.
 //!
 //! # What is proven
 //!

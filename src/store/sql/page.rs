@@ -21,10 +21,13 @@ impl ListStatements<'_> {
     /// way is known to be as good.
     pub fn filters(&self) -> Vec<(Filter, i64)> {
         let query = self.query;
-        let (is_direct, is_stored) = (self.other_way() == Way::Direct, self.query.after);
-        // Pages of one list are in one order. A place says which.
-        let is_stored = is_stored.is_some_and(|after| after.stored().is_some());
-        if is_direct || is_stored && self.other_way() == Way::Stored {
+        let is_settled = match self.other_way() {
+            Way::Direct => true,
+            // Pages of one list are in one order, and the place of the page before says which.
+            Way::Stored => query.after.is_some(),
+            Way::By(_) | Way::InOrder => false,
+        };
+        if is_settled {
             return Vec::new();
         }
         let filters = [
