@@ -124,19 +124,10 @@ pub(crate) async fn report(name: &str, store: impl KeyStore + Clone, rounds: usi
     reports(name, store).await;
 }
 
-/// Measures a report on every key, in any order.
+/// Measures a report on every key.
 pub(crate) async fn reports(name: &str, store: impl KeyStore) {
     println!("\n{name}: a report on every key");
-    each(store, ReportQuery::new().in_any_order()).await;
-}
-
-/// The same, in the order of the ids.
-pub(crate) async fn reports_by_id(name: &str, store: impl KeyStore) {
-    println!("\n{name}: a report on every key, by id");
-    each(store, ReportQuery::new()).await;
-}
-
-async fn each(store: impl KeyStore, few: ReportQuery) {
+    let few = ReportQuery::new();
     let clock = ManualClock::new(Timestamp::from_unix(NOW));
     let builder = KeyRing::builder("acme").realm("orders").clock(clock);
     let ring = builder.build(store).unwrap();

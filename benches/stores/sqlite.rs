@@ -65,8 +65,7 @@ fn lists_of(path: &Path, once: bool) {
         bytes / u64::from(keys),
         start.elapsed().as_secs_f64()
     );
-    runtime().block_on(listing::report("SQLite", store.clone(), rounds));
-    runtime().block_on(listing::reports_by_id("SQLite", store));
+    runtime().block_on(listing::report("SQLite", store, rounds));
 }
 
 /// A file with these keys, inserted at once.

@@ -3,14 +3,14 @@
 //! # What needs attention
 //!
 //! [`KeyRing::report`](crate::KeyRing::report) judges every key that is not over, page by page. It needs the memory of one page,
-//! and blocks no writer, for any number of keys. In any order is the fastest:
+//! and blocks no writer, for any number of keys:
 //!
 //! ```
 //! use tower_api_key::report::{Finding, ReportQuery};
 //! use tower_api_key::{Error, KeyRing};
 //!
 //! async fn print_report(ring: &KeyRing) -> Result<(), Error> {
-//!     let mut query = ReportQuery::new().in_any_order();
+//!     let mut query = ReportQuery::new();
 //!     loop {
 //!         let page = ring.report(&query).await?;
 //!         for key in page.keys() {
@@ -57,10 +57,9 @@
 //! A ring lists its keys by state, by scope, by the start of their ids, by the time in which they end
 //! and by the time for which they were not used. In SQLite and Postgres each of these has an index: a
 //! page of a hundred out of a million keys takes less than 50 ms, whether many keys meet the filter or
-//! few (`cargo bench -p tower-api-key-tests --bench stores --all-features -- --lists`). In Postgres that holds once autovacuum
-//! has analysed the table, within a minute of an import of many keys.
-//! A report on a million keys takes some two seconds in SQLite if it is
-//! [in any order](crate::report::ReportQuery::in_any_order), and else some five in either, in pages that block no writer.
+//! few (`cargo bench -p tower-api-key-tests --bench stores --all-features -- --lists`). A report on a million keys takes some
+//! two seconds in SQLite and some three in Postgres, in pages that block no writer. In Postgres all of that holds once
+//! autovacuum has analysed the table, within a minute of an import of many keys. `ANALYZE tower_api_keys` does it at once.
 //!
 //! # What keys are used for
 //!

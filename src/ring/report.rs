@@ -23,8 +23,8 @@ use crate::store::{KeyUsage, ListQuery, StoreError, StoreErrorKind};
 use crate::time::Timestamp;
 
 impl KeyRing {
-    /// Judges the next keys of this realm, in the order of their ids or in
-    /// [any](ReportQuery::in_any_order), and returns those that have findings.
+    /// Judges the next keys of this realm, and returns those that have findings, in the order of their ids. The pages follow
+    /// each other in the order in which the store reads its keys the fastest.
     ///
     /// A page judges up to [`limit`](ReportQuery::limit) keys, so that it may have none with findings although more
     /// keys follow: the report ends if [`ReportPage::next`] is `None`. Keys that are over have no findings. All of a

@@ -335,7 +335,7 @@ impl<S: KeyStore + Clone> KeyStore for Beside<S> {
     crate::support::forward!(store: find, commit, revoke, get, last_uses);
 }
 
-async fn a_report_blocks_no_writer(store: impl KeyStore + Clone, query: ReportQuery) {
+async fn a_report_blocks_no_writer(store: impl KeyStore + Clone) {
     let (writer, clock) = ring_over(store.clone());
     let mut ids = Vec::new();
     for _ in 0..20 {
@@ -348,7 +348,7 @@ async fn a_report_blocks_no_writer(store: impl KeyStore + Clone, query: ReportQu
     ids.sort();
     clock.advance(DAY);
     let reader = ring_over(Beside { store, writer }).0;
-    let mut query = query.limit(7);
+    let mut query = ReportQuery::new().limit(7);
     let mut found_ids = Vec::new();
     loop {
         let page = page(&reader, &query).await;
@@ -359,20 +359,19 @@ async fn a_report_blocks_no_writer(store: impl KeyStore + Clone, query: ReportQu
         }
     }
     found_ids.retain(|id| ids.contains(id));
+    found_ids.sort();
     assert_eq!(found_ids, ids);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_commit_while_a_page_is_read() {
-    for query in [ReportQuery::new(), ReportQuery::new().in_any_order()] {
-        a_report_blocks_no_writer(MemoryStore::new(), query.clone()).await;
-        let folder = crate::folder::Folder::new();
-        let store = tower_api_key_sqlite::SqliteStore::open(folder.keys()).unwrap();
-        a_report_blocks_no_writer(store, query.clone()).await;
-        let url = crate::pg_server::database().await;
-        let store = tower_api_key_postgres::PostgresStore::connect(&url).await;
-        a_report_blocks_no_writer(store.unwrap(), query).await;
-    }
+    a_report_blocks_no_writer(MemoryStore::new()).await;
+    let folder = crate::folder::Folder::new();
+    let store = tower_api_key_sqlite::SqliteStore::open(folder.keys()).unwrap();
+    a_report_blocks_no_writer(store).await;
+    let url = crate::pg_server::database().await;
+    let store = tower_api_key_postgres::PostgresStore::connect(&url).await;
+    a_report_blocks_no_writer(store.unwrap()).await;
 }
 
 const HOME: &str = "203.0.113.9";

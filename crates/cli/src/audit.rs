@@ -234,7 +234,6 @@ fn in_shell(text: &str) -> Cow<'_, str> {
 impl AuditArguments {
     fn query(&self) -> Result<ReportQuery, Failure> {
         let mut query = ReportQuery::new()
-            .in_any_order()
             .unused_for(duration(&self.unused_for)?)
             .never_used_for(duration(&self.never_used_for)?)
             .expiring_within(duration(&self.expiring_within)?)

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
-use super::error::{PREPARED_STATEMENTS, Reason, because, in_time};
+use super::error::{Reason, because, in_time};
 use super::home::{Home, Seen};
 use super::reach::Reach;
 use super::schema;
@@ -142,11 +142,8 @@ impl Authority {
     }
 
     /// Whether an answer comes from the server that counts.
-    pub(super) fn counts(&self, rows: &[PgRow], statement: &str) -> Result<bool, StoreError> {
-        let row = rows
-            .first()
-            .ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS))?;
-        Ok(self.judge(Seen::of(row, statement)?)? == Worth::Counts)
+    pub(super) fn counts(&self, seen: Seen) -> Result<bool, StoreError> {
+        Ok(self.judge(seen)? == Worth::Counts)
     }
 
     /// Whether an answer counts, now that it is here.

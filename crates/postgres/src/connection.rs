@@ -1,5 +1,6 @@
 //! Connections that are taken, used and given back.
 
+use std::convert::identity;
 use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
@@ -10,12 +11,15 @@ use futures_timer::Delay;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Connection as _, Error as SqlError, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Error as SqlError, PgConnection, PgPool, Postgres};
 use tower_api_key::store::{StoreError, StoreErrorKind};
 
 use super::authority::Authority;
-use super::error::{Reason, because, commit_failed, failed, is_answer, is_dead};
+use super::error::{
+    PREPARED_STATEMENTS, Reason, because, commit_failed, failed, is_answer, is_dead,
+};
 use super::feed::{Hints, Slot};
+use super::home::Seen;
 use super::tables::{Tables, channel, seen};
 
 /// Each statement sees everything that was committed before it, whatever the server's default is: the
@@ -39,6 +43,40 @@ const COMMIT_AND_NOTIFY: &str = concat!("COMMIT; NOTIFY ", channel!());
 /// Only a borrowed pool can be without one.
 const STATEMENT_CACHE: &str = "set the capacity of the pool's statement cache above 0: without a \
                                cache, each look-up takes memory of the server";
+
+/// A whole answer.
+pub(super) struct Answer<T> {
+    pub(super) seen: Result<Seen, StoreError>,
+    pub(super) rows: Vec<T>,
+}
+
+impl<T> Answer<T> {
+    /// Reads rows that have [`seen!`] in front, each as soon as it is here.
+    pub(super) async fn of(
+        query: Query<'_, Postgres, PgArguments>,
+        statement: &str,
+        connection: &mut PgConnection,
+        read: impl Fn(PgRow) -> T,
+    ) -> Result<Self, SqlError> {
+        let mut answer = Self {
+            seen: Err(because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS)),
+            rows: Vec::new(),
+        };
+        let mut rows = query.fetch(connection);
+        while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+            let row = row?;
+            if answer.rows.is_empty() {
+                answer.seen = Seen::of(&row, statement);
+                // The columns are those of another statement.
+                if answer.seen.is_err() {
+                    break;
+                }
+            }
+            answer.rows.push(read(row));
+        }
+        Ok(answer)
+    }
+}
 
 /// A pool, and how its connections are used.
 pub(super) struct Connections {
@@ -80,19 +118,29 @@ impl Connections {
         statement: &str,
         query: impl Fn(&Tables) -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.read(statement, query, identity).await
+    }
+
+    /// The same, of which each row is read while the server prepares those after it.
+    pub(super) async fn read<'q, T>(
+        &self,
+        statement: &str,
+        query: impl Fn(&Tables) -> Query<'q, Postgres, PgArguments>,
+        read: impl Fn(PgRow) -> T,
+    ) -> Result<Vec<T>, StoreError> {
         let tables = self.authority.ready().await?;
         let mut attempts = self.attempts();
         loop {
             attempts -= 1;
             let mut connection = self.taken(tables).await?;
-            match query(tables).fetch_all(&mut **connection).await {
-                Ok(rows) => {
-                    if self.authority.counts(&rows, statement)? {
+            match Answer::of(query(tables), statement, &mut connection, &read).await {
+                Ok(answer) => {
+                    if self.authority.counts(answer.seen?)? {
                         connection.is_in_order = true;
                         if connection.cached_statements_size() == 0 {
                             return Err(because(StoreErrorKind::Unavailable, STATEMENT_CACHE));
                         }
-                        return Ok(rows);
+                        return Ok(answer.rows);
                     }
                     drop(connection);
                     self.look_again(attempts).await?;
@@ -137,7 +185,8 @@ impl Connections {
             let begin = sqlx::raw_sql(AssertSqlSafe(tables.text(BEGIN)));
             match begin.fetch_all(&mut **connection).await {
                 Ok(rows) => {
-                    if self.authority.counts(&rows, "begin")? {
+                    let seen = Seen::first_of(&rows, "begin")?;
+                    if self.authority.counts(seen)? {
                         return Ok(connection);
                     }
                     drop(connection);

@@ -12,7 +12,7 @@ use tower_api_key::{Actor, Realm, Timestamp};
 use super::connection::Connections;
 use super::error::{because, failed};
 use super::record::column;
-use super::tables::{SEEN, Tables, seen};
+use super::tables::{SEEN, Tables, seen_once};
 
 /// Says for the rest of the transaction that a ring makes the changes. `$1` is the value of [`ring`].
 macro_rules! act {
@@ -41,9 +41,7 @@ const MICROSECONDS: u64 = 1_000_000;
 
 /// Before the entries: whether every change is recorded, and whether this role sees every entry.
 const LIST: &str = concat!(
-    "SELECT ",
-    seen!("history"),
-    ", (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
+    "SELECT seen.*, (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
         WHERE trigger.tgrelid @= '@literal.tower_api_keys'::pg_catalog.regclass \
         AND trigger.tgenabled @= 'A' AND trigger.tgname @= ANY (ARRAY[\
         'tower_api_keys_note_new', 'tower_api_keys_note_changed', 'tower_api_keys_note_gone', \
@@ -51,7 +49,9 @@ const LIST: &str = concat!(
      pg_catalog.row_security_active('@literal.tower_api_key_history'::pg_catalog.regclass), \
      found.at, found.entry::pg_catalog.text, found.action, found.key_id, found.subject, found.actor, \
      found.role, found.by_hand, found.before::pg_catalog.text, found.after::pg_catalog.text \
-     FROM (SELECT 1) AS one LEFT JOIN (\
+     FROM ",
+    seen_once!("history"),
+    " LEFT JOIN (\
      SELECT * FROM @.tower_api_key_history WHERE realm @= $1"
 );
 

@@ -41,6 +41,13 @@ impl Seen {
         })
     }
 
+    /// The same of an answer that has rows, as every answer to such a statement does.
+    pub(super) fn first_of(rows: &[PgRow], statement: &str) -> Result<Self, StoreError> {
+        let first = rows.first();
+        let first = first.ok_or_else(|| because(StoreErrorKind::Unavailable, PREPARED_STATEMENTS));
+        Self::of(first?, statement)
+    }
+
     pub(super) fn check(self) -> Result<Self, StoreError> {
         if self.is_hidden {
             let advice = "give the role BYPASSRLS, or disable row-level security on \

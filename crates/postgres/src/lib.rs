@@ -101,7 +101,7 @@ pub use self::in_transaction::InTransaction;
 #[doc(inline)]
 pub use self::options::PostgresOptions;
 use self::record::{column, to_record};
-use self::tables::{SEEN, SELECT_BY_ID, SELECT_BY_IDS, Tables, seen};
+use self::tables::{SEEN, SELECT_BY_ID, SELECT_BY_IDS, Tables, seen_once};
 use self::task::detached;
 
 /// The version of sqlx whose `PgPool` and `PgConnection` [`PostgresStore`] takes.
@@ -640,10 +640,9 @@ const RECORD_USES: &str = "WITH told AS (
 FROM locked WHERE locked.id @= keys.id";
 
 const LAST_USES: &str = concat!(
-    "SELECT ",
-    seen!("last_uses"),
-    ", keys.last_used_at
-FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS asked (id, place)
+    "SELECT seen.*, keys.last_used_at FROM ",
+    seen_once!("last_uses"),
+    " CROSS JOIN pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS asked (id, place)
 LEFT JOIN @.tower_api_keys AS keys ON keys.id @= asked.id AND keys.realm @= $1
 ORDER BY asked.place"
 );

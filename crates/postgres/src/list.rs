@@ -1,19 +1,20 @@
 //! Lists, a page at a time.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
-use tower_api_key::Realm;
 use tower_api_key::store::sql::{
     Dialect, ListStatements, PageBuilder, Position, Row, Statement, Value, Way,
 };
 use tower_api_key::store::{ListQuery, MOST_REALMS, Page, StoreError};
+use tower_api_key::{KeyRecord, Realm};
 
 use super::connection::Connections;
 use super::record::{column, to_record};
-use super::tables::{SEEN, Tables, seen};
+use super::tables::{SEEN, Tables, seen_once};
 
 const DIALECT: Dialect = Dialect {
     table: "@.tower_api_keys",
@@ -46,9 +47,9 @@ const DIALECT: Dialect = Dialect {
 
 /// Each step is one descent in an index.
 const REALMS: &str = concat!(
-    "SELECT ",
-    seen!("realms"),
-    ", found.realm FROM (SELECT 1) AS one LEFT JOIN (
+    "SELECT seen.*, found.realm FROM ",
+    seen_once!("realms"),
+    " LEFT JOIN (
     WITH RECURSIVE realms (realm, number) AS (
         SELECT pg_catalog.min(realm), 1 FROM @.tower_api_keys
         UNION ALL
@@ -61,16 +62,45 @@ const REALMS: &str = concat!(
 
 /// The source of a statement's rows: a connection of the store, or the transaction of a caller.
 pub(super) trait Source {
-    fn rows(
+    /// What is read of each row, while the server prepares those after it.
+    fn read<T: Send>(
         &mut self,
         statement: &Statement,
-    ) -> impl Future<Output = Result<Vec<PgRow>, StoreError>> + Send;
+        read: impl Fn(PgRow) -> T + Send + Sync,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
 }
 
 impl Source for &Connections {
-    async fn rows(&mut self, statement: &Statement) -> Result<Vec<PgRow>, StoreError> {
+    async fn read<T: Send>(
+        &mut self,
+        statement: &Statement,
+        read: impl Fn(PgRow) -> T + Send + Sync,
+    ) -> Result<Vec<T>, StoreError> {
         let query = |tables: &Tables| bound(tables, statement);
-        Connections::rows(self, "list", query).await
+        Connections::read(self, "list", query, read).await
+    }
+}
+
+/// A row of a page.
+struct Listed {
+    position: Position,
+    record: Result<Arc<KeyRecord>, StoreError>,
+    last_used: Option<i64>,
+}
+
+impl Listed {
+    /// `None` for the one row of an answer without records.
+    fn of(row: &PgRow, realm: &Realm) -> Result<Option<Self>, StoreError> {
+        let (Some(position), Some(record)) = (position(row)?, to_record(row, realm).transpose())
+        else {
+            return Ok(None);
+        };
+        let last_used = column(row, SEEN + Row::COLUMNS.len())?;
+        Ok(Some(Self {
+            position,
+            record,
+            last_used,
+        }))
     }
 }
 
@@ -91,25 +121,18 @@ pub(super) async fn list(
     loop {
         let missing = page.missing();
         let statement = asked.page(way, page.after(), missing);
-        let rows = source.rows(&statement).await?;
-        let mut read = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if let Some(position) = position(row)? {
-                read.push((position, row));
-            }
-        }
+        let rows = source.read(&statement, |row| Listed::of(&row, realm).transpose());
+        let rows = rows.await?.into_iter().flatten();
+        let mut listed = rows.collect::<Result<Vec<Listed>, StoreError>>()?;
         // A join has its own order. Rows that are sorted already cost one comparison each.
         if query.newest_first {
-            read.sort_by_key(|(at, _)| Reverse((at.issued_at, at.id.clone())));
+            listed.sort_by_key(|row| Reverse((row.position.issued_at, row.position.id.clone())));
         } else {
-            read.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+            listed.sort_by(|one, other| one.position.id.cmp(&other.position.id));
         }
-        let count = read.len();
-        for (position, row) in read {
-            let record = to_record(row, realm).transpose();
-            if let Some(record) = record
-                && !page.take(position, record, column(row, SEEN + Row::COLUMNS.len())?)
-            {
+        let count = listed.len();
+        for row in listed {
+            if !page.take(row.position, row.record, row.last_used) {
                 return Ok(page.page());
             }
         }
@@ -121,8 +144,9 @@ pub(super) async fn list(
 
 async fn way(source: &mut impl Source, asked: &ListStatements<'_>) -> Result<Way, StoreError> {
     for (filter, few) in asked.filters() {
-        let rows = source.rows(&asked.count(filter, few)).await?;
-        let found: Option<i64> = rows.first().map(|row| column(row, SEEN)).transpose()?;
+        let count = asked.count(filter, few);
+        let counts = source.read(&count, |row| column(&row, SEEN)).await?;
+        let found: Option<i64> = counts.into_iter().next().transpose()?;
         if found.is_some_and(|found| found <= few) {
             return Ok(Way::By(filter));
         }
@@ -137,9 +161,9 @@ pub(super) fn bound(
 ) -> Query<'static, Postgres, PgArguments> {
     let sql = format!(
         concat!(
-            "SELECT ",
-            seen!("list"),
-            ", found.* FROM (SELECT 1) AS one LEFT JOIN ({}) AS found ON true"
+            "SELECT seen.*, found.* FROM ",
+            seen_once!("list"),
+            " LEFT JOIN ({}) AS found ON true"
         ),
         statement.sql
     );

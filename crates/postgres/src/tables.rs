@@ -29,6 +29,19 @@ macro_rules! seen {
 }
 pub(super) use seen;
 
+/// The same as a table of one row, for an answer of many. The server works it out once: it computes what is selected
+/// beside a join anew for each row.
+macro_rules! seen_once {
+    ($statement:literal) => {
+        concat!(
+            "(SELECT ",
+            $crate::tables::seen!($statement),
+            " OFFSET 0) AS seen"
+        )
+    };
+}
+pub(super) use seen_once;
+
 /// The database of a session in its server.
 macro_rules! home {
     () => {
@@ -50,17 +63,17 @@ pub(super) use channel;
 pub(super) const SEEN: usize = 4;
 
 pub(super) static SELECT_BY_DIGEST: LazyLock<String> =
-    LazyLock::new(|| select(seen!("find"), "digest @= $1 AND realm @= $2"));
+    LazyLock::new(|| select(seen_once!("find"), "digest @= $1 AND realm @= $2"));
 pub(super) static SELECT_BY_ID: LazyLock<String> =
-    LazyLock::new(|| select(seen!("get"), "id @= $1 AND realm @= $2"));
+    LazyLock::new(|| select(seen_once!("get"), "id @= $1 AND realm @= $2"));
 pub(super) static SELECT_BY_IDS: LazyLock<String> =
-    LazyLock::new(|| select(seen!("get_many"), "id @= ANY ($1) AND realm @= $2"));
+    LazyLock::new(|| select(seen_once!("get_many"), "id @= ANY ($1) AND realm @= $2"));
 
 /// Always a row: the server's state and, if there are records, the columns of each.
 fn select(seen: &str, condition: &str) -> String {
     let names = Row::NAMES;
     format!(
-        "SELECT {seen}, found.* FROM (SELECT 1) AS one LEFT JOIN (\
+        "SELECT seen.*, found.* FROM {seen} LEFT JOIN (\
          SELECT {names} FROM @.tower_api_keys WHERE {condition}) AS found ON true"
     )
 }

@@ -1,5 +1,6 @@
 //! The store's statements in a transaction that belongs to a caller.
 
+use std::convert::identity;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
@@ -13,7 +14,7 @@ use tower_api_key::{Actor, KeyId, KeyRecord, Realm, Revocation};
 
 use super::authority::Authority;
 use super::commit::Statements;
-use super::connection::Connections;
+use super::connection::{Answer, Connections};
 use super::error::{Reason, because, commit_failed, failed};
 use super::home::Seen;
 use super::list::{self, Source};
@@ -68,9 +69,13 @@ pub(super) struct Borrowed<'c> {
 }
 
 impl Source for Borrowed<'_> {
-    async fn rows(&mut self, statement: &Statement) -> Result<Vec<PgRow>, StoreError> {
+    async fn read<T: Send>(
+        &mut self,
+        statement: &Statement,
+        read: impl Fn(PgRow) -> T + Send + Sync,
+    ) -> Result<Vec<T>, StoreError> {
         let query = list::bound(&self.tables, statement);
-        Borrowed::rows(self, "list", query).await
+        Borrowed::read(self, "list", query, read).await
     }
 }
 
@@ -115,11 +120,19 @@ impl<'c> Borrowed<'c> {
         self.connections.authority()
     }
 
-    /// The first row of an answer, if its server counts. There is no other connection to try.
+    /// The first row of an answer, if its server counts.
     fn counted<'r>(&self, rows: &'r [PgRow], statement: &str) -> Result<&'r PgRow, StoreError> {
-        let counts = self.authority().counts(rows, statement)?;
-        let row = rows.first().filter(|_| counts);
+        self.expect(Seen::first_of(rows, statement)?)?;
+        let row = rows.first();
         row.ok_or_else(|| because(StoreErrorKind::Unavailable, ELSEWHERE))
+    }
+
+    /// Refuses an answer of a server that does not count. There is no other connection to try.
+    fn expect(&self, seen: Seen) -> Result<(), StoreError> {
+        let counts = self.authority().counts(seen)?;
+        counts
+            .then_some(())
+            .ok_or_else(|| because(StoreErrorKind::Unavailable, ELSEWHERE))
     }
 
     async fn rows(
@@ -127,11 +140,20 @@ impl<'c> Borrowed<'c> {
         statement: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.read(statement, query, identity).await
+    }
+
+    async fn read<T>(
+        &mut self,
+        statement: &str,
+        query: Query<'_, Postgres, PgArguments>,
+        read: impl Fn(PgRow) -> T,
+    ) -> Result<Vec<T>, StoreError> {
         self.authority().ready().await?;
-        let rows = query.fetch_all(&mut *self.connection).await;
-        let rows = rows.map_err(|error| failed(&error))?;
-        self.counted(&rows, statement)?;
-        Ok(rows)
+        let answer = Answer::of(query, statement, self.connection, read).await;
+        let answer = answer.map_err(|error| failed(&error))?;
+        self.expect(answer.seen?)?;
+        Ok(answer.rows)
     }
 
     pub(super) async fn get(

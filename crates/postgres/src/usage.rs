@@ -11,7 +11,7 @@ use tower_api_key::{KeyId, Realm};
 use super::connection::Connections;
 use super::error::failed;
 use super::record::column;
-use super::tables::{SEEN, Tables, seen};
+use super::tables::{SEEN, Tables, seen_once};
 
 /// How many keys a transaction is about: a purge passes over their rows meanwhile.
 const AT_ONCE: usize = 1_000;
@@ -42,9 +42,9 @@ const PUT: &str = "UPDATE @.tower_api_key_usage AS used SET scopes = new.scopes,
 macro_rules! list {
     ($condition:literal) => {
         concat!(
-            "SELECT ",
-            seen!("usages"),
-            ", found.* FROM (SELECT 1) AS one LEFT JOIN (\
+            "SELECT seen.*, found.* FROM ",
+            seen_once!("usages"),
+            " LEFT JOIN (\
              SELECT key_id, scopes, scopes_first, scopes_last, networks, networks_first, \
              networks_further FROM @.tower_api_key_usage WHERE realm @= $1 AND ",
             $condition,

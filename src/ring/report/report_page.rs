@@ -4,8 +4,8 @@ use super::finding::Finding;
 use crate::record::KeyView;
 use crate::store::{Cursor, KeyUsage, Unreadable};
 
-/// A part of a report: the keys with findings, in the order of their ids. The parts are in that order too, unless the
-/// report is in [any order](super::ReportQuery::in_any_order).
+/// A part of a report: the keys with findings, in the order of their ids. The parts follow each other in the order in which the store
+/// reads its keys the fastest.
 #[derive(Debug, Clone)]
 pub struct ReportPage {
     pub(super) keys: Vec<ReportedKey>,

@@ -35,7 +35,6 @@ pub struct ReportQuery {
     pub(super) new_network_within: Duration,
     without: Vec<FindingKind>,
     after: Option<Cursor>,
-    any_order: bool,
     limit: usize,
 }
 
@@ -56,7 +55,6 @@ impl ReportQuery {
             new_network_within: 30 * DAY,
             without: Vec::new(),
             after: None,
-            any_order: false,
             limit: 10_000,
         }
     }
@@ -112,17 +110,6 @@ impl ReportQuery {
         self
     }
 
-    /// Judges the keys in whatever order the store reads them the fastest, instead of that of their ids. The keys of each
-    /// page are in the order of their ids all the same.
-    ///
-    /// A report on all keys of a large realm is then several times as fast over SQLite, which keeps its keys in another
-    /// order. Over other stores it changes nothing.
-    #[must_use]
-    pub fn in_any_order(mut self) -> Self {
-        self.any_order = true;
-        self
-    }
-
     /// Judges at most this many keys for a page, and at least one.
     #[must_use]
     pub fn limit(mut self, keys: usize) -> Self {
@@ -147,7 +134,7 @@ impl ReportQuery {
     pub(super) fn list(&self) -> ListQuery {
         ListQuery {
             after: self.after,
-            any_order: self.any_order,
+            any_order: true,
             ..ListQuery::new().unrevoked().limit(self.limit)
         }
     }
