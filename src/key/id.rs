@@ -100,15 +100,20 @@ impl KeyId {
     }
 
     /// Hands the id to a reader, as text. It is half the work of [`as_str`](Self::as_str), for the request path: sixteen
-    /// bytes are checked for UTF-8 as two words, and twelve one by one.
+    /// bytes are checked for UTF-8 as two words, and twelve one by one. They are written as two words too, because a
+    /// processor waits if it reads what two writes have just written.
     #[cfg(feature = "tracing")]
     pub(crate) fn read<T>(&self, reader: impl FnOnce(&str) -> T) -> T {
         #[repr(align(8))]
-        struct Words([u8; 16]);
+        struct Words([[u8; 8]; 2]);
 
-        let mut words = Words([ALPHABET[0]; 16]);
-        words.0[..ID_LEN].copy_from_slice(&self.0);
-        let text = std::str::from_utf8(&words.0).unwrap_or_default();
+        const FILL: u8 = ALPHABET[0];
+        let [a, b, c, d, e, f, g, h, rest @ ..] = self.0;
+        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let [a, b, c, d] = rest;
+        let second = u64::from_le_bytes([a, b, c, d, FILL, FILL, FILL, FILL]);
+        let words = Words([first, second].map(u64::to_le_bytes));
+        let text = std::str::from_utf8(words.0.as_flattened()).unwrap_or_default();
         reader(text.get(..ID_LEN).unwrap_or_default())
     }
 

@@ -1,7 +1,10 @@
 //! The fields of a request's span.
 
+use std::sync::OnceLock;
+
+use tracing::callsite::Identifier;
 use tracing::dispatcher::{Dispatch, get_default};
-use tracing::field::ValueSet;
+use tracing::field::{Field, Value, ValueSet};
 use tracing::span::{Id, Record};
 use tracing::{Metadata, Span, record_all};
 
@@ -53,31 +56,28 @@ impl SpanFields {
         self.subject = true;
         self
     }
+}
+
+/// What records them for a layer.
+#[derive(Debug)]
+pub(crate) struct SpanRecorder {
+    fields: SpanFields,
+    known: KnownFields,
+}
+
+impl SpanRecorder {
+    pub(crate) fn new(fields: SpanFields) -> Self {
+        Self {
+            fields,
+            known: KnownFields::default(),
+        }
+    }
 
     /// Records that a request was admitted, and returns the span in which it was. `None` if no span is recorded.
-    pub(crate) fn admitted(self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Id> {
+    pub(crate) fn admitted(&self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Id> {
         in_current(|span| {
             if let Some(key) = key {
-                let (realm, outcome) = (key.realm().as_str(), EventKind::Authenticated.as_str());
-                key.id().read(|id| {
-                    if self.subject {
-                        let subject = key.subject().as_str();
-                        record_all!(
-                            span,
-                            api_key.id = id,
-                            api_key.realm = realm,
-                            api_key.outcome = outcome,
-                            enduser.id = subject
-                        );
-                    } else {
-                        record_all!(
-                            span,
-                            api_key.id = id,
-                            api_key.realm = realm,
-                            api_key.outcome = outcome
-                        );
-                    }
-                });
+                self.authenticated(key, span);
             } else {
                 let realm = realm.as_str();
                 record_all!(span, api_key.realm = realm, api_key.outcome = ANONYMOUS);
@@ -86,8 +86,35 @@ impl SpanFields {
         })
     }
 
+    fn authenticated(&self, key: &VerifiedKey, span: &CurrentSpan<'_>) {
+        let (realm, outcome) = (key.realm().as_str(), EventKind::Authenticated.as_str());
+        let subject = self.fields.subject.then(|| key.subject().as_str());
+        key.id().read(|id| {
+            if let Some(known) = self.known.of(span.metadata) {
+                let id: Valued<'_> = (&known.id, Some(&id));
+                let realm: Valued<'_> = (&known.realm, Some(&realm));
+                let outcome: Valued<'_> = (&known.outcome, Some(&outcome));
+                let fields = span.metadata.fields();
+                if let (Some(subject), Some(field)) = (&subject, &known.subject) {
+                    let subject: Valued<'_> = (field, Some(subject));
+                    span.record_all(&fields.value_set(&[id, realm, outcome, subject]));
+                } else {
+                    span.record_all(&fields.value_set(&[id, realm, outcome]));
+                }
+            } else {
+                record_all!(
+                    span,
+                    api_key.id = id,
+                    api_key.realm = realm,
+                    api_key.outcome = outcome,
+                    enduser.id = subject
+                );
+            }
+        });
+    }
+
     /// Records a refusal by the layer itself.
-    pub(crate) fn refused(self, event: &Event<'_>) {
+    pub(crate) fn refused(&self, event: &Event<'_>) {
         let EventKind::Rejected { kind, .. } = event.kind() else {
             return;
         };
@@ -98,7 +125,7 @@ impl SpanFields {
                 api_key.id = id.as_ref().map(KeyId::as_str),
                 api_key.realm = event.realm().map(Realm::as_str),
                 api_key.outcome = kind.as_str(),
-                enduser.id = event.subject().filter(|_| self.subject),
+                enduser.id = event.subject().filter(|_| self.fields.subject),
                 api_key.refusal = kind.as_str()
             );
         });
@@ -133,6 +160,46 @@ impl SpanFields {
                 api_key.refusal = refusal
             );
         });
+    }
+}
+
+/// The fields of a span, by the first span that has those of a key: to find them by their names at each request takes half as
+/// long as to record them. A service has one place in its code that makes the spans of its requests. Those of another
+/// place are found by name.
+#[derive(Debug, Default)]
+struct KnownFields(OnceLock<Known>);
+
+#[derive(Debug)]
+struct Known {
+    callsite: Identifier,
+    id: Field,
+    realm: Field,
+    outcome: Field,
+    subject: Option<Field>,
+}
+
+type Valued<'a> = (&'a Field, Option<&'a dyn Value>);
+
+impl KnownFields {
+    fn of(&self, metadata: &'static Metadata<'static>) -> Option<&Known> {
+        let known = match self.0.get() {
+            Some(known) => known,
+            None => self.learn(metadata)?,
+        };
+        (known.callsite == metadata.callsite()).then_some(known)
+    }
+
+    #[cold]
+    fn learn(&self, metadata: &'static Metadata<'static>) -> Option<&Known> {
+        let field = |name| metadata.fields().field(name);
+        let known = Known {
+            callsite: metadata.callsite(),
+            id: field("api_key.id")?,
+            realm: field("api_key.realm")?,
+            outcome: field("api_key.outcome")?,
+            subject: field("enduser.id"),
+        };
+        Some(self.0.get_or_init(|| known))
     }
 }
 

@@ -1,43 +1,30 @@
 //! Where a layer says who called, other than to its observers.
 
+#[cfg(feature = "tracing")]
+use std::sync::Arc;
+
 use http::Response;
 
 use crate::access::realm::Realm;
-use crate::middleware::head::RequestHead;
 #[cfg(feature = "tracing")]
 use crate::middleware::rejection::Rejection;
 #[cfg(feature = "tracing")]
-use crate::observe::span_fields::SpanFields;
+use crate::observe::span_fields::SpanRecorder;
 use crate::verdict::{Caller, VerifiedKey};
 
 /// Where a layer says who called: in responses, and in spans.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Attribution {
     pub(super) in_response: bool,
     #[cfg(feature = "tracing")]
-    pub(super) in_span: Option<SpanFields>,
+    pub(super) in_span: Option<Arc<SpanRecorder>>,
 }
 
 impl Attribution {
-    /// Says in the current span that a request was admitted, if the layer is set to.
-    #[inline]
-    #[cfg_attr(
-        not(feature = "tracing"),
-        expect(unused_variables, clippy::unused_self, reason = "there are no spans")
-    )]
-    pub(super) fn in_span(self, request: &impl RequestHead, realm: &Realm) -> AdmittedIn {
-        AdmittedIn {
-            #[cfg(feature = "tracing")]
-            span: self
-                .in_span
-                .and_then(|fields| admitted(fields, request, realm)),
-        }
-    }
-
     /// Says in a response whose key the request had, if the layer was told to.
     #[inline]
     pub(super) fn name_caller<B>(
-        self,
+        &self,
         response: &mut Response<B>,
         key: impl FnOnce() -> Option<VerifiedKey>,
     ) {
@@ -53,11 +40,11 @@ impl Attribution {
 #[cfg(feature = "tracing")]
 #[inline(never)]
 fn admitted(
-    fields: SpanFields,
-    request: &impl RequestHead,
+    recorder: &SpanRecorder,
+    key: Option<&VerifiedKey>,
     realm: &Realm,
 ) -> Option<tracing::span::Id> {
-    fields.admitted(request.extensions().get::<VerifiedKey>(), realm)
+    recorder.admitted(key, realm)
 }
 
 /// The span in which a request was admitted.
@@ -68,6 +55,22 @@ pub(super) struct AdmittedIn {
 }
 
 impl AdmittedIn {
+    /// Says in the current span that a request was admitted, if the layer is set to. `None` is a client without a key.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "there are no spans")
+    )]
+    pub(super) fn of(attribution: &Attribution, key: Option<&VerifiedKey>, realm: &Realm) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: attribution
+                .in_span
+                .as_deref()
+                .and_then(|recorder| admitted(recorder, key, realm)),
+        }
+    }
+
     /// Says in the span that the code further in has refused the request, if it has.
     #[inline]
     #[cfg_attr(
@@ -80,7 +83,7 @@ impl AdmittedIn {
             && let Some(rejection) = Rejection::within(response)
             && rejection.is_untold()
         {
-            SpanFields::refused_within(span, rejection.kind());
+            SpanRecorder::refused_within(span, rejection.kind());
         }
     }
 }

@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::attribution::AdmittedIn;
 use super::cache::CacheHeaders;
 use super::decisions::{Decided, Decision, Decisions};
-use super::gate::{Gate, Step, forget_earlier};
+use super::gate::{Admission, Gate, Step, forget_earlier};
 use super::outcome::Outcome;
 #[cfg(feature = "axum")]
 use crate::middleware::rejection::Responses;
@@ -129,9 +129,8 @@ impl Authenticator {
         let (gate, admitted) = self.judge(parts).await;
         let mut caller = None;
         let (decided, cache, span, outcome) = match admitted {
-            Ok(cache) => {
+            Ok(Admission { cache, span }) => {
                 let key = parts.extensions.get().cloned();
-                let span = gate.attribution.in_span(parts, gate.ring.realm());
                 let outcome = Outcome::of(&gate, parts, cache.is_private());
                 (Ok(key), cache, span, outcome)
             }
@@ -157,16 +156,15 @@ impl Authenticator {
         decided
     }
 
-    async fn judge(&self, parts: &mut Parts) -> (Arc<Gate>, Result<CacheHeaders, Refusal>) {
+    async fn judge(&self, parts: &mut Parts) -> (Arc<Gate>, Result<Admission, Refusal>) {
         let gate = Arc::clone(&self.0);
         match self.0.authenticate(parts) {
-            Step::Admitted(cache) => (gate, Ok(cache)),
+            Step::Admitted(admission) => (gate, Ok(admission)),
             Step::Refused(refusal) => (gate, Err(refusal)),
             Step::ByAnother(other, admitted) => (other, admitted),
             Step::Pending(mut waiting, scheme, cache) => {
                 let decision = poll_fn(|context| waiting.poll(context)).await;
-                let (gate, admitted) = gate.settle(decision, scheme, parts);
-                (gate, admitted.map(|()| cache))
+                gate.settle(decision, scheme, cache, parts)
             }
         }
     }

@@ -7,7 +7,7 @@ use http::Response;
 
 use super::attribution::AdmittedIn;
 use super::cache::CacheHeaders;
-use super::gate::Gate;
+use super::gate::{Admission, Gate};
 use super::outcome::Outcome;
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::Deferred;
@@ -26,9 +26,13 @@ impl Completion {
         reason = "without fields and reports, all that is left is two comparisons"
     )]
     #[inline(always)]
-    pub(super) fn of(gate: &Arc<Gate>, request: &impl RequestHead, cache: CacheHeaders) -> Self {
+    pub(super) fn of(
+        gate: &Arc<Gate>,
+        request: &impl RequestHead,
+        Admission { cache, span }: Admission,
+    ) -> Self {
         Self {
-            span: gate.attribution.in_span(request, gate.ring.realm()),
+            span,
             outcome: Outcome::of(gate, request, cache.is_private()),
             cache,
         }

@@ -62,7 +62,7 @@ impl Decisions {
                 // The observer was notified when it was decided.
                 (Err(_), _) => {
                     let mut answered = gate.responses.answer_for(response, is_head);
-                    let (attribution, caller) = (gate.attribution, || caller.cloned());
+                    let (attribution, caller) = (&gate.attribution, || caller.cloned());
                     match &mut answered {
                         Some(answer) => attribution.name_caller(answer, caller),
                         None => attribution.name_caller(response, caller),

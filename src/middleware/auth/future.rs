@@ -144,9 +144,10 @@ where
     S: Service<Request<B>>,
 {
     fn resume(mut self, decision: Decision) -> State<S, B> {
-        match self.gate.settle(decision, self.scheme, &mut self.request) {
-            (gate, Ok(())) => State::Pass {
-                completion: Completion::of(&gate, &self.request, self.cache),
+        let (scheme, cache) = (self.scheme, self.cache);
+        match self.gate.settle(decision, scheme, cache, &mut self.request) {
+            (gate, Ok(admission)) => State::Pass {
+                completion: Completion::of(&gate, &self.request, admission),
                 response: self.service.call(self.request),
             },
             (gate, Err(refusal)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Extensions;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 
-use super::attribution::Attribution;
+use super::attribution::{AdmittedIn, Attribution};
 use super::cache::CacheHeaders;
 use super::lifetime::LifetimeHeaders;
 use super::search::{self, Decision, Waiting};
@@ -67,11 +67,17 @@ pub(super) enum OnRefusal {
 
 /// The state of a request's authentication.
 pub(super) enum Step {
-    Admitted(CacheHeaders),
+    Admitted(Admission),
     Refused(Refusal),
     Pending(Waiting, Scheme, CacheHeaders),
     /// Another ring than the first has decided.
-    ByAnother(Arc<Gate>, Result<CacheHeaders, Refusal>),
+    ByAnother(Arc<Gate>, Result<Admission, Refusal>),
+}
+
+/// What the response to an admitted request is completed by.
+pub(super) struct Admission {
+    pub(super) cache: CacheHeaders,
+    pub(super) span: AdmittedIn,
 }
 
 impl Gate {
@@ -123,7 +129,7 @@ impl Gate {
                 let marker = Anonymous::new(Arc::clone(&self.responses));
                 request.extensions_mut().insert(marker);
                 // The client is anonymous: the response may be shared, but not with holders of keys.
-                return Step::Admitted(CacheHeaders::shared(self.vary));
+                return Step::Admitted(self.admission(CacheHeaders::shared(self.vary), None));
             }
             Ok(None) => return Step::Refused(Refusal::Missing),
             Err(refusal) => return Step::Refused(refusal),
@@ -135,8 +141,7 @@ impl Gate {
             Verifying::Done(verdict) => match self.check(verdict, scheme, request) {
                 Ok(key) => {
                     self.hide(request, header, !reported.is_empty());
-                    request.extensions_mut().insert(key);
-                    Step::Admitted(cache)
+                    Step::Admitted(self.admit(key, cache, request))
                 }
                 Err(refusal) => Step::Refused(refusal),
             },
@@ -153,16 +158,37 @@ impl Gate {
         self: Arc<Self>,
         (verdict, by): Decision,
         scheme: Scheme,
+        cache: CacheHeaders,
         request: &mut impl RequestHead,
-    ) -> (Arc<Self>, Result<(), Refusal>) {
+    ) -> (Arc<Self>, Result<Admission, Refusal>) {
         let gate = match by {
             None => self,
             Some(place) => Arc::clone(&self.others[place]),
         };
-        let admitted = gate.check(verdict, scheme, request).map(|key| {
-            request.extensions_mut().insert(key);
-        });
+        let checked = gate.check(verdict, scheme, request);
+        let admitted = checked.map(|key| gate.admit(key, cache, request));
         (gate, admitted)
+    }
+
+    /// Attaches the key of an admitted request.
+    #[inline]
+    pub(super) fn admit(
+        &self,
+        key: VerifiedKey,
+        cache: CacheHeaders,
+        request: &mut impl RequestHead,
+    ) -> Admission {
+        let admission = self.admission(cache, Some(&key));
+        request.extensions_mut().insert(key);
+        admission
+    }
+
+    #[inline]
+    fn admission(&self, cache: CacheHeaders, key: Option<&VerifiedKey>) -> Admission {
+        Admission {
+            cache,
+            span: AdmittedIn::of(&self.attribution, key, self.ring.realm()),
+        }
     }
 
     /// Hides the credential, and a reported key in `Referer`: in every other place, a reported key refuses

@@ -10,7 +10,7 @@ use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::{Deferred, Head, Rejection, RejectionKind};
 use crate::observe::event::{Event, EventKind};
 #[cfg(feature = "tracing")]
-use crate::observe::span_fields::SpanFields;
+use crate::observe::span_fields::SpanRecorder;
 use crate::verdict::VerifiedKey;
 
 /// A request that was admitted. The guards and extractors further in may still refuse it. So the
@@ -24,8 +24,14 @@ pub(super) struct Outcome {
     key: Option<VerifiedKey>,
     is_head: bool,
     is_reported: bool,
+    /// In a box, because an outcome is moved with the future that it is in, and few requests are handed on.
+    handed_on: Option<Box<HandedOn>>,
+}
+
+/// What is known of a request that goes on although it has no valid key.
+struct HandedOn {
     /// The refusal that code further in was to look at.
-    deferred: Option<Deferred>,
+    deferred: Deferred,
     /// The span that the request began in, if that does not have the outcome yet. If the client hangs up, the current one
     /// is another.
     #[cfg(feature = "tracing")]
@@ -48,9 +54,7 @@ impl Outcome {
                 .flatten(),
             is_head: *request.method() == Method::HEAD,
             is_reported: false,
-            deferred: None,
-            #[cfg(feature = "tracing")]
-            span: None,
+            handed_on: None,
             gate: Arc::clone(gate),
         }
     }
@@ -63,11 +67,13 @@ impl Outcome {
         deferred: Deferred,
     ) -> Self {
         let mut outcome = Self::begin(gate, request, false);
-        #[cfg(feature = "tracing")]
-        if gate.attribution.in_span.is_some() && !deferred.is_told() {
-            outcome.span = SpanFields::undecided(gate.ring.realm());
-        }
-        outcome.deferred = Some(deferred);
+        outcome.handed_on = Some(Box::new(HandedOn {
+            #[cfg(feature = "tracing")]
+            span: (gate.attribution.in_span.is_some() && !deferred.is_told())
+                .then(|| SpanRecorder::undecided(gate.ring.realm()))
+                .flatten(),
+            deferred,
+        }));
         outcome
     }
 
@@ -90,7 +96,7 @@ impl Outcome {
         &mut self,
         response: &mut Response<B>,
     ) -> Option<Box<Response<Bytes>>> {
-        if self.deferred.is_some() || Rejection::within(response).is_some() {
+        if self.handed_on.is_some() || Rejection::within(response).is_some() {
             let mut answer = self.answer(response);
             match &mut answer {
                 Some(answer) => self.name_caller(answer),
@@ -115,7 +121,7 @@ impl Outcome {
                 self.report_refusal(kind);
             }
             // The observer was notified of a wrong key when the request went on.
-            let answers = is_untold || self.deferred.is_some();
+            let answers = is_untold || self.handed_on.is_some();
             answers
                 .then(|| self.gate.responses.answer_for(response, self.is_head))
                 .flatten()
@@ -133,9 +139,9 @@ impl Outcome {
     /// Says in the response whose key it was. The outcome was reported, and needs the key no more.
     #[inline]
     fn name_caller<B>(&mut self, response: &mut Response<B>) {
-        let (key, deferred) = (&mut self.key, &self.deferred);
+        let (key, handed_on) = (&mut self.key, &self.handed_on);
         self.gate.attribution.name_caller(response, || {
-            let refused = || deferred.as_ref()?.caller().cloned();
+            let refused = || handed_on.as_ref()?.deferred.caller().cloned();
             key.take().or_else(refused)
         });
     }
@@ -150,7 +156,7 @@ impl Outcome {
 
     /// The refusal of a request for which a handler has answered, and nobody has looked at its key.
     fn unseen(&mut self, status: StatusCode) -> Option<Response<Bytes>> {
-        let deferred = self.deferred.clone()?;
+        let deferred = self.handed_on.as_ref()?.deferred.clone();
         let is_answered = status.is_success() || status.is_informational();
         if !is_answered || deferred.is_seen() {
             return None;
@@ -185,8 +191,9 @@ impl Outcome {
 
     #[cfg(feature = "tracing")]
     fn record(&self, refusal: Option<RejectionKind>) {
-        if let Some(span) = &self.span {
-            SpanFields::decided(span, refusal);
+        let handed_on = self.handed_on.as_ref();
+        if let Some(span) = handed_on.and_then(|handed_on| handed_on.span.as_ref()) {
+            SpanRecorder::decided(span, refusal);
         }
     }
 

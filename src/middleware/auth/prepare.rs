@@ -111,7 +111,7 @@ impl ApiKeyLayer {
             responses: Arc::clone(responses),
             follow_up: self.follow_up(&observer),
             observer,
-            attribution: self.attribution,
+            attribution: self.attribution.clone(),
             lifetime: self.announced(),
             facts: self.facts.clone(),
             others,

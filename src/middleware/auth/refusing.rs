@@ -75,8 +75,8 @@ impl Gate {
         }
         self.observer.tell(|| refusal.event(realm));
         #[cfg(feature = "tracing")]
-        if let Some(fields) = self.attribution.in_span {
-            fields.refused(&refusal.event(realm));
+        if let Some(recorder) = &self.attribution.in_span {
+            recorder.refused(&refusal.event(realm));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a layer says of requests: to observers, in spans and in responses.
 
+#[cfg(feature = "tracing")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::layer::ApiKeyLayer;
@@ -7,7 +9,7 @@ use super::lifetime::LifetimeHeaders;
 use crate::observe::observed::Observed;
 use crate::observe::observer::Observer;
 #[cfg(feature = "tracing")]
-use crate::observe::span_fields::SpanFields;
+use crate::observe::span_fields::{SpanFields, SpanRecorder};
 
 impl ApiKeyLayer {
     /// Sets an observer of this layer alone. It receives an event for each authenticated and each
@@ -54,7 +56,8 @@ impl ApiKeyLayer {
     /// ```
     #[cfg(feature = "tracing")]
     pub fn span_fields(mut self, fields: SpanFields) -> Self {
-        self.attribution.in_span = Some(fields);
+        let recorder = SpanRecorder::new(fields);
+        self.attribution.in_span = Some(Arc::new(recorder));
         self
     }
 

@@ -58,8 +58,8 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.gate.authenticate(&mut request) {
-            Step::Admitted(cache) => {
-                let completion = Completion::of(&self.gate, &request, cache);
+            Step::Admitted(admission) => {
+                let completion = Completion::of(&self.gate, &request, admission);
                 ResponseFuture::pass(self.inner.call(request), completion)
             }
             Step::Refused(refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
@@ -67,8 +67,8 @@ where
                 ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)
             }
             Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
-            Step::ByAnother(gate, Ok(cache)) => {
-                let completion = Completion::of(&gate, &request, cache);
+            Step::ByAnother(gate, Ok(admission)) => {
+                let completion = Completion::of(&gate, &request, admission);
                 ResponseFuture::pass(self.inner.call(request), completion)
             }
             Step::ByAnother(gate, Err(refusal)) if gate.on_refusal == OnRefusal::HandOn => {

@@ -65,15 +65,12 @@ impl Gate {
             }
         };
         let other = by.map(|place| &self.others[place]);
-        let checked = other
-            .map_or(self, |other| other)
-            .check(verdict, scheme, request);
-        let admitted = checked.map(|key| {
-            request.extensions_mut().insert(key);
-        });
+        let gate = other.map_or(self, |other| other);
+        let checked = gate.check(verdict, scheme, request);
+        let admitted = checked.map(|key| gate.admit(key, cache, request));
         match (other, admitted) {
-            (Some(other), admitted) => Step::ByAnother(Arc::clone(other), admitted.map(|()| cache)),
-            (None, Ok(())) => Step::Admitted(cache),
+            (Some(other), admitted) => Step::ByAnother(Arc::clone(other), admitted),
+            (None, Ok(admission)) => Step::Admitted(admission),
             (None, Err(refusal)) => Step::Refused(refusal),
         }
     }

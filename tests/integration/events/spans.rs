@@ -327,6 +327,56 @@ async fn nothing_is_recorded_unless_the_layer_is_told_to_and_the_span_declares_i
     assert_eq!(send(&told, with_body(with_key(&key))).await.status, 200);
 }
 
+/// The layer keeps where the first of them has its fields.
+#[tokio::test]
+async fn spans_of_several_places_have_the_same_fields() {
+    use tracing::field::Empty;
+
+    let (spans, ring) = (Spans::default(), ring());
+    let issued = issue(&ring, "read").await;
+    let layer = ApiKeyLayer::new(ring).span_fields(SpanFields::new().enduser_id());
+    let inner = layer.layer(Inner::new());
+    let places: [fn(&Request<Body>) -> Span; 4] = [
+        |_| tracing::info_span!("no key", api_key.outcome = Empty),
+        |_| {
+            tracing::info_span!(
+                "no subject",
+                api_key.realm = Empty,
+                api_key.outcome = Empty,
+                api_key.id = Empty
+            )
+        },
+        |_| {
+            tracing::info_span!(
+                "another order",
+                enduser.id = Empty,
+                api_key.outcome = Empty,
+                api_key.id = Empty,
+                api_key.realm = Empty
+            )
+        },
+        request_span,
+    ];
+    let id = issued.id();
+    let all = fields([
+        ("api_key.id", id.as_str()),
+        ("api_key.outcome", "authenticated"),
+        ("api_key.realm", "orders"),
+        ("enduser.id", "alice"),
+    ]);
+    let mut declared = [all.clone(), all.clone(), all.clone(), all];
+    declared[0].retain(|name, _| name == "api_key.outcome");
+    declared[1].remove("enduser.id");
+    for _ in 0..2 {
+        for (place, declared) in places.iter().zip(&declared) {
+            let trace = TraceLayer::new_for_http().make_span_with(*place);
+            let request = with_key(issued.secret().expose());
+            spans.hear(&trace.layer(inner.clone()), request).await;
+            assert_eq!(&spans.caller(), declared);
+        }
+    }
+}
+
 /// A subscriber that panics changes no answer.
 #[tokio::test]
 async fn the_answer_does_not_depend_on_the_subscriber() {
