@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tower_api_key::store::{HistoryEntry, HistoryQuery, ListQuery};
+use tower_api_key::store::{ExpiryLadder, HistoryKind, HistoryQuery, ListQuery};
 use tower_api_key::{
     Actor, Caveats, Error, ErrorKind, KeyId, KeyRing, Narrowing, RevocationReason, ScopeSet,
 };
@@ -159,6 +159,9 @@ fn keys(count: usize) -> String {
     }
 }
 
+/// The notices that a key can have had since its last change, one for each step of a ladder, and that change.
+const NEWEST: usize = ExpiryLadder::MOST_STEPS + 1;
+
 pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<(), Failure> {
     let (builder, named) = (common.managing()?, Named::new(id, common)?);
     let reading = common.open_to_read().await?;
@@ -171,9 +174,11 @@ pub(crate) async fn show(common: &Common, output: Output, id: &str) -> Result<()
     // Not every store keeps what keys were used for, or a history.
     let usage = ring.usages(&[id]).await.unwrap_or_default().pop();
     let usage = usage.unwrap_or_default();
-    let newest = HistoryQuery::new().key(id).limit(1);
+    let newest = HistoryQuery::new().key(id).limit(NEWEST);
     let history = ring.history(&newest).await.ok();
-    let last = history.as_deref().and_then(<[HistoryEntry]>::first);
+    let mut newest = history.as_deref().unwrap_or_default().iter();
+    // A notice of its expiry is no change of the key.
+    let last = newest.find(|entry| entry.kind() != HistoryKind::ExpiryNoticed);
     let mut value = describe::json_of(&record, last_used);
     value["last_change"] = last.map_or(Value::Null, |last| {
         json!({

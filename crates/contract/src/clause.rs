@@ -38,7 +38,8 @@ pub enum Clause {
     Usage,
     /// A notice of expiry is claimed once, and only of a key that needs one.
     ExpiryNotices,
-    /// A history has an entry for each change that was applied, with its actor. It outlives the records.
+    /// A history has an entry for each change that was applied, with its actor, and for each notice that was claimed. It
+    /// outlives the records.
     History,
     /// Many records at once: one answer for each id, in their order.
     GetMany,

@@ -10,7 +10,7 @@ use super::race::race;
 use super::trial::{EXPIRES, ISSUED, Trial, failed, realm, valid};
 use super::violation::Violation;
 
-const DAY: u64 = 24 * 60 * 60;
+pub(super) const DAY: u64 = 24 * 60 * 60;
 const MANY: usize = 1_000;
 
 /// How many keys are due when tasks race for them, and for how many each asks at once.
@@ -52,7 +52,7 @@ pub(super) async fn check_refused<S: KeyStore>(trial: &Trial<S>) -> Result<(), V
 }
 
 /// 30 days, 7 days and 1 day.
-fn ladder() -> ExpiryLadder {
+pub(super) fn ladder() -> ExpiryLadder {
     ExpiryLadder::default()
 }
 
@@ -61,7 +61,7 @@ const fn days(days: u64) -> Duration {
 }
 
 /// So many days before the keys of the suite expire.
-const fn before(days: u64) -> Timestamp {
+pub(super) const fn before(days: u64) -> Timestamp {
     Timestamp::from_unix(EXPIRES.as_unix() - days * DAY)
 }
 
@@ -69,7 +69,7 @@ const fn a_second_before(moment: Timestamp) -> Timestamp {
     Timestamp::from_unix(moment.as_unix() - 1)
 }
 
-async fn claim<S: KeyStore>(
+pub(super) async fn claim<S: KeyStore>(
     trial: &Trial<S>,
     realm: &Realm,
     steps: &ExpiryLadder,
@@ -108,7 +108,7 @@ async fn told<S: KeyStore>(
     )
 }
 
-fn notice(key: &KeyRecord, step: u64) -> ExpiryNotice {
+pub(super) fn notice(key: &KeyRecord, step: u64) -> ExpiryNotice {
     let expires_at = key.expires_at().unwrap_or(Timestamp::MAX);
     ExpiryNotice::new(
         key.id(),

@@ -61,6 +61,7 @@ mod identity;
 mod key_limit;
 mod last_use;
 mod listing;
+mod noted_notices;
 mod purge;
 mod race;
 mod realm;
@@ -178,6 +179,9 @@ pub async fn contract_without<S: KeyStore>(
         history::check(&trial(Clause::History).await).await?;
         if !left_out.contains(&Clause::Purge) {
             history::check_purged(&trial(Clause::History).await).await?;
+        }
+        if !left_out.contains(&Clause::ExpiryNotices) {
+            noted_notices::check(&trial(Clause::History).await).await?;
         }
     }
     get_many::check(&trial(Clause::GetMany).await).await?;

@@ -1,8 +1,8 @@
 //! Stores whose history is faulty.
 
 use tower_api_key::store::{
-    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryPage, HistoryQuery, KeyStore,
-    KeyUsage, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
+    BoxFuture, Change, ExpiryClaims, ExpiryLadder, Found, HistoryKind, HistoryPage, HistoryQuery,
+    KeyStore, KeyUsage, ListQuery, Lookup, MemoryStore, Page, Revoked, StoreError, StoreId, Target,
 };
 use tower_api_key::{Actor, KeyDigest, KeyId, Realm, Revocation, SystemClock, Timestamp};
 use tower_api_key_contract::{Clause, contract, contract_without};
@@ -23,6 +23,8 @@ enum Fault {
     ForgetsASecondMore,
     ForgetsEveryRealm,
     ForgetsNothing,
+    NotesNoNotice,
+    NotesNoticesTwice,
     Pretends,
 }
 
@@ -39,6 +41,14 @@ impl Faulty {
             store: MemoryStore::with_history(SystemClock),
             other: MemoryStore::with_history(SystemClock),
             fault,
+        }
+    }
+
+    fn times_of_a_notice(&self) -> Option<usize> {
+        match self.fault {
+            Fault::NotesNoNotice => Some(0),
+            Fault::NotesNoticesTwice => Some(2),
+            _ => None,
         }
     }
 
@@ -69,6 +79,15 @@ impl Faulty {
             _ => {}
         }
         let page = self.store.history(realm, &asked).await?;
+        if let Some(times) = self.times_of_a_notice()
+            && query.limit.is_none()
+        {
+            let entries = page.into_iter().flat_map(|entry| {
+                let is_notice = entry.kind() == HistoryKind::ExpiryNoticed;
+                std::iter::repeat_n(entry, if is_notice { times } else { 1 })
+            });
+            return Ok(HistoryPage::new(entries.collect(), None));
+        }
         if self.fault == Fault::NotesTheRefused && query.limit.is_none() {
             let refused = self.other.history(realm, &asked).await?;
             let all = page.into_iter().chain(refused).collect();
@@ -252,6 +271,14 @@ async fn each_fault_of_a_history_is_caught() {
         (Fault::ForgetsASecondMore, "not from before the time"),
         (Fault::ForgetsEveryRealm, "another realm were forgotten"),
         (Fault::ForgetsNothing, "and 0 were counted"),
+        (
+            Fault::NotesNoNotice,
+            "after the first claim at the step of 30 days, the history has the notices []",
+        ),
+        (
+            Fault::NotesNoticesTwice,
+            "after the first claim at the step of 30 days, the history has",
+        ),
         (Fault::Pretends, "made 0 entries"),
     ] {
         let verdict = contract(async || Faulty::new(fault)).await;

@@ -39,13 +39,16 @@ pub(super) const FORGET: &str = concat!(
 
 const MICROSECONDS: u64 = 1_000_000;
 
-/// Before the entries: whether every change is recorded, and whether this role sees every entry.
+/// Before the entries: whether every change is recorded, and from migration 0015 on every notice, and whether this role sees
+/// every entry.
 const LIST: &str = concat!(
-    "SELECT seen.*, (SELECT pg_catalog.count(*) @= 4 FROM pg_catalog.pg_trigger AS trigger \
+    "SELECT seen.*, (SELECT pg_catalog.count(*) @= CASE \
+        WHEN (SELECT pg_catalog.max(version) FROM @.tower_api_key_migrations) @>= 15 THEN 5 ELSE 4 END \
+        FROM pg_catalog.pg_trigger AS trigger \
         WHERE trigger.tgrelid @= '@literal.tower_api_keys'::pg_catalog.regclass \
         AND trigger.tgenabled @= 'A' AND trigger.tgname @= ANY (ARRAY[\
         'tower_api_keys_note_new', 'tower_api_keys_note_changed', 'tower_api_keys_note_gone', \
-        'tower_api_keys_note_emptied'])), \
+        'tower_api_keys_note_emptied', 'tower_api_keys_note_expiry'])), \
      pg_catalog.row_security_active('@literal.tower_api_key_history'::pg_catalog.regclass), \
      found.at, found.entry::pg_catalog.text, found.action, found.key_id, found.subject, found.actor, \
      found.role, found.by_hand, found.before::pg_catalog.text, found.after::pg_catalog.text \
@@ -155,7 +158,7 @@ pub(super) fn page(
         let (is_written, hides_entries): (bool, bool) =
             (column(row, SEEN)?, column(row, SEEN + 1)?);
         if !is_written {
-            let advice = "enable the triggers tower_api_keys_note_new, _changed, _gone and _emptied of \
+            let advice = "enable the triggers tower_api_keys_note_new, _changed, _gone, _emptied and _expiry of \
                           tower_api_keys (ENABLE ALWAYS): without them, changes are not in the history";
             return Err(because(StoreErrorKind::Schema, advice));
         }

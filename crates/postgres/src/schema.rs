@@ -9,7 +9,7 @@ use super::record::column;
 use super::tables::{SEEN, Tables, home, seen};
 
 /// In their order. The first makes version 1.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../migrations/0001_keys.sql"),
     include_str!("../migrations/0002_revocable.sql"),
     include_str!("../migrations/0003_subjects.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0012_usage.sql"),
     include_str!("../migrations/0013_subjects_with_many_keys.sql"),
     include_str!("../migrations/0014_removals.sql"),
+    include_str!("../migrations/0015_noted_notices.sql"),
 ];
 
 /// The version that this crate creates.

@@ -248,6 +248,7 @@ async fn the_files_of_the_schema_can_be_applied_by_hand() {
         include_str!("../migrations/0012_usage.sql"),
         include_str!("../migrations/0013_subjects_with_many_keys.sql"),
         include_str!("../migrations/0014_removals.sql"),
+        include_str!("../migrations/0015_noted_notices.sql"),
     ];
     for file in files {
         execute(&url, file).await.unwrap();

@@ -123,6 +123,7 @@ async fn nobody_changes_or_removes_an_entry_but_by_the_call() {
         "DELETE FROM tower_api_key_history",
         "SET tower_api_key.forgets = 'on'; DELETE FROM tower_api_key_history",
         own,
+        &own.replace("noted()", "noted_expiry()"),
     ] {
         assert_eq!(code(&server, statement).await, "42501", "{statement}");
     }
@@ -192,7 +193,7 @@ async fn a_history_that_may_not_be_whole_is_refused() {
     let ring = ring_over(connect(&url).await);
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     let asked = HistoryQuery::new();
-    for trigger in ["new", "changed", "gone", "emptied"] {
+    for trigger in ["new", "changed", "gone", "emptied", "expiry"] {
         let trigger = format!("TRIGGER tower_api_keys_note_{trigger}");
         let disable = format!("ALTER TABLE tower_api_keys DISABLE {trigger}");
         execute(&url, &disable).await.unwrap();

@@ -40,12 +40,26 @@ use tower_api_key_test_support::pg_server::{database, empty_database, execute, p
 use tower_api_key_test_support::support::{START, issue};
 
 /// The number of files of the schema.
-const MIGRATIONS: u32 = 14;
+const MIGRATIONS: u32 = 15;
 
-/// Takes migration 0014 back, for a test of a schema from before.
+/// Takes migration 0015 back, for a test of a schema from before.
+macro_rules! undo_noted_notices {
+    () => {
+        "DROP FUNCTION tower_api_keys_noted_expiry() CASCADE;
+        ALTER TABLE tower_api_key_history DROP CONSTRAINT tower_api_key_history_action_check,
+            ADD CONSTRAINT tower_api_key_history_action_check
+            CHECK (action IN ('added', 'changed', 'removed', 'emptied', 'forgotten'));
+        DELETE FROM tower_api_key_migrations WHERE version > 14"
+    };
+}
+const UNDO_NOTED_NOTICES: &str = undo_noted_notices!();
+
+/// Takes migrations 0014 and 0015 back.
 macro_rules! undo_removals {
     () => {
-        "CREATE OR REPLACE FUNCTION tower_api_keys_removed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        concat!(
+            undo_noted_notices!(),
+            "; CREATE OR REPLACE FUNCTION tower_api_keys_removed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN
             PERFORM tower_api_key_commit_durably();
             INSERT INTO tower_api_key_changes (xid, digest)
@@ -55,11 +69,12 @@ macro_rules! undo_removals {
         END $$;
         ALTER TABLE tower_api_key_changes DROP COLUMN removed_too;
         DELETE FROM tower_api_key_migrations WHERE version > 13"
+        )
     };
 }
 const UNDO_REMOVALS: &str = undo_removals!();
 
-/// Takes migrations 0013 and 0014 back.
+/// Takes migrations 0013 to 0015 back.
 const UNDO_SUBJECTS: &str = concat!(
     undo_removals!(),
     "; DROP FUNCTION tower_api_keys_counted() CASCADE; \

@@ -4,7 +4,7 @@
 pub const APPLICATION_ID: i64 = 0x544b_4559;
 
 /// The migrations from each version of the schema to the next, from none to 1 first.
-pub const MIGRATIONS: [&str; 11] = [
+pub const MIGRATIONS: [&str; 12] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -16,10 +16,11 @@ pub const MIGRATIONS: [&str; 11] = [
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
     include_str!("schema_11.sql"),
+    include_str!("schema_12.sql"),
 ];
 
 /// The version of the schema that the stores read and write.
-pub const VERSION: i64 = 11;
+pub const VERSION: i64 = 12;
 
 /// The parts that the migrations make and the stores rely on: name, type and statement. Indexes are not included, nor
 /// triggers and indexes that others add: without its own index, a store is slow but correct.

@@ -10,8 +10,9 @@ use tower_api_key_sqlite_schema::notices::Notices;
 
 use super::place::Place;
 use super::statement::column;
+use super::write::{act, act_no_more};
 
-/// Claims what is due.
+/// Claims what is due. If nothing is, the transaction writes nothing.
 pub(super) async fn claim(
     connection: &mut SqliteConnection,
     place: &Place,
@@ -22,10 +23,23 @@ pub(super) async fn claim(
     // No expiry in a column is later.
     let now = i64::try_from(now.as_unix()).unwrap_or(i64::MAX);
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let claim = sqlx::query(AssertSqlSafe(statements.claim.clone()));
-    let claim = claim.bind(realm.as_str().to_owned()).bind(now).bind(most);
-    let rows = claim.fetch_all(connection).await;
-    let rows = rows.map_err(|error| place.sqlx(error))?;
+    let asked = |sql: &str| {
+        let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        query.bind(realm.as_str().to_owned()).bind(now).bind(most)
+    };
+    let fail = |error| place.sqlx(error);
+    let is_due = asked(&statements.is_due).fetch_one(&mut *connection).await;
+    if !is_due
+        .and_then(|row| column::<bool>(&row, 0))
+        .map_err(fail)?
+    {
+        return Ok(ExpiryClaims::default());
+    }
+    // The trigger of the history notes each claim, as one of a ring.
+    act(connection, place, None, None).await?;
+    let rows = asked(&statements.claim).fetch_all(&mut *connection).await;
+    let rows = rows.map_err(fail)?;
+    act_no_more(connection, place).await?;
     let notices = rows.iter().filter_map(notice).collect();
     Ok(ExpiryClaims::new(notices, rows.len() >= limit))
 }

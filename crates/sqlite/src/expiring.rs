@@ -7,6 +7,7 @@ use tower_api_key::store::{ExpiryClaims, ExpiryLadder, ExpiryNotice, StoreError}
 use tower_api_key::{Realm, Timestamp};
 use tower_api_key_sqlite_schema::notices::Notices;
 
+use super::acting::acting;
 use super::place::Place;
 use super::schema::require_intact;
 use super::write::begin;
@@ -35,13 +36,15 @@ pub(super) fn claim(
         return Ok(ExpiryClaims::default());
     }
     let transaction = begin(connection, place)?;
-    let claimed = transaction
-        .prepare_cached(&statements.claim)
-        .and_then(|mut claiming| {
-            let rows = claiming.query_map(params![realm.as_str(), now, most], notice)?;
-            rows.collect::<Result<Vec<_>, _>>()
-        })
-        .map_err(fail)?;
+    // The trigger of the history notes each claim, as one of a ring.
+    let claimed = acting(&transaction, place, None, |transaction| {
+        let mut claiming = transaction
+            .prepare_cached(&statements.claim)
+            .map_err(fail)?;
+        let rows = claiming.query_map(params![realm.as_str(), now, most], notice);
+        rows.and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(fail)
+    })?;
     transaction.commit().map_err(fail)?;
     let more = claimed.len() >= limit;
     Ok(ExpiryClaims::new(
@@ -62,10 +65,17 @@ fn notice(row: &Row<'_>) -> Result<Option<ExpiryNotice>, rusqlite::Error> {
     Ok(id.map(|id| ExpiryNotice::new(id, text(1).map(str::to_owned), expires_at, step)))
 }
 
-/// Notices that were sent for the keys of the attached file `newer` are not sent again.
-pub(super) fn carry(connection: &Connection) -> Result<(), rusqlite::Error> {
+/// The trigger that notes each claim in the history.
+const NOTES: &str = "api_keys_note_in_history_notices";
+
+/// Notices that were sent for the keys of the attached file `newer` are not sent again. Their entries, if it has any, came
+/// with its history, so none is written here. The trigger is away meanwhile, in a transaction on a file of which nobody
+/// else knows.
+pub(super) fn carry(transaction: &Connection) -> Result<(), rusqlite::Error> {
+    let trigger = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = ?1";
+    let trigger: String = transaction.query_row(trigger, [NOTES], |row| row.get(0))?;
     let carry = "UPDATE main.api_keys AS mine SET noticed_step = newer.noticed_step \
          FROM newer.api_keys AS newer WHERE newer.digest = mine.digest \
          AND coalesce(mine.noticed_step > newer.noticed_step, newer.noticed_step IS NOT NULL)";
-    connection.execute(carry, []).map(drop)
+    transaction.execute_batch(&format!("DROP TRIGGER main.{NOTES}; {carry}; {trigger};"))
 }

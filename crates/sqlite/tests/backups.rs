@@ -229,7 +229,7 @@ async fn r32_a_restore_learns_from_a_newer_file_of_an_earlier_schema() {
              DROP TRIGGER api_keys_count_their_caveats;
              DROP TRIGGER api_keys_note_in_history_new_keys;
              DROP TRIGGER api_keys_note_in_history_changes;
-             DROP TRIGGER api_keys_note_in_history_removed_keys;
+             DROP TRIGGER api_keys_note_in_history_removed_keys; DROP TRIGGER api_keys_note_in_history_notices;
              DROP TABLE api_key_history; DROP TABLE api_key_acting; ALTER TABLE api_keys DROP COLUMN caveats;
              PRAGMA user_version = 4;",
         )

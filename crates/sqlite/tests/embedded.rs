@@ -104,13 +104,13 @@ fn a_file_that_does_not_serve_is_told_in_a_line() {
     drop(SqliteStore::open(folder.keys()).unwrap());
     Connection::open(folder.keys())
         .unwrap()
-        .execute_batch("PRAGMA user_version = 12")
+        .execute_batch("PRAGMA user_version = 13")
         .unwrap();
     fails_with(
         &folder,
         &program,
         |_| {},
-        "its schema has version 12, and this crate reads versions up to 11; upgrade tower-api-key",
+        "its schema has version 13, and this crate reads versions up to 12; upgrade tower-api-key",
     );
 }
 

@@ -110,7 +110,7 @@ async fn r01_a_database_without_a_guard_answers_nothing() {
             rows.collect()
         })
         .unwrap();
-    assert_eq!(guards.len(), 49, "{guards:?}");
+    assert_eq!(guards.len(), 50, "{guards:?}");
     for (name, guard) in guards {
         let tamed = format!(
             "DROP TRIGGER {name}; CREATE TRIGGER {name} BEFORE UPDATE ON api_keys WHEN 0 \

@@ -85,7 +85,8 @@ async fn a_store_of_the_former_version_tells_the_nearest_step() {
     let (ring, store) = ring(&path);
     let id = issue(&ring).await;
     drop((ring, store));
-    let former = "DROP TRIGGER api_keys_take_their_usage_along; DROP TABLE api_key_usage;
+    let former = "DROP TRIGGER api_keys_note_in_history_notices;
+        DROP TRIGGER api_keys_take_their_usage_along; DROP TABLE api_key_usage;
         DROP INDEX api_keys_by_notice; ALTER TABLE api_keys DROP COLUMN noticed_step;
         PRAGMA user_version = 9";
     Connection::open(&path)

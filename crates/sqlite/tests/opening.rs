@@ -49,7 +49,7 @@ fn a_file_is_created_for_its_owner_alone() {
     let connection = Connection::open(&path).unwrap();
     for (pragma, value) in [
         ("application_id", "1414219097"),
-        ("user_version", "11"),
+        ("user_version", "12"),
         ("journal_mode", "wal"),
         ("integrity_check", "ok"),
     ] {
@@ -155,10 +155,10 @@ async fn a_newer_schema_is_refused_also_while_the_store_is_open() {
     let issued = ring.issue(Grant::new("alice")).await.unwrap();
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 12")
+        .execute_batch("PRAGMA user_version = 13")
         .unwrap();
     let expected =
-        "its schema has version 12, and this crate reads versions up to 11; upgrade tower-api-key";
+        "its schema has version 13, and this crate reads versions up to 12; upgrade tower-api-key";
     fails(
         &[OPEN, EXISTING, READ_ONLY],
         &path,

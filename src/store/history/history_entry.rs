@@ -1,12 +1,14 @@
 //! An entry of a history.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{HistoryKind, HistoryPlace};
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::key::KeyId;
 use crate::record::KeyRecord;
+use crate::store::expiry::ExpiryNotice;
 use crate::time::Timestamp;
 
 /// One change of one key: when, by whom, and what the key had before and afterwards.
@@ -86,6 +88,21 @@ impl HistoryEntry {
             }
         };
         entry
+    }
+
+    /// The entry of a notice that was claimed in this realm. A store writes it in the commit of the claim.
+    pub fn of_notice(
+        place: HistoryPlace,
+        at: Timestamp,
+        realm: &Realm,
+        notice: &ExpiryNotice,
+    ) -> Self {
+        let mut entry = Self::new(place, at, HistoryKind::ExpiryNoticed).in_realm(realm);
+        entry.key_id = Some(notice.id);
+        entry.subject.clone_from(&notice.subject);
+        entry
+            .saying(NOTICE_STEP, notice.step.as_secs().to_string())
+            .saying(EXPIRES_AT, notice.expires_at.to_rfc3339())
     }
 
     /// An entry that is about no key.
@@ -183,10 +200,48 @@ impl HistoryEntry {
     pub fn after(&self) -> &BTreeMap<String, String> {
         &self.after
     }
+
+    /// The notice of an entry of the kind [`ExpiryNoticed`](HistoryKind::ExpiryNoticed). `None` for an entry of another
+    /// kind, or if a part cannot be read. In the fields, `notice_step` is the step in seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_api_key::store::{ExpiryNotice, HistoryEntry, HistoryKind};
+    /// use tower_api_key::{Realm, Timestamp};
+    ///
+    /// let (now, end) = (Timestamp::from_unix(1_799_500_000), Timestamp::from_unix(1_800_000_000));
+    /// let week = Duration::from_secs(7 * 24 * 60 * 60);
+    /// let notice = ExpiryNotice::new("4f9A7YqZr01m".parse()?, Some("alice".into()), end, week);
+    ///
+    /// let entry = HistoryEntry::of_notice("7".parse()?, now, &Realm::new("acme")?, &notice);
+    /// assert_eq!(entry.kind(), HistoryKind::ExpiryNoticed);
+    /// assert_eq!(entry.after()["notice_step"], "604800");
+    /// assert_eq!(entry.after()["expires_at"], "2027-01-15T08:00:00Z");
+    /// assert_eq!(entry.expiry_notice(), Some(notice));
+    /// # Ok::<(), tower_api_key::Error>(())
+    /// ```
+    pub fn expiry_notice(&self) -> Option<ExpiryNotice> {
+        let id = self
+            .key_id
+            .filter(|_| self.kind == HistoryKind::ExpiryNoticed)?;
+        let expires_at = Timestamp::from_rfc3339(self.after.get(EXPIRES_AT)?).ok()?;
+        let step = Duration::from_secs(self.after.get(NOTICE_STEP)?.parse().ok()?);
+        Some(ExpiryNotice::new(
+            id,
+            self.subject.clone(),
+            expires_at,
+            step,
+        ))
+    }
 }
 
 /// The place of the value of a label, or of metadata.
 const CHANGED: &str = "changed";
+
+/// The field with the step of a notice, in seconds.
+const NOTICE_STEP: &str = "notice_step";
+
+const EXPIRES_AT: &str = "expires_at";
 
 /// The fields that an entry has of a record, each that is set. A field that is not named here is not in a history, so
 /// that none gets there by itself.
@@ -199,7 +254,7 @@ fn fields_of(record: &KeyRecord) -> BTreeMap<String, String> {
         ("caveats", Some(record.caveats().to_string())),
         ("issued_at", moment(Some(record.issued_at()))),
         ("not_before", moment(Some(record.not_before()))),
-        ("expires_at", moment(record.expires_at())),
+        (EXPIRES_AT, moment(record.expires_at())),
         ("grace_ends_at", moment(record.grace_ends_at())),
         ("lineage", Some(record.lineage().to_string())),
         ("generation", Some(record.generation().to_string())),

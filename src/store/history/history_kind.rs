@@ -17,6 +17,10 @@ pub enum HistoryKind {
     Described,
     /// A key was revoked.
     Revoked,
+    /// A key expires soon: its notice for a step of a ring's
+    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was [claimed](crate::KeyRing::upkeep). The key did not
+    /// change. [`HistoryEntry::expiry_notice`](super::HistoryEntry::expiry_notice) has the step.
+    ExpiryNoticed,
     /// A key changed in another way, which no operation of a ring does.
     Changed,
     /// The record of a key was removed, by a purge or by hand.
@@ -45,6 +49,7 @@ impl HistoryKind {
             Self::Replaced => "replaced",
             Self::Described => "described",
             Self::Revoked => "revoked",
+            Self::ExpiryNoticed => "expiry_noticed",
             Self::Changed => "changed",
             Self::Removed => "removed",
             Self::Emptied => "emptied",

@@ -34,7 +34,7 @@ pub struct HistoryRow<'a> {
     pub place: HistoryPlace,
     /// When it was written.
     pub at: Timestamp,
-    /// `added`, `changed`, `removed`, or the word of a [`HistoryKind`] about no key.
+    /// `added`, `changed`, `removed`, `expiry_noticed`, or the word of a [`HistoryKind`] about no key.
     pub action: &'a str,
     /// The id of the key.
     pub key_id: Option<&'a str>,
@@ -75,6 +75,7 @@ impl HistoryRow<'_> {
         let kind = match self.action {
             "added" => HistoryKind::Added,
             "removed" => HistoryKind::Removed,
+            "expiry_noticed" => HistoryKind::ExpiryNoticed,
             "emptied" => HistoryKind::Emptied,
             "restored" => HistoryKind::Restored,
             "forgotten" => HistoryKind::Forgotten,

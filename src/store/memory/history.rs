@@ -3,7 +3,9 @@
 use crate::access::actor::Actor;
 use crate::access::realm::Realm;
 use crate::record::KeyRecord;
-use crate::store::{HistoryEntry, HistoryKind, HistoryPage, HistoryPlace, HistoryQuery};
+use crate::store::{
+    ExpiryNotice, HistoryEntry, HistoryKind, HistoryPage, HistoryPlace, HistoryQuery,
+};
 use crate::time::Timestamp;
 
 /// When a change is made, and by whom.
@@ -35,6 +37,12 @@ impl History {
         let place = self.next();
         let entry = HistoryEntry::of(place, made.at, before, after);
         self.entries.push(entry.by(made.by));
+    }
+
+    pub(super) fn note_notice(&mut self, at: Timestamp, realm: &Realm, notice: &ExpiryNotice) {
+        let place = self.next();
+        self.entries
+            .push(HistoryEntry::of_notice(place, at, realm, notice));
     }
 
     pub(super) fn page(&self, realm: &Realm, query: &HistoryQuery) -> HistoryPage {

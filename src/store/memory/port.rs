@@ -109,8 +109,9 @@ impl KeyStore for MemoryStore {
         now: Timestamp,
         limit: usize,
     ) -> BoxFuture<'a, Result<ExpiryClaims, StoreError>> {
+        let at = self.made(None).at;
         let mut records = self.records();
-        let claims = records.claim_expiry_notices(realm, ladder, now, limit);
+        let claims = records.claim_expiry_notices((realm, ladder), (now, limit), at);
         Box::pin(ready(Ok(claims)))
     }
 

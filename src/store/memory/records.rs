@@ -95,18 +95,24 @@ impl Records {
         self.last_uses.get(&id).copied()
     }
 
-    /// Claims the notices that are due.
+    /// Claims the notices that are due, and notes each in the history at this time of its clock.
     pub(super) fn claim_expiry_notices(
         &mut self,
-        realm: &Realm,
-        ladder: &ExpiryLadder,
-        now: Timestamp,
-        limit: usize,
+        (realm, ladder): (&Realm, &ExpiryLadder),
+        until: (Timestamp, usize),
+        at: Timestamp,
     ) -> ExpiryClaims {
         let keys = &self.keys;
         let get = |id| keys.get(b"", id);
-        let (of, until) = ((realm, ladder), (now, limit));
-        self.expiring.claim(of, until, keys.iter(), get)
+        let claims = self
+            .expiring
+            .claim((realm, ladder), until, keys.iter(), get);
+        if let Some(history) = &mut self.history {
+            for notice in &claims.notices {
+                history.note_notice(at, realm, notice);
+            }
+        }
+        claims
     }
 
     /// Adds to what is known of the uses of a key.
