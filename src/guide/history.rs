@@ -66,6 +66,77 @@
 //! In Postgres a transaction that commits late has entries that are older than some that were exported before. Let exports
 //! overlap, and tell entries apart by `entry`, their [place](crate::store::HistoryEntry::place), which stays the same.
 //!
+//! # Notices of expiry
+//!
+//! A key that [expires soon](crate::KeyRing::upkeep) has an entry of the kind `expiry_noticed` for each step of the ring's
+//! [`expiry_notices`](crate::KeyRingBuilder::expiry_notices). It is written in the commit in which the upkeep of one process claims
+//! the notice. So the history has it exactly once for each key and step, however many processes there are and whichever of them die. The
+//! event of the same notice is sent at most once.
+//!
+//! A job that must miss no notice reads the history at intervals, in any process, and keeps a table of what it has done, with the
+//! key and the step as its primary key. Here it is a set:
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::time::Duration;
+//! use tower_api_key::store::{HistoryQuery, MemoryStore};
+//! # use tower_api_key::{Clock, ManualClock, Timestamp};
+//! use tower_api_key::{Grant, KeyRing, observer_fn};
+//!
+//! const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let clock = ManualClock::new(Timestamp::from_unix(1_800_000_000));
+//! # let store = MemoryStore::with_history(clock.clone());
+//! # let ring = KeyRing::builder("acme").clock(clock.clone());
+//! # /*
+//! let ring = KeyRing::builder("acme");
+//! # */
+//! // The upkeep claims notices only if somebody listens.
+//! let ring = ring.observer(observer_fn(|_| {})).build(store)?;
+//! ring.issue(Grant::new("billing").expires_in(90 * DAY)).await?;
+//! // A service spawns it.
+//! let mut upkeep = Box::pin(ring.upkeep());
+//! # let mut turn = || drop(upkeep.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())));
+//!
+//! let mut done = BTreeSet::new();
+//! let mut mails = Vec::new();
+//! # for _ in 0..2 {
+//! # turn();
+//! # clock.advance(60 * DAY);
+//! # turn();
+//! # clock.advance(DAY / 2);
+//! // At each turn of the job: a day further back than the last turn.
+//! # let now = clock.now();
+//! # let last_turn = Timestamp::from_unix(now.as_unix() - 60);
+//! let since = Timestamp::from_unix(last_turn.as_unix() - DAY.as_secs());
+//! let mut query = HistoryQuery::new().oldest_first().since(since).limit(1_000);
+//! loop {
+//!     let page = ring.history(&query).await?;
+//!     for notice in page.iter().filter_map(|entry| entry.expiry_notice()) {
+//!         if done.insert((notice.id, notice.step)) {
+//!             mails.push(format!("{}: {:?} left", notice.subject.unwrap_or_default(), notice.step));
+//!         }
+//!     }
+//!     match page.next() {
+//!         Some(next) => query = query.after(next),
+//!         None => break,
+//!     }
+//! }
+//! # }
+//! assert_eq!(mails, ["billing: 2592000s left"]);
+//! # Ok::<(), tower_api_key::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! The day is for a transaction that commits late, and for a clock that was set back: such an entry is older than some that were
+//! read before. If a database loses a commit, in a failover to a standby that lacks it or from a backup, it loses the claim and the entry together. The
+//! notice is then claimed again, and the table of the job still knows it.
+//!
+//! In both databases the action is `expiry_noticed`, and `after` has `notice_step`, in seconds, and `expires_at`. Notices that were
+//! claimed before the migration to version 15 of Postgres and 12 of SQLite have no entry. A statement by hand that sets `noticed_step` to a
+//! narrower step is an entry by hand. A step of 0 ends the notices of a key, without an entry.
+//!
 //! # Retention
 //!
 //! Both databases refuse to update and to delete entries. [`forget_history`](crate::KeyRing::forget_history) removes those
@@ -79,6 +150,7 @@
 //! # Limits
 //!
 //! - The history begins with the migration. A key that was there before has no first entry.
+//! - A notice of expiry names no actor: the upkeep of any process claims it.
 //! - Last uses are no changes. Who used a key is in the events of requests.
 //! - The owner of the tables, and who can write to a SQLite file, can disable the triggers. `history` then fails in
 //!   Postgres, and `SqliteStore` answers nothing from the file.

@@ -64,7 +64,8 @@
 //! - **The operator of the service.** [`upkeep`](crate::KeyRing::upkeep) reports [`ExpiresSoon`](crate::EventKind::ExpiresSoon) to
 //!   the ring's observer 30 days, 7 days and 1 day before the expiry, or at the
 //!   [steps](crate::KeyRingBuilder::expiry_notices) that you choose: once for each key and step over all processes. It says
-//!   nothing of a key that was rotated or revoked. Send the holder a mail from there.
+//!   nothing of a key that was rotated or revoked. Send the holder a mail from there. A process that dies at that moment loses
+//!   the event. If no mail may be missed, send it [from the history](super::history#notices-of-expiry).
 //! - **The machine of the holder.** With [`lifetime_headers`](crate::ApiKeyLayer::lifetime_headers), the response to a key in its
 //!   last week has `Sunset`, and the response to a key in its grace period has `Deprecation` too. A client that logs them shows its
 //!   operator what no mail reaches. Document that both are about the key.

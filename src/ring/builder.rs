@@ -260,6 +260,7 @@ impl KeyRingBuilder {
     /// end. If several steps have passed unseen, only the nearest is reported. A key that is revoked or was replaced, by
     /// a rotation or a regrant, is not reported.
     ///
+    /// Each is also an entry of the [history](KeyRing::history), if the store keeps one, which no process that dies can lose.
     /// Without an [`observer`](Self::observer) nothing is claimed, so that another process may report it. Give all
     /// processes over a store the same steps, or none.
     ///

@@ -33,9 +33,18 @@ impl KeyRing {
     /// processes makes, and it holds if the key is not revoked, not replaced and not expired in that commit. A key can be
     /// revoked between the commit and the event.
     ///
-    /// Each notice is sent **at most once**: a process that dies between the commit and the event loses those of up to 100
-    /// keys, and so does one whose database loses the connection in the commit. These keys have a notice again at their next
-    /// step. If a database loses a commit, in a crash or a failover, a notice may be sent twice.
+    /// The **event** comes at once, and **at most once**: a process that dies between the commit and the event loses those of up
+    /// to 100 keys, and so does one whose database loses the connection in the commit. These keys have an event again at their
+    /// next step.
+    ///
+    /// The **history** has each notice **exactly once** for each key and step: a store that keeps a
+    /// [history](Self::history) writes an entry of the kind [`ExpiryNoticed`](crate::store::HistoryKind::ExpiryNoticed) in the
+    /// commit of the claim. A job that must miss no notice reads the history by its places, and keeps what it has done: see
+    /// [the guide](crate::guide::history#notices-of-expiry). The notices are claimed only by a ring with an observer, so give one
+    /// to the upkeep, even if it does nothing.
+    ///
+    /// If a database loses a commit, in a failover to a standby that lacks it or from a backup, it loses the claim and the entry together. They still
+    /// agree, and the notice is claimed again: a second event, and one entry.
     ///
     /// No operation of a ring changes an expiry. If a statement by hand moves one closer, the notice is that of the step that
     /// is the nearest then, unless it or a closer one was sent before. Claims are kept with the record until it is

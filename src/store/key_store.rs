@@ -89,7 +89,8 @@ use crate::time::Timestamp;
 ///   not replaced, has not expired, and its expiry is within a step that is narrower than every step that was claimed
 ///   before. The nearest step is claimed, and the wider ones with it. If that step does not
 ///   [count](ExpiryLadder::counts), there is no notice, and whether the step is claimed makes no difference. Pages of a
-///   bounded number of keys reach all that are due. A claim changes no record, and is forgotten with it. A store that cannot
+///   bounded number of keys reach all that are due. A claim changes no record, and is forgotten with it. A store with a
+///   history has an [entry](super::HistoryEntry::of_notice) for each notice, from the commit of its claim on. A store that cannot
 ///   keep claims refuses the call as [`Unsupported`](StoreErrorKind::Unsupported).
 /// - **Get many.** [`get_many`](Self::get_many) has one answer for each id, in the order of the ids,
 ///   which is that of [`get`](Self::get). An id that is named twice is answered twice.
@@ -266,7 +267,8 @@ pub trait KeyStore: Send + Sync + 'static {
     }
 
     /// Claims the notices of the keys of a realm whose expiry has come within a step of the ladder by `now`, looking at
-    /// `limit` keys at most. The caller is to tell them: nobody else gets them. If the answer is lost, so are its notices. The
+    /// `limit` keys at most. The caller is to tell them: nobody else gets them. If the answer is lost, so are its notices, except
+    /// in the history. The
     /// default fails as [`Unsupported`](StoreErrorKind::Unsupported).
     fn claim_expiry_notices<'a>(
         &'a self,

@@ -598,7 +598,7 @@ fn r32_a_store_of_the_first_schema_is_migrated_and_its_unreadable_keys_are_revok
 
     let listed = shell.run(&["list"]);
     assert_eq!((listed.code, listed.stdout.as_str()), (5, ""), "{listed:?}");
-    let advice = "its schema has version 1, and this crate reads 11; migrate the store first";
+    let advice = "its schema has version 1, and this crate reads 12; migrate the store first";
     assert!(listed.stderr.contains(advice), "{listed:?}");
     assert_eq!(shell.run(&["migrate"]), ran(0, "the store is ready\n", ""));
     let listed = shell.run(&["list"]).named(&[]);

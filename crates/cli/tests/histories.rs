@@ -136,6 +136,41 @@ fn a_retention_that_is_asked_for_says_so() {
     assert_eq!(left[0]["after"]["entries"], "1");
 }
 
+/// As the upkeep of a service leaves it. It is no change of the key.
+#[test]
+fn a_notice_of_expiry_is_in_the_history_and_is_not_the_last_change() {
+    let shell = Shell::new();
+    let (_, id) = shell.mint(&["issue", "--subject", "alice", "--scope", "read"]);
+    let path = shell.folder.path().join("keys.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    let claim = "UPDATE api_key_acting SET by_store = 1; UPDATE api_keys SET noticed_step = 604800;
+        UPDATE api_key_acting SET by_store = 0";
+    database.execute_batch(claim).unwrap();
+    let exported = entries(&shell.run(&["history", &id, "--json"]));
+    assert_eq!(exported.len(), 2);
+    let noticed = &exported[0];
+    assert_eq!(noticed["kind"], "expiry_noticed");
+    assert_eq!(noticed["subject"], "alice");
+    assert_eq!(noticed["actor"], json!(null));
+    assert_eq!(noticed["by_hand"], false);
+    assert_eq!(noticed["after"]["notice_step"], "604800");
+    assert_eq!(
+        noticed["after"]["expires_at"],
+        exported[1]["after"]["expires_at"]
+    );
+    let shown = shell
+        .run(&["history", &id])
+        .named(&[(id.as_str(), "THE_ID")]);
+    let line = shown.stdout.lines().nth(1).unwrap();
+    assert_eq!(
+        line,
+        "TIME  THE_ID  alice    expiry_noticed  -                expires_at: TIME; notice_step: 604800"
+    );
+    let shown = shell.run(&["show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["last_change"]["kind"], "added");
+}
+
 #[test]
 fn the_user_of_the_system_is_the_actor_unless_one_is_named() {
     let shell = Shell::new();

@@ -196,7 +196,7 @@ pub use sqlx;
 /// it cannot read. Each look-up checks the first, and the newest connection the others.
 ///
 /// A migration states from which version on a service can read it, so that services are replaced one after
-/// the other. Versions 8 to 14 are read by services of version 7.
+/// the other. Versions 8 to 15 are read by services of version 7.
 ///
 /// # The change feed
 ///
@@ -245,6 +245,10 @@ pub use sqlx;
 /// that are due. It needs no further grant. Until the migration has run, the upkeep of a ring that
 /// [notifies](tower_api_key::KeyRingBuilder::expiry_notices) reports once that it is missing. A dump has the column, and so has a
 /// logical replica. After a failover that lost commits, notices can be sent again.
+///
+/// A trigger of migration 0015 writes each notice into the history, in the transaction of its claim. It needs no further grant.
+/// With a schema from before, notices are claimed and are not in the history. If the trigger is disabled, a list of the history is
+/// refused.
 ///
 /// # What keys were used for
 ///

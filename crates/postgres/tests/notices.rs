@@ -213,6 +213,7 @@ async fn the_history_has_each_notice_once_whatever_dies() {
     execute(&url, &fill(1, KEYS, END)).await.unwrap();
     let observer = connect(&url).await;
     let mut killer = PgConnection::connect(&url).await.unwrap();
+    let kill = "CASE WHEN random() < 0.1 THEN pg_terminate_backend(pid) END";
     let (mut told, mut killed) = (BTreeMap::<_, usize>::new(), 0);
     for days in [30, 7, 1] {
         let mut nodes = JoinSet::new();
@@ -220,7 +221,7 @@ async fn the_history_has_each_notice_once_whatever_dies() {
             nodes.spawn(node_that_dies(url.clone(), days));
         }
         while !nodes.is_empty() {
-            killed += others_in_a_transaction(&mut killer, "pg_terminate_backend(pid)").await;
+            killed += others_in_a_transaction(&mut killer, kill).await;
             let turn = tokio::time::timeout(Duration::from_millis(10), nodes.join_next());
             if let Ok(Some(heard)) = turn.await {
                 for notice in heard.unwrap() {

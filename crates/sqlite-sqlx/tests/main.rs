@@ -11,6 +11,7 @@ mod concurrency;
 mod files;
 mod left_open;
 mod listing;
+mod notices;
 mod revoking;
 mod schemas;
 mod settings;

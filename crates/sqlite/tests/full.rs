@@ -26,7 +26,7 @@ fn a_disk_that_is_full_is_told_and_loses_nothing_and_room_is_enough_to_go_on() {
         command
             .args(unshare)
             .args(["sh", "-c"])
-            .arg("mount -t tmpfs -o size=2000k none \"$FULL_DISK\" && exec \"$@\"")
+            .arg("mount -t tmpfs -o size=2100k none \"$FULL_DISK\" && exec \"$@\"")
             .arg("sh")
             .args(then)
             .env(DISK, folder.path());
@@ -59,7 +59,7 @@ async fn on_a_small_disk() {
         return;
     };
     let (path, ballast) = (disk.join("keys.db"), disk.join("ballast"));
-    fs::write(&ballast, vec![0; 420_000]).unwrap();
+    fs::write(&ballast, vec![0; 520_000]).unwrap();
     let ring = ring(&path);
     let old = disk.join("old.db");
     copy(&path, &old);

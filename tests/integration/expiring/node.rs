@@ -22,6 +22,8 @@ struct Gate {
     panics: AtomicBool,
     /// After a turn, no claim is made: the process can be stopped without a loss.
     one_turn: AtomicBool,
+    /// After its first claim, no answer comes: the process has died.
+    dies: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -37,6 +39,13 @@ impl<S> Gated<S> {
     pub(super) fn for_one_turn(store: S) -> Self {
         let gated = Self::new(store);
         gated.gate.one_turn.store(true, Ordering::SeqCst);
+        gated
+    }
+
+    /// A store that takes the answer of the first claim to the grave.
+    pub(super) fn that_dies(store: S) -> Self {
+        let gated = Self::new(store);
+        gated.gate.dies.store(true, Ordering::SeqCst);
         gated
     }
 
@@ -78,9 +87,15 @@ impl<S: KeyStore> Gated<S> {
             gate.is_over.store(true, Ordering::SeqCst);
             return std::future::pending().await;
         }
-        self.store
+        let claimed = self
+            .store
             .claim_expiry_notices(realm, ladder, now, limit)
-            .await
+            .await;
+        if gate.dies.load(Ordering::SeqCst) {
+            gate.is_over.store(true, Ordering::SeqCst);
+            return std::future::pending().await;
+        }
+        claimed
     }
 }
 

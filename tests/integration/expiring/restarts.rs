@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tower_api_key::store::{ExpiryLadder, KeyStore};
+use tower_api_key::store::{ExpiryLadder, HistoryEntry, HistoryPlace, HistoryQuery, KeyStore};
 use tower_api_key::{Grant, KeyId, KeyRing, ManualClock, RevocationReason, Timestamp};
 use tower_api_key_sqlite::SqliteStore;
 
@@ -77,6 +77,66 @@ async fn told_once<S: KeyStore + Clone>(open: impl AsyncFn() -> S) {
     let fresh = fresh.unwrap();
     expected.extend([7, 1].map(|days| ((fresh, days * DAY), 1)));
     assert_eq!(heard, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_of_the_history_of_a_file_misses_nothing_of_processes_that_die() {
+    let folder = Folder::new();
+    let path = folder.keys();
+    noted_once(async || SqliteStore::open(&path).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_of_the_history_of_a_postgres_misses_nothing_of_processes_that_die() {
+    let url = database().await;
+    noted_once(async || patient().connect(&url).await.unwrap()).await;
+}
+
+/// At each step one process claims, and dies before it tells anybody. The others find nothing.
+async fn noted_once<S: KeyStore + Clone>(open: impl AsyncFn() -> S) {
+    let ring = ring(open().await, &ManualClock::new(START), &Heard::default());
+    let mut keys = Vec::new();
+    for _ in 0..KEYS {
+        let grant = Grant::new("alice").expires_in(LIFE * DAY);
+        keys.push(ring.issue(grant).await.unwrap().id());
+    }
+    let mut place = None;
+    for days in [30, 7, 1] {
+        let at = START.checked_add((LIFE - days) * DAY + MINUTE).unwrap();
+        let dying = Gated::that_dies(open().await);
+        assert_eq!(turn(dying, ManualClock::new(at)).await.take(), []);
+        let next = Gated::for_one_turn(open().await);
+        assert_eq!(turn(next, ManualClock::new(at)).await.take(), []);
+
+        let mut noted = noted(&ring, &mut place).await;
+        noted.sort_unstable();
+        let mut due: Vec<_> = keys.iter().map(|&id| (id, days * DAY)).collect();
+        due.sort_unstable();
+        assert_eq!(noted, due);
+        // Between two steps, two keys are ended.
+        if days == 30 {
+            let reason = RevocationReason::CessationOfOperation;
+            ring.revoke(keys.pop().unwrap(), reason).await.unwrap();
+            let replaced = keys.pop().unwrap();
+            keys.push(ring.rotate(replaced, MINUTE).await.unwrap().id());
+        }
+    }
+}
+
+/// The notices in the history after this place, page by page. The place is then that of the last entry.
+async fn noted(ring: &KeyRing, place: &mut Option<HistoryPlace>) -> Vec<(KeyId, Duration)> {
+    let mut notices = Vec::new();
+    loop {
+        let mut query = HistoryQuery::new().oldest_first().limit(7);
+        query.after.clone_from(place);
+        let page = ring.history(&query).await.unwrap();
+        let Some(last) = page.last() else {
+            return notices;
+        };
+        *place = Some(last.place().clone());
+        let found = page.iter().filter_map(HistoryEntry::expiry_notice);
+        notices.extend(found.map(|notice| (notice.id, notice.step)));
+    }
 }
 
 fn ring(store: impl KeyStore, clock: &ManualClock, heard: &Heard) -> KeyRing {
