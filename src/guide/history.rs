@@ -70,8 +70,8 @@
 //!
 //! A key that [expires soon](crate::KeyRing::upkeep) has an entry of the kind `expiry_noticed` for each step of the ring's
 //! [`expiry_notices`](crate::KeyRingBuilder::expiry_notices). It is written in the commit in which the upkeep of one process claims
-//! the notice. So the history has it exactly once for each key and step, however many processes there are and whichever of them die. The
-//! event of the same notice is sent at most once.
+//! the notice. So the history has it exactly once for each key and step, however many processes there are and whichever of
+//! them die. The event of the same notice is sent at most once.
 //!
 //! A job that must miss no notice reads the history at intervals, in any process, and keeps a table of what it has done, with the
 //! key and the step as its primary key. Here it is a set:
@@ -129,13 +129,15 @@
 //! # }).unwrap();
 //! ```
 //!
+//! A key can be revoked or replaced after its notice. `ring.get(notice.id)` says whether it was.
+//!
 //! The day is for a transaction that commits late, and for a clock that was set back: such an entry is older than some that were
-//! read before. If a database loses a commit, in a failover to a standby that lacks it or from a backup, it loses the claim and the entry together. The
-//! notice is then claimed again, and the table of the job still knows it.
+//! read before. If a database loses a commit, because a standby without it takes over or a backup is restored, it loses the
+//! claim and the entry together. The notice is then claimed again, and the table of the job still knows it.
 //!
 //! In both databases the action is `expiry_noticed`, and `after` has `notice_step`, in seconds, and `expires_at`. Notices that were
-//! claimed before the migration to version 15 of Postgres and 12 of SQLite have no entry. A statement by hand that sets `noticed_step` to a
-//! narrower step is an entry by hand. A step of 0 ends the notices of a key, without an entry.
+//! claimed before the migration to version 15 of Postgres and 12 of SQLite have no entry. A statement by hand that sets
+//! `noticed_step` to a narrower step is an entry by hand. A step of 0 ends the notices of a key, without an entry.
 //!
 //! # Retention
 //!

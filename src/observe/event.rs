@@ -82,9 +82,9 @@ pub enum EventKind {
         reason: RevocationReason,
     },
     /// A key expires soon, and nothing has replaced it: a step of the ring's
-    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was reached, for which the upkeep of no other ring has sent a notice. It comes at most once:
-    /// a process that dies in between loses it. The history of the store has each notice exactly once
-    /// ([`HistoryKind::ExpiryNoticed`](crate::store::HistoryKind::ExpiryNoticed)).
+    /// [`expiry_notices`](crate::KeyRingBuilder::expiry_notices) was reached, for which the upkeep of no other ring has
+    /// sent a notice. It comes at most once: a process that dies between the claim and the event loses it. The history of
+    /// the store has each notice exactly once ([`ExpiryNoticed`](crate::store::HistoryKind::ExpiryNoticed)).
     ExpiresSoon {
         /// When the key expires.
         expires_at: Timestamp,

@@ -39,12 +39,12 @@ impl KeyRing {
     ///
     /// The **history** has each notice **exactly once** for each key and step: a store that keeps a
     /// [history](Self::history) writes an entry of the kind [`ExpiryNoticed`](crate::store::HistoryKind::ExpiryNoticed) in the
-    /// commit of the claim. A job that must miss no notice reads the history by its places, and keeps what it has done: see
-    /// [the guide](crate::guide::history#notices-of-expiry). The notices are claimed only by a ring with an observer, so give one
-    /// to the upkeep, even if it does nothing.
+    /// commit of the claim. A job that must miss no notice follows the history, and keeps its own place and what it has done:
+    /// [the guide](crate::guide::history#notices-of-expiry) shows how. Only a ring with an observer claims notices, so give
+    /// one to the upkeep, even if it does nothing.
     ///
-    /// If a database loses a commit, in a failover to a standby that lacks it or from a backup, it loses the claim and the entry together. They still
-    /// agree, and the notice is claimed again: a second event, and one entry.
+    /// If a database loses a commit, because a standby without it takes over or a backup is restored, it loses the claim
+    /// and the entry together. They still agree, and the notice is claimed again: a second event, and one entry.
     ///
     /// No operation of a ring changes an expiry. If a statement by hand moves one closer, the notice is that of the step that
     /// is the nearest then, unless it or a closer one was sent before. Claims are kept with the record until it is

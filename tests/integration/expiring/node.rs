@@ -42,7 +42,7 @@ impl<S> Gated<S> {
         gated
     }
 
-    /// A store that takes the answer of the first claim to the grave.
+    /// A store whose process dies between its first claim and the events.
     pub(super) fn that_dies(store: S) -> Self {
         let gated = Self::new(store);
         gated.gate.dies.store(true, Ordering::SeqCst);
