@@ -212,7 +212,7 @@ async fn the_history_has_each_notice_once_whatever_dies() {
     let url = database().await;
     execute(&url, &fill(1, KEYS, END)).await.unwrap();
     let observer = connect(&url).await;
-    let mut killer = PgConnection::connect(&url).await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
     let kill = "CASE WHEN random() < 0.1 THEN pg_terminate_backend(pid) END";
     let (mut told, mut killed) = (BTreeMap::<_, usize>::new(), 0);
     for days in [30, 7, 1] {
@@ -221,7 +221,7 @@ async fn the_history_has_each_notice_once_whatever_dies() {
             nodes.spawn(node_that_dies(url.clone(), days));
         }
         while !nodes.is_empty() {
-            killed += others_in_a_transaction(&mut killer, kill).await;
+            killed += others_in_a_transaction(&mut other, kill).await;
             let turn = tokio::time::timeout(Duration::from_millis(10), nodes.join_next());
             if let Ok(Some(heard)) = turn.await {
                 for notice in heard.unwrap() {
@@ -230,7 +230,7 @@ async fn the_history_has_each_notice_once_whatever_dies() {
             }
         }
         // A caller that went away has left its claim with the server.
-        until(async || others_in_a_transaction(&mut killer, "true").await == 0).await;
+        until(async || others_in_a_transaction(&mut other, "true").await == 0).await;
         claimed(&observer, before(days)).await;
     }
     let keys = usize::try_from(KEYS).unwrap();

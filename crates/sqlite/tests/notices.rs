@@ -187,9 +187,9 @@ async fn only_a_narrower_step_of_a_living_key_is_an_entry() {
         let count = hand.execute(set, rusqlite::params![step, next.as_str()]);
         assert_eq!(count.unwrap(), 3);
     };
-    let life = i64::try_from(90 * DAY.as_secs()).unwrap();
+    let whole = i64::try_from(90 * DAY.as_secs()).unwrap();
     for step in [
-        Some(life),
+        Some(whole),
         Some(0),
         Some(-1),
         Some(i64::MIN),
@@ -250,7 +250,7 @@ async fn node_that_dies(path: PathBuf, days: u32) -> Vec<ExpiryNotice> {
         let store = SqliteStore::open(&path).unwrap();
         let (realm, ladder) = (Realm::new("acme").unwrap(), ExpiryLadder::default());
         let claims = store.claim_expiry_notices(&realm, &ladder, before(days), 5);
-        let patience = Duration::from_mins(turn % 2);
+        let patience = Duration::from_secs(60 * (turn % 2));
         let claims = tokio::time::timeout(patience, claims).await;
         told.extend(claims.into_iter().flat_map(|it| it.unwrap().notices));
     }
