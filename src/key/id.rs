@@ -107,12 +107,12 @@ impl KeyId {
         #[repr(align(8))]
         struct Words([[u8; 8]; 2]);
 
-        const FILL: u8 = ALPHABET[0];
-        let [a, b, c, d, e, f, g, h, rest @ ..] = self.0;
-        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let [a, b, c, d] = rest;
-        let second = u64::from_le_bytes([a, b, c, d, FILL, FILL, FILL, FILL]);
-        let words = Words([first, second].map(u64::to_le_bytes));
+        const FILL: u64 = u32::from_le_bytes([ALPHABET[0]; 4]) as u64;
+        let quarters = self.0.as_chunks::<4>().0.iter().copied();
+        let mut quarters = quarters.map(|quarter| u64::from(u32::from_le_bytes(quarter)));
+        let mut next = || quarters.next().unwrap_or(FILL);
+        let pairs = [[next(), next()], [next(), FILL]];
+        let words = Words(pairs.map(|[low, high]| (high << 32 | low).to_le_bytes()));
         let text = std::str::from_utf8(words.0.as_flattened()).unwrap_or_default();
         reader(text.get(..ID_LEN).unwrap_or_default())
     }

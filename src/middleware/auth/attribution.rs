@@ -71,6 +71,19 @@ impl AdmittedIn {
         }
     }
 
+    /// Whether nothing can be said in it later.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(clippy::unused_self, reason = "there are no spans")
+    )]
+    pub(super) fn is_nothing(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        return self.span.is_none();
+        #[cfg(not(feature = "tracing"))]
+        true
+    }
+
     /// Says in the span that the code further in has refused the request, if it has.
     #[inline]
     #[cfg_attr(

@@ -31,6 +31,12 @@ impl CacheHeaders {
         }
     }
 
+    /// Whether the response is left as it is.
+    #[inline]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.vary.is_none()
+    }
+
     /// Whether the response is that to the holder of a key.
     #[inline]
     pub(super) fn is_private(&self) -> bool {

@@ -52,6 +52,12 @@ impl Completion {
         }
     }
 
+    /// Whether there is nothing to do.
+    #[inline]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.outcome.is_none() && self.cache.is_nothing() && self.span.is_nothing()
+    }
+
     /// Completes a response in its place. Returns the response of the layer's responder, if that answers instead.
     #[inline]
     pub(super) fn complete<B>(

@@ -111,11 +111,13 @@ where
                     response,
                     completion,
                 } => {
-                    let mut response = ready!(response.poll(context))?;
-                    return Poll::Ready(Ok(match completion.complete(&mut response) {
-                        Some(answer) => answer.map(ResponseBody::rejection),
-                        None => response.map(ResponseBody::new),
-                    }));
+                    // So that a response that is left alone is nowhere but where it is returned.
+                    if completion.is_nothing() {
+                        let answer = ready!(response.poll(context));
+                        return Poll::Ready(answer.map(|answer| answer.map(ResponseBody::new)));
+                    }
+                    let response = ready!(response.poll(context))?;
+                    return Poll::Ready(Ok(completed(response, completion)));
                 }
                 StateProjection::Pending { call } => {
                     let Some(waiting) = call else {
@@ -137,6 +139,16 @@ where
             state.set(next);
         }
     }
+}
+
+/// The response where it is returned, so that it is moved once.
+#[inline]
+fn completed<B>(response: Response<B>, completion: &mut Completion) -> Response<ResponseBody<B>> {
+    let mut response = response.map(ResponseBody::new);
+    if let Some(answer) = completion.complete(&mut response) {
+        response = answer.map(ResponseBody::rejection);
+    }
+    response
 }
 
 impl<S, B> PendingCall<S, B>
