@@ -163,8 +163,8 @@ impl SpanRecorder {
     }
 }
 
-/// The fields of a span, by the first span that has those of a key: to find them by their names at each request takes half as
-/// long as to record them. A service has one place in its code that makes the spans of its requests. Those of another
+/// The fields of a span, by the first span that has those of a key: to find them by their names took a sixth of all that a
+/// request spends on its span. A service has one place in its code that makes the spans of its requests. Those of another
 /// place are found by name.
 #[derive(Debug, Default)]
 struct KnownFields(OnceLock<Known>);
