@@ -73,7 +73,9 @@ impl SpanRecorder {
         }
     }
 
-    /// Records that a request was admitted, and returns the span in which it was. `None` if no span is recorded.
+    /// Records that a request was admitted, and returns the span in which it was. `None` if no span is recorded. It is not
+    /// inlined, so that a layer without fields does not grow by it.
+    #[inline(never)]
     pub(crate) fn admitted(&self, key: Option<&VerifiedKey>, realm: &Realm) -> Option<Id> {
         in_current(|span| {
             if let Some(key) = key {
@@ -94,6 +96,7 @@ impl SpanRecorder {
                 let id: Valued<'_> = (&known.id, Some(&id));
                 let realm: Valued<'_> = (&known.realm, Some(&realm));
                 let outcome: Valued<'_> = (&known.outcome, Some(&outcome));
+                // What the macros of `tracing` call, after they have looked for each name.
                 let fields = span.metadata.fields();
                 if let (Some(subject), Some(field)) = (&subject, &known.subject) {
                     let subject: Valued<'_> = (field, Some(subject));

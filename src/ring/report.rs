@@ -75,7 +75,7 @@ impl KeyRing {
         if now == Timestamp::MAX {
             return Err(ErrorKind::Clock.into());
         }
-        // Without a filter of time the store reads in order, and counts nothing before each page.
+        // Without a filter of time, which only few keys may meet, so that a store counts them before each page.
         let list = query.list();
         let page = self.list(&list).await?;
         let uses = match page.last_uses() {

@@ -11,10 +11,11 @@ use super::trial::{EXPIRES, ISSUED, Trial, failed, realm, valid};
 use super::violation::Violation;
 
 pub(super) const DAY: u64 = 24 * 60 * 60;
-const MANY: usize = 1_000;
+/// More than are due at once.
+pub(super) const MANY: usize = 1_000;
 
 /// How many keys are due when tasks race for them, and for how many each asks at once.
-const RACED: usize = 60;
+pub(super) const RACED: usize = 60;
 const AT_ONCE: usize = 7;
 const TASKS: usize = 8;
 
@@ -367,6 +368,35 @@ async fn other_steps<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     .await
 }
 
+/// What several tasks are given that claim at once, and what they leave.
+pub(super) async fn claimed_at_once<S: KeyStore>(
+    trial: &Trial<S>,
+    realm: &Realm,
+    step: u64,
+) -> Result<Vec<ExpiryNotice>, Violation> {
+    let tasks = (0..TASKS).map(|_| {
+        let (trial, realm) = (trial.clone(), realm.clone());
+        async move {
+            let mut given = Vec::new();
+            loop {
+                let claims = claim(&trial, &realm, &ladder(), before(step), AT_ONCE).await?;
+                given.extend(claims.notices);
+                if !claims.more {
+                    return Ok::<_, Violation>(given);
+                }
+            }
+        }
+    });
+    let mut claimed = Vec::new();
+    for given in race(tasks.collect()).await {
+        claimed.extend(given?);
+    }
+    // What was locked by another at that moment is left for the next turn.
+    let rest = claim(trial, realm, &ladder(), before(step), MANY).await?;
+    claimed.extend(rest.notices);
+    Ok(claimed)
+}
+
 /// However many ask at once, each notice is claimed by one.
 async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     let realm = realm("raced");
@@ -375,26 +405,8 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
         due.insert(trial.held(&realm, "alice").await?.id());
     }
     for step in [30, 7, 1] {
-        let tasks = (0..TASKS).map(|_| {
-            let (trial, realm) = (trial.clone(), realm.clone());
-            async move {
-                let mut seen = Vec::new();
-                loop {
-                    let claims = claim(&trial, &realm, &ladder(), before(step), AT_ONCE).await?;
-                    seen.extend(claims.notices.iter().map(|notice| notice.id));
-                    if !claims.more {
-                        return Ok::<_, Violation>(seen);
-                    }
-                }
-            }
-        });
-        let mut seen = Vec::new();
-        for claimed in race(tasks.collect()).await {
-            seen.extend(claimed?);
-        }
-        // What was locked by another at that moment is left for the next turn.
-        let claims = claim(trial, &realm, &ladder(), before(step), MANY).await?;
-        seen.extend(claims.notices.iter().map(|notice| notice.id));
+        let claimed = claimed_at_once(trial, &realm, step).await?;
+        let seen: Vec<KeyId> = claimed.iter().map(|notice| notice.id).collect();
         let when = format!("in {TASKS} tasks at once at the step of {step} days");
         is_each_once(trial, &seen, &due, &when)?;
     }

@@ -5,18 +5,9 @@ use tower_api_key::store::{
 };
 use tower_api_key::{Realm, RevocationReason, Timestamp};
 
-use super::expiry_notices::{DAY, before, claim, ladder, notice};
-use super::race::race;
+use super::expiry_notices::{DAY, MANY, RACED, before, claim, claimed_at_once, ladder, notice};
 use super::trial::{EXPIRES, Trial, failed, realm};
 use super::violation::Violation;
-
-/// More than are due at once.
-const MANY: usize = 1_000;
-
-/// How many keys are due when tasks race for them, and for how many each asks at once.
-const RACED: usize = 20;
-const AT_ONCE: usize = 3;
-const TASKS: usize = 4;
 
 pub(super) async fn check<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     each_step(trial).await?;
@@ -104,26 +95,8 @@ async fn raced<S: KeyStore>(trial: &Trial<S>) -> Result<(), Violation> {
     }
     let mut claimed = Vec::new();
     for step in [30, 7, 1] {
-        let tasks = (0..TASKS).map(|_| {
-            let (trial, realm) = (trial.clone(), realm.clone());
-            async move {
-                let mut given = Vec::new();
-                loop {
-                    let claims = claim(&trial, &realm, &ladder(), before(step), AT_ONCE).await?;
-                    given.extend(claims.notices);
-                    if !claims.more {
-                        return Ok::<_, Violation>(given);
-                    }
-                }
-            }
-        });
-        for given in race(tasks.collect()).await {
-            claimed.extend(given?);
-        }
-        // What was locked by another at that moment is left for the next turn.
-        let rest = claim(trial, &realm, &ladder(), before(step), MANY).await?;
-        claimed.extend(rest.notices);
-        let when = format!("after claims in {TASKS} tasks at once at the step of {step} days");
+        claimed.extend(claimed_at_once(trial, &realm, step).await?);
+        let when = format!("after claims in several tasks at once at the step of {step} days");
         has(trial, &realm, &mut claimed, &when).await?;
     }
     trial.require(

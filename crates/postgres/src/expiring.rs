@@ -10,7 +10,7 @@ use tower_api_key::{Realm, Timestamp};
 
 use super::connection::Connections;
 use super::error::commit_failed;
-use super::history::{act, ring};
+use super::history::act;
 use super::record::column;
 
 /// What is due: `$1` is the realm, `$2` the steps, `$3` the last expiry within each, `$4` the time, `$5` how many, `$6` the one
@@ -54,14 +54,14 @@ macro_rules! due {
 }
 
 /// If a claim were lost, its notice would be sent twice, so a claim is durable. The trigger of the history notes it in the
-/// same commit, as one of a ring.
+/// same commit, as one of a ring without an actor.
 const CLAIM: &str = concat!(
     due!(),
     ", durable AS MATERIALIZED (
     SELECT CASE
         WHEN pg_catalog.current_setting('synchronous_commit') @= ANY (ARRAY['off', 'local', 'remote_write'])
         THEN pg_catalog.set_config('synchronous_commit', 'on', true) ELSE '' END AS setting, ",
-    act!("$7"),
+    act!("'='"),
     " AS ring
 )
 UPDATE @.tower_api_keys AS keys SET noticed_step = due.step
@@ -126,12 +126,9 @@ impl Asked {
         let mut taken = connections.begun().await?;
         let query = taken.tables.query(sql).bind(self.realm.as_str());
         let query = query.bind(&self.steps).bind(&self.untils).bind(self.now);
-        let mut query = query
+        let query = query
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(only);
-        if sql == CLAIM {
-            query = query.bind(ring(None));
-        }
         let rows = query.fetch_all(&mut **taken).await;
         let is_refused = rows.as_ref().is_err_and(is_about_a_row);
         let ended = taken.end(rows.map_err(|error| commit_failed(&error))).await;

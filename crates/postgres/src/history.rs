@@ -14,7 +14,8 @@ use super::error::{because, failed};
 use super::record::column;
 use super::tables::{SEEN, Tables, seen_once};
 
-/// Says for the rest of the transaction that a ring makes the changes. `$1` is the value of [`ring`].
+/// Says for the rest of the transaction that a ring makes the changes, by the place of the value of [`ring`], or by that
+/// value.
 macro_rules! act {
     ($place:literal) => {
         concat!(

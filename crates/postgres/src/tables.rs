@@ -30,7 +30,7 @@ macro_rules! seen {
 pub(super) use seen;
 
 /// The same as a table of one row, for an answer of many. The server works it out once: it computes what is selected
-/// beside a join anew for each row.
+/// next to the columns of a join anew for each row.
 macro_rules! seen_once {
     ($statement:literal) => {
         concat!(

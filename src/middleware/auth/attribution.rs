@@ -36,17 +36,6 @@ impl Attribution {
     }
 }
 
-/// It is not inlined, so that a layer without fields does not grow by it.
-#[cfg(feature = "tracing")]
-#[inline(never)]
-fn admitted(
-    recorder: &SpanRecorder,
-    key: Option<&VerifiedKey>,
-    realm: &Realm,
-) -> Option<tracing::span::Id> {
-    recorder.admitted(key, realm)
-}
-
 /// The span in which a request was admitted.
 #[derive(Default)]
 pub(super) struct AdmittedIn {
@@ -67,7 +56,7 @@ impl AdmittedIn {
             span: attribution
                 .in_span
                 .as_deref()
-                .and_then(|recorder| admitted(recorder, key, realm)),
+                .and_then(|recorder| recorder.admitted(key, realm)),
         }
     }
 

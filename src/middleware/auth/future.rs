@@ -111,7 +111,7 @@ where
                     response,
                     completion,
                 } => {
-                    // So that a response that is left alone is nowhere but where it is returned.
+                    // A response that is left alone has no place but that of the answer.
                     if completion.is_nothing() {
                         let answer = ready!(response.poll(context));
                         return Poll::Ready(answer.map(|answer| answer.map(ResponseBody::new)));
@@ -141,7 +141,7 @@ where
     }
 }
 
-/// The response where it is returned, so that it is moved once.
+/// The response in the place of the answer, so that it is moved once.
 #[inline]
 fn completed<B>(response: Response<B>, completion: &mut Completion) -> Response<ResponseBody<B>> {
     let mut response = response.map(ResponseBody::new);
