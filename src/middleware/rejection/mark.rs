@@ -96,14 +96,26 @@ impl Rejection {
 
     /// The rejection in a response: in its extensions, or marked by a status. A marked rejection is moved to
     /// the extensions, so that only the innermost layer recognises it.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "two comparisons, for most responses have no extension"
+    )]
+    #[inline(always)]
     pub(crate) fn within<B>(response: &mut Response<B>) -> Option<&mut Self> {
-        if response.extensions().get::<Self>().is_none() {
-            // A mark in this response was made before, and exists: then the count is not zero.
-            if COUNT.load(Ordering::Relaxed) == 0 {
-                return None;
-            }
-            let marked = take_marked(response.headers_mut())?;
+        // A mark in this response was made before, and exists: then the count is not zero.
+        let may_be_marked = COUNT.load(Ordering::Relaxed) != 0;
+        if response.extensions().is_empty() && !may_be_marked {
+            return None;
+        }
+        Self::look_into(response, may_be_marked)
+    }
+
+    #[inline(never)]
+    fn look_into<B>(response: &mut Response<B>, may_be_marked: bool) -> Option<&mut Self> {
+        if may_be_marked
+            && response.extensions().get::<Self>().is_none()
+            && let Some(marked) = take_marked(response.headers_mut())
+        {
             response.extensions_mut().insert(marked);
         }
         response.extensions_mut().get_mut()

@@ -35,8 +35,10 @@ fn place(method: &Method) -> Option<usize> {
 /// Which route answers each method of a path, by the place of the route in its table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Methods {
-    of_method: [Option<usize>; METHODS.len()],
+    named: [Option<usize>; METHODS.len()],
     of_any: Option<usize>,
+    /// What follows from those.
+    answers: [Option<usize>; METHODS.len()],
 }
 
 impl Methods {
@@ -45,7 +47,7 @@ impl Methods {
         let entry = match method {
             None => &mut self.of_any,
             Some(method) => match place(method) {
-                Some(place) => &mut self.of_method[place],
+                Some(place) => &mut self.named[place],
                 None => return Err(Refused::Unknown),
             },
         };
@@ -53,16 +55,19 @@ impl Methods {
             return Err(Refused::Taken);
         }
         *entry = Some(route);
+        // `HEAD` is answered by the route of `GET` if it has none of its own, as routers do (RFC 9110 §9.3.2).
+        self.answers = self.named;
+        self.answers[HEAD] = self.named[HEAD].or(self.named[GET]);
+        for answer in &mut self.answers {
+            *answer = answer.or(self.of_any);
+        }
         Ok(())
     }
 
-    /// The route that answers a method. `HEAD` is answered by the route of `GET` if it has none of its own, as
-    /// routers do (RFC 9110 §9.3.2).
+    /// The route that answers a method.
     #[inline]
     pub(super) fn of(&self, method: &Method) -> Option<usize> {
-        let place = place(method)?;
-        let of_get = || (place == HEAD).then(|| self.of_method[GET]).flatten();
-        self.of_method[place].or_else(of_get).or(self.of_any)
+        self.answers[place(method)?]
     }
 }
 
