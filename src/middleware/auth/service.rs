@@ -55,7 +55,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    #[inline]
+    // Inlined, it makes the future in a place of its own and copies it.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.gate.authenticate(&mut request) {
             Step::Admitted(admission) => {
