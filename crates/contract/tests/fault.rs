@@ -136,6 +136,8 @@ pub(crate) enum Filter {
     CaseOfPrefixes,
     NewestFirst,
     SecondsOfIssue,
+    LosesInAnyOrder,
+    RepeatsInAnyOrder,
 }
 
 /// A field that is the same in every version of a record.

@@ -388,6 +388,8 @@ fn a_list_that_orders_or_filters_badly_is_caught() {
         Filter::CaseOfPrefixes,
         Filter::NewestFirst,
         Filter::SecondsOfIssue,
+        Filter::LosesInAnyOrder,
+        Filter::RepeatsInAnyOrder,
     ] {
         is_caught(Fault::IgnoresTheFilter(filter), Clause::Listing, due);
     }

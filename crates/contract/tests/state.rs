@@ -367,6 +367,22 @@ impl State {
                     records.retain(|(record, _)| record.issued_at() < after.issued_at());
                 }
             }
+            Filter::LosesInAnyOrder | Filter::RepeatsInAnyOrder => {
+                // The key at which a page begins is on no page, or that before it is on two.
+                if let Some(after) = query
+                    .after
+                    .filter(|_| query.any_order && !query.newest_first)
+                {
+                    let loses = filter == Filter::LosesInAnyOrder;
+                    let ids = records.iter().map(|(record, _)| record.id());
+                    let lost = ids.filter(|id| loses && *id > after.id()).min();
+                    records.retain(|(record, _)| Some(record.id()) != lost);
+                    if !loses {
+                        query.after = None;
+                        records.retain(|(record, _)| record.id() >= after.id());
+                    }
+                }
+            }
             Filter::InGrace => {}
         }
     }
