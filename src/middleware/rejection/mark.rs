@@ -172,4 +172,20 @@ mod tests {
         let left = marked.get(&at).map(|left| left.kind);
         assert_ne!(left, Some(rejection.kind));
     }
+
+    #[test]
+    fn r18_a_marked_response_is_recognised_whether_or_not_it_has_extensions() {
+        let rejection = VerifiedKey::of(&Extensions::new()).unwrap_err();
+        for has_extensions in [false, true] {
+            let mut response = Response::new(());
+            if has_extensions {
+                response.extensions_mut().insert("of a handler");
+            }
+            assert!(Rejection::within(&mut response).is_none());
+            *response.headers_mut() = rejection.grpc_metadata();
+            let found = Rejection::within(&mut response).map(|it| it.kind());
+            assert_eq!(found, Some(rejection.kind()), "{has_extensions}");
+            assert!(response.extensions().get::<Rejection>().is_some());
+        }
+    }
 }
