@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ascii::{AsciiChar, AsciiStr};
+
 use super::base62::{ALPHABET, fill_base62, is_base62, system_generator};
 use super::digest::KeyDigest;
 use crate::error::{Error, ErrorKind};
@@ -99,27 +101,38 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Hands the id to a reader, as text. It is half the work of [`as_str`](Self::as_str), for the request path: sixteen
-    /// bytes are checked for UTF-8 as two words, and twelve one by one. They are written as two words too, because a
-    /// processor waits if it reads what two writes have just written.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn read<T>(&self, reader: impl FnOnce(&str) -> T) -> T {
-        #[repr(align(8))]
-        struct Words([[u8; 8]; 2]);
-
-        const FILL: u64 = u32::from_le_bytes([ALPHABET[0]; 4]) as u64;
-        let quarters = self.0.as_chunks::<4>().0.iter().copied();
-        let mut quarters = quarters.map(|quarter| u64::from(u32::from_le_bytes(quarter)));
-        let mut next = || quarters.next().unwrap_or(FILL);
-        let pairs = [[next(), next()], [next(), FILL]];
-        let words = Words(pairs.map(|[low, high]| (high << 32 | low).to_le_bytes()));
-        let text = std::str::from_utf8(words.0.as_flattened()).unwrap_or_default();
-        reader(text.get(..ID_LEN).unwrap_or_default())
-    }
-
     /// Draws an id for a record whose key does not name one.
     pub(crate) fn random() -> Result<Self, Error> {
         Self::draw(system_generator)
+    }
+}
+
+/// The id in a record, which is known to be text, so that nothing checks it for UTF-8 when it is read, as in the span of
+/// each request.
+///
+/// A `KeyId` does not know it: an optional one would then keep in its first character whether it is there, and a processor
+/// waits if it reads at once what two writes have just written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdText([AsciiChar; ID_LEN]);
+
+impl IdText {
+    #[inline]
+    pub(crate) fn as_str(&self) -> &str {
+        AsRef::<AsciiStr>::as_ref(&self.0[..]).as_str()
+    }
+}
+
+impl From<KeyId> for IdText {
+    fn from(KeyId(id): KeyId) -> Self {
+        // An id is base62, so the fallback is never taken.
+        Self(id.map(|byte| AsciiChar::from_ascii(byte).unwrap_or(AsciiChar::_0)))
+    }
+}
+
+impl From<IdText> for KeyId {
+    #[inline]
+    fn from(IdText(id): IdText) -> Self {
+        Self(id.map(AsciiChar::as_byte))
     }
 }
 
@@ -149,3 +162,20 @@ impl fmt::Debug for KeyId {
 crate::text_type!(KeyId);
 #[cfg(feature = "serde")]
 crate::serde_text!(KeyId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_any_characters_is_the_same_as_text() {
+        let parts = ALPHABET.windows(ID_LEN);
+        for characters in parts.map(|part| <[u8; ID_LEN]>::try_from(part).unwrap()) {
+            let id = KeyId::of(characters).unwrap();
+            let text = IdText::from(id);
+            assert_eq!(text.as_str().as_bytes(), characters);
+            assert_eq!(text.as_str(), id.as_str());
+            assert_eq!(KeyId::from(text), id);
+        }
+    }
+}

@@ -11,5 +11,6 @@ pub(crate) mod prefix;
 pub(crate) mod secret;
 pub(crate) mod shape;
 
+pub(crate) use id::IdText;
 pub use id::KeyId;
 pub use prefix::KeyPrefix;

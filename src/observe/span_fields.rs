@@ -91,29 +91,28 @@ impl SpanRecorder {
     fn authenticated(&self, key: &VerifiedKey, span: &CurrentSpan<'_>) {
         let (realm, outcome) = (key.realm().as_str(), EventKind::Authenticated.as_str());
         let subject = self.fields.subject.then(|| key.subject().as_str());
-        key.id().read(|id| {
-            if let Some(known) = self.known.of(span.metadata) {
-                let id: Valued<'_> = (&known.id, Some(&id));
-                let realm: Valued<'_> = (&known.realm, Some(&realm));
-                let outcome: Valued<'_> = (&known.outcome, Some(&outcome));
-                // What the macros of `tracing` call, after they have looked for each name.
-                let fields = span.metadata.fields();
-                if let (Some(subject), Some(field)) = (&subject, &known.subject) {
-                    let subject: Valued<'_> = (field, Some(subject));
-                    span.record_all(&fields.value_set(&[id, realm, outcome, subject]));
-                } else {
-                    span.record_all(&fields.value_set(&[id, realm, outcome]));
-                }
+        let id = key.id_text();
+        if let Some(known) = self.known.of(span.metadata) {
+            let id: Valued<'_> = (&known.id, Some(&id));
+            let realm: Valued<'_> = (&known.realm, Some(&realm));
+            let outcome: Valued<'_> = (&known.outcome, Some(&outcome));
+            // What the macros of `tracing` call, after they have looked for each name.
+            let fields = span.metadata.fields();
+            if let (Some(subject), Some(field)) = (&subject, &known.subject) {
+                let subject: Valued<'_> = (field, Some(subject));
+                span.record_all(&fields.value_set(&[id, realm, outcome, subject]));
             } else {
-                record_all!(
-                    span,
-                    api_key.id = id,
-                    api_key.realm = realm,
-                    api_key.outcome = outcome,
-                    enduser.id = subject
-                );
+                span.record_all(&fields.value_set(&[id, realm, outcome]));
             }
-        });
+        } else {
+            record_all!(
+                span,
+                api_key.id = id,
+                api_key.realm = realm,
+                api_key.outcome = outcome,
+                enduser.id = subject
+            );
+        }
     }
 
     /// Records a refusal by the layer itself.

@@ -3,7 +3,7 @@
 use super::Revocation;
 use crate::access::caveat::Caveats;
 use crate::access::metadata::Metadata;
-use crate::key::KeyId;
+use crate::key::IdText;
 use crate::time::Timestamp;
 
 /// What happened to a key, and what restricts or describes it. Most keys of a store are as they were issued,
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct History {
     pub(super) caveats: Caveats,
-    pub(super) lineage: KeyId,
+    pub(super) lineage: IdText,
     pub(super) generation: u32,
     pub(super) version: u64,
     pub(super) issued_at: Timestamp,
@@ -23,7 +23,7 @@ pub(super) struct History {
 
 impl History {
     /// That of the first key of a lineage, which was valid at once and has not changed.
-    pub(super) fn none(id: KeyId, not_before: Timestamp, valid_until: Timestamp) -> Self {
+    pub(super) fn none(id: IdText, not_before: Timestamp, valid_until: Timestamp) -> Self {
         Self {
             caveats: Caveats::none(),
             lineage: id,

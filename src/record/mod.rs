@@ -46,7 +46,7 @@ use crate::access::realm::Realm;
 use crate::access::scope_set::ScopeSet;
 use crate::access::subject::Subject;
 use crate::key::digest::KeyDigest;
-use crate::key::{KeyId, KeyPrefix};
+use crate::key::{IdText, KeyId, KeyPrefix};
 use crate::time::Timestamp;
 
 /// The record of a key in a store, never the plaintext. It does not serialise: a [`KeyView`] does, for
@@ -66,7 +66,7 @@ pub struct KeyRecord {
     history: Option<Box<History>>,
     subject: Subject,
     label: Label,
-    id: KeyId,
+    id: IdText,
     flags: Flags,
 }
 
@@ -135,7 +135,14 @@ impl KeyRecord {
 
     /// The public id.
     pub fn id(&self) -> KeyId {
-        self.id
+        self.id.into()
+    }
+
+    /// The public id, for those that read it.
+    #[cfg(feature = "tracing")]
+    #[inline]
+    pub(crate) fn id_text(&self) -> &str {
+        self.id.as_str()
     }
 
     /// The realm in which the key is known.
@@ -209,11 +216,15 @@ impl KeyRecord {
 
     /// The id of the first key in its chain of rotations and regrants.
     pub fn lineage(&self) -> KeyId {
-        *self.lineage_ref()
+        self.history
+            .as_ref()
+            .map_or(self.id, |it| it.lineage)
+            .into()
     }
 
-    pub(crate) fn lineage_ref(&self) -> &KeyId {
-        self.history.as_ref().map_or(&self.id, |it| &it.lineage)
+    pub(crate) fn lineage_text(&self) -> &str {
+        let lineage = self.history.as_ref().map_or(&self.id, |it| &it.lineage);
+        lineage.as_str()
     }
 
     /// How many rotations and regrants lie between that first key and this one.
@@ -268,7 +279,7 @@ impl KeyRecord {
     pub fn to_parts(&self) -> KeyRecordParts {
         let history = self.history().into_owned();
         KeyRecordParts {
-            id: self.id,
+            id: self.id(),
             realm: self.origin.realm.clone(),
             digest: self.digest,
             pepper_version: self.origin.pepper_version,
@@ -279,7 +290,7 @@ impl KeyRecord {
             not_before: self.not_before,
             expires_at: history.expires_at,
             grace_ends_at: history.grace_ends_at,
-            lineage: history.lineage,
+            lineage: history.lineage.into(),
             generation: history.generation,
             version: history.version,
             revocation: history.revocation,
@@ -302,7 +313,7 @@ impl From<KeyRecordParts> for KeyRecord {
         };
         let history = History {
             caveats: parts.caveats,
-            lineage: parts.lineage,
+            lineage: parts.lineage.into(),
             generation: parts.generation,
             version: parts.version,
             issued_at: parts.issued_at,
@@ -311,7 +322,8 @@ impl From<KeyRecordParts> for KeyRecord {
             revocation: parts.revocation,
             metadata: parts.metadata,
         };
-        let none = History::none(parts.id, parts.not_before, valid_until);
+        let id = IdText::from(parts.id);
+        let none = History::none(id, parts.not_before, valid_until);
         Self {
             digest: parts.digest,
             not_before: parts.not_before,
@@ -326,7 +338,7 @@ impl From<KeyRecordParts> for KeyRecord {
             subject: parts.subject,
             flags: Flags::new(parts.label.is_some()),
             label: parts.label.unwrap_or(Label::placeholder()),
-            id: parts.id,
+            id,
         }
     }
 }

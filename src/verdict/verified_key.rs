@@ -81,6 +81,12 @@ impl VerifiedKey {
         self.record.id()
     }
 
+    /// The same, for those that read it.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn id_text(&self) -> &str {
+        self.record.id_text()
+    }
+
     /// Whose key it is.
     pub fn subject(&self) -> &Subject {
         self.record.subject()

@@ -19,7 +19,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::subject::Inner;
 
-/// Enters a span that this thread never leaves, of a subscriber that reads what is recorded, and keeps nothing.
+/// Enters a span that this thread never leaves, of a subscriber that visits what is recorded, and keeps nothing.
 pub(crate) fn enter() {
     static SUBSCRIBE: Once = Once::new();
     SUBSCRIBE.call_once(|| {

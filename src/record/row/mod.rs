@@ -127,7 +127,7 @@ impl<'a> Row<'a> {
             not_before: column_time(record.not_before)?,
             expires_at: time(record.expires_at())?,
             retire_at: time(record.grace_ends_at())?,
-            lineage: record.lineage_ref().as_str(),
+            lineage: record.lineage_text(),
             generation: i64::from(record.generation()),
             version: i64::try_from(record.version()).map_err(|_| beyond("version"))?,
             revoked_at: revocation.map(|revocation| revocation_time(revocation.at)),

@@ -28,7 +28,7 @@ impl Order for ById {
 
 impl Order for ByLineage {
     fn name(record: &KeyRecord) -> &[u8] {
-        record.lineage_ref().as_bytes()
+        record.lineage_text().as_bytes()
     }
 }
 
