@@ -72,10 +72,17 @@ impl Lookup {
     #[inline]
     pub(super) fn of_path(&self, method: &Method, path: Path<'_>) -> Option<usize> {
         let place = *self.by_path.at(path.text).ok()?.value;
-        if path.is_alias && *self.by_path.at(&path.normal()).ok()?.value != place {
+        if path.is_alias && !self.is_alias_at(path, place) {
             return None;
         }
         self.of_place(method, place)
+    }
+
+    #[cold]
+    fn is_alias_at(&self, path: Path<'_>, place: usize) -> bool {
+        let normal = path.normal();
+        let found = self.by_path.at(&normal);
+        found.is_ok_and(|found| *found.value == place)
     }
 
     /// The route of a pattern.

@@ -95,14 +95,20 @@ pub(super) fn read(text: &str) -> Option<Path<'_>> {
             b'/' => {}
             b'%' => {
                 let digits = *rest.first_chunk()?;
-                let byte = decoded(digits).filter(|byte| is_rightly_encoded(*byte))?;
-                is_alias |= PLAIN[usize::from(byte)] || digits.iter().any(u8::is_ascii_lowercase);
+                is_alias |= is_alias_of(digits)?;
                 at += digits.len();
             }
             _ => return None,
         }
     }
     Some(Path { text, is_alias })
+}
+
+/// Whether what two hex digits encode has another spelling. `None` if it may not be encoded.
+#[cold]
+fn is_alias_of(digits: [u8; 2]) -> Option<bool> {
+    let byte = decoded(digits).filter(|byte| is_rightly_encoded(*byte))?;
+    Some(PLAIN[usize::from(byte)] || digits.iter().any(u8::is_ascii_lowercase))
 }
 
 /// Whether a path goes on with an empty segment, `.` or `..`. A slash at its end is no segment.

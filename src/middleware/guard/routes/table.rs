@@ -121,11 +121,18 @@ impl Inner {
     #[cfg(feature = "axum")]
     #[inline]
     fn of_request(&self, method: &Method, target: &Uri, extensions: &Extensions) -> Option<&Route> {
-        use axum::extract::{MatchedPath, OriginalUri};
-
         if extensions.is_empty() {
             return self.of_path(method, path::canonical(target)?);
         }
+        self.of_routed(method, target, extensions)
+    }
+
+    /// The route of a request that routers of axum may have passed on.
+    #[cfg(feature = "axum")]
+    #[inline(never)]
+    fn of_routed(&self, method: &Method, target: &Uri, extensions: &Extensions) -> Option<&Route> {
+        use axum::extract::{MatchedPath, OriginalUri};
+
         let path = path::canonical(target)?;
         // A router strips a part of the path, and every pattern is that of a whole path.
         let whole = match extensions.get() {
