@@ -110,8 +110,8 @@ impl KeyId {
 /// The id in a record, which is known to be text, so that nothing checks it for UTF-8 when it is read, as in the span of
 /// each request.
 ///
-/// A `KeyId` does not know it: an optional one would then keep in its first character whether it is there, and a processor
-/// waits if it reads at once what two writes have just written.
+/// A `KeyId` is bytes instead: an optional one of characters would keep in the first of them whether it is there, so it is
+/// copied in two parts, and a processor waits if it reads at once what two writes have just written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdText([AsciiChar; ID_LEN]);
 

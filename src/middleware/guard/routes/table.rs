@@ -127,7 +127,7 @@ impl Inner {
         self.of_routed(method, target, extensions)
     }
 
-    /// The route of a request that routers of axum may have passed on.
+    /// The route of a request that routers of axum may have passed on. Apart, so that the others do not jump over it.
     #[cfg(feature = "axum")]
     #[inline(never)]
     fn of_routed(&self, method: &Method, target: &Uri, extensions: &Extensions) -> Option<&Route> {
