@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use tracing::callsite::Identifier;
 use tracing::dispatcher::{Dispatch, get_default};
 use tracing::field::{Field, Value, ValueSet};
 use tracing::span::{Id, Record};
@@ -173,7 +172,7 @@ struct KnownFields(OnceLock<Known>);
 
 #[derive(Debug)]
 struct Known {
-    callsite: Identifier,
+    metadata: &'static Metadata<'static>,
     id: Field,
     realm: Field,
     outcome: Field,
@@ -188,14 +187,14 @@ impl KnownFields {
             Some(known) => known,
             None => self.learn(metadata)?,
         };
-        (known.callsite == metadata.callsite()).then_some(known)
+        std::ptr::eq(known.metadata, metadata).then_some(known)
     }
 
     #[cold]
     fn learn(&self, metadata: &'static Metadata<'static>) -> Option<&Known> {
         let field = |name| metadata.fields().field(name);
         let known = Known {
-            callsite: metadata.callsite(),
+            metadata,
             id: field("api_key.id")?,
             realm: field("api_key.realm")?,
             outcome: field("api_key.outcome")?,
