@@ -89,27 +89,37 @@ impl FromStr for KeyDigest {
 
 /// A message of at most 55 bytes with its padding (FIPS 180-4 §5.1.1), which needs no hasher that
 /// buffers.
+///
+/// Each quarter is made in registers and written at once, as the hash reads it: a read of bytes that two writes have made
+/// waits until both are through to the cache.
 #[inline]
-fn single_block(message: &[u8]) -> Option<[u8; 64]> {
-    let mut block = [0; 64];
-    let bits = 8 * u64::try_from(message.len()).ok()?;
-    let (content, length) = block.split_at_mut(56);
-    let end = content.get_mut(message.len())?;
-    *end = 0x80;
-    length.copy_from_slice(&bits.to_be_bytes());
-    // Sixteen bytes at a time, as the hash reads them: it would wait for bytes that two writes have made.
-    let (whole, rest) = message.as_chunks::<16>();
-    let (places, _) = content.as_chunks_mut::<16>();
-    for (place, bytes) in places.iter_mut().zip(whole) {
-        *place = *bytes;
+fn single_block(message: &[u8]) -> Option<[[u8; 16]; 4]> {
+    const NONE: [u8; 16] = [0; 16];
+    if message.len() > 55 {
+        return None;
     }
-    content[16 * whole.len()..message.len()].copy_from_slice(rest);
-    Some(block)
+    let (whole, rest) = message.as_chunks::<16>();
+    let last = if let Some(last) = message.last_chunk() {
+        *last
+    } else {
+        let mut last = NONE;
+        last[16 - rest.len()..].copy_from_slice(rest);
+        last
+    };
+    // The rest, one bit, and zeros. The bytes before the rest are shifted out.
+    let end = (u128::from_be_bytes(last) << 8 | 0x80) << (8 * (15 - rest.len()));
+    let bits = 8 * message.len() as u128;
+    Some(match whole {
+        [] => [end.to_be_bytes(), NONE, NONE, bits.to_be_bytes()],
+        [first] => [*first, end.to_be_bytes(), NONE, bits.to_be_bytes()],
+        [first, second] => [*first, *second, end.to_be_bytes(), bits.to_be_bytes()],
+        [first, second, third, ..] => [*first, *second, *third, (end | bits).to_be_bytes()],
+    })
 }
 
 /// The SHA-256 of one padded block, from the initial value of FIPS 180-4 §5.3.3.
 #[inline]
-fn compress(block: &[u8; 64]) -> [u8; 32] {
+fn compress(block: &[[u8; 16]; 4]) -> [u8; 32] {
     let mut state = [
         0x6a09_e667_u32,
         0xbb67_ae85,
@@ -120,7 +130,7 @@ fn compress(block: &[u8; 64]) -> [u8; 32] {
         0x1f83_d9ab,
         0x5be0_cd19,
     ];
-    sha2::block_api::compress256(&mut state, std::slice::from_ref(block));
+    sha2::block_api::compress256(&mut state, block.as_flattened().as_chunks().0);
     let mut digest = [0; 32];
     for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
         *bytes = word.to_be_bytes();

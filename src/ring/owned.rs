@@ -30,10 +30,14 @@ const AT_A_TIME: usize = 32;
 impl KeyRing {
     /// The verdict on a key that its record does not refuse.
     #[inline]
-    pub(super) fn accept(&self, record: Held, facts: impl Fn() -> Facts) -> Verifying {
+    pub(super) fn accept(
+        &self,
+        record: Held,
+        facts: impl Fn() -> Facts,
+    ) -> Result<VerifiedKey, Verifying> {
         match self.0.acceptance {
-            Acceptance::AsItIs => Verifying::Done(Ok(VerifiedKey::new(record))),
-            Acceptance::Otherwise => self.accept_otherwise(record, &facts),
+            Acceptance::AsItIs => Ok(VerifiedKey::new(record)),
+            Acceptance::Otherwise => Err(self.accept_otherwise(record, &facts)),
         }
     }
 

@@ -11,32 +11,43 @@ use crate::record::RevocationReason;
 use crate::store::{BoxFuture, Found, Lookup, StoreError, Target};
 use crate::support::caught::caught;
 use crate::time::Timestamp;
-use crate::verdict::{InvalidCause, VerifyError, VerifyErrorKind};
+use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 
 impl KeyRing {
     /// Verifies as far as the store answers at once.
+    pub(crate) fn begin(&self, presented: &[u8], facts: impl Fn() -> Facts) -> Verifying {
+        self.accept_at_once(presented, facts).into()
+    }
+
+    /// The key, if the record in memory that most requests find accepts it. It is not within a [`Verifying`], so that it stays in
+    /// registers. All else is an error, which may accept the key too.
     ///
     /// If the records are in memory, the digest comes first: a record that it finds proves every byte.
     #[inline]
-    pub(crate) fn begin(&self, presented: &[u8], facts: impl Fn() -> Facts) -> Verifying {
+    pub(crate) fn accept_at_once(
+        &self,
+        presented: &[u8],
+        facts: impl Fn() -> Facts,
+    ) -> Result<VerifiedKey, Verifying> {
         let Some(index) = &self.0.index else {
-            return self.begin_at_store(presented, &facts);
+            return Err(self.begin_at_store(presented, &facts));
         };
         if !self.0.format.begins_as_key(presented) && !self.0.takes(presented) {
-            return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
+            let malformed = VerifyError::invalid(InvalidCause::Malformed);
+            return Err(Verifying::Done(Err(malformed)));
         }
         // Before the hash, which the processor computes while the clock's reading is still on its way.
         let Some(proof) = index.proof() else {
-            return self.begin_at_store(presented, &facts);
+            return Err(self.begin_at_store(presented, &facts));
         };
         let digest = self.0.digester.current(presented);
         let Some(record) = index.look_up(&proof, &self.0.realm, &digest) else {
-            return self.miss(presented, &facts);
+            return Err(self.miss(presented, &facts));
         };
         let at = self.0.reading_by(&proof);
         match self.0.judge_record(record, &digest, at, &facts) {
             Ok(record) => self.accept(record, &facts),
-            Err(error) => self.fail(error, presented, &facts),
+            Err(error) => Err(self.fail(error, presented, &facts)),
         }
     }
 
@@ -48,7 +59,7 @@ impl KeyRing {
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
-                Ok(record) => self.accept(record, facts),
+                Ok(record) => self.accept(record, facts).into(),
                 Err(error) => self.fail(error, presented, facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
@@ -124,7 +135,7 @@ impl KeyRing {
                 }
             };
             match self.0.judge(found, &digest, facts) {
-                Ok(record) => return self.accept(record, facts),
+                Ok(record) => return self.accept(record, facts).into(),
                 Err(other) => error = other,
             }
         }

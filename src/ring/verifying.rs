@@ -15,3 +15,10 @@ pub(crate) enum Verifying {
     Done(Verdict),
     Pending(BoxFuture<'static, Verdict>),
 }
+
+/// A key that is accepted at once is not within it before that is asked for.
+impl From<Result<VerifiedKey, Self>> for Verifying {
+    fn from(accepted: Result<VerifiedKey, Self>) -> Self {
+        accepted.map_or_else(|verifying| verifying, |key| Self::Done(Ok(key)))
+    }
+}

@@ -14,7 +14,7 @@ pub use caller::Caller;
 pub(crate) use identity::Identity;
 pub use invalid_cause::InvalidCause;
 pub use key_place::KeyPlace;
-pub(crate) use refusal::{Ambiguity, Refusal};
+pub(crate) use refusal::{Ambiguity, Denial, Refusal};
 pub use rejection_kind::RejectionKind;
 pub(crate) use scheme::Scheme;
 pub use verified_key::VerifiedKey;

@@ -1,6 +1,9 @@
 //! Why a request goes no further, before it becomes a response.
 
-use super::{KeyPlace, VerifiedKey, VerifyError};
+use std::sync::Arc;
+
+use super::{Identity, InvalidCause, KeyPlace, VerifiedKey, VerifyError, VerifyErrorKind};
+use crate::error::store::StoreError;
 use crate::key::KeyId;
 
 /// A refusal before it becomes a response.
@@ -20,6 +23,52 @@ impl Refusal {
         match self {
             Self::InsufficientScope(key) | Self::UnknownRoute(key) => Some(key),
             Self::Missing | Self::Ambiguous(_) | Self::Misplaced(..) | Self::Unverified(_) => None,
+        }
+    }
+
+    /// Which key it is about.
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::Missing | Self::Ambiguous(_) => Identity::Unknown,
+            Self::Misplaced(_, key_id) => Identity::Claimed(*key_id),
+            Self::Unverified(error) => error.identity(),
+            Self::InsufficientScope(key) | Self::UnknownRoute(key) => Identity::Proven(key.id()),
+        }
+    }
+
+    /// Why the key is invalid, if it is.
+    pub(crate) fn cause(&self) -> Option<InvalidCause> {
+        match self {
+            Self::Unverified(error) => match error.kind() {
+                VerifyErrorKind::Invalid(cause) => Some(cause),
+                VerifyErrorKind::StoreUnavailable => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The store's error, if it gave no verdict.
+    pub(crate) fn failure(&self) -> Option<&Arc<StoreError>> {
+        match self {
+            Self::Unverified(error) => error.failure(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a valid key goes no further. The key is not within it, so that one that goes further is not moved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Denial {
+    InsufficientScope,
+    UnknownRoute,
+}
+
+impl Denial {
+    #[cold]
+    pub(crate) fn of(self, key: VerifiedKey) -> Refusal {
+        match self {
+            Self::InsufficientScope => Refusal::InsufficientScope(key),
+            Self::UnknownRoute => Refusal::UnknownRoute(key),
         }
     }
 }

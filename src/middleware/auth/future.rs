@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -16,6 +16,7 @@ use super::completion::Completion;
 use super::gate::Gate;
 use super::search::{Decision, Waiting};
 use crate::middleware::body::ResponseBody;
+use crate::middleware::rejection::Refused;
 use crate::verdict::{Refusal, Scheme};
 
 pin_project! {
@@ -38,6 +39,7 @@ pin_project! {
     {
         Pass { #[pin] response: S::Future, completion: Completion },
         Pending { call: Option<Box<PendingCall<S, B>>> },
+        Refuse { refused: Option<Refused>, is_head: bool },
         Reject { response: Option<Response<Bytes>> },
     }
 }
@@ -87,11 +89,11 @@ where
         }
     }
 
-    pub(super) fn reject(response: Response<Bytes>) -> Self {
+    /// A request that is refused.
+    #[cold]
+    pub(super) fn refused(gate: &Gate, refusal: &Refusal, request: &Request<B>) -> Self {
         Self {
-            state: State::Reject {
-                response: Some(response),
-            },
+            state: State::refused(gate, refusal, request),
         }
     }
 }
@@ -116,8 +118,11 @@ where
                         let answer = ready!(response.poll(context));
                         return Poll::Ready(answer.map(|answer| answer.map(ResponseBody::new)));
                     }
-                    let response = ready!(response.poll(context))?;
-                    return Poll::Ready(Ok(completed(response, completion)));
+                    let mut response = ready!(response.poll(context))?;
+                    return Poll::Ready(Ok(match completion.complete(&mut response) {
+                        None => response.map(ResponseBody::new),
+                        Some(answer) => answer.map(ResponseBody::rejection),
+                    }));
                 }
                 StateProjection::Pending { call } => {
                     let Some(waiting) = call else {
@@ -129,9 +134,15 @@ where
                         None => unreachable!(),
                     }
                 }
+                StateProjection::Refuse { refused, is_head } => {
+                    let Some(refused) = refused.take() else {
+                        panic!("{COMPLETED}");
+                    };
+                    return Poll::Ready(Ok(refused.respond(*is_head, ResponseBody::rejection)));
+                }
                 StateProjection::Reject { response } => {
                     let Some(response) = response.take() else {
-                        panic!("ResponseFuture polled after it completed");
+                        panic!("{COMPLETED}");
                     };
                     return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
                 }
@@ -141,15 +152,7 @@ where
     }
 }
 
-/// The response in the place of the answer, so that it is moved once.
-#[inline]
-fn completed<B>(response: Response<B>, completion: &mut Completion) -> Response<ResponseBody<B>> {
-    let mut response = response.map(ResponseBody::new);
-    if let Some(answer) = completion.complete(&mut response) {
-        response = answer.map(ResponseBody::rejection);
-    }
-    response
-}
+const COMPLETED: &str = "ResponseFuture polled after it completed";
 
 impl<S, B> PendingCall<S, B>
 where
@@ -173,6 +176,20 @@ impl<S, B> State<S, B>
 where
     S: Service<Request<B>>,
 {
+    #[inline]
+    fn refused(gate: &Gate, refusal: &Refusal, request: &Request<B>) -> Self {
+        gate.tell(refusal);
+        match gate.refused(refusal, request) {
+            Some(refused) => Self::Refuse {
+                refused: Some(refused),
+                is_head: *request.method() == Method::HEAD,
+            },
+            None => Self::Reject {
+                response: Some(gate.respond(refusal, request)),
+            },
+        }
+    }
+
     fn deferred(
         gate: &Arc<Gate>,
         refusal: &Refusal,
@@ -180,9 +197,7 @@ where
         service: &mut S,
     ) -> Self {
         if !gate.defers(refusal, &request) {
-            return Self::Reject {
-                response: Some(gate.refuse(refusal, &request)),
-            };
+            return Self::refused(gate, refusal, &request);
         }
         let deferred = gate.defer(refusal, &mut request);
         Self::Pass {

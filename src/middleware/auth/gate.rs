@@ -8,19 +8,18 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, REFERER};
 use super::attribution::{AdmittedIn, Attribution};
 use super::cache::CacheHeaders;
 use super::lifetime::LifetimeHeaders;
-use super::search::{self, Decision, Waiting};
+use super::search::{Decision, Waiting};
 use crate::key::KeyId;
 use crate::middleware::client::FactSources;
 use crate::middleware::credential::leak::in_any_header;
-use crate::middleware::credential::{Sighting, Sources, hide};
+use crate::middleware::credential::{Presented, Sighting, Sources, Unclear, hide};
 use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::{Anonymous, Deferred, Required, Responses};
 use crate::observe::event::Event;
 use crate::observe::observed::Observed;
 use crate::ring::{KeyRing, Verifying};
-use crate::verdict::{KeyPlace, Refusal};
-use crate::verdict::{Scheme, VerifiedKey, VerifyError};
+use crate::verdict::{Denial, KeyPlace, Refusal, Scheme, VerifiedKey, VerifyError};
 
 /// Everything that a request is judged by, prepared when the layer wraps a service.
 pub(super) struct Gate {
@@ -90,66 +89,111 @@ impl Gate {
         {
             return step;
         }
-        let Sighting {
-            credential,
-            reported,
-        } = self.sources.find(request, self.ring.format());
-        for (place, key_id) in &reported {
-            self.report(*place, *key_id);
-        }
-        let (header, scheme, verifying) = match credential {
-            Ok(Some(presented)) => {
-                let verifying = self.ring.begin(presented.token, || self.facts.of(request));
-                if !self.others.is_empty() {
-                    let facts = || self.facts.of(request);
-                    let others = self.others.iter().map(|other| &other.ring);
-                    let attempt = search::ask(others, verifying, presented.token, &facts);
-                    let (header, scheme) = (presented.header, presented.scheme);
-                    self.hide(
-                        request,
-                        header.unwrap_or(&AUTHORIZATION),
-                        !reported.is_empty(),
-                    );
-                    return self.conclude(attempt, scheme, request);
-                }
-                (presented.header, presented.scheme, verifying)
-            }
-            Ok(None) if self.may_be_anonymous(request) => {
-                if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
-                    return Step::Refused(refusal);
-                }
-                for other in &self.others {
-                    if let Some(refusal) = in_any_header(request.headers(), other.ring.format()) {
-                        return Step::ByAnother(Arc::clone(other), Err(refusal));
-                    }
-                }
-                if !reported.is_empty() {
-                    hide(request, &REFERER, true);
-                }
-                let marker = Anonymous::new(Arc::clone(&self.responses));
-                request.extensions_mut().insert(marker);
-                // The client is anonymous: the response may be shared, but not with holders of keys.
-                return Step::Admitted(self.admission(CacheHeaders::shared(self.vary), None));
-            }
-            Ok(None) => return Step::Refused(Refusal::Missing),
-            Err(refusal) => return Step::Refused(refusal),
-        };
-        let header = header.unwrap_or(&AUTHORIZATION);
-        let cache = CacheHeaders::private(self.vary);
-        match verifying {
-            // A request that is refused goes nowhere: there is no one to hide the credential from.
-            Verifying::Done(verdict) => match self.check(verdict, scheme, request) {
-                Ok(key) => {
-                    self.hide(request, header, !reported.is_empty());
-                    Step::Admitted(self.admit(key, cache, request))
-                }
-                Err(refusal) => Step::Refused(refusal),
+        let (found, is_reported) = match self.sources.find(request, self.ring.format()) {
+            Ok(found) => (found, false),
+            Err(Unclear) => match self.look_closer(request) {
+                Ok(found) => found,
+                Err(refusal) => return Step::Refused(refusal),
             },
-            Verifying::Pending(verdict) => {
-                self.hide(request, header, !reported.is_empty());
+        };
+        let Some(presented) = found else {
+            return self.without_credential(request, is_reported);
+        };
+        let header = presented.header.unwrap_or(&AUTHORIZATION);
+        let scheme = presented.scheme;
+        let facts = || self.facts.of(request);
+        if !self.others.is_empty() {
+            let attempt = self.ask_all(presented.token, &facts);
+            self.hide(request, header, is_reported);
+            return self.conclude(attempt, scheme, request);
+        }
+        match self.ring.accept_at_once(presented.token, facts) {
+            Ok(key) => self.judge(key, scheme, header, is_reported, request),
+            Err(Verifying::Done(Ok(key))) => {
+                self.judge_later(key, scheme, header, is_reported, request)
+            }
+            Err(Verifying::Done(Err(error))) => Step::Refused(error.into()),
+            Err(Verifying::Pending(verdict)) => {
+                self.hide(request, header, is_reported);
+                let cache = CacheHeaders::private(self.vary);
                 Step::Pending(Waiting::OneRing(verdict), scheme, cache)
             }
         }
+    }
+
+    /// The credential of a request that may have a key in a wrong place, and whether one was reported.
+    #[cold]
+    fn look_closer<'request>(
+        &self,
+        request: &'request impl RequestHead,
+    ) -> Result<(Option<Presented<'_, 'request>>, bool), Refusal> {
+        let Sighting {
+            credential,
+            reported,
+        } = self.sources.look_closer(request, self.ring.format());
+        for (place, key_id) in &reported {
+            self.report(*place, *key_id);
+        }
+        Ok((credential?, !reported.is_empty()))
+    }
+
+    #[inline]
+    fn without_credential(&self, request: &mut impl RequestHead, is_reported: bool) -> Step {
+        if self.may_be_anonymous(request) {
+            return self.let_pass(request, is_reported);
+        }
+        Step::Refused(Refusal::Missing)
+    }
+
+    /// The next step of a request that may pass without a key.
+    fn let_pass(&self, request: &mut impl RequestHead, is_reported: bool) -> Step {
+        if let Some(refusal) = in_any_header(request.headers(), self.ring.format()) {
+            return Step::Refused(refusal);
+        }
+        for other in &self.others {
+            if let Some(refusal) = in_any_header(request.headers(), other.ring.format()) {
+                return Step::ByAnother(Arc::clone(other), Err(refusal));
+            }
+        }
+        if is_reported {
+            hide(request, &REFERER, true);
+        }
+        let marker = Anonymous::new(Arc::clone(&self.responses));
+        request.extensions_mut().insert(marker);
+        // The client is anonymous: the response may be shared, but not with holders of keys.
+        Step::Admitted(self.admission(CacheHeaders::shared(self.vary), None))
+    }
+
+    /// The next step of a request whose key is valid. One that is refused goes nowhere: there is no one to hide the credential
+    /// from.
+    #[inline]
+    fn judge(
+        &self,
+        key: VerifiedKey,
+        scheme: Scheme,
+        header: &HeaderName,
+        is_reported: bool,
+        request: &mut impl RequestHead,
+    ) -> Step {
+        let key = key.presented_as(scheme);
+        if let Err(denial) = self.permit(&key, request) {
+            return Step::Refused(denial.of(key));
+        }
+        self.hide(request, header, is_reported);
+        Step::Admitted(self.admit(key, CacheHeaders::private(self.vary), request))
+    }
+
+    /// The same for a key that few requests have.
+    #[cold]
+    fn judge_later(
+        &self,
+        key: VerifiedKey,
+        scheme: Scheme,
+        header: &HeaderName,
+        is_reported: bool,
+        request: &mut impl RequestHead,
+    ) -> Step {
+        self.judge(key, scheme, header, is_reported, request)
     }
 
     /// The end of a request that waited for a store: the gate of the ring that decided, and whether the key that is
@@ -208,9 +252,7 @@ impl Gate {
         self.optional && self.routes.as_ref().is_none_or(is_public)
     }
 
-    /// The one way to the inner service: a positive verdict on a key that meets the requirement of the layer and
-    /// that of the route.
-    #[inline]
+    /// The key of a verdict, if it may go further.
     pub(super) fn check(
         &self,
         verdict: Result<VerifiedKey, VerifyError>,
@@ -218,12 +260,19 @@ impl Gate {
         request: &impl RequestHead,
     ) -> Result<VerifiedKey, Refusal> {
         let key = verdict?.presented_as(scheme);
+        match self.permit(&key, request) {
+            Ok(()) => Ok(key),
+            Err(denial) => Err(denial.of(key)),
+        }
+    }
+
+    /// The one way to the inner service: a valid key that meets the requirement of the layer and that of the route.
+    #[inline]
+    fn permit(&self, key: &VerifiedKey, request: &impl RequestHead) -> Result<(), Denial> {
         match (&self.required, &self.routes) {
-            (Some(required), _) if !required.is_met_by(&key) => {
-                Err(Refusal::InsufficientScope(key))
-            }
-            (_, None) => Ok(key),
-            (_, Some(routes)) => routes.admit(key, request),
+            (Some(required), _) if !required.is_met_by(key) => Err(Denial::InsufficientScope),
+            (_, None) => Ok(()),
+            (_, Some(routes)) => routes.permit(key, request),
         }
     }
 

@@ -10,25 +10,29 @@ use super::gate::{Gate, OnRefusal};
 use crate::middleware::credential::hide;
 use crate::middleware::guard::routes::RouteTable;
 use crate::middleware::head::RequestHead;
-use crate::middleware::rejection::{Deferred, Rejection, Required};
+use crate::middleware::rejection::{Deferred, Refused, Rejection, Required};
 use crate::ring::KeyRing;
-use crate::verdict::{InvalidCause, Refusal, VerifiedKey, VerifyErrorKind};
+use crate::verdict::{InvalidCause, Refusal, VerifyErrorKind};
 
 impl Gate {
-    #[cold]
-    pub(super) fn refuse(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
-        self.tell(refusal);
-        let unmet = self.unmet(refusal, request);
-        match refusal.valid_key() {
-            None => self.responses.refuse(refusal, unmet, request.into()),
-            Some(key) => self.naming(key, self.responses.refuse(refusal, unmet, request.into())),
+    /// A refusal whose response is prepared. `None` for the others, which [`respond`](Self::respond) answers.
+    #[inline]
+    pub(super) fn refused(&self, refusal: &Refusal, request: &impl RequestHead) -> Option<Refused> {
+        if self.attribution.in_response && refusal.valid_key().is_some() {
+            return None;
         }
+        self.responses.refused(refusal, request.into())
     }
 
+    /// The response to a refusal, which names the caller if its key is valid.
     #[cold]
-    fn naming(&self, key: &VerifiedKey, mut response: Response<Bytes>) -> Response<Bytes> {
-        self.attribution
-            .name_caller(&mut response, || Some(key.clone()));
+    pub(super) fn respond(&self, refusal: &Refusal, request: &impl RequestHead) -> Response<Bytes> {
+        let unmet = self.unmet(refusal, request);
+        let mut response = self.responses.refuse(refusal, unmet, request.into());
+        if let Some(key) = refusal.valid_key() {
+            self.attribution
+                .name_caller(&mut response, || Some(key.clone()));
+        }
         response
     }
 
@@ -68,7 +72,8 @@ impl Gate {
         deferred
     }
 
-    fn tell(&self, refusal: &Refusal) {
+    /// Reports a refusal.
+    pub(super) fn tell(&self, refusal: &Refusal) {
         let realm = self.ring.realm();
         if let Refusal::Misplaced(place, key_id) = refusal {
             self.report(*place, *key_id);

@@ -58,16 +58,17 @@ where
     // Inlined, it makes the future in a place of its own and copies it.
     #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.gate.authenticate(&mut request) {
+        let step = self.gate.authenticate(&mut request);
+        match step {
             Step::Admitted(admission) => {
                 let completion = Completion::of(&self.gate, &request, admission);
                 ResponseFuture::pass(self.inner.call(request), completion)
             }
-            Step::Refused(refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
+            Step::Refused(ref refusal) if self.gate.on_refusal == OnRefusal::HandOn => {
                 let gate = Arc::clone(&self.gate);
-                ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)
+                ResponseFuture::deferred(&gate, refusal, request, &mut self.inner)
             }
-            Step::Refused(refusal) => ResponseFuture::reject(self.gate.refuse(&refusal, &request)),
+            Step::Refused(ref refusal) => ResponseFuture::refused(&self.gate, refusal, &request),
             Step::ByAnother(gate, Ok(admission)) => {
                 let completion = Completion::of(&gate, &request, admission);
                 ResponseFuture::pass(self.inner.call(request), completion)
@@ -76,7 +77,7 @@ where
                 ResponseFuture::deferred(&gate, &refusal, request, &mut self.inner)
             }
             Step::ByAnother(gate, Err(refusal)) => {
-                ResponseFuture::reject(gate.refuse(&refusal, &request))
+                ResponseFuture::refused(&gate, &refusal, &request)
             }
             Step::Pending(verdict, scheme, cache) => {
                 let clone = self.inner.clone();

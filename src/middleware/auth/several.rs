@@ -6,7 +6,8 @@ use http::header::REFERER;
 
 use super::cache::CacheHeaders;
 use super::gate::{Gate, Step};
-use super::search::{Attempt, Waiting};
+use super::search::{self, Attempt, Waiting};
+use crate::access::caveat::Facts;
 use crate::key::KeyId;
 use crate::middleware::credential::hide;
 use crate::middleware::head::RequestHead;
@@ -47,6 +48,14 @@ impl Gate {
         }
         let refusal = Refusal::Misplaced(place, key_id);
         Some(Step::ByAnother(Arc::clone(other), Err(refusal)))
+    }
+
+    /// Asks all rings about a key.
+    #[cold]
+    pub(super) fn ask_all(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Attempt {
+        let first = self.ring.begin(presented, facts);
+        let others = self.others.iter().map(|other| &other.ring);
+        search::ask(others, first, presented, facts)
     }
 
     /// The next step after an attempt at several rings.

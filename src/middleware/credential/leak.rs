@@ -12,18 +12,18 @@ use crate::verdict::{KeyPlace, Refusal};
 
 /// The headers in which proxies and gateways forward the URL of a request: nginx, Traefik, Caddy, Envoy,
 /// IIS and oauth2-proxy. All except `Forwarded` begin with `x-`.
-const URL_HEADERS: [HeaderName; 11] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-original-uri"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-forwarded-url"),
-    HeaderName::from_static("x-forwarded-path"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-replaced-path"),
-    HeaderName::from_static("x-envoy-original-path"),
-    HeaderName::from_static("x-auth-request-redirect"),
+pub(super) const URL_HEADERS: [&str; 11] = [
+    "forwarded",
+    "x-original-uri",
+    "x-original-url",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-rewrite-url",
+    "x-replaced-path",
+    "x-envoy-original-path",
+    "x-auth-request-redirect",
 ];
 
 /// How many keys of a request are reported, in addition to the one that it is refused for.
@@ -31,8 +31,7 @@ const MOST_REPORTED: usize = 8;
 
 #[inline]
 pub(crate) fn is_url_header(name: &HeaderName) -> bool {
-    let first = name.as_str().as_bytes().first();
-    matches!(first, Some(b'x' | b'f')) && URL_HEADERS.contains(name)
+    URL_HEADERS.contains(&name.as_str())
 }
 
 /// The keys of a request that are in wrong places.

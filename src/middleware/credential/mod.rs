@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use crate::key::KeyId;
 use crate::key::format::Format;
 use crate::middleware::credential::authorization::Authorization;
-use crate::middleware::credential::leak::{holds_key, is_url_header, may_hold_key, target_parts};
+use crate::middleware::credential::leak::{
+    URL_HEADERS, holds_key, is_url_header, may_hold_key, target_parts,
+};
 use crate::middleware::credential::source::{Kind, Source};
 use crate::middleware::head::RequestHead;
 use crate::middleware::kept_values::kept_values;
@@ -26,7 +28,7 @@ pub(crate) struct Sources {
     /// The [bits](name_bit) of the carriers' names, which are those of their twins too.
     carrier_bits: u64,
     /// The same with the other names that are of interest, so that most headers are passed over by their length and
-    /// their first letter.
+    /// their last letter.
     bits: u64,
 }
 
@@ -37,6 +39,9 @@ pub(crate) struct Presented<'sources, 'request> {
     /// The header that carries it, unless it is `Authorization`.
     pub(crate) header: Option<&'sources HeaderName>,
 }
+
+/// A request has more than one credential, or a key may be in a wrong place: it needs a [closer look](Sources::look_closer).
+pub(crate) struct Unclear;
 
 /// The credential that a request presents, and the keys in wrong places.
 pub(crate) struct Sighting<'sources, 'request> {
@@ -56,9 +61,11 @@ impl Sources {
                 Kind::RawAuthorization => these.authorization.read_raw(),
             }
         }
-        these.carrier_bits = name_bits(&these.headers);
+        let others = [header::AUTHORIZATION, header::CONNECTION, header::REFERER];
+        these.carrier_bits = name_bits(these.headers.iter().map(HeaderName::as_str));
         these.bits = these.carrier_bits
-            | name_bits(&[header::AUTHORIZATION, header::CONNECTION, header::REFERER]);
+            | name_bits(others.iter().map(HeaderName::as_str))
+            | name_bits(URL_HEADERS);
         these
     }
 
@@ -138,43 +145,49 @@ impl Sources {
         schemes
     }
 
-    /// Finds the one credential of a request, in one pass over its headers, and the keys that are in
-    /// wrong places.
+    /// The one credential of a request, if there is one, in one pass over its headers.
     #[inline]
     pub(crate) fn find<'sources, 'request>(
         &'sources self,
         request: &'request impl RequestHead,
         format: &Format,
-    ) -> Sighting<'sources, 'request> {
+    ) -> Result<Option<Presented<'sources, 'request>>, Unclear> {
         let mut stray = may_hold_key(request, format)
             && target_parts(request).any(|part| holds_key(part, format));
-        let credential = self.scan(request.headers(), format, &mut stray);
-        if stray || credential.is_err() {
-            return self.with_strays(request, format, credential);
-        }
-        Sighting {
-            credential,
-            reported: Vec::new(),
+        match self.scan(request.headers(), format, &mut stray) {
+            Ok(credential) if !stray => Ok(credential),
+            _ => Err(Unclear),
         }
     }
 
-    /// `None` if there is no credential. A refusal if there is more than one. `stray` becomes true
+    /// The same with the keys in wrong places.
+    #[cold]
+    pub(crate) fn look_closer<'sources, 'request>(
+        &'sources self,
+        request: &'request impl RequestHead,
+        format: &Format,
+    ) -> Sighting<'sources, 'request> {
+        let credential = self.scan(request.headers(), format, &mut false);
+        self.with_strays(request, format, credential.map_err(Refusal::Ambiguous))
+    }
+
+    /// `None` if there is no credential. An error if there is more than one. `stray` becomes true
     /// if a key is in a header that holds a URL, or in `Authorization` otherwise than presented.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "its result stays in registers, and its second caller is cold"
+    )]
+    #[inline(always)]
     fn scan<'sources, 'request>(
         &'sources self,
         headers: &'request HeaderMap,
         format: &Format,
         stray: &mut bool,
-    ) -> Result<Option<Presented<'sources, 'request>>, Refusal> {
+    ) -> Result<Option<Presented<'sources, 'request>>, Ambiguity> {
         let mut presented = None;
         let mut authorizations = 0;
         for (name, value) in headers {
-            if self.bits & name_bit(name) == 0 {
-                // Most values are too short for a key, which is known before their name is read.
-                if value.len() >= format.key_len() && is_url_header(name) {
-                    *stray |= holds_key(value.as_bytes(), format);
-                }
+            if self.bits & name_bit(name.as_str()) == 0 {
                 continue;
             }
             let found = if let Some(carrier) = self.headers.iter().find(|carrier| *carrier == name)
@@ -187,7 +200,7 @@ impl Sources {
             } else if name == header::AUTHORIZATION {
                 authorizations += usize::from(self.authorization.is_read());
                 if authorizations > 1 {
-                    return Err(Refusal::Ambiguous(Ambiguity::RepeatedHeader));
+                    return Err(Ambiguity::RepeatedHeader);
                 }
                 let Some(found) = self.authorization.credential(value.as_bytes()) else {
                     *stray |= holds_key(value.as_bytes(), format);
@@ -202,22 +215,25 @@ impl Sources {
                     header: None,
                 }
             } else if name == header::CONNECTION && self.is_named_in(value) {
-                return Err(Refusal::Ambiguous(Ambiguity::NamedInConnection));
-            } else if self.carrier_bits & name_bit(name) != 0 && self.is_twin(name) {
-                return Err(Refusal::Ambiguous(Ambiguity::UnderscoreTwin));
-            } else if name == header::REFERER || is_url_header(name) {
-                *stray |= holds_key(value.as_bytes(), format);
-                continue;
+                return Err(Ambiguity::NamedInConnection);
+            } else if self.carrier_bits & name_bit(name.as_str()) != 0 && self.is_twin(name) {
+                return Err(Ambiguity::UnderscoreTwin);
             } else {
+                // Most values are too short for a key, which is known before the name is read.
+                if value.len() >= format.key_len()
+                    && (name == header::REFERER || is_url_header(name))
+                {
+                    *stray |= holds_key(value.as_bytes(), format);
+                }
                 continue;
             };
             if let Some(Presented { header, .. }) = presented.replace(found) {
                 let repeated = header.is_some_and(|carrier| carrier == name);
-                return Err(Refusal::Ambiguous(if repeated {
+                return Err(if repeated {
                     Ambiguity::RepeatedHeader
                 } else {
                     Ambiguity::SeveralCarriers
-                }));
+                });
             }
         }
         Ok(presented.filter(|presented| !presented.token.is_empty()))
@@ -257,20 +273,23 @@ fn is_same_but_for_dashes(carrier: &HeaderName, name: &[u8]) -> bool {
             .eq(name.iter().copied().map(folded))
 }
 
-fn name_bits(names: &[HeaderName]) -> u64 {
-    names.iter().fold(0, |bits, name| bits | name_bit(name))
+/// The bits of these names and of their twins.
+fn name_bits<'a>(names: impl IntoIterator<Item = &'a str>) -> u64 {
+    let twins = names.into_iter().flat_map(|name| {
+        let dashes = name.replace('_', "-");
+        let underscores = name.replace('-', "_");
+        [dashes, underscores]
+    });
+    twins.fold(0, |bits, name| bits | name_bit(&name))
 }
 
-/// One of 64 bits, by the length and the first letter of a name. Twins have the same.
+/// One of 64 bits, by the length and the last letter of a name, in which those that begin with `x-` differ.
 #[inline]
-fn name_bit(name: &HeaderName) -> u64 {
-    let name = name.as_str().as_bytes();
-    let first = match name.first() {
-        Some(b'_') => b'-',
-        Some(&letter) => letter,
-        None => 0,
-    };
-    1 << ((name.len() + usize::from(first)) & 63)
+fn name_bit(name: &str) -> u64 {
+    match name.as_bytes() {
+        [.., last] => 1 << ((name.len() + 2 * usize::from(*last)) & 63),
+        [] => 0,
+    }
 }
 
 /// Removes the credential from its header, or hides it there if it is to be forwarded.

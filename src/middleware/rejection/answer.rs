@@ -1,15 +1,13 @@
 //! One kind of refusal, prepared as far as requests do not differ.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
 
-use super::value::{ascii, problem_headers};
+use super::value::ascii;
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
-use crate::middleware::kept_values::kept_value;
 use crate::middleware::{caching, problem};
-use crate::support::kept::kept;
-use crate::verdict::{Identity, InvalidCause};
+use crate::verdict::{Identity, Refusal};
 
 pub(crate) type Responder = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
@@ -31,42 +29,51 @@ impl Answer {
         status: StatusCode,
         challenges: &'static [HeaderValue],
     ) -> Self {
-        let text = match &detail {
-            Detail::Static(text) => text,
-            Detail::Shared(text) => text.as_ref(),
-        };
-        let problem = Bytes::from(problem::json(status, text));
+        let problem = Bytes::from(problem::json(status, detail.as_str()));
+        Self::of_problem(kind, detail, status, challenges, problem)
+    }
+
+    /// The same, if its problem is known.
+    pub(super) fn of_problem(
+        kind: RejectionKind,
+        detail: Detail,
+        status: StatusCode,
+        challenges: &'static [HeaderValue],
+        problem: Bytes,
+    ) -> Self {
         Self {
             kind,
             status,
             challenges,
             length: problem.len().into(),
             problem,
-            grpc_message: ascii(grpc::percent_encode(text)),
+            grpc_message: ascii(grpc::percent_encode(detail.as_str())),
             detail,
         }
     }
 
-    /// The same, of texts that the process keeps: for what a layer prepares when it is built.
-    fn kept(self) -> Self {
-        let problem = String::from_utf8_lossy(&self.problem).into_owned();
-        Self {
-            length: kept_value(self.problem.len().to_string()),
-            problem: Bytes::from_static(kept(problem).as_bytes()),
-            detail: match self.detail {
-                Detail::Shared(text) => Detail::Static(kept(text.as_ref().to_owned())),
-                kept @ Detail::Static(_) => kept,
-            },
-            ..self
+    pub(super) fn problem(&self) -> Bytes {
+        self.problem.clone()
+    }
+
+    /// The rejection of a request that was refused by this answer.
+    #[inline]
+    pub(super) fn rejection(&self, refusal: &Refusal) -> Rejection {
+        Rejection {
+            cause: refusal.cause(),
+            source: refusal.failure().cloned(),
+            ..self.rejection_of(refusal.identity())
         }
     }
 
-    pub(super) fn rejection(&self, cause: Option<InvalidCause>, identity: Identity) -> Rejection {
+    /// The same if there is no cause.
+    #[inline]
+    pub(super) fn rejection_of(&self, identity: Identity) -> Rejection {
         Rejection {
             kind: self.kind,
             status: self.status,
             detail: self.detail.clone(),
-            cause,
+            cause: None,
             identity,
             source: None,
             challenges: Challenges::Kept(self.challenges),
@@ -76,11 +83,9 @@ impl Answer {
         }
     }
 
-    /// `headers` are those of the problem, if they were prepared.
     pub(super) fn respond(
         &self,
         mut rejection: Rejection,
-        headers: Option<&HeaderMap>,
         vary: &HeaderValue,
         responder: Option<&Responder>,
         request: Head<'_>,
@@ -95,7 +100,7 @@ impl Answer {
             }
             (None, None) => {
                 let problem = bodiless(self.problem.clone(), request);
-                return rejection.problem(problem, &self.length, headers, vary);
+                return rejection.problem(problem, &self.length, vary);
             }
         };
         *response.body_mut() = bodiless(std::mem::take(response.body_mut()), request);
@@ -108,38 +113,10 @@ impl Answer {
 /// HTTP/2 fails at a body.
 #[inline]
 fn bodiless(body: Bytes, request: Head<'_>) -> Bytes {
-    if *request.method == Method::HEAD {
+    if request.is_head() {
         Bytes::new()
     } else {
         body
-    }
-}
-
-/// An answer with its headers, for a refusal of which nothing in them differs between requests.
-pub(super) struct Prepared {
-    pub(super) answer: Answer,
-    headers: HeaderMap,
-}
-
-impl Prepared {
-    pub(super) fn new(answer: Answer, vary: &HeaderValue) -> Self {
-        let answer = answer.kept();
-        Self {
-            headers: problem_headers(answer.kind, answer.challenges, vary, &answer.length),
-            answer,
-        }
-    }
-
-    pub(super) fn respond(
-        &self,
-        rejection: Rejection,
-        vary: &HeaderValue,
-        responder: Option<&Responder>,
-        request: Head<'_>,
-    ) -> Response<Bytes> {
-        let headers = Some(&self.headers);
-        self.answer
-            .respond(rejection, headers, vary, responder, request)
     }
 }
 

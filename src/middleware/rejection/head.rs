@@ -25,6 +25,11 @@ impl<'a> Head<'a> {
             headers: &NONE,
         }
     }
+
+    #[inline]
+    pub(super) fn is_head(self) -> bool {
+        *self.method == Method::HEAD
+    }
 }
 
 impl<'a, R: RequestHead> From<&'a R> for Head<'a> {

@@ -28,6 +28,7 @@ mod deferred;
 mod grpc;
 mod head;
 mod mark;
+mod prepared;
 mod profile;
 mod proof;
 mod response;
@@ -41,6 +42,7 @@ use http::{HeaderValue, Response, StatusCode};
 pub(crate) use answer::Responder;
 pub(crate) use deferred::Deferred;
 pub(crate) use head::Head;
+pub(crate) use prepared::Refused;
 pub use profile::StatusProfile;
 pub(crate) use proof::{passes_otherwise, proof};
 pub(crate) use response::{Anonymous, Required, Responses, not_authenticated, without_layer};
@@ -100,10 +102,7 @@ impl Rejection {
 
     /// The detail in the response to the client.
     pub fn detail(&self) -> &str {
-        match &self.detail {
-            Detail::Static(text) => text,
-            Detail::Shared(text) => text,
-        }
+        self.detail.as_str()
     }
 
     /// Why the key is invalid, if [`kind`](Self::kind) is [`RejectionKind::Invalid`]. It must not reach
@@ -193,6 +192,15 @@ impl std::error::Error for Rejection {
 enum Detail {
     Static(&'static str),
     Shared(Arc<str>),
+}
+
+impl Detail {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
 }
 
 /// The challenges of a 401 or 403.

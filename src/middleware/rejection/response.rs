@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Response;
 use http::header::HeaderValue;
 
-use super::answer::{Answer, Prepared, Responder, completed};
+use super::answer::{Answer, Responder, completed};
+use super::prepared::{Prepared, Refused};
 use super::value::{challenge, lacking};
 use super::{Challenges, Detail, Head, Rejection, RejectionKind, StatusProfile, grpc};
 use crate::access::realm::Realm;
@@ -24,14 +25,14 @@ const NOT_AUTHENTICATED: &str = "Authentication layer missing";
 
 /// Every refusal of one layer.
 pub(crate) struct Responses {
-    missing: Prepared,
-    invalid: Prepared,
-    unknown_route: Prepared,
-    store_unavailable: Prepared,
+    missing: &'static Prepared,
+    invalid: &'static Prepared,
+    unknown_route: &'static Prepared,
+    store_unavailable: &'static Prepared,
     /// One for each [`Ambiguity`], in its order.
-    ambiguous: [Prepared; Ambiguity::ALL.len()],
+    ambiguous: [&'static Prepared; Ambiguity::ALL.len()],
     /// One for each [`KeyPlace`], in its order.
-    misplaced: [Prepared; KeyPlace::ALL.len()],
+    misplaced: [&'static Prepared; KeyPlace::ALL.len()],
     vary: &'static HeaderValue,
     responder: Option<Arc<Responder>>,
 }
@@ -51,10 +52,9 @@ impl Responses {
         };
         let vary = sources.vary();
         let prepared = |kind, detail, challenges| {
-            let answer = Answer::new(kind, detail, profile.status(kind), challenges);
-            Prepared::new(answer, vary)
+            Prepared::kept(kind, detail, profile.status(kind), challenges, vary)
         };
-        let answer = |kind, detail, challenges| prepared(kind, Detail::Static(detail), challenges);
+        let answer = |kind, detail: &str, challenges| prepared(kind, detail.to_owned(), challenges);
         Self {
             missing: answer(RejectionKind::Missing, MISSING, challenges("")),
             invalid: answer(
@@ -67,13 +67,24 @@ impl Responses {
             ambiguous: Ambiguity::ALL
                 .map(|ambiguity| answer(RejectionKind::Ambiguous, ambiguity.detail(), &[])),
             misplaced: KeyPlace::ALL.map(|place| {
-                let detail = Detail::Shared(place.detail(&sources.instruction()).into());
-                let kind = place.rejection();
-                prepared(kind, detail, &[])
+                let detail = place.detail(&sources.instruction());
+                prepared(place.rejection(), detail, &[])
             }),
             vary,
             responder,
         }
+    }
+
+    /// A refusal whose response is prepared. `None` for the others: those that a responder answers, those of a scope, and those
+    /// to clients of gRPC.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refused(&self, refusal: &Refusal, request: Head<'_>) -> Option<Refused> {
+        if self.responder.is_some() || grpc::content_type(request).is_some() {
+            return None;
+        }
+        let prepared = self.prepared(refusal)?;
+        Some(Refused::new(prepared, prepared.answer.rejection(refusal)))
     }
 
     /// The response to a refusal. `required` is what a key does not meet, if it is refused for that.
@@ -84,24 +95,30 @@ impl Responses {
         required: Option<&Required>,
         request: Head<'_>,
     ) -> Response<Bytes> {
+        if let Some(refused) = self.refused(refusal, request) {
+            return refused.respond(request.is_head(), std::convert::identity);
+        }
         let responder = self.responder.as_deref();
-        match self.prepared(refusal) {
-            Ok((answer, rejection)) => answer.respond(rejection, self.vary, responder, request),
-            Err(key) => match required {
-                Some(required) => required.refuse(key, self.vary, responder, request),
-                // Nothing was required, so nothing can be lacking: a mistake in this crate.
-                None => not_authenticated(request),
-            },
+        match (self.prepared(refusal), refusal.valid_key(), required) {
+            (Some(Prepared { answer, .. }), _, _) => {
+                let rejection = answer.rejection(refusal);
+                answer.respond(rejection, self.vary, responder, request)
+            }
+            (None, Some(key), Some(required)) => {
+                required.refuse(key, self.vary, responder, request)
+            }
+            // Nothing was required, so nothing can be lacking: a mistake in this crate.
+            (None, _, _) => not_authenticated(request),
         }
     }
 
     /// The same refusal as a value. [`respond`](Self::respond) makes the same response of it.
     #[cold]
     pub(crate) fn rejection(&self, refusal: &Refusal, required: Option<&Required>) -> Rejection {
-        match (self.prepared(refusal), required) {
-            (Ok((_, rejection)), _) => rejection,
-            (Err(key), Some(required)) => required.rejection(key),
-            (Err(_), None) => without_layer(),
+        match (self.prepared(refusal), refusal.valid_key(), required) {
+            (Some(Prepared { answer, .. }), _, _) => answer.rejection(refusal),
+            (None, Some(key), Some(required)) => required.rejection(key),
+            (None, _, _) => without_layer(),
         }
     }
 
@@ -111,40 +128,23 @@ impl Responses {
         let detail = rejection.detail.clone();
         let answer = Answer::new(rejection.kind, detail, rejection.status, &[]);
         let responder = self.responder.as_deref();
-        answer.respond(rejection, None, self.vary, responder, request)
+        answer.respond(rejection, self.vary, responder, request)
     }
 
-    /// The prepared answer to a refusal, or the key that lacks a scope.
+    /// The prepared answer to a refusal. `None` if a key lacks a scope.
     #[inline]
-    fn prepared<'a>(
-        &self,
-        refusal: &'a Refusal,
-    ) -> Result<(&Prepared, Rejection), &'a VerifiedKey> {
-        let (answer, cause, identity) = match refusal {
-            Refusal::Missing => (&self.missing, None, Identity::Unknown),
-            Refusal::Ambiguous(ambiguity) => {
-                let answer = &self.ambiguous[*ambiguity as usize];
-                (answer, None, Identity::Unknown)
-            }
-            Refusal::Misplaced(place, key_id) => {
-                let answer = &self.misplaced[*place as usize];
-                (answer, None, Identity::Claimed(*key_id))
-            }
+    fn prepared(&self, refusal: &Refusal) -> Option<&'static Prepared> {
+        Some(match refusal {
+            Refusal::Missing => self.missing,
+            Refusal::Ambiguous(ambiguity) => self.ambiguous[*ambiguity as usize],
+            Refusal::Misplaced(place, _) => self.misplaced[*place as usize],
             Refusal::Unverified(error) => match error.kind() {
-                VerifyErrorKind::Invalid(cause) => (&self.invalid, Some(cause), error.identity()),
-                VerifyErrorKind::StoreUnavailable => {
-                    let answer = &self.store_unavailable;
-                    let rejection = Rejection {
-                        source: error.failure().cloned(),
-                        ..answer.answer.rejection(None, error.identity())
-                    };
-                    return Ok((answer, rejection));
-                }
+                VerifyErrorKind::Invalid(_) => self.invalid,
+                VerifyErrorKind::StoreUnavailable => self.store_unavailable,
             },
-            Refusal::InsufficientScope(key) => return Err(key),
-            Refusal::UnknownRoute(key) => (&self.unknown_route, None, Identity::Proven(key.id())),
-        };
-        Ok((answer, answer.answer.rejection(cause, identity)))
+            Refusal::InsufficientScope(_) => return None,
+            Refusal::UnknownRoute(_) => self.unknown_route,
+        })
     }
 
     /// The response to a refusal further in, if this layer's responder answers it: no other has, and
@@ -189,7 +189,7 @@ impl Anonymous {
 
     /// The same refusal, before it becomes a response.
     pub(super) fn rejection(&self) -> Rejection {
-        self.0.missing.answer.rejection(None, Identity::Unknown)
+        self.0.rejection(&Refusal::Missing, None)
     }
 }
 
@@ -235,14 +235,14 @@ impl Required {
     ) -> Response<Bytes> {
         let responder = self.responder.as_deref().or(of_layer);
         self.answer
-            .respond(self.rejection(key), None, vary, responder, request)
+            .respond(self.rejection(key), vary, responder, request)
     }
 
     fn rejection(&self, key: &VerifiedKey) -> Rejection {
         Rejection {
             challenges: Challenges::One(challenge(key, &self.scopes)),
             requirement: Some(Arc::clone(&self.requirement)),
-            ..self.answer.rejection(None, Identity::Proven(key.id()))
+            ..self.answer.rejection_of(Identity::Proven(key.id()))
         }
     }
 }
@@ -251,19 +251,13 @@ impl Required {
 #[cold]
 pub(crate) fn not_authenticated(request: Head<'_>) -> Response<Bytes> {
     let answer = without_layer_answer();
-    let rejection = answer.rejection(None, Identity::Unknown);
-    answer.respond(
-        rejection,
-        None,
-        &HeaderValue::from_static("*"),
-        None,
-        request,
-    )
+    let rejection = answer.rejection_of(Identity::Unknown);
+    answer.respond(rejection, &HeaderValue::from_static("*"), None, request)
 }
 
 /// The same refusal, before it becomes a response.
 pub(crate) fn without_layer() -> Rejection {
-    without_layer_answer().rejection(None, Identity::Unknown)
+    without_layer_answer().rejection_of(Identity::Unknown)
 }
 
 fn without_layer_answer() -> Answer {

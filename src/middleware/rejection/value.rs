@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Extensions, Response};
 
 use super::{Challenges, Detail, Rejection, RejectionKind};
 use crate::access::requirement::Requirement;
@@ -74,30 +74,21 @@ impl Rejection {
         let length = json.len().into();
         // Only the authenticating layer knows which headers carry keys.
         let vary = HeaderValue::from_static("*");
-        self.problem(json.into(), &length, None, &vary)
+        self.problem(json.into(), &length, &vary)
     }
 
-    /// The response, with this rejection in its extensions. `headers` are its own, if they were prepared.
-    #[inline]
+    /// The response, with this rejection in its extensions.
     pub(super) fn problem(
         self,
         problem: Bytes,
         length: &HeaderValue,
-        headers: Option<&HeaderMap>,
         vary: &HeaderValue,
     ) -> Response<Bytes> {
-        // The parts come first, so that the response is made in its place and not copied there.
-        let status = self.status;
-        let headers = match headers {
-            Some(prepared) => prepared.clone(),
-            None => problem_headers(self.kind, self.challenges.as_slice(), vary, length),
-        };
-        let mut extensions = Extensions::new();
-        extensions.insert(self);
         let mut response = Response::new(problem);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        *response.extensions_mut() = extensions;
+        *response.status_mut() = self.status;
+        *response.headers_mut() =
+            problem_headers(self.kind, self.challenges.as_slice(), vary, length);
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -11,7 +11,7 @@ use super::path::{self, Path};
 use super::route::Route;
 use crate::middleware::head::RequestHead;
 use crate::middleware::rejection::Required;
-use crate::verdict::{Refusal, VerifiedKey};
+use crate::verdict::{Denial, VerifiedKey};
 
 /// The routes of a service: methods and patterns of paths, each with who may use it. A request to any other
 /// route is refused. Give it to [`ApiKeyLayer::routes`](crate::ApiKeyLayer::routes).
@@ -82,19 +82,17 @@ impl RouteTable {
             .is_some_and(|route| *route.access() == Access::Public)
     }
 
-    /// Admits a key to the route of a request. A layer without a table is not to grow by it.
+    /// Whether a key may have the route of a request. A layer without a table is not to grow by it.
     #[inline(never)]
-    pub(crate) fn admit(
+    pub(crate) fn permit(
         &self,
-        key: VerifiedKey,
+        key: &VerifiedKey,
         request: &impl RequestHead,
-    ) -> Result<VerifiedKey, Refusal> {
-        match self.route_of(request) {
-            None => Err(Refusal::UnknownRoute(key)),
-            Some(route) => match route.required() {
-                Some(required) if !required.is_met_by(&key) => Err(Refusal::InsufficientScope(key)),
-                _ => Ok(key),
-            },
+    ) -> Result<(), Denial> {
+        let route = self.route_of(request).ok_or(Denial::UnknownRoute)?;
+        match route.required() {
+            Some(required) if !required.is_met_by(key) => Err(Denial::InsufficientScope),
+            _ => Ok(()),
         }
     }
 
