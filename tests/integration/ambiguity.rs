@@ -130,8 +130,15 @@ async fn r10_an_underscore_twin_is_ambiguous_alone_and_beside_the_real_header() 
         let twin = pair("x-original-uri", "a".to_owned());
         check_both_orders(&named, vec![twin], TWIN).await;
 
-        // The names differ in their first character.
-        for (carrier, twin) in [("-key", "_key"), ("_key", "-key")] {
+        // The names differ in their first character, in their last, or in both.
+        for (carrier, twin) in [
+            ("-key", "_key"),
+            ("_key", "-key"),
+            ("key-", "key_"),
+            ("key_", "key-"),
+            ("x-key-", "x_key_"),
+            ("x-key_", "x_key-"),
+        ] {
             let source = Source::header(HeaderName::from_static(carrier)).unwrap();
             let layer = dashed.clone().sources([source]);
             check_both_orders(&layer, vec![pair(twin, key.clone())], TWIN).await;

@@ -90,3 +90,31 @@ impl Refused {
         Response::from_parts(head, body(problem))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::middleware::kept_values::kept_values;
+
+    #[test]
+    fn a_refusal_is_kept_once_for_all_layers() {
+        let kept = |detail: &str, realm: &str| {
+            let challenges = kept_values(vec![format!("ApiKey realm=\"{realm}\"")]);
+            let vary = &kept_values(vec!["x-api-key".to_owned()])[0];
+            let kind = RejectionKind::Missing;
+            Prepared::kept(
+                kind,
+                detail.to_owned(),
+                StatusCode::UNAUTHORIZED,
+                challenges,
+                vary,
+            )
+        };
+        let first = kept("kept once", "a");
+        assert!(std::ptr::eq(first, kept("kept once", "a")));
+        assert!(!std::ptr::eq(first, kept("kept twice", "a")));
+        assert!(!std::ptr::eq(first, kept("kept once", "b")));
+        let of_b = kept("kept once", "b").head.headers.get("www-authenticate");
+        assert_eq!(of_b.unwrap(), "ApiKey realm=\"b\"");
+    }
+}

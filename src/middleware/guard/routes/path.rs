@@ -181,6 +181,25 @@ mod tests {
     }
 
     #[test]
+    fn r13_a_plain_path_is_canonical_to_the_closer_look_too() {
+        let letters = ["/", ".", "a", "%", "%41", ":", ";", "\\", "\u{e9}"];
+        let mut paths = vec![String::new()];
+        for _ in 0..5 {
+            let longer = |path: &String| letters.map(|letter| format!("{path}{letter}"));
+            paths = paths.iter().flat_map(longer).collect();
+            for path in &paths {
+                let closer = read_closely(path).map(|path| (path.text, path.is_alias));
+                if is_plain(path.as_bytes()) {
+                    assert_eq!(closer, Some((path.as_str(), false)), "{path}");
+                } else if closer.is_some() {
+                    assert!(path.contains("/.") || path.contains('%'), "{path}");
+                }
+            }
+        }
+        assert!(is_plain(b"/") && is_plain(b"/a.b/c:d/") && !is_plain(b"/.a") && !is_plain(b""));
+    }
+
+    #[test]
     fn r13_an_alias_has_the_normal_form_of_the_path_that_it_stands_for() {
         for (path, normal) in [
             ("/a%3Ab", "/a:b"),
