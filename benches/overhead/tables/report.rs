@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use tower_api_key_overhead::{Candidate, Figures, Presented};
 
+use crate::end_to_end;
 use crate::memory::Kind;
 use crate::part::{CHILD, EXTRAS, HEADERS, Part, REQUIRED, SCOPE_COUNTS};
 use crate::threads;
@@ -186,12 +187,23 @@ fn end_to_end(options: &Options) {
     let keys = options.keys(10_000);
     let measured = options.measure(Part::EndToEnd(keys));
     let name = format!("requests a second of hyper on one core, {keys} keys");
-    head(&name, &["bare", "layer", "layer / bare"]);
+    head(
+        &name,
+        &[
+            "bare",
+            "2 headers",
+            "layer",
+            "2 headers / bare",
+            "layer / bare",
+        ],
+    );
     for by in ["clock", "processor"] {
-        let [bare, layer] = ["bare", "layer"].map(|name| format!("{by}/{name}"));
-        let ratio = format!("{:.3}", measured.ratio(&layer, &bare));
-        let rates = [&bare, &layer].map(|it| whole(measured.of(it)));
-        row(&format!("by the {by}"), rates.into_iter().chain([ratio]));
+        let [bare, others @ ..] = end_to_end::NAMES.map(|name| format!("{by}/{name}"));
+        let rates = [&bare].into_iter().chain(&others);
+        let rates = rates.map(|it| whole(measured.of(it)));
+        let ratios = others.iter().map(|it| measured.ratio(it, &bare));
+        let ratios = ratios.map(|ratio| format!("{ratio:.3}"));
+        row(&format!("by the {by}"), rates.chain(ratios));
     }
 }
 

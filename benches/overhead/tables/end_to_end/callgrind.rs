@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::client::{self, Client};
 use super::server::Server;
-use super::{CONNECTIONS, NAMES};
+use super::{BARE, CONNECTIONS, NAMES};
 
 /// Enough that what a connection takes once is less than an instruction a request.
 const REQUESTS: usize = 20_000;
@@ -13,12 +13,14 @@ const REQUESTS: usize = 20_000;
 /// Prints the instructions of a request to each server, those of its thread outside the kernel. Callgrind has no SHA
 /// extensions, so the hash takes some 3 400 of those of the layer.
 pub(crate) fn report(keys: usize) {
-    let [bare, layer] = NAMES.map(|name| {
+    let [bare, others @ ..] = NAMES.map(|name| {
         let counted = instructions(name, keys);
         println!("{name}\t{counted:.0}");
         counted
     });
-    println!("bare / layer\t{:.3}", bare / layer);
+    for (name, counted) in NAMES[1..].iter().zip(others) {
+        println!("{BARE} / {name}\t{:.3}", bare / counted);
+    }
 }
 
 fn instructions(name: &str, keys: usize) -> f64 {

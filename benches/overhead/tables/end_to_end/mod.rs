@@ -1,5 +1,5 @@
-//! Requests over loopback to a server of hyper that has one thread: the bare service and the default layer, each in a
-//! process of its own, in turns.
+//! Requests over loopback to a server of hyper that has one thread: the bare service, the same with the two headers that the
+//! layer adds, and the default layer, each in a process of its own, in turns.
 //!
 //! HTTP/1.1 with keep-alive. The client writes prepared bytes, and reads of a response its status, its length and its end, so that
 //! the server is what takes the time.
@@ -19,7 +19,10 @@ pub(crate) use self::server::serve;
 
 /// The argument that makes a process a server.
 pub(crate) const SERVE: &str = "--serve";
-const NAMES: [&str; 2] = ["bare", "layer"];
+const BARE: &str = "bare";
+const HEADED: &str = "bare + 2 headers";
+const LAYER: &str = "layer";
+pub(crate) const NAMES: [&str; 3] = [BARE, HEADED, LAYER];
 /// Connections at a time, so that the server finds the next request when it has answered one.
 const CONNECTIONS: usize = 16;
 /// Requests of a turn on each connection.
@@ -42,7 +45,7 @@ pub(crate) fn report(keys: usize, once: bool) {
     for (name, server) in NAMES.iter().zip(&servers) {
         let status = runtime.block_on(client::status(server.address, &server.unknown));
         // Whether the server is what it should be.
-        assert_eq!(status, if *name == "bare" { 200 } else { 401 });
+        assert_eq!(status, if *name == LAYER { 401 } else { 200 });
     }
     let mut rates = NAMES.map(|_| Rates {
         by_clock: Vec::new(),

@@ -1,13 +1,17 @@
 //! A server of hyper, in a process of its own.
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CACHE_CONTROL, VARY};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -22,7 +26,7 @@ use tower_api_key_overhead::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{SERVE, client};
+use super::{BARE, HEADED, SERVE, client};
 
 /// A server as its parent sees it. It ends when this is dropped.
 pub(super) struct Server {
@@ -89,10 +93,32 @@ fn bytes_of(key: &str) -> Vec<u8> {
     bytes
 }
 
-/// Is a server until its first connection ends: `bare 100` or `layer 100`, with this many keys. It prints its address,
+/// The bare service with the two headers that the layer adds to each response.
+#[derive(Clone)]
+struct Headed;
+
+impl<B> Service<Request<B>> for Headed {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<B>>::poll_ready(&mut Inner, context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Ok(mut response) = Inner.call(request).into_inner();
+        let headers = response.headers_mut();
+        headers.append(VARY, HeaderValue::from_static("x-api-key"));
+        headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
+        ready(Ok(response))
+    }
+}
+
+/// Is a server until its first connection ends: `bare 100`, for one, with this many keys. It prints its address,
 /// an unknown key and all valid ones.
 pub(crate) fn serve(named: &str) {
-    let (name, keys) = named.split_once(' ').unwrap();
+    let (name, keys) = named.rsplit_once(' ').unwrap();
     let setup = Setup::new(keys.parse().unwrap(), SCOPES);
     let unknown = setup.request(Presented::Unknown, LEAST_HEADERS, &mut Draws::Hot);
     let unknown = unknown.headers()[X_API_KEY].to_str().unwrap();
@@ -107,7 +133,8 @@ pub(crate) fn serve(named: &str) {
     let layer = ApiKeyLayer::new(setup.ring().clone());
     let layer = layer.require(setup.scopes().last().unwrap().as_str());
     match name {
-        "bare" => served(&runtime, listener, Inner),
+        BARE => served(&runtime, listener, Inner),
+        HEADED => served(&runtime, listener, Headed),
         _ => served(&runtime, listener, layer.layer(Inner)),
     }
 }
