@@ -38,20 +38,25 @@ impl Refusal {
 
     /// Why the key is invalid, if it is.
     pub(crate) fn cause(&self) -> Option<InvalidCause> {
-        match self {
-            Self::Unverified(error) => match error.kind() {
-                VerifyErrorKind::Invalid(cause) => Some(cause),
-                VerifyErrorKind::StoreUnavailable => None,
-            },
-            _ => None,
+        match self.error()?.kind() {
+            VerifyErrorKind::Invalid(cause) => Some(cause),
+            VerifyErrorKind::StoreUnavailable => None,
         }
     }
 
     /// The store's error, if it gave no verdict.
     pub(crate) fn failure(&self) -> Option<&Arc<StoreError>> {
+        self.error()?.failure()
+    }
+
+    fn error(&self) -> Option<&VerifyError> {
         match self {
-            Self::Unverified(error) => error.failure(),
-            _ => None,
+            Self::Unverified(error) => Some(error),
+            Self::Missing
+            | Self::Ambiguous(_)
+            | Self::Misplaced(..)
+            | Self::InsufficientScope(_)
+            | Self::UnknownRoute(_) => None,
         }
     }
 }

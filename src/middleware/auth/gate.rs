@@ -107,18 +107,21 @@ impl Gate {
             self.hide(request, header, is_reported);
             return self.conclude(attempt, scheme, request);
         }
-        match self.ring.accept_at_once(presented.token, facts) {
-            Ok(key) => self.judge(key, scheme, header, is_reported, request),
-            Err(Verifying::Done(Ok(key))) => {
-                self.judge_later(key, scheme, header, is_reported, request)
-            }
-            Err(Verifying::Done(Err(error))) => Step::Refused(error.into()),
+        let key = match self.ring.accept_at_once(presented.token, facts) {
+            Ok(key) | Err(Verifying::Done(Ok(key))) => key.presented_as(scheme),
+            Err(Verifying::Done(Err(error))) => return Step::Refused(error.into()),
             Err(Verifying::Pending(verdict)) => {
                 self.hide(request, header, is_reported);
                 let cache = CacheHeaders::private(self.vary);
-                Step::Pending(Waiting::OneRing(verdict), scheme, cache)
+                return Step::Pending(Waiting::OneRing(verdict), scheme, cache);
             }
+        };
+        // A request that is refused goes nowhere: there is no one to hide the credential from.
+        if let Err(denial) = self.permit(&key, request) {
+            return Step::Refused(denial.of(key));
         }
+        self.hide(request, header, is_reported);
+        Step::Admitted(self.admit(key, CacheHeaders::private(self.vary), request))
     }
 
     /// The credential of a request that may have a key in a wrong place, and whether one was reported.
@@ -162,38 +165,6 @@ impl Gate {
         request.extensions_mut().insert(marker);
         // The client is anonymous: the response may be shared, but not with holders of keys.
         Step::Admitted(self.admission(CacheHeaders::shared(self.vary), None))
-    }
-
-    /// The next step of a request whose key is valid. One that is refused goes nowhere: there is no one to hide the credential
-    /// from.
-    #[inline]
-    fn judge(
-        &self,
-        key: VerifiedKey,
-        scheme: Scheme,
-        header: &HeaderName,
-        is_reported: bool,
-        request: &mut impl RequestHead,
-    ) -> Step {
-        let key = key.presented_as(scheme);
-        if let Err(denial) = self.permit(&key, request) {
-            return Step::Refused(denial.of(key));
-        }
-        self.hide(request, header, is_reported);
-        Step::Admitted(self.admit(key, CacheHeaders::private(self.vary), request))
-    }
-
-    /// The same for a key that few requests have.
-    #[cold]
-    fn judge_later(
-        &self,
-        key: VerifiedKey,
-        scheme: Scheme,
-        header: &HeaderName,
-        is_reported: bool,
-        request: &mut impl RequestHead,
-    ) -> Step {
-        self.judge(key, scheme, header, is_reported, request)
     }
 
     /// The end of a request that waited for a store: the gate of the ring that decided, and whether the key that is
