@@ -20,10 +20,10 @@ use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_api_key::store::MemoryStore;
+use tower_api_key::store::{Freshness, Index, MemoryStore};
 use tower_api_key::{
-    ApiKeyLayer, ClientAddress, Grant, InvalidCause, KeyRing, Rejection, Source, VerifiedKey,
-    observer_fn,
+    ApiKeyLayer, ClientAddress, Grant, InvalidCause, KeyDigest, KeyRecord, KeyRecordParts, KeyRing,
+    Realm, Rejection, Source, Timestamp, VerifiedKey, observer_fn,
 };
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -277,6 +277,34 @@ fn every_set_of_carriers_costs_the_same_two_headers() {
             "{sources:?}"
         );
     }
+}
+
+/// 65 000 keys fill 99 % of a table of 2^16 places. A search in vain is long in such a table, so the index has grown out of it, and nothing
+/// is left of the smaller ones (rule 23).
+#[test]
+fn r23_an_index_keeps_one_table_and_that_is_not_full() {
+    const KEYS: u32 = 65_000;
+    const RECORD: i64 = 136;
+    const ENTRY: i64 = 8;
+    const PLACES: i64 = 1 << 17;
+
+    let index = Index::new(Freshness::always());
+    let realm = Realm::new("acme").unwrap();
+    let counted = measure(|| {
+        for number in 0..KEYS {
+            let id = format!("{number:012}");
+            let digest = KeyDigest::sha256(id.as_bytes());
+            let (id, subject) = (id.parse().unwrap(), "alice".parse().unwrap());
+            let issued_at = Timestamp::from_unix(1_800_000_000);
+            let parts = KeyRecordParts::new(id, realm.clone(), digest, subject, issued_at);
+            index.put(KeyRecord::from(parts));
+        }
+    });
+    let of_keys = i64::from(KEYS) * (RECORD + ENTRY);
+    let of_table = counted.bytes_current - of_keys;
+    // A place has a pointer and a byte.
+    let rest = of_table - PLACES * 9;
+    assert!((0..16_384).contains(&rest), "{of_table} bytes");
 }
 
 /// Keys that are well formed and that nobody has: each is forgotten with its response (rule 23).

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::key::KeyId;
 use crate::record::{KeyRecord, UseStamp};
 use crate::support::mixing::MixingHasher;
-use crate::support::sync::{AtomicU64, HashMap, Ordering};
+use crate::support::sync::{AtomicU64, HashMap, Ordering, map};
 use crate::time::Timestamp;
 
 /// No use is at this time: the entry was taken out, and a thread that holds it must begin again.
@@ -26,7 +26,7 @@ impl Default for Uses {
     fn default() -> Self {
         static RINGS: AtomicU32 = AtomicU32::new(0);
         Self {
-            marks: HashMap::default(),
+            marks: map(),
             ring: RINGS.fetch_add(1, Relaxed),
         }
     }

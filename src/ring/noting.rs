@@ -12,7 +12,7 @@ use crate::record::notes::{Noted, Notes};
 use crate::record::{Held, Owned};
 use crate::store::KeyUsage;
 use crate::support::mixing::MixingHasher;
-use crate::support::sync::{HashMap, Mutex, MutexGuard, PoisonError};
+use crate::support::sync::{HashMap, Mutex, MutexGuard, PoisonError, map};
 use crate::time::Timestamp;
 
 /// What keys were used for since that was last [taken](Self::take).
@@ -38,7 +38,7 @@ impl Noting {
     pub(super) fn new(noted: Noted) -> Self {
         Self {
             noted,
-            keys: HashMap::default(),
+            keys: map(),
             rest: Mutex::default(),
         }
     }

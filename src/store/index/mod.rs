@@ -20,7 +20,7 @@ use crate::access::realm::Realm;
 use crate::key::digest::KeyDigest;
 use crate::record::{Gain, Held, KeyRecord, Pool, Revocation, RevocationReason};
 use crate::support::apart::Apart;
-use crate::support::sync::{HashMap, Mutex, MutexGuard, PoisonError};
+use crate::support::sync::{HashMap, Mutex, MutexGuard, PoisonError, free_replaced, map};
 
 /// Records in memory by digest, with the proof that they may be believed.
 ///
@@ -57,12 +57,15 @@ struct Inner {
     pool: Apart<Mutex<Pool>>,
 }
 
+/// With how many new records the tables are freed that the index has outgrown.
+const FREED_EACH: usize = 4_096;
+
 impl Index {
     /// An empty index.
     pub fn new(freshness: Freshness) -> Self {
         Self(Arc::new(Inner {
             freshness,
-            by_digest: HashMap::default(),
+            by_digest: map(),
             pool: Apart::default(),
         }))
     }
@@ -123,7 +126,10 @@ impl Index {
         // A look-up reads the entry of the map and then the record. Allocated one after the other, they are most often in
         // one page of memory: apart, a request over a million keys takes a quarter longer.
         let next = pool.share(&next);
-        by_digest.insert(ByDigest(Arc::clone(&next)), ());
+        let is_new = by_digest.insert(ByDigest(Arc::clone(&next)), ()).is_none();
+        if is_new && by_digest.len().is_multiple_of(FREED_EACH) {
+            free_replaced(&self.0.by_digest);
+        }
         // The record is the map's key, and an insertion over an equal key replaces the whole entry. If a later
         // version of the map kept the key that is there, no revocation would arrive: then the key goes first.
         let there = by_digest.get_key_value(next.digest());
