@@ -42,7 +42,7 @@ impl KeyRing {
         let digest = *key.record().digest();
         let verifying = match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge_again(found, &digest, facts) {
-                Ok(record) => self.accept(record, || facts).into(),
+                Ok(record) => self.accept(record, &|| facts),
                 Err(error) => Verifying::Done(Err(error)),
             },
             Lookup::Pending(found) => {

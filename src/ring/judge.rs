@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Inner;
-use super::verifying::Judged;
+use super::verifying::{Fault, Judged};
 use crate::access::caveat::{Facts, Unmet};
 use crate::key::digest::KeyDigest;
 use crate::lifecycle::Reading;
@@ -22,23 +22,20 @@ impl Inner {
         facts: impl Fn() -> Facts,
     ) -> Judged {
         match found {
-            Ok(Some(record)) => self.judge_record(record.into(), digest, self.reading(), facts),
+            Ok(Some(record)) => self
+                .judged(record.into(), digest, self.reading(), facts)
+                .inspect_err(|error| self.report_reuse(error)),
             Ok(None) => Err(VerifyError::invalid(InvalidCause::Unknown)),
             Err(error) => Err(VerifyError::store_unavailable(error)),
         }
     }
 
-    /// The judgement of a record that was presented. The end of a lineage is reported as a reuse.
-    #[inline]
-    pub(super) fn judge_record(
-        &self,
-        record: Held,
-        digest: &KeyDigest,
-        at: Reading,
-        facts: impl Fn() -> Facts,
-    ) -> Judged {
-        self.judged(record, digest, at, facts)
-            .inspect_err(|error| self.report_reuse(error))
+    /// The refusal of a key that was presented. The end of a lineage is reported as a reuse.
+    #[cold]
+    pub(super) fn refuse(&self, record: Held, fault: Fault, at: Reading) -> VerifyError {
+        let error = self.refusal(record, fault, at);
+        self.report_reuse(&error);
+        error
     }
 
     #[cold]
@@ -51,7 +48,7 @@ impl Inner {
         }
     }
 
-    /// The only function that judges a record. The facts are collected only for a key with caveats.
+    /// The judgement of a record, which tells no observer.
     #[inline]
     pub(super) fn judged(
         &self,
@@ -60,30 +57,52 @@ impl Inner {
         at: Reading,
         facts: impl Fn() -> Facts,
     ) -> Judged {
+        match self.examine(&record, digest, at, facts) {
+            Ok(()) => Ok(record),
+            Err(fault) => Err(self.refusal(record, fault, at)),
+        }
+    }
+
+    /// The only function that judges a record. The facts are collected only for a key with caveats.
+    #[inline]
+    pub(super) fn examine(
+        &self,
+        record: &KeyRecord,
+        digest: &KeyDigest,
+        at: Reading,
+        facts: impl Fn() -> Facts,
+    ) -> Result<(), Fault> {
         if record.digest() != digest {
-            return Err(of_another_digest());
+            return Err(Fault::OfAnotherDigest);
         }
-        if record.is_live_between(at.now, at.latest) && *record.realm() == self.realm {
-            if !record.caveats().is_empty()
-                && let Err(unmet) = record.caveats().check(&facts())
-            {
-                return Err(unmet_by(unmet, record.into_record()));
-            }
-            // With owners, it is not used yet.
-            if let Some(uses) = &self.uses
-                && self.owners.is_none()
-            {
-                uses.note(&record, at.now);
-            }
-            return Ok(record);
+        if !record.is_live_between(at.now, at.latest) || *record.realm() != self.realm {
+            return Err(Fault::NotLive);
         }
-        Err(self.refused(record.into_record(), at))
+        if !record.caveats().is_empty() {
+            record.caveats().check(&facts()).map_err(Fault::Unmet)?;
+        }
+        // With owners, it is not used yet.
+        if let Some(uses) = &self.uses
+            && self.owners.is_none()
+        {
+            uses.note(record, at.now);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refusal(&self, record: Held, fault: Fault, at: Reading) -> VerifyError {
+        let record = record.into_record();
+        match fault {
+            Fault::OfAnotherDigest => of_another_digest(),
+            Fault::Unmet(unmet) => unmet_by(unmet, record),
+            Fault::NotLive => self.not_live(record, at),
+        }
     }
 
     /// Why a record is not accepted. The end of a key that is denied for its age is remembered,
     /// so that a clock that is set back does not revive it.
-    #[cold]
-    fn refused(&self, record: Arc<KeyRecord>, at: Reading) -> VerifyError {
+    fn not_live(&self, record: Arc<KeyRecord>, at: Reading) -> VerifyError {
         if *record.realm() != self.realm {
             return VerifyError::invalid(InvalidCause::OtherRealm).claimed_by(|| Some(record.id()));
         }
@@ -107,13 +126,11 @@ impl Inner {
 }
 
 /// A store that answers with another key's record is out of order.
-#[cold]
 fn of_another_digest() -> VerifyError {
     let answer = "the store returned the record of another digest";
     VerifyError::store_unavailable(StoreError::new(StoreErrorKind::Corrupt, answer))
 }
 
-#[cold]
 fn unmet_by(unmet: Unmet, record: Arc<KeyRecord>) -> VerifyError {
     VerifyError::invalid(match unmet {
         Unmet::Unknown => InvalidCause::UnknownCaveat,

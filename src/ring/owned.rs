@@ -29,20 +29,14 @@ const AT_A_TIME: usize = 32;
 
 impl KeyRing {
     /// The verdict on a key that its record does not refuse.
-    #[inline]
-    pub(super) fn accept(
-        &self,
-        record: Held,
-        facts: impl Fn() -> Facts,
-    ) -> Result<VerifiedKey, Verifying> {
+    pub(super) fn accept(&self, record: Held, facts: &dyn Fn() -> Facts) -> Verifying {
         match self.0.acceptance {
-            Acceptance::AsItIs => Ok(VerifiedKey::new(record)),
-            Acceptance::Otherwise => Err(self.accept_otherwise(record, &facts)),
+            Acceptance::AsItIs => Verifying::Done(Ok(VerifiedKey::new(record))),
+            Acceptance::Otherwise => self.accept_otherwise(record, facts),
         }
     }
 
-    #[inline(never)]
-    fn accept_otherwise(&self, record: Held, facts: &dyn Fn() -> Facts) -> Verifying {
+    pub(super) fn accept_otherwise(&self, record: Held, facts: &dyn Fn() -> Facts) -> Verifying {
         if self.0.owners.is_none() {
             return Verifying::Done(Ok(VerifiedKey::new(self.noted(record, facts))));
         }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::verifying::Verifying;
+use super::acceptance::Acceptance;
+use super::verifying::{Unfinished, Verifying};
 use super::{Inner, KeyRing};
 use crate::access::caveat::Facts;
 use crate::key::digest::KeyDigest;
@@ -16,11 +17,13 @@ use crate::verdict::{InvalidCause, VerifiedKey, VerifyError, VerifyErrorKind};
 impl KeyRing {
     /// Verifies as far as the store answers at once.
     pub(crate) fn begin(&self, presented: &[u8], facts: impl Fn() -> Facts) -> Verifying {
-        self.accept_at_once(presented, facts).into()
+        match self.accept_at_once(presented, &facts) {
+            Ok(key) => Verifying::Done(Ok(key)),
+            Err(unfinished) => self.go_on(unfinished, presented, &facts),
+        }
     }
 
-    /// The key, if the record in memory that most requests find accepts it. It is not within a [`Verifying`], so that it stays in
-    /// registers. All else is an error, which may accept the key too.
+    /// The key, if the record in memory that most requests find accepts it.
     ///
     /// If the records are in memory, the digest comes first: a record that it finds proves every byte.
     #[inline]
@@ -28,26 +31,46 @@ impl KeyRing {
         &self,
         presented: &[u8],
         facts: impl Fn() -> Facts,
-    ) -> Result<VerifiedKey, Verifying> {
+    ) -> Result<VerifiedKey, Unfinished> {
         let Some(index) = &self.0.index else {
-            return Err(self.begin_at_store(presented, &facts));
+            return Err(Unfinished::AtStore);
         };
         if !self.0.format.begins_as_key(presented) && !self.0.takes(presented) {
-            let malformed = VerifyError::invalid(InvalidCause::Malformed);
-            return Err(Verifying::Done(Err(malformed)));
+            return Err(Unfinished::Missed);
         }
         // Before the hash, which the processor computes while the clock's reading is still on its way.
         let Some(proof) = index.proof() else {
-            return Err(self.begin_at_store(presented, &facts));
+            return Err(Unfinished::AtStore);
         };
         let digest = self.0.digester.current(presented);
         let Some(record) = index.look_up(&proof, &self.0.realm, &digest) else {
-            return Err(self.miss(presented, &facts));
+            return Err(Unfinished::Missed);
         };
         let at = self.0.reading_by(&proof);
-        match self.0.judge_record(record, &digest, at, &facts) {
-            Ok(record) => self.accept(record, &facts),
-            Err(error) => Err(self.fail(error, presented, &facts)),
+        if let Err(fault) = self.0.examine(&record, &digest, at, facts) {
+            return Err(Unfinished::Refused(record, fault, at));
+        }
+        match self.0.acceptance {
+            Acceptance::AsItIs => Ok(VerifiedKey::new(record)),
+            Acceptance::Otherwise => Err(Unfinished::Accepted(record)),
+        }
+    }
+
+    /// The way on of a key that was not [accepted at once](Self::accept_at_once).
+    #[inline(never)]
+    pub(crate) fn go_on(
+        &self,
+        unfinished: Unfinished,
+        presented: &[u8],
+        facts: &dyn Fn() -> Facts,
+    ) -> Verifying {
+        match unfinished {
+            Unfinished::AtStore => self.begin_at_store(presented, facts),
+            Unfinished::Missed => self.miss(presented, facts),
+            Unfinished::Refused(record, fault, at) => {
+                self.fail(self.0.refuse(record, fault, at), presented, facts)
+            }
+            Unfinished::Accepted(record) => self.accept_otherwise(record, facts),
         }
     }
 
@@ -59,15 +82,15 @@ impl KeyRing {
         let digest = self.0.digester.current(presented);
         match self.0.find(&digest) {
             Lookup::Ready(found) => match self.0.judge(found, &digest, facts) {
-                Ok(record) => self.accept(record, facts).into(),
+                Ok(record) => self.accept(record, facts),
                 Err(error) => self.fail(error, presented, facts),
             },
             Lookup::Pending(found) => self.wait(found, digest, presented, facts()),
         }
     }
 
-    /// The end of a look-up in memory that found nothing. Only now the shape and the checksum are read, to
-    /// tell a key that is malformed from one that is unknown.
+    /// The end for bytes that found nothing in memory, or begin so that they need not be looked up. Only now the shape and the
+    /// checksum are read, to tell a key that is malformed from one that is unknown.
     #[cold]
     fn miss(&self, presented: &[u8], facts: &dyn Fn() -> Facts) -> Verifying {
         let claimed = self.0.format.id_of(presented);
@@ -135,7 +158,7 @@ impl KeyRing {
                 }
             };
             match self.0.judge(found, &digest, facts) {
-                Ok(record) => return self.accept(record, facts).into(),
+                Ok(record) => return self.accept(record, facts),
                 Err(other) => error = other,
             }
         }

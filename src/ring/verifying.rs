@@ -1,5 +1,7 @@
 //! How far a verification is.
 
+use crate::access::caveat::Unmet;
+use crate::lifecycle::Reading;
 use crate::record::Held;
 use crate::store::BoxFuture;
 use crate::verdict::{VerifiedKey, VerifyError};
@@ -16,9 +18,23 @@ pub(crate) enum Verifying {
     Pending(BoxFuture<'static, Verdict>),
 }
 
-/// A key that is accepted at once is not within it before that is asked for.
-impl From<Result<VerifiedKey, Self>> for Verifying {
-    fn from(accepted: Result<VerifiedKey, Self>) -> Self {
-        accepted.map_or_else(|verifying| verifying, |key| Self::Done(Ok(key)))
-    }
+/// Why a key was not accepted at once, by which its verification [goes on](super::KeyRing::go_on). It is small, and no function
+/// writes to it, so that a key that is accepted stays in registers.
+pub(crate) enum Unfinished {
+    /// No record in memory may be believed.
+    AtStore,
+    /// No record has the digest.
+    Missed,
+    Refused(Held, Fault, Reading),
+    /// The record does not refuse it, and there is more to do.
+    Accepted(Held),
+}
+
+/// Why a record refuses the key whose digest found it.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    OfAnotherDigest,
+    Unmet(Unmet),
+    /// It has ended or not begun, or is of another realm.
+    NotLive,
 }

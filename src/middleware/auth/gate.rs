@@ -108,14 +108,18 @@ impl Gate {
             return self.conclude(attempt, scheme, request);
         }
         let key = match self.ring.accept_at_once(presented.token, facts) {
-            Ok(key) | Err(Verifying::Done(Ok(key))) => key.presented_as(scheme),
-            Err(Verifying::Done(Err(error))) => return Step::Refused(error.into()),
-            Err(Verifying::Pending(verdict)) => {
-                self.hide(request, header, is_reported);
-                let cache = CacheHeaders::private(self.vary);
-                return Step::Pending(Waiting::OneRing(verdict), scheme, cache);
-            }
+            Ok(key) => key,
+            Err(unfinished) => match self.ring.go_on(unfinished, presented.token, &facts) {
+                Verifying::Done(Ok(key)) => key,
+                Verifying::Done(Err(error)) => return Step::Refused(error.into()),
+                Verifying::Pending(verdict) => {
+                    self.hide(request, header, is_reported);
+                    let cache = CacheHeaders::private(self.vary);
+                    return Step::Pending(Waiting::OneRing(verdict), scheme, cache);
+                }
+            },
         };
+        let key = key.presented_as(scheme);
         // A request that is refused goes nowhere: there is no one to hide the credential from.
         if let Err(denial) = self.permit(&key, request) {
             return Step::Refused(denial.of(key));
