@@ -56,6 +56,11 @@ impl Digester {
         }
     }
 
+    /// Whether there is an earlier pepper.
+    pub(crate) fn has_earlier(&self) -> bool {
+        matches!(self, Self::Hmac { earlier, .. } if !earlier.is_empty())
+    }
+
     /// The digests under which older keys are kept, one for each earlier pepper.
     pub(crate) fn earlier(&self, presented: &[u8]) -> Vec<KeyDigest> {
         match self {

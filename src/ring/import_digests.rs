@@ -59,6 +59,11 @@ impl Inner {
         })
     }
 
+    /// Whether presented bytes are kept under no [other digest](Self::other_digests) than the current one.
+    pub(super) fn has_one_digest(&self) -> bool {
+        !self.digester.has_earlier() && !self.accepts_sanctum
+    }
+
     /// The digests, next to the current one, under which presented bytes may be kept.
     pub(super) fn other_digests(&self, presented: &[u8]) -> Vec<KeyDigest> {
         let mut digests = self.digester.earlier(presented);

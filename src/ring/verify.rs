@@ -98,6 +98,9 @@ impl KeyRing {
             return Verifying::Done(Err(VerifyError::invalid(InvalidCause::Malformed)));
         }
         let unknown = VerifyError::invalid(InvalidCause::Unknown).claimed_by(|| claimed);
+        if self.0.has_one_digest() && self.0.unknown_keys.is_none() {
+            return Verifying::Done(Err(unknown));
+        }
         self.fail(unknown, presented, facts)
     }
 
