@@ -39,12 +39,24 @@ impl Mark {
         })
     }
 
-    /// The place at which a search for the text begins, modulo the number of places.
+    /// The place at which a search for the text begins, modulo the number of places. A way is how many bits of the hash it does
+    /// without.
     #[expect(clippy::cast_possible_truncation, reason = "a hash")]
     #[inline]
-    pub(super) fn place(&self) -> usize {
-        // The length is above all numbers of places.
-        self.rest.get() as usize
+    pub(super) fn place(&self, way: u32) -> usize {
+        (self.rest.get() >> way) as usize
+    }
+
+    /// That of no text.
+    pub(super) const NONE: Self = Self {
+        head: [0; 2],
+        rest: NonZeroU64::MIN,
+    };
+
+    /// Whether this is [`NONE`](Self::NONE).
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        self.rest == NonZeroU64::MIN
     }
 
     /// Whether two texts with this mark are the same without being read.
@@ -61,6 +73,35 @@ impl PartialEq for Mark {
         let [first, second] = [0, 1].map(|at| self.head[at] ^ other.head[at]);
         let rest = self.rest.get() ^ other.rest.get();
         first | second | rest == 0
+    }
+}
+
+/// The mark of a text of which there is U+0000 at the end of its head. No other text has this head.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShortMark {
+    head: [u64; 2],
+    hash: u32,
+}
+
+impl ShortMark {
+    #[expect(clippy::cast_possible_truncation, reason = "a hash")]
+    pub(super) fn of(mark: &Mark) -> Option<Self> {
+        (mark.rest.get() >> 32 < HEAD_LEN).then_some(Self {
+            head: mark.head,
+            hash: mark.rest.get() as u32,
+        })
+    }
+
+    /// As [`Mark::place`].
+    #[inline]
+    pub(super) fn place(&self, way: u32) -> usize {
+        (self.hash >> way) as usize
+    }
+
+    /// 0 if this is the text of the mark.
+    #[inline]
+    pub(super) fn difference(&self, mark: &Mark) -> u64 {
+        self.head[0] ^ mark.head[0] | self.head[1] ^ mark.head[1]
     }
 }
 
@@ -100,5 +141,36 @@ mod tests {
         assert!(is_whole("0123456789abcdef"));
         assert!(!is_whole("0123456789abcdefg"));
         assert_eq!(mark(""), None);
+    }
+
+    #[test]
+    fn r03_a_short_mark_is_that_of_one_text() {
+        let texts = [
+            "a",
+            "ab",
+            "b",
+            "abcdefgh",
+            "abcdefghi",
+            "0123456789abcde",
+            "0123456789abcdef",
+            "0123456789abcdefg",
+            "0123456789abcdE",
+        ];
+        for one in texts {
+            let mark = Mark::of(one.as_bytes()).unwrap();
+            let Some(short) = ShortMark::of(&mark) else {
+                assert!(one.len() > 15, "{one}");
+                continue;
+            };
+            assert!(one.len() <= 15, "{one}");
+            assert_ne!(short.difference(&Mark::NONE), 0, "{one}");
+            for other in texts {
+                let difference = short.difference(&Mark::of(other.as_bytes()).unwrap());
+                assert_eq!(difference == 0, one == other, "{one} {other}");
+            }
+            for way in 0..=26 {
+                assert_eq!(short.place(way) % 64, mark.place(way) % 64, "{one}");
+            }
+        }
     }
 }

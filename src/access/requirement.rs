@@ -1,7 +1,9 @@
 //! The requirements of a route.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
+use crate::access::mark::ShortMark;
 use crate::access::{scope::Scope, scope_set::ScopeSet};
 use crate::error::{Error, ErrorKind};
 
@@ -25,8 +27,51 @@ pub struct Requirement(Node);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Node {
     Scope(Scope),
-    All(Box<[Requirement]>),
+    All(All),
     Any(Box<[Requirement]>),
+}
+
+/// Every one of several requirements.
+#[derive(Debug, Clone)]
+struct All {
+    several: Box<[Requirement]>,
+    /// All of them, if each is a short scope.
+    short: Option<Box<[ShortMark]>>,
+}
+
+impl All {
+    fn of(several: Box<[Requirement]>) -> Self {
+        let short = several.iter().map(Requirement::short_mark).collect();
+        Self { several, short }
+    }
+
+    #[inline]
+    fn is_met_by(&self, scopes: &ScopeSet) -> bool {
+        self.short
+            .as_ref()
+            .is_some_and(|short| scopes.has_first(short))
+            || self.are_met_by(scopes)
+    }
+
+    #[inline(never)]
+    fn are_met_by(&self, scopes: &ScopeSet) -> bool {
+        self.several.iter().all(|one| one.is_part_met_by(scopes))
+    }
+}
+
+/// The marks follow from the requirements.
+impl PartialEq for All {
+    fn eq(&self, other: &Self) -> bool {
+        self.several == other.several
+    }
+}
+
+impl Eq for All {}
+
+impl Hash for All {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.several.hash(state);
+    }
 }
 
 impl Requirement {
@@ -50,7 +95,7 @@ impl Requirement {
         I: IntoIterator,
         I::Item: IntoRequirement,
     {
-        non_empty(requirements).map(|several| Self(Node::All(several)))
+        non_empty(requirements).map(|several| Self(Node::All(All::of(several))))
     }
 
     /// Asks for at least one of these.
@@ -77,7 +122,7 @@ impl Requirement {
     }
 
     pub(crate) fn and(self, further: Self) -> Self {
-        Self(Node::All(Box::new([self, further])))
+        Self(Node::All(All::of(Box::new([self, further]))))
     }
 
     /// Whether a key with these scopes may pass.
@@ -85,8 +130,15 @@ impl Requirement {
     pub fn is_met_by(&self, scopes: &ScopeSet) -> bool {
         match &self.0 {
             Node::Scope(scope) => scopes.holds(scope),
-            Node::All(several) => several.iter().all(|one| one.is_part_met_by(scopes)),
+            Node::All(all) => all.is_met_by(scopes),
             Node::Any(several) => several.iter().any(|one| one.is_part_met_by(scopes)),
+        }
+    }
+
+    fn short_mark(&self) -> Option<ShortMark> {
+        match &self.0 {
+            Node::Scope(scope) => ShortMark::of(scope.mark()),
+            Node::All(_) | Node::Any(_) => None,
         }
     }
 
@@ -113,7 +165,7 @@ impl Requirement {
     pub(crate) fn each_exercised(&self, scopes: &ScopeSet, note: &mut dyn FnMut(&Scope)) {
         match &self.0 {
             Node::Scope(scope) => note(scope),
-            Node::All(several) => {
+            Node::All(All { several, .. }) => {
                 for one in several {
                     one.each_exercised(scopes, note);
                 }
@@ -131,7 +183,7 @@ impl Requirement {
         fn collect<'a>(requirement: &'a Requirement, into: &mut Vec<&'a Scope>) {
             match &requirement.0 {
                 Node::Scope(scope) => into.push(scope),
-                Node::All(several) | Node::Any(several) => {
+                Node::All(All { several, .. }) | Node::Any(several) => {
                     several.iter().for_each(|one| collect(one, into));
                 }
             }
@@ -153,7 +205,7 @@ impl Requirement {
                 let each = several.iter().map(|one| one.alternatives(most));
                 each.collect::<Option<Vec<_>>>()?.concat()
             }
-            Node::All(several) => {
+            Node::All(All { several, .. }) => {
                 several
                     .iter()
                     .try_fold(vec![Alternative::new()], |so_far, one| {
@@ -217,7 +269,7 @@ impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (several, word) = match &self.0 {
             Node::Scope(scope) => return f.write_str(scope.as_str()),
-            Node::All(several) => (several, " and "),
+            Node::All(All { several, .. }) => (several, " and "),
             Node::Any(several) => (several, " or "),
         };
         for (index, one) in several.iter().enumerate() {
@@ -299,4 +351,40 @@ mod sealed {
     impl Sealed for &crate::access::scope::Scope {}
     impl Sealed for super::Requirement {}
     impl Sealed for &super::Requirement {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Short scopes, scopes of 15 and of 16 bytes, and long ones, in sets with a place for each and in larger ones.
+    #[test]
+    fn r03_all_is_met_by_a_set_with_each_of_them_alone() {
+        for name in [
+            "s",
+            "scope-of-15-b",
+            "scope-of-16-by",
+            "a-scope-that-is-long",
+        ] {
+            let scope = |number: usize| format!("{name}{number:02}");
+            for count in 1..=40 {
+                let those: Vec<String> = (0..count).map(scope).collect();
+                let set = ScopeSet::new(&those).unwrap();
+                let all = |these: &[String]| Requirement::all(these).unwrap();
+                assert!(all(&those).is_met_by(&set), "{those:?}");
+                assert!(!all(&those).is_met_by(&ScopeSet::empty()));
+                for missing in 0..count {
+                    let mut less = those.clone();
+                    let more = std::mem::replace(&mut less[missing], scope(count));
+                    assert!(!all(&less).is_met_by(&set), "{less:?}");
+                    less[missing] = format!("{more}x");
+                    assert!(!all(&less).is_met_by(&set), "{less:?}");
+                    less[missing] = more[..more.len() - 1].to_owned();
+                    assert!(!all(&less).is_met_by(&set), "{less:?}");
+                    let both = [&those[missing], &those[count - 1]];
+                    assert!(Requirement::all(both).unwrap().is_met_by(&set));
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::mark::Mark;
+use super::mark::{Mark, ShortMark};
 use super::scope::Scope;
 use super::scope_table::ScopeTable;
 use crate::error::Error;
@@ -70,6 +70,12 @@ impl ScopeSet {
     #[inline(always)]
     pub(crate) fn holds(&self, scope: &Scope) -> bool {
         self.find(scope.mark(), || scope.as_str())
+    }
+
+    /// Whether all of these are where they are looked for first. If not, they may be in the set all the same.
+    #[inline]
+    pub(super) fn has_first(&self, scopes: &[ShortMark]) -> bool {
+        self.0.as_deref().is_some_and(|held| held.has_first(scopes))
     }
 
     #[allow(
