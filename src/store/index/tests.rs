@@ -97,10 +97,11 @@ fn shuttle_what_passes_the_lease_sees_what_it_promised() {
     shuttle::check_pct(|| requests(Order::AsItIs), ITERATIONS, 3);
 }
 
+/// Random orders would find a look-up that comes first once in some 1 800, those with few changes of thread in 30.
 #[test]
 fn shuttle_each_rule_of_the_order_is_needed() {
     for order in [Order::ReadFirst, Order::DeadlineFirst] {
-        let found = catch_unwind(|| shuttle::check_random(move || requests(order), ITERATIONS));
+        let found = catch_unwind(|| shuttle::check_pct(move || requests(order), ITERATIONS, 3));
         assert!(found.is_err(), "{order:?} lives");
     }
 }
