@@ -10,8 +10,8 @@ const TOP: f64 = 20.0;
 const BOTTOM: f64 = 370.0;
 /// The height of a line of text.
 const LINE: f64 = 14.0;
-const COLOURS: [&str; 6] = [
-    "#0b6e4f", "#c1292e", "#1f5fbf", "#8a4fbf", "#b8860b", "#555555",
+const COLOURS: [&str; 7] = [
+    "#0b6e4f", "#5fbf95", "#c1292e", "#1f5fbf", "#8a4fbf", "#b8860b", "#555555",
 ];
 
 /// The decades in which all values are.

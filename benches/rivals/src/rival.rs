@@ -18,6 +18,8 @@ use crate::rskit::Validator;
 pub(crate) enum Rival {
     /// `tower_api_key::ApiKeyLayer` with its defaults.
     Ours,
+    /// The same without its cache guard: no other crate writes those two headers.
+    Unguarded,
     /// By hand, on tower-http's `ValidateRequestHeaderLayer::custom`.
     TowerHttp,
     /// A validator of our own behind rskit-auth's layer: its digest of a key finds the key.
@@ -35,6 +37,7 @@ pub(crate) enum Rival {
 impl Rival {
     pub(crate) const ALL: &[Self] = &[
         Self::Ours,
+        Self::Unguarded,
         Self::TowerHttp,
         Self::Rskit,
         #[cfg(feature = "modo")]
@@ -47,6 +50,7 @@ impl Rival {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ours => "tower-api-key",
+            Self::Unguarded => "tower-api-key, no guard",
             Self::TowerHttp => "tower-http, by hand",
             Self::Rskit => "rskit-auth",
             #[cfg(feature = "modo")]
@@ -79,6 +83,7 @@ impl<'a> Contest<'a> {
     pub(crate) fn new(rival: Rival, setup: &'a Setup) -> Self {
         let (subject, own) = match rival {
             Rival::Ours => (setup.subject(Candidate::Default), None),
+            Rival::Unguarded => (setup.subject(Candidate::Layer), None),
             Rival::TowerHttp => (setup.subject(Candidate::ByHand), None),
             Rival::Rskit => {
                 let layer = ApiKeyLayer::new(Validator::new(setup.keys(), setup.scopes()));
