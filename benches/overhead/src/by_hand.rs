@@ -57,12 +57,12 @@ pub(crate) enum Why {
 }
 
 #[allow(clippy::result_large_err, reason = "`custom` asks for it")]
-pub(crate) fn check(
+pub(crate) fn check<B>(
     records: Arc<Records>,
     required: String,
     refusal: fn(Why) -> Response<Full<Bytes>>,
-) -> impl FnMut(&mut Request<()>) -> Result<(), Response<Full<Bytes>>> + Clone + Send + 'static {
-    move |request| {
+) -> impl FnMut(&mut Request<B>) -> Result<(), Response<Full<Bytes>>> + Clone + Send + 'static {
+    move |request: &mut Request<B>| {
         let refused = || refusal(Why::Invalid);
         let Some(value) = request.headers_mut().remove(X_API_KEY) else {
             return Err(refusal(Why::Missing));

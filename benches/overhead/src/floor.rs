@@ -38,22 +38,24 @@ impl Hasher for FirstEight {
     }
 }
 
+/// A request without a valid key ends the process.
+#[derive(Clone)]
 pub(crate) struct Floor {
     pub(crate) records: Arc<Records>,
     /// Whether it writes the two headers of the layer's response cache guard.
     pub(crate) guard: bool,
 }
 
-impl Service<Request<()>> for Floor {
+impl<B> Service<Request<B>> for Floor {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<()>>::poll_ready(&mut Inner, context)
+        Service::<Request<B>>::poll_ready(&mut Inner, context)
     }
 
-    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let value = request.headers_mut().remove(X_API_KEY).expect("a key");
         let digest: [u8; 32] = Sha256::digest(value.as_bytes()).into();
         let record = Arc::clone(&self.records[&digest]);

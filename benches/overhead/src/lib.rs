@@ -26,5 +26,5 @@ pub use figures::Figures;
 pub use keys::{Draws, Keys, SCOPES, scopes, subject_name};
 pub use request::{LEAST_HEADERS, MOST_HEADERS, Presented, X_API_KEY, request};
 pub use setup::Setup;
-pub use subject::{Inner, Subject, now, subject};
+pub use subject::{Inner, Plain, Subject, now, subject};
 pub use turns::{Case, median, take_turns, turn};

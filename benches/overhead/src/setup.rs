@@ -22,7 +22,7 @@ use crate::keys::{Draws, Keys, scopes, subject_name};
 use crate::recorder::Counting;
 use crate::request::{Presented, request};
 use crate::span;
-use crate::subject::{Inner, Subject, subject};
+use crate::subject::{Inner, Plain, Subject, subject};
 
 /// Keys, and the records of each candidate.
 ///
@@ -101,12 +101,10 @@ impl Setup {
         let required = self.scopes.last().unwrap().as_str();
         match candidate {
             Candidate::Bare => subject(Inner),
-            Candidate::Floor | Candidate::FloorGuard => subject(Floor {
-                records: Arc::clone(self.floor()),
-                guard: candidate == Candidate::FloorGuard,
-            }),
-            Candidate::ByHand => self.by_hand_with(required, by_hand::short),
-            Candidate::ByHandAlike => self.by_hand_with(required, by_hand::alike),
+            Candidate::Floor => subject(self.floor_with(false)),
+            Candidate::FloorGuard => subject(self.floor_with(true)),
+            Candidate::ByHand => subject(self.rival_with(by_hand::short)),
+            Candidate::ByHandAlike => subject(self.rival_with(by_hand::alike)),
             Candidate::Layer => {
                 let layer = layer(&self.ring).danger_without_cache_guard();
                 subject(layer.require(required).layer(Inner))
@@ -144,14 +142,22 @@ impl Setup {
         }
     }
 
-    fn by_hand_with(
-        &self,
-        required: &str,
-        refusal: fn(Why) -> Response<Full<Bytes>>,
-    ) -> Box<dyn Subject> {
+    /// The floor with the two headers of the response cache guard, or without them.
+    pub fn floor_with<B>(&self, guard: bool) -> impl Plain<B> + use<B> {
+        let records = Arc::clone(self.floor());
+        Floor { records, guard }
+    }
+
+    /// The rival by hand.
+    pub fn rival<B>(&self) -> impl Plain<B> + use<B> {
+        self.rival_with(by_hand::short)
+    }
+
+    fn rival_with<B>(&self, refusal: fn(Why) -> Response<Full<Bytes>>) -> impl Plain<B> + use<B> {
+        let required = self.scopes.last().unwrap();
         let records = Arc::clone(self.by_hand());
         let check = by_hand::check(records, required.to_owned(), refusal);
-        subject(ValidateRequestHeaderLayer::custom(check).layer(Inner))
+        ValidateRequestHeaderLayer::custom(check).layer(Inner)
     }
 
     fn records(&self) -> impl Iterator<Item = Arc<Record>> {

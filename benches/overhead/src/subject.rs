@@ -31,6 +31,23 @@ impl<B> Service<Request<B>> for Inner {
     }
 }
 
+/// A service of requests with a body of any type, which can be part of a server.
+pub trait Plain<B>:
+    Service<Request<B>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S, B> Plain<B> for S where
+    S: Service<Request<B>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// A service without its type.
 pub trait Subject: Send {
     /// Serves one request, drops the response, and returns its status.

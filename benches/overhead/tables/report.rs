@@ -192,8 +192,12 @@ fn end_to_end(options: &Options) {
         &[
             "bare",
             "2 headers",
+            "floor + 2 headers",
+            "hand-written",
             "layer",
             "2 headers / bare",
+            "floor + 2 headers / bare",
+            "hand-written / bare",
             "layer / bare",
         ],
     );

@@ -1,5 +1,6 @@
 //! Requests over loopback to a server of hyper that has one thread: the bare service, the same with the two headers that the
-//! layer adds, and the default layer, each in a process of its own, in turns.
+//! layer adds, the floor with those headers, the rival by hand, which adds none, and the default layer, each in a process of
+//! its own, in turns.
 //!
 //! HTTP/1.1 with keep-alive. The client writes prepared bytes, and reads of a response its status, its length and its end, so that
 //! the server is what takes the time.
@@ -21,8 +22,10 @@ pub(crate) use self::server::serve;
 pub(crate) const SERVE: &str = "--serve";
 const BARE: &str = "bare";
 const HEADED: &str = "bare + 2 headers";
+const FLOOR: &str = "floor + 2 headers";
+const BY_HAND: &str = "hand-written";
 const LAYER: &str = "layer";
-pub(crate) const NAMES: [&str; 3] = [BARE, HEADED, LAYER];
+pub(crate) const NAMES: [&str; 5] = [BARE, HEADED, FLOOR, BY_HAND, LAYER];
 /// Connections at a time, so that the server finds the next request when it has answered one.
 const CONNECTIONS: usize = 16;
 /// Requests of a turn on each connection.
@@ -43,9 +46,15 @@ pub(crate) fn report(keys: usize, once: bool) {
         .each_ref()
         .map(|server| runtime.block_on(Client::connect(server, CONNECTIONS)));
     for (name, server) in NAMES.iter().zip(&servers) {
-        let status = runtime.block_on(client::status(server.address, &server.unknown));
         // Whether the server is what it should be.
-        assert_eq!(status, if *name == LAYER { 401 } else { 200 });
+        let expected = match *name {
+            BARE | HEADED => 200,
+            BY_HAND | LAYER => 401,
+            // It attaches a key's record or ends.
+            _ => continue,
+        };
+        let status = runtime.block_on(client::status(server.address, &server.unknown));
+        assert_eq!(status, expected, "{name}");
     }
     let mut rates = NAMES.map(|_| Rates {
         by_clock: Vec::new(),

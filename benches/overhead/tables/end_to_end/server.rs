@@ -26,7 +26,7 @@ use tower_api_key_overhead::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BARE, HEADED, SERVE, client};
+use super::{BARE, BY_HAND, FLOOR, HEADED, SERVE, client};
 
 /// A server as its parent sees it. It ends when this is dropped.
 pub(super) struct Server {
@@ -135,6 +135,8 @@ pub(crate) fn serve(named: &str) {
     match name {
         BARE => served(&runtime, listener, Inner),
         HEADED => served(&runtime, listener, Headed),
+        FLOOR => served(&runtime, listener, setup.floor_with(true)),
+        BY_HAND => served(&runtime, listener, setup.rival()),
         _ => served(&runtime, listener, layer.layer(Inner)),
     }
 }
