@@ -3,7 +3,7 @@
 //! `cargo bench -p tower-api-key-tests --bench stores --all-features` measures the stores that are built in. `-- --test`
 //! runs everything once, with few keys. `-- --lists` measures only the lists of a million keys, with `--reports` only
 //! reports on them in Postgres, and
-//! `-- sqlite` or `-- postgres` only that store. `-- --limits` measures only changes of a subject with few keys and with
+//! `-- sqlite` or `-- postgres` only that store. `-- --look-ups` measures only look-ups in SQLite, alone and next to a process that writes. `-- --limits` measures only changes of a subject with few keys and with
 //! many, in Postgres. Each store adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
@@ -25,11 +25,16 @@ mod sqlite;
 mod subjects;
 
 fn main() {
+    let mut arguments = std::env::args().skip_while(|it| it != sqlite::WRITE);
+    if let Some(path) = arguments.nth(1) {
+        return sqlite::write(&path);
+    }
     let once = std::env::args().any(|argument| argument == "--test");
     // Only the lists, which need a million keys but little else.
     let lists = std::env::args().any(|argument| argument == "--lists");
     // Only limits on the keys of a subject.
     let limits = std::env::args().any(|argument| argument == "--limits");
+    let look_ups = std::env::args().any(|argument| argument == "--look-ups");
     // Only one store, if it is named.
     let stores = ["sqlite", "postgres"];
     let named: Vec<String> = std::env::args()
@@ -37,9 +42,14 @@ fn main() {
         .collect();
     let is_asked = |name: &str| named.is_empty() || named.iter().any(|it| it == name);
     if is_asked("sqlite") && !limits {
-        sqlite::report(once, lists);
+        let part = match (lists, look_ups) {
+            (true, _) => sqlite::Part::Lists,
+            (_, true) => sqlite::Part::LookUps,
+            _ => sqlite::Part::All,
+        };
+        sqlite::report(once, part);
     }
-    if is_asked("postgres") {
+    if is_asked("postgres") && !look_ups {
         postgres::run(once, lists, limits);
     }
 }

@@ -1,10 +1,13 @@
 //! Keys in a file of SQLite, compared with a bare SELECT through a connection of the same kind.
 
-use std::future::Future;
 use std::hint::black_box;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Instant;
 
 use rusqlite::{Connection, OpenFlags, params};
@@ -20,13 +23,25 @@ const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued
      expires_at, retire_at, lineage, generation, version, revoked_at, revocation_reason, label, \
      metadata, prefix, caveats FROM api_keys WHERE digest = ?1 AND realm = ?2";
 const COLUMNS: usize = 18;
+/// The argument that makes a process a writer to a file.
+pub(crate) const WRITE: &str = "--write";
 
-pub(crate) fn report(once: bool, lists: bool) {
+/// What is measured of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    All,
+    Lists,
+    LookUps,
+}
+
+pub(crate) fn report(once: bool, part: Part) {
     let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };
     let folder = std::env::temp_dir().join(format!("tower-api-key-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    lists_of(&folder.join("lists.db"), once);
-    if lists {
+    if part != Part::LookUps {
+        lists_of(&folder.join("lists.db"), once);
+    }
+    if part == Part::Lists {
         std::fs::remove_dir_all(&folder).unwrap();
         return;
     }
@@ -35,9 +50,16 @@ pub(crate) fn report(once: bool, lists: bool) {
         let keys = keys(size);
         let path = fill(&folder.join(format!("{size}.db")), &keys);
         size_and_opening(&path, size);
-        look_ups(&path, &keys, if once { 1 } else { 2_000 });
+        let rounds = if once { 1 } else { 2_000 };
+        look_ups(&path, &keys, rounds);
+        println!("  next to a process that writes:");
+        let writer = Writer::start(&path);
+        look_ups(&path, &keys, rounds);
+        writer.end();
     }
-    writes(&folder, if once { 8 } else { 1_600 });
+    if part == Part::All {
+        writes(&folder, if once { 8 } else { 1_600 });
+    }
     print_load();
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -72,6 +94,9 @@ fn lists_of(path: &Path, once: bool) {
 fn fill(path: &Path, keys: &[Key]) -> PathBuf {
     drop(SqliteStore::open(path).unwrap());
     let mut connection = Connection::open(path).unwrap();
+    // Else a transaction of a million keys writes pages out and reads them again, for minutes.
+    let settings = "PRAGMA cache_size = -2000000; PRAGMA synchronous = OFF;";
+    connection.execute_batch(settings).unwrap();
     let transaction = connection.transaction().unwrap();
     let mut statement = transaction
         .prepare(
@@ -130,6 +155,7 @@ fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
     let store = SqliteStore::open(path).unwrap();
     let ring = KeyRing::builder("acme").build(store.clone()).unwrap();
     let realm = Realm::new("acme").unwrap();
+    let runtime = runtime();
     let candidates = vec![
         Candidate {
             name: "bare SELECT",
@@ -150,14 +176,77 @@ fn look_ups(path: &Path, keys: &[Key], rounds: usize) {
         Candidate {
             name: "KeyRing::verify",
             look_up: Box::new(|number| {
-                let verdict = pin!(ring.verify(keys[number].plaintext.as_bytes()));
-                let verdict = verdict.poll(&mut Context::from_waker(Waker::noop()));
-                assert!(matches!(verdict, Poll::Ready(Ok(_))));
-                drop(black_box(verdict));
+                let mut verdict = pin!(ring.verify(keys[number].plaintext.as_bytes()));
+                let verdict = match poll(verdict.as_mut()) {
+                    Poll::Ready(verdict) => verdict,
+                    // The look-up before was delayed.
+                    Poll::Pending => runtime.block_on(verdict),
+                };
+                drop(black_box(verdict.unwrap()));
             }),
         },
     ];
     take_turns(keys, rounds, candidates);
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A process that changes keys of a file without a pause.
+struct Writer(Child);
+
+impl Writer {
+    /// Returns once it writes.
+    fn start(path: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(WRITE).arg(path);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        let output = process.stdout.as_mut().unwrap();
+        // It prints no more than this before its input ends.
+        BufReader::new(output).read_line(&mut line).unwrap();
+        assert_eq!(line, "begun\n");
+        Self(process)
+    }
+
+    /// Ends it, and prints what it says of its rate.
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().unwrap();
+        assert!(output.status.success());
+        print!("{}", String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+/// Issues and revokes keys of a file until the standard input ends.
+pub(crate) fn write(path: &str) {
+    let ring = KeyRing::builder("acme");
+    let ring = ring.build(SqliteStore::open(path).unwrap()).unwrap();
+    let runtime = runtime();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let pair = || {
+            runtime.block_on(async {
+                let issued = ring.issue(Grant::new("alice")).await.unwrap();
+                let reason = RevocationReason::Unspecified;
+                ring.revoke(issued.record().id(), reason).await.unwrap();
+            });
+        };
+        pair();
+        println!("begun");
+        let (start, mut pairs) = (Instant::now(), 0);
+        while !is_over.load(Ordering::Relaxed) {
+            pair();
+            pairs += 1;
+        }
+        print_rate("pairs of issue and revoke", pairs, start.elapsed());
+    });
 }
 
 /// Reads every column, and discards the values.
