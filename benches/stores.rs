@@ -3,8 +3,9 @@
 //! `cargo bench -p tower-api-key-tests --bench stores --all-features` measures the stores that are built in. `-- --test`
 //! runs everything once, with few keys. `-- --lists` measures only the lists of a million keys, with `--reports` only
 //! reports on them in Postgres, and
-//! `-- sqlite` or `-- postgres` only that store. `-- --look-ups` measures only look-ups in SQLite, alone and next to a process that writes. `-- --limits` measures only changes of a subject with few keys and with
-//! many, in Postgres. Each store adds its own part.
+//! `-- sqlite` or `-- postgres` only that store. `-- --look-ups` measures only look-ups, in SQLite also next to a process
+//! that writes. `-- --limits` measures only changes of a subject with few keys and with many, in a
+//! `MemoryStore` too. Each store adds its own part.
 #![allow(clippy::print_stdout, reason = "a bench reports to its reader")]
 #![allow(
     clippy::unwrap_used,
@@ -30,26 +31,48 @@ fn main() {
         return sqlite::write(&path);
     }
     let once = std::env::args().any(|argument| argument == "--test");
-    // Only the lists, which need a million keys but little else.
-    let lists = std::env::args().any(|argument| argument == "--lists");
-    // Only limits on the keys of a subject.
-    let limits = std::env::args().any(|argument| argument == "--limits");
-    let look_ups = std::env::args().any(|argument| argument == "--look-ups");
+    let part = Part::asked();
     // Only one store, if it is named.
     let stores = ["sqlite", "postgres"];
     let named: Vec<String> = std::env::args()
         .filter(|it| stores.contains(&&**it))
         .collect();
     let is_asked = |name: &str| named.is_empty() || named.iter().any(|it| it == name);
-    if is_asked("sqlite") && !limits {
-        let part = match (lists, look_ups) {
-            (true, _) => sqlite::Part::Lists,
-            (_, true) => sqlite::Part::LookUps,
-            _ => sqlite::Part::All,
-        };
+    if part == Part::Limits && named.is_empty() {
+        subjects::in_memory(once);
+    }
+    if is_asked("sqlite") {
         sqlite::report(once, part);
     }
-    if is_asked("postgres") && !look_ups {
-        postgres::run(once, lists, limits);
+    if is_asked("postgres") {
+        postgres::run(once, part);
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// The lists, which need a million keys but little else.
+    Lists,
+    LookUps,
+    /// Limits on the keys of a subject.
+    Limits,
+}
+
+impl Part {
+    fn asked() -> Self {
+        let part = |argument: String| match argument.as_str() {
+            "--lists" => Some(Self::Lists),
+            "--look-ups" => Some(Self::LookUps),
+            "--limits" => Some(Self::Limits),
+            _ => None,
+        };
+        std::env::args().find_map(part).unwrap_or(Self::All)
+    }
+
+    /// Whether this part of a report is asked for.
+    fn has(self, part: Self) -> bool {
+        self == Self::All || self == part
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
 
-use crate::{listing, subjects};
+use crate::{Part, listing, subjects};
 use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
@@ -28,7 +28,7 @@ struct Size {
 }
 
 /// Prints the figures. `once` only shows that everything runs.
-pub(crate) fn run(once: bool, lists: bool, limits: bool) {
+pub(crate) fn run(once: bool, part: Part) {
     let size = if once {
         Size {
             rows: 100,
@@ -50,14 +50,13 @@ pub(crate) fn run(once: bool, lists: bool, limits: bool) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        if !lists {
-            tokio::spawn(subjects::report(once)).await.unwrap();
+        if part.has(Part::Limits) {
+            tokio::spawn(subjects::in_postgres(once)).await.unwrap();
         }
-        if limits {
-            return;
+        if part.has(Part::Lists) {
+            tokio::spawn(lists_of(once)).await.unwrap();
         }
-        tokio::spawn(lists_of(once)).await.unwrap();
-        if !lists {
+        if part.has(Part::LookUps) {
             tokio::spawn(measure(size)).await.unwrap();
         }
     });

@@ -15,8 +15,8 @@ use tower_api_key::store::{KeyStore, Lookup};
 use tower_api_key::{Grant, KeyRing, Realm, RevocationReason};
 use tower_api_key_sqlite::SqliteStore;
 
-use crate::listing;
 use crate::measure::{Candidate, Key, keys, print_load, print_rate, runtime, take_turns};
+use crate::{Part, listing, subjects};
 
 /// The columns of a record. A store cannot do with fewer.
 const SELECT: &str = "SELECT id, digest, pepper_version, subject, scopes, issued_at, not_before, \
@@ -26,26 +26,17 @@ const COLUMNS: usize = 18;
 /// The argument that makes a process a writer to a file.
 pub(crate) const WRITE: &str = "--write";
 
-/// What is measured of a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    All,
-    Lists,
-    LookUps,
-}
-
 pub(crate) fn report(once: bool, part: Part) {
     let sizes: &[usize] = if once { &[100] } else { &[10_000, 1_000_000] };
     let folder = std::env::temp_dir().join(format!("tower-api-key-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    if part != Part::LookUps {
+    if part.has(Part::Lists) {
         lists_of(&folder.join("lists.db"), once);
     }
-    if part == Part::Lists {
-        std::fs::remove_dir_all(&folder).unwrap();
-        return;
+    if part.has(Part::Limits) {
+        limits_of(&folder.join("limits.db"), once);
     }
-    for &size in sizes {
+    for &size in sizes.iter().filter(|_| part.has(Part::LookUps)) {
         print_load();
         let keys = keys(size);
         let path = fill(&folder.join(format!("{size}.db")), &keys);
@@ -88,6 +79,27 @@ fn lists_of(path: &Path, once: bool) {
         start.elapsed().as_secs_f64()
     );
     runtime().block_on(listing::report("SQLite", store, rounds));
+}
+
+fn limits_of(path: &Path, once: bool) {
+    let store = SqliteStore::open(path).unwrap();
+    for &keys in subjects::sizes(once) {
+        let rows = format!(
+            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {keys})
+             INSERT INTO api_keys (id, realm, digest, subject, scopes, issued_at, not_before, lineage, generation, version, \
+             metadata) SELECT id, '{}', randomblob(32), '{}', '{}', 1, 1, id, 0, 1, '{{}}' \
+             FROM (SELECT printf('%012d', {keys} * 1000000 + n) AS id FROM numbers);",
+            subjects::REALM, subjects::name(keys), subjects::SCOPE
+        );
+        Connection::open(path)
+            .unwrap()
+            .execute_batch(&rows)
+            .unwrap();
+    }
+    for &keys in subjects::sizes(once) {
+        let measured = subjects::measure("SQLite", store.clone(), keys, subjects::rounds(once));
+        runtime().block_on(measured);
+    }
 }
 
 /// A file with these keys, inserted at once.
