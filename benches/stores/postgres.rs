@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
+use tower_api_key::store::{KeyStore, Lookup};
 use tower_api_key::{Grant, KeyDigest, KeyId, KeyRing, RevocationReason};
+use tower_api_key_postgres::PostgresStore;
+use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
 use crate::{Part, listing, subjects};
-use tower_api_key_test_support::pg_server::{PgServer, execute, patient};
 
 const REALM: &str = "orders";
 /// The store's default.
@@ -106,10 +108,9 @@ async fn measure(size: Size) {
     let url = server.database().await;
     // This only sets how long a writer waits for a connection before it gives up, and no writer
     // shall give up.
-    let ring = KeyRing::builder("acme")
-        .realm(REALM)
-        .build(patient().connect(&url).await.unwrap())
-        .unwrap();
+    let store = patient().connect(&url).await.unwrap();
+    let builder = KeyRing::builder("acme").realm(REALM);
+    let ring = builder.build(store.clone()).unwrap();
     let mut keys = Vec::new();
     for number in 0..size.keys {
         let grant = Grant::new(format!("subject-{number}"));
@@ -119,7 +120,7 @@ async fn measure(size: Size) {
         keys.push((secret, *issued.record().digest()));
     }
     fill(&url, size.rows).await;
-    verify(&url, &ring, &keys, size.rounds).await;
+    verify(&url, &store, &ring, &keys, size.rounds).await;
     write(&ring, size.writes).await;
 }
 
@@ -138,36 +139,54 @@ async fn fill(url: &str, rows: u32) {
 }
 
 /// In turns, so that a disturbance of the machine affects both.
-async fn verify(url: &str, ring: &KeyRing, keys: &[(String, KeyDigest)], rounds: usize) {
+async fn verify(
+    url: &str,
+    store: &PostgresStore,
+    ring: &KeyRing,
+    keys: &[(String, KeyDigest)],
+    rounds: usize,
+) {
     let options = PgConnectOptions::from_str(url).unwrap();
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .test_before_acquire(false)
         .connect_lazy_with(options.disable_statement_logging());
-    let (mut bare, mut store) = (Vec::new(), Vec::new());
+    let (mut bare, mut found, mut verified) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         for (secret, digest) in keys {
             let begun = now();
             select(&pool, digest).await;
             bare.push(begun.elapsed());
             let begun = now();
+            let Lookup::Pending(record) = store.find(ring.realm(), digest) else {
+                panic!("it asks the server");
+            };
+            black_box(record.await.unwrap());
+            found.push(begun.elapsed());
+            let begun = now();
             black_box(ring.verify(secret.as_bytes()).await.unwrap());
-            store.push(begun.elapsed());
+            verified.push(begun.elapsed());
         }
         if round == 0 {
             // The first round opens connections and prepares statements.
             bare.clear();
-            store.clear();
+            found.clear();
+            verified.clear();
         }
     }
-    let (bare, store) = (Figures::of(bare), Figures::of(store));
-    println!("postgres  bare SELECT          {bare}");
-    println!("postgres  verify               {store}");
-    println!(
-        "postgres  verify / bare SELECT median {:.2} ×   p99 {:.2} ×",
-        store.median.as_secs_f64() / bare.median.as_secs_f64(),
-        store.p99.as_secs_f64() / bare.p99.as_secs_f64(),
-    );
+    let bare = Figures::of(bare);
+    println!("postgres  {:<20} {bare}", "bare SELECT");
+    for (name, times) in [
+        ("PostgresStore::find", found),
+        ("KeyRing::verify", verified),
+    ] {
+        let figures = Figures::of(times);
+        println!(
+            "postgres  {name:<20} {figures}   {:.2} ×, p99 {:.2} ×",
+            figures.median.as_secs_f64() / bare.median.as_secs_f64(),
+            figures.p99.as_secs_f64() / bare.p99.as_secs_f64(),
+        );
+    }
 }
 
 async fn select(pool: &PgPool, digest: &KeyDigest) {
