@@ -42,7 +42,9 @@ use std::task::Poll;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::support::poll_once;
+use operations::{At, Lifetime, Operation, Rival, Target, Via, Wish};
 use run::{Run, Tally};
+use sets::Choice;
 
 type Check = Result<(), TestCaseError>;
 
@@ -154,6 +156,34 @@ const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 5] = [
     "verify: reuse by a clock that was ahead",
 ];
 const LONG_RUN: u64 = 100_000;
+
+/// Random sequences reach it once in some hundred thousand steps.
+#[test]
+fn a_promotion_to_another_store_without_room_is_refused_whatever_another_does_to_the_key() {
+    let wish = Wish {
+        subject: "alice",
+        scopes: Choice::Within(0),
+        caveats: Choice::Exactly(0),
+        lifetime: Lifetime::Default,
+        not_before: None,
+    };
+    let newest = At {
+        key: Target::Head(0),
+        via: Via::Own(0),
+    };
+    let promotion = Operation::Promote(newest, 3, wish.clone());
+    let mut tally = Tally::new();
+    let mut run = Run::new(&mut tally);
+    for operation in [
+        Operation::Issue(3, wish.clone()),
+        Operation::Issue(3, wish.clone()),
+        Operation::Issue(4, wish),
+        Operation::Race(Rival::RotateAtOnce, newest, Box::new(promotion)),
+    ] {
+        run.step(&operation).unwrap();
+    }
+    assert_eq!(tally["promote apart: TooManyKeys"], 1);
+}
 
 #[test]
 fn invariants_1_to_6_9_10_12_and_14_hold_over_random_sequences() {

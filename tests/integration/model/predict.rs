@@ -286,6 +286,13 @@ impl Reference {
         })
     }
 
+    /// That a key as wished would be one too many.
+    pub(super) fn lack_of_room(&self, ring: usize, wish: &Wish) -> Option<ErrorKind> {
+        let birth = self.birth(ring, self.horizon(ring), wish, &[], None);
+        let mut reasons = birth.err().into_iter().flatten();
+        reasons.find(|reason| matches!(reason, ErrorKind::TooManyKeys { .. }))
+    }
+
     pub(super) fn narrowing(
         &self,
         ring: usize,

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use tower_api_key::{Error, Issued, KeyId, KeyRecord};
 
 use super::operations::{At, Operation, Rival};
@@ -69,14 +70,14 @@ impl Run<'_> {
         self.perform(operation)
     }
 
-    /// First records the rival's commits, if there was a rival and its turn came.
-    pub(super) fn settle_the_rival(&mut self) -> Check {
+    /// First records the rival's commits, if there was a rival and its turn came. Returns whether it came.
+    pub(super) fn settle_the_rival(&mut self) -> Result<bool, TestCaseError> {
         let Some(raced) = self.raced.take() else {
-            return Ok(());
+            return Ok(false);
         };
         *self.world.rival.lock().unwrap() = None;
         let Some(Done { outcome, commits }) = raced.done.lock().unwrap().take() else {
-            return Ok(());
+            return Ok(false);
         };
         let before = self.ledger.commits;
         let later = self.world.log.lock().unwrap().split_off(commits);
@@ -104,6 +105,6 @@ impl Run<'_> {
         }
         self.count("race");
         self.conflicts = self.world.conflicts() > 0;
-        Ok(())
+        Ok(true)
     }
 }

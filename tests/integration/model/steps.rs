@@ -304,10 +304,14 @@ impl Run<'_> {
                 )
             }
         };
-        self.settle_the_rival()?;
+        let rival_came = self.settle_the_rival()?;
         let before = self.ledger.commits;
         let commits = self.take_down(from)?;
-        let succession = self.reference.promotion(from, key, ring, wish);
+        let mut succession = self.reference.promotion(from, key, ring, wish);
+        // Over two stores it asks for room after it has read the key, and the rival came with the question.
+        if rival_came && let Err(reasons) = &mut succession {
+            reasons.extend(self.reference.lack_of_room(ring, wish));
+        }
         if let Some((issued, succession)) = self.agree(what, issued, succession, commits)? {
             let shared = RINGS[ring].store == RINGS[from].store;
             let expected = if shared { 1 } else { 2 };
