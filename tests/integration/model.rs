@@ -157,7 +157,7 @@ const MUST_HAPPEN_IN_A_LONG_RUN: [&str; 5] = [
 ];
 const LONG_RUN: u64 = 100_000;
 
-/// Random sequences reach it once in some hundred thousand steps.
+/// Random sequences seldom reach it.
 #[test]
 fn a_promotion_to_another_store_without_room_is_refused_whatever_another_does_to_the_key() {
     let wish = Wish {
